@@ -1,0 +1,188 @@
+//! The port every log engine implements: lanes poll, stage and commit; gateways publish; readers read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::engine::model::scalar::Timestamp;
+
+pub mod embedded;
+pub mod memory;
+
+/// One record as it lies in a topic.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Record {
+    pub topic: Arc<str>,
+    pub partition: u32,
+    pub offset: i64,
+    /// When the broker appended it; never decreases within a partition.
+    pub timestamp: Timestamp,
+    pub key: Vec<u8>,
+    /// None: a tombstone in a compacted topic.
+    pub value: Option<Vec<u8>>,
+    pub headers: Vec<(String, Vec<u8>)>,
+}
+
+/// One record to append.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Write {
+    pub topic: Arc<str>,
+    pub placement: Placement,
+    pub key: Vec<u8>,
+    pub value: Option<Vec<u8>>,
+    pub headers: Vec<(String, Vec<u8>)>,
+}
+
+/// Which partition a record goes to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Placement {
+    /// By murmur2 of the key, as Kafka's own clients do.
+    ByKey,
+    Partition(u32),
+}
+
+/// How far a lane has read one partition: the offset of the next record it will read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Consumed {
+    pub topic: Arc<str>,
+    pub partition: u32,
+    pub next_offset: i64,
+}
+
+/// What a lane reads, and what is restored when it is given a partition.
+#[derive(Clone, PartialEq, Debug)]
+pub struct LanePlan {
+    /// Consumer group: positions are kept per group.
+    pub group: String,
+    pub topics: TopicPattern,
+    /// A compacted topic, partitioned alike, read whole before the first record of a partition.
+    pub restore_from: Option<Arc<str>>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TopicPattern {
+    /// These topics.
+    Names(Vec<Arc<str>>),
+    /// Every topic whose name starts so, also those created later.
+    Prefixes(Vec<String>),
+}
+
+/// How much one poll may bring.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BatchLimit {
+    pub records_max: usize,
+    pub bytes_max: usize,
+    pub wait: Duration,
+}
+
+/// Who owns the state behind a lane's partitions. Called only from within `poll` and `commit`.
+pub trait PartitionOwner {
+    /// A partition was given to this lane: `restored` yields the compacted topic's records, oldest first.
+    fn assigned(
+        &mut self,
+        partition: u32,
+        restored: &mut dyn Iterator<Item = Result<Record, BrokerError>>,
+    ) -> Result<(), BrokerError>;
+
+    /// The partition is another's now: drop its state.
+    fn revoked(&mut self, partition: u32);
+
+    /// All that was staged is durable: apply it.
+    fn committed(&mut self);
+
+    /// All that was staged is gone, and reading starts again at the committed offsets: drop it.
+    fn aborted(&mut self);
+}
+
+/// One lane's hold on the log: reads its partitions, and commits inputs and outputs together or not at all.
+pub trait LaneBroker: Send {
+    /// The next records of this lane's partitions, each partition's in order. Empty after `limit.wait`.
+    fn poll(&mut self, owner: &mut dyn PartitionOwner, limit: &BatchLimit) -> Result<Vec<Record>, BrokerError>;
+
+    /// Adds outputs and the positions they came from to the open transaction.
+    fn stage(&mut self, writes: Vec<Write>, consumed: Vec<Consumed>) -> Result<(), BrokerError>;
+
+    /// Commits what was staged; tells `owner` whether it was committed or aborted. `Ok` in both cases: an abort
+    /// is the broker's to repair (by rewinding), not the lane's.
+    fn commit(&mut self, owner: &mut dyn PartitionOwner) -> Result<Commit, BrokerError>;
+
+    /// Oldest unread record's append time among this lane's partitions; None when all is read.
+    fn oldest_unread(&mut self) -> Result<Option<Timestamp>, BrokerError>;
+
+    /// Partitions this lane owns now.
+    fn owned(&self) -> Vec<u32>;
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Commit {
+    Committed,
+    Aborted,
+}
+
+/// Where a published record came to lie.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Published {
+    pub partition: u32,
+    pub offset: i64,
+    pub timestamp: Timestamp,
+}
+
+/// Called once with the result, from a thread of the broker's.
+pub type PublishDone = Box<dyn FnOnce(Result<Vec<Published>, BrokerError>) + Send>;
+
+/// Appends records durably, all of one call together or none. Never blocks: answers `Busy` through `done` when
+/// its bounded queue is full.
+pub trait Publisher: Send + Sync {
+    fn publish(&self, writes: Vec<Write>, done: PublishDone);
+}
+
+/// Reads committed records at any offset: for the HTTP inboxes and for people.
+pub trait Reader: Send + Sync {
+    /// Up to `records_max` records from `from_offset` on, in order.
+    fn read(
+        &self,
+        topic: &str,
+        partition: u32,
+        from_offset: i64,
+        records_max: usize,
+    ) -> Result<Vec<Record>, BrokerError>;
+
+    /// The offset the next record will get.
+    fn end_offset(&self, topic: &str, partition: u32) -> Result<i64, BrokerError>;
+
+    /// How many partitions a topic has; `UnknownTopic` if there is none.
+    fn partitions(&self, topic: &str) -> Result<u32, BrokerError>;
+
+    /// Every topic's name, sorted.
+    fn topics(&self) -> Result<Vec<String>, BrokerError>;
+
+    /// Changes value after every commit, so that a long poll can wait.
+    fn changes(&self) -> tokio::sync::watch::Receiver<u64>;
+}
+
+/// A topic as it should be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TopicSpec {
+    pub name: String,
+    pub partitions: u32,
+    /// Keeps only the newest record of each key.
+    pub compacted: bool,
+    /// None: kept for ever.
+    pub retention: Option<Duration>,
+}
+
+/// What a broker may answer. Messages never carry a record's content.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    #[error("the queue is full")]
+    Busy,
+    #[error("the disk is full: {0}")]
+    DiskFull(String),
+    #[error("topic {0} does not exist")]
+    UnknownTopic(String),
+    #[error("{0}")]
+    InUse(String),
+    #[error("storage failed: {0}")]
+    Storage(String),
+    #[error("the broker is stopping")]
+    Stopping,
+}

@@ -1,0 +1,1 @@
+//! A durable single-node log in one SQLite file.

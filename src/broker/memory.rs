@@ -1,0 +1,1 @@
+//! An in-memory log for tests and simulations; faults can be injected.

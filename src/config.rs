@@ -1,0 +1,1 @@
+//! Configuration: read raw, validated in one pass, every fault at once.

@@ -1,0 +1,18 @@
+//! The engine: pure. No clock, no IO, no tokio, no rdkafka, no prometheus. Everything it knows is handed to it.
+
+pub mod calendar;
+pub mod cloud_event;
+pub mod codec;
+pub mod decide;
+pub mod disclose;
+pub mod facts;
+pub mod history;
+pub mod identity;
+pub mod intake;
+pub mod model;
+pub mod rules;
+pub mod schema;
+pub mod seal;
+pub mod state;
+pub mod step;
+pub mod tasks;

@@ -1,0 +1,1 @@
+//! Clocks and deadlines: working days, session days, elapsed hours, pinned bank holidays.

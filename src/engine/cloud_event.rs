@@ -1,0 +1,1 @@
+//! CloudEvents 1.0 in and out: structured JSON, with every fault of a bad event at once.

@@ -1,0 +1,1 @@
+//! Avro encoding and decoding of every record; refuses truncation and trailing bytes.

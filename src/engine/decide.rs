@@ -1,0 +1,1 @@
+//! Judging one entry: strata, levels, what fired and what is unknown.

@@ -1,0 +1,1 @@
+//! What each agency may see: permitted fields only, refused by default.

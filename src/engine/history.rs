@@ -1,0 +1,1 @@
+//! What is remembered of a subject: insertion, windows, retention, folding, merging.

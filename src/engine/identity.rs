@@ -1,0 +1,1 @@
+//! Who a record is about: check digits, normalised names, keyed subject keys.

@@ -1,0 +1,15 @@
+//! The records the router reads and writes, as Rust types. `schemas/*.avsc` is their published form.
+
+pub mod bytes;
+pub mod codes;
+pub mod decision;
+pub mod detail;
+pub mod event;
+pub mod feedback;
+pub mod history;
+pub mod inbox;
+pub mod outcome;
+pub mod quarantine;
+pub mod scalar;
+pub mod subject;
+pub mod task;

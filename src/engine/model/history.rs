@@ -1,0 +1,139 @@
+//! What is remembered of a subject: coded facts only, no names, no narrative. One record a subject.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::event::Source;
+use super::scalar::{FactValue, Level, Timestamp};
+use super::subject::SubjectKey;
+
+/// The state of one subject, as written to the compacted `history` topic.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct History {
+    /// Set when this key turned out to be a weaker name of another subject.
+    pub alias_of: Option<SubjectKey>,
+    /// Receipt of the last record that touched this subject.
+    pub updated_at: Timestamp,
+    /// Oldest first by `occurred_at`, then receipt, then id.
+    pub entries: Vec<Entry>,
+    /// Entries folded away by age or the cap: how many, by kind.
+    pub folded: BTreeMap<String, i64>,
+    /// Nothing that happened before this instant is complete here.
+    pub covered_since: Option<Timestamp>,
+    pub statuses: Vec<Status>,
+    /// The highest event level since the last human decision.
+    pub case_level: Option<Level>,
+    pub last_decision: Option<RecordedDecision>,
+    pub agreement: Option<AgreementStanding>,
+    pub tasks: Vec<HeldTask>,
+    pub timers: Vec<Timer>,
+    /// Corrections and withdrawals whose original has not come yet.
+    pub awaiting: Vec<Awaiting>,
+    /// For a partner's own subject: the last triage task raised, by hour.
+    pub triaged_hours: Vec<i64>,
+}
+
+/// One thing that happened.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Entry {
+    pub event_id: String,
+    pub source: Source,
+    pub kind: String,
+    pub content_digest: String,
+    pub partner_reference: Option<String>,
+    pub police_reference: Option<String>,
+    pub episode_ref: Option<String>,
+    pub occurred_at: Timestamp,
+    pub received_at: Timestamp,
+    /// Where a clock of this event runs from when not from receipt, by anchor name (`last_seen_at`, `ended_at`).
+    pub anchors: BTreeMap<String, Timestamp>,
+    pub date_only: bool,
+    /// Coded facts of the event and of the child at that time (age), by fact name without the `event.` prefix.
+    pub facts: BTreeMap<String, FactValue>,
+    /// Highest level that fired.
+    pub level: Option<Level>,
+    /// Rules that fired for this entry, so that nothing is sent twice.
+    pub fired: Vec<String>,
+    /// Senders whose later report was the same happening.
+    pub corroborated_by: Vec<Corroboration>,
+    /// Told before go-live: never judged.
+    pub backfilled: bool,
+    pub withdrawn: bool,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Corroboration {
+    pub event_id: String,
+    pub source: Source,
+    pub content_digest: String,
+    pub received_at: Timestamp,
+}
+
+/// A plan or flag with the council: `cin`, `cpp`, `lac`, `ce_flag`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Status {
+    pub status: String,
+    pub open: bool,
+    pub since: Timestamp,
+    pub category: Option<String>,
+    pub placing_authority: Option<String>,
+    pub out_of_area: Option<bool>,
+    pub allocated_worker: Option<String>,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct RecordedDecision {
+    pub decision: String,
+    pub level: Option<Level>,
+    pub at: Timestamp,
+    pub closed: bool,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct AgreementStanding {
+    pub state: String,
+    pub at: Timestamp,
+}
+
+/// A task that was raised for this subject.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct HeldTask {
+    pub task_id: String,
+    pub event_id: String,
+    pub agency: String,
+    pub unit: Option<String>,
+    pub role: Option<String>,
+    pub action: String,
+    pub due_at: Timestamp,
+    pub raised_at: Timestamp,
+    pub level: Option<Level>,
+    pub rules: Vec<String>,
+    /// `raised`, `acknowledged`, `accepted`, `declined`, `completed`, `challenged`, `recalled`.
+    pub state: String,
+    pub state_at: Timestamp,
+    /// Ids of the outcomes applied, so that a repeat changes nothing.
+    pub outcomes: Vec<String>,
+}
+
+/// Something to look at when a tick passes `due_at`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct Timer {
+    pub due_at: Timestamp,
+    /// The rule to judge, or `awaiting_original`.
+    pub rule: String,
+    /// The entry it belongs to.
+    pub event_id: String,
+}
+
+/// A correction or withdrawal that came before its original.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Awaiting {
+    pub event_id: String,
+    pub original_event_id: String,
+    pub source: Source,
+    pub received_at: Timestamp,
+    /// None: a withdrawal.
+    pub changes: Option<BTreeMap<String, FactValue>>,
+    pub asked: bool,
+}

@@ -1,0 +1,100 @@
+//! The inbox: everything DECIDE reads, keyed by subject. Its order within a partition is the order of judgement.
+
+use serde::{Deserialize, Serialize};
+
+use super::event::ReferralEvent;
+use super::history::History;
+use super::outcome::Outcome;
+use super::scalar::Timestamp;
+use super::subject::SubjectKey;
+
+/// One record of the inbox.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct InboxRecord {
+    /// Deterministic UUID of what caused the record, so that a repeat is recognised.
+    pub id: String,
+    pub subject: SubjectKey,
+    /// When the broker appended the partner's record; for a tick, the tick's own append time is used instead.
+    pub receipt: Timestamp,
+    pub body: InboxBody,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "referrals are nearly all of the inbox; boxing them would cost each one an allocation"
+)]
+pub enum InboxBody {
+    #[serde(rename = "pathway.Referral")]
+    Referral(Referral),
+    #[serde(rename = "pathway.OutcomeReceived")]
+    Outcome(OutcomeReceived),
+    #[serde(rename = "pathway.Alias")]
+    Alias(Alias),
+    #[serde(rename = "pathway.Forward")]
+    Forward(Forward),
+    #[serde(rename = "pathway.Signal")]
+    Signal(Signal),
+    #[serde(rename = "pathway.Tick")]
+    Tick(Tick),
+}
+
+/// A referral event that INTAKE accepted.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Referral {
+    pub event: ReferralEvent,
+    /// SHA-256 (first 16 bytes, hex) of the content as sent: tells a retransmission from other content under one id.
+    pub content_digest: String,
+    /// Which identifier made the subject key: `nhs_number`, `upn`, `local_id`, `name_and_birth`, `none`.
+    pub keyed_by: String,
+    /// Identifiers that failed their check and were not used to match: `nhs_number`, `upn`.
+    pub unverified: Vec<String>,
+    /// How often the record was forwarded along aliases.
+    pub hops: i32,
+}
+
+/// An outcome whose `reply_to` opened: which task, and to whom it had been addressed.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct OutcomeReceived {
+    pub task_id: String,
+    /// Who answered, as authenticated.
+    pub agency: String,
+    pub unit: Option<String>,
+    pub outcome: Outcome,
+    pub hops: i32,
+}
+
+/// The subject of this record is the same child as `stronger`, by verified identifiers in one event.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Alias {
+    pub stronger: SubjectKey,
+    /// The event that carried both identifiers.
+    pub event_id: String,
+    pub partner: String,
+}
+
+/// The history of a weaker key, forwarded to the stronger one when the alias became known.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Forward {
+    pub from: SubjectKey,
+    pub history: History,
+    pub hops: i32,
+}
+
+/// Word from elsewhere in the router: another subject's rule, or INTAKE's quarantine. Raises no signals itself.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Signal {
+    /// `unread_record`: a partner's record went to quarantine.
+    pub kind: String,
+    /// What caused it (event id, quarantine id).
+    pub cause: String,
+    pub partner: Option<String>,
+    pub unit: Option<String>,
+    pub reason: Option<String>,
+}
+
+/// Time passes: appended to each inbox partition by its owner.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Tick {
+    pub partition: i32,
+}

@@ -1,0 +1,1 @@
+//! The rule book: loaded from TOML, checked with every fault at once, compiled to bitmaps.

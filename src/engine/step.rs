@@ -1,0 +1,1 @@
+//! The only conductor: step(state, record) gives a delta and effects.

@@ -1,0 +1,1 @@
+//! From rules that fired to tasks: recipients, deadlines, merging, deterministic ids.

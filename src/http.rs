@@ -1,0 +1,1 @@
+//! HTTP: partners' gateway, agencies' inbox, operations.

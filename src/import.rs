@@ -1,0 +1,1 @@
+//! Reading other systems' files: the statutory SSDA903 return.

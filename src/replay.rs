@@ -1,0 +1,1 @@
+//! Driving the engine without a broker: decide, scenarios, what-if.

@@ -1,0 +1,1 @@
+//! A simulated partnership: made-up referral events with a realistic mix.
