@@ -52,6 +52,9 @@ pub enum Trigger {
     Forward,
     #[serde(rename = "signal")]
     Signal,
+    /// A symbol of a later schema.
+    #[serde(other, rename = "unknown")]
+    Unknown,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -77,6 +80,9 @@ pub enum Disposition {
     /// An outcome or correction that does not apply; nothing changed.
     #[serde(rename = "refused")]
     Refused,
+    /// A symbol of a later schema.
+    #[serde(other, rename = "unknown")]
+    Unknown,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

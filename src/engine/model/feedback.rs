@@ -33,4 +33,7 @@ pub enum FeedbackStatus {
     NotAccepted,
     #[serde(rename = "not_applied")]
     NotApplied,
+    /// A symbol of a later schema.
+    #[serde(other, rename = "unknown")]
+    Unknown,
 }

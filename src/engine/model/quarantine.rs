@@ -51,4 +51,7 @@ pub enum QuarantineReason {
     BadReplyTo,
     #[serde(rename = "router_fault")]
     RouterFault,
+    /// A symbol of a later schema.
+    #[serde(other, rename = "unknown")]
+    Unknown,
 }

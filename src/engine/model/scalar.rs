@@ -59,6 +59,8 @@ pub enum Level {
     L2,
     L3,
     L4a,
+    /// Also what a symbol of a later schema is read as: never lower than was meant.
+    #[serde(other)]
     L4b,
 }
 
@@ -81,14 +83,15 @@ impl Level {
     }
 }
 
-/// A coded value that rules may read. Free text and identifiers are never one.
+/// A coded value that rules may read. Free text and identifiers are never one. Variants bear the codec's names of
+/// the union's branches.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum FactValue {
-    #[serde(rename = "boolean")]
+    #[serde(rename = "Boolean")]
     Bool(bool),
-    #[serde(rename = "long")]
+    #[serde(rename = "Long")]
     Int(i64),
-    #[serde(rename = "string")]
+    #[serde(rename = "String")]
     Code(String),
 }
 
