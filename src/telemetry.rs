@@ -1,1 +1,4 @@
-//! Metrics catalogue and logging.
+//! What operators see: the metrics catalogue and the logs.
+
+pub mod logging;
+pub mod metrics;

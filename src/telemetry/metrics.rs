@@ -1,0 +1,468 @@
+//! The one catalogue of metrics. Every name starts `pathway_`, every unit is in the name, every label is bounded:
+//! partners and agencies come from the configuration, rules from the rule book, the rest from enums.
+
+use std::time::Duration;
+
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+
+use crate::engine::model::feedback::FeedbackStatus;
+use crate::engine::model::quarantine::QuarantineReason;
+use crate::engine::model::scalar::Level;
+
+/// Seconds: 1 µs to 0.1 s, for one record.
+const STEP_BUCKETS: &[f64] = &[1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 1e-3, 1e-2, 1e-1];
+/// Seconds: 1 ms to 10 s, for one transaction.
+const COMMIT_BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+/// Records a transaction.
+const BATCH_BUCKETS: &[f64] = &[1.0, 10.0, 50.0, 100.0, 500.0, 1_000.0, 5_000.0, 10_000.0, 50_000.0];
+/// Seconds: 1 ms to 60 s, for one request (long polls wait).
+const REQUEST_BUCKETS: &[f64] = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0];
+
+/// Which half of the router a lane is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stage {
+    Intake,
+    Decide,
+}
+
+impl Stage {
+    pub fn label(self) -> &'static str {
+        match self {
+            Stage::Intake => "intake",
+            Stage::Decide => "decide",
+        }
+    }
+}
+
+/// What kind of inbox record DECIDE read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RecordKind {
+    Referral,
+    Outcome,
+    Alias,
+    Forward,
+    Signal,
+    Tick,
+    /// It could not be decoded, so its kind is not known.
+    Undecodable,
+}
+
+impl RecordKind {
+    pub const ALL: [RecordKind; 7] = [
+        RecordKind::Referral,
+        RecordKind::Outcome,
+        RecordKind::Alias,
+        RecordKind::Forward,
+        RecordKind::Signal,
+        RecordKind::Tick,
+        RecordKind::Undecodable,
+    ];
+
+    pub fn label(self) -> &'static str {
+        match self {
+            RecordKind::Referral => "referral",
+            RecordKind::Outcome => "outcome",
+            RecordKind::Alias => "alias",
+            RecordKind::Forward => "forward",
+            RecordKind::Signal => "signal",
+            RecordKind::Tick => "tick",
+            RecordKind::Undecodable => "undecodable",
+        }
+    }
+}
+
+/// What became of one record: exactly one of these, so that consumed = Σ disposed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Disposition {
+    /// INTAKE passed it to the inbox.
+    Accepted,
+    /// Kept in quarantine with its reason.
+    Quarantined,
+    /// DECIDE judged it: a decision was made.
+    Decided,
+    /// Known already: no second effect.
+    Repeated,
+    /// Taken into the history or the open tasks, with no decision of its own.
+    Applied,
+    /// Sent on to the stronger subject.
+    Forwarded,
+    /// A fault or panic in `step`: quarantined with a triage task.
+    Faulted,
+}
+
+impl Disposition {
+    pub const ALL: [Disposition; 7] = [
+        Disposition::Accepted,
+        Disposition::Quarantined,
+        Disposition::Decided,
+        Disposition::Repeated,
+        Disposition::Applied,
+        Disposition::Forwarded,
+        Disposition::Faulted,
+    ];
+
+    pub fn label(self) -> &'static str {
+        match self {
+            Disposition::Accepted => "accepted",
+            Disposition::Quarantined => "quarantined",
+            Disposition::Decided => "decided",
+            Disposition::Repeated => "repeated",
+            Disposition::Applied => "applied",
+            Disposition::Forwarded => "forwarded",
+            Disposition::Faulted => "faulted",
+        }
+    }
+}
+
+/// How the gateway answered one event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// Durable.
+    Accepted,
+    /// A fault of the sender's.
+    Refused,
+    /// Queue full, disk full or not ready: send it again.
+    TryAgain,
+}
+
+impl Answer {
+    fn label(self) -> &'static str {
+        match self {
+            Answer::Accepted => "accepted",
+            Answer::Refused => "refused",
+            Answer::TryAgain => "try_again",
+        }
+    }
+}
+
+/// The catalogue. Share it in an `Arc`; every method is cheap and lock-free once a label was seen.
+pub struct Metrics {
+    registry: Registry,
+    intake_consumed: IntCounterVec,
+    intake_disposed: IntCounterVec,
+    decide_consumed: IntCounterVec,
+    decide_disposed: IntCounterVec,
+    quarantined: IntCounterVec,
+    referrals: IntCounterVec,
+    missing_voice: IntCounter,
+    tasks: IntCounterVec,
+    rules_fired: IntCounterVec,
+    rules_unknown: IntCounterVec,
+    find_out_tasks: IntCounter,
+    suppressed_routes: IntCounterVec,
+    feedback: IntCounterVec,
+    step_panics: IntCounter,
+    step_seconds: HistogramVec,
+    commit_seconds: HistogramVec,
+    batch_records: HistogramVec,
+    aborts: IntCounterVec,
+    lag_seconds: IntGaugeVec,
+    subjects: IntGaugeVec,
+    timers_pending: IntGaugeVec,
+    queue_records: IntGauge,
+    queue_limit: IntGauge,
+    disk_full: IntGauge,
+    ready: IntGauge,
+    http_requests: IntCounterVec,
+    http_seconds: HistogramVec,
+    http_events: IntCounterVec,
+    http_connections: IntGauge,
+}
+
+impl Metrics {
+    /// A fresh catalogue with its own registry, so that tests and benches do not share counts.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let r = Registry::new();
+        let metrics = Self {
+            intake_consumed: counters(
+                &r,
+                "intake_consumed_total",
+                "Records INTAKE read, by who sent them",
+                &["partner"],
+            )?,
+            intake_disposed: counters(
+                &r,
+                "intake_disposed_total",
+                "What became of the records INTAKE read: their sum equals pathway_intake_consumed_total",
+                &["partner", "disposition"],
+            )?,
+            decide_consumed: counters(&r, "decide_consumed_total", "Inbox records DECIDE read", &["kind"])?,
+            decide_disposed: counters(
+                &r,
+                "decide_disposed_total",
+                "What became of the inbox records: their sum equals pathway_decide_consumed_total",
+                &["kind", "disposition"],
+            )?,
+            quarantined: counters(&r, "quarantined_total", "Records kept in quarantine", &["partner", "reason"])?,
+            referrals: counters(&r, "referrals_total", "Referral events judged", &["kind"])?,
+            missing_voice: counter(&r, "missing_voice_total", "Referrals that came without the child's voice")?,
+            tasks: counters(&r, "tasks_total", "Tasks published", &["agency", "level"])?,
+            rules_fired: counters(&r, "rules_fired_total", "Rules that fired", &["rule"])?,
+            rules_unknown: counters(&r, "rules_unknown_total", "Rules a missing fact left undecided", &["rule"])?,
+            find_out_tasks: counter(&r, "find_out_tasks_total", "Tasks asking social care to find out missing facts")?,
+            suppressed_routes: counters(&r, "suppressed_routes_total", "Tasks held back from an agency", &["agency"])?,
+            feedback: counters(&r, "feedback_total", "Feedback given to senders", &["partner", "status"])?,
+            step_panics: counter(&r, "step_faults_total", "Records that made a step fault or panic")?,
+            step_seconds: histograms(&r, "step_seconds", "Time to judge one record", &["stage"], STEP_BUCKETS)?,
+            commit_seconds: histograms(&r, "commit_seconds", "Time to commit one batch", &["stage"], COMMIT_BUCKETS)?,
+            batch_records: histograms(
+                &r,
+                "batch_records",
+                "Records in one committed batch",
+                &["stage"],
+                BATCH_BUCKETS,
+            )?,
+            aborts: counters(&r, "aborts_total", "Batches aborted and read again", &["stage"])?,
+            lag_seconds: gauges(&r, "lag_seconds", "Age of a lane's oldest unread record", &["stage", "lane"])?,
+            subjects: gauges(&r, "subjects", "Subjects in a lane's memory", &["lane"])?,
+            timers_pending: gauges(&r, "timers_pending", "Timers a lane waits for", &["lane"])?,
+            queue_records: gauge(&r, "publish_queue_records", "Records waiting to be made durable")?,
+            queue_limit: gauge(&r, "publish_queue_limit_records", "Above this the gateway answers 429")?,
+            disk_full: gauge(&r, "disk_full", "1 while the disk is full and nothing is accepted")?,
+            ready: gauge(&r, "ready", "1 once every lane is restored and the gateway is open")?,
+            http_requests: counters(&r, "http_requests_total", "Requests answered", &["route", "status"])?,
+            http_seconds: histograms(
+                &r,
+                "http_request_seconds",
+                "Time to answer, waits included",
+                &["route"],
+                REQUEST_BUCKETS,
+            )?,
+            http_events: counters(
+                &r,
+                "http_events_total",
+                "Events partners posted, by answer",
+                &["partner", "answer"],
+            )?,
+            http_connections: gauge(&r, "http_connections", "Open connections")?,
+            registry: r,
+        };
+        metrics.build_info()?;
+        Ok(metrics)
+    }
+
+    fn build_info(&self) -> Result<(), prometheus::Error> {
+        gauges(&self.registry, "build_info", "Always 1; the version is in the label", &["version"])?
+            .with_label_values(&[env!("CARGO_PKG_VERSION")])
+            .set(1);
+        Ok(())
+    }
+
+    /// INTAKE read a record of `referrals.<partner>` or `outcomes.<agency>`, and this became of it.
+    pub fn intake(&self, partner: &str, disposition: Disposition) {
+        self.intake_consumed.with_label_values(&[partner]).inc();
+        self.intake_disposed.with_label_values(&[partner, disposition.label()]).inc();
+    }
+
+    /// DECIDE read an inbox record. Counted before `step`, so that a lost record shows as a difference.
+    pub fn decide_consumed(&self, kind: RecordKind) {
+        self.decide_consumed.with_label_values(&[kind.label()]).inc();
+    }
+
+    /// What became of an inbox record, once its batch is committed.
+    pub fn decide_disposed(&self, kind: RecordKind, disposition: Disposition) {
+        self.decide_disposed.with_label_values(&[kind.label(), disposition.label()]).inc();
+    }
+
+    /// `partner` is empty for a record of the router's own.
+    pub fn quarantined(&self, partner: &str, reason: QuarantineReason) {
+        self.quarantined.with_label_values(&[partner, reason_label(reason)]).inc();
+    }
+
+    /// A referral of this kind (`missing.started`) was judged.
+    pub fn referral(&self, kind: &str, voice_is_missing: bool) {
+        self.referrals.with_label_values(&[kind]).inc();
+        if voice_is_missing {
+            self.missing_voice.inc();
+        }
+    }
+
+    pub fn task(&self, agency: &str, level: Option<Level>) {
+        self.tasks.with_label_values(&[agency, level.map_or("none", Level::symbol)]).inc();
+    }
+
+    pub fn rule_fired(&self, rule: &str) {
+        self.rules_fired.with_label_values(&[rule]).inc();
+    }
+
+    pub fn rule_unknown(&self, rule: &str) {
+        self.rules_unknown.with_label_values(&[rule]).inc();
+    }
+
+    pub fn find_out_task(&self) {
+        self.find_out_tasks.inc();
+    }
+
+    pub fn suppressed_route(&self, agency: &str) {
+        self.suppressed_routes.with_label_values(&[agency]).inc();
+    }
+
+    pub fn feedback(&self, partner: &str, status: FeedbackStatus) {
+        self.feedback.with_label_values(&[partner, status_label(status)]).inc();
+    }
+
+    pub fn step_fault(&self) {
+        self.step_panics.inc();
+    }
+
+    pub fn step_took(&self, stage: Stage, time: Duration) {
+        self.step_seconds.with_label_values(&[stage.label()]).observe(time.as_secs_f64());
+    }
+
+    /// The histogram of one stage's step times, for a hot loop that keeps its own handle.
+    pub fn step_histogram(&self, stage: Stage) -> Histogram {
+        self.step_seconds.with_label_values(&[stage.label()])
+    }
+
+    pub fn committed(&self, stage: Stage, time: Duration, records: usize) {
+        self.commit_seconds.with_label_values(&[stage.label()]).observe(time.as_secs_f64());
+        #[expect(clippy::cast_precision_loss, reason = "a batch is far below 2^52 records")]
+        self.batch_records.with_label_values(&[stage.label()]).observe(records as f64);
+    }
+
+    pub fn aborted(&self, stage: Stage) {
+        self.aborts.with_label_values(&[stage.label()]).inc();
+    }
+
+    /// How far a lane is behind; zero when it has read everything.
+    pub fn lag(&self, stage: Stage, lane: usize, behind: Duration) {
+        let seconds = i64::try_from(behind.as_secs()).unwrap_or(i64::MAX);
+        self.lag_seconds.with_label_values(&[stage.label(), &lane.to_string()]).set(seconds);
+    }
+
+    /// What a DECIDE lane holds in memory.
+    pub fn held(&self, lane: usize, subjects: usize, timers: usize) {
+        let lane = lane.to_string();
+        self.subjects.with_label_values(&[&lane]).set(count(subjects));
+        self.timers_pending.with_label_values(&[&lane]).set(count(timers));
+    }
+
+    pub fn queue(&self, records: usize, limit: usize) {
+        self.queue_records.set(count(records));
+        self.queue_limit.set(count(limit));
+    }
+
+    pub fn disk_full(&self, full: bool) {
+        self.disk_full.set(i64::from(full));
+    }
+
+    pub fn ready(&self, ready: bool) {
+        self.ready.set(i64::from(ready));
+    }
+
+    /// `route` is the route's pattern, never the path as sent.
+    pub fn http_request(&self, route: &str, status: u16, time: Duration) {
+        self.http_requests.with_label_values(&[route, &status.to_string()]).inc();
+        self.http_seconds.with_label_values(&[route]).observe(time.as_secs_f64());
+    }
+
+    pub fn http_event(&self, partner: &str, answer: Answer) {
+        self.http_events.with_label_values(&[partner, answer.label()]).inc();
+    }
+
+    pub fn http_connection_opened(&self) {
+        self.http_connections.inc();
+    }
+
+    pub fn http_connection_closed(&self) {
+        self.http_connections.dec();
+    }
+
+    /// The Prometheus text format, version 0.0.4.
+    pub fn render(&self) -> String {
+        let mut text = Vec::new();
+        // Writing to memory fails only on a malformed family, which registration has already refused.
+        let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
+        String::from_utf8(text).unwrap_or_default()
+    }
+}
+
+/// The reason as its label.
+pub fn reason_label(reason: QuarantineReason) -> &'static str {
+    match reason {
+        QuarantineReason::Undecodable => "undecodable",
+        QuarantineReason::UnknownSchema => "unknown_schema",
+        QuarantineReason::WrongSource => "wrong_source",
+        QuarantineReason::InvalidField => "invalid_field",
+        QuarantineReason::FutureTime => "future_time",
+        QuarantineReason::TooLarge => "too_large",
+        QuarantineReason::BadReplyTo => "bad_reply_to",
+        QuarantineReason::RouterFault => "router_fault",
+    }
+}
+
+fn status_label(status: FeedbackStatus) -> &'static str {
+    match status {
+        FeedbackStatus::Received => "received",
+        FeedbackStatus::AlreadyKnown => "already_known",
+        FeedbackStatus::BeingLookedAt => "being_looked_at",
+        FeedbackStatus::NotAccepted => "not_accepted",
+        FeedbackStatus::NotApplied => "not_applied",
+    }
+}
+
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn options(name: &str, help: &str) -> Opts {
+    Opts::new(name, help).namespace("pathway")
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+    let metric = IntCounter::with_opts(options(name, help))?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
+    let metric = IntCounterVec::new(options(name, help), labels)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+    let metric = IntGauge::with_opts(options(name, help))?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
+    let metric = IntGaugeVec::new(options(name, help), labels)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn histograms(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+    buckets: &[f64],
+) -> Result<HistogramVec, prometheus::Error> {
+    let options = HistogramOpts::from(options(name, help)).buckets(buckets.to_vec());
+    let metric = HistogramVec::new(options, labels)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_catalogue_renders_with_consistent_totals() {
+        let metrics = Metrics::new().unwrap();
+        metrics.intake("police", Disposition::Accepted);
+        metrics.intake("police", Disposition::Quarantined);
+        metrics.quarantined("police", QuarantineReason::TooLarge);
+        metrics.task("social-care", Some(Level::L4a));
+        let text = metrics.render();
+        assert!(text.contains("pathway_intake_consumed_total{partner=\"police\"} 2"), "{text}");
+        assert!(text.contains("pathway_tasks_total{agency=\"social-care\",level=\"L4a\"} 1"), "{text}");
+        assert!(text.contains("# HELP pathway_ready "), "{text}");
+    }
+}
