@@ -1,0 +1,39 @@
+# The two commands of the README, and the longer ones. Every recipe needs only Rust and a C compiler.
+
+CARGO ?= cargo
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.PHONY: demo test bench ready help
+
+help: ## What there is to make
+	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 10
+
+demo: ready ## Watch 2000 made-up referral events become tasks
+	@$(CARGO) run --locked -- demo --events 2000
+
+test: ready ## Format, lints, documentation, and every test
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+	$(CARGO) test --locked --no-fail-fast
+
+bench: ready ## Measure: printed, never asserted
+	$(CARGO) bench --locked
+
+ready:
+	@if ! command -v $(CARGO) >/dev/null; then \
+		printf '%s\n' "Rust is missing. On Debian or Ubuntu:" \
+		"  sudo apt-get install --yes curl ca-certificates build-essential" \
+		"  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal" \
+		"  . \"\$$HOME/.cargo/env\"" >&2; \
+		exit 1; \
+	fi
+	@if ! command -v cc >/dev/null; then \
+		printf '%s\n' "A C compiler is missing (SQLite is built from source). On Debian or Ubuntu:" \
+		"  sudo apt-get install --yes build-essential" >&2; \
+		exit 1; \
+	fi
+	@if ! $(CARGO) fmt --version >/dev/null 2>&1 || ! $(CARGO) clippy --version >/dev/null 2>&1; then \
+		printf '%s\n' "rustfmt or clippy is missing:" "  rustup component add rustfmt clippy" >&2; \
+		exit 1; \
+	fi
