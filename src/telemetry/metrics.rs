@@ -391,6 +391,7 @@ pub fn reason_label(reason: QuarantineReason) -> &'static str {
         QuarantineReason::TooLarge => "too_large",
         QuarantineReason::BadReplyTo => "bad_reply_to",
         QuarantineReason::RouterFault => "router_fault",
+        QuarantineReason::Unknown => "unknown",
     }
 }
 
@@ -401,6 +402,7 @@ fn status_label(status: FeedbackStatus) -> &'static str {
         FeedbackStatus::BeingLookedAt => "being_looked_at",
         FeedbackStatus::NotAccepted => "not_accepted",
         FeedbackStatus::NotApplied => "not_applied",
+        FeedbackStatus::Unknown => "unknown",
     }
 }
 
