@@ -1,1 +1,125 @@
 //! The state of a partition: histories by subject, staged changes over committed ones, timers in order.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::model::history::{History, Timer};
+use super::model::scalar::Timestamp;
+use super::model::subject::SubjectKey;
+
+/// What one step changes: the new histories of the subjects it touched.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Delta {
+    pub histories: BTreeMap<SubjectKey, History>,
+}
+
+/// All that is known of the subjects of one partition.
+///
+/// Steps read the staged view. `commit` makes it the committed one; `abort` goes back to what was committed.
+#[derive(Debug, Default)]
+pub struct State {
+    committed: HashMap<SubjectKey, Arc<History>>,
+    staged: HashMap<SubjectKey, Arc<History>>,
+    touched: BTreeSet<SubjectKey>,
+    timers: BTreeSet<(Timestamp, SubjectKey, Timer)>,
+    last_receipt: Timestamp,
+}
+
+impl State {
+    /// A subject's history as the next step sees it.
+    pub fn history(&self, subject: SubjectKey) -> Option<&Arc<History>> {
+        self.staged.get(&subject).or_else(|| self.committed.get(&subject))
+    }
+
+    /// How many subjects are known.
+    pub fn len(&self) -> usize {
+        self.committed.len().saturating_add(self.staged.keys().filter(|key| !self.committed.contains_key(*key)).count())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.committed.is_empty() && self.staged.is_empty()
+    }
+
+    /// Takes over a history read back from the `history` topic; a later one of the same subject replaces it.
+    pub fn restore(&mut self, subject: SubjectKey, history: History) {
+        self.unindex(subject);
+        self.last_receipt = self.last_receipt.max(history.updated_at);
+        self.index(subject, &history);
+        self.committed.insert(subject, Arc::new(history));
+    }
+
+    /// Lays a step's changes over the committed state.
+    pub fn stage(&mut self, delta: Delta) {
+        for (subject, history) in delta.histories {
+            self.unindex(subject);
+            self.last_receipt = self.last_receipt.max(history.updated_at);
+            self.index(subject, &history);
+            self.staged.insert(subject, Arc::new(history));
+            self.touched.insert(subject);
+        }
+    }
+
+    /// Subjects staged since this was last asked, with their histories, in key order: what to write.
+    pub fn take_touched(&mut self) -> Vec<(SubjectKey, Arc<History>)> {
+        std::mem::take(&mut self.touched)
+            .into_iter()
+            .filter_map(|subject| self.history(subject).map(|history| (subject, Arc::clone(history))))
+            .collect()
+    }
+
+    /// The staged changes are durable.
+    pub fn commit(&mut self) {
+        self.committed.extend(self.staged.drain());
+    }
+
+    /// The staged changes never happened.
+    pub fn abort(&mut self) {
+        let dropped: Vec<SubjectKey> = self.staged.keys().copied().collect();
+        for subject in dropped {
+            self.unindex(subject);
+            self.staged.remove(&subject);
+            if let Some(history) = self.committed.get(&subject).cloned() {
+                self.index(subject, &history);
+            }
+        }
+        self.touched.clear();
+    }
+
+    /// Timers due at or before `now`, earliest first, at most `timers_max`.
+    pub fn due_timers(&self, now: Timestamp, timers_max: usize) -> Vec<(SubjectKey, Timer)> {
+        self.timers
+            .iter()
+            .take_while(|(due_at, _, _)| *due_at <= now)
+            .take(timers_max)
+            .map(|(_, subject, timer)| (*subject, timer.clone()))
+            .collect()
+    }
+
+    /// When the earliest timer is due.
+    pub fn next_timer(&self) -> Option<Timestamp> {
+        self.timers.first().map(|(due_at, _, _)| *due_at)
+    }
+
+    /// How many timers wait.
+    pub fn timers_pending(&self) -> usize {
+        self.timers.len()
+    }
+
+    /// The latest receipt among the records judged so far: no tick is earlier than it.
+    pub fn last_receipt(&self) -> Timestamp {
+        self.last_receipt
+    }
+
+    fn index(&mut self, subject: SubjectKey, history: &History) {
+        for timer in &history.timers {
+            self.timers.insert((timer.due_at, subject, timer.clone()));
+        }
+    }
+
+    fn unindex(&mut self, subject: SubjectKey) {
+        let Some(history) = self.history(subject).cloned() else { return };
+        for timer in &history.timers {
+            self.timers.remove(&(timer.due_at, subject, timer.clone()));
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! What is remembered of a subject: coded facts only, no names, no narrative. One record a subject.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +17,7 @@ pub struct History {
     /// Receipt of the last record that touched this subject.
     pub updated_at: Timestamp,
     /// Oldest first by `occurred_at`, then receipt, then id.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<Arc<Entry>>,
     /// Entries folded away by age or the cap: how many, by kind.
     pub folded: BTreeMap<String, i64>,
     /// Nothing that happened before this instant is complete here.
@@ -26,7 +27,7 @@ pub struct History {
     pub case_level: Option<Level>,
     pub last_decision: Option<RecordedDecision>,
     pub agreement: Option<AgreementStanding>,
-    pub tasks: Vec<HeldTask>,
+    pub tasks: Vec<Arc<HeldTask>>,
     pub timers: Vec<Timer>,
     /// Corrections and withdrawals whose original has not come yet.
     pub awaiting: Vec<Awaiting>,

@@ -1,0 +1,95 @@
+//! Missing episodes: which reports are of one and the same, and whether a child is missing now.
+
+use crate::engine::model::history::{Entry, History};
+use crate::engine::model::scalar::{FactValue, Timestamp};
+
+pub const STARTED: &str = "missing.started";
+pub const REGRADED: &str = "missing.regraded";
+pub const ENDED: &str = "missing.ended";
+
+/// A later start of another source is taken for the same episode only this long after one that never ended:
+/// beyond it the end was surely not reported, and the child is missing anew.
+const OPEN_EPISODE_MAX_MS: i64 = 14 * 24 * 60 * 60 * 1000;
+
+/// Whether an arriving start or end is another source's report of the episode `entry` belongs to.
+pub fn same_episode(history: &History, entry: &Entry, arriving: &Entry) -> bool {
+    if entry.kind != arriving.kind {
+        return false;
+    }
+    let same_reference = arriving.episode_ref.is_some()
+        && entry.episode_ref == arriving.episode_ref
+        && entry.source.partner == arriving.source.partner;
+    match arriving.kind.as_str() {
+        STARTED => same_reference || (from_elsewhere(entry, arriving) && overlaps(history, entry, arriving)),
+        ENDED => same_reference || (from_elsewhere(entry, arriving) && same_return(history, entry, arriving)),
+        _ => false,
+    }
+}
+
+fn from_elsewhere(entry: &Entry, arriving: &Entry) -> bool {
+    entry.source.partner != arriving.source.partner
+}
+
+/// The arriving start lies within the episode, or opened shortly before one that it runs into.
+fn overlaps(history: &History, started: &Entry, arriving: &Entry) -> bool {
+    match end_of(history, started) {
+        Some(ended_at) => arriving.occurred_at <= ended_at && started.occurred_at <= own_end(history, arriving),
+        None => started.occurred_at.0.abs_diff(arriving.occurred_at.0) <= OPEN_EPISODE_MAX_MS.unsigned_abs(),
+    }
+}
+
+/// When the arriving episode ended, as its own sender has said; open-ended otherwise, yet never past the next
+/// start of the same sender.
+fn own_end(history: &History, arriving: &Entry) -> Timestamp {
+    history
+        .entries
+        .iter()
+        .filter(|entry| !entry.withdrawn && entry.source.partner == arriving.source.partner)
+        .filter(|entry| entry.occurred_at > arriving.occurred_at && (entry.kind == ENDED || entry.kind == STARTED))
+        .map(|entry| entry.occurred_at)
+        .min()
+        .unwrap_or_else(|| arriving.occurred_at.plus_millis(OPEN_EPISODE_MAX_MS))
+}
+
+/// Both ends close the same start: no start lies between them.
+fn same_return(history: &History, ended: &Entry, arriving: &Entry) -> bool {
+    let (earlier, later) = if ended.occurred_at <= arriving.occurred_at {
+        (ended.occurred_at, arriving.occurred_at)
+    } else {
+        (arriving.occurred_at, ended.occurred_at)
+    };
+    let close = later.0.saturating_sub(earlier.0) <= OPEN_EPISODE_MAX_MS;
+    close
+        && !history.entries.iter().any(|entry| {
+            entry.kind == STARTED && !entry.withdrawn && entry.occurred_at > earlier && entry.occurred_at <= later
+        })
+}
+
+/// When the episode that `started` opened was over: its end, or the next start that shows it must have been.
+pub fn end_of(history: &History, started: &Entry) -> Option<Timestamp> {
+    history
+        .entries
+        .iter()
+        .filter(|entry| !entry.withdrawn && entry.event_id != started.event_id)
+        .filter(|entry| entry.occurred_at >= started.occurred_at && (entry.kind == ENDED || entry.kind == STARTED))
+        .filter(|entry| entry.kind == ENDED || entry.occurred_at > started.occurred_at)
+        .map(|entry| entry.occurred_at)
+        .min()
+}
+
+/// Whether the child is missing at an instant: the latest start or regrade says missing (not absent, not away)
+/// and no end has come since.
+pub fn missing_open(history: &History, at: Timestamp) -> bool {
+    history
+        .entries
+        .iter()
+        .rev()
+        .filter(|entry| !entry.withdrawn && entry.occurred_at <= at)
+        .find(|entry| matches!(entry.kind.as_str(), STARTED | REGRADED | ENDED))
+        .is_some_and(|entry| entry.kind != ENDED && counts_as_missing(entry))
+}
+
+/// Absent and away are not missing; an ungraded child is.
+pub fn counts_as_missing(entry: &Entry) -> bool {
+    !matches!(entry.facts.get("grade"), Some(FactValue::Code(grade)) if grade == "absent" || grade == "away")
+}
