@@ -1,0 +1,36 @@
+//! Reads the files a command names, and says plainly which one could not be read.
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+
+use super::CliError;
+
+/// The whole of a text file, or of standard input for `-` or no path.
+pub fn read_text(path: Option<&Path>) -> Result<String, CliError> {
+    let Some(path) = path.filter(|path| path.as_os_str() != "-") else {
+        let mut text = String::new();
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .map_err(|error| CliError::Usage(format!("standard input could not be read: {error}")))?;
+        return Ok(text);
+    };
+    fs::read_to_string(path).map_err(|error| unreadable(path, &error))
+}
+
+/// The whole of a file, as it lies there.
+pub fn read_bytes(path: &Path) -> Result<Vec<u8>, CliError> {
+    fs::read(path).map_err(|error| unreadable(path, &error))
+}
+
+/// What a person calls the input: its path, or `standard input`.
+pub fn name_of(path: Option<&Path>) -> String {
+    match path.filter(|path| path.as_os_str() != "-") {
+        Some(path) => path.display().to_string(),
+        None => "standard input".to_owned(),
+    }
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> CliError {
+    CliError::Usage(format!("{} could not be read: {error}", path.display()))
+}
