@@ -17,7 +17,7 @@ pub mod send;
 
 /// Routes safeguarding referral events to the agencies that must act.
 #[derive(Parser)]
-#[command(name = "pathway-router", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "pathway-router", version, propagate_version = true, max_term_width = 110)]
 #[command(after_help = "Exit codes: 0 all well, 1 found something wrong, 2 asked wrongly.\n\n\
 Example:\n  pathway-router demo --events 500")]
 struct Arguments {

@@ -8,8 +8,8 @@ use super::{CliError, Ending};
 #[derive(clap::Args)]
 #[command(
     after_help = "An event is judged at its `receivedtime` if it has one, else at its `time`; lines must be in that \
-order.\nDeadlines that pass between two events are acted on, and after the last one those up to --until.\n\n\
-Example:\n  pathway-router decide --rules rules/cheshire-east events.jsonl --until 2026-10-16T17:00:00+01:00"
+order. Deadlines that pass between two events are acted on, and after the last one those up to --until.\n\n\
+Example:\n  pathway-router decide --rules rules/cheshire-east events.jsonl \\\n      --until 2026-10-16T17:00:00+01:00"
 )]
 pub struct Arguments {
     /// Folder of the rule book

@@ -6,15 +6,16 @@ use super::{CliError, Ending};
 
 /// Import history from before go-live
 #[derive(clap::Subcommand)]
-#[command(after_help = "Example:\n  pathway-router import ssda903 missing.csv --to http://127.0.0.1:8080 \
---token-file data/tokens/operator.token")]
+#[command(
+    after_help = "Example:\n  pathway-router import ssda903 missing.csv --to http://127.0.0.1:8080 \\\n      --token-file data/tokens/operator.token"
+)]
 pub enum Command {
     /// The statutory looked-after-children return's MISSING file (CSV)
     #[command(
         after_help = "Columns: CHILD, DOB, MISSING (M missing, A away without authorisation), MIS_START, MIS_END \
-(may be empty);\ndates dd/mm/yyyy. History only: nobody gets a task. Importing again changes nothing. A bad row is \
-reported with its\nline and the rest is imported.\n\n\
-Examples:\n  pathway-router import ssda903 missing.csv --to http://127.0.0.1:8080 --token-file data/tokens/operator.token\n  \
+(may be empty); dates dd/mm/yyyy. History only: nobody gets a task. Importing again changes nothing. A bad row is \
+reported with its line and the rest is imported.\n\n\
+Examples:\n  pathway-router import ssda903 missing.csv --to http://127.0.0.1:8080 \\\n      --token-file data/tokens/operator.token\n  \
 pathway-router import ssda903 missing.csv --as-events --rules rules/cheshire-east"
     )]
     Ssda903(Ssda903),

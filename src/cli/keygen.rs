@@ -8,7 +8,7 @@ use super::{CliError, Ending};
 #[derive(clap::Args)]
 #[command(
     after_help = "Writes two files readable by you alone: subject.key (turns identifiers into subject keys; losing it \
-loses the link\nto all history) and reply.key (seals reply addresses). Never overwrites a key.\n\n\
+loses the link to all history) and reply.key (seals reply addresses). Never overwrites a key.\n\n\
 Example:\n  pathway-router keygen --out /etc/pathway-router/keys"
 )]
 pub struct Arguments {

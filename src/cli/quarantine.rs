@@ -6,8 +6,9 @@ use super::{CliError, Ending};
 
 /// Look at records that could not be used, and try them again
 #[derive(clap::Subcommand)]
-#[command(after_help = "Example:\n  pathway-router quarantine list --to http://127.0.0.1:8080 \
---token-file data/tokens/operator.token")]
+#[command(
+    after_help = "Example:\n  pathway-router quarantine list --to http://127.0.0.1:8080 \\\n      --token-file data/tokens/operator.token"
+)]
 pub enum Command {
     /// One line a record: id, when, whose, why
     #[command(after_help = "Example:\n  pathway-router quarantine list --reason invalid_field")]

@@ -17,7 +17,7 @@ pub enum Command {
     /// Run scenario files and show expected and got side by side
     #[command(
         after_help = "A scenario file names no rule book: it is tested against --rules, else against the rule book \
-it lies in\n(its folder or the nearest one above that holds rules.toml). docs/rules.md says how to write one.\n\n\
+it lies in (its folder or the nearest one above that holds rules.toml). docs/rules.md says how to write one.\n\n\
 Examples:\n  pathway-router rules test rules/cheshire-east\n  \
 pathway-router rules test my-scenario.toml --rules rules/cheshire-east"
     )]

@@ -7,7 +7,7 @@ use super::{CliError, Ending};
 /// Run the router until it is told to stop (Ctrl-C or SIGTERM)
 #[derive(clap::Args)]
 #[command(
-    after_help = "Without --config: an embedded broker in ./data; the first start writes config, keys and sample\n\
+    after_help = "Without --config: an embedded broker in ./data; the first start writes config, keys and sample \
 tokens there (readable by you alone) and names them.\n\n\
 Examples:\n  pathway-router run\n  pathway-router run --config /etc/pathway-router/router.toml"
 )]

@@ -9,7 +9,7 @@ use super::{CliError, Ending};
 #[command(
     after_help = "FILE holds one CloudEvents JSON object, a JSON array of them, or one a line. Sending again is \
 harmless.\n\n\
-Example:\n  pathway-router send event.json --to http://127.0.0.1:8080 --token-file data/tokens/police.token"
+Example:\n  pathway-router send event.json --to http://127.0.0.1:8080 \\\n      --token-file data/tokens/police.token"
 )]
 pub struct Arguments {
     /// JSON or JSON lines; `-` is standard input
