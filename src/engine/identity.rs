@@ -1,1 +1,175 @@
 //! Who a record is about: check digits, normalised names, keyed subject keys.
+
+mod check_digits;
+#[cfg(test)]
+mod tests;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+use zeroize::Zeroizing;
+
+use super::model::event::{Child, Source};
+use super::model::subject::SubjectKey;
+pub use check_digits::{nhs_number_is_valid, upn_is_valid};
+
+/// What a subject key was made from, strongest first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum IdentifierKind {
+    NhsNumber,
+    Upn,
+    /// The sending unit's own id for the child: means nothing to another unit.
+    LocalId,
+    /// Normalised given and family names with the date of birth: enough to notice, never to merge.
+    NameAndBirth,
+    /// Nothing to go by: the event is a subject of its own.
+    None,
+    /// A partner, as the subject of what is wrong with its records.
+    Partner,
+}
+
+impl IdentifierKind {
+    /// As `keyed_by` of an inbox record writes it.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            IdentifierKind::NhsNumber => "nhs_number",
+            IdentifierKind::Upn => "upn",
+            IdentifierKind::LocalId => "local_id",
+            IdentifierKind::NameAndBirth => "name_and_birth",
+            IdentifierKind::None => "none",
+            IdentifierKind::Partner => "partner",
+        }
+    }
+}
+
+/// The secret that subject keys are made with. Whoever lacks it can neither make a key nor test a guess.
+pub struct Keys {
+    subjects: Zeroizing<[u8; 32]>,
+    topics: Zeroizing<[u8; 32]>,
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Keys(..)")
+    }
+}
+
+impl Keys {
+    pub fn from_secret(secret: &[u8; 32]) -> Self {
+        Self {
+            subjects: Zeroizing::new(keyed_hash(secret, &[b"pathway subject keys"])),
+            topics: Zeroizing::new(keyed_hash(secret, &[b"pathway topic keys"])),
+        }
+    }
+
+    /// The key of an identifier already in its normal form; the same text under another kind gives another key.
+    pub fn subject_key(&self, kind: IdentifierKind, identifier: &str) -> SubjectKey {
+        SubjectKey(keyed_hash(&self.subjects, &[kind.symbol().as_bytes(), &[0], identifier.as_bytes()]))
+    }
+
+    /// The key that a task is published under: one agency's tasks for a child share it, two agencies' never do.
+    pub fn task_topic_key(&self, subject: SubjectKey, agency: &str) -> SubjectKey {
+        SubjectKey(keyed_hash(&self.topics, &[&subject.0, agency.as_bytes()]))
+    }
+
+    /// The pseudo-subject that faults of a partner's records are counted on.
+    pub fn partner_subject(&self, partner: &str) -> SubjectKey {
+        self.subject_key(IdentifierKind::Partner, partner)
+    }
+}
+
+/// The subject keys a child's identifiers give.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Identifiers {
+    /// The subject.
+    pub strongest: (IdentifierKind, SubjectKey),
+    /// Weaker identifiers, verified or the sender's own, that name the same subject: strongest first, none of them by
+    /// name and birth.
+    pub weaker: Vec<(IdentifierKind, SubjectKey)>,
+    /// The name-and-birth key where something stronger made the subject: noted there as a sighting, never an alias.
+    pub sighting: Option<SubjectKey>,
+    /// Identifiers that failed their check and were not used: `nhs_number`, `upn`.
+    pub unverified: Vec<String>,
+}
+
+impl Identifiers {
+    /// `event_id` makes the subject of a child who has no identifier at all.
+    pub fn of(keys: &Keys, child: &Child, source: &Source, event_id: &str) -> Self {
+        let mut unverified = Vec::new();
+        let mut found = Vec::new();
+        if let Some(number) = given(&child.nhs_number) {
+            let number = normalise_nhs_number(number);
+            match nhs_number_is_valid(&number) {
+                true => found.push((IdentifierKind::NhsNumber, number)),
+                false => unverified.push(IdentifierKind::NhsNumber.symbol().to_owned()),
+            }
+        }
+        if let Some(upn) = given(&child.upn) {
+            let upn = normalise_upn(upn);
+            match upn_is_valid(&upn) {
+                true => found.push((IdentifierKind::Upn, upn)),
+                false => unverified.push(IdentifierKind::Upn.symbol().to_owned()),
+            }
+        }
+        if let Some(local_id) = given(&child.local_id) {
+            let scoped = format!("{}\0{}\0{local_id}", source.partner, source.unit);
+            found.push((IdentifierKind::LocalId, scoped));
+        }
+        let mut named = found.into_iter().map(|(kind, text)| (kind, keys.subject_key(kind, &text)));
+        let name_and_birth = name_and_birth(child).map(|text| keys.subject_key(IdentifierKind::NameAndBirth, &text));
+        let (strongest, sighting) = match (named.next(), name_and_birth) {
+            (Some(strongest), sighting) => (strongest, sighting),
+            (None, Some(key)) => ((IdentifierKind::NameAndBirth, key), None),
+            (None, None) => {
+                let text = format!("{}\0{}\0{event_id}", source.partner, source.unit);
+                ((IdentifierKind::None, keys.subject_key(IdentifierKind::None, &text)), None)
+            }
+        };
+        Self { strongest, weaker: named.collect(), sighting, unverified }
+    }
+}
+
+/// The text of an optional field without surrounding blanks, unless nothing is left.
+fn given(field: &Option<String>) -> Option<&str> {
+    field.as_deref().map(str::trim).filter(|text| !text.is_empty())
+}
+
+/// Without the blanks and hyphens it is printed with.
+pub fn normalise_nhs_number(number: &str) -> String {
+    number.chars().filter(|character| !character.is_whitespace() && *character != '-').collect()
+}
+
+/// In capitals, without blanks.
+pub fn normalise_upn(upn: &str) -> String {
+    upn.chars().filter(|character| !character.is_whitespace()).map(|character| character.to_ascii_uppercase()).collect()
+}
+
+/// A name as it is compared: compatibility forms taken apart, marks dropped, case folded, letters only.
+/// `Zoë O'Brien-Łuć` and `ZOE OBRIEN ŁUC` are the same.
+pub fn normalise_name(name: &str) -> String {
+    // Upper case first, as case folding asks: ß and ss are one.
+    let folded = name.nfkd().flat_map(char::to_uppercase).flat_map(char::to_lowercase);
+    folded.nfkd().filter(|character| character.is_alphabetic() && !is_combining_mark(*character)).collect()
+}
+
+fn name_and_birth(child: &Child) -> Option<String> {
+    let given_names = normalise_name(child.given_names.as_deref()?);
+    let family_name = normalise_name(child.family_name.as_deref()?);
+    if given_names.is_empty() || family_name.is_empty() {
+        return None;
+    }
+    Some(format!("{given_names}\0{family_name}\0{}", child.date_of_birth?.to_civil()))
+}
+
+/// HMAC-SHA-256 over the parts, one after another.
+pub(super) fn keyed_hash(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
+    // HMAC pads a short key with zeros to the hash's block, as here.
+    let mut block = Zeroizing::new([0; 64]);
+    block.iter_mut().zip(key).for_each(|(padded, byte)| *padded = *byte);
+    let mut hmac = <Hmac<Sha256> as KeyInit>::new(&(*block).into());
+    for part in parts {
+        hmac.update(part);
+    }
+    hmac.finalize().into_bytes().into()
+}
