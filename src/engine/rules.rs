@@ -1,1 +1,134 @@
 //! The rule book: loaded from TOML, checked with every fault at once, compiled to bitmaps.
+
+pub mod book;
+pub mod catalogue;
+pub mod expression;
+pub mod facts;
+pub mod fault;
+pub mod template;
+
+use std::collections::BTreeMap;
+
+use jiff::civil;
+
+use book::{Agency, Aggregate, Basis, Ladder, Rule};
+use expression::Truth;
+use facts::{FactId, FactTable, Facts, KindId};
+use fault::{RuleFault, SourceFile};
+
+use crate::engine::calendar::Calendar;
+use crate::engine::model::scalar::{Level, Timestamp};
+
+/// A partnership's rules, checked and compiled. Named by `hash`, in force from `effective_from` by receipt.
+#[derive(Clone, Debug)]
+pub struct RuleBook {
+    /// SHA-256 of the content, 64 hex digits: the same whatever the files' order, layout and comments.
+    pub hash: String,
+    pub name: String,
+    pub title: String,
+    pub effective_from: Timestamp,
+    pub retention_days: i64,
+    /// The agency that triages what no rule gives a person.
+    pub front_door: String,
+    /// In the order of ids.
+    pub rules: Vec<Rule>,
+    pub facts: Facts,
+    /// In the order of names.
+    pub aggregates: Vec<Aggregate>,
+    pub agencies: BTreeMap<String, Agency>,
+    pub bases: BTreeMap<String, Basis>,
+    pub ladders: Vec<Ladder>,
+    pub calendar: Calendar,
+    strata: usize,
+}
+
+/// What the rules of one stratum say of one event.
+#[derive(Clone, Default, Debug)]
+pub struct Judgement<'b> {
+    /// In the order of ids.
+    pub fired: Vec<&'b Rule>,
+    /// In the order of ids.
+    pub unknown: Vec<Unknown<'b>>,
+}
+
+/// A rule that missing facts kept from being decided.
+#[derive(Clone, Debug)]
+pub struct Unknown<'b> {
+    pub rule: &'b Rule,
+    /// The facts that block it, by id.
+    pub missing: Vec<FactId>,
+}
+
+/// Reads a rule book, or everything that is wrong with it.
+pub fn load(files: &[SourceFile]) -> Result<RuleBook, Vec<RuleFault>> {
+    let _ = files;
+    Err(Vec::new())
+}
+
+impl RuleBook {
+    /// How many strata there are; judge them in order from 0, setting `result.*` facts (and history counts that
+    /// read the level) in between.
+    pub fn strata(&self) -> usize {
+        self.strata
+    }
+
+    pub fn rule(&self, id: &str) -> Option<&Rule> {
+        let place = self.rules.binary_search_by(|rule| rule.id.as_str().cmp(id)).ok()?;
+        self.rules.get(place)
+    }
+
+    /// The rules of one stratum that apply to an event on arrival (timer rules never do).
+    pub fn judge(&self, stratum: usize, table: &FactTable) -> Judgement<'_> {
+        let kind = table.kind().name();
+        let mut judgement = Judgement::default();
+        for rule in &self.rules {
+            if rule.stratum != stratum || rule.timer.is_some() || !rule.on.contains(kind) {
+                continue;
+            }
+            match rule.truth(table) {
+                Truth::True => judgement.fired.push(rule),
+                Truth::False => {}
+                Truth::Unknown => judgement.unknown.push(Unknown { rule, missing: rule.missing(table) }),
+            }
+        }
+        judgement
+    }
+
+    /// Timer rules that apply to a kind of event, in the order of ids. Judge one with `Rule::truth` when it is due.
+    pub fn timers(&self, kind: KindId) -> impl Iterator<Item = &Rule> {
+        self.rules.iter().filter(move |rule| rule.timer.is_some() && rule.on.contains(kind.name()))
+    }
+
+    /// The basis that a letter stands for on a London date of receipt.
+    pub fn basis_at(&self, letter: &str, received: civil::Date) -> Option<&Basis> {
+        let basis = self.bases.get(letter)?;
+        match (basis.in_force_from, &basis.until_then) {
+            (Some(from), Some(earlier)) if received < from => self.bases.get(earlier),
+            (_, _) => Some(basis),
+        }
+    }
+
+    /// The ladder that a task of this level climbs when nobody answers.
+    pub fn ladder(&self, level: Option<Level>) -> Option<&Ladder> {
+        let named = |ladder: &&Ladder| {
+            level.is_some_and(|level| ladder.levels.as_ref().is_some_and(|levels| levels.contains(&level)))
+        };
+        self.ladders.iter().find(named).or_else(|| self.ladders.iter().find(|ladder| ladder.levels.is_none()))
+    }
+
+    /// The fact that says whether an agency has been given a task by the strata judged so far.
+    pub fn agency_fact(&self, agency: &str) -> Option<FactId> {
+        self.facts.id(&format!("result.agencies.{agency}"))
+    }
+}
+
+impl Rule {
+    pub fn truth(&self, table: &FactTable) -> Truth {
+        self.when.as_ref().map_or(Truth::True, |condition| condition.truth(table))
+    }
+
+    /// The missing facts that its condition reads.
+    pub fn missing(&self, table: &FactTable) -> Vec<FactId> {
+        self.when.as_ref().map(|condition| condition.missing(table)).unwrap_or_default()
+    }
+}
