@@ -1,1 +1,3 @@
-//! Reading other systems' files: the statutory SSDA903 return.
+//! History from before go-live, read from what authorities already hold.
+
+pub mod ssda903;
