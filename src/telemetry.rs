@@ -1,4 +1,5 @@
-//! What operators see: the metrics catalogue and the logs.
+//! What operators see: the metrics catalogue, readiness and the logs.
 
 pub mod logging;
 pub mod metrics;
+pub mod readiness;

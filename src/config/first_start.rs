@@ -1,0 +1,166 @@
+//! The first start of a router that has no configuration: writes one, with keys and sample tokens of its own.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use rand::Rng;
+use zeroize::Zeroizing;
+
+use super::default_rules;
+use super::fault::{ConfigFault, ConfigFaults};
+use super::tokens::{Caller, TokenBook, TokenEntry, hash_of, new_token};
+
+/// One file that was written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Written {
+    pub path: PathBuf,
+    /// What it is, in a few words.
+    pub what: String,
+}
+
+/// A sample token: its file's name and whom it speaks for.
+struct Sample {
+    name: &'static str,
+    caller: Caller,
+}
+
+/// The configuration's file in a data folder.
+pub fn config_file(folder: &Path) -> PathBuf {
+    folder.join("config.toml")
+}
+
+/// Writes configuration, keys, tokens and, unless `rules/cheshire-east` lies beside the folder, the rule book. Every
+/// file is readable by its owner alone; one that exists is left as it is. Returns what was written, in order.
+pub fn first_start(folder: &Path) -> Result<Vec<Written>, ConfigFaults> {
+    let mut writer = Writer { folder, written: Vec::new() };
+    writer.run().map_err(|(path, error)| {
+        let remedy = "give this user the right to write there, or name a configuration file with --config";
+        ConfigFaults::one(ConfigFault::of_file(&path, format!("cannot be written: {error}"), remedy))
+    })?;
+    Ok(writer.written)
+}
+
+struct Writer<'a> {
+    folder: &'a Path,
+    written: Vec<Written>,
+}
+
+type WriteResult = Result<(), (PathBuf, std::io::Error)>;
+
+impl Writer<'_> {
+    fn run(&mut self) -> WriteResult {
+        for folder in ["", "keys", "tokens"] {
+            self.create_folder(folder)?;
+        }
+        self.write("keys/subject.key", &new_key(), "the key that makes subject keys: back it up, never change it")?;
+        self.write("keys/sealing.key", &new_key(), "the key that seals reply addresses: back it up")?;
+        self.write_tokens()?;
+        let rules = self.write_rules()?;
+        // Last, so that a first start that failed half-way is a first start again.
+        self.write("config.toml", &sample_config(&rules), "the configuration")
+    }
+
+    /// New tokens, unless tokens exist: their hashes in one file, each in the clear in a file of its own.
+    fn write_tokens(&mut self) -> WriteResult {
+        if self.folder.join("tokens.toml").exists() {
+            return Ok(());
+        }
+        let mut entries = Vec::new();
+        for sample in samples() {
+            let token = Zeroizing::new(new_token());
+            let what = match &sample.caller {
+                Caller::Partner { partner, unit } => format!("sample token of partner {partner}, unit {unit}"),
+                Caller::Agency { agency, unit: None } => format!("sample token of agency {agency}"),
+                Caller::Agency { agency, unit: Some(unit) } => format!("sample token of agency {agency}, unit {unit}"),
+                Caller::Operator => "sample token of the operator".to_owned(),
+            };
+            self.replace(&format!("tokens/{}.token", sample.name), &format!("{}\n", *token), &what)?;
+            let sha256 = hash_of(&token);
+            entries.push(TokenEntry { name: sample.name.to_owned(), sha256, caller: sample.caller, line: None });
+        }
+        self.write("tokens.toml", &TokenBook::new(entries).to_toml(), "the tokens' hashes and whom they speak for")
+    }
+
+    /// The rule book's folder as the configuration names it.
+    fn write_rules(&mut self) -> Result<String, (PathBuf, std::io::Error)> {
+        let beside = "../rules/cheshire-east";
+        if self.folder.join(beside).is_dir() {
+            return Ok(beside.to_owned());
+        }
+        let own = "rules/cheshire-east";
+        self.create_folder("rules")?;
+        self.create_folder(own)?;
+        for (name, text) in default_rules::FILES {
+            self.write(&format!("{own}/{name}"), text, "the default rule book")?;
+        }
+        Ok(own.to_owned())
+    }
+
+    fn create_folder(&self, name: &str) -> WriteResult {
+        let path = self.folder.join(name);
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(&path).map_err(|error| (path, error))
+    }
+
+    /// Writes a file that is not there yet.
+    fn write(&mut self, name: &str, text: &str, what: &str) -> WriteResult {
+        if self.folder.join(name).exists() { Ok(()) } else { self.replace(name, text, what) }
+    }
+
+    fn replace(&mut self, name: &str, text: &str, what: &str) -> WriteResult {
+        let path = self.folder.join(name);
+        write_private(&path, text.as_bytes()).map_err(|error| (path.clone(), error))?;
+        self.written.push(Written { path, what: what.to_owned() });
+        Ok(())
+    }
+}
+
+/// Writes a file that its owner alone can read (0600), durably.
+pub fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    #[cfg(unix)]
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// A new key, as its file holds it: 64 hex digits and a line end.
+pub fn new_key() -> Zeroizing<String> {
+    let mut bytes = Zeroizing::new([0u8; 32]);
+    rand::rng().fill_bytes(&mut *bytes);
+    Zeroizing::new(format!("{}\n", hex::encode(*bytes)))
+}
+
+fn samples() -> Vec<Sample> {
+    let partner = |name, partner: &str, unit: &str| Sample {
+        name,
+        caller: Caller::Partner { partner: partner.to_owned(), unit: unit.to_owned() },
+    };
+    let agency = |name, agency: &str, unit: Option<&str>| Sample {
+        name,
+        caller: Caller::Agency { agency: agency.to_owned(), unit: unit.map(str::to_owned) },
+    };
+    vec![
+        partner("partner-police", "police", "missing-from-home"),
+        partner("partner-leighton-hospital", "leighton-hospital", "emergency-department"),
+        partner("partner-schools-111111", "schools", "111111"),
+        partner("partner-council", "council", "case-system"),
+        agency("agency-social-care", "social-care", None),
+        agency("agency-police", "police", None),
+        agency("agency-camhs", "camhs", None),
+        agency("agency-school-111111", "school", Some("111111")),
+        agency("agency-gp-N81001", "gp", Some("N81001")),
+        Sample { name: "operator", caller: Caller::Operator },
+    ]
+}
+
+fn sample_config(rules: &str) -> String {
+    include_str!("sample.toml").replace("{{rules}}", rules)
+}

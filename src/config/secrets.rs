@@ -1,0 +1,90 @@
+//! The two secret keys: from files or from variables, never printed.
+
+use std::path::Path;
+
+use secrecy::{ExposeSecret, SecretBox};
+use zeroize::Zeroize;
+
+use super::fault::ConfigFault;
+
+/// 32 secret bytes. `Debug` shows nothing; the memory is wiped on drop.
+pub struct SecretKey(SecretBox<[u8; 32]>);
+
+impl SecretKey {
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(SecretBox::new(Box::new(bytes)))
+    }
+
+    pub fn bytes(&self) -> &[u8; 32] {
+        self.0.expose_secret()
+    }
+
+    /// None unless `text` is 64 hex digits, spaces around them aside.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text.trim(), &mut bytes).ok()?;
+        Some(Self::new(bytes))
+    }
+}
+
+impl Clone for SecretKey {
+    fn clone(&self) -> Self {
+        Self::new(*self.bytes())
+    }
+}
+
+impl std::fmt::Debug for SecretKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("SecretKey(..)")
+    }
+}
+
+/// Both keys. Losing the first means that no child is recognised again; losing the second, that no task can be answered.
+#[derive(Clone, Debug)]
+pub struct SecretKeys {
+    /// HMAC key of the subjects.
+    pub subject: SecretKey,
+    /// Key that seals `reply_to`.
+    pub sealing: SecretKey,
+}
+
+/// A key from the variable if it is set, else from the file.
+pub(super) fn read_key(variable: &str, file: &Path) -> Result<SecretKey, ConfigFault> {
+    let remedy = "write 64 hex digits; `pathway-router keygen` makes them";
+    if let Ok(mut text) = std::env::var(variable) {
+        let key = SecretKey::parse(&text);
+        text.zeroize();
+        return key.ok_or_else(|| ConfigFault::of_file(Path::new(variable), "this variable is not a key", remedy));
+    }
+    let mut text = read_private(file)?;
+    let key = SecretKey::parse(&text);
+    text.zeroize();
+    key.ok_or_else(|| ConfigFault::of_file(file, "this file does not hold a key", remedy))
+}
+
+/// The text of a file that others on this machine must not be able to read.
+pub(super) fn read_private(file: &Path) -> Result<String, ConfigFault> {
+    let fault = |error: std::io::Error| {
+        ConfigFault::of_file(file, format!("cannot be read: {error}"), "restore the file, or name the right one")
+    };
+    let metadata = std::fs::metadata(file).map_err(fault)?;
+    if is_open_to_others(&metadata) {
+        return Err(ConfigFault::of_file(
+            file,
+            "anyone on this machine can read or change it",
+            format!("run chmod o= {}", file.display()),
+        ));
+    }
+    std::fs::read_to_string(file).map_err(fault)
+}
+
+#[cfg(unix)]
+fn is_open_to_others(metadata: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    metadata.permissions().mode() & 0o007 != 0
+}
+
+#[cfg(not(unix))]
+fn is_open_to_others(_metadata: &std::fs::Metadata) -> bool {
+    false
+}

@@ -1,0 +1,137 @@
+//! Configuration: what is accepted, and every fault with its line and remedy.
+
+use std::path::PathBuf;
+
+use super::Config;
+use super::first_start::{config_file, first_start};
+use super::tokens::{Caller, hash_of};
+
+/// A data folder after its first start, with one text replaced in one of its files.
+fn folder_with(file: &str, old: &str, new: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    first_start(folder.path()).unwrap();
+    let path = folder.path().join(file);
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains(old), "{file} has no {old:?}");
+    std::fs::write(&path, text.replacen(old, new, 1)).unwrap();
+    let config = config_file(folder.path());
+    (folder, config)
+}
+
+fn check_fault(file: &str, old: &str, new: &str, expected: &str) {
+    let (_folder, config) = folder_with(file, old, new);
+    let faults = Config::load(&config).expect_err("a fault").to_string();
+    assert!(faults.contains(expected), "\n got: {faults}\nwant: {expected}");
+}
+
+#[test]
+fn a_first_start_writes_what_loads() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = first_start(folder.path()).unwrap();
+    let config = Config::load(&config_file(folder.path())).unwrap();
+    assert_eq!(config.http.bind.port(), 8080);
+    assert_eq!(config.tokens.entries().len(), 10);
+    for one in &written {
+        let permissions = std::fs::metadata(&one.path).unwrap().permissions();
+        let mode = std::os::unix::fs::PermissionsExt::mode(&permissions);
+        assert_eq!(mode & 0o777, 0o600, "{}", one.path.display());
+    }
+    let token = std::fs::read_to_string(folder.path().join("tokens/operator.token")).unwrap();
+    assert_eq!(config.tokens.caller(token.trim()), Some(&Caller::Operator));
+    assert_eq!(config.tokens.caller("wrong"), None);
+    let stored = std::fs::read_to_string(folder.path().join("tokens.toml")).unwrap();
+    assert!(!stored.contains(token.trim()) && stored.contains(&hex::encode(hash_of(token.trim()))));
+}
+
+#[test]
+fn a_second_first_start_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    first_start(folder.path()).unwrap();
+    let key = std::fs::read(folder.path().join("keys/subject.key")).unwrap();
+    assert_eq!(first_start(folder.path()).unwrap(), Vec::new());
+    assert_eq!(std::fs::read(folder.path().join("keys/subject.key")).unwrap(), key);
+}
+
+#[test]
+fn faults_name_line_and_remedy() {
+    check_fault(
+        "config.toml",
+        "queue_records",
+        "queue_record",
+        "`limits.queue_record` is not a known setting; did you mean `queue_records`?",
+    );
+    check_fault(
+        "config.toml",
+        "drain_seconds = 20",
+        "drain_seconds = \"soon\"",
+        "must be a whole number from 1 to 300; write drain_seconds = 20",
+    );
+    check_fault("config.toml", "127.0.0.1:8080", "0.0.0.0:8080", "needs TLS");
+    check_fault(
+        "config.toml",
+        "kind = \"embedded\"",
+        "kind = \"paper\"",
+        "config.toml:5: `broker.kind` must be one of \"embedded\"",
+    );
+    check_fault("config.toml", "units = \"any\"", "units = \"all\"", "or the word \"any\"");
+    check_fault("config.toml", "[log]", "[log", "this is not TOML");
+    check_fault(
+        "tokens.toml",
+        "unit = \"missing-from-home\"",
+        "unit = \"kennels\"",
+        "partner `police` has no unit `kennels`",
+    );
+    check_fault("tokens.toml", "sha256 = \"", "sha256 = \"x", "this is not a SHA-256 hash");
+    check_fault("tokens.toml", "\nrole = \"operator\"", "", "`operator` is bound to nobody");
+}
+
+#[test]
+fn every_fault_is_told_at_once() {
+    let (folder, config) = folder_with("config.toml", "intake = 1", "intake = 0\nspeed = 9");
+    std::fs::write(folder.path().join("keys/sealing.key"), "short").unwrap();
+    let faults = Config::load(&config).expect_err("faults");
+    let text = faults.to_string();
+    assert_eq!(faults.0.len(), 3, "{text}");
+    assert!(text.contains("config.toml:9: `lanes.intake`") && text.contains("config.toml:10: `lanes.speed`"), "{text}");
+    assert!(text.contains("sealing.key: this file does not hold a key; write 64 hex digits"), "{text}");
+    assert!(!text.contains("short"));
+}
+
+#[test]
+fn a_key_others_can_read_is_refused() {
+    let (folder, config) = folder_with("config.toml", "intake", "intake");
+    let key = folder.path().join("keys/subject.key");
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let faults = Config::load(&config).expect_err("a fault").to_string();
+    assert!(faults.contains("anyone on this machine can read or change it; run chmod o= "), "{faults}");
+}
+
+#[test]
+fn agencies_are_checked_against_the_rule_book() {
+    let folder = tempfile::tempdir().unwrap();
+    first_start(folder.path()).unwrap();
+    let config = Config::load(&config_file(folder.path())).unwrap();
+    let faults = config
+        .check_agencies(|agency| match agency {
+            "camhs" => None,
+            "school" | "social-care" => Some(true),
+            _ => Some(false),
+        })
+        .expect_err("faults")
+        .to_string();
+    assert!(faults.contains("`partners.camhs.agency`: the rule book has no agency `camhs`"), "{faults}");
+    assert!(faults.contains("token `agency-social-care`: `social-care` has many units; write unit"), "{faults}");
+    assert!(faults.contains("token `agency-gp-N81001`: `gp` has no units; remove the unit"), "{faults}");
+}
+
+#[test]
+fn nothing_secret_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    first_start(folder.path()).unwrap();
+    let config = Config::load(&config_file(folder.path())).unwrap();
+    let shown = format!("{config:?}");
+    for secret in ["keys/subject.key", "keys/sealing.key", "tokens/operator.token"] {
+        let text = std::fs::read_to_string(folder.path().join(secret)).unwrap();
+        assert!(!shown.contains(text.trim()), "{secret}");
+    }
+}
