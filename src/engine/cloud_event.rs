@@ -1,1 +1,273 @@
-//! CloudEvents 1.0 in and out: structured JSON, with every fault of a bad event at once.
+//! CloudEvents 1.0: the JSON form of a referral event, structured or binary, and the JSON of an outcome.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::model::detail::KINDS;
+use super::model::event::ReferralEvent;
+use super::model::outcome::Outcome;
+use super::model::scalar::Timestamp;
+use super::schema::inspect;
+use super::schema::path::Path;
+use super::schema::read::{self, is_uuid, nearest, unknown_members};
+use super::schema::shape::{Field, Record, Shape};
+use super::schema::{Fault, JsonError, SchemaName, checked, from_json_checked, to_json};
+
+/// Attributes that are understood. `subject` and `dataschema` are accepted and not used: who an event is about is in
+/// its data, and its schema is the published one.
+const ATTRIBUTES: &[&str] = &[
+    "specversion",
+    "id",
+    "source",
+    "type",
+    "time",
+    "datacontenttype",
+    "dataschema",
+    "subject",
+    "data",
+    "traceparent",
+    "tracestate",
+    "receivedtime",
+];
+
+/// Fields of a referral event that travel as attributes of the CloudEvent.
+const FROM_ATTRIBUTES: &[(&str, &str)] = &[("event_id", "id"), ("source", "source")];
+
+/// A referral event as it came, and what came beside it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct CloudEvent {
+    /// `source.partner` and `source.unit` as claimed (`unit` empty if none was), `source.agency` none.
+    pub event: ReferralEvent,
+    /// The extension `receivedtime`: for offline commands only; refuse it from anyone else.
+    pub receivedtime: Option<Timestamp>,
+    pub traceparent: Option<String>,
+}
+
+/// Reads structured mode: one JSON object of attributes with `data`.
+///
+/// # Errors
+/// Everything that is wrong at once, by path (`data.child.nhs_number`).
+pub fn read(json: &Value) -> Result<CloudEvent, Vec<Fault>> {
+    let Value::Object(attributes) = json else {
+        return Err(vec![Fault::new("", "must be a JSON object: a CloudEvent in structured mode")]);
+    };
+    let schema = SchemaName::ReferralEvent.published().map_err(|error| vec![Fault::new("", error.to_string())])?;
+    let mut faults = Vec::new();
+    unknown_members(attributes, ATTRIBUTES, &Path::root(), &mut faults);
+    check_constants(attributes, &mut faults);
+    let mut raw = Map::new();
+    raw.insert("event_id".to_owned(), id(attributes, &mut faults));
+    raw.insert("source".to_owned(), source(attributes, &mut faults));
+    let time = instant(attributes, "time", &mut faults);
+    let receivedtime = instant(attributes, "receivedtime", &mut faults);
+    let kind = kind(attributes, &mut faults);
+    match attributes.get("data") {
+        Some(Value::Object(data)) => read_data(schema.root(), data, kind, time, &mut raw, &mut faults),
+        Some(_) | None => {
+            faults.push(Fault::new("data", "is required: give an object"));
+            return Err(faults);
+        }
+    }
+    let shape = Shape::Record(schema.root().clone());
+    let check = |event: &ReferralEvent| under_data(inspect::event(event, None).faults);
+    let event = checked(&shape, Value::Object(raw), faults, check)?;
+    let traceparent = attributes.get("traceparent").and_then(Value::as_str).map(str::to_owned);
+    Ok(CloudEvent { event, receivedtime, traceparent })
+}
+
+/// Reads binary mode: attributes by name without their `ce-` or `ce_`, and the data.
+///
+/// # Errors
+/// As `read`.
+pub fn read_parts(attributes: &BTreeMap<String, String>, data: &Value) -> Result<CloudEvent, Vec<Fault>> {
+    let mut whole: Map<String, Value> =
+        attributes.iter().map(|(name, value)| (name.clone(), Value::String(value.clone()))).collect();
+    whole.insert("data".to_owned(), data.clone());
+    read(&Value::Object(whole))
+}
+
+/// Writes an event in structured mode, without what is none, empty or default.
+pub fn write(event: &ReferralEvent) -> Result<Value, JsonError> {
+    let mismatch = || JsonError::Mismatch(SchemaName::ReferralEvent.file_stem());
+    let Value::Object(mut data) = to_json(event)? else { return Err(mismatch()) };
+    for (field, _) in FROM_ATTRIBUTES {
+        data.shift_remove(*field);
+    }
+    let detail = data.shift_remove("detail").ok_or_else(mismatch)?;
+    let Value::Object(detail) = detail else { return Err(mismatch()) };
+    let (kind, detail) = detail.into_iter().next().ok_or_else(mismatch)?;
+    let time = data.get("occurred_at").cloned().ok_or_else(mismatch)?;
+    data.insert("detail".to_owned(), detail);
+    let source = if event.source.unit.is_empty() {
+        event.source.partner.clone()
+    } else {
+        format!("{}/{}", event.source.partner, event.source.unit)
+    };
+    Ok(json!({
+        "specversion": "1.0",
+        "id": event.event_id,
+        "source": source,
+        "type": kind,
+        "time": time,
+        "datacontenttype": "application/json",
+        "data": said(Value::Object(data)),
+    }))
+}
+
+/// Reads an outcome: one JSON object with the fields of `schemas/outcome.avsc`.
+///
+/// # Errors
+/// Everything that is wrong at once.
+pub fn outcome(json: &Value) -> Result<Outcome, Vec<Fault>> {
+    from_json_checked(json, |outcome| inspect::outcome(outcome, None).faults)
+}
+
+/// Paths as the sender knows them: under `data`, or the attribute.
+fn under_data(faults: Vec<Fault>) -> Vec<Fault> {
+    let named = |fault: Fault| {
+        let field = fault.path.split('.').next().unwrap_or_default();
+        let path = match FROM_ATTRIBUTES.iter().find(|(carried, _)| *carried == field) {
+            Some((_, attribute)) => (*attribute).to_owned(),
+            None => format!("data.{}", fault.path),
+        };
+        Fault::new(path, fault.problem)
+    };
+    faults.into_iter().map(named).collect()
+}
+
+fn check_constants(attributes: &Map<String, Value>, faults: &mut Vec<Fault>) {
+    if attributes.get("specversion").and_then(Value::as_str) != Some("1.0") {
+        faults.push(Fault::new("specversion", "is required: give \"1.0\""));
+    }
+    let content = attributes.get("datacontenttype").filter(|value| !value.is_null());
+    let media_type = content.map(|value| value.as_str().unwrap_or_default().split(';').next().unwrap_or_default());
+    if media_type.is_some_and(|media_type| media_type.trim() != "application/json") {
+        faults.push(Fault::new("datacontenttype", "must be application/json, or left out"));
+    }
+    for name in ["traceparent", "tracestate", "dataschema", "subject"] {
+        let sent = attributes.get(name).filter(|value| !value.is_null());
+        if sent.is_some_and(|value| !value.is_string()) {
+            faults.push(Fault::new(name, "is not usable: give text, or leave it out"));
+        }
+    }
+}
+
+fn id(attributes: &Map<String, Value>, faults: &mut Vec<Fault>) -> Value {
+    match attributes.get("id") {
+        Some(Value::String(id)) if is_uuid(id) => Value::String(id.to_ascii_lowercase()),
+        Some(_) | None => {
+            faults.push(Fault::new("id", format!("is required: {}", read::expected(&Shape::Uuid))));
+            read::stand_in(&Shape::Uuid)
+        }
+    }
+}
+
+fn source(attributes: &Map<String, Value>, faults: &mut Vec<Fault>) -> Value {
+    let (partner, unit) = match attributes.get("source") {
+        Some(Value::String(source)) => match source.split_once('/') {
+            Some((partner, unit)) => (partner, unit),
+            None => (source.as_str(), ""),
+        },
+        Some(_) | None => ("", ""),
+    };
+    if partner.is_empty() || unit.contains('/') {
+        faults.push(Fault::new("source", "is required: give your partner name, or partner/unit"));
+    }
+    json!({ "partner": partner, "agency": null, "unit": unit })
+}
+
+fn instant(attributes: &Map<String, Value>, name: &str, faults: &mut Vec<Fault>) -> Option<Timestamp> {
+    let sent = attributes.get(name).filter(|value| !value.is_null())?;
+    let instant = sent.as_str().and_then(read::time);
+    if instant.is_none() {
+        faults.push(Fault::new(name, format!("is not usable: {}", read::expected(&Shape::Timestamp))));
+    }
+    instant
+}
+
+fn kind(attributes: &Map<String, Value>, faults: &mut Vec<Fault>) -> Option<&'static str> {
+    let sent = attributes.get("type").and_then(Value::as_str).unwrap_or_default();
+    let found = KINDS.iter().find(|(kind, _)| *kind == sent).map(|(_, full_name)| *full_name);
+    if found.is_none() {
+        let kinds: Vec<&'static str> = KINDS.iter().map(|(kind, _)| *kind).collect();
+        faults.push(Fault::new(
+            "type",
+            match nearest(sent, &kinds) {
+                Some(near) => format!("is not a known event kind: did you mean {near}?"),
+                None => format!("must be an event kind: give one of {}", kinds.join(", ")),
+            },
+        ));
+    }
+    found
+}
+
+fn read_data(
+    shape: &Record,
+    data: &Map<String, Value>,
+    kind: Option<&str>,
+    time: Option<Timestamp>,
+    raw: &mut Map<String, Value>,
+    faults: &mut Vec<Fault>,
+) {
+    let root = Path::root();
+    let path = root.field("data");
+    let carried: Vec<&Field> =
+        shape.fields.iter().filter(|field| FROM_ATTRIBUTES.iter().all(|(carried, _)| *carried != field.name)).collect();
+    for field in &carried {
+        let is_sent = data.get(&field.name).is_some_and(|value| !value.is_null());
+        let value = match (field.name.as_str(), time, kind) {
+            ("occurred_at", Some(time), _) if !is_sent => json!(time.0),
+            ("detail", _, Some(full_name)) => detail(field, data, full_name, &path, faults),
+            ("detail", _, None) => read::stand_in(&field.shape),
+            (_, _, _) => read::member(field, data, &path, faults),
+        };
+        raw.insert(field.name.clone(), value);
+    }
+    let known: Vec<&str> = carried.iter().map(|field| field.name.as_str()).collect();
+    let mut rest = data.clone();
+    for (field, attribute) in FROM_ATTRIBUTES {
+        if rest.shift_remove(*field).is_some() {
+            faults.push(Fault::new(
+                format!("data.{field}"),
+                format!("does not belong here: give the attribute {attribute}"),
+            ));
+        }
+    }
+    unknown_members(&rest, &known, &path, faults);
+}
+
+fn detail(
+    field: &Field,
+    data: &Map<String, Value>,
+    full_name: &str,
+    path: &Path<'_>,
+    faults: &mut Vec<Fault>,
+) -> Value {
+    let Some(branch) = field.shape.branch(full_name) else { return Value::Null };
+    let nothing = json!({});
+    let sent = data.get("detail").filter(|value| !value.is_null()).unwrap_or(&nothing);
+    let mut tagged = Map::new();
+    tagged.insert(full_name.to_owned(), read::read(&branch, sent, &path.field("detail"), faults));
+    Value::Object(tagged)
+}
+
+/// Without members that are null or empty lists or sets, and without flags left at false where that is their default.
+fn said(json: Value) -> Value {
+    match json {
+        Value::Object(members) => Value::Object(
+            members
+                .into_iter()
+                .filter(|(name, value)| {
+                    let is_default_flag =
+                        matches!(name.as_str(), "date_only" | "backfill") && value == &Value::Bool(false);
+                    let is_empty_list = value.as_array().is_some_and(Vec::is_empty);
+                    !(value.is_null() || is_empty_list || is_default_flag)
+                })
+                .map(|(name, value)| (name, said(value)))
+                .collect(),
+        ),
+        Value::Array(items) => Value::Array(items.into_iter().map(said).collect()),
+        leaf @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => leaf,
+    }
+}

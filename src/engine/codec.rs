@@ -1,1 +1,99 @@
-//! Avro encoding and decoding of every record; refuses truncation and trailing bytes.
+//! Avro single-object encoding: C3 01, the schema's fingerprint, the record. Never reads more, or less, than one record.
+
+use serde_avro_fast::de::read::SliceRead;
+use serde_avro_fast::de::{DeserializerConfig, DeserializerState};
+use serde_avro_fast::ser::SerializerConfig;
+
+use super::schema::limits::SEQUENCE_ITEMS_MAX;
+use super::schema::path::redacted;
+use super::schema::shape::Shape;
+use super::schema::{Published, PublishedSchema, SchemaError};
+
+/// What every encoded record starts with.
+const MARKER: [u8; 2] = [0xC3, 0x01];
+/// Marker and fingerprint.
+const HEADER_BYTES: usize = 10;
+/// Room for most records without growing.
+const ENCODED_BYTES_USUAL: usize = 1024;
+/// Deeper than any schema of ours.
+const DEPTH_MAX: usize = 32;
+
+/// Why a record could not be encoded or decoded. Carries no value of it.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum CodecError {
+    /// Not single-object encoding: the first bytes are not C3 01.
+    #[error("the record does not start with C3 01 and a schema's fingerprint: use Avro single-object encoding")]
+    Unframed,
+    /// Written by a schema that is not known here.
+    #[error("the record was written by a schema that is not known here: use the published one")]
+    UnknownSchema,
+    /// Does not follow its schema at this field; empty for the record itself.
+    #[error("the record does not follow its schema at {}", if path.is_empty() { "its start" } else { path.as_str() })]
+    Undecodable { path: String },
+    /// There is more after the record.
+    #[error("the record is followed by other bytes: send one record")]
+    TrailingBytes,
+    /// One of our own records does not follow its schema: a fault of the router.
+    #[error("the record does not follow its schema at {path:?} and cannot be written")]
+    Unencodable { path: String },
+    /// A published schema was edited wrongly.
+    #[error("{0}")]
+    Schema(String),
+}
+
+impl From<SchemaError> for CodecError {
+    fn from(error: SchemaError) -> Self {
+        CodecError::Schema(error.to_string())
+    }
+}
+
+/// The record in single-object encoding.
+pub fn encode<T: Published>(record: &T) -> Result<Vec<u8>, CodecError> {
+    let published = T::SCHEMA.published()?;
+    let mut config = SerializerConfig::new(published.own()?);
+    let encoded = Vec::with_capacity(ENCODED_BYTES_USUAL);
+    serde_avro_fast::to_single_object(record, encoded, &mut config).map_err(|_| unencodable(record, published))
+}
+
+/// Finds the field by encoding again, slowly.
+fn unencodable<T: Published>(record: &T, published: &PublishedSchema) -> CodecError {
+    let mut track = serde_path_to_error::Track::new();
+    if let Ok(schema) = published.own() {
+        let mut config = SerializerConfig::new(schema);
+        let mut state = serde_avro_fast::ser::SerializerState::from_writer(std::io::sink(), &mut config);
+        let _ = record.serialize(serde_path_to_error::Serializer::new(state.serializer(), &mut track));
+    }
+    CodecError::Unencodable { path: redacted(&track.path(), &root(published)) }
+}
+
+/// The record in these bytes, which must hold it whole and nothing else.
+pub fn decode<T: Published>(bytes: &[u8]) -> Result<T, CodecError> {
+    let published = T::SCHEMA.published()?;
+    let (header, body) = bytes.split_at_checked(HEADER_BYTES).ok_or(CodecError::Unframed)?;
+    let fingerprint = header.strip_prefix(&MARKER).ok_or(CodecError::Unframed)?;
+    let writer = published.writer(fingerprint).ok_or(CodecError::UnknownSchema)?;
+    let mut config = DeserializerConfig::new(writer);
+    config.max_seq_size = SEQUENCE_ITEMS_MAX;
+    config.allowed_depth = DEPTH_MAX;
+    let mut state = DeserializerState::with_config(SliceRead::new(body), config.clone());
+    let record = T::deserialize(state.deserializer()).map_err(|_| undecodable::<T>(body, config, published))?;
+    if is_drained(state.into_reader()) { Ok(record) } else { Err(CodecError::TrailingBytes) }
+}
+
+/// Finds the field by decoding again, slowly.
+fn undecodable<T: Published>(body: &[u8], config: DeserializerConfig<'_>, published: &PublishedSchema) -> CodecError {
+    let mut state = DeserializerState::with_config(SliceRead::new(body), config);
+    let path = match serde_path_to_error::deserialize::<_, T>(state.deserializer()) {
+        Ok(_) => String::new(),
+        Err(error) => redacted(error.path(), &root(published)),
+    };
+    CodecError::Undecodable { path }
+}
+
+fn root(published: &PublishedSchema) -> Shape {
+    Shape::Record(published.root().clone())
+}
+
+fn is_drained(mut reader: SliceRead<'_>) -> bool {
+    std::io::BufRead::fill_buf(&mut reader).is_ok_and(<[u8]>::is_empty)
+}

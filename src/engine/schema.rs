@@ -1,1 +1,270 @@
 //! The published Avro schemas, parsed once, and the walker that reads and writes JSON by them.
+
+use std::sync::{Arc, LazyLock};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::model::decision::Decision;
+use super::model::event::ReferralEvent;
+use super::model::feedback::Feedback;
+use super::model::history::History;
+use super::model::inbox::InboxRecord;
+use super::model::outcome::Outcome;
+use super::model::quarantine::Quarantined;
+use super::model::task::Task;
+
+pub mod inspect;
+pub mod limits;
+pub mod path;
+pub mod read;
+pub mod shape;
+pub mod write;
+
+use path::Path;
+use shape::{Record, Shape};
+
+/// Every published schema.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum SchemaName {
+    ReferralEvent,
+    Outcome,
+    Inbox,
+    Task,
+    Decision,
+    History,
+    Feedback,
+    Quarantine,
+}
+
+impl SchemaName {
+    pub const ALL: [SchemaName; 8] = [
+        SchemaName::ReferralEvent,
+        SchemaName::Outcome,
+        SchemaName::Inbox,
+        SchemaName::Task,
+        SchemaName::Decision,
+        SchemaName::History,
+        SchemaName::Feedback,
+        SchemaName::Quarantine,
+    ];
+
+    /// The file's name in `schemas/`, without its ending.
+    pub fn file_stem(self) -> &'static str {
+        match self {
+            SchemaName::ReferralEvent => "referral-event",
+            SchemaName::Outcome => "outcome",
+            SchemaName::Inbox => "inbox",
+            SchemaName::Task => "task",
+            SchemaName::Decision => "decision",
+            SchemaName::History => "history",
+            SchemaName::Feedback => "feedback",
+            SchemaName::Quarantine => "quarantine",
+        }
+    }
+
+    /// The schema as published, in Avro's JSON form.
+    pub fn text(self) -> &'static str {
+        match self {
+            SchemaName::ReferralEvent => include_str!("../../schemas/referral-event.avsc"),
+            SchemaName::Outcome => include_str!("../../schemas/outcome.avsc"),
+            SchemaName::Inbox => include_str!("../../schemas/inbox.avsc"),
+            SchemaName::Task => include_str!("../../schemas/task.avsc"),
+            SchemaName::Decision => include_str!("../../schemas/decision.avsc"),
+            SchemaName::History => include_str!("../../schemas/history.avsc"),
+            SchemaName::Feedback => include_str!("../../schemas/feedback.avsc"),
+            SchemaName::Quarantine => include_str!("../../schemas/quarantine.avsc"),
+        }
+    }
+
+    /// The schema as last released: what partners may still be writing.
+    pub fn released_text(self) -> &'static str {
+        match self {
+            SchemaName::ReferralEvent => include_str!("../../schemas/released/referral-event.avsc"),
+            SchemaName::Outcome => include_str!("../../schemas/released/outcome.avsc"),
+            SchemaName::Inbox => include_str!("../../schemas/released/inbox.avsc"),
+            SchemaName::Task => include_str!("../../schemas/released/task.avsc"),
+            SchemaName::Decision => include_str!("../../schemas/released/decision.avsc"),
+            SchemaName::History => include_str!("../../schemas/released/history.avsc"),
+            SchemaName::Feedback => include_str!("../../schemas/released/feedback.avsc"),
+            SchemaName::Quarantine => include_str!("../../schemas/released/quarantine.avsc"),
+        }
+    }
+
+    /// The parsed schema. An error can only come of a schema file that was edited wrongly.
+    pub fn published(self) -> Result<&'static PublishedSchema, SchemaError> {
+        static PARSED: LazyLock<Result<Vec<PublishedSchema>, SchemaError>> =
+            LazyLock::new(|| SchemaName::ALL.into_iter().map(PublishedSchema::parse).collect());
+        match &*PARSED {
+            Ok(schemas) => schemas.get(self as usize).ok_or(SchemaError::NotListed(self.file_stem())),
+            Err(error) => Err(error.clone()),
+        }
+    }
+}
+
+/// A schema ready for use.
+pub struct PublishedSchema {
+    /// The schemas a record may have been written by, ours first. Older ones are added here.
+    writers: Vec<serde_avro_fast::Schema>,
+    root: Arc<Record>,
+}
+
+impl PublishedSchema {
+    fn parse(name: SchemaName) -> Result<Self, SchemaError> {
+        let parse = |text: &str| {
+            text.parse::<serde_avro_fast::Schema>()
+                .map_err(|error| SchemaError::Malformed(name.file_stem(), error.to_string()))
+        };
+        let mut writers = vec![parse(name.text())?];
+        let released = parse(name.released_text())?;
+        if writers.iter().all(|writer| writer.rabin_fingerprint() != released.rabin_fingerprint()) {
+            writers.push(released);
+        }
+        let root = shape::parse(name.text()).map_err(|problem| SchemaError::Malformed(name.file_stem(), problem))?;
+        Ok(Self { writers, root })
+    }
+
+    /// The schema we write by.
+    pub fn own(&self) -> Result<&serde_avro_fast::Schema, SchemaError> {
+        self.writers.first().ok_or(SchemaError::NotListed("writer"))
+    }
+
+    /// The schema with this fingerprint (CRC-64-AVRO, little-endian), if it is one we can read.
+    pub fn writer(&self, fingerprint: &[u8]) -> Option<&serde_avro_fast::Schema> {
+        self.writers.iter().find(|writer| writer.rabin_fingerprint().as_slice() == fingerprint)
+    }
+
+    /// The record the schema describes.
+    pub fn root(&self) -> &Arc<Record> {
+        &self.root
+    }
+}
+
+/// Why a published schema cannot be used.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SchemaError {
+    #[error("schemas/{0}.avsc: {1}")]
+    Malformed(&'static str, String),
+    #[error("no schema is listed for {0}")]
+    NotListed(&'static str),
+}
+
+/// A record with a published schema.
+pub trait Published: Serialize + DeserializeOwned {
+    const SCHEMA: SchemaName;
+}
+
+impl Published for ReferralEvent {
+    const SCHEMA: SchemaName = SchemaName::ReferralEvent;
+}
+impl Published for Outcome {
+    const SCHEMA: SchemaName = SchemaName::Outcome;
+}
+impl Published for InboxRecord {
+    const SCHEMA: SchemaName = SchemaName::Inbox;
+}
+impl Published for Task {
+    const SCHEMA: SchemaName = SchemaName::Task;
+}
+impl Published for Decision {
+    const SCHEMA: SchemaName = SchemaName::Decision;
+}
+impl Published for History {
+    const SCHEMA: SchemaName = SchemaName::History;
+}
+impl Published for Feedback {
+    const SCHEMA: SchemaName = SchemaName::Feedback;
+}
+impl Published for Quarantined {
+    const SCHEMA: SchemaName = SchemaName::Quarantine;
+}
+
+/// One thing wrong with what was sent. Names the field and what to send instead, never the value.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+pub struct Fault {
+    /// Where: `data.child.nhs_number`; empty for the whole.
+    pub path: String,
+    /// What to send instead, to follow the path: `is required: give text`.
+    pub problem: String,
+}
+
+impl Fault {
+    pub fn new(path: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { path: path.into(), problem: problem.into() }
+    }
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.path.is_empty() {
+            formatter.write_str(&self.problem)
+        } else {
+            write!(formatter, "{} {}", self.path, self.problem)
+        }
+    }
+}
+
+/// Why a record of ours could not be put into JSON.
+#[derive(Debug, thiserror::Error)]
+pub enum JsonError {
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    #[error("the record does not follow schemas/{0}.avsc")]
+    Mismatch(&'static str),
+}
+
+/// The record in JSON: times in RFC 3339 UTC, dates as YYYY-MM-DD, bytes in base64, a branch of a union of records as
+/// an object with one member named after the branch (`{"missing.started": {…}}`, `{"referral": {…}}`).
+pub fn to_json<T: Published>(record: &T) -> Result<Value, JsonError> {
+    let mismatch = JsonError::Mismatch(T::SCHEMA.file_stem());
+    let root = T::SCHEMA.published()?.root();
+    let Ok(raw) = serde_json::to_value(record) else { return Err(mismatch) };
+    write::record(root, raw).ok_or(mismatch)
+}
+
+/// A record from JSON as `to_json` writes it; fields with a default may be left out or null.
+///
+/// # Errors
+/// Everything that is wrong, unknown fields included.
+pub fn from_json<T: Published>(json: &Value) -> Result<T, Vec<Fault>> {
+    from_json_checked(json, |_| Vec::new())
+}
+
+/// As `from_json`, with checks of the whole record whose faults are reported in the same go.
+pub(super) fn from_json_checked<T: Published>(
+    json: &Value,
+    check: impl FnOnce(&T) -> Vec<Fault>,
+) -> Result<T, Vec<Fault>> {
+    let schema = T::SCHEMA.published().map_err(|error| vec![Fault::new("", error.to_string())])?;
+    let mut faults = Vec::new();
+    let raw = read::record(schema.root(), json, &Path::root(), &mut faults);
+    checked(&Shape::Record(schema.root().clone()), raw, faults, check)
+}
+
+/// The Rust value of a raw tree that `read` made, unless there are faults. Of several faults of one field the first
+/// is kept.
+pub(super) fn checked<T: DeserializeOwned>(
+    shape: &Shape,
+    raw: Value,
+    mut faults: Vec<Fault>,
+    check: impl FnOnce(&T) -> Vec<Fault>,
+) -> Result<T, Vec<Fault>> {
+    match serde_path_to_error::deserialize(raw) {
+        Ok(record) => {
+            for fault in check(&record) {
+                if faults.iter().all(|known| known.path != fault.path) {
+                    faults.push(fault);
+                }
+            }
+            if faults.is_empty() { Ok(record) } else { Err(faults) }
+        }
+        Err(error) => {
+            if faults.is_empty() {
+                let problem = "does not have the form its schema asks for";
+                faults.push(Fault::new(path::redacted(error.path(), shape), problem));
+            }
+            Err(faults)
+        }
+    }
+}

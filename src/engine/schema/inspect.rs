@@ -1,0 +1,200 @@
+//! Checks what a schema cannot say of a record from outside: sizes, times and form of its values, however it was
+//! encoded. Walks the record beside its shape, by serde, without building anything unless there is a fault.
+
+use super::limits::{AHEAD_MS_MAX, EARLIEST_MS, LATEST_MS, LIST_ITEMS_MAX, text_chars_max};
+use super::path::{Path, speakable};
+use super::read::{expected, is_plausible, is_uuid, longer_than, nearest};
+use super::shape::Shape;
+use super::{Fault, Published};
+use crate::engine::model::codes::OutcomeKind;
+use crate::engine::model::detail::{self, Detail, EventCorrected, KINDS};
+use crate::engine::model::event::ReferralEvent;
+use crate::engine::model::outcome::Outcome;
+use crate::engine::model::scalar::{Date, FactType, FactValue, Timestamp};
+
+mod walk;
+
+use walk::{Visit, Walker};
+
+/// What is wrong with a record from outside.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Findings {
+    pub faults: Vec<Fault>,
+    /// Times further after receipt than clocks may differ.
+    pub future: Vec<Fault>,
+}
+
+/// Everything wrong with an event, by path from the event (`child.nhs_number`). `receipt`: when it came, if known.
+pub fn event(event: &ReferralEvent, receipt: Option<Timestamp>) -> Findings {
+    let mut findings = walk(event, receipt);
+    let faults = &mut findings.faults;
+    said(faults, "source.partner", &event.source.partner);
+    said(faults, "practitioner.role", &event.practitioner.role);
+    said(faults, "practitioner.call_back", &event.practitioner.call_back);
+    match &event.detail {
+        Detail::DecisionRecorded(decision) => {
+            said(faults, "detail.decided_by", &decision.decided_by);
+            said(faults, "detail.decided_by_role", &decision.decided_by_role);
+        }
+        Detail::NeglectAssessed(neglect) => within(faults, "detail.gcp2_grade", neglect.gcp2_grade, 1, 5),
+        Detail::EducationAbsence(absence) => {
+            within(faults, "detail.percent_missed", absence.percent_missed, 0, 100);
+            within(faults, "detail.unauthorised_days", absence.unauthorised_days, 0, 366);
+        }
+        Detail::EventCorrected(corrected) => changes(faults, corrected),
+        Detail::SelfHarmReported(_)
+        | Detail::MissingStarted(_)
+        | Detail::MissingRegraded(_)
+        | Detail::MissingEnded(_)
+        | Detail::ReturnInterviewCompleted(_)
+        | Detail::ExploitationScreened(_)
+        | Detail::EducationMissing(_)
+        | Detail::SexualAbuseAlleged(_)
+        | Detail::SexualBehaviourReported(_)
+        | Detail::MentalHealthCrisis(_)
+        | Detail::DomesticAbuseAttended(_)
+        | Detail::UnbornConcern(_)
+        | Detail::PositionOfTrustAlleged(_)
+        | Detail::ConcernReported(_)
+        | Detail::StatusChanged(_)
+        | Detail::AgreementRecorded(_)
+        | Detail::EventWithdrawn(_)
+        | Detail::SeriousIncidentNotified(_)
+        | Detail::ReviewLearning(_)
+        | Detail::AuditFinding(_)
+        | Detail::InformationRequested(_) => {}
+    }
+    findings
+}
+
+/// Everything wrong with an outcome. `receipt`: when it came, if known.
+pub fn outcome(outcome: &Outcome, receipt: Option<Timestamp>) -> Findings {
+    let mut findings = walk(outcome, receipt);
+    let faults = &mut findings.faults;
+    said(faults, "by_name", &outcome.by_name);
+    said(faults, "by_role", &outcome.by_role);
+    let reason = outcome.reason.as_deref().unwrap_or_default();
+    match outcome.outcome {
+        OutcomeKind::Declined => said(faults, "reason", reason),
+        OutcomeKind::Challenged => said(faults, "reason", reason),
+        OutcomeKind::Unknown => {
+            faults.push(Fault::new("outcome", "is not known here: give one the published schema lists"));
+        }
+        OutcomeKind::Acknowledged | OutcomeKind::Accepted | OutcomeKind::Completed => {}
+    }
+    findings
+}
+
+fn walk<T: Published>(record: &T, receipt: Option<Timestamp>) -> Findings {
+    let latest_ms = receipt.map(|receipt| receipt.plus_millis(AHEAD_MS_MAX).0);
+    let mut inspector = Inspector { latest_ms, findings: Findings::default() };
+    let followed = match T::SCHEMA.published() {
+        Ok(schema) => {
+            let shape = Shape::Record(schema.root().clone());
+            let walker = Walker { shape: &shape, path: &Path::root(), visit: &mut inspector };
+            record.serialize(walker).is_ok()
+        }
+        Err(_) => false,
+    };
+    if !followed {
+        inspector.findings.faults.push(Fault::new("", "does not have the form its schema asks for"));
+    }
+    inspector.findings
+}
+
+fn said(faults: &mut Vec<Fault>, path: &str, text: &str) {
+    if text.trim().is_empty() {
+        faults.push(Fault::new(path, "is required: give text"));
+    }
+}
+
+fn within(faults: &mut Vec<Fault>, path: &str, number: Option<i32>, least: i32, most: i32) {
+    if number.is_some_and(|number| !(least..=most).contains(&number)) {
+        faults.push(Fault::new(path, format!("is not usable: give a whole number from {least} to {most}")));
+    }
+}
+
+/// A correction may change coded fields only, to values such a field can have.
+fn changes(faults: &mut Vec<Fault>, corrected: &EventCorrected) {
+    for (name, value) in &corrected.changes {
+        let candidates: Vec<FactType> =
+            coded_fields().filter(|(field, _)| *field == name).map(|(_, fact)| fact).collect();
+        let path = format!("detail.changes.{}", speakable(name));
+        if candidates.is_empty() {
+            let known: Vec<&str> = coded_fields().map(|(field, _)| field).collect();
+            let near = nearest(name, &known).map(|near| format!(": did you mean {near}?")).unwrap_or_default();
+            faults.push(Fault::new(path, format!("is not a coded field of any event kind{near}")));
+        } else if !candidates.iter().any(|fact| accepts(*fact, value)) {
+            let expected: Vec<String> = candidates.iter().map(|fact| in_words(*fact)).collect();
+            faults.push(Fault::new(path, format!("is not usable: give {}", expected.join(", or "))));
+        }
+    }
+}
+
+fn coded_fields() -> impl Iterator<Item = (&'static str, FactType)> {
+    KINDS
+        .iter()
+        .filter_map(|(kind, _)| detail::fields(kind))
+        .flatten()
+        .filter_map(|(field, fact)| fact.map(|fact| (*field, fact)))
+}
+
+fn accepts(fact: FactType, value: &FactValue) -> bool {
+    match (fact, value) {
+        (FactType::Bool, FactValue::Bool(_)) => true,
+        (FactType::Int, FactValue::Int(number)) => i32::try_from(*number).is_ok(),
+        (FactType::Code(symbols), FactValue::Code(symbol)) => symbols.contains(&symbol.as_str()),
+        (FactType::Bool | FactType::Int | FactType::Code(_), _) => false,
+    }
+}
+
+fn in_words(fact: FactType) -> String {
+    match fact {
+        FactType::Bool => "true or false".to_owned(),
+        FactType::Int => "a whole number".to_owned(),
+        FactType::Code(symbols) => format!("one of {}", symbols.join(", ")),
+    }
+}
+
+struct Inspector {
+    latest_ms: Option<i64>,
+    findings: Findings,
+}
+
+impl Inspector {
+    fn fault(&mut self, path: &Path<'_>, problem: String) {
+        self.findings.faults.push(Fault::new(path.to_string(), problem));
+    }
+}
+
+impl Visit for Inspector {
+    fn text(&mut self, shape: &Shape, path: &Path<'_>, text: &str) {
+        let chars_max = text_chars_max(path.last_field());
+        if longer_than(text, chars_max) {
+            self.fault(path, format!("is too long: give at most {chars_max} characters"));
+        }
+        if matches!(shape, Shape::Uuid) && !is_uuid(text) {
+            self.fault(path, format!("is not usable: {}", expected(shape)));
+        }
+    }
+
+    fn number(&mut self, shape: &Shape, path: &Path<'_>, number: i64) {
+        let plausible = match shape {
+            Shape::Timestamp => (EARLIEST_MS..LATEST_MS).contains(&number),
+            Shape::Date => i32::try_from(number).is_ok_and(|days| is_plausible(Date(days))),
+            _ => true,
+        };
+        if !plausible {
+            self.fault(path, format!("is not usable: {}", expected(shape)));
+        } else if matches!(shape, Shape::Timestamp) && self.latest_ms.is_some_and(|latest_ms| number > latest_ms) {
+            let problem = "lies more than 24 hours ahead: give the time it happened, with its offset";
+            self.findings.future.push(Fault::new(path.to_string(), problem));
+        }
+    }
+
+    fn length(&mut self, path: &Path<'_>, items: usize) {
+        if items > LIST_ITEMS_MAX {
+            self.fault(path, format!("is too long: give at most {LIST_ITEMS_MAX} items"));
+        }
+    }
+}

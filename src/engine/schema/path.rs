@@ -1,0 +1,99 @@
+//! Where in a record something is: built only when a fault needs it, and never showing a value.
+
+use super::shape::Shape;
+
+/// Longest name of an unknown field that is repeated to its sender.
+const NAME_CHARS_MAX: usize = 40;
+/// More digits than this and a name may be an identifier.
+const NAME_DIGITS_MAX: usize = 3;
+
+/// A place in a record, as a chain of borrowed steps.
+#[derive(Clone, Copy)]
+pub struct Path<'a> {
+    parent: Option<&'a Path<'a>>,
+    step: Step<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Root,
+    Name(&'a str),
+    Index(usize),
+}
+
+impl<'a> Path<'a> {
+    /// The record itself.
+    pub fn root() -> Self {
+        Self { parent: None, step: Step::Root }
+    }
+
+    /// A field of this place. The name must be one of ours, or pass `speakable`.
+    pub fn field(&'a self, name: &'a str) -> Path<'a> {
+        Path { parent: Some(self), step: Step::Name(name) }
+    }
+
+    pub fn item(&'a self, index: usize) -> Path<'a> {
+        Path { parent: Some(self), step: Step::Index(index) }
+    }
+
+    /// The innermost field's name: lists pass on the name of their field.
+    pub fn last_field(&self) -> &'a str {
+        match (self.step, self.parent) {
+            (Step::Name(name), _) => name,
+            (Step::Index(_) | Step::Root, Some(parent)) => parent.last_field(),
+            (Step::Index(_) | Step::Root, None) => "",
+        }
+    }
+}
+
+impl std::fmt::Display for Path<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(parent) = self.parent {
+            std::fmt::Display::fmt(parent, formatter)?;
+            if !matches!((parent.step, self.step), (Step::Root, _) | (_, Step::Index(_))) {
+                formatter.write_str(".")?;
+            }
+        }
+        match self.step {
+            Step::Root => Ok(()),
+            Step::Name(name) => formatter.write_str(name),
+            Step::Index(index) => write!(formatter, "[{index}]"),
+        }
+    }
+}
+
+/// A name someone else chose, if it may be repeated to them: it looks like a field's name, not like a person's or a number.
+pub fn speakable(name: &str) -> &str {
+    let fits = !name.is_empty()
+        && name.len() <= NAME_CHARS_MAX
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+        && name.chars().filter(char::is_ascii_digit).count() <= NAME_DIGITS_MAX;
+    if fits { name } else { "(unnamed)" }
+}
+
+/// The path of a serde error with the keys of maps, which others choose, left out.
+pub fn redacted(path: &serde_path_to_error::Path, shape: &Shape) -> String {
+    let mut place = String::new();
+    let mut here = Some(shape.clone());
+    for segment in path {
+        match segment {
+            serde_path_to_error::Segment::Seq { index } => {
+                place.push_str(&format!("[{index}]"));
+                here = here.and_then(|shape| shape.items());
+            }
+            serde_path_to_error::Segment::Map { key } => {
+                let field = here.as_ref().and_then(|shape| shape.field(key));
+                if !place.is_empty() {
+                    place.push('.');
+                }
+                place.push_str(if field.is_some() { key } else { "*" });
+                here = field.or_else(|| here.and_then(|shape| shape.values()));
+            }
+            serde_path_to_error::Segment::Enum { variant } => {
+                here = here.and_then(|shape| shape.branch(variant));
+            }
+            serde_path_to_error::Segment::Unknown => break,
+        }
+    }
+    place
+}

@@ -1,0 +1,300 @@
+//! Reads JSON by a schema: every fault at once, each with what to send instead, none with what was sent.
+//! Where something is at fault the tree gets a stand-in, so that what only the whole can tell is found in the same go.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+use super::Fault;
+use super::limits::{EARLIEST_MS, LATEST_MS, LIST_ITEMS_MAX, text_chars_max};
+use super::path::{Path, speakable};
+use super::shape::{Branch, Field, Record, Shape, Symbols};
+use crate::engine::model::scalar::{Date, Timestamp};
+
+/// Symbol that stands for one of a later schema; read, but not offered.
+const UNKNOWN_SYMBOL: &str = "unknown";
+
+/// Reads a whole record into the tree serde reads it from.
+pub fn record(shape: &Record, json: &Value, path: &Path<'_>, faults: &mut Vec<Fault>) -> Value {
+    let Value::Object(members) = json else {
+        faults.push(fault(path, "must be an object"));
+        return record_stand_in(shape);
+    };
+    let mut raw = Map::new();
+    for field in &shape.fields {
+        raw.insert(field.name.clone(), member(field, members, path, faults));
+    }
+    let known: Vec<&str> = shape.fields.iter().map(|field| field.name.as_str()).collect();
+    unknown_members(members, &known, path, faults);
+    Value::Object(raw)
+}
+
+/// Reads one field of an object; left out or null, it takes its default.
+pub fn member(field: &Field, members: &Map<String, Value>, path: &Path<'_>, faults: &mut Vec<Fault>) -> Value {
+    let here = path.field(&field.name);
+    let sent = members.get(&field.name).filter(|value| !value.is_null());
+    match (sent, &field.default) {
+        (Some(value), _) => read(&field.shape, value, &here, faults),
+        (None, Some(default)) => default.clone(),
+        (None, None) => {
+            faults.push(fault(&here, &format!("is required: {}", expected(&field.shape))));
+            stand_in(&field.shape)
+        }
+    }
+}
+
+/// A fault for every member whose name is not known, with the nearest name that is.
+pub fn unknown_members(members: &Map<String, Value>, known: &[&str], path: &Path<'_>, faults: &mut Vec<Fault>) {
+    for name in members.keys().filter(|name| !known.contains(&name.as_str())) {
+        let problem = match nearest(name, known) {
+            Some(near) => format!("is not a known field: did you mean {near}?"),
+            None => "is not a known field: leave it out".to_owned(),
+        };
+        faults.push(fault(&path.field(speakable(name)), &problem));
+    }
+}
+
+/// Reads one value into the tree serde reads it from.
+pub fn read(shape: &Shape, json: &Value, path: &Path<'_>, faults: &mut Vec<Fault>) -> Value {
+    match shape {
+        Shape::Optional(inner) => {
+            if json.is_null() {
+                Value::Null
+            } else {
+                read(inner, json, path, faults)
+            }
+        }
+        Shape::Array(items) => list(items, json, path, faults),
+        Shape::Map(values) => map(values, json, path, faults),
+        Shape::Record(shape) => record(shape, json, path, faults),
+        Shape::Branches(branches) => branch(branches, json, path, faults),
+        Shape::String => text(json, path, faults),
+        leaf @ (Shape::Null
+        | Shape::Boolean
+        | Shape::Int
+        | Shape::Long
+        | Shape::Bytes
+        | Shape::Uuid
+        | Shape::Date
+        | Shape::Timestamp
+        | Shape::Scalar
+        | Shape::Enum(_)) => read_leaf(leaf, json).unwrap_or_else(|| {
+            faults.push(fault(path, &format!("is not usable: {}", expected(leaf))));
+            stand_in(leaf)
+        }),
+    }
+}
+
+fn read_leaf(shape: &Shape, json: &Value) -> Option<Value> {
+    let usable = match shape {
+        Shape::Null => json.is_null(),
+        Shape::Boolean => json.is_boolean(),
+        Shape::Int => json.as_i64().is_some_and(|number| i32::try_from(number).is_ok()),
+        Shape::Long => json.is_i64(),
+        Shape::Uuid => json.as_str().is_some_and(is_uuid),
+        Shape::Enum(symbols) => json.as_str().is_some_and(|symbol| symbols.symbols.iter().any(|known| known == symbol)),
+        Shape::Timestamp => return time(json.as_str()?).map(|instant| json!(instant.0)),
+        Shape::Date => return date(json.as_str()?).map(|date| json!(date.0)),
+        Shape::Bytes => return STANDARD.decode(json.as_str()?).ok().map(|bytes| json!(bytes)),
+        Shape::Scalar => return scalar(json),
+        Shape::String
+        | Shape::Array(_)
+        | Shape::Map(_)
+        | Shape::Optional(_)
+        | Shape::Branches(_)
+        | Shape::Record(_) => false,
+    };
+    usable.then(|| json.clone())
+}
+
+fn text(json: &Value, path: &Path<'_>, faults: &mut Vec<Fault>) -> Value {
+    let Value::String(text) = json else {
+        faults.push(fault(path, &format!("is not usable: {}", expected(&Shape::String))));
+        return stand_in(&Shape::String);
+    };
+    let chars_max = text_chars_max(path.last_field());
+    if longer_than(text, chars_max) {
+        faults.push(fault(path, &format!("is too long: give at most {chars_max} characters")));
+    }
+    json.clone()
+}
+
+fn list(items: &Shape, json: &Value, path: &Path<'_>, faults: &mut Vec<Fault>) -> Value {
+    let Value::Array(sent) = json else {
+        faults.push(fault(path, "is not usable: give a list"));
+        return json!([]);
+    };
+    if sent.len() > LIST_ITEMS_MAX {
+        faults.push(fault(path, &format!("is too long: give at most {LIST_ITEMS_MAX} items")));
+        return json!([]);
+    }
+    Value::Array(sent.iter().enumerate().map(|(index, item)| read(items, item, &path.item(index), faults)).collect())
+}
+
+fn map(values: &Shape, json: &Value, path: &Path<'_>, faults: &mut Vec<Fault>) -> Value {
+    let Value::Object(sent) = json else {
+        faults.push(fault(path, "is not usable: give an object of names and values"));
+        return json!({});
+    };
+    if sent.len() > LIST_ITEMS_MAX {
+        faults.push(fault(path, &format!("is too long: give at most {LIST_ITEMS_MAX} members")));
+        return json!({});
+    }
+    let mut raw = Map::new();
+    for (name, value) in sent {
+        raw.insert(name.clone(), read(values, value, &path.field(speakable(name)), faults));
+    }
+    Value::Object(raw)
+}
+
+fn branch(branches: &[Branch], json: &Value, path: &Path<'_>, faults: &mut Vec<Fault>) -> Value {
+    let member = json.as_object().filter(|members| members.len() == 1).and_then(|members| members.iter().next());
+    let found = member
+        .and_then(|(label, value)| branches.iter().find(|branch| branch.label == *label).map(|branch| (branch, value)));
+    let Some((branch, value)) = found else {
+        let labels: Vec<&str> = branches.iter().map(|branch| branch.label.as_str()).collect();
+        faults.push(fault(path, &format!("must be an object with one member, named one of: {}", labels.join(", "))));
+        return branches.first().map(branch_stand_in).unwrap_or_default();
+    };
+    let mut tagged = Map::new();
+    tagged.insert(branch.record.full_name.clone(), record(&branch.record, value, &path.field(&branch.label), faults));
+    Value::Object(tagged)
+}
+
+/// A value that serde can read in place of one at fault. It is never handed on.
+pub fn stand_in(shape: &Shape) -> Value {
+    match shape {
+        Shape::Null | Shape::Optional(_) => Value::Null,
+        Shape::Boolean => json!(false),
+        Shape::Int | Shape::Long | Shape::Date | Shape::Timestamp => json!(0),
+        Shape::Bytes | Shape::Array(_) => json!([]),
+        Shape::String => json!("-"),
+        Shape::Uuid => json!(uuid::Uuid::nil()),
+        Shape::Map(_) => json!({}),
+        Shape::Scalar => json!({ "Boolean": false }),
+        Shape::Enum(symbols) => json!(symbols.symbols.first()),
+        Shape::Record(record) => record_stand_in(record),
+        Shape::Branches(branches) => branches.first().map(branch_stand_in).unwrap_or_default(),
+    }
+}
+
+fn record_stand_in(record: &Record) -> Value {
+    let fields = record.fields.iter();
+    Value::Object(
+        fields
+            .map(|field| (field.name.clone(), field.default.clone().unwrap_or_else(|| stand_in(&field.shape))))
+            .collect(),
+    )
+}
+
+fn branch_stand_in(branch: &Branch) -> Value {
+    let mut tagged = Map::new();
+    tagged.insert(branch.record.full_name.clone(), record_stand_in(&branch.record));
+    Value::Object(tagged)
+}
+
+fn scalar(json: &Value) -> Option<Value> {
+    match json {
+        Value::Bool(_) => Some(json!({ "Boolean": json })),
+        Value::Number(number) if number.is_i64() => Some(json!({ "Long": json })),
+        Value::String(text) if !longer_than(text, text_chars_max("")) => Some(json!({ "String": json })),
+        Value::Null | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// An instant from RFC 3339 text with an offset, cut to the millisecond; None outside the years 1900 to 2199.
+pub fn time(text: &str) -> Option<Timestamp> {
+    let instant = Timestamp::from_jiff(text.parse().ok()?);
+    (EARLIEST_MS..LATEST_MS).contains(&instant.0).then_some(instant)
+}
+
+fn date(text: &str) -> Option<Date> {
+    let plain = text.len() == "2026-01-31".len();
+    let date = Date::from_civil(text.parse().ok().filter(|_| plain)?);
+    is_plausible(date).then_some(date)
+}
+
+/// Within the years 1900 to 2199.
+pub fn is_plausible(date: Date) -> bool {
+    const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+    (EARLIEST_MS..LATEST_MS).contains(&i64::from(date.0).saturating_mul(DAY_MS))
+}
+
+/// A UUID in its hyphenated form.
+pub fn is_uuid(text: &str) -> bool {
+    text.len() == "00000000-0000-0000-0000-000000000000".len() && uuid::Uuid::try_parse(text).is_ok()
+}
+
+/// Whether a text has more characters than that.
+pub fn longer_than(text: &str, chars_max: usize) -> bool {
+    text.len() > chars_max && text.chars().count() > chars_max
+}
+
+/// What to send, in words.
+pub fn expected(shape: &Shape) -> String {
+    match shape {
+        Shape::Null => "give null".to_owned(),
+        Shape::Boolean => "give true or false".to_owned(),
+        Shape::Int | Shape::Long => "give a whole number".to_owned(),
+        Shape::Bytes => "give base64 text".to_owned(),
+        Shape::String => "give text".to_owned(),
+        Shape::Uuid => "give a UUID, such as 3f2c8a54-7d0e-4f7c-9a51-0c1d2e3f4a5b".to_owned(),
+        Shape::Date => "give a date as YYYY-MM-DD".to_owned(),
+        Shape::Timestamp => "give a time with its offset, such as 2026-10-09T22:30:00+01:00".to_owned(),
+        Shape::Array(_) => "give a list".to_owned(),
+        Shape::Map(_) => "give an object of names and values".to_owned(),
+        Shape::Optional(inner) => expected(inner),
+        Shape::Scalar => "give true, false, a whole number or a code".to_owned(),
+        Shape::Branches(_) | Shape::Record(_) => "give an object".to_owned(),
+        Shape::Enum(symbols) => format!("give one of {}", offered(symbols)),
+    }
+}
+
+fn offered(symbols: &Symbols) -> String {
+    let offered: Vec<&str> =
+        symbols.symbols.iter().map(String::as_str).filter(|symbol| *symbol != UNKNOWN_SYMBOL).collect();
+    offered.join(", ")
+}
+
+fn fault(path: &Path<'_>, problem: &str) -> Fault {
+    Fault::new(path.to_string(), problem)
+}
+
+/// The known name a sender most likely meant: the same but for case and separators, or within two edits.
+pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    const EDITS_MAX: usize = 2;
+    const NAME_BYTES_MAX: usize = 64;
+    if name.len() > NAME_BYTES_MAX {
+        return None;
+    }
+    let folded = fold(name);
+    known
+        .iter()
+        .map(|candidate| (edits(&folded, &fold(candidate)), *candidate))
+        .filter(|(distance, candidate)| *distance <= EDITS_MAX && *distance < candidate.len())
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+fn fold(name: &str) -> Vec<char> {
+    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+/// Levenshtein's distance.
+fn edits(left: &[char], right: &[char]) -> usize {
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (index, from) in left.iter().enumerate() {
+        let mut next = vec![index.saturating_add(1)];
+        for (to, window) in right.iter().zip(row.windows(2)) {
+            let (diagonal, above) = match window {
+                [diagonal, above] => (*diagonal, *above),
+                _ => (usize::MAX, usize::MAX),
+            };
+            let before = next.last().copied().unwrap_or(usize::MAX);
+            let substituted = diagonal.saturating_add(usize::from(from != to));
+            next.push(substituted.min(above.saturating_add(1)).min(before.saturating_add(1)));
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(usize::MAX)
+}
