@@ -1,0 +1,6 @@
+//! What goes over the wire: published schemas, the codec, CloudEvents, and what intake makes of a partner's record.
+
+#[path = "wire/cloud_events.rs"]
+mod cloud_events;
+#[path = "wire/samples.rs"]
+mod samples;
