@@ -11,6 +11,7 @@ pub mod files;
 pub mod import;
 pub mod keygen;
 pub mod quarantine;
+pub mod router;
 pub mod rules;
 pub mod run;
 pub mod send;

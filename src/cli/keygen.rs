@@ -1,14 +1,17 @@
 //! `keygen`: new secrets for a router.
 
+use std::fs;
 use std::path::PathBuf;
 
 use super::{CliError, Ending};
+use crate::config::first_start::{new_key, write_private};
 
 /// Make new keys for a router
 #[derive(clap::Args)]
 #[command(
-    after_help = "Writes two files readable by you alone: subject.key (turns identifiers into subject keys; losing it \
-loses the link to all history) and reply.key (seals reply addresses). Never overwrites a key.\n\n\
+    after_help = "Writes two files readable by you alone: subject.key (turns identifiers into subject keys; losing \
+it loses the link to all history) and sealing.key (seals reply addresses; losing it leaves open tasks without an \
+answer). Never overwrites a key.\n\n\
 Example:\n  pathway-router keygen --out /etc/pathway-router/keys"
 )]
 pub struct Arguments {
@@ -18,5 +21,19 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
-    Err(CliError::failed(format!("keygen {} is not wired yet", arguments.out.display())))
+    let folder = &arguments.out;
+    let failed = |error: std::io::Error| CliError::failed(format!("{} cannot be written: {error}", folder.display()));
+    fs::create_dir_all(folder).map_err(failed)?;
+    let files = ["subject.key", "sealing.key"].map(|name| folder.join(name));
+    if let Some(file) = files.iter().find(|file| file.exists()) {
+        let file = file.display();
+        return Err(CliError::Usage(format!(
+            "{file} exists already, and a key is never overwritten; name another --out"
+        )));
+    }
+    for file in &files {
+        write_private(file, new_key().as_bytes()).map_err(failed)?;
+        println!("{}", file.display());
+    }
+    Ok(Ending::Clean)
 }

@@ -2,14 +2,23 @@
 
 use std::path::PathBuf;
 
+use serde_json::Value;
+
+use super::files::read_text;
+use super::router::{Answer, RemoteRouter};
 use super::{CliError, Ending};
+
+/// How much one request carries at most; the router takes 1 MiB and 1000 events.
+const BATCH_BYTES_MAX: usize = 512 * 1024;
+const BATCH_EVENTS_MAX: usize = 500;
 
 /// Send events to a running router
 #[derive(clap::Args)]
 #[command(
     after_help = "FILE holds one CloudEvents JSON object, a JSON array of them, or one a line. Sending again is \
 harmless.\n\n\
-Example:\n  pathway-router send event.json --to http://127.0.0.1:8080 \\\n      --token-file data/tokens/police.token"
+Example:\n  pathway-router send event.json --to http://127.0.0.1:8080 \\\n      \
+--token-file data/tokens/partner-police.token"
 )]
 pub struct Arguments {
     /// JSON or JSON lines; `-` is standard input
@@ -22,13 +31,157 @@ pub struct Arguments {
     /// File that holds the partner's token
     #[arg(long, value_name = "T")]
     token_file: PathBuf,
+
+    /// Certificates to trust, if not those of the public authorities (PEM)
+    #[arg(long, value_name = "FILE")]
+    authority: Option<PathBuf>,
 }
 
 pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
-    Err(CliError::failed(format!(
-        "send {} {} {} is not wired yet",
-        arguments.file.display(),
-        arguments.to,
-        arguments.token_file.display()
-    )))
+    let text = read_text(Some(&arguments.file))?;
+    let events = events(&text)?;
+    let router = RemoteRouter::new(&arguments.to, &arguments.token_file, arguments.authority.as_deref())?;
+    let mut totals = Totals::default();
+    for batch in batches(&events) {
+        send_batch(&router, batch, &mut totals)?;
+    }
+    println!("{} accepted, {} refused", totals.accepted, totals.refused);
+    if let Some(ring) = &totals.ring {
+        println!("{ring}");
+    }
+    Ok(if totals.refused == 0 { Ending::Clean } else { Ending::FoundSomething })
+}
+
+#[derive(Default)]
+struct Totals {
+    accepted: usize,
+    refused: usize,
+    /// Whom to ring, where an event said that a child is in danger now.
+    ring: Option<String>,
+}
+
+/// An event and where it stands in the file, for a person.
+struct Located {
+    place: String,
+    event: Value,
+    bytes: usize,
+}
+
+/// One object, an array, or one object a line.
+fn events(text: &str) -> Result<Vec<Located>, CliError> {
+    let text = text.trim_start_matches('\u{feff}');
+    let located = |place: String, event: Value| Located { bytes: event.to_string().len(), place, event };
+    let found: Vec<Located> = match serde_json::from_str(text) {
+        Ok(Value::Array(events)) => {
+            (1..).zip(events).map(|(number, event)| located(format!("event {number}"), event)).collect()
+        }
+        Ok(event) => vec![located("event 1".to_owned(), event)],
+        Err(whole) => {
+            let mut found = Vec::new();
+            for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
+                let event =
+                    serde_json::from_str(line).map_err(|error| not_json(number, error.column(), &whole, text))?;
+                found.push(located(format!("line {number}"), event));
+            }
+            found
+        }
+    };
+    if found.is_empty() { Err(CliError::Usage("the file holds no event".to_owned())) } else { Ok(found) }
+}
+
+/// Where the file stops being JSON: as one document if its first line begins one, else by line. Never quotes it.
+fn not_json(line: usize, column: usize, whole: &serde_json::Error, text: &str) -> CliError {
+    let lines =
+        text.lines().filter(|line| line.trim_start().starts_with('{') && line.trim_end().ends_with('}')).count();
+    let (line, column) = if lines > 1 { (line, column) } else { (whole.line(), whole.column()) };
+    CliError::failed(format!("the file is not JSON at line {line}, column {column}; nothing was sent"))
+}
+
+fn batches(events: &[Located]) -> Vec<&[Located]> {
+    let mut batches = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (index, event) in events.iter().enumerate() {
+        if index > start && (bytes + event.bytes > BATCH_BYTES_MAX || index - start >= BATCH_EVENTS_MAX) {
+            batches.push(&events[start..index]);
+            (start, bytes) = (index, 0);
+        }
+        bytes += event.bytes;
+    }
+    batches.push(&events[start..]);
+    batches
+}
+
+fn send_batch(router: &RemoteRouter, batch: &[Located], totals: &mut Totals) -> Result<(), CliError> {
+    let answer = match batch {
+        [one] => router.post("/v1/events", "application/cloudevents+json", one.event.to_string().as_bytes())?,
+        _ => {
+            let events: Vec<&Value> = batch.iter().map(|located| &located.event).collect();
+            let body = serde_json::to_vec(&events).map_err(CliError::failed)?;
+            router.post("/v1/events", "application/cloudevents-batch+json", &body)?
+        }
+    };
+    if let Some(ring) = answer.body.get("ring").and_then(Value::as_str) {
+        totals.ring = Some(ring.to_owned());
+    }
+    report(&answer, batch, totals)
+}
+
+/// Counts what was accepted, and says of each refused event what is wrong with it.
+fn report(answer: &Answer, batch: &[Located], totals: &mut Totals) -> Result<(), CliError> {
+    if let Some(results) = answer.body.get("results").and_then(Value::as_array) {
+        for (located, result) in batch.iter().zip(results) {
+            if result.get("status").and_then(Value::as_str) == Some("accepted") {
+                totals.accepted += 1;
+            } else {
+                totals.refused += 1;
+                report_faults(&located.place, result);
+            }
+        }
+        return Ok(());
+    }
+    match (answer.is_success(), batch) {
+        (true, _) => totals.accepted += batch.len(),
+        (false, [one]) if answer.body.get("problems").is_some() => {
+            totals.refused += 1;
+            report_faults(&one.place, &answer.body);
+        }
+        (false, _) => return Err(CliError::failed(answer.problem())),
+    }
+    Ok(())
+}
+
+fn report_faults(place: &str, result: &Value) {
+    let faults = result.get("problems").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    for fault in faults {
+        let text = |name: &str| fault.get(name).and_then(Value::as_str).unwrap_or_default();
+        let path = if text("path").is_empty() { "the event" } else { text("path") };
+        eprintln!("{place}: {path} {}", text("problem"));
+    }
+    if faults.is_empty() {
+        eprintln!("{place}: refused");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BATCH_EVENTS_MAX, batches, events};
+
+    fn count(text: &str) -> usize {
+        events(text).unwrap_or_default().len()
+    }
+
+    #[test]
+    fn a_file_may_be_one_event_a_list_or_lines() {
+        assert_eq!(count("{\n \"id\": 1\n}"), 1);
+        assert_eq!(count("[{}, {}]"), 2);
+        assert_eq!(count("{}\n\n{}\r\n{}"), 3);
+        assert!(events("").is_err() && events("{}\n{").is_err() && events("[{},").is_err());
+    }
+
+    #[test]
+    fn batches_hold_everything_once_and_no_more_than_they_may() {
+        let events = events(&"{}\n".repeat(BATCH_EVENTS_MAX * 2 + 1)).unwrap_or_default();
+        let sizes: Vec<usize> = batches(&events).into_iter().map(<[_]>::len).collect();
+        assert_eq!(sizes, [BATCH_EVENTS_MAX, BATCH_EVENTS_MAX, 1]);
+    }
 }

@@ -134,7 +134,7 @@ fn event(
     let (role, call_back) = sender.practitioner(rng);
     let unit = match sender.name {
         "schools" => person.child.school_urn.clone().unwrap_or_else(|| sender.unit(rng)),
-        "gp-practices" => person.child.gp_ods.clone().unwrap_or_else(|| sender.unit(rng)),
+        "gp" => person.child.gp_ods.clone().unwrap_or_else(|| sender.unit(rng)),
         _ => sender.unit(rng),
     };
     let danger = details::may_be_dangerous(&detail) && rng.random_bool(0.06);
@@ -170,7 +170,7 @@ fn child_as_sent(rng: &mut ChaCha8Rng, sender: Partner, person: &Person, detail:
     match sender.name {
         "schools" | "education-welfare" if rng.random_bool(0.8) => child.nhs_number = None,
         "police" if rng.random_bool(0.6) => (child.nhs_number, child.upn) = (None, None),
-        "acute-hospital" | "gp-practices" | "camhs" | "midwifery" => child.upn = None,
+        "leighton-hospital" | "gp" | "camhs" | "midwifery" => child.upn = None,
         _ => {}
     }
     if let Detail::UnbornConcern(unborn) = detail {

@@ -26,9 +26,9 @@ pub const LOCALITIES: &[&str] = &["crewe", "macclesfield", "congleton", "nantwic
 pub const POLICE: Partner =
     Partner { name: "police", agency: Some("police"), units: &["control-room", "protecting-vulnerable-people"] };
 pub const HOSPITAL: Partner =
-    Partner { name: "acute-hospital", agency: None, units: &["emergency-department", "paediatrics"] };
+    Partner { name: "leighton-hospital", agency: None, units: &["emergency-department", "paediatrics"] };
 pub const SCHOOLS: Partner = Partner { name: "schools", agency: Some("school"), units: SCHOOL_URNS };
-pub const PRACTICES: Partner = Partner { name: "gp-practices", agency: Some("gp"), units: PRACTICE_CODES };
+pub const PRACTICES: Partner = Partner { name: "gp", agency: Some("gp"), units: PRACTICE_CODES };
 pub const COUNCIL: Partner =
     Partner { name: "council", agency: Some("social-care"), units: &["case-system", "front-door"] };
 pub const EDUCATION: Partner = Partner { name: "education-welfare", agency: Some("education"), units: &["attendance"] };
@@ -51,9 +51,9 @@ impl Partner {
     pub fn practitioner(&self, rng: &mut impl RngExt) -> (&'static str, String) {
         let role = match self.name {
             "police" => "Police sergeant",
-            "acute-hospital" => "Nurse in charge",
+            "leighton-hospital" => "Nurse in charge",
             "schools" => "Designated safeguarding lead",
-            "gp-practices" => "Practice safeguarding lead",
+            "gp" => "Practice safeguarding lead",
             "council" => "Duty social worker",
             "education-welfare" => "Education welfare officer",
             "camhs" => "Crisis practitioner",

@@ -1,0 +1,150 @@
+//! A running router, as the commands call it over HTTP.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+use ureq::http::Uri;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use zeroize::Zeroizing;
+
+use super::CliError;
+use super::files::{read_bytes, read_text};
+
+/// How often a request is tried again while the router says that it is busy.
+const TRIES_MAX: u32 = 8;
+const WAIT_MAX: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// What Debian keeps the certificates of public authorities in.
+const PUBLIC_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// A router and the token to call it with.
+pub struct RemoteRouter {
+    agent: ureq::Agent,
+    /// Without a slash at its end.
+    address: String,
+    authorization: Zeroizing<String>,
+}
+
+/// What the router answered.
+pub struct Answer {
+    pub status: u16,
+    /// Null if it was not JSON.
+    pub body: Value,
+}
+
+impl Answer {
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The router's own words for what went wrong: `title: detail`.
+    pub fn problem(&self) -> String {
+        let text = |name: &str| self.body.get(name).and_then(Value::as_str).unwrap_or_default();
+        match (text("title"), text("detail")) {
+            ("", "") => format!("the router answered {} without saying why", self.status),
+            (title, detail) => format!("{title} ({}). {detail}", self.status),
+        }
+    }
+}
+
+impl RemoteRouter {
+    /// `token_file` holds the token and nothing else. `authority_file`: certificates to trust, PEM.
+    pub fn new(address: &str, token_file: &Path, authority_file: Option<&Path>) -> Result<Self, CliError> {
+        let token = Zeroizing::new(read_text(Some(token_file))?);
+        if token.trim().is_empty() || token.trim().contains(char::is_whitespace) {
+            let file = token_file.display();
+            return Err(CliError::Usage(format!("{file} must hold one token and nothing else")));
+        }
+        Self::with_token(address, &token, authority_file)
+    }
+
+    pub fn with_token(address: &str, token: &str, authority_file: Option<&Path>) -> Result<Self, CliError> {
+        let usage = || CliError::Usage("--to must be an address like http://127.0.0.1:8080".to_owned());
+        let uri: Uri = address.parse().map_err(|_| usage())?;
+        let host = uri.host().ok_or_else(usage)?;
+        let local = is_loopback(host);
+        let mut config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(TIMEOUT));
+        match uri.scheme_str() {
+            Some("http") if local => {}
+            Some("http") => {
+                let reason = "the token and the children's data would travel in the clear";
+                return Err(CliError::Usage(format!("--to must begin with https:// for {host}: {reason}")));
+            }
+            Some("https") => config = config.tls_config(tls(authority_file)?),
+            _ => return Err(usage()),
+        }
+        if local {
+            config = config.proxy(None);
+        }
+        Ok(Self {
+            agent: config.build().new_agent(),
+            address: address.trim_end_matches('/').to_owned(),
+            authorization: Zeroizing::new(format!("Bearer {}", token.trim())),
+        })
+    }
+
+    /// Posts once, and again while the router is too busy to take it.
+    pub fn post(&self, path: &str, content_type: &str, body: &[u8]) -> Result<Answer, CliError> {
+        self.retrying(|| {
+            let url = format!("{}{path}", self.address);
+            let request = self.agent.post(url).header("authorization", self.authorization.as_str());
+            request.header("content-type", content_type).send(body)
+        })
+    }
+
+    pub fn get(&self, path: &str) -> Result<Answer, CliError> {
+        self.retrying(|| {
+            let url = format!("{}{path}", self.address);
+            self.agent.get(url).header("authorization", self.authorization.as_str()).call()
+        })
+    }
+
+    fn retrying(
+        &self,
+        request: impl Fn() -> Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<Answer, CliError> {
+        let mut tries = 1;
+        loop {
+            let response = request();
+            let mut response = response
+                .map_err(|error| CliError::failed(format!("{} could not be reached: {error}", self.address)))?;
+            let status = response.status().as_u16();
+            if matches!(status, 429 | 503) && tries < TRIES_MAX {
+                let asked = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+                thread::sleep(Duration::from_secs(asked.unwrap_or(1)).min(WAIT_MAX));
+                tries += 1;
+                continue;
+            }
+            let body = response.body_mut().read_to_vec().unwrap_or_default();
+            return Ok(Answer { status, body: serde_json::from_slice(&body).unwrap_or_default() });
+        }
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn tls(authority_file: Option<&Path>) -> Result<TlsConfig, CliError> {
+    let file = authority_file.map_or_else(|| PathBuf::from(PUBLIC_AUTHORITIES), Path::to_owned);
+    let pem = read_bytes(&file).map_err(|_| {
+        let file = file.display();
+        CliError::Usage(format!("{file} could not be read; name the router's certificate authority with --authority"))
+    })?;
+    let certificates: Vec<Certificate<'static>> = parse_pem(&pem)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            Ok(_) | Err(_) => None,
+        })
+        .collect();
+    if certificates.is_empty() {
+        return Err(CliError::Usage(format!("{} holds no PEM certificate", file.display())));
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&certificates));
+    Ok(config.unversioned_rustls_crypto_provider(provider).build())
+}
