@@ -10,6 +10,7 @@ pub mod disclose;
 pub mod facts;
 pub mod history;
 pub mod identity;
+pub mod ids;
 pub mod intake;
 pub mod model;
 pub mod rules;

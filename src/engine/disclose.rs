@@ -1,1 +1,127 @@
 //! What each agency may see: permitted fields only, refused by default.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::model::event::{Address, Carer, Child, Practitioner, ReferralEvent, VoiceOfChild};
+use super::model::history::Entry;
+use super::model::task::ChildView;
+use super::rules::book::Agency;
+
+/// The part of an event that one recipient is shown, and the names of the fields in it.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Disclosed {
+    pub child: Option<ChildView>,
+    pub narrative: Option<String>,
+    pub voice_of_child: Option<VoiceOfChild>,
+    pub carers: Vec<Carer>,
+    pub call_back: Option<Practitioner>,
+    pub partner_reference: Option<String>,
+    pub facts: BTreeMap<String, String>,
+    /// What was shown, for the audit record.
+    pub fields: BTreeSet<String>,
+}
+
+/// One recipient's eyes: the agency's list, or its shorter one where a rule says the minimum.
+#[derive(Clone, Copy, Debug)]
+pub struct Permit<'a> {
+    pub agency: &'a Agency,
+    pub minimum: bool,
+}
+
+impl Permit<'_> {
+    /// Whether the agency's list names this field.
+    pub fn allows(&self, field: &str) -> bool {
+        if self.minimum { self.agency.minimum.contains(field) } else { self.agency.may_see(field) }
+    }
+
+    fn pick<T: Clone>(&self, fields: &mut BTreeSet<String>, name: &str, value: Option<&T>) -> Option<T> {
+        let value = value?;
+        if !self.allows(name) {
+            return None;
+        }
+        fields.insert(name.to_owned());
+        Some(value.clone())
+    }
+
+    /// Shows an event to this recipient. `unverified`: identifiers that failed their check.
+    pub fn show(&self, event: &ReferralEvent, unverified: &[String]) -> Disclosed {
+        let mut fields = BTreeSet::new();
+        let child = self.show_child(&event.child, unverified, &mut fields);
+        let narrative = self.pick(&mut fields, "narrative", event.narrative.as_ref());
+        let voice_of_child = self.pick(&mut fields, "voice_of_child", event.voice_of_child.as_ref());
+        let carers = if self.allows("carers") && !event.carers.is_empty() {
+            fields.insert("carers".to_owned());
+            event.carers.clone()
+        } else {
+            Vec::new()
+        };
+        let call_back = self.pick(&mut fields, "call_back", Some(&event.practitioner));
+        let partner_reference = self.pick(&mut fields, "partner_reference", event.partner_reference.as_ref());
+        Disclosed {
+            child: Some(child),
+            narrative,
+            voice_of_child,
+            carers,
+            call_back,
+            partner_reference,
+            facts: BTreeMap::new(),
+            fields,
+        }
+    }
+
+    /// Adds the coded facts of an entry that this recipient may see.
+    pub fn show_facts(&self, entry: &Entry, disclosed: &mut Disclosed) {
+        for (name, value) in &entry.facts {
+            let full = fact_name(name);
+            if self.allows(&full) {
+                disclosed.facts.insert(full.clone(), value.to_string());
+                disclosed.fields.insert(full);
+            }
+        }
+    }
+
+    fn show_child(&self, child: &Child, unverified: &[String], fields: &mut BTreeSet<String>) -> ChildView {
+        let mut view = ChildView {
+            nhs_number: self.pick(fields, "child.nhs_number", child.nhs_number.as_ref()),
+            upn: self.pick(fields, "child.upn", child.upn.as_ref()),
+            given_names: self.pick(fields, "child.given_names", child.given_names.as_ref()),
+            family_name: self.pick(fields, "child.family_name", child.family_name.as_ref()),
+            date_of_birth: self.pick(fields, "child.date_of_birth", child.date_of_birth.as_ref()),
+            due_date: self.pick(fields, "child.due_date", child.due_date.as_ref()),
+            school_urn: self.pick(fields, "child.school_urn", child.school_urn.as_ref()),
+            gp_ods: self.pick(fields, "child.gp_ods", child.gp_ods.as_ref()),
+            locality: self.pick(fields, "child.locality", child.locality.as_ref()),
+            sex: self.pick(fields, "child.sex", child.sex.as_ref()),
+            ethnicity: self.pick(fields, "child.ethnicity", child.ethnicity.as_ref()),
+            disability_or_send: self.pick(fields, "child.disability_or_send", child.disability_or_send.as_ref()),
+            first_language: self.pick(fields, "child.first_language", child.first_language.as_ref()),
+            interpreter_needed: self.pick(fields, "child.interpreter_needed", child.interpreter_needed.as_ref()),
+            ..ChildView::default()
+        };
+        self.show_addresses(&child.addresses, &mut view, fields);
+        let shown_wrong = |name: &&String| {
+            (name.as_str() == "nhs_number" && view.nhs_number.is_some())
+                || (name.as_str() == "upn" && view.upn.is_some())
+        };
+        view.unverified = unverified.iter().filter(shown_wrong).cloned().collect();
+        view
+    }
+
+    /// A confidential address is withheld from all but the agencies named for it; that it is withheld is said.
+    fn show_addresses(&self, addresses: &[Address], view: &mut ChildView, fields: &mut BTreeSet<String>) {
+        if addresses.is_empty() || !self.allows("child.addresses") {
+            return;
+        }
+        let visible = |address: &&Address| !address.confidential || self.agency.confidential_addresses;
+        view.addresses = addresses.iter().filter(visible).cloned().collect();
+        view.address_withheld = view.addresses.len() < addresses.len();
+        if !view.addresses.is_empty() {
+            fields.insert("child.addresses".to_owned());
+        }
+    }
+}
+
+/// The full name of a fact kept with an entry: `event.grade`, `child.age_years`.
+pub fn fact_name(kept_as: &str) -> String {
+    if kept_as.contains('.') { kept_as.to_owned() } else { format!("event.{kept_as}") }
+}

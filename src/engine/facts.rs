@@ -1,1 +1,252 @@
 //! Facts of one judgement: what the rules may read, gathered from event, child, status and history.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use jiff::civil;
+
+use super::calendar::london_date;
+use super::history::{episodes, latest_status, status_open};
+use super::model::history::{Entry, History};
+use super::model::scalar::{FactValue, Level, Timestamp};
+use super::rules::RuleBook;
+use super::rules::book::{Aggregate, Window};
+use super::rules::facts::{FactId, FactTable};
+
+const YEAR_MS: i64 = 365 * 24 * 60 * 60 * 1000;
+const STATUS_PREFIX: &str = "status.";
+const AGENCY_PREFIX: &str = "result.agencies.";
+
+/// A rule book with what is looked up for every event worked out once.
+#[derive(Debug)]
+pub struct PreparedBook {
+    pub rules: RuleBook,
+    /// Facts kept with an entry, by the name they are kept under.
+    kept: HashMap<String, FactId>,
+    statuses: Vec<(FactId, String)>,
+    agencies: BTreeMap<String, FactId>,
+    level: Option<FactId>,
+    /// For each kind, the facts that its rules read: what a decision records.
+    read_by_kind: BTreeMap<&'static str, BTreeSet<FactId>>,
+}
+
+/// The instants a judgement looks from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AsOf {
+    /// Windows end on this instant's London date.
+    pub windows: Timestamp,
+    /// Statuses are as recorded to hold at this instant.
+    pub statuses: Timestamp,
+}
+
+impl AsOf {
+    /// An event is judged by when it happened, and by what was so at its receipt.
+    pub fn entry(entry: &Entry) -> Self {
+        Self { windows: entry.occurred_at, statuses: entry.received_at }
+    }
+
+    /// A timer is judged by how things stand when it fires.
+    pub fn instant(at: Timestamp) -> Self {
+        Self { windows: at, statuses: at }
+    }
+}
+
+impl PreparedBook {
+    pub fn new(rules: RuleBook) -> Self {
+        let mut kept = HashMap::new();
+        let mut statuses = Vec::new();
+        let mut agencies = BTreeMap::new();
+        for (id, fact) in rules.facts.iter() {
+            if let Some(status) = fact.name.strip_prefix(STATUS_PREFIX) {
+                statuses.push((id, status.to_owned()));
+            } else if let Some(agency) = fact.name.strip_prefix(AGENCY_PREFIX) {
+                agencies.insert(agency.to_owned(), id);
+            } else {
+                let name = fact.name.strip_prefix("event.").unwrap_or(&fact.name);
+                kept.insert(name.to_owned(), id);
+            }
+        }
+        let mut read_by_kind: BTreeMap<&'static str, BTreeSet<FactId>> = BTreeMap::new();
+        for rule in &rules.rules {
+            for kind in &rule.on {
+                read_by_kind.entry(kind).or_default().extend(rule.reads.iter().copied());
+            }
+        }
+        let level = rules.facts.id("result.level");
+        Self { rules, kept, statuses, agencies, level, read_by_kind }
+    }
+
+    /// The facts that rules for this kind read, in the order of the book.
+    pub fn read_by(&self, kind: &str) -> impl Iterator<Item = FactId> {
+        self.read_by_kind.get(kind).into_iter().flatten().copied()
+    }
+
+    /// Fills a table with all that is known of an entry, save `result.*`. `level`: what the entry has so far.
+    pub fn gather(&self, history: &History, entry: &Entry, as_of: AsOf, level: Option<Level>, table: &mut FactTable) {
+        for (name, value) in &entry.facts {
+            if let Some(id) = self.kept.get(name.as_str()) {
+                self.rules.facts.set(table, *id, value);
+            }
+        }
+        self.gather_agreement(history, entry, as_of, table);
+        for (id, status) in &self.statuses {
+            table.set_bool(*id, holds(history, status, as_of.statuses));
+        }
+        self.gather_counts(history, entry, as_of, level, table);
+        self.rules.facts.fill_absent(table);
+    }
+
+    /// Where agreement stands: as last recorded, unless the event itself says.
+    fn gather_agreement(&self, history: &History, entry: &Entry, as_of: AsOf, table: &mut FactTable) {
+        let Some(id) = self.kept.get("agreement") else { return };
+        let standing = history.agreement.as_ref().filter(|standing| {
+            !entry.facts.contains_key("agreement") || standing.at > entry.received_at.max(as_of.statuses)
+        });
+        if let Some(standing) = standing {
+            self.rules.facts.set(table, *id, &FactValue::Code(standing.state.clone()));
+        }
+    }
+
+    /// Fills in the counts over history. Those with level bounds change as the entry's own level becomes known.
+    pub fn gather_counts(
+        &self,
+        history: &History,
+        entry: &Entry,
+        as_of: AsOf,
+        level: Option<Level>,
+        table: &mut FactTable,
+    ) {
+        for aggregate in &self.rules.aggregates {
+            let counted = self.counted(aggregate, history, entry, as_of, level).len();
+            let folded = match aggregate.window {
+                Window::Ever => aggregate.kinds.iter().filter_map(|kind| history.folded.get(*kind)).sum(),
+                Window::Days(_) | Window::Months(_) => 0,
+            };
+            table.set_int(aggregate.fact, i64::try_from(counted).unwrap_or(i64::MAX).saturating_add(folded));
+        }
+    }
+
+    /// Sets what the rules of earlier strata concluded.
+    pub fn set_results(&self, level: Option<Level>, named: &BTreeSet<&str>, table: &mut FactTable) {
+        if let (Some(id), Some(level)) = (self.level, level) {
+            self.rules.facts.set(table, id, &FactValue::Code(level.symbol().to_owned()));
+        }
+        for agency in named {
+            if let Some(id) = self.agencies.get(*agency) {
+                table.set_bool(*id, true);
+            }
+        }
+    }
+
+    /// When the entries happened that a count counts, oldest first.
+    pub fn counted(
+        &self,
+        aggregate: &Aggregate,
+        history: &History,
+        judged: &Entry,
+        as_of: AsOf,
+        level: Option<Level>,
+    ) -> Vec<Timestamp> {
+        let calendar = &self.rules.calendar;
+        let start = aggregate
+            .window
+            .days_before(london_date(as_of.windows))
+            .map(|days| calendar.window_start(as_of.windows, days));
+        let end = calendar.window_end(as_of.windows);
+        let mut counted = Vec::new();
+        let mut episode: Option<&str> = None;
+        let mut counted_episode: Option<&str> = None;
+        for entry in &history.entries {
+            if entry.kind == episodes::STARTED && !entry.withdrawn {
+                episode = Some(&entry.event_id);
+            }
+            let inside = start.is_none_or(|start| entry.occurred_at >= start) && entry.occurred_at < end;
+            let is_judged = entry.event_id == judged.event_id && entry.source.partner == judged.source.partner;
+            let own_level = if is_judged { level } else { entry.level };
+            if !inside
+                || entry.withdrawn
+                || (is_judged && !aggregate.includes_judged)
+                || !aggregate.level_within(own_level)
+                || !aggregate.counts(&entry.kind, &entry.facts)
+            {
+                continue;
+            }
+            if aggregate.once_per_episode && episode.is_some() {
+                if counted_episode == episode {
+                    continue;
+                }
+                counted_episode = episode;
+            }
+            counted.push(entry.occurred_at);
+        }
+        counted
+    }
+
+    /// The dates behind a count, in words: `12 March, 1 May, 10 June`.
+    pub fn dates(&self, fact: FactId, history: &History, judged: &Entry, as_of: AsOf, level: Option<Level>) -> String {
+        let Some(aggregate) = self.rules.aggregates.iter().find(|aggregate| aggregate.fact == fact) else {
+            return String::new();
+        };
+        let this_year = london_date(as_of.windows).year();
+        let dates = self.counted(aggregate, history, judged, as_of, level);
+        let words: Vec<String> = dates.into_iter().map(|at| date_in_words(london_date(at), this_year)).collect();
+        words.join(", ")
+    }
+
+    /// Counts among the facts an entry's rules read whose window reaches back before `covered_since`: their names.
+    pub fn uncovered(&self, kind: &str, as_of: AsOf, covered_since: Timestamp) -> Vec<&str> {
+        let reads: BTreeSet<FactId> = self.read_by(kind).collect();
+        let calendar = &self.rules.calendar;
+        let reaches_back = |aggregate: &&Aggregate| {
+            aggregate
+                .window
+                .days_before(london_date(as_of.windows))
+                .is_none_or(|days| calendar.window_start(as_of.windows, days) < covered_since)
+        };
+        self.rules
+            .aggregates
+            .iter()
+            .filter(|aggregate| reads.contains(&aggregate.fact))
+            .filter(reaches_back)
+            .map(|aggregate| self.rules.facts.label(aggregate.fact))
+            .collect()
+    }
+}
+
+/// The date as a practitioner writes it; the year only when it is another.
+pub fn date_in_words(date: civil::Date, this_year: i16) -> String {
+    let month = date.strftime("%B");
+    if date.year() == this_year {
+        format!("{} {month}", date.day())
+    } else {
+        format!("{} {month} {}", date.day(), date.year())
+    }
+}
+
+/// Whether a status fact holds at an instant, as far as is recorded.
+fn holds(history: &History, status: &str, at: Timestamp) -> bool {
+    match status {
+        "out_of_area" => latest_status(history, "lac", at).is_some_and(|lac| lac.open && lac.out_of_area == Some(true)),
+        "open_plan" => open_plan(history, at),
+        "cpp_ever" => history.statuses.iter().any(|present| present.status == "cpp" && present.since <= at),
+        "case_closed_12m" => closed_within_a_year(history, at),
+        "missing_open" => episodes::missing_open(history, at),
+        other => status_open(history, other, at),
+    }
+}
+
+/// Whether the child is in need, on a protection plan or looked after.
+pub fn open_plan(history: &History, at: Timestamp) -> bool {
+    ["cin", "cpp", "lac"].iter().any(|status| status_open(history, status, at))
+}
+
+fn closed_within_a_year(history: &History, at: Timestamp) -> bool {
+    let since = at.plus_millis(YEAR_MS.saturating_neg());
+    let closed = FactValue::Code("closed".to_owned());
+    history.entries.iter().any(|entry| {
+        entry.kind == "decision.recorded"
+            && !entry.withdrawn
+            && entry.occurred_at >= since
+            && entry.occurred_at <= at
+            && entry.facts.get("decision") == Some(&closed)
+    })
+}

@@ -1,1 +1,321 @@
 //! From rules that fired to tasks: recipients, deadlines, merging, deterministic ids.
+
+use std::collections::{BTreeMap, BTreeSet, btree_map};
+use std::sync::Arc;
+
+use super::calendar::{Calendar, Clock, Due, LONDON};
+use super::decide::Verdict;
+use super::facts::PreparedBook;
+use super::history::episodes;
+use super::model::decision::{Disclosure, Suppressed};
+use super::model::history::{Entry, HeldBack, HeldTask, History};
+use super::model::inbox::Referral;
+use super::model::scalar::{Level, Timestamp};
+use super::model::subject::SubjectKey;
+use super::model::task::Task;
+use super::rules::book::{Rule, TaskRule};
+use super::rules::expression::Truth;
+use super::step::{Context, StepError};
+
+mod build;
+pub mod find_out;
+pub mod route;
+
+use route::Address;
+
+/// A rule that fired for an entry and has not been acted on yet.
+#[derive(Clone, Debug)]
+pub struct Finding<'b> {
+    pub entry: Arc<Entry>,
+    pub rule: &'b Rule,
+    pub verdict: Arc<Verdict<'b>>,
+}
+
+/// Everything the raising of tasks looks at.
+#[derive(Debug)]
+pub struct Raising<'a> {
+    pub context: &'a Context,
+    pub book: &'a PreparedBook,
+    pub subject: SubjectKey,
+    pub history: &'a History,
+    /// The referral at hand; None when a timer or an outcome raises the tasks: then no child is named.
+    pub referral: Option<&'a Referral>,
+    /// Receipt, or the tick's time.
+    pub at: Timestamp,
+    /// What causes the tasks, for their ids: the event's id, or the timer's.
+    pub cause: String,
+}
+
+/// One thing asked of one recipient, before it is merged with what else is asked of them.
+#[derive(Clone, Debug)]
+pub struct Wanted<'b> {
+    pub address: Address,
+    pub action: String,
+    pub due: Deadline,
+    pub acknowledge_by: Option<Timestamp>,
+    /// The rule's id, title and the reason in full; None where the title says it all.
+    pub rule: String,
+    pub title: String,
+    pub why: Option<Why<'b>>,
+    pub bases: Vec<String>,
+    pub needs_agreement: bool,
+    pub minimum: bool,
+    pub entry: Arc<Entry>,
+    pub level: Option<Level>,
+    pub notes: Vec<String>,
+}
+
+/// A reason that names facts, to be told only to those who may see them.
+#[derive(Clone, Debug)]
+pub enum Why<'b> {
+    FromFacts { rule: &'b Rule, verdict: Arc<Verdict<'b>> },
+    Plain(String),
+}
+
+/// When a task is due and how that came about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Deadline {
+    pub at: Timestamp,
+    /// `5 working days from receipt`.
+    pub words: String,
+    /// The clock had run out before the event arrived.
+    pub late: bool,
+    /// The school's own calendar was not known.
+    pub assumed: bool,
+}
+
+/// What came of raising.
+#[derive(Clone, Debug, Default)]
+pub struct Raised {
+    pub tasks: Vec<Task>,
+    pub held: Vec<HeldTask>,
+    pub suppressed: Vec<Suppressed>,
+    pub disclosures: Vec<Disclosure>,
+}
+
+impl<'b> Raising<'b> {
+    /// Tasks for these findings: one for each recipient and action, the earliest deadline, every reason. What the
+    /// same recipient was already asked for the same event is not asked again.
+    pub fn raise(&self, findings: &[Finding<'b>], extra: Vec<Wanted<'b>>) -> Result<Raised, StepError> {
+        let mut wanted = Vec::new();
+        for finding in findings {
+            self.want(finding, &mut wanted)?;
+        }
+        wanted.extend(extra);
+        let merged = merge(wanted);
+        let fresh: Vec<Asked<'b>> = merged.into_iter().filter(|task| !self.already_asked(task)).collect();
+        self.send(fresh)
+    }
+
+    /// What one rule asks.
+    fn want(&self, finding: &Finding<'b>, wanted: &mut Vec<Wanted<'b>>) -> Result<(), StepError> {
+        for task in &finding.rule.tasks {
+            if task.applies(&finding.verdict.table) != Truth::True {
+                continue;
+            }
+            let due = self.deadline(task, &finding.entry)?;
+            let acknowledge_by = match &task.acknowledge {
+                Some(clock) => Some(due_at(&self.book.rules.calendar, clock, self.at, None)?.at),
+                None => None,
+            };
+            for recipient in &task.to {
+                let address = self.address(recipient, &finding.entry);
+                let notes = address.notes(&task.action);
+                wanted.push(Wanted {
+                    action: task.action.clone(),
+                    due: due.clone(),
+                    acknowledge_by,
+                    rule: finding.rule.id.clone(),
+                    title: finding.rule.title.clone(),
+                    why: Some(Why::FromFacts { rule: finding.rule, verdict: Arc::clone(&finding.verdict) }),
+                    bases: task.bases.clone(),
+                    needs_agreement: task.needs_agreement,
+                    minimum: task.minimum,
+                    entry: Arc::clone(&finding.entry),
+                    level: finding.verdict.level,
+                    notes,
+                    address,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The clock of a task: from its anchor where the event has one, else from receipt. One that has already run out
+    /// is due on arrival.
+    pub fn deadline(&self, task: &TaskRule, entry: &Entry) -> Result<Deadline, StepError> {
+        let anchor = entry.anchors.get(task.from).copied();
+        let school = self.referral.and_then(|referral| referral.event.child.school_urn.as_deref());
+        let due = due_at(&self.book.rules.calendar, &task.by, anchor.unwrap_or(self.at), school)?;
+        let from = if anchor.is_some() { anchor_in_words(task.from) } else { "receipt" };
+        Ok(Deadline {
+            at: due.at.max(self.at),
+            words: format!("{} from {from}", clock_in_words(&task.by)),
+            late: due.at < self.at,
+            assumed: due.assumed,
+        })
+    }
+
+    /// A deadline that runs from now.
+    pub fn deadline_from_now(&self, clock: &Clock) -> Result<Deadline, StepError> {
+        let due = due_at(&self.book.rules.calendar, clock, self.at, None)?;
+        let words = format!("{} from receipt", clock_in_words(clock));
+        Ok(Deadline { at: due.at, words, late: false, assumed: false })
+    }
+
+    fn already_asked(&self, task: &Asked<'b>) -> bool {
+        let events = episodes::one_episode(self.history, &task.entry);
+        self.history.tasks.iter().any(|held| {
+            events.contains(&held.event_id.as_str())
+                && held.agency == task.address.agency
+                && held.unit == task.address.unit
+                && held.role == task.address.role
+                && held.action == task.action
+                && held.state != "recalled"
+        })
+    }
+
+    /// Something asked of the front door that no rule of the book asks: the router's own duties.
+    pub fn own_duty<'w>(
+        &self,
+        id: &str,
+        title: &str,
+        why: String,
+        action: &str,
+        due: Deadline,
+        entry: &Arc<Entry>,
+    ) -> Wanted<'w> {
+        Wanted {
+            address: Address::front_door(&self.book.rules),
+            action: action.to_owned(),
+            due,
+            acknowledge_by: None,
+            rule: id.to_owned(),
+            title: title.to_owned(),
+            why: Some(Why::Plain(why)),
+            bases: vec!["P".to_owned()],
+            needs_agreement: false,
+            minimum: false,
+            entry: Arc::clone(entry),
+            level: entry.level,
+            notes: Vec::new(),
+        }
+    }
+
+    /// Routes this subject's event must not take: as the referral at hand asks, and as each entry remembers.
+    fn held_back(&self, entry: &Entry) -> BTreeSet<HeldBack> {
+        let mut routes: BTreeSet<HeldBack> = entry.held_back.iter().cloned().collect();
+        if let Some(referral) = self.referral {
+            routes.extend(super::history::entry::held_back(&referral.event));
+        }
+        routes
+    }
+}
+
+/// What is asked of one recipient, for all the rules that ask it.
+#[derive(Clone, Debug)]
+pub struct Asked<'b> {
+    pub address: Address,
+    pub action: String,
+    pub due: Deadline,
+    pub acknowledge_by: Option<Timestamp>,
+    pub reasons: Vec<(String, String, Option<Why<'b>>)>,
+    pub bases: BTreeSet<String>,
+    pub needs_agreement: bool,
+    pub minimum: bool,
+    pub entry: Arc<Entry>,
+    pub level: Option<Level>,
+    pub notes: Vec<String>,
+}
+
+impl<'b> From<Wanted<'b>> for Asked<'b> {
+    fn from(one: Wanted<'b>) -> Self {
+        Self {
+            address: one.address,
+            action: one.action,
+            due: one.due,
+            acknowledge_by: one.acknowledge_by,
+            reasons: vec![(one.rule, one.title, one.why)],
+            bases: one.bases.into_iter().collect(),
+            needs_agreement: one.needs_agreement,
+            minimum: one.minimum,
+            entry: one.entry,
+            level: one.level,
+            notes: one.notes,
+        }
+    }
+}
+
+impl<'b> Asked<'b> {
+    /// Takes in what another rule asks of the same recipient: the earlier deadline, both reasons.
+    fn join(&mut self, other: Wanted<'b>) {
+        if other.due.at < self.due.at {
+            self.due = other.due;
+        }
+        self.acknowledge_by = match (self.acknowledge_by, other.acknowledge_by) {
+            (Some(left), Some(right)) => Some(left.min(right)),
+            (left, right) => left.or(right),
+        };
+        if !self.reasons.iter().any(|(rule, _, _)| *rule == other.rule) {
+            self.reasons.push((other.rule, other.title, other.why));
+        }
+        self.bases.extend(other.bases);
+        self.needs_agreement &= other.needs_agreement;
+        self.minimum &= other.minimum;
+        self.level = self.level.max(other.level);
+        for note in other.notes {
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
+        }
+    }
+}
+
+fn merge<'b>(wanted: Vec<Wanted<'b>>) -> Vec<Asked<'b>> {
+    let mut merged: BTreeMap<(Address, String), Asked<'b>> = BTreeMap::new();
+    for one in wanted {
+        match merged.entry((one.address.clone(), one.action.clone())) {
+            btree_map::Entry::Vacant(place) => {
+                place.insert(one.into());
+            }
+            btree_map::Entry::Occupied(mut present) => present.get_mut().join(one),
+        }
+    }
+    merged.into_values().collect()
+}
+
+/// A clock worked out, with the calendar's refusal as the step's.
+pub fn due_at(calendar: &Calendar, clock: &Clock, from: Timestamp, school: Option<&str>) -> Result<Due, StepError> {
+    calendar.due(clock, from, school).map_err(StepError::Calendar)
+}
+
+fn anchor_in_words(anchor: &str) -> &'static str {
+    match anchor {
+        "occurred_at" => "when it happened",
+        "reported_at" => "when it was reported",
+        "last_seen_at" => "when the child was last seen",
+        "ended_at" => "the child's return",
+        "completed_at" => "the interview",
+        "pregnancy_28_weeks" => "28 weeks of pregnancy",
+        "turns_18" => "the eighteenth birthday",
+        _ => "receipt",
+    }
+}
+
+fn clock_in_words(clock: &Clock) -> String {
+    let counted = |count: u16, unit: &str| format!("{count} {unit}{}", if count == 1 { "" } else { "s" });
+    match clock {
+        Clock::Now => "at once,".to_owned(),
+        Clock::Minutes(minutes) => counted(*minutes, "minute"),
+        Clock::Hours(hours) => counted(*hours, "hour"),
+        Clock::SameDay => "the same day (8 hours)".to_owned(),
+        Clock::WorkingDays(days) => counted(*days, "working day"),
+        Clock::NextSessionDay => "the next school session".to_owned(),
+        Clock::TimeOfDay { hour, minute } => format!("by {hour:02}:{minute:02}"),
+    }
+}
+
+/// A deadline in words, Europe/London: `Wednesday 17 June 2026 17:00`.
+pub fn instant_in_words(at: Timestamp) -> String {
+    LONDON.to_datetime(at.to_jiff()).strftime("%A %-d %B %Y %H:%M").to_string()
+}

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Unit;
 use jiff::tz::TimeZone;
+use jiff::{Span, Unit};
 
 use crate::engine::model::detail::Detail;
 use crate::engine::model::event::{Child, ReferralEvent};
-use crate::engine::model::history::Entry;
+use crate::engine::model::history::{Entry, HeldBack};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{Coded, FactType, FactValue, Timestamp};
+
+const MONTHS_17_AND_A_HALF: i64 = 17 * 12 + 6;
 
 /// Coded facts of the envelope, kept beside the detail's own.
 const ENVELOPE_FLAGS: [&str; 2] = ["immediate_danger", "emergency_call_made"];
@@ -44,6 +46,7 @@ pub fn of(referral: &Referral, receipt: Timestamp, zone: &TimeZone) -> Entry {
         anchors: anchors(event),
         date_only: event.date_only,
         facts: facts(event, receipt, zone),
+        held_back: held_back(event),
         level: None,
         fired: Vec::new(),
         corroborated_by: Vec::new(),
@@ -89,6 +92,23 @@ fn anchors(event: &ReferralEvent) -> BTreeMap<String, Timestamp> {
     anchors
 }
 
+/// Routes the sender asked to leave out, and the suspect's own.
+pub fn held_back(event: &ReferralEvent) -> Vec<HeldBack> {
+    let asked = event.do_not_inform.iter().filter_map(|wish| {
+        let agency = wish.agency.clone()?;
+        Some(HeldBack { agency, unit: wish.unit.clone(), cause: "asked".to_owned() })
+    });
+    let suspect = if let Detail::SexualAbuseAlleged(alleged) = &event.detail {
+        alleged.suspect_agency.clone().zip(Some(alleged.suspect_unit.clone()))
+    } else if let Detail::PositionOfTrustAlleged(alleged) = &event.detail {
+        alleged.employer_agency.clone().zip(Some(alleged.employer_unit.clone()))
+    } else {
+        None
+    };
+    let suspect = suspect.map(|(agency, unit)| HeldBack { agency, unit, cause: "suspect".to_owned() });
+    asked.chain(suspect).collect()
+}
+
 fn facts(event: &ReferralEvent, receipt: Timestamp, zone: &TimeZone) -> BTreeMap<String, FactValue> {
     let mut facts = BTreeMap::new();
     event.detail.coded_facts(&mut |name, value| {
@@ -103,6 +123,9 @@ fn facts(event: &ReferralEvent, receipt: Timestamp, zone: &TimeZone) -> BTreeMap
     put("emergency_call_made", event.emergency_call_made.fact());
     put("agreement", event.agreement.as_ref().and_then(|agreement| agreement.state.fact()));
     put("child.age_years", age_years(&event.child, happened_at(event).min(receipt), zone).map(FactValue::Int));
+    let months = age_months(&event.child, happened_at(event).min(receipt), zone);
+    put("child.from_17_and_a_half", months.map(|months| FactValue::Bool(months >= MONTHS_17_AND_A_HALF)));
+    put("child.turns_18_within_30d", turns_18_within_30d(&event.child, receipt, zone).map(FactValue::Bool));
     put("child.unborn", Some(FactValue::Bool(is_unborn(event))));
     put("child.home_educated", event.child.home_educated.fact());
     facts
@@ -115,8 +138,18 @@ fn is_unborn(event: &ReferralEvent) -> bool {
 
 /// Completed years at an instant; missing without a date of birth or before birth.
 pub fn age_years(child: &Child, at: Timestamp, zone: &TimeZone) -> Option<i64> {
+    age_months(child, at, zone)?.checked_div(12)
+}
+
+fn age_months(child: &Child, at: Timestamp, zone: &TimeZone) -> Option<i64> {
     let born = child.date_of_birth?.to_civil();
-    let span = born.until((Unit::Year, at.date_in(zone))).ok()?;
-    let years = i64::from(span.get_years());
-    (years >= 0 && !span.is_negative()).then_some(years)
+    let span = born.until((Unit::Month, at.date_in(zone))).ok()?;
+    (!span.is_negative()).then_some(i64::from(span.get_months()))
+}
+
+fn turns_18_within_30d(child: &Child, at: Timestamp, zone: &TimeZone) -> Option<bool> {
+    let born = child.date_of_birth?.to_civil();
+    let birthday = born.checked_add(Span::new().try_years(18).ok()?).ok()?;
+    let days = at.date_in(zone).until((Unit::Day, birthday)).ok()?.get_days();
+    Some((0..=30).contains(&days))
 }

@@ -93,3 +93,27 @@ pub fn missing_open(history: &History, at: Timestamp) -> bool {
 pub fn counts_as_missing(entry: &Entry) -> bool {
     !matches!(entry.facts.get("grade"), Some(FactValue::Code(grade)) if grade == "absent" || grade == "away")
 }
+
+/// The events of the episode an entry belongs to: a regrade asks nobody again for what its start asked.
+/// Just the entry itself for every other kind.
+pub fn one_episode<'h>(history: &'h History, entry: &'h Entry) -> Vec<&'h str> {
+    let mut events = vec![entry.event_id.as_str()];
+    if entry.kind != REGRADED {
+        return events;
+    }
+    for earlier in history.entries.iter().rev().filter(|earlier| earlier.occurred_at <= entry.occurred_at) {
+        if earlier.withdrawn || earlier.event_id == entry.event_id {
+            continue;
+        }
+        if earlier.kind == ENDED {
+            break;
+        }
+        if earlier.kind == REGRADED || earlier.kind == STARTED {
+            events.push(&earlier.event_id);
+        }
+        if earlier.kind == STARTED {
+            break;
+        }
+    }
+    events
+}

@@ -52,6 +52,8 @@ pub struct Entry {
     pub date_only: bool,
     /// Coded facts of the event and of the child at that time (age), by fact name without the `event.` prefix.
     pub facts: BTreeMap<String, FactValue>,
+    /// Routes that must not learn of it, so that later tasks keep to them.
+    pub held_back: Vec<HeldBack>,
     /// Highest level that fired.
     pub level: Option<Level>,
     /// Rules that fired for this entry, so that nothing is sent twice.
@@ -61,6 +63,16 @@ pub struct Entry {
     /// Told before go-live: never judged.
     pub backfilled: bool,
     pub withdrawn: bool,
+}
+
+/// A route that was asked not to be told, or is a suspect's own.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct HeldBack {
+    pub agency: String,
+    /// None: every unit of the agency.
+    pub unit: Option<String>,
+    /// `asked` or `suspect`.
+    pub cause: String,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

@@ -1,0 +1,168 @@
+//! One child under two keys: the weaker passes everything on to the stronger.
+
+use std::sync::Arc;
+
+use super::arrival::findings_of;
+use super::draft::{Draft, OWN_DUTY};
+use super::{Context, Effect, HOPS_MAX, Step, StepError};
+use crate::engine::decide::{Moment, judge};
+use crate::engine::facts::AsOf;
+use crate::engine::history;
+use crate::engine::ids::derived;
+use crate::engine::model::decision::{Disposition, Trigger};
+use crate::engine::model::event::Source;
+use crate::engine::model::history::{Entry, History};
+use crate::engine::model::inbox::{Alias, Forward, InboxBody, InboxRecord};
+use crate::engine::model::scalar::Timestamp;
+use crate::engine::model::subject::SubjectKey;
+use crate::engine::rules::catalogue::is_concern;
+use crate::engine::state::State;
+
+const SAME_CHILD_RULE: &str = "same-child";
+const SAME_CHILD_ACTION: &str =
+    "Same child? Two records share an identifier: decide, and record the link or that there is none";
+
+/// This key turned out to be a weaker name of `alias.stronger`.
+pub fn learned(context: &Context, state: &State, record: &InboxRecord, alias: &Alias) -> Result<Step, StepError> {
+    let known = state.history(record.subject);
+    let standing = known.and_then(|history| history.alias_of);
+    if standing == Some(alias.stronger) || record.subject == alias.stronger {
+        return Ok(Step::default());
+    }
+    let mut draft = Draft::open(context, state, record.subject, record.receipt, Trigger::Alias, &record.id)?;
+    draft.decision.event_id = Some(alias.event_id.clone());
+    if standing.is_some() {
+        ask_same_child(&mut draft, alias, &record.id)?;
+        return Ok(draft.finish());
+    }
+    draft.disposed(Disposition::Forwarded);
+    let moved = std::mem::take(&mut draft.history);
+    draft.history.alias_of = Some(alias.stronger);
+    if holds_anything(&moved) {
+        draft.publish(forwarded_history(record, record.subject, alias.stronger, moved, 1));
+    }
+    Ok(draft.finish())
+}
+
+fn holds_anything(history: &History) -> bool {
+    let History { entries, folded, statuses, tasks, awaiting, agreement, last_decision, .. } = history;
+    !(entries.is_empty() && folded.is_empty() && statuses.is_empty() && tasks.is_empty() && awaiting.is_empty())
+        || agreement.is_some()
+        || last_decision.is_some()
+}
+
+fn forwarded_history(cause: &InboxRecord, from: SubjectKey, to: SubjectKey, history: History, hops: i32) -> Effect {
+    Effect::Inbox(InboxRecord {
+        id: derived(&["forward", &cause.id, &to.to_hex()]),
+        subject: to,
+        receipt: cause.receipt,
+        body: InboxBody::Forward(Forward { from, history, hops }),
+    })
+}
+
+/// The identifier already belongs to another subject: never merged by itself, a person is asked.
+fn ask_same_child(draft: &mut Draft<'_>, alias: &Alias, cause: &str) -> Result<(), StepError> {
+    let raising = draft.raising(None, cause);
+    let due = raising.deadline_from_now(&OWN_DUTY)?;
+    let entry = Arc::new(stand_in_entry(&alias.event_id, &alias.partner, draft.at));
+    let why = "An identifier of this referral is already tied to another child's record.".to_owned();
+    let wanted = raising.own_duty(SAME_CHILD_RULE, "Possibly the same child", why, SAME_CHILD_ACTION, due, &entry);
+    draft.raise(None, cause, &[], vec![wanted])
+}
+
+/// An entry for tasks about an event whose record lies with another subject.
+pub fn stand_in_entry(event_id: &str, partner: &str, at: Timestamp) -> Entry {
+    Entry {
+        event_id: event_id.to_owned(),
+        source: Source { partner: partner.to_owned(), agency: None, unit: String::new() },
+        kind: String::new(),
+        content_digest: String::new(),
+        partner_reference: None,
+        police_reference: None,
+        episode_ref: None,
+        occurred_at: at,
+        received_at: at,
+        anchors: std::collections::BTreeMap::new(),
+        date_only: false,
+        facts: std::collections::BTreeMap::new(),
+        held_back: Vec::new(),
+        level: None,
+        fired: Vec::new(),
+        corroborated_by: Vec::new(),
+        backfilled: false,
+        withdrawn: false,
+    }
+}
+
+/// Sends a record for an aliased subject on to the stronger key, with its own receipt.
+pub fn pass_on(
+    context: &Context,
+    state: &State,
+    record: &InboxRecord,
+    stronger: SubjectKey,
+) -> Result<Step, StepError> {
+    let mut body = record.body.clone();
+    let hops = match &mut body {
+        InboxBody::Referral(referral) => &mut referral.hops,
+        InboxBody::Outcome(outcome) => &mut outcome.hops,
+        InboxBody::Forward(forward) => &mut forward.hops,
+        InboxBody::Alias(_) | InboxBody::Signal(_) | InboxBody::Tick(_) => return Ok(Step::default()),
+    };
+    *hops = hops.saturating_add(1);
+    if *hops > HOPS_MAX {
+        return Err(StepError::TooManyHops);
+    }
+    let mut draft = Draft::open(context, state, record.subject, record.receipt, trigger_of(&record.body), &record.id)?;
+    draft.disposed(Disposition::Forwarded);
+    if let InboxBody::Referral(referral) = &record.body {
+        draft.decision.event_id = Some(referral.event.event_id.clone());
+        draft.decision.event_kind = Some(referral.event.detail.kind().to_owned());
+    }
+    draft.publish(Effect::Inbox(InboxRecord {
+        id: derived(&["forward", &record.id, &stronger.to_hex()]),
+        subject: stronger,
+        receipt: record.receipt,
+        body,
+    }));
+    Ok(draft.finish())
+}
+
+fn trigger_of(body: &InboxBody) -> Trigger {
+    match body {
+        InboxBody::Referral(_) => Trigger::Event,
+        InboxBody::Outcome(_) => Trigger::Outcome,
+        InboxBody::Alias(_) => Trigger::Alias,
+        InboxBody::Forward(_) => Trigger::Forward,
+        InboxBody::Signal(_) => Trigger::Signal,
+        InboxBody::Tick(_) => Trigger::Timer,
+    }
+}
+
+/// A weaker key's history arrives: it is joined in, and judged as late events are.
+pub fn history_arrived(
+    context: &Context,
+    state: &State,
+    record: &InboxRecord,
+    forward: &Forward,
+) -> Result<Step, StepError> {
+    if let Some(stronger) = state.history(record.subject).and_then(|history| history.alias_of) {
+        return pass_on(context, state, record, stronger);
+    }
+    let mut draft = Draft::open(context, state, record.subject, record.receipt, Trigger::Forward, &record.id)?;
+    let before = draft.history.clone();
+    let added = history::merge(&mut draft.history, forward.history.clone());
+    let mut findings = Vec::new();
+    for entry in draft.history.entries.iter().filter(|entry| is_concern(&entry.kind)) {
+        if entry.withdrawn || entry.backfilled {
+            continue;
+        }
+        let was_here = !added.iter().any(|moved| moved.event_id == entry.event_id && moved.source == entry.source);
+        let alone = if was_here { &before } else { &forward.history };
+        let without = judge(draft.book, alone, entry, AsOf::entry(entry), Moment::Arrival);
+        let (Some(after), Some(without)) = (draft.judge(entry).map(Arc::new), without) else { continue };
+        let fresh = findings_of(entry, &after, &entry.fired);
+        findings.extend(fresh.into_iter().filter(|finding| !without.fires(&finding.rule.id)));
+    }
+    draft.raise(None, &record.id, &findings, Vec::new())?;
+    Ok(draft.finish())
+}

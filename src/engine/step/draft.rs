@@ -1,0 +1,260 @@
+//! A step in the making: the working copy of a history, the decision being written, and what is to be published.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::{Context, Effect, Step, StepError};
+use crate::engine::calendar::Clock;
+use crate::engine::decide::{Moment, Verdict, judge};
+use crate::engine::facts::{AsOf, PreparedBook, date_in_words};
+use crate::engine::history::{fold, raise_case_level};
+use crate::engine::ids::derived;
+use crate::engine::model::decision::{Decision, Disposition, FactUsed, RuleFired, TaskRaised, Trigger};
+use crate::engine::model::event::{ReferralEvent, Source};
+use crate::engine::model::feedback::{Feedback, FeedbackStatus};
+use crate::engine::model::history::{Entry, History};
+use crate::engine::model::inbox::Referral;
+use crate::engine::model::scalar::Timestamp;
+use crate::engine::model::subject::SubjectKey;
+use crate::engine::seal::ReplyTo;
+use crate::engine::state::{Delta, State};
+use crate::engine::tasks::route::sender_held_back;
+use crate::engine::tasks::{Finding, Raised, Raising, Wanted};
+
+/// The clock of what the router itself asks of the front door.
+pub const OWN_DUTY: Clock = Clock::WorkingDays(1);
+
+/// One step being worked out.
+pub struct Draft<'a> {
+    pub context: &'a Context,
+    pub book: &'a PreparedBook,
+    pub subject: SubjectKey,
+    pub at: Timestamp,
+    pub history: History,
+    pub decision: Decision,
+    effects: Vec<Effect>,
+}
+
+impl<'a> Draft<'a> {
+    /// Starts from what is known of the subject, under the book in force. `cause`: the id of what is judged.
+    pub fn open(
+        context: &'a Context,
+        state: &State,
+        subject: SubjectKey,
+        at: Timestamp,
+        trigger: Trigger,
+        cause: &str,
+    ) -> Result<Self, StepError> {
+        let book = context.books.in_force(at).ok_or(StepError::NoBookInForce)?;
+        let history = state.history(subject).map(|history| history.as_ref().clone()).unwrap_or_default();
+        let decision = Decision {
+            decision_id: derived(&["decision", cause, &subject.to_hex()]),
+            subject,
+            trigger,
+            disposition: Disposition::Judged,
+            event_id: None,
+            event_kind: None,
+            source: None,
+            receipt: at,
+            occurred_at: None,
+            rule_book: book.rules.hash.clone(),
+            facts: Vec::new(),
+            fired: Vec::new(),
+            unknown: Vec::new(),
+            event_level: None,
+            case_level: None,
+            proposed: true,
+            tasks: Vec::new(),
+            suppressed: Vec::new(),
+            disclosures: Vec::new(),
+            notes: Vec::new(),
+        };
+        Ok(Self { context, book, subject, at, history, decision, effects: Vec::new() })
+    }
+
+    /// Says which event the decision is about.
+    pub fn about(&mut self, entry: &Entry) {
+        self.decision.event_id = Some(entry.event_id.clone());
+        self.decision.event_kind = Some(entry.kind.clone());
+        self.decision.source = Some(entry.source.clone());
+        self.decision.occurred_at = Some(entry.occurred_at);
+    }
+
+    /// What tasks are raised from. `cause` goes into their ids.
+    pub fn raising<'r>(&'r self, referral: Option<&'r Referral>, cause: &str) -> Raising<'r>
+    where
+        'a: 'r,
+    {
+        Raising {
+            context: self.context,
+            book: self.book,
+            subject: self.subject,
+            history: &self.history,
+            referral,
+            at: self.at,
+            cause: cause.to_owned(),
+        }
+    }
+
+    /// Judges an entry as it stands in the working copy.
+    pub fn judge(&self, entry: &Entry) -> Option<Verdict<'a>> {
+        judge(self.book, &self.history, entry, AsOf::entry(entry), Moment::Arrival)
+    }
+
+    /// Raises the tasks of these findings and records them.
+    pub fn raise(
+        &mut self,
+        referral: Option<&Referral>,
+        cause: &str,
+        findings: &[Finding<'a>],
+        extra: Vec<Wanted<'a>>,
+    ) -> Result<(), StepError> {
+        let raised = Raising {
+            context: self.context,
+            book: self.book,
+            subject: self.subject,
+            history: &self.history,
+            referral,
+            at: self.at,
+            cause: cause.to_owned(),
+        }
+        .raise(findings, extra)?;
+        self.record_fired(findings);
+        self.take(raised);
+        Ok(())
+    }
+
+    fn take(&mut self, raised: Raised) {
+        for task in raised.tasks {
+            self.decision.tasks.push(TaskRaised {
+                task_id: task.task_id.clone(),
+                agency: task.agency.clone(),
+                unit: task.unit.clone(),
+                role: task.role.clone(),
+                action: task.action.clone(),
+                due_at: task.due_at,
+                rules: task.reasons.iter().map(|reason| reason.rule.clone()).collect(),
+            });
+            self.effects.push(Effect::Task(task, self.subject));
+        }
+        self.history.tasks.extend(raised.held.into_iter().map(Arc::new));
+        self.decision.suppressed.extend(raised.suppressed);
+        self.decision.disclosures.extend(raised.disclosures);
+    }
+
+    /// Writes the rules that fired into the decision, and into the entries they fired for.
+    fn record_fired(&mut self, findings: &[Finding<'a>]) {
+        for finding in findings {
+            let (rule, verdict) = (finding.rule, &finding.verdict);
+            let dates = |fact| self.book.dates(fact, &self.history, &finding.entry, verdict.as_of, verdict.level);
+            let earlier = self.decision.event_id.as_ref() != Some(&finding.entry.event_id);
+            self.decision.fired.push(RuleFired {
+                rule: rule.id.clone(),
+                level: rule.level,
+                why: rule.why.render(&self.book.rules.facts, &verdict.table, &dates),
+                event_id: earlier.then(|| finding.entry.event_id.clone()),
+            });
+        }
+        for finding in findings {
+            let same = |entry: &&mut Arc<Entry>| {
+                entry.event_id == finding.entry.event_id && entry.source == finding.entry.source
+            };
+            let Some(entry) = self.history.entries.iter_mut().find(same) else { continue };
+            let entry = Arc::make_mut(entry);
+            entry.level = entry.level.max(finding.verdict.level);
+            if !entry.fired.contains(&finding.rule.id) {
+                entry.fired.push(finding.rule.id.clone());
+                entry.fired.sort();
+            }
+            raise_case_level(&mut self.history, finding.verdict.level);
+        }
+    }
+
+    /// The facts that the rules for this kind read, as they stood: enough to make the decision again.
+    pub fn record_facts(&mut self, kind: &str, verdict: &Verdict<'_>) {
+        let facts = &self.book.rules.facts;
+        let used = self
+            .book
+            .read_by(kind)
+            .map(|id| FactUsed { name: facts.name(id).to_owned(), value: facts.value(&verdict.table, id) });
+        self.decision.facts = used.collect();
+        self.decision.event_level = verdict.level;
+    }
+
+    /// Says so when a count reaches back to before histories are complete.
+    pub fn note_coverage(&mut self, entry: &Entry) {
+        let Some(since) = self.context.covered_since else { return };
+        let as_of = AsOf::entry(entry);
+        let date = date_in_words(crate::engine::calendar::london_date(since), 0);
+        for label in self.book.uncovered(&entry.kind, as_of, since) {
+            self.decision.notes.push(format!("History is not complete before {date}: {label}."));
+        }
+    }
+
+    /// Tells the sender, unless their own unit must not learn of it.
+    pub fn tell_sender(&mut self, event: &ReferralEvent, entry: &Entry, status: FeedbackStatus, words: &[&str]) {
+        if sender_held_back(event.source.agency.as_deref(), &event.source.unit, &entry.held_back) {
+            self.decision.notes.push("The sender's own unit is not told what becomes of this.".to_owned());
+            return;
+        }
+        let (source, event_id) = (&event.source, &event.event_id);
+        let feedback = self.feedback(source, event_id, event.partner_reference.clone(), status, words);
+        self.effects.push(Effect::Feedback(feedback));
+    }
+
+    /// A feedback record: what became of it, and whom to ring.
+    pub fn feedback(
+        &self,
+        source: &Source,
+        event_id: &str,
+        partner_reference: Option<String>,
+        status: FeedbackStatus,
+        words: &[&str],
+    ) -> Feedback {
+        let decision = &self.decision.decision_id;
+        let feedback_id = derived(&["feedback", decision, &source.partner, &source.unit]);
+        let phone = self.context.front_door_phone.as_deref();
+        let ring = phone.map_or(String::new(), |phone| format!(" on {phone}"));
+        let message = format!("{} To add or ask something, ring the front door{ring}.", words.join(" "));
+        let address = ReplyTo {
+            subject: self.subject,
+            task_id: Uuid::parse_str(&feedback_id).unwrap_or_default(),
+            agency: source.partner.clone(),
+            unit: Some(source.unit.clone()),
+        };
+        Feedback {
+            reply_to: Some(self.context.sealer.seal(&address)),
+            feedback_id,
+            event_id: event_id.to_owned(),
+            partner: source.partner.clone(),
+            unit: source.unit.clone(),
+            partner_reference,
+            status,
+            message,
+            at: self.at,
+        }
+    }
+
+    pub fn publish(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    pub fn disposed(&mut self, disposition: Disposition) {
+        self.decision.disposition = disposition;
+    }
+
+    /// Closes the step: the history within its bounds, the decision last.
+    pub fn finish(mut self) -> Step {
+        let folded = fold(&mut self.history, self.at, self.book.rules.retention_days);
+        if folded > 0 {
+            self.decision.notes.push(format!("{folded} older entries were folded into counts."));
+        }
+        self.history.updated_at = self.history.updated_at.max(self.at);
+        self.decision.case_level = self.history.case_level;
+        let mut delta = Delta::default();
+        delta.histories.insert(self.subject, self.history);
+        self.effects.push(Effect::Decision(self.decision));
+        Step { delta, effects: self.effects }
+    }
+}

@@ -1,0 +1,123 @@
+//! An agency answers a task: acknowledged, accepted, declined, completed or challenged.
+
+use std::sync::Arc;
+
+use super::alias::{pass_on, stand_in_entry};
+use super::draft::{Draft, OWN_DUTY};
+use super::{Context, Effect, Step, StepError};
+use crate::engine::model::codes::OutcomeKind;
+use crate::engine::model::decision::{Disposition, Trigger};
+use crate::engine::model::feedback::FeedbackStatus;
+use crate::engine::model::history::HeldTask;
+use crate::engine::model::inbox::{InboxRecord, OutcomeReceived};
+use crate::engine::state::State;
+
+const UNANSWERED_RULE: &str = "not-taken-on";
+const UNANSWERED_ACTION: &str = "Decide what happens now: a task was declined or challenged";
+
+pub fn received(
+    context: &Context,
+    state: &State,
+    record: &InboxRecord,
+    received: &OutcomeReceived,
+) -> Result<Step, StepError> {
+    if let Some(stronger) = state.history(record.subject).and_then(|history| history.alias_of) {
+        return pass_on(context, state, record, stronger);
+    }
+    let mut draft = Draft::open(context, state, record.subject, record.receipt, Trigger::Outcome, &record.id)?;
+    let held = draft.history.tasks.iter().position(|task| task.task_id == received.task_id);
+    let Some((place, task)) = held.and_then(|place| Some((place, Arc::clone(draft.history.tasks.get(place)?)))) else {
+        return Ok(refused(draft, "no such task is held for this child"));
+    };
+    draft.decision.event_id = Some(task.event_id.clone());
+    if task.outcomes.contains(&received.outcome.outcome_id) {
+        draft.disposed(Disposition::Retransmission);
+        return Ok(draft.finish());
+    }
+    if task.agency != received.agency || (task.unit.is_some() && task.unit != received.unit) {
+        return Ok(refused(draft, "the task was addressed to another agency or unit"));
+    }
+    let outcome = &received.outcome;
+    let Some(next) = next_state(&task.state, outcome.outcome) else {
+        let problem = format!("a task that is {} cannot be {}", task.state, outcome.outcome.symbol());
+        return Ok(refused(draft, &problem));
+    };
+    let mut changed = HeldTask::clone(&task);
+    next.clone_into(&mut changed.state);
+    changed.state_at = draft.at;
+    changed.outcomes.push(outcome.outcome_id.clone());
+    if let Some(present) = draft.history.tasks.get_mut(place) {
+        *present = Arc::new(changed);
+    }
+    draft.decision.notes.push(format!("{} by {}: {}.", task.action, task.agency, outcome.outcome.symbol()));
+    tell_referrer(&mut draft, &task, outcome.outcome);
+    if matches!(outcome.outcome, OutcomeKind::Declined | OutcomeKind::Challenged) {
+        ask_front_door(&mut draft, &task, received, &record.id)?;
+    }
+    Ok(draft.finish())
+}
+
+fn refused(mut draft: Draft<'_>, problem: &str) -> Step {
+    draft.disposed(Disposition::Refused);
+    draft.decision.notes.push(format!("The outcome changed nothing: {problem}."));
+    draft.finish()
+}
+
+/// The state an answer leads to; None where it does not follow from the present one.
+fn next_state(state: &str, outcome: OutcomeKind) -> Option<&'static str> {
+    match (state, outcome) {
+        ("raised", OutcomeKind::Acknowledged) => Some("acknowledged"),
+        ("raised" | "acknowledged" | "challenged", OutcomeKind::Accepted) => Some("accepted"),
+        ("raised" | "acknowledged", OutcomeKind::Declined) => Some("declined"),
+        ("raised" | "acknowledged" | "accepted" | "challenged", OutcomeKind::Completed) => Some("completed"),
+        ("raised" | "acknowledged" | "accepted" | "declined", OutcomeKind::Challenged) => Some("challenged"),
+        (
+            _,
+            OutcomeKind::Acknowledged
+            | OutcomeKind::Accepted
+            | OutcomeKind::Declined
+            | OutcomeKind::Completed
+            | OutcomeKind::Challenged
+            | OutcomeKind::Unknown,
+        ) => None,
+    }
+}
+
+/// The sender learns that it is being looked at when the front door says so: never by whom, or what.
+fn tell_referrer(draft: &mut Draft<'_>, task: &HeldTask, outcome: OutcomeKind) {
+    let started = matches!(outcome, OutcomeKind::Acknowledged | OutcomeKind::Accepted);
+    if !started || task.agency != draft.book.rules.front_door {
+        return;
+    }
+    let entry = draft.history.entries.iter().find(|entry| entry.event_id == task.event_id).cloned();
+    let Some(entry) = entry else { return };
+    let (source, event_id) = (&entry.source, &entry.event_id);
+    let held_back =
+        crate::engine::tasks::route::sender_held_back(source.agency.as_deref(), &source.unit, &entry.held_back);
+    if held_back {
+        return;
+    }
+    let words = ["A person is looking at your referral."];
+    let status = FeedbackStatus::BeingLookedAt;
+    let feedback = draft.feedback(source, event_id, entry.partner_reference.clone(), status, &words);
+    draft.publish(Effect::Feedback(feedback));
+}
+
+/// What one agency will not do, or disputes, does not end there.
+fn ask_front_door(
+    draft: &mut Draft<'_>,
+    task: &HeldTask,
+    received: &OutcomeReceived,
+    cause: &str,
+) -> Result<(), StepError> {
+    let entry = draft.history.entries.iter().find(|entry| entry.event_id == task.event_id).cloned();
+    let entry = entry.unwrap_or_else(|| Arc::new(stand_in_entry(&task.event_id, "", draft.at)));
+    let raising = draft.raising(None, cause);
+    let due = raising.deadline_from_now(&OWN_DUTY)?;
+    let title = draft.book.rules.agencies.get(&task.agency).map_or(task.agency.as_str(), |agency| &agency.title);
+    let verb = received.outcome.outcome.symbol();
+    let reason = received.outcome.reason.as_deref().map_or(String::new(), |reason| format!(" Reason given: {reason}"));
+    let why = format!("{title} {verb} \"{}\".{reason}", task.action);
+    let wanted = raising.own_duty(UNANSWERED_RULE, "A task was not taken on", why, UNANSWERED_ACTION, due, &entry);
+    draft.raise(None, cause, &[], vec![wanted])
+}

@@ -1,0 +1,50 @@
+//! Word from elsewhere in the router: a partner's records that could not be read reach a person, once an hour.
+
+use std::sync::Arc;
+
+use super::alias::stand_in_entry;
+use super::draft::Draft;
+use super::{Context, Step, StepError};
+use crate::engine::calendar::Clock;
+use crate::engine::model::decision::{Disposition, Trigger};
+use crate::engine::model::inbox::{InboxRecord, Signal};
+use crate::engine::state::State;
+
+/// INTAKE could not use a partner's record.
+pub const UNREAD_RECORD: &str = "unread_record";
+const UNREAD_ACTION: &str = "Ask the partner what their unread records were about: a referral may be among them";
+const HOUR_MS: i64 = 60 * 60 * 1000;
+/// Hours remembered for one partner, so that a late signal is still recognised.
+const HOURS_MAX: usize = 48;
+
+pub fn received(context: &Context, state: &State, record: &InboxRecord, signal: &Signal) -> Result<Step, StepError> {
+    let mut draft = Draft::open(context, state, record.subject, record.receipt, Trigger::Signal, &record.id)?;
+    if signal.kind != UNREAD_RECORD {
+        draft.disposed(Disposition::Refused);
+        draft.decision.notes.push("A signal of a kind this release does not know.".to_owned());
+        return Ok(draft.finish());
+    }
+    let hour = record.receipt.0.div_euclid(HOUR_MS);
+    if draft.history.triaged_hours.contains(&hour) {
+        draft.disposed(Disposition::Duplicate);
+        return Ok(draft.finish());
+    }
+    draft.history.triaged_hours.push(hour);
+    let over = draft.history.triaged_hours.len().saturating_sub(HOURS_MAX);
+    draft.history.triaged_hours.drain(..over);
+    let partner = signal.partner.as_deref().unwrap_or("unknown");
+    let entry = Arc::new(stand_in_entry(&signal.cause, partner, record.receipt));
+    let raising = draft.raising(None, &record.id);
+    // Elapsed hours: the one clock that needs no calendar, so that this task is raised whatever else fails.
+    let due = raising.deadline_from_now(&Clock::SameDay)?;
+    let unit = signal.unit.as_deref().map_or(String::new(), |unit| format!(", unit {unit}"));
+    let reason = signal.reason.as_deref().unwrap_or("unknown");
+    let why = format!(
+        "A record of {partner}{unit} could not be read ({reason}) and lies in quarantine as {}. There may be more of \
+         this hour; nobody has acted on them.",
+        signal.cause
+    );
+    let wanted = raising.own_duty(UNREAD_RECORD, "Records that could not be read", why, UNREAD_ACTION, due, &entry);
+    draft.raise(None, &record.id, &[], vec![wanted])?;
+    Ok(draft.finish())
+}

@@ -1,0 +1,69 @@
+//! A clock ran out: the rule that waited for it is judged by how things stand now.
+
+use std::sync::Arc;
+
+use super::arrival::findings_of;
+use super::draft::{Draft, OWN_DUTY};
+use super::{Context, Step, StepError};
+use crate::engine::decide::{Moment, judge};
+use crate::engine::facts::AsOf;
+use crate::engine::model::decision::Trigger;
+use crate::engine::model::history::{Entry, Timer};
+use crate::engine::model::scalar::Timestamp;
+use crate::engine::model::subject::SubjectKey;
+use crate::engine::state::State;
+
+/// The timer that asks a person about a correction or withdrawal whose original never came.
+pub const AWAITING_ORIGINAL: &str = "awaiting_original";
+const ASK_ACTION: &str = "Ask the sender: what they correct or withdraw was never received";
+
+pub fn fired(
+    context: &Context,
+    state: &State,
+    subject: SubjectKey,
+    timer: &Timer,
+    at: Timestamp,
+) -> Result<Step, StepError> {
+    let known = state.history(subject).is_some_and(|history| history.timers.contains(timer));
+    if !known {
+        return Ok(Step::default());
+    }
+    let cause = format!("timer\0{}\0{}\0{}", timer.rule, timer.event_id, timer.due_at.0);
+    let mut draft = Draft::open(context, state, subject, at, Trigger::Timer, &cause)?;
+    draft.history.timers.retain(|present| present != timer);
+    let entry = draft.history.entries.iter().find(|entry| entry.event_id == timer.event_id).cloned();
+    let Some(entry) = entry.filter(|entry| !entry.withdrawn) else {
+        draft.decision.notes.push("The event this clock ran from is no longer held.".to_owned());
+        return Ok(draft.finish());
+    };
+    draft.about(&entry);
+    if timer.rule == AWAITING_ORIGINAL {
+        ask_for_original(&mut draft, &entry, &cause)?;
+    } else {
+        judge_now(&mut draft, &entry, &timer.rule, &cause)?;
+    }
+    Ok(draft.finish())
+}
+
+/// Tasks of a timer name no child: each follows the task its recipient holds already.
+fn judge_now(draft: &mut Draft<'_>, entry: &Arc<Entry>, rule: &str, cause: &str) -> Result<(), StepError> {
+    let verdict = judge(draft.book, &draft.history, entry, AsOf::instant(draft.at), Moment::Timer(rule));
+    let Some(verdict) = verdict.map(Arc::new) else { return Ok(()) };
+    draft.record_facts(&entry.kind, &verdict);
+    let due = verdict.fires(rule);
+    let findings = if due { findings_of(entry, &verdict, &entry.fired) } else { Vec::new() };
+    draft.raise(None, cause, &findings, Vec::new())
+}
+
+fn ask_for_original(draft: &mut Draft<'_>, entry: &Arc<Entry>, cause: &str) -> Result<(), StepError> {
+    let waiting =
+        draft.history.awaiting.iter_mut().find(|waiting| waiting.event_id == entry.event_id && !waiting.asked);
+    let Some(waiting) = waiting else { return Ok(()) };
+    waiting.asked = true;
+    let raising = draft.raising(None, cause);
+    let due = raising.deadline_from_now(&OWN_DUTY)?;
+    let why = "A correction or withdrawal came a working day ago; the event it speaks of has not.".to_owned();
+    let title = "A correction without its original";
+    let wanted = raising.own_duty(AWAITING_ORIGINAL, title, why, ASK_ACTION, due, entry);
+    draft.raise(None, cause, &[], vec![wanted])
+}

@@ -1,0 +1,279 @@
+//! Writing the task out: what the recipient may see, why, on which basis, and where to answer.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::route::{Address, suppression};
+use super::{Asked, Raised, Raising, Wanted, Why};
+use crate::engine::calendar::{Clock, london_date};
+use crate::engine::disclose::{Disclosed, Permit};
+use crate::engine::ids::derived;
+use crate::engine::model::decision::{Disclosure, Suppressed};
+use crate::engine::model::history::{Entry, HeldBack, HeldTask};
+use crate::engine::model::inbox::Referral;
+use crate::engine::model::task::{Basis, Reason, Task};
+use crate::engine::rules::book::may_see_all;
+use crate::engine::seal::ReplyTo;
+use crate::engine::step::StepError;
+
+const HELD_BACK_RULE: &str = "held-back";
+const HELD_BACK_ACTION: &str = "Confirm or lift the route that was held back";
+
+impl<'b> Raising<'b> {
+    /// Builds every task whose route is open, records the routes that are not, and puts each of those to the front
+    /// door: to a task it is given anyway, else to one of its own.
+    pub(super) fn send(&self, asked: Vec<Asked<'b>>) -> Result<Raised, StepError> {
+        let front_door = &self.book.rules.front_door;
+        let mut raised = Raised::default();
+        let mut open = Vec::new();
+        let mut questions = Vec::new();
+        for task in asked {
+            let held_back = self.held_back(&task.entry);
+            match suppression(&task.address, front_door, &held_back) {
+                Some(route) => {
+                    let suppressed = self.suppressed(&task, route);
+                    questions.push((self.question(&suppressed), Arc::clone(&task.entry)));
+                    raised.suppressed.push(suppressed);
+                }
+                None => open.push(task),
+            }
+        }
+        self.ask_front_door(questions, &mut open)?;
+        for task in open {
+            self.build(task, &mut raised);
+        }
+        Ok(raised)
+    }
+
+    fn suppressed(&self, task: &Asked<'_>, route: &HeldBack) -> Suppressed {
+        Suppressed {
+            agency: task.address.agency.clone(),
+            unit: task.address.unit.clone(),
+            action: task.action.clone(),
+            rules: task.reasons.iter().map(|(rule, _, _)| rule.clone()).collect(),
+            reason: self.why_held_back(route),
+        }
+    }
+
+    /// The reason as the sender gave it, when the event at hand carries it.
+    fn why_held_back(&self, route: &HeldBack) -> String {
+        if route.cause == "suspect" {
+            return "the suspect's own route".to_owned();
+        }
+        let wishes = self.referral.map(|referral| referral.event.do_not_inform.as_slice()).unwrap_or_default();
+        let given = wishes
+            .iter()
+            .find(|wish| wish.agency.as_ref() == Some(&route.agency) && wish.unit == route.unit)
+            .and_then(|wish| wish.reason.as_ref());
+        match given {
+            Some(reason) => format!("the sender asked that they are not told: {reason}"),
+            None => "the sender asked that they are not told".to_owned(),
+        }
+    }
+
+    fn question(&self, suppressed: &Suppressed) -> String {
+        let title = self.book.rules.agencies.get(&suppressed.agency).map_or("", |agency| agency.title.as_str());
+        format!(
+            "Not told: {title} (\"{}\"), because {}. Confirm this or lift it, and record why.",
+            suppressed.action, suppressed.reason
+        )
+    }
+
+    /// Puts held-back routes to whoever decides: on the front door's earliest task, else on one raised for it.
+    fn ask_front_door(&self, questions: Vec<(String, Arc<Entry>)>, open: &mut Vec<Asked<'b>>) -> Result<(), StepError> {
+        let Some((_, entry)) = questions.first().cloned() else { return Ok(()) };
+        let front_door = Address::front_door(&self.book.rules);
+        let deciding =
+            open.iter_mut().filter(|task| task.address.agency == front_door.agency).max_by_key(|task| task.due.at);
+        let notes = questions.into_iter().map(|(question, _)| question);
+        if let Some(task) = deciding {
+            task.notes.extend(notes);
+            return Ok(());
+        }
+        let due = self.deadline_from_now(&Clock::WorkingDays(1))?;
+        let why = "A route the rules name was held back; a wish alone does not settle whether to share.".to_owned();
+        let wanted: Wanted<'b> =
+            self.own_duty(HELD_BACK_RULE, "A route was held back", why, HELD_BACK_ACTION, due, &entry);
+        let mut own: Asked<'b> = wanted.into();
+        own.notes.extend(notes);
+        open.push(own);
+        Ok(())
+    }
+
+    fn build(&self, asked: Asked<'b>, raised: &mut Raised) {
+        let Some(agency) = self.book.rules.agencies.get(&asked.address.agency) else { return };
+        let permit = Permit { agency, minimum: asked.minimum };
+        let disclosed = self.disclose(&asked, permit);
+        let task_id = self.task_id(&asked);
+        let level = asked.level.filter(|_| permit.allows("level"));
+        let mut fields = disclosed.fields;
+        if level.is_some() {
+            fields.insert("level".to_owned());
+        }
+        let bases = self.bases(&asked.bases);
+        raised.disclosures.push(Disclosure {
+            agency: asked.address.agency.clone(),
+            unit: asked.address.unit.clone(),
+            task_id: task_id.clone(),
+            fields: fields.into_iter().collect(),
+            bases: bases.iter().map(|basis| basis.letter.clone()).collect(),
+        });
+        raised.held.push(self.held_task(&asked, &task_id));
+        let notes = self.notes(&asked, permit);
+        let reasons = self.reasons(&asked, permit);
+        raised.tasks.push(Task {
+            reply_to: self.reply_to(&task_id, &asked.address),
+            task_id,
+            agency: asked.address.agency.clone(),
+            unit: asked.address.unit.clone(),
+            role: asked.address.role.clone(),
+            level,
+            level_is_proposed: true,
+            due_at: asked.due.at,
+            due_reason: asked.due.words.clone(),
+            late_on_arrival: asked.due.late,
+            acknowledge_by: asked.acknowledge_by,
+            reasons,
+            bases,
+            needs_agreement: asked.needs_agreement,
+            child: disclosed.child,
+            facts: disclosed.facts,
+            narrative: disclosed.narrative,
+            voice_of_child: disclosed.voice_of_child,
+            carers: disclosed.carers,
+            call_back: disclosed.call_back,
+            partner_reference: disclosed.partner_reference,
+            follows: self.follows(&asked),
+            notes,
+            raised_at: self.at,
+            action: asked.action,
+        });
+    }
+
+    fn task_id(&self, asked: &Asked<'_>) -> String {
+        let address = &asked.address;
+        let unit = address.unit.as_deref().unwrap_or_default();
+        let role = address.role.as_deref().unwrap_or_default();
+        derived(&[
+            "task",
+            &asked.entry.source.partner,
+            &self.cause,
+            &asked.entry.event_id,
+            &self.subject.to_hex(),
+            &self.book.rules.hash,
+            &address.agency,
+            unit,
+            role,
+            &asked.action,
+        ])
+    }
+
+    fn reply_to(&self, task_id: &str, address: &Address) -> String {
+        self.context.sealer.seal(&ReplyTo {
+            subject: self.subject,
+            task_id: Uuid::parse_str(task_id).unwrap_or_default(),
+            agency: address.agency.clone(),
+            unit: address.unit.clone(),
+        })
+    }
+
+    /// What the recipient is shown. Without a referral at hand no child is named, only the sender's reference.
+    fn disclose(&self, asked: &Asked<'_>, permit: Permit<'_>) -> Disclosed {
+        let Some(referral) = self.referral else {
+            let mut disclosed = Disclosed::default();
+            if permit.allows("partner_reference") && asked.entry.partner_reference.is_some() {
+                disclosed.partner_reference.clone_from(&asked.entry.partner_reference);
+                disclosed.fields.insert("partner_reference".to_owned());
+            }
+            return disclosed;
+        };
+        let mut disclosed = permit.show(&referral.event, &referral.unverified);
+        permit.show_facts(&asked.entry, &mut disclosed);
+        disclosed
+    }
+
+    /// One entry a rule: the full reason for a reader who may see every fact in it, the title alone for others.
+    fn reasons(&self, asked: &Asked<'b>, permit: Permit<'_>) -> Vec<Reason> {
+        let tell = |(rule, title, why): &(String, String, Option<Why<'b>>)| {
+            let told = why.as_ref().and_then(|why| self.why(why, &asked.entry, permit));
+            Reason { rule: rule.clone(), title: title.clone(), why: told.unwrap_or_else(|| title.clone()) }
+        };
+        asked.reasons.iter().map(tell).collect()
+    }
+
+    fn why(&self, why: &Why<'b>, entry: &Entry, permit: Permit<'_>) -> Option<String> {
+        match why {
+            Why::Plain(text) => Some(text.clone()),
+            Why::FromFacts { rule, verdict } => {
+                let facts = &self.book.rules.facts;
+                if permit.minimum || !may_see_all(permit.agency, facts, &rule.why) {
+                    return None;
+                }
+                let dates = |fact| self.book.dates(fact, self.history, entry, verdict.as_of, verdict.level);
+                Some(rule.why.render(facts, &verdict.table, &dates))
+            }
+        }
+    }
+
+    /// The bases in force at receipt, by letter, with their full statements.
+    fn bases(&self, letters: &BTreeSet<String>) -> Vec<Basis> {
+        let received = london_date(self.at);
+        let stated = letters.iter().filter_map(|letter| self.book.rules.basis_at(letter, received));
+        let mut bases: Vec<Basis> =
+            stated.map(|basis| Basis { letter: basis.letter.clone(), statement: basis.statement.clone() }).collect();
+        bases.sort_by(|left, right| left.letter.cmp(&right.letter));
+        bases.dedup_by(|left, right| left.letter == right.letter);
+        bases
+    }
+
+    /// The task this one follows: the latest the same recipient holds for the same event, else its agency's.
+    fn follows(&self, asked: &Asked<'_>) -> Option<String> {
+        let of_event = |held: &&Arc<HeldTask>| {
+            held.event_id == asked.entry.event_id
+                && held.agency == asked.address.agency
+                && held.unit == asked.address.unit
+        };
+        self.history.tasks.iter().rev().find(of_event).map(|held| held.task_id.clone())
+    }
+
+    fn held_task(&self, asked: &Asked<'_>, task_id: &str) -> HeldTask {
+        HeldTask {
+            task_id: task_id.to_owned(),
+            event_id: asked.entry.event_id.clone(),
+            agency: asked.address.agency.clone(),
+            unit: asked.address.unit.clone(),
+            role: asked.address.role.clone(),
+            action: asked.action.clone(),
+            due_at: asked.due.at,
+            raised_at: self.at,
+            level: asked.level,
+            rules: asked.reasons.iter().map(|(rule, _, _)| rule.clone()).collect(),
+            state: "raised".to_owned(),
+            state_at: self.at,
+            outcomes: Vec::new(),
+        }
+    }
+
+    /// What the recipient should weigh.
+    fn notes(&self, asked: &Asked<'_>, permit: Permit<'_>) -> Vec<String> {
+        let mut notes = asked.notes.clone();
+        if asked.due.assumed {
+            notes.push("The school's calendar is not known here: the next working day was assumed.".to_owned());
+        }
+        if asked.due.late {
+            notes.push("The time for this had already run out when the event arrived: it is due at once.".to_owned());
+        }
+        if permit.allows("voice_of_child") && !permit.minimum && self.referral.is_some_and(voice_missing) {
+            notes.push("What the child said or wants was not recorded: ask, and record it.".to_owned());
+        }
+        notes
+    }
+}
+
+/// Whether a referral says neither what the child wants nor why that is not known.
+pub fn voice_missing(referral: &Referral) -> bool {
+    let voice = referral.event.voice_of_child.as_ref();
+    voice.is_none_or(|voice| voice.said.is_none() && voice.absent_because.is_none())
+}

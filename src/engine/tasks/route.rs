@@ -1,0 +1,149 @@
+//! Where a task goes: the unit that serves this child, who stands in, and which routes are held back.
+
+use std::collections::BTreeSet;
+
+use super::Raising;
+use crate::engine::calendar::{LONDON, london_date};
+use crate::engine::facts::open_plan;
+use crate::engine::model::event::Child;
+use crate::engine::model::history::{Entry, HeldBack};
+use crate::engine::rules::RuleBook;
+use crate::engine::rules::book::{Agency, Recipient, UnitKind};
+
+/// The office is open from half past eight to five on working days.
+const OFFICE_OPENS: jiff::civil::Time = jiff::civil::Time::constant(8, 30, 0, 0);
+const OFFICE_CLOSES: jiff::civil::Time = jiff::civil::Time::constant(17, 0, 0, 0);
+
+/// The role kept only while a worker holds the child's plan.
+const ALLOCATED_WORKER: &str = "allocated-worker";
+
+/// A recipient of one child's task.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Address {
+    pub agency: String,
+    pub unit: Option<String>,
+    pub role: Option<String>,
+    /// The agency this was meant for, when another stands in for it.
+    pub in_place_of: Option<String>,
+}
+
+impl Address {
+    /// Whoever triages what no rule gives a person.
+    pub fn front_door(rules: &RuleBook) -> Self {
+        let unit = rules.agencies.get(&rules.front_door).and_then(|agency| agency.unit.clone());
+        Self { agency: rules.front_door.clone(), unit, role: None, in_place_of: None }
+    }
+
+    /// What the one who stands in must know.
+    pub fn notes(&self, action: &str) -> Vec<String> {
+        let Some(meant_for) = &self.in_place_of else { return Vec::new() };
+        vec![format!(
+            "Meant for {meant_for}, whose unit for this child is not known: find it out and pass on \"{action}\"."
+        )]
+    }
+}
+
+impl Raising<'_> {
+    /// Resolves a rule's recipient for this child.
+    pub(super) fn address(&self, recipient: &Recipient, entry: &Entry) -> Address {
+        let rules = &self.book.rules;
+        let role = recipient.role.clone().filter(|role| role != ALLOCATED_WORKER || open_plan(self.history, self.at));
+        let direct = |agency: &str, unit: Option<String>| Address {
+            agency: agency.to_owned(),
+            unit,
+            role: role.clone(),
+            in_place_of: None,
+        };
+        let Some(agency) = rules.agencies.get(&recipient.agency) else { return Address::front_door(rules) };
+        if agency.units == UnitKind::One {
+            return self.reached(direct(&agency.name, self.single_unit(agency)), entry);
+        }
+        match self.unit_of_child(agency, entry) {
+            Some(unit) => direct(&agency.name, Some(unit)),
+            None => self.stand_in(agency),
+        }
+    }
+
+    /// A timer's task names no child, so it can only go to one who already holds a task to tie it to.
+    fn reached(&self, address: Address, entry: &Entry) -> Address {
+        let front_door = &self.book.rules.front_door;
+        let holds = || {
+            let of_event = |held: &&std::sync::Arc<crate::engine::model::history::HeldTask>| {
+                held.event_id == entry.event_id && held.agency == address.agency
+            };
+            self.history.tasks.iter().find(of_event).is_some()
+        };
+        if self.referral.is_some() || address.agency == *front_door || holds() {
+            return address;
+        }
+        Address { in_place_of: Some(address.agency), ..Address::front_door(&self.book.rules) }
+    }
+
+    fn single_unit(&self, agency: &Agency) -> Option<String> {
+        let out_of_hours = agency.out_of_hours_unit.as_ref().filter(|_| !self.office_open());
+        out_of_hours.or(agency.unit.as_ref()).cloned()
+    }
+
+    /// Whether the offices are open at receipt; beyond the calendar they are taken for closed.
+    fn office_open(&self) -> bool {
+        let time = LONDON.to_datetime(self.at.to_jiff()).time();
+        let working_day = self.book.rules.calendar.is_working_day(london_date(self.at)).unwrap_or(false);
+        working_day && time >= OFFICE_OPENS && time < OFFICE_CLOSES
+    }
+
+    /// The child's unit: as the referral says, else the one that already holds a task for this event.
+    fn unit_of_child(&self, agency: &Agency, entry: &Entry) -> Option<String> {
+        let said = self.referral.and_then(|referral| unit_said(agency, &referral.event.child));
+        let held = || {
+            let of_event = self
+                .history
+                .tasks
+                .iter()
+                .find(|held| held.event_id == entry.event_id && held.agency == agency.name && held.unit.is_some());
+            of_event.and_then(|held| held.unit.clone())
+        };
+        said.or_else(held)
+    }
+
+    fn stand_in(&self, agency: &Agency) -> Address {
+        let rules = &self.book.rules;
+        let name = agency.otherwise.as_ref().unwrap_or(&rules.front_door);
+        let in_place_of = Some(agency.title.clone());
+        match rules.agencies.get(name).filter(|other| other.units == UnitKind::One && self.referral.is_some()) {
+            Some(other) => {
+                Address { agency: other.name.clone(), unit: self.single_unit(other), role: None, in_place_of }
+            }
+            None => Address { in_place_of, ..Address::front_door(rules) },
+        }
+    }
+}
+
+fn unit_said(agency: &Agency, child: &Child) -> Option<String> {
+    match agency.units {
+        UnitKind::One => agency.unit.clone(),
+        UnitKind::School => child.school_urn.clone(),
+        UnitKind::Practice => child.gp_ods.clone(),
+        UnitKind::Locality => {
+            let locality = child.locality.clone()?;
+            let known = agency.localities.as_ref().is_none_or(|localities| localities.contains(&locality));
+            known.then_some(locality)
+        }
+    }
+}
+
+/// The held-back route an address runs into. A wish alone does not keep the front door from deciding, for the duty to
+/// act is its own: there the wish is put to whoever decides. A suspect's own route is always held back.
+pub fn suppression<'r>(address: &Address, front_door: &str, held_back: &'r BTreeSet<HeldBack>) -> Option<&'r HeldBack> {
+    held_back.iter().find(|route| {
+        route.agency == address.agency
+            && (route.unit.is_none() || address.unit.is_none() || route.unit == address.unit)
+            && !(route.cause == "asked" && address.agency == front_door)
+    })
+}
+
+/// Whether a sender's own unit must not even be told that the referral arrived.
+pub fn sender_held_back(agency: Option<&str>, unit: &str, held_back: &[HeldBack]) -> bool {
+    held_back.iter().any(|route| {
+        Some(route.agency.as_str()) == agency && route.unit.as_ref().is_none_or(|held_unit| held_unit == unit)
+    })
+}
