@@ -7,6 +7,59 @@ use crate::engine::model::scalar::Timestamp;
 
 pub mod embedded;
 pub mod memory;
+pub mod partition;
+
+/// Where append times come from: the system's clock, or a test's.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// The system's clock, in milliseconds.
+pub fn system_clock() -> Clock {
+    Arc::new(|| Timestamp::from_jiff(jiff::Timestamp::now()))
+}
+
+/// A log engine: makes topics, and hands out what lanes, gateways and readers hold.
+pub trait Broker: Send + Sync {
+    /// Creates the topics that are missing and adjusts retention. A topic that exists with another number of
+    /// partitions, or compacted otherwise, is refused with `Mismatch`, and nothing is changed.
+    fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), BrokerError>;
+
+    /// One lane of a group. A second call for the same lane takes over from the first.
+    fn lane(&self, plan: LanePlan, share: LaneShare) -> Result<Box<dyn LaneBroker>, BrokerError>;
+
+    fn publisher(&self) -> Arc<dyn Publisher>;
+
+    fn reader(&self) -> Arc<dyn Reader>;
+
+    fn health(&self) -> Health;
+
+    /// Where a group will read next; None before its first commit there.
+    fn position(&self, group: &str, topic: &str, partition: u32) -> Result<Option<i64>, BrokerError>;
+
+    /// Deletes what is past its topic's retention, but never a record that a group has yet to read.
+    /// Answers how many records went.
+    fn delete_expired(&self) -> Result<u64, BrokerError>;
+
+    /// Finishes what was accepted and lets go of the storage. Everything after is answered `Stopping`.
+    fn close(&self);
+}
+
+/// Which of a group's lanes this is: `index` counts from 0.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct LaneShare {
+    pub index: u32,
+    pub count: u32,
+}
+
+/// Whether the broker takes records now.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Health {
+    Ready,
+    /// Nothing is accepted until there is room; lanes wait, nothing acknowledged is lost.
+    DiskFull,
+    /// Storage failed in a way that only a restart can mend.
+    Failed(String),
+    Stopped,
+}
 
 /// One record as it lies in a topic.
 #[derive(Clone, PartialEq, Debug)]
@@ -171,7 +224,7 @@ pub struct TopicSpec {
 }
 
 /// What a broker may answer. Messages never carry a record's content.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum BrokerError {
     #[error("the queue is full")]
     Busy,
@@ -181,6 +234,10 @@ pub enum BrokerError {
     UnknownTopic(String),
     #[error("{0}")]
     InUse(String),
+    #[error("{0}")]
+    Mismatch(String),
+    #[error("another lane took over from this one")]
+    Fenced,
     #[error("storage failed: {0}")]
     Storage(String),
     #[error("the broker is stopping")]

@@ -1,1 +1,189 @@
-//! A durable single-node log in one SQLite file.
+//! The embedded broker: a durable single-node log in one SQLite file.
+//!
+//! One thread writes and syncs (`writer`), one empties the write-ahead log (`checkpoint`); lanes and readers each
+//! read through connections of their own. What is acknowledged was synced first.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Sender, channel, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use self::layout::storage;
+use self::lock::FileLock;
+use self::publisher::{EmbeddedPublisher, QueueLimits};
+use self::reader::EmbeddedReader;
+use self::shared::{Shared, locked};
+use self::writer::Request;
+use super::{
+    Broker, BrokerError, Clock, Health, LaneBroker, LanePlan, LaneShare, Publisher, Reader, TopicSpec, system_clock,
+};
+
+mod append;
+mod catalogue;
+mod checkpoint;
+mod compaction;
+mod lane;
+mod layout;
+mod lock;
+mod publisher;
+mod reader;
+mod retention;
+mod room;
+mod shared;
+mod topics;
+mod writer;
+
+/// How a file is opened.
+#[derive(Clone)]
+pub struct EmbeddedOptions {
+    pub path: PathBuf,
+    pub clock: Clock,
+    /// Publications that may wait for the writer; beyond, the answer is `Busy`.
+    pub queue_requests_max: usize,
+    pub queue_bytes_max: usize,
+    /// The file is never larger than this; None: as large as the disk allows.
+    pub file_bytes_max: Option<u64>,
+}
+
+impl EmbeddedOptions {
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            clock: system_clock(),
+            queue_requests_max: 20_000,
+            queue_bytes_max: 64 << 20,
+            file_bytes_max: None,
+        }
+    }
+}
+
+/// The log in one file. Closed by `close`, else when dropped.
+pub struct Embedded {
+    shared: Arc<Shared>,
+    requests: Sender<Request>,
+    limits: QueueLimits,
+    reader: Arc<EmbeddedReader>,
+    running: Mutex<Option<Running>>,
+}
+
+struct Running {
+    writer: JoinHandle<()>,
+    checkpoint: JoinHandle<()>,
+    stop_checkpoint: Sender<()>,
+    /// Let go of last.
+    lock: FileLock,
+}
+
+impl Embedded {
+    /// Opens the file, creating it when it is missing; its folder must exist. `InUse` when another process has it.
+    pub fn open(options: EmbeddedOptions) -> Result<Self, BrokerError> {
+        let EmbeddedOptions { path, clock, queue_requests_max, queue_bytes_max, file_bytes_max } = options;
+        let lock = lock::take(&path)?;
+        let connection = layout::open_writer(&path, file_bytes_max.map(layout::pages))?;
+        sync_folder(&path)?;
+        let catalogue = topics::read(&connection)?;
+        let shared = Arc::new(Shared::new(path.clone(), clock, catalogue));
+        let (requests, received) = channel();
+        let (stop_checkpoint, stopped) = channel();
+        let checkpointing = layout::open_checkpointer(&path)?;
+        let for_writer = shared.clone();
+        let writer = spawn("log-writer", move || writer::run(&connection, &for_writer, &received))?;
+        let for_checkpoint = shared.clone();
+        let checkpoint = spawn("log-checkpoint", move || checkpoint::run(&checkpointing, &for_checkpoint, &stopped))?;
+        let reader = EmbeddedReader { shared: shared.clone(), idle: Mutex::default() };
+        Ok(Self {
+            shared,
+            requests,
+            limits: QueueLimits { requests_max: queue_requests_max, bytes_max: queue_bytes_max },
+            reader: Arc::new(reader),
+            running: Mutex::new(Some(Running { writer, checkpoint, stop_checkpoint, lock })),
+        })
+    }
+
+    /// Writes a whole, consistent copy to `path`, which must not exist, while the log stays in use.
+    pub fn backup(&self, path: &Path) -> Result<(), BrokerError> {
+        if path.exists() {
+            return Err(BrokerError::InUse(format!("{} exists: name a file that does not", path.display())));
+        }
+        let target = path.to_str().ok_or_else(|| BrokerError::Mismatch("the path is not UTF-8".to_owned()))?;
+        let connection = layout::open_reader(&self.shared.path)?;
+        connection.execute("VACUUM INTO ?1", [target]).map_err(|error| storage(&error))?;
+        File::open(path).and_then(|file| file.sync_all()).map_err(|error| file_failed(path, &error))?;
+        sync_folder(path)
+    }
+
+    /// Changes how large the file may grow.
+    pub fn limit_file_bytes(&self, bytes_max: Option<u64>) {
+        let _ = self.requests.send(Request::LimitPages(bytes_max.map(layout::pages)));
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, BrokerError> {
+    let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(run);
+    spawned.map_err(|error| BrokerError::Storage(format!("thread {name}: {error}")))
+}
+
+fn file_failed(path: &Path, error: &std::io::Error) -> BrokerError {
+    BrokerError::Storage(format!("{}: {error}", path.display()))
+}
+
+/// A new file's name is durable only once its folder is synced.
+fn sync_folder(path: &Path) -> Result<(), BrokerError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| file_failed(folder, &error))
+}
+
+impl Broker for Embedded {
+    fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), BrokerError> {
+        let (answer, answered) = sync_channel(1);
+        let request = Request::Topics { topics: topics.to_vec(), answer };
+        self.requests.send(request).map_err(|_| BrokerError::Stopping)?;
+        answered.recv().map_err(|_| BrokerError::Stopping)?
+    }
+
+    fn lane(&self, plan: LanePlan, share: LaneShare) -> Result<Box<dyn LaneBroker>, BrokerError> {
+        let lane = lane::EmbeddedLane::open(self.shared.clone(), self.requests.clone(), plan, share)?;
+        Ok(Box::new(lane))
+    }
+
+    fn publisher(&self) -> Arc<dyn Publisher> {
+        let (shared, requests) = (self.shared.clone(), self.requests.clone());
+        Arc::new(EmbeddedPublisher { shared, requests, limits: self.limits })
+    }
+
+    fn reader(&self) -> Arc<dyn Reader> {
+        self.reader.clone()
+    }
+
+    fn health(&self) -> Health {
+        self.shared.health()
+    }
+
+    fn position(&self, group: &str, topic: &str, partition: u32) -> Result<Option<i64>, BrokerError> {
+        let topic = self.shared.topic(topic)?;
+        self.reader.lend(|connection| lane::position(connection, group, topic.id, partition))
+    }
+
+    fn delete_expired(&self) -> Result<u64, BrokerError> {
+        let connection = layout::open_reader(&self.shared.path)?;
+        retention::pass(&connection, &self.shared, &self.requests)
+    }
+
+    fn close(&self) {
+        let Some(running) = locked(&self.running).take() else { return };
+        let Running { writer, checkpoint, stop_checkpoint, lock } = running;
+        drop(stop_checkpoint);
+        let _ = checkpoint.join();
+        let _ = self.requests.send(Request::Close);
+        let _ = writer.join();
+        locked(&self.reader.idle).clear();
+        drop(lock);
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

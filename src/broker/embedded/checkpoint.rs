@@ -1,0 +1,54 @@
+//! Moves committed pages from the write-ahead log into the file, beside the writer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::layout::{BUSY_WAIT_MS, PAGE_BYTES};
+use super::shared::Shared;
+
+/// How often the write-ahead log is looked at.
+const EVERY: Duration = Duration::from_millis(500);
+/// Below this many pages it is left alone.
+const PAGES_MIN: i64 = 500;
+/// Above this many pages (512 MiB) it is started over, for which the writer waits once.
+const PAGES_MAX: i64 = 65_536;
+/// The writer waits this long for readers before it gives up starting over.
+const RESTART_WAIT_MS: u32 = 200;
+
+/// Runs until the sender of `stop` is gone. A PASSIVE checkpoint never holds the writer up, but it cannot shorten a
+/// log that is always being written: that is asked of the writer itself, between two transactions.
+pub fn run(connection: &Connection, shared: &Arc<Shared>, stop: &Receiver<()>) {
+    let warned = AtomicBool::new(false);
+    while matches!(stop.recv_timeout(EVERY), Err(RecvTimeoutError::Timeout)) {
+        if shared.restart_log.load(Ordering::Acquire) || log_pages(shared) < PAGES_MIN {
+            continue;
+        }
+        let pages = connection
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)));
+        match pages {
+            Ok((in_log, _)) => shared.restart_log.store(in_log > PAGES_MAX, Ordering::Release),
+            Err(error) if !warned.swap(true, Ordering::Relaxed) => {
+                tracing::warn!(code = ?error.sqlite_error_code(), "the write-ahead log cannot be emptied into the file");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+fn log_pages(shared: &Shared) -> i64 {
+    let mut name = shared.path.as_os_str().to_owned();
+    name.push("-wal");
+    let bytes = std::fs::metadata(name).map(|metadata| metadata.len()).unwrap_or_default();
+    i64::try_from(bytes / PAGE_BYTES).unwrap_or(i64::MAX)
+}
+
+/// Empties the log whole and starts it over, if no reader is in the way. For the writer's own connection.
+pub fn restart(connection: &Connection) {
+    let _ = connection.execute_batch(&format!("PRAGMA busy_timeout = {RESTART_WAIT_MS}"));
+    let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    let _ = connection.execute_batch(&format!("PRAGMA busy_timeout = {BUSY_WAIT_MS}"));
+}

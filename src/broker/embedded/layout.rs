@@ -1,0 +1,206 @@
+//! How the log lies in its SQLite file: one rowid table per topic-partition, and the tables that describe them.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, Row};
+
+use crate::broker::BrokerError;
+
+/// "PWLG": tells our file from any other SQLite file.
+const APPLICATION_ID: i32 = 0x5057_4c47;
+const LAYOUT_VERSION: i32 = 1;
+/// Larger than SQLite's usual 4096: fewer, longer writes for the same records.
+pub const PAGE_BYTES: u64 = 8192;
+/// Pages the writer keeps: 64 MiB.
+const WRITER_CACHE_KIB: u32 = 65_536;
+/// Pages each reading connection keeps: 4 MiB.
+const READER_CACHE_KIB: u32 = 4096;
+pub const BUSY_WAIT_MS: u32 = 5000;
+const STATEMENTS_KEPT: usize = 256;
+
+pub fn storage(error: &rusqlite::Error) -> BrokerError {
+    // SQLite's own words for the code: the message of a failed statement may hold more than an operator should see.
+    match error {
+        rusqlite::Error::SqliteFailure(code, _) => {
+            BrokerError::Storage(format!("SQLite: {} (code {})", code, code.extended_code))
+        }
+        other => BrokerError::Storage(format!("SQLite: {other}")),
+    }
+}
+
+/// Opens the file for writing, creating it when it is missing.
+pub fn open_writer(path: &Path, pages_max: Option<u32>) -> Result<Connection, BrokerError> {
+    let connection = Connection::open(path).map_err(|error| storage(&error))?;
+    prepare_writer(&connection, path, pages_max)?;
+    Ok(connection)
+}
+
+fn prepare_writer(connection: &Connection, path: &Path, pages_max: Option<u32>) -> Result<(), BrokerError> {
+    let failed = |error: rusqlite::Error| storage(&error);
+    let objects: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
+    let application: i32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(failed)?;
+    if objects > 0 && application != APPLICATION_ID {
+        return Err(BrokerError::Mismatch(format!("{} is a SQLite file of another program", path.display())));
+    }
+    let version: i32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
+    if version > LAYOUT_VERSION {
+        return Err(BrokerError::Mismatch(format!(
+            "{} was written by a newer router (layout {version}, this one knows {LAYOUT_VERSION})",
+            path.display()
+        )));
+    }
+    connection
+        .execute_batch(&format!(
+            "PRAGMA busy_timeout = {BUSY_WAIT_MS};
+             PRAGMA page_size = {PAGE_BYTES};
+             PRAGMA journal_mode = WAL;
+             PRAGMA synchronous = FULL;
+             PRAGMA wal_autocheckpoint = 0;
+             PRAGMA secure_delete = FAST;
+             PRAGMA temp_store = MEMORY;
+             PRAGMA cache_size = -{WRITER_CACHE_KIB};"
+        ))
+        .map_err(failed)?;
+    if let Some(pages) = pages_max {
+        connection.execute_batch(&format!("PRAGMA max_page_count = {pages};")).map_err(failed)?;
+    }
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    if objects == 0 {
+        create_catalogue(connection)?;
+    }
+    Ok(())
+}
+
+fn create_catalogue(connection: &Connection) -> Result<(), BrokerError> {
+    connection
+        .execute_batch(&format!(
+            "BEGIN IMMEDIATE;
+             PRAGMA application_id = {APPLICATION_ID};
+             PRAGMA user_version = {LAYOUT_VERSION};
+             CREATE TABLE topics (
+                 id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, partitions INTEGER NOT NULL,
+                 compacted INTEGER NOT NULL, retention_ms INTEGER
+             );
+             -- Where a partition stood when records were last deleted from it: offsets and times never go back.
+             CREATE TABLE floors (
+                 topic INTEGER NOT NULL, part INTEGER NOT NULL, next_off INTEGER NOT NULL, last_ts INTEGER NOT NULL,
+                 PRIMARY KEY (topic, part)
+             ) WITHOUT ROWID;
+             CREATE TABLE positions (
+                 consumers TEXT NOT NULL, topic INTEGER NOT NULL, part INTEGER NOT NULL, next_off INTEGER NOT NULL,
+                 PRIMARY KEY (consumers, topic, part)
+             ) WITHOUT ROWID;
+             COMMIT;"
+        ))
+        .map_err(|error| storage(&error))
+}
+
+/// A connection that cannot write.
+pub fn open_reader(path: &Path) -> Result<Connection, BrokerError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| storage(&error))?;
+    connection
+        .execute_batch(&format!("PRAGMA busy_timeout = {BUSY_WAIT_MS}; PRAGMA cache_size = -{READER_CACHE_KIB};"))
+        .map_err(|error| storage(&error))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    Ok(connection)
+}
+
+/// A connection that moves the write-ahead log into the file.
+pub fn open_checkpointer(path: &Path) -> Result<Connection, BrokerError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| storage(&error))?;
+    let settings = "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;";
+    connection.execute_batch(settings).map_err(|error| storage(&error))?;
+    Ok(connection)
+}
+
+/// How many pages make up so many bytes.
+pub fn pages(bytes: u64) -> u32 {
+    u32::try_from(bytes / PAGE_BYTES).unwrap_or(u32::MAX).max(1)
+}
+
+/// The table of one topic-partition.
+pub fn table(topic: i64, partition: u32) -> String {
+    format!("log_{topic}_{partition}")
+}
+
+pub fn create_table(topic: i64, partition: u32) -> String {
+    format!(
+        "CREATE TABLE {} (off INTEGER PRIMARY KEY, ts INTEGER NOT NULL, key BLOB NOT NULL, value BLOB, headers BLOB)",
+        table(topic, partition)
+    )
+}
+
+/// One row of a topic-partition.
+pub struct Stored {
+    pub offset: i64,
+    pub timestamp: i64,
+    pub key: Vec<u8>,
+    pub value: Option<Vec<u8>>,
+    pub headers: Vec<(String, Vec<u8>)>,
+}
+
+/// Columns in the order `stored` reads them.
+pub const COLUMNS: &str = "off, ts, key, value, headers";
+
+pub fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
+    let headers = row.get_ref(4)?.as_bytes_or_null().map_err(rusqlite::Error::from)?.unwrap_or_default();
+    Ok(Stored {
+        offset: row.get(0)?,
+        timestamp: row.get(1)?,
+        key: row.get(2)?,
+        value: row.get(3)?,
+        headers: read_headers(headers).unwrap_or_default(),
+    })
+}
+
+/// Headers as one byte string: for each, length and bytes of its name, then of its value; lengths little-endian u32.
+pub fn write_headers(headers: &[(String, Vec<u8>)]) -> Option<Vec<u8>> {
+    if headers.is_empty() {
+        return None;
+    }
+    let bytes = headers.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
+    let mut written = Vec::with_capacity(bytes);
+    for (name, value) in headers {
+        for part in [name.as_bytes(), value.as_slice()] {
+            written.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
+            written.extend_from_slice(part);
+        }
+    }
+    Some(written)
+}
+
+/// None when the bytes are not what `write_headers` makes.
+pub fn read_headers(mut bytes: &[u8]) -> Option<Vec<(String, Vec<u8>)>> {
+    let mut headers = Vec::new();
+    let part = |bytes: &mut &[u8]| -> Option<Vec<u8>> {
+        let (length, rest) = bytes.split_first_chunk::<4>()?;
+        let (part, rest) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
+        *bytes = rest;
+        Some(part.to_vec())
+    };
+    while !bytes.is_empty() {
+        let name = String::from_utf8(part(&mut bytes)?).ok()?;
+        headers.push((name, part(&mut bytes)?));
+    }
+    Some(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{read_headers, write_headers};
+
+    #[test]
+    fn headers_come_back_and_truncated_ones_do_not() {
+        let headers = vec![("unit".to_owned(), b"ward 3".to_vec()), ("empty".to_owned(), Vec::new())];
+        let written = write_headers(&headers).unwrap_or_default();
+        assert_eq!(read_headers(&written), Some(headers));
+        assert_eq!(write_headers(&[]), None);
+        for length in 1..written.len() {
+            let whole_first = 4 + 4 + 4 + 6;
+            assert_eq!(read_headers(&written[..length]).is_some(), length == whole_first, "{length}");
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! One process a file: the lock beside the log, and who holds it.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use crate::broker::BrokerError;
+
+/// Held for as long as the log is open; the operating system lets go of it however the process ends.
+pub struct FileLock {
+    _file: File,
+}
+
+/// `router.db` is guarded by `router.db.lock`.
+fn lock_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    PathBuf::from(name)
+}
+
+/// Takes the lock, or says which file is in use and by which process.
+pub fn take(path: &Path) -> Result<FileLock, BrokerError> {
+    let lock = lock_path(path);
+    let failed = |error: std::io::Error| BrokerError::Storage(format!("{}: {error}", lock.display()));
+    let mut file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&lock).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(in_use(path, &mut file)),
+        Err(TryLockError::Error(error)) => return Err(failed(error)),
+    }
+    file.set_len(0).map_err(failed)?;
+    file.rewind().map_err(failed)?;
+    writeln!(file, "{}", std::process::id()).map_err(failed)?;
+    Ok(FileLock { _file: file })
+}
+
+fn in_use(path: &Path, file: &mut File) -> BrokerError {
+    let mut holder = String::new();
+    let known = file.read_to_string(&mut holder).is_ok() && holder.trim().parse::<u32>().is_ok();
+    let by = if known { format!("process {}", holder.trim()) } else { "another process".to_owned() };
+    BrokerError::InUse(format!("{} is in use by {by}: stop it first, or name another folder", path.display()))
+}

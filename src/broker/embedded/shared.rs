@@ -1,0 +1,134 @@
+//! What the writer, the lanes, the publishers and the readers of one file share.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::catalogue::{Catalogue, Topic};
+use crate::broker::{BrokerError, Clock, Health, LaneShare, TopicPattern};
+
+/// A lock whose holder panicked is still good here: every critical section leaves whole values.
+pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub struct Shared {
+    pub path: PathBuf,
+    pub clock: Clock,
+    pub catalogue: RwLock<Arc<Catalogue>>,
+    pub health: Mutex<Health>,
+    /// Requests and bytes of publishers that the writer has not answered yet.
+    pub queued_requests: AtomicUsize,
+    pub queued_bytes: AtomicUsize,
+    /// Set by the checkpoint thread: the write-ahead log is long, start it over when it is safe.
+    pub restart_log: AtomicBool,
+    pub changes: watch::Sender<u64>,
+    commits: Mutex<u64>,
+    committed: Condvar,
+    lanes: Mutex<Lanes>,
+    next_epoch: AtomicU64,
+}
+
+#[derive(Default)]
+struct Lanes {
+    epochs: HashMap<(Arc<str>, LaneShare), u64>,
+    /// What each group reads, so that nothing it has yet to read is deleted.
+    patterns: HashMap<Arc<str>, TopicPattern>,
+}
+
+impl Shared {
+    pub fn new(path: PathBuf, clock: Clock, catalogue: Catalogue) -> Self {
+        Self {
+            path,
+            clock,
+            catalogue: RwLock::new(Arc::new(catalogue)),
+            health: Mutex::new(Health::Ready),
+            queued_requests: AtomicUsize::new(0),
+            queued_bytes: AtomicUsize::new(0),
+            restart_log: AtomicBool::new(false),
+            changes: watch::Sender::new(0),
+            commits: Mutex::new(0),
+            committed: Condvar::new(),
+            lanes: Mutex::default(),
+            next_epoch: AtomicU64::new(1),
+        }
+    }
+
+    pub fn catalogue(&self) -> Arc<Catalogue> {
+        self.catalogue.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn replace_catalogue(&self, catalogue: Catalogue) {
+        *self.catalogue.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalogue);
+    }
+
+    pub fn topic(&self, name: &str) -> Result<Arc<Topic>, BrokerError> {
+        self.catalogue().topics.get(name).cloned().ok_or_else(|| BrokerError::UnknownTopic(name.to_owned()))
+    }
+
+    pub fn health(&self) -> Health {
+        locked(&self.health).clone()
+    }
+
+    pub fn set_health(&self, health: Health) {
+        *locked(&self.health) = health;
+        self.announce();
+    }
+
+    /// The error that the present health answers requests with.
+    pub fn refusal(&self) -> Option<BrokerError> {
+        match self.health() {
+            Health::Ready => None,
+            Health::DiskFull => Some(BrokerError::DiskFull(self.path.display().to_string())),
+            Health::Failed(problem) => Some(BrokerError::Storage(problem)),
+            Health::Stopped => Some(BrokerError::Stopping),
+        }
+    }
+
+    /// Wakes everyone who waits for something new.
+    pub fn announce(&self) {
+        let mut commits = locked(&self.commits);
+        *commits += 1;
+        self.changes.send_replace(*commits);
+        self.committed.notify_all();
+    }
+
+    pub fn commits(&self) -> u64 {
+        *locked(&self.commits)
+    }
+
+    /// Waits until there was a commit after `seen`, or `deadline`.
+    pub fn wait_beyond(&self, seen: u64, deadline: Instant) {
+        let mut commits = locked(&self.commits);
+        while *commits == seen {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left == Duration::ZERO {
+                return;
+            }
+            commits = self.committed.wait_timeout(commits, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Registers a lane; an earlier one of the same share is fenced from now on.
+    pub fn register_lane(&self, group: &Arc<str>, share: LaneShare, pattern: &TopicPattern) -> u64 {
+        let epoch = self.next_epoch.fetch_add(1, Ordering::Relaxed);
+        let mut lanes = locked(&self.lanes);
+        lanes.epochs.insert((group.clone(), share), epoch);
+        lanes.patterns.insert(group.clone(), pattern.clone());
+        epoch
+    }
+
+    pub fn is_current(&self, group: &Arc<str>, share: LaneShare, epoch: u64) -> bool {
+        locked(&self.lanes).epochs.get(&(group.clone(), share)) == Some(&epoch)
+    }
+
+    /// The groups with a lane that reads this topic.
+    pub fn groups_reading(&self, topic: &str) -> Vec<Arc<str>> {
+        let lanes = locked(&self.lanes);
+        lanes.patterns.iter().filter(|(_, pattern)| pattern.matches(topic)).map(|(group, _)| group.clone()).collect()
+    }
+}

@@ -1,0 +1,263 @@
+//! The one thread that writes: gathers what waits, appends it in one transaction, syncs once, answers all.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+use super::append::{Failure, Group, Log};
+use super::publisher::QueuePlace;
+use super::room;
+use super::shared::Shared;
+use crate::broker::{BrokerError, Consumed, Health, LaneShare, PublishDone, TopicSpec, Write};
+
+/// How much goes into one transaction. More waits for the next.
+const GROUP_RECORDS_MAX: usize = 50_000;
+const GROUP_BYTES_MAX: usize = 32 << 20;
+/// With nothing to do for this long, the writer tidies.
+const IDLE: Duration = Duration::from_millis(250);
+/// How often a full disk is tried again.
+const PROBE_EVERY: Duration = Duration::from_millis(500);
+/// Out-of-date records deleted at a time when idle.
+const TIDY_RECORDS: usize = 4000;
+
+/// What the writer is asked.
+pub enum Request {
+    Publish(Publication),
+    Transact(Transaction),
+    Topics {
+        topics: Vec<TopicSpec>,
+        answer: SyncSender<Result<(), BrokerError>>,
+    },
+    /// Deletes the records of a partition below an offset, at most `records_max`; answers how many went.
+    Delete {
+        topic: i64,
+        partition: u32,
+        below: i64,
+        records_max: u32,
+        answer: SyncSender<Result<u64, BrokerError>>,
+    },
+    LimitPages(Option<u32>),
+    /// Answered when everything asked before is settled.
+    Barrier {
+        answer: SyncSender<()>,
+    },
+    Close,
+}
+
+pub struct Publication {
+    pub writes: Vec<Write>,
+    pub done: PublishDone,
+    /// Given back when the publication is dropped.
+    pub place: QueuePlace,
+}
+
+/// A lane's outputs and positions: together or not at all.
+pub struct Transaction {
+    pub group: Arc<str>,
+    pub share: LaneShare,
+    pub epoch: u64,
+    pub writes: Vec<Write>,
+    pub consumed: Vec<Consumed>,
+    pub answer: SyncSender<Result<(), BrokerError>>,
+}
+
+/// Runs until `Close`, or until every sender is gone.
+pub fn run(connection: &Connection, shared: &Shared, requests: &Receiver<Request>) {
+    let _guard = StopGuard(shared);
+    let log = match Log::open(connection, shared) {
+        Ok(log) => log,
+        Err(error) => {
+            shared.set_health(Health::Failed(error.to_string()));
+            return;
+        }
+    };
+    let mut writer = Writer { connection, shared, requests, log, held: Vec::new(), closing: false };
+    while !writer.closing {
+        writer.turn();
+    }
+    writer.refuse_the_rest();
+}
+
+/// However the thread ends, nobody goes on believing that records are accepted.
+struct StopGuard<'a>(&'a Shared);
+
+impl Drop for StopGuard<'_> {
+    fn drop(&mut self) {
+        if matches!(self.0.health(), Health::Ready | Health::DiskFull) {
+            self.0.set_health(Health::Failed("the log's writer stopped".to_owned()));
+        }
+    }
+}
+
+struct Writer<'a> {
+    connection: &'a Connection,
+    shared: &'a Shared,
+    requests: &'a Receiver<Request>,
+    log: Log<'a>,
+    /// Transactions of lanes that met a full disk: tried again until there is room, as lanes cannot go on without.
+    held: Vec<Transaction>,
+    closing: bool,
+}
+
+impl Writer<'_> {
+    fn turn(&mut self) {
+        if self.shared.health() == Health::DiskFull {
+            self.turn_while_full();
+            return;
+        }
+        match self.requests.recv_timeout(IDLE) {
+            Ok(request) => self.gather_and_commit(request),
+            Err(RecvTimeoutError::Timeout) => self.tidy(),
+            Err(RecvTimeoutError::Disconnected) => self.closing = true,
+        }
+        if self.shared.restart_log.swap(false, std::sync::atomic::Ordering::AcqRel) {
+            super::checkpoint::restart(self.connection);
+        }
+    }
+
+    fn gather_and_commit(&mut self, first: Request) {
+        let mut group = Group::default();
+        let mut next = Some(first);
+        let mut other = None;
+        while let Some(request) = next.take() {
+            match request {
+                Request::Publish(publication) => self.log.admit_publication(&mut group, publication),
+                Request::Transact(transaction) => self.admit_transaction(&mut group, transaction),
+                Request::Topics { .. }
+                | Request::Delete { .. }
+                | Request::LimitPages(_)
+                | Request::Barrier { .. }
+                | Request::Close => {
+                    other = Some(request);
+                    break;
+                }
+            }
+            if group.records() < GROUP_RECORDS_MAX && group.bytes() < GROUP_BYTES_MAX {
+                next = self.requests.try_recv().ok();
+            }
+        }
+        self.commit(group);
+        if let Some(request) = other {
+            self.handle_alone(request);
+        }
+    }
+
+    fn admit_transaction(&mut self, group: &mut Group, transaction: Transaction) {
+        if self.shared.is_current(&transaction.group, transaction.share, transaction.epoch) {
+            self.log.admit_transaction(group, transaction);
+        } else {
+            let _ = transaction.answer.send(Err(BrokerError::Fenced));
+        }
+    }
+
+    /// Answers everyone in the group. Health decides what becomes of the next one.
+    fn commit(&mut self, group: Group) {
+        if group.is_empty() {
+            return;
+        }
+        if let Some(refusal) = self.shared.refusal() {
+            group.refuse(&refusal);
+            return;
+        }
+        match self.log.commit(group) {
+            Ok(()) => self.shared.announce(),
+            Err((group, failure)) => self.failed(group, failure),
+        }
+    }
+
+    fn failed(&mut self, group: Group, failure: Failure) {
+        let full = match failure {
+            Failure::Full => true,
+            Failure::Storage(_) => room::is_short(self.connection, &self.shared.path),
+        };
+        match failure {
+            Failure::Storage(error) if !full => {
+                tracing::error!(%error, "storage failed: nothing is accepted until a restart");
+                self.shared.set_health(Health::Failed(error.to_string()));
+                group.refuse(&error);
+            }
+            Failure::Storage(_) | Failure::Full => {
+                tracing::error!("the disk is full: nothing is accepted until there is room");
+                self.held.extend(group.refuse_publications(&self.disk_full()));
+                self.shared.set_health(Health::DiskFull);
+            }
+        }
+    }
+
+    fn disk_full(&self) -> BrokerError {
+        BrokerError::DiskFull(self.shared.path.display().to_string())
+    }
+
+    fn turn_while_full(&mut self) {
+        let probe_at = Instant::now() + PROBE_EVERY;
+        while !self.closing {
+            let left = probe_at.saturating_duration_since(Instant::now());
+            match self.requests.recv_timeout(left) {
+                Ok(Request::Publish(publication)) => (publication.done)(Err(self.disk_full())),
+                Ok(Request::Transact(transaction)) => self.held.push(transaction),
+                Ok(other) => self.handle_alone(other),
+                Err(RecvTimeoutError::Timeout) => break,
+                Err(RecvTimeoutError::Disconnected) => self.closing = true,
+            }
+        }
+        if self.closing || room::is_short(self.connection, &self.shared.path) {
+            return;
+        }
+        self.shared.set_health(Health::Ready);
+        let mut group = Group::default();
+        for transaction in std::mem::take(&mut self.held) {
+            self.admit_transaction(&mut group, transaction);
+        }
+        self.commit(group);
+        if self.shared.health() == Health::Ready {
+            tracing::info!("there is room on the disk again: records are accepted");
+        }
+    }
+
+    fn handle_alone(&mut self, request: Request) {
+        match request {
+            Request::Topics { topics, answer } => {
+                let _ = answer.send(self.log.ensure_topics(&topics));
+                self.shared.announce();
+            }
+            Request::Delete { topic, partition, below, records_max, answer } => {
+                let _ = answer.send(self.log.delete_below(topic, partition, below, records_max));
+            }
+            Request::LimitPages(pages) => {
+                // 2^32 - 2 is SQLite's own ceiling.
+                let pages = pages.unwrap_or(u32::MAX - 1);
+                let _ = self.connection.execute_batch(&format!("PRAGMA max_page_count = {pages};"));
+            }
+            Request::Barrier { answer } => drop(answer.send(())),
+            Request::Close => self.closing = true,
+            Request::Publish(_) | Request::Transact(_) => self.gather_and_commit(request),
+        }
+    }
+
+    fn tidy(&mut self) {
+        if self.shared.health() == Health::Ready
+            && let Err(error) = self.log.delete_superseded(TIDY_RECORDS)
+        {
+            tracing::warn!(%error, "out-of-date records could not be deleted");
+        }
+    }
+
+    fn refuse_the_rest(&mut self) {
+        self.shared.set_health(Health::Stopped);
+        for transaction in std::mem::take(&mut self.held) {
+            let _ = transaction.answer.send(Err(BrokerError::Stopping));
+        }
+        while let Ok(request) = self.requests.try_recv() {
+            match request {
+                Request::Publish(publication) => (publication.done)(Err(BrokerError::Stopping)),
+                Request::Transact(transaction) => drop(transaction.answer.send(Err(BrokerError::Stopping))),
+                Request::Topics { answer, .. } => drop(answer.send(Err(BrokerError::Stopping))),
+                Request::Delete { answer, .. } => drop(answer.send(Err(BrokerError::Stopping))),
+                Request::LimitPages(_) | Request::Barrier { .. } | Request::Close => {}
+            }
+        }
+        super::checkpoint::restart(self.connection);
+    }
+}
