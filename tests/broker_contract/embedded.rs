@@ -1,0 +1,161 @@
+//! The embedded broker: the suite, and what its file promises.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pathway_router::broker::embedded::{Embedded, EmbeddedOptions};
+use pathway_router::broker::{Broker, BrokerError, Clock, Health, LaneShare};
+use tempfile::TempDir;
+
+use super::kit::{
+    Harness, Owner, compacted, consumed, contents, names, poll_all, publish, topic, values, write, write_to,
+};
+
+struct InFile(TempDir);
+
+impl InFile {
+    fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    fn options(&self) -> EmbeddedOptions {
+        EmbeddedOptions::new(self.0.path().join("router.db"))
+    }
+
+    fn broker(&self) -> Embedded {
+        Embedded::open(self.options()).unwrap()
+    }
+}
+
+impl Harness for InFile {
+    fn open(&self, clock: Clock) -> Arc<dyn Broker> {
+        Arc::new(Embedded::open(EmbeddedOptions { clock, ..self.options() }).unwrap())
+    }
+
+    fn reopen(&self, before: Arc<dyn Broker>, clock: Clock) -> Arc<dyn Broker> {
+        before.close();
+        self.open(clock)
+    }
+
+    fn open_without_queue(&self) -> Arc<dyn Broker> {
+        Arc::new(Embedded::open(EmbeddedOptions { queue_requests_max: 0, ..self.options() }).unwrap())
+    }
+}
+
+crate::suite::suite!(InFile::new());
+
+const ALONE: LaneShare = LaneShare { index: 0, count: 1 };
+
+#[test]
+fn a_second_process_is_told_who_has_the_file() {
+    let file = InFile::new();
+    let first = file.broker();
+    let Err(BrokerError::InUse(message)) = Embedded::open(file.options()) else { panic!("opened twice") };
+    assert!(message.contains("router.db is in use by process"), "{message}");
+    assert!(message.contains(&std::process::id().to_string()), "{message}");
+    drop(first);
+    file.broker();
+}
+
+#[test]
+fn a_full_disk_stops_acceptance_and_loses_nothing() {
+    let file = InFile::new();
+    let broker = file.broker();
+    broker.ensure_topics(&[topic("in", 1), topic("out", 1)]).unwrap();
+    broker.limit_file_bytes(Some(4 << 20));
+    let large = "x".repeat(50_000);
+    let mut accepted = 0;
+    let refusal = loop {
+        match publish(&broker, vec![write("in", "a", &large)]) {
+            Ok(_) => accepted += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refusal, BrokerError::DiskFull(_)), "{refusal:?}");
+    assert_eq!(broker.health(), Health::DiskFull);
+    assert!(accepted > 10);
+    // A lane's transaction waits for room rather than failing.
+    let mut lane = broker.lane(names("g", &["in"]), ALONE).unwrap();
+    let transaction = std::thread::spawn(move || {
+        let mut owner = Owner::default();
+        let records = poll_all(&mut *lane, &mut owner);
+        lane.stage(vec![write("out", "a", &large)], records.iter().map(consumed).collect()).unwrap();
+        lane.commit(&mut owner).unwrap();
+        records.len()
+    });
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(matches!(publish(&broker, vec![write("in", "a", "small")]), Err(BrokerError::DiskFull(_))));
+    broker.limit_file_bytes(None);
+    assert_eq!(transaction.join().unwrap(), accepted);
+    assert_eq!(broker.health(), Health::Ready);
+    publish(&broker, vec![write("in", "a", "small")]).unwrap();
+    let broker = file.reopen(Arc::new(broker), pathway_router::broker::system_clock());
+    assert_eq!(contents(&*broker, "in", 0).len(), accepted + 1);
+    assert_eq!(contents(&*broker, "out", 0).len(), 1);
+}
+
+#[test]
+fn a_backup_is_a_log_of_its_own() {
+    let file = InFile::new();
+    let broker = file.broker();
+    broker.ensure_topics(&[topic("in", 1)]).unwrap();
+    publish(&broker, vec![write("in", "a", "1"), write("in", "a", "2")]).unwrap();
+    let mut owner = Owner::default();
+    let mut lane = broker.lane(names("g", &["in"]), ALONE).unwrap();
+    let records = poll_all(&mut *lane, &mut owner);
+    lane.stage(Vec::new(), vec![consumed(&records[0])]).unwrap();
+    lane.commit(&mut owner).unwrap();
+    let copy = file.0.path().join("copy.db");
+    broker.backup(&copy).unwrap();
+    assert!(matches!(broker.backup(&copy), Err(BrokerError::InUse(_))), "never over a file");
+    publish(&broker, vec![write("in", "a", "3")]).unwrap();
+    let restored = Embedded::open(EmbeddedOptions::new(copy)).unwrap();
+    assert_eq!(contents(&restored, "in", 0), ["1", "2"]);
+    let mut lane = restored.lane(names("g", &["in"]), ALONE).unwrap();
+    assert_eq!(values(&poll_all(&mut *lane, &mut owner)), ["2"]);
+}
+
+#[test]
+fn a_compacted_topic_comes_to_hold_one_record_a_key() {
+    let file = InFile::new();
+    let broker = file.broker();
+    broker.ensure_topics(&[compacted("history", 1)]).unwrap();
+    for n in 0..200 {
+        publish(&broker, (0..10).map(|key| write("history", &key.to_string(), &n.to_string())).collect()).unwrap();
+    }
+    let kept = |broker: &dyn Broker| contents(broker, "history", 0);
+    let mut waits = 0;
+    while kept(&broker).len() > 10 && waits < 600 {
+        std::thread::sleep(Duration::from_millis(100));
+        waits += 1;
+    }
+    assert_eq!(kept(&broker), vec!["199"; 10]);
+}
+
+#[test]
+fn another_programs_file_is_refused() {
+    let file = InFile::new();
+    let path = file.0.path().join("other.db");
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("CREATE TABLE theirs (x)").unwrap();
+    drop(other);
+    let Err(BrokerError::Mismatch(message)) = Embedded::open(EmbeddedOptions::new(path)) else { panic!("opened") };
+    assert!(message.contains("another program"), "{message}");
+}
+
+/// A process that never closed: the file as it was, copied with its write-ahead log.
+#[test]
+fn an_unclosed_file_opens_with_all_that_was_acknowledged() {
+    let file = InFile::new();
+    let broker = file.broker();
+    broker.ensure_topics(&[topic("in", 1)]).unwrap();
+    for n in 0..50 {
+        publish(&broker, vec![write_to("in", 0, &n.to_string())]).unwrap();
+    }
+    let elsewhere = TempDir::new().unwrap();
+    for name in ["router.db", "router.db-wal"] {
+        std::fs::copy(file.0.path().join(name), elsewhere.path().join(name)).unwrap();
+    }
+    let copy = Embedded::open(EmbeddedOptions::new(elsewhere.path().join("router.db"))).unwrap();
+    assert_eq!(contents(&copy, "in", 0).len(), 50);
+}

@@ -1,0 +1,116 @@
+//! What the suite is written in: harnesses, owners that note what they are told, short ways to write records.
+
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use pathway_router::broker::{
+    BatchLimit, Broker, BrokerError, Clock, Consumed, LaneBroker, LanePlan, PartitionOwner, Placement, Published,
+    Record, TopicPattern, TopicSpec, Write,
+};
+
+/// One kind of broker, as the suite handles it.
+pub trait Harness {
+    fn open(&self, clock: Clock) -> Arc<dyn Broker>;
+
+    /// The next process on the same log. The one before is gone.
+    fn reopen(&self, before: Arc<dyn Broker>, clock: Clock) -> Arc<dyn Broker>;
+
+    /// A broker whose queue has no room.
+    fn open_without_queue(&self) -> Arc<dyn Broker>;
+}
+
+/// Notes what a lane's owner is told.
+#[derive(Default)]
+pub struct Owner {
+    pub assigned: Vec<u32>,
+    pub restored: Vec<Record>,
+    pub committed: usize,
+    pub aborted: usize,
+}
+
+impl PartitionOwner for Owner {
+    fn assigned(
+        &mut self,
+        partition: u32,
+        restored: &mut dyn Iterator<Item = Result<Record, BrokerError>>,
+    ) -> Result<(), BrokerError> {
+        self.assigned.push(partition);
+        for record in restored {
+            self.restored.push(record?);
+        }
+        Ok(())
+    }
+
+    fn revoked(&mut self, _partition: u32) {}
+
+    fn committed(&mut self) {
+        self.committed += 1;
+    }
+
+    fn aborted(&mut self) {
+        self.aborted += 1;
+    }
+}
+
+pub fn topic(name: &str, partitions: u32) -> TopicSpec {
+    TopicSpec { name: name.to_owned(), partitions, compacted: false, retention: None }
+}
+
+pub fn compacted(name: &str, partitions: u32) -> TopicSpec {
+    TopicSpec { compacted: true, ..topic(name, partitions) }
+}
+
+pub fn write(topic: &str, key: &str, value: &str) -> Write {
+    Write {
+        topic: topic.into(),
+        placement: Placement::ByKey,
+        key: key.as_bytes().to_vec(),
+        value: Some(value.as_bytes().to_vec()),
+        headers: vec![("unit".to_owned(), key.as_bytes().to_vec())],
+    }
+}
+
+pub fn write_to(topic: &str, partition: u32, value: &str) -> Write {
+    Write { placement: Placement::Partition(partition), ..write(topic, value, value) }
+}
+
+pub fn names(group: &str, topics: &[&str]) -> LanePlan {
+    let topics = TopicPattern::Names(topics.iter().map(|name| (*name).into()).collect());
+    LanePlan { group: group.to_owned(), topics, restore_from: None }
+}
+
+pub fn limit(records_max: usize) -> BatchLimit {
+    BatchLimit { records_max, bytes_max: 1 << 20, wait: Duration::from_millis(20) }
+}
+
+/// Publishes and waits for the answer.
+pub fn publish(broker: &dyn Broker, writes: Vec<Write>) -> Result<Vec<Published>, BrokerError> {
+    let (answer, answered) = mpsc::channel();
+    broker.publisher().publish(writes, Box::new(move |result| answer.send(result).unwrap()));
+    answered.recv().unwrap()
+}
+
+pub fn values(records: &[Record]) -> Vec<String> {
+    records.iter().map(|record| String::from_utf8(record.value.clone().unwrap_or_default()).unwrap()).collect()
+}
+
+/// Everything in a partition, as text.
+pub fn contents(broker: &dyn Broker, topic: &str, partition: u32) -> Vec<String> {
+    values(&broker.reader().read(topic, partition, 0, usize::MAX).unwrap())
+}
+
+/// Polls until nothing comes any more.
+pub fn poll_all(lane: &mut dyn LaneBroker, owner: &mut Owner) -> Vec<Record> {
+    let mut records = Vec::new();
+    loop {
+        let more = lane.poll(owner, &limit(100)).unwrap();
+        if more.is_empty() {
+            return records;
+        }
+        records.extend(more);
+    }
+}
+
+pub fn consumed(record: &Record) -> Consumed {
+    Consumed { topic: record.topic.clone(), partition: record.partition, next_offset: record.offset + 1 }
+}
