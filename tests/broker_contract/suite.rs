@@ -297,7 +297,7 @@ pub fn readers_and_changes(harness: &dyn Harness) {
     assert!(reader.read("tasks", 1, 9, 4).unwrap().is_empty());
     assert_eq!((reader.end_offset("tasks", 0).unwrap(), reader.end_offset("tasks", 1).unwrap()), (0, 9));
     assert_eq!(reader.partitions("tasks").unwrap(), 2);
-    assert_eq!(reader.read("tasks", 2, 0, 1).is_err(), true);
+    assert!(reader.read("tasks", 2, 0, 1).is_err());
     assert_eq!(reader.partitions("nowhere"), Err(BrokerError::UnknownTopic("nowhere".to_owned())));
     let mut lane = broker.lane(names("g", &["tasks"]), ALONE).unwrap();
     let mut owner = Owner::default();
