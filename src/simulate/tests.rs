@@ -4,18 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::people::{nhs_number, upn};
 use super::{Payload, Simulated, generate, referral_events};
+use crate::engine::cloud_event;
+use crate::engine::identity::{nhs_number_is_valid, upn_is_valid};
 use crate::engine::model::detail::KINDS;
+use crate::engine::model::event::ReferralEvent;
 use crate::engine::model::scalar::Timestamp;
 
 const END: Timestamp = Timestamp(1_780_000_000_000);
 
-fn events(sent: &[Simulated]) -> Vec<&crate::engine::model::event::ReferralEvent> {
-    let event = |one: &'_ Simulated| matches!(one.payload, Payload::Event(_));
+fn events(sent: &[Simulated]) -> Vec<&ReferralEvent> {
     sent.iter()
-        .filter(|one| event(one))
-        .map(|one| match &one.payload {
-            Payload::Event(event) => &**event,
-            Payload::Refused(_) | Payload::Unreadable(_) => unreachable!("filtered"),
+        .filter_map(|one| match &one.payload {
+            Payload::Event(event) => Some(&**event),
+            Payload::Refused(_) | Payload::Unreadable(_) => None,
         })
         .collect()
 }
@@ -48,13 +49,33 @@ fn every_kind_occurs_and_every_fault_too() {
 }
 
 #[test]
-fn identifiers_pass_their_checks_and_belong_to_nobody() {
+fn identifiers_pass_their_checks() {
     for serial in 0..2000 {
-        let number = nhs_number(serial * 499);
-        let sum: u32 = number.bytes().zip((1..=10).rev()).map(|(digit, weight)| u32::from(digit - b'0') * weight).sum();
-        assert!(number.len() == 10 && number.starts_with("999") && sum.is_multiple_of(11), "{number}");
+        let (number, upn) = (nhs_number(serial * 499), upn(u64::from(serial) * 499_979));
+        assert!(number.starts_with("999") && nhs_number_is_valid(&number), "{number}");
+        assert!(upn_is_valid(&upn), "{upn}");
     }
-    assert_eq!(upn(123_456_789), "U999123456789");
+}
+
+#[test]
+fn every_valid_event_is_a_valid_cloud_event_and_no_refused_one_is() {
+    for one in generate(5, 3000, END) {
+        match &one.payload {
+            Payload::Event(event) => {
+                let json = cloud_event::write(event).expect("an event that can be written");
+                let read =
+                    cloud_event::read(&json).unwrap_or_else(|faults| panic!("{}: {faults:?}", event.detail.kind()));
+                assert_eq!(read.event, **event);
+            }
+            Payload::Refused(body) => {
+                let read = serde_json::from_slice(body).map(|json| cloud_event::read(&json));
+                let claims_another = String::from_utf8_lossy(body).contains("someone-else");
+                let lies_ahead = String::from_utf8_lossy(body).contains("2099");
+                assert!(!matches!(read, Ok(Ok(_))) || claims_another || lies_ahead);
+            }
+            Payload::Unreadable(bytes) => assert!(crate::engine::codec::decode::<ReferralEvent>(bytes).is_err()),
+        }
+    }
 }
 
 #[test]
