@@ -1,1 +1,296 @@
-//! INTAKE: a partner's bytes become inbox records, or quarantine with the reason.
+//! INTAKE: makes inbox records of what partners and agencies send. Stateless; the topic a record came on is its origin.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::codec::{self, CodecError};
+use super::identity::{Identifiers, Keys};
+use super::model::detail::Detail;
+use super::model::event::ReferralEvent;
+use super::model::feedback::Feedback;
+use super::model::inbox::{Alias, InboxBody, InboxRecord, OutcomeReceived, Referral};
+use super::model::outcome::Outcome;
+use super::model::quarantine::{QuarantineReason, Quarantined};
+use super::model::scalar::Timestamp;
+use super::model::subject::SubjectKey;
+use super::schema::Published;
+use super::schema::inspect::{self, Findings};
+use super::schema::limits::RECORD_BYTES_MAX;
+use super::seal::{ReplyTo, Sealer};
+
+mod refuse;
+
+use refuse::Refusal;
+
+/// `keyed_by` of a record that was routed by its sealed address.
+pub const KEYED_BY_REPLY: &str = "reply_to";
+
+/// What INTAKE knows beside the record. The same for every instance of the router.
+#[derive(Clone, Copy, Debug)]
+pub struct IntakeContext<'a> {
+    pub keys: &'a Keys,
+    pub sealer: &'a Sealer,
+    pub partners: &'a Partners,
+}
+
+/// Partners by name.
+pub type Partners = BTreeMap<String, Partner>;
+
+/// A partner as configured.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Partner {
+    /// The partner's own agency in the rule book, if it is one.
+    pub agency: Option<String>,
+    /// Units it may send for; None: any.
+    pub units: Option<BTreeSet<String>>,
+}
+
+/// A record of `referrals.<sender>` or `outcomes.<sender>`.
+#[derive(Clone, Copy, Debug)]
+pub struct IncomingRecord<'a> {
+    pub topic: &'a str,
+    pub partition: u32,
+    pub offset: i64,
+    /// When the broker appended it.
+    pub receipt: Timestamp,
+    /// The partner or agency whose topic it is: the authenticated origin.
+    pub sender: &'a str,
+    /// The header `unit`, stamped by the gateway.
+    pub unit: Option<&'a str>,
+    pub headers: &'a [(String, Vec<u8>)],
+    /// Empty for a tombstone.
+    pub value: &'a [u8],
+    /// The topic is the router's own import: it may mark events as history only.
+    pub allow_backfill: bool,
+}
+
+/// What became of a record: inbox records, or a quarantined one with the signal to triage it.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Accepted {
+    pub inbox: Vec<InboxRecord>,
+    pub quarantined: Option<Quarantined>,
+    /// To the sender: only when the record was not accepted.
+    pub feedback: Option<Feedback>,
+}
+
+/// Takes in a record of `referrals.<partner>`.
+pub fn referral(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) -> Accepted {
+    match accept_referral(context, incoming) {
+        Ok(inbox) => Accepted { inbox, quarantined: None, feedback: None },
+        Err(refusal) => refusal.into_accepted(context, incoming, Some(incoming.sender)),
+    }
+}
+
+/// Takes in a record of `outcomes.<agency>`.
+pub fn outcome(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) -> Accepted {
+    match accept_outcome(context, incoming) {
+        Ok(inbox) => Accepted { inbox: vec![inbox], quarantined: None, feedback: None },
+        Err(refusal) => refusal.into_accepted(context, incoming, partner_of_agency(context.partners, incoming.sender)),
+    }
+}
+
+fn accept_referral(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) -> Result<Vec<InboxRecord>, Refusal> {
+    let event: ReferralEvent = decoded(incoming)?;
+    let refused = |refusal: Refusal| refusal.of_event(&event);
+    let findings = inspect::event(&event, Some(incoming.receipt));
+    refuse_findings(findings).map_err(refused)?;
+    let partner = authenticated(context, incoming, &event).map_err(refused)?;
+    if event.backfill && !incoming.allow_backfill {
+        let problem = "is for the router's own import: leave it out";
+        return Err(refused(Refusal::of(QuarantineReason::InvalidField, "backfill", problem)));
+    }
+    let replied = reply(context, incoming, &event, partner).map_err(refused)?;
+    let content_digest = content_digest(&event)?;
+    let mut event = event;
+    event.source.agency.clone_from(&partner.agency);
+    if let Some(unit) = incoming.unit {
+        unit.clone_into(&mut event.source.unit);
+    }
+    Ok(inbox_records(context, incoming, event, content_digest, replied))
+}
+
+/// Who the record is about, as inbox records: the referral, and aliases for weaker keys of the same child.
+fn inbox_records(
+    context: &IntakeContext<'_>,
+    incoming: &IncomingRecord<'_>,
+    event: ReferralEvent,
+    content_digest: String,
+    replied: Option<SubjectKey>,
+) -> Vec<InboxRecord> {
+    let identifiers = Identifiers::of(context.keys, &event.child, &event.source, &event.event_id);
+    let (strongest_kind, strongest) = identifiers.strongest;
+    let (subject, keyed_by, weaker) = match replied {
+        Some(subject) => (subject, KEYED_BY_REPLY, Vec::new()),
+        None => (strongest, strongest_kind.symbol(), identifiers.weaker),
+    };
+    let receipt = incoming.receipt;
+    let aliases: Vec<InboxRecord> = weaker
+        .into_iter()
+        .map(|(_, key)| InboxRecord {
+            id: derived(&["alias", &key.to_hex(), &subject.to_hex(), incoming.sender, &event.event_id]),
+            subject: key,
+            receipt,
+            body: InboxBody::Alias(Alias {
+                stronger: subject,
+                event_id: event.event_id.clone(),
+                partner: incoming.sender.to_owned(),
+            }),
+        })
+        .collect();
+    let referral = InboxRecord {
+        id: derived(&["referral", &subject.to_hex(), incoming.sender, &event.event_id, &content_digest]),
+        subject,
+        receipt,
+        body: InboxBody::Referral(Referral {
+            event,
+            content_digest,
+            keyed_by: keyed_by.to_owned(),
+            unverified: identifiers.unverified,
+            hops: 0,
+        }),
+    };
+    std::iter::once(referral).chain(aliases).collect()
+}
+
+fn accept_outcome(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) -> Result<InboxRecord, Refusal> {
+    let outcome: Outcome = decoded(incoming)?;
+    let refused = |refusal: Refusal| refusal.of_outcome(&outcome);
+    refuse_findings(inspect::outcome(&outcome, Some(incoming.receipt))).map_err(refused)?;
+    let reply = opened(context, "reply_to", &outcome.reply_to).map_err(refused)?;
+    if reply.agency != incoming.sender || (reply.unit.is_some() && reply.unit.as_deref() != incoming.unit) {
+        let problem = "was sealed for another agency or unit: answer with the address of your own task";
+        return Err(refused(Refusal::of(QuarantineReason::WrongSource, "reply_to", problem)));
+    }
+    let task_id = reply.task_id.to_string();
+    Ok(InboxRecord {
+        id: derived(&["outcome", incoming.sender, &outcome.outcome_id, &task_id]),
+        subject: reply.subject,
+        receipt: incoming.receipt,
+        body: InboxBody::Outcome(OutcomeReceived {
+            task_id,
+            agency: incoming.sender.to_owned(),
+            unit: incoming.unit.map(str::to_owned),
+            outcome,
+            hops: 0,
+        }),
+    })
+}
+
+fn decoded<T: Published>(incoming: &IncomingRecord<'_>) -> Result<T, Refusal> {
+    if incoming.value.len() > RECORD_BYTES_MAX {
+        let problem = format!("the record is too large: send at most {RECORD_BYTES_MAX} bytes");
+        return Err(Refusal::of(QuarantineReason::TooLarge, "", &problem));
+    }
+    codec::decode(incoming.value).map_err(|error| {
+        let reason = match &error {
+            CodecError::Unframed | CodecError::Undecodable { .. } | CodecError::TrailingBytes => {
+                QuarantineReason::Undecodable
+            }
+            CodecError::UnknownSchema => QuarantineReason::UnknownSchema,
+            CodecError::Unencodable { .. } | CodecError::Schema(_) => QuarantineReason::RouterFault,
+        };
+        Refusal::of(reason, "", &error.to_string())
+    })
+}
+
+fn refuse_findings(findings: Findings) -> Result<(), Refusal> {
+    let Findings { mut faults, future } = findings;
+    let reason = match (faults.is_empty(), future.is_empty()) {
+        (true, true) => return Ok(()),
+        (true, false) => QuarantineReason::FutureTime,
+        (false, _) => QuarantineReason::InvalidField,
+    };
+    faults.extend(future);
+    Err(Refusal::new(reason, faults))
+}
+
+/// The partner whose topic it is, unless the event claims to be someone else's.
+fn authenticated<'a>(
+    context: &IntakeContext<'a>,
+    incoming: &IncomingRecord<'_>,
+    event: &ReferralEvent,
+) -> Result<&'a Partner, Refusal> {
+    let wrong = |path: &str, problem: &str| Refusal::of(QuarantineReason::WrongSource, path, problem);
+    let Some(partner) = context.partners.get(incoming.sender) else {
+        return Err(wrong("", "this topic belongs to no configured partner"));
+    };
+    if event.source.partner != incoming.sender {
+        return Err(wrong("source.partner", "must be the partner whose topic this is"));
+    }
+    let unit = incoming.unit.unwrap_or(&event.source.unit);
+    if partner.units.as_ref().is_some_and(|units| !units.contains(unit)) {
+        return Err(wrong("source.unit", "must be one of the partner's configured units"));
+    }
+    Ok(partner)
+}
+
+/// The subject a sealed address names, for the kinds that answer an earlier task or feedback.
+fn reply(
+    context: &IntakeContext<'_>,
+    incoming: &IncomingRecord<'_>,
+    event: &ReferralEvent,
+    partner: &Partner,
+) -> Result<Option<SubjectKey>, Refusal> {
+    if let Detail::DecisionRecorded(decision) = &event.detail
+        && let Some(other) = &decision.other_reply_to
+    {
+        opened(context, "detail.other_reply_to", other)?;
+    }
+    let answers = matches!(
+        event.detail,
+        Detail::EventCorrected(_)
+            | Detail::EventWithdrawn(_)
+            | Detail::DecisionRecorded(_)
+            | Detail::AgreementRecorded(_)
+    );
+    let Some(sealed) = event.reply_to.as_deref().filter(|_| answers) else { return Ok(None) };
+    let reply = opened(context, "reply_to", sealed)?;
+    let recipients = [Some(incoming.sender), partner.agency.as_deref()];
+    if !recipients.contains(&Some(reply.agency.as_str())) {
+        let problem = "was sealed for another recipient: echo the address of your own task or feedback";
+        return Err(Refusal::of(QuarantineReason::WrongSource, "reply_to", problem));
+    }
+    Ok(Some(reply.subject))
+}
+
+fn opened(context: &IntakeContext<'_>, path: &str, sealed: &str) -> Result<ReplyTo, Refusal> {
+    context
+        .sealer
+        .open(sealed)
+        .map_err(|error| Refusal::of(QuarantineReason::BadReplyTo, path, &format!("is not usable: {error}")))
+}
+
+/// The partner that is this agency, if there is exactly one: whom to tell of a refused outcome.
+fn partner_of_agency<'a>(partners: &'a Partners, agency: &str) -> Option<&'a str> {
+    let mut named = partners.iter().filter(|(_, partner)| partner.agency.as_deref() == Some(agency));
+    let (name, _) = named.next()?;
+    named.next().is_none().then_some(name.as_str())
+}
+
+/// SHA-256 of the event as its sender encoded it, first 16 bytes in hex. Encoded again by us, so that two encodings of
+/// the same content count as the same.
+fn content_digest(event: &ReferralEvent) -> Result<String, Refusal> {
+    let fault = |error: CodecError| Refusal::of(QuarantineReason::RouterFault, "", &error.to_string());
+    let encoded = if event.source.agency.is_some() {
+        let mut event = event.clone();
+        event.source.agency = None;
+        codec::encode(&event).map_err(fault)?
+    } else {
+        codec::encode(event).map_err(fault)?
+    };
+    let digest: [u8; 32] = Sha256::digest(&encoded).into();
+    Ok(digest.first_chunk::<16>().map(hex::encode).unwrap_or_default())
+}
+
+/// UUIDv5 of the parts, each preceded by its length.
+fn derived(parts: &[&str]) -> String {
+    const NAMESPACE: Uuid = Uuid::from_u128(0x5f0c_2a1e_7b64_4d0a_9c53_1f6b_8e2d_70a4);
+    let mut name = Vec::new();
+    for part in parts {
+        name.extend_from_slice(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        name.extend_from_slice(part.as_bytes());
+    }
+    Uuid::new_v5(&NAMESPACE, &name).to_string()
+}

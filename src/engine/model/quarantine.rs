@@ -55,3 +55,20 @@ pub enum QuarantineReason {
     #[serde(other, rename = "unknown")]
     Unknown,
 }
+
+impl QuarantineReason {
+    /// The reason as it is sent: `wrong_source`.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            QuarantineReason::Undecodable => "undecodable",
+            QuarantineReason::UnknownSchema => "unknown_schema",
+            QuarantineReason::WrongSource => "wrong_source",
+            QuarantineReason::InvalidField => "invalid_field",
+            QuarantineReason::FutureTime => "future_time",
+            QuarantineReason::TooLarge => "too_large",
+            QuarantineReason::BadReplyTo => "bad_reply_to",
+            QuarantineReason::RouterFault => "router_fault",
+            QuarantineReason::Unknown => "unknown",
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! A record that cannot be used: kept whole in quarantine, its sender told, social care asked to look.
+
+use super::{Accepted, IncomingRecord, IntakeContext, derived};
+use crate::engine::model::event::ReferralEvent;
+use crate::engine::model::feedback::{Feedback, FeedbackStatus};
+use crate::engine::model::inbox::{InboxBody, InboxRecord, Signal};
+use crate::engine::model::outcome::Outcome;
+use crate::engine::model::quarantine::{Header, QuarantineReason, Quarantined};
+use crate::engine::schema::Fault;
+use crate::engine::schema::read::is_uuid;
+
+/// The signal that a partner's record went to quarantine.
+pub const UNREAD_RECORD: &str = "unread_record";
+/// How many faults are written down.
+const FAULTS_KEPT_MAX: usize = 50;
+/// How many faults the sender is told in one message.
+const FAULTS_TOLD_MAX: usize = 10;
+/// The CloudEvents header that names an event whose value cannot be read.
+const EVENT_ID_HEADER: &str = "ce_id";
+
+/// Why a record is not accepted, with what of it could be read safely.
+pub struct Refusal {
+    reason: QuarantineReason,
+    faults: Vec<Fault>,
+    event_id: Option<String>,
+    partner_reference: Option<String>,
+    unit: Option<String>,
+}
+
+impl Refusal {
+    pub fn new(reason: QuarantineReason, faults: Vec<Fault>) -> Self {
+        Self { reason, faults, event_id: None, partner_reference: None, unit: None }
+    }
+
+    pub fn of(reason: QuarantineReason, path: &str, problem: &str) -> Self {
+        Self::new(reason, vec![Fault::new(path, problem)])
+    }
+
+    /// Notes which event it was, as far as that can be told.
+    pub fn of_event(mut self, event: &ReferralEvent) -> Self {
+        self.event_id = Some(event.event_id.clone()).filter(|id| is_uuid(id));
+        self.partner_reference.clone_from(&event.partner_reference);
+        self.unit = Some(event.source.unit.clone());
+        self
+    }
+
+    /// Notes which outcome it was.
+    pub fn of_outcome(mut self, outcome: &Outcome) -> Self {
+        self.event_id = Some(outcome.outcome_id.clone()).filter(|id| is_uuid(id));
+        self
+    }
+
+    /// What to publish instead. `told`: the partner that gets feedback, if there is one.
+    pub fn into_accepted(
+        self,
+        context: &IntakeContext<'_>,
+        incoming: &IncomingRecord<'_>,
+        told: Option<&str>,
+    ) -> Accepted {
+        let partition = incoming.partition.to_string();
+        let quarantine_id = derived(&["quarantine", incoming.topic, &partition, &incoming.offset.to_string()]);
+        let event_id = self.event_id.clone().or_else(|| header_event_id(incoming));
+        let feedback = told.map(|partner| self.feedback(incoming, partner, &quarantine_id, event_id.as_deref()));
+        let unit = incoming.unit.map(str::to_owned);
+        let signal = InboxRecord {
+            id: derived(&[UNREAD_RECORD, &quarantine_id]),
+            subject: context.keys.partner_subject(incoming.sender),
+            receipt: incoming.receipt,
+            body: InboxBody::Signal(Signal {
+                kind: UNREAD_RECORD.to_owned(),
+                cause: quarantine_id.clone(),
+                partner: Some(incoming.sender.to_owned()),
+                unit: unit.clone(),
+                reason: Some(self.reason.symbol().to_owned()),
+            }),
+        };
+        let quarantined = Quarantined {
+            quarantine_id,
+            reason: self.reason,
+            faults: self.faults.iter().take(FAULTS_KEPT_MAX).map(ToString::to_string).collect(),
+            topic: incoming.topic.to_owned(),
+            partition: i32::try_from(incoming.partition).unwrap_or(i32::MAX),
+            offset: incoming.offset,
+            partner: Some(incoming.sender.to_owned()),
+            unit,
+            event_id,
+            receipt: incoming.receipt,
+            original: incoming.value.to_vec(),
+            headers: incoming
+                .headers
+                .iter()
+                .map(|(name, value)| Header { name: name.clone(), value: value.clone() })
+                .collect(),
+        };
+        Accepted { inbox: vec![signal], quarantined: Some(quarantined), feedback }
+    }
+
+    fn feedback(
+        &self,
+        incoming: &IncomingRecord<'_>,
+        partner: &str,
+        quarantine_id: &str,
+        event_id: Option<&str>,
+    ) -> Feedback {
+        Feedback {
+            feedback_id: derived(&["feedback", quarantine_id]),
+            event_id: event_id.unwrap_or(quarantine_id).to_owned(),
+            partner: partner.to_owned(),
+            unit: incoming.unit.map(str::to_owned).or_else(|| self.unit.clone()).unwrap_or_default(),
+            partner_reference: self.partner_reference.clone(),
+            status: FeedbackStatus::NotAccepted,
+            message: self.message(incoming),
+            at: incoming.receipt,
+            reply_to: None,
+        }
+    }
+
+    fn message(&self, incoming: &IncomingRecord<'_>) -> String {
+        let told: Vec<String> = self.faults.iter().take(FAULTS_TOLD_MAX).map(ToString::to_string).collect();
+        let untold = self.faults.len().saturating_sub(told.len());
+        let more = if untold > 0 { format!("; and {untold} more") } else { String::new() };
+        format!(
+            "Not accepted, nobody has acted on it: {}{more}. ({}, partition {}, offset {}.) Send it again, corrected. \
+             If a child may be at risk do not wait: ring the front door, in danger 999.",
+            told.join("; "),
+            incoming.topic,
+            incoming.partition,
+            incoming.offset,
+        )
+    }
+}
+
+fn header_event_id(incoming: &IncomingRecord<'_>) -> Option<String> {
+    let (_, value) = incoming.headers.iter().find(|(name, _)| name == EVENT_ID_HEADER)?;
+    std::str::from_utf8(value).ok().filter(|id| is_uuid(id)).map(str::to_owned)
+}
