@@ -1,1 +1,221 @@
 //! Driving the engine without a broker: decide, scenarios, what-if.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use crate::engine::codec;
+use crate::engine::identity::Keys;
+use crate::engine::intake::{self, IncomingRecord, IntakeContext, Partner, Partners};
+use crate::engine::model::decision::Decision;
+use crate::engine::model::event::ReferralEvent;
+use crate::engine::model::feedback::Feedback;
+use crate::engine::model::inbox::InboxRecord;
+use crate::engine::model::outcome::Outcome;
+use crate::engine::model::quarantine::Quarantined;
+use crate::engine::model::scalar::Timestamp;
+use crate::engine::model::task::Task;
+use crate::engine::seal::Sealer;
+use crate::engine::state::State;
+use crate::engine::step::{Context, Effect, RuleBooks, Step, StepError, step, step_timer};
+
+pub mod expected;
+pub mod report;
+pub mod scenario;
+
+/// The key of commands that are given none. It is public: what it makes means nothing elsewhere.
+const PUBLIC_TEST_SECRET: [u8; 32] = *b"public test key, no partnership!";
+
+/// Timers fired at one instant before the next; far more than one subject's worth.
+const TIMERS_MAX: usize = 10_000;
+
+/// One partition of the router in memory, given events and time by hand.
+#[derive(Debug)]
+pub struct Replay {
+    context: Context,
+    partners: Partners,
+    state: State,
+    /// Names of the rule books' agencies: a partner of that name is that agency unless configured otherwise.
+    agencies: BTreeSet<String>,
+    allow_backfill: bool,
+    offset: i64,
+}
+
+/// Everything that came of some input, in order.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Results {
+    pub tasks: Vec<Task>,
+    pub decisions: Vec<Decision>,
+    pub feedback: Vec<Feedback>,
+    pub quarantined: Vec<Quarantined>,
+}
+
+/// What the replay is asked to use beside the rule books.
+#[derive(Debug)]
+pub struct ReplayOptions {
+    pub keys: Keys,
+    pub sealer: Sealer,
+    pub partners: Partners,
+    pub allow_backfill: bool,
+}
+
+impl Default for ReplayOptions {
+    /// The public test key, and any partner.
+    fn default() -> Self {
+        Self {
+            keys: Keys::from_secret(&PUBLIC_TEST_SECRET),
+            sealer: Sealer::from_secret(&PUBLIC_TEST_SECRET),
+            partners: Partners::new(),
+            allow_backfill: false,
+        }
+    }
+}
+
+/// Why the replay could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    #[error(transparent)]
+    Step(#[from] StepError),
+    #[error("the event could not be written: {0}")]
+    Codec(#[from] codec::CodecError),
+}
+
+impl Replay {
+    /// An empty partition under these books; the earliest stands in for the time before it.
+    pub fn new(books: RuleBooks, agencies: BTreeSet<String>, options: ReplayOptions) -> Self {
+        let context = Context {
+            books,
+            keys: options.keys,
+            sealer: options.sealer,
+            covered_since: None,
+            front_door_phone: None,
+            panic_on_event: None,
+        };
+        let (partners, allow_backfill) = (options.partners, options.allow_backfill);
+        Self { context, partners, state: State::default(), agencies, allow_backfill, offset: 0 }
+    }
+
+    /// Says from when on histories are complete.
+    pub fn covered_since(&mut self, since: Timestamp) {
+        self.context.covered_since = Some(since);
+    }
+
+    /// Lets time pass up to `receipt`, then takes in an event of the partner it names.
+    pub fn submit(&mut self, event: &ReferralEvent, receipt: Timestamp) -> Result<Results, ReplayError> {
+        let mut results = self.pass_time(receipt.plus_millis(-1))?;
+        let sender = event.source.partner.clone();
+        self.know(&sender);
+        let value = codec::encode(event)?;
+        let topic = format!("referrals.{sender}");
+        let incoming = self.incoming(&topic, &sender, Some(&event.source.unit), receipt, &value);
+        let context = self.intake();
+        let accepted = intake::referral(&context, &incoming);
+        self.take_in(accepted, &mut results)?;
+        Ok(results)
+    }
+
+    /// Lets time pass up to `receipt`, then takes in an agency's answer.
+    pub fn answer(
+        &mut self,
+        agency: &str,
+        unit: Option<&str>,
+        outcome: &Outcome,
+        receipt: Timestamp,
+    ) -> Result<Results, ReplayError> {
+        let mut results = self.pass_time(receipt.plus_millis(-1))?;
+        self.know(agency);
+        let value = codec::encode(outcome)?;
+        let topic = format!("outcomes.{agency}");
+        let incoming = self.incoming(&topic, agency, unit, receipt, &value);
+        let context = self.intake();
+        let accepted = intake::outcome(&context, &incoming);
+        self.take_in(accepted, &mut results)?;
+        Ok(results)
+    }
+
+    /// Fires every timer due up to and at `until`, each at the instant it is due.
+    pub fn pass_time(&mut self, until: Timestamp) -> Result<Results, ReplayError> {
+        let mut results = Results::default();
+        while let Some(due_at) = self.state.next_timer().filter(|due_at| *due_at <= until) {
+            let at = due_at.max(self.state.last_receipt());
+            for (subject, timer) in self.state.due_timers(due_at, TIMERS_MAX) {
+                let step = step_timer(&self.context, &self.state, subject, &timer, at)?;
+                self.apply(step, &mut results)?;
+            }
+        }
+        Ok(results)
+    }
+
+    fn know(&mut self, sender: &str) {
+        let agency = self.agencies.contains(sender).then(|| sender.to_owned());
+        self.partners.entry(sender.to_owned()).or_insert(Partner { agency, units: None });
+    }
+
+    fn intake(&self) -> IntakeContext<'_> {
+        IntakeContext { keys: &self.context.keys, sealer: &self.context.sealer, partners: &self.partners }
+    }
+
+    fn incoming<'r>(
+        &self,
+        topic: &'r str,
+        sender: &'r str,
+        unit: Option<&'r str>,
+        receipt: Timestamp,
+        value: &'r [u8],
+    ) -> IncomingRecord<'r> {
+        let allow_backfill = self.allow_backfill;
+        IncomingRecord {
+            topic,
+            partition: 0,
+            offset: self.offset,
+            receipt,
+            sender,
+            unit,
+            headers: &[],
+            value,
+            allow_backfill,
+        }
+    }
+
+    fn take_in(&mut self, accepted: intake::Accepted, results: &mut Results) -> Result<(), ReplayError> {
+        self.offset += 1;
+        results.quarantined.extend(accepted.quarantined);
+        results.feedback.extend(accepted.feedback);
+        for record in accepted.inbox {
+            let step = step(&self.context, &self.state, &record)?;
+            self.apply(step, results)?;
+        }
+        Ok(())
+    }
+
+    /// Applies a step, and whatever it writes back to the inbox after it.
+    fn apply(&mut self, first: Step, results: &mut Results) -> Result<(), ReplayError> {
+        let mut waiting: VecDeque<InboxRecord> = VecDeque::new();
+        let mut next = Some(first);
+        while let Some(done) = next {
+            self.state.stage(done.delta);
+            self.state.commit();
+            for effect in done.effects {
+                match effect {
+                    Effect::Task(task, _) => results.tasks.push(task),
+                    Effect::Decision(decision) => results.decisions.push(decision),
+                    Effect::Feedback(feedback) => results.feedback.push(feedback),
+                    Effect::Inbox(record) => waiting.push_back(record),
+                }
+            }
+            next = match waiting.pop_front() {
+                Some(record) => Some(step(&self.context, &self.state, &record)?),
+                None => None,
+            };
+        }
+        Ok(())
+    }
+}
+
+impl Results {
+    /// Adds what came later.
+    pub fn extend(&mut self, later: Results) {
+        self.tasks.extend(later.tasks);
+        self.decisions.extend(later.decisions);
+        self.feedback.extend(later.feedback);
+        self.quarantined.extend(later.quarantined);
+    }
+}

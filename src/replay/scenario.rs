@@ -1,0 +1,229 @@
+//! Scenario files: what happens to a child, step by step, and what the rules are expected to make of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use toml::Spanned;
+
+use super::expected::{Difference, Expect, compare};
+use super::{Replay, ReplayError, ReplayOptions, Results};
+use crate::engine::calendar::LONDON;
+use crate::engine::cloud_event;
+use crate::engine::facts::PreparedBook;
+use crate::engine::ids::derived;
+use crate::engine::model::scalar::Timestamp;
+use crate::engine::rules::RuleBook;
+use crate::engine::step::RuleBooks;
+
+/// A scenario file as written.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    pub title: String,
+    /// Where the expectation comes from.
+    pub source: Option<String>,
+    /// Folder of the rule book, relative to the file.
+    pub book: Option<String>,
+    /// The people, by a name of this file's own.
+    #[serde(default)]
+    child: BTreeMap<String, toml::Table>,
+    #[serde(default)]
+    step: Vec<Spanned<Step>>,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+struct Step {
+    at: toml::Value,
+    event: Option<String>,
+    from: Option<String>,
+    child: Option<String>,
+    id: Option<String>,
+    corrects: Option<String>,
+    occurred_at: Option<toml::Value>,
+    detail: Option<toml::Table>,
+    data: Option<toml::Table>,
+    expect: Option<Expect>,
+}
+
+/// A scenario file that cannot be run.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("line {line}: {problem}")]
+pub struct ScenarioFault {
+    /// Counted from 1.
+    pub line: usize,
+    pub problem: String,
+}
+
+/// How a scenario went.
+#[derive(Debug)]
+pub struct Ran {
+    pub title: String,
+    pub steps: usize,
+    pub differences: Vec<StepDifferences>,
+    /// Rules that fired, for coverage.
+    pub fired: BTreeSet<String>,
+}
+
+/// Where one step came out otherwise than expected.
+#[derive(Debug)]
+pub struct StepDifferences {
+    /// Counted from 1.
+    pub step: usize,
+    pub line: usize,
+    pub differences: Vec<Difference>,
+}
+
+/// Reads a scenario file.
+pub fn parse(text: &str) -> Result<Scenario, ScenarioFault> {
+    toml::from_str(text).map_err(|error| ScenarioFault {
+        line: error.span().map_or(1, |span| line_of(text, span.start)),
+        problem: error.message().to_owned(),
+    })
+}
+
+/// Runs a scenario against a rule book, from an empty history, under the public test key.
+pub fn run(scenario: &Scenario, text: &str, book: &RuleBook) -> Result<Ran, ScenarioFault> {
+    let books = RuleBooks::standing_in(vec![PreparedBook::new(book.clone())]);
+    let agencies = book.agencies.keys().cloned().collect();
+    let mut replay = Replay::new(books, agencies, ReplayOptions::default());
+    let mut ran = Ran {
+        title: scenario.title.clone(),
+        steps: scenario.step.len(),
+        differences: Vec::new(),
+        fired: BTreeSet::new(),
+    };
+    let mut last = Timestamp(i64::MIN);
+    for (index, spanned) in scenario.step.iter().enumerate() {
+        let line = line_of(text, spanned.span().start);
+        let fault = |problem: String| ScenarioFault { line, problem };
+        let step = spanned.get_ref();
+        let at = instant(&step.at).map_err(|problem| fault(format!("at {problem}")))?;
+        if at < last {
+            return Err(fault("`at` is earlier than the step before".to_owned()));
+        }
+        last = at;
+        let results = take(&mut replay, scenario, step, index, at).map_err(fault)?;
+        for decision in &results.decisions {
+            ran.fired.extend(decision.fired.iter().map(|fired| fired.rule.clone()));
+        }
+        let Some(expect) = &step.expect else { continue };
+        let differences = compare(expect, &results, step.event.is_some()).map_err(fault)?;
+        if !differences.is_empty() {
+            ran.differences.push(StepDifferences { step: index + 1, line, differences });
+        }
+    }
+    Ok(ran)
+}
+
+/// One step: an event, or time passing.
+fn take(replay: &mut Replay, scenario: &Scenario, step: &Step, index: usize, at: Timestamp) -> Result<Results, String> {
+    let explain = |error: ReplayError| error.to_string();
+    let Some(kind) = &step.event else { return replay.pass_time(at).map_err(explain) };
+    let json = event_json(scenario, step, kind, index, at)?;
+    let event = cloud_event::read(&json).map_err(|faults| {
+        let listed: Vec<String> = faults.iter().map(|fault| format!("{}: {}", fault.path, fault.problem)).collect();
+        format!("the event is not valid:\n  {}", listed.join("\n  "))
+    })?;
+    replay.submit(&event.event, at).map_err(explain)
+}
+
+/// The step as the CloudEvent a partner would send.
+fn event_json(scenario: &Scenario, step: &Step, kind: &str, index: usize, at: Timestamp) -> Result<Value, String> {
+    let from = step.from.as_deref().ok_or("`from` is required beside `event`: who sends it, as \"partner/unit\"")?;
+    let mut data = json_table(step.data.as_ref())?;
+    if let Some(name) = &step.child {
+        let person = scenario.child.get(name).ok_or_else(|| format!("there is no [child.{name}] in this file"))?;
+        data.insert("child".to_owned(), Value::Object(json_table(Some(person))?));
+    }
+    let occurred_at = match &step.occurred_at {
+        Some(value) => instant(value).map_err(|problem| format!("occurred_at {problem}"))?,
+        None => at,
+    };
+    data.entry("occurred_at").or_insert_with(|| json!(rfc3339(occurred_at)));
+    data.entry("child").or_insert_with(|| json!({}));
+    let practitioner = || json!({ "role": "scenario", "call_back": "01270 000000" });
+    data.entry("practitioner").or_insert_with(practitioner);
+    let mut detail = json_table(step.detail.as_ref())?;
+    if let Some(original) = &step.corrects {
+        detail.insert("original_event_id".to_owned(), json!(event_id(scenario, original)));
+    }
+    if kind == "missing.ended" {
+        detail.entry("ended_at").or_insert_with(|| json!(rfc3339(occurred_at)));
+    }
+    data.insert("detail".to_owned(), Value::Object(detail));
+    let id = step.id.clone().unwrap_or_else(|| format!("step {}", index + 1));
+    Ok(json!({
+        "specversion": "1.0",
+        "id": event_id(scenario, &id),
+        "source": from,
+        "type": kind,
+        "time": rfc3339(at),
+        "datacontenttype": "application/json",
+        "data": data,
+    }))
+}
+
+fn event_id(scenario: &Scenario, name: &str) -> String {
+    derived(&["scenario", &scenario.title, name])
+}
+
+fn json_table(table: Option<&toml::Table>) -> Result<Map<String, Value>, String> {
+    let mut map = Map::new();
+    for (name, value) in table.into_iter().flatten() {
+        map.insert(name.clone(), json_value(value)?);
+    }
+    Ok(map)
+}
+
+/// TOML as JSON; local times are Europe/London.
+fn json_value(value: &toml::Value) -> Result<Value, String> {
+    Ok(match value {
+        toml::Value::String(text) => match local_instant(text) {
+            Some(at) => json!(rfc3339(at)),
+            None => json!(text),
+        },
+        toml::Value::Integer(number) => json!(number),
+        toml::Value::Float(number) => json!(number),
+        toml::Value::Boolean(flag) => json!(flag),
+        toml::Value::Datetime(datetime) if datetime.time.is_none() => json!(datetime.to_string()),
+        toml::Value::Datetime(_) => json!(rfc3339(instant(value)?)),
+        toml::Value::Array(items) => Value::Array(items.iter().map(json_value).collect::<Result<_, _>>()?),
+        toml::Value::Table(table) => Value::Object(json_table(Some(table))?),
+    })
+}
+
+/// An instant as a scenario writes it: `2026-03-12 10:00` on London's clocks, or RFC 3339 with an offset.
+pub fn instant(value: &toml::Value) -> Result<Timestamp, String> {
+    let text = match value {
+        toml::Value::String(text) => text.clone(),
+        toml::Value::Datetime(datetime) => datetime.to_string(),
+        toml::Value::Integer(_)
+        | toml::Value::Float(_)
+        | toml::Value::Boolean(_)
+        | toml::Value::Array(_)
+        | toml::Value::Table(_) => return Err(INSTANT_EXPECTED.to_owned()),
+    };
+    let with_offset = || text.parse::<jiff::Timestamp>().ok().map(Timestamp::from_jiff);
+    local_instant(&text).or_else(with_offset).ok_or_else(|| INSTANT_EXPECTED.to_owned())
+}
+
+const INSTANT_EXPECTED: &str = "must be a time: \"2026-03-12 10:00\" (London) or RFC 3339 with an offset";
+
+/// A date and time without an offset, on London's clocks; when clocks go back, the first of the two.
+fn local_instant(text: &str) -> Option<Timestamp> {
+    const SHORTEST: usize = "2026-03-12 10:00".len();
+    let no_offset = text.len() >= SHORTEST && !text.ends_with('Z') && !text.get(11..)?.contains(['+', '-']);
+    let datetime: jiff::civil::DateTime = no_offset.then(|| text.replacen(' ', "T", 1).parse().ok())??;
+    let instant = LONDON.to_ambiguous_timestamp(datetime).compatible().ok()?;
+    Some(Timestamp::from_jiff(instant))
+}
+
+fn rfc3339(at: Timestamp) -> String {
+    at.to_jiff().to_string()
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+}
