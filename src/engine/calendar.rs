@@ -168,9 +168,9 @@ impl Calendar {
         start_of(london_date(judged).saturating_sub(back))
     }
 
-    /// Last instant of a window: the last millisecond of the judged event's London date, included.
+    /// First instant after a window: the London midnight that ends the judged event's date.
     pub fn window_end(&self, judged: Timestamp) -> Timestamp {
-        start_of(london_date(judged).saturating_add(jiff::Span::new().days(1))).plus_millis(-1)
+        start_of(london_date(judged).saturating_add(jiff::Span::new().days(1)))
     }
 }
 

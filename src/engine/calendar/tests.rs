@@ -160,9 +160,9 @@ fn windows_include_both_ends() {
     let calendar = Calendar::pinned();
     let judged = at("2026-06-10T09:00");
     assert_eq!(london(calendar.window_start(judged, 90)), "Thu 2026-03-12 00:00");
-    assert_eq!(calendar.window_end(judged), at("2026-06-10T23:59:59.999"));
+    assert_eq!(london(calendar.window_end(judged)), "Thu 2026-06-11 00:00");
     assert_eq!(london(calendar.window_start(judged, 0)), "Wed 2026-06-10 00:00");
-    assert_eq!(calendar.window_end(at("2026-03-29T12:00")), at("2026-03-29T22:59:59.999Z"));
+    assert_eq!(calendar.window_end(at("2026-03-29T12:00")), at("2026-03-29T23:00:00Z"));
 }
 
 #[test]
@@ -242,6 +242,14 @@ fn the_pinned_table_is_what_the_standing_rules_and_proclamations_give() {
     assert_eq!(Calendar::pinned().bank_holidays, expected);
 }
 
+#[test]
+fn the_shipped_calendar_is_good_and_agrees_with_the_pinned_one() {
+    let text = include_str!("../../../rules/cheshire-east/calendar.toml");
+    let shipped = Calendar::from_file(&toml::from_str(text).expect("TOML")).expect("a good calendar");
+    let pinned = Calendar::pinned();
+    assert_eq!((shipped.span(), shipped.bank_holidays), (pinned.span(), pinned.bank_holidays));
+}
+
 /// Every date of the calendar's span, one after another.
 fn model_working_day(from: Date, days: u16) -> Option<Date> {
     let mut working = Vec::new();
@@ -297,7 +305,7 @@ proptest! {
         let calendar = Calendar::pinned();
         let judged = at("2012-01-01T00:00:00Z").plus_millis(day * 86_400_000 + millis);
         let other = judged.plus_millis(shift * 86_400_000);
-        let inside = calendar.window_start(judged, days) <= other && other <= calendar.window_end(judged);
+        let inside = calendar.window_start(judged, days) <= other && other < calendar.window_end(judged);
         let gap = london_date(other).until(london_date(judged)).expect("in range").get_days();
         prop_assert_eq!(inside, (0..=days).contains(&i64::from(gap)));
     }
