@@ -2,5 +2,9 @@
 
 #[path = "wire/cloud_events.rs"]
 mod cloud_events;
+#[path = "wire/codec.rs"]
+mod codec;
 #[path = "wire/samples.rs"]
 mod samples;
+#[path = "wire/schemas.rs"]
+mod schemas;
