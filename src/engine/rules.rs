@@ -2,9 +2,15 @@
 
 pub mod book;
 pub mod catalogue;
+mod compile;
+mod condition;
 pub mod expression;
 pub mod facts;
 pub mod fault;
+mod hash;
+mod load;
+mod read;
+mod strata;
 pub mod template;
 
 use std::collections::BTreeMap;
@@ -12,6 +18,7 @@ use std::collections::BTreeMap;
 use jiff::civil;
 
 use book::{Agency, Aggregate, Basis, Ladder, Rule};
+use compile::Compiled;
 use expression::Truth;
 use facts::{FactId, FactTable, Facts, KindId};
 use fault::{RuleFault, SourceFile};
@@ -39,7 +46,7 @@ pub struct RuleBook {
     pub bases: BTreeMap<String, Basis>,
     pub ladders: Vec<Ladder>,
     pub calendar: Calendar,
-    strata: usize,
+    compiled: Compiled,
 }
 
 /// What the rules of one stratum say of one event.
@@ -61,15 +68,14 @@ pub struct Unknown<'b> {
 
 /// Reads a rule book, or everything that is wrong with it.
 pub fn load(files: &[SourceFile]) -> Result<RuleBook, Vec<RuleFault>> {
-    let _ = files;
-    Err(Vec::new())
+    load::load(files)
 }
 
 impl RuleBook {
     /// How many strata there are; judge them in order from 0, setting `result.*` facts (and history counts that
     /// read the level) in between.
     pub fn strata(&self) -> usize {
-        self.strata
+        self.compiled.strata()
     }
 
     pub fn rule(&self, id: &str) -> Option<&Rule> {
@@ -77,8 +83,23 @@ impl RuleBook {
         self.rules.get(place)
     }
 
-    /// The rules of one stratum that apply to an event on arrival (timer rules never do).
+    /// What the rules of one stratum say of an event on arrival (timer rules are never judged here).
     pub fn judge(&self, stratum: usize, table: &FactTable) -> Judgement<'_> {
+        let mut judgement = Judgement::default();
+        let Some(plan) = self.compiled.plan(stratum, table.kind()) else { return judgement };
+        plan.judge(table, &mut |found| {
+            let Some(rule) = self.rules.get(found.rule) else { return };
+            if found.fired {
+                judgement.fired.push(rule);
+            } else {
+                judgement.unknown.push(Unknown { rule, missing: found.missing(table) });
+            }
+        });
+        judgement
+    }
+
+    /// As `judge`, by the plain evaluator: slow and obvious, to test the compiled form against.
+    pub fn judge_plainly(&self, stratum: usize, table: &FactTable) -> Judgement<'_> {
         let kind = table.kind().name();
         let mut judgement = Judgement::default();
         for rule in &self.rules {

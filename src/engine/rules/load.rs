@@ -1,0 +1,380 @@
+//! From the files of a rule book to a checked and compiled one, with every fault of every file at once.
+
+mod agencies;
+mod calendar;
+mod facts;
+pub mod rules;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::civil;
+use toml::de::{DeTable, DeValue};
+
+use super::RuleBook;
+use super::catalogue;
+use super::compile;
+use super::fault::{RuleFault, SourceFile, Span};
+use super::hash;
+use super::read::{Faults, Table, Text, instead, span_of};
+use super::strata;
+use crate::engine::calendar::Clock;
+use crate::engine::model::scalar::{Level, Timestamp};
+
+/// 25 months, in days.
+pub const RETENTION_DAYS_DEFAULT: i64 = 762;
+
+/// The most files a rule book may have, and the most bytes one of them.
+const FILES_MAX: usize = 1_000;
+const FILE_BYTES_MAX: usize = 1_000_000;
+
+/// What a file of the book holds, told by its name.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Part {
+    Book,
+    Rules,
+    Facts,
+    Bases,
+    Agencies,
+    Calendar,
+    Ladders,
+}
+
+impl Part {
+    const NAMES: [(&'static str, Part); 7] = [
+        ("book.toml", Part::Book),
+        ("rules.toml", Part::Rules),
+        ("facts.toml", Part::Facts),
+        ("bases.toml", Part::Bases),
+        ("agencies.toml", Part::Agencies),
+        ("calendar.toml", Part::Calendar),
+        ("ladders.toml", Part::Ladders),
+    ];
+
+    fn of(name: &str) -> Option<Part> {
+        let exact = Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, part)| *part);
+        let among_rules = name.starts_with("rules/") && name.ends_with(".toml");
+        exact.or(among_rules.then_some(Part::Rules))
+    }
+
+    /// The key of this part in the canonical content.
+    pub fn key(self) -> &'static str {
+        match self {
+            Part::Book => "book",
+            Part::Rules => "rules",
+            Part::Facts => "facts",
+            Part::Bases => "bases",
+            Part::Agencies => "agencies",
+            Part::Calendar => "calendar",
+            Part::Ladders => "ladders",
+        }
+    }
+}
+
+/// One file, parsed.
+pub struct Document<'i> {
+    pub part: Part,
+    pub file: &'i SourceFile,
+    pub table: DeTable<'i>,
+    /// Where the TOML itself is broken.
+    broken: Vec<usize>,
+}
+
+impl Document<'_> {
+    /// Whether a table holds broken TOML, so that what it seems to lack is no further fault.
+    pub fn is_broken(&self, table: Span) -> bool {
+        let rest = self.file.text.get(table.start..).unwrap_or_default();
+        let length = rest.match_indices("\n[").next().map_or(rest.len(), |(place, _)| place);
+        let end = table.start.saturating_add(length);
+        self.broken.iter().any(|place| (table.start..=end).contains(place))
+    }
+
+    /// The tables of the file, each read as `what` and its key. Other values are faults.
+    pub fn entries<'d>(&'d self, what: &str, faults: &mut Faults) -> Vec<(Text<'d>, Table<'d>)> {
+        tables(self, &self.table, what, faults)
+    }
+}
+
+/// The tables within a table, each with its key. Values that are no tables are faults.
+pub fn tables<'d>(
+    document: &'d Document<'_>,
+    parent: &'d DeTable<'_>,
+    what: &str,
+    faults: &mut Faults,
+) -> Vec<(Text<'d>, Table<'d>)> {
+    let mut found = Vec::new();
+    for (key, value) in parent {
+        let name = Text { file: document.file, text: key.get_ref(), span: span_of(key) };
+        let DeValue::Table(table) = value.get_ref() else {
+            if !document.is_broken(span_of(key)) {
+                let problem = format!("`{}` stands outside any {what}", name.text);
+                faults.add(document.file, span_of(key), problem, format!("put it under a heading: [{what}-name]"));
+            }
+            continue;
+        };
+        let entry = Table::new(document.file, table, span_of(key), format!("{what} {}", name.text));
+        if !document.is_broken(span_of(key)) {
+            found.push((name, entry));
+        }
+    }
+    found
+}
+
+/// What is known before any condition is read.
+pub struct Names {
+    pub agencies: BTreeSet<String>,
+    pub bases: BTreeSet<String>,
+    /// Agencies with the roles they list.
+    pub roles: BTreeMap<String, BTreeSet<String>>,
+    pub retention_days: i64,
+}
+
+/// Reads a rule book, or everything that is wrong with it.
+pub fn load(files: &[SourceFile]) -> Result<RuleBook, Vec<RuleFault>> {
+    let mut faults = Faults::default();
+    let documents = parse(files, &mut faults);
+    let head = head(&documents, &mut faults);
+    let names = Names {
+        agencies: agencies::names(&documents, Part::Agencies),
+        bases: agencies::names(&documents, Part::Bases),
+        roles: agencies::roles(&documents),
+        retention_days: head.retention_days,
+    };
+    let (facts, aggregates) = facts::read(&documents, &names, &mut faults);
+    let agencies = agencies::read(&documents, &names, &facts, &mut faults);
+    let bases = agencies::bases(&documents, &names, &mut faults);
+    let ladders = agencies::ladders(&documents, &names, &mut faults);
+    let calendar = calendar::read(&documents, &mut faults);
+    let (mut rules, places) = rules::read(&documents, &names, &facts, &mut faults);
+    let strata = strata::assign(&mut rules, &facts, &aggregates, &places, &mut faults);
+    let compiled = compile::compile(&rules, &facts, strata, &places, &mut faults);
+    if !faults.is_empty() {
+        return Err(faults.into_sorted());
+    }
+    Ok(RuleBook {
+        hash: hash::of(&documents),
+        name: head.name,
+        title: head.title,
+        effective_from: head.effective_from,
+        retention_days: head.retention_days,
+        front_door: head.front_door,
+        rules,
+        facts,
+        aggregates,
+        agencies,
+        bases,
+        ladders,
+        calendar,
+        compiled,
+    })
+}
+
+fn parse<'i>(files: &'i [SourceFile], faults: &mut Faults) -> Vec<Document<'i>> {
+    let mut documents: Vec<Document<'i>> = Vec::new();
+    for file in files.iter().take(FILES_MAX) {
+        let start = Span::default();
+        let Some(part) = Part::of(&file.name) else {
+            let known = Part::NAMES.iter().map(|(name, _)| *name).chain(["rules/*.toml"]);
+            faults.add(file, start, "this file has no place in a rule book", instead(&file.name, known));
+            continue;
+        };
+        if file.text.len() > FILE_BYTES_MAX {
+            faults.add(file, start, "the file is longer than 1 MB", "split it (rules may stand in rules/*.toml)");
+            continue;
+        }
+        if documents.iter().any(|other| other.file.name == file.name) {
+            faults.add(file, start, "the file is given twice", "give it once");
+            continue;
+        }
+        let (table, errors) = DeTable::parse_recoverable(&file.text);
+        let mut broken = Vec::new();
+        for error in errors {
+            let span: Span = error.span().unwrap_or_default().into();
+            broken.push(span.start);
+            faults.add(file, span, format!("this is not TOML: {}", error.message()), toml_hint(error.message()));
+        }
+        documents.push(Document { part, file, table: table.into_inner(), broken });
+    }
+    for (name, part) in Part::NAMES {
+        let optional = matches!(part, Part::Calendar | Part::Ladders | Part::Facts);
+        if !optional && !documents.iter().any(|document| document.part == part) {
+            let missing = SourceFile { name: name.to_owned(), text: String::new() };
+            faults.add(&missing, Span::default(), "the rule book lacks this file", format!("add {name}"));
+        }
+    }
+    documents
+}
+
+fn toml_hint(message: &str) -> &'static str {
+    if message.contains("duplicate") {
+        "keep one of the two"
+    } else if message.contains("quote") || message.contains("string") {
+        "close the text with the quote it opened with"
+    } else if message.contains("array") || message.contains("inline table") {
+        "close the bracket, and part the items by commas"
+    } else {
+        "write key = value, with text in \"quotes\""
+    }
+}
+
+struct Head {
+    name: String,
+    title: String,
+    effective_from: Timestamp,
+    retention_days: i64,
+    front_door: String,
+}
+
+fn head(documents: &[Document<'_>], faults: &mut Faults) -> Head {
+    let mut head = Head {
+        name: String::new(),
+        title: String::new(),
+        effective_from: Timestamp::default(),
+        retention_days: RETENTION_DAYS_DEFAULT,
+        front_door: String::new(),
+    };
+    let Some(document) = documents.iter().find(|document| document.part == Part::Book) else { return head };
+    let mut table = Table::new(document.file, &document.table, Span::default(), "the book");
+    if let Some(name) = table.required(faults, "name", "\"cheshire-east\"") {
+        check_name(name, "a book's name", faults);
+        name.text.clone_into(&mut head.name);
+    }
+    if let Some(title) = table.required(faults, "title", "\"Thresholds of need\"") {
+        title.text.clone_into(&mut head.title);
+    }
+    if let Some(instant) = effective_from(&mut table, faults) {
+        head.effective_from = instant;
+    }
+    if let Some((days, span)) = table.number(faults, "retention_days", "762") {
+        if (1..=36_500).contains(&days) {
+            head.retention_days = days;
+        } else {
+            faults.add(
+                document.file,
+                span,
+                "`retention_days` is out of range",
+                "write a number of days from 1 to 36500",
+            );
+        }
+    }
+    if let Some(agency) = table.required(faults, "front_door", "\"social-care\"") {
+        let known = agencies::names(documents, Part::Agencies);
+        check_known(agency, "agency", &known, faults);
+        agency.text.clone_into(&mut head.front_door);
+    }
+    table.finish(faults);
+    head
+}
+
+const EFFECTIVE_FROM_EXAMPLE: &str = "2026-01-01T00:00:00Z";
+
+fn effective_from(table: &mut Table<'_>, faults: &mut Faults) -> Option<Timestamp> {
+    let Some((_, value)) = table.value("effective_from") else {
+        table.lacks(faults, "effective_from", EFFECTIVE_FROM_EXAMPLE);
+        return None;
+    };
+    let text = match value.get_ref() {
+        DeValue::Datetime(instant) => instant.to_string(),
+        DeValue::String(text) => text.to_string(),
+        _ => String::new(),
+    };
+    let instant: Option<jiff::Timestamp> = text.parse().ok();
+    if instant.is_none() {
+        let problem = "`effective_from` is not an instant with its offset from UTC";
+        faults.add(table.file, span_of(value), problem, format!("write effective_from = {EFFECTIVE_FROM_EXAMPLE}"));
+    }
+    instant.map(Timestamp::from_jiff)
+}
+
+/// Names of books, agencies, ladders: small letters, digits and hyphens.
+pub fn check_name(name: Text<'_>, what: &str, faults: &mut Faults) {
+    let plain = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-';
+    if !(name.text.starts_with(|first: char| first.is_ascii_lowercase()) && name.text.chars().all(plain)) {
+        let problem = format!("`{}` is not {what}", name.text);
+        faults.add(name.file, name.span, problem, "use small letters, digits and hyphens, a letter first");
+    }
+}
+
+/// Whether a name is one of those known; a fault if not.
+pub fn check_known(name: Text<'_>, what: &str, known: &BTreeSet<String>, faults: &mut Faults) -> bool {
+    let found = known.contains(name.text);
+    if !found {
+        let problem = format!("there is no {what} `{}`", name.text);
+        faults.add(name.file, name.span, problem, instead(name.text, known.iter().map(String::as_str)));
+    }
+    found
+}
+
+/// A clock as the calendar reads it.
+pub fn clock(text: Text<'_>, faults: &mut Faults) -> Option<Clock> {
+    match text.text.parse() {
+        Ok(clock) => Some(clock),
+        Err(error) => {
+            faults.add(text.file, text.span, format!("`{}` is not a clock", text.text), clock_hint(&error.to_string()));
+            None
+        }
+    }
+}
+
+fn clock_hint(error: &str) -> String {
+    error.strip_prefix("not a clock: ").unwrap_or(error).to_owned()
+}
+
+pub fn level(text: Text<'_>, faults: &mut Faults) -> Option<Level> {
+    let level = Level::parse(text.text);
+    if level.is_none() {
+        let problem = format!("there is no level `{}`", text.text);
+        faults.add(text.file, text.span, problem, "write one of L1 L2 L3 L4a L4b");
+    }
+    level
+}
+
+/// A date written as TOML's own or as text.
+pub fn date(table: &mut Table<'_>, key: &'static str, faults: &mut Faults) -> Option<civil::Date> {
+    let (_, value) = table.value(key)?;
+    let text = match value.get_ref() {
+        DeValue::Datetime(date) => date.to_string(),
+        DeValue::String(text) => text.to_string(),
+        _ => String::new(),
+    };
+    // Ten characters: a date and nothing beside it.
+    let date: Option<civil::Date> = if text.len() == 10 { text.parse().ok() } else { None };
+    if date.is_none() {
+        let problem = format!("{}: `{key}` is not a date", table.what);
+        faults.add(table.file, span_of(value), problem, format!("write {key} = 2026-09-30"));
+    }
+    date
+}
+
+/// Kinds by name, by prefix (`missing.*`) or all `concerns`.
+pub fn kinds(texts: &[Text<'_>], faults: &mut Faults) -> BTreeSet<&'static str> {
+    let mut found = BTreeSet::new();
+    for text in texts {
+        if text.text == "concerns" {
+            found.extend(catalogue::concerns());
+            continue;
+        }
+        let prefix = text.text.strip_suffix('*').filter(|prefix| prefix.ends_with('.'));
+        let matching = |kind: &&&str| prefix.map_or(**kind == text.text, |prefix| kind.starts_with(prefix));
+        let before = found.len();
+        let named: Vec<&'static str> = catalogue::kinds().iter().filter(matching).copied().collect();
+        for kind in &named {
+            if catalogue::NEVER_JUDGED.contains(kind) {
+                let problem = format!("`{kind}` is applied to its original, never judged itself");
+                faults.add(text.file, text.span, problem, "name the kinds of the original");
+            }
+        }
+        found.extend(named.iter().copied());
+        if named.is_empty() {
+            let known = catalogue::kinds().iter().copied().chain(["concerns"]);
+            faults.add(
+                text.file,
+                text.span,
+                format!("there is no event kind `{}`", text.text),
+                instead(text.text, known),
+            );
+        } else if found.len() == before {
+            faults.add(text.file, text.span, format!("`{}` is already named", text.text), "name it once");
+        }
+    }
+    found
+}

@@ -1,0 +1,315 @@
+//! `rules.toml` and `rules/*.toml`: the rules themselves.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::agencies::letters;
+use super::{Document, Names, Part, check_known, clock, kinds, level};
+use crate::engine::rules::book::{Recipient, Rule, TaskRule, TimerRule};
+use crate::engine::rules::catalogue;
+use crate::engine::rules::condition::{self, Reading, Scope};
+use crate::engine::rules::expression::Condition;
+use crate::engine::rules::facts::{FactId, Facts};
+use crate::engine::rules::fault::{SourceFile, Span};
+use crate::engine::rules::read::{Faults, Table, Text, instead};
+use crate::engine::rules::template::{Part as Piece, Template};
+
+/// Where each rule stands, for faults found later.
+pub type Places<'d> = BTreeMap<String, (&'d SourceFile, Span)>;
+
+const TASKS_EXAMPLE: &str = "[{ to = [\"social-care\"], do = \"Decide\", by = \"1 wd\" }]";
+
+/// Every rule, in the order of ids.
+pub fn read<'d>(
+    documents: &'d [Document<'_>],
+    names: &Names,
+    facts: &Facts,
+    faults: &mut Faults,
+) -> (Vec<Rule>, Places<'d>) {
+    let mut rules = Vec::new();
+    let mut places = Places::new();
+    for document in documents.iter().filter(|document| document.part == Part::Rules) {
+        for (key, table) in document.entries("rule", faults) {
+            if let Some((other, _)) = places.get(key.text) {
+                let problem = format!("rule {} also stands in {}", key.text, other.name);
+                faults.add(key.file, key.span, problem, "give one of them another id");
+                continue;
+            }
+            places.insert(key.text.to_owned(), (document.file, key.span));
+            let reader = RuleReader { names, facts, faults };
+            rules.extend(reader.rule(key, table));
+        }
+    }
+    rules.sort_by(|one, other| one.id.cmp(&other.id));
+    (rules, places)
+}
+
+struct RuleReader<'r> {
+    names: &'r Names,
+    facts: &'r Facts,
+    faults: &'r mut Faults,
+}
+
+impl RuleReader<'_> {
+    fn rule(mut self, key: Text<'_>, mut table: Table<'_>) -> Option<Rule> {
+        self.check_id(key);
+        let title = table.required(self.faults, "title", "\"Third time missing in 90 days\"");
+        let sentence = table.required(self.faults, "sentence", "\"what the rule says, in plain words\"");
+        let source = table.required(self.faults, "source", "\"where the rule comes from\"");
+        let on = table.texts(self.faults, "on", "[\"missing.started\"]");
+        if on.is_none() && !table.table.contains_key("on") {
+            table.lacks(self.faults, "on", "[\"missing.started\"]");
+        }
+        let on = kinds(&on.unwrap_or_default(), self.faults);
+        let timer = self.timer(&mut table);
+        let reading = if timer.is_some() { Reading::Timer } else { Reading::Judgement };
+        let scope = Scope { facts: self.facts, kinds: &on, reading };
+        let when = self.condition(&mut table, &scope);
+        let level = table.text(self.faults, "level", "\"L3\"").filter(|text| text.text != "same");
+        let level = level.and_then(|text| level_of(text, self.faults));
+        let bases = table.texts(self.faults, "basis", "\"P\"");
+        let bases = bases.map(|texts| letters(&texts, self.names, self.faults)).unwrap_or_default();
+        let why = self.why(&mut table, title, &scope);
+        let tasks = table.tables(self.faults, "tasks", TASKS_EXAMPLE, "task");
+        let tasks: Vec<TaskRule> = tasks.into_iter().filter_map(|task| self.task(task, &scope, &bases)).collect();
+        let tell_referrer = table.text(self.faults, "tell_referrer", "\"what the sender should know\"");
+        let flags = self.flags(&mut table);
+        if level.is_none()
+            && tasks.is_empty()
+            && tell_referrer.is_none()
+            && flags.is_empty()
+            && !table.table.contains_key("tasks")
+        {
+            let problem = format!("{} does nothing", table.what);
+            self.faults.add(table.file, table.span, problem, "give it a level, tasks, tell_referrer or a flag");
+        }
+        table.finish(self.faults);
+        let reads = reads(when.as_ref(), &why, &tasks);
+        Some(Rule {
+            id: key.text.to_owned(),
+            title: title?.text.to_owned(),
+            sentence: sentence?.text.to_owned(),
+            source: source?.text.to_owned(),
+            on,
+            when,
+            level,
+            bases,
+            why,
+            tasks,
+            tell_referrer: tell_referrer.map(|text| text.text.to_owned()),
+            timer,
+            flags,
+            reads,
+            stratum: 0,
+        })
+    }
+
+    fn check_id(&mut self, key: Text<'_>) {
+        let plain = |character: char| character.is_ascii_alphanumeric() || character == '-';
+        if !(key.text.starts_with(|first: char| first.is_ascii_uppercase()) && key.text.chars().all(plain)) {
+            let problem = format!("`{}` is not a rule's id", key.text);
+            self.faults.add(
+                key.file,
+                key.span,
+                problem,
+                "write a capital letter, then letters, digits and hyphens: R13",
+            );
+        }
+    }
+
+    fn condition(&mut self, table: &mut Table<'_>, scope: &Scope<'_>) -> Option<Condition> {
+        let text = table.text(self.faults, "when", "\"event.grade == 'high'\"")?;
+        condition::read(text, &table.what, scope, self.faults)
+    }
+
+    fn timer(&mut self, table: &mut Table<'_>) -> Option<TimerRule> {
+        let after = table.text(self.faults, "after", "\"24 h\"");
+        let from = table.text(self.faults, "from", "\"last_seen_at\"");
+        if let (None, Some(from)) = (after, from) {
+            let problem = format!("{}: `from` has no `after`", table.what);
+            self.faults.add(from.file, from.span, problem, "add after = \"24 h\", or put `from` in the task");
+        }
+        let from = from.map_or(Some("receipt"), |text| self.anchor(text));
+        let after = clock(after?, self.faults);
+        // A timer rule stays one though its clock is at fault, so that its condition is read as such.
+        Some(TimerRule { after: after.unwrap_or(crate::engine::calendar::Clock::Now), from: from.unwrap_or("receipt") })
+    }
+
+    fn anchor(&mut self, text: Text<'_>) -> Option<&'static str> {
+        let anchor = catalogue::ANCHORS.iter().find(|anchor| **anchor == text.text).copied();
+        if anchor.is_none() {
+            let problem = format!("no clock runs from `{}`", text.text);
+            self.faults.add(text.file, text.span, problem, instead(text.text, catalogue::ANCHORS.iter().copied()));
+        }
+        anchor
+    }
+
+    fn flags(&mut self, table: &mut Table<'_>) -> BTreeSet<&'static str> {
+        let texts = table.texts(self.faults, "flag", "\"re-referral\"").unwrap_or_default();
+        let mut flags = BTreeSet::new();
+        for text in texts {
+            match catalogue::FLAGS.iter().find(|flag| **flag == text.text) {
+                Some(flag) => {
+                    flags.insert(*flag);
+                }
+                None => {
+                    let problem = format!("there is no flag `{}`", text.text);
+                    self.faults.add(
+                        text.file,
+                        text.span,
+                        problem,
+                        instead(text.text, catalogue::FLAGS.iter().copied()),
+                    );
+                }
+            }
+        }
+        flags
+    }
+
+    fn why(&mut self, table: &mut Table<'_>, title: Option<Text<'_>>, scope: &Scope<'_>) -> Template {
+        match table.text(self.faults, "why", "\"Missing {history.missing_90d} times.\"") {
+            Some(text) => self.template(text, &table.what, scope),
+            None => Template::plain(title.map_or("", |title| title.text)),
+        }
+    }
+
+    fn template(&mut self, text: Text<'_>, what: &str, scope: &Scope<'_>) -> Template {
+        let (start, as_read) = text.inner();
+        let at = |place: usize, length: usize| {
+            let start = start.saturating_add(place);
+            if as_read { Span { start, end: start.saturating_add(length) } } else { text.span }
+        };
+        let mut parts = Vec::new();
+        let mut rest = text.text;
+        let mut place = 0_usize;
+        while let Some(open) = rest.find('{') {
+            let (before, from_brace) = rest.split_at(open);
+            parts.push(Piece::Text(before.to_owned()));
+            let span = at(place.saturating_add(open), from_brace.find('}').map_or(1, |end| end.saturating_add(1)));
+            let Some((name, after)) = from_brace.get(1..).and_then(|inner| inner.split_once('}')) else {
+                self.faults.add(text.file, span, format!("{what}: `{{` is not closed"), "write {history.missing_90d}");
+                return Template { parts };
+            };
+            if let Some(problem) = self.piece(name, scope, &mut parts) {
+                self.faults.add(text.file, span, format!("{what}: {}", problem.0), problem.1);
+            }
+            place = text.text.len().saturating_sub(after.len());
+            rest = after;
+        }
+        if let Some(close) = rest.find('}') {
+            let problem = format!("{what}: `}}` closes nothing");
+            self.faults.add(text.file, at(place.saturating_add(close), 1), problem, "write {history.missing_90d}");
+        }
+        parts.push(Piece::Text(rest.to_owned()));
+        parts.retain(|part| *part != Piece::Text(String::new()));
+        Template { parts }
+    }
+
+    /// What stands in braces; or what is wrong with it and what to write.
+    fn piece(&self, name: &str, scope: &Scope<'_>, parts: &mut Vec<Piece>) -> Option<(String, String)> {
+        let (fact_name, dates) = match name.strip_suffix(".dates") {
+            Some(counted) => (counted, true),
+            None => (name, false),
+        };
+        if dates && !fact_name.starts_with("history.") {
+            return Some((format!("`{fact_name}` has no dates"), "only history counts do".to_owned()));
+        }
+        let readable = |name: &str| !name.starts_with("result.agencies.");
+        let Some(id) = self.facts.id(fact_name).filter(|_| readable(fact_name)) else {
+            let known = self.facts.iter().map(|(_, fact)| fact.name.as_str()).filter(|name| readable(name));
+            return Some((format!("there is no fact `{fact_name}`"), near_or_form(fact_name, known)));
+        };
+        let fact = self.facts.get(id)?;
+        if let Some(kind) = scope.kinds.iter().find(|kind| !fact.is_of_kind(kind)) {
+            return Some((
+                format!("`{fact_name}` is not carried by {kind}"),
+                "name a fact that every kind carries".to_owned(),
+            ));
+        }
+        parts.push(if dates { Piece::Dates(id) } else { Piece::Fact(id) });
+        None
+    }
+
+    fn task(&mut self, mut table: Table<'_>, scope: &Scope<'_>, rule_bases: &[String]) -> Option<TaskRule> {
+        let to = table.texts(self.faults, "to", "[\"social-care\"]");
+        if to.is_none() && !table.table.contains_key("to") {
+            table.lacks(self.faults, "to", "[\"social-care\"]");
+        }
+        let to: Vec<Recipient> = to.unwrap_or_default().into_iter().filter_map(|text| self.recipient(text)).collect();
+        let action = table.required(self.faults, "do", "\"Hold a meeting\"");
+        let by = table.required(self.faults, "by", "\"5 wd\"").and_then(|text| clock(text, self.faults));
+        let from = table.text(self.faults, "from", "\"ended_at\"").map_or(Some("receipt"), |text| self.anchor(text));
+        let acknowledge = table.text(self.faults, "acknowledge", "\"15 min\"");
+        let acknowledge = acknowledge.and_then(|text| clock(text, self.faults));
+        let needs_agreement = table.flag(self.faults, "agree").unwrap_or(false);
+        let own_bases = table.texts(self.faults, "basis", "\"D\"");
+        let bases = match own_bases {
+            Some(texts) => letters(&texts, self.names, self.faults),
+            None if rule_bases.is_empty() => {
+                table.lacks(self.faults, "basis", "\"P\"");
+                Vec::new()
+            }
+            None => rule_bases.to_vec(),
+        };
+        let minimum = table.flag(self.faults, "minimum").unwrap_or(false);
+        let when = self.condition(&mut table, scope);
+        table.finish(self.faults);
+        Some(TaskRule {
+            to,
+            action: action?.text.to_owned(),
+            by: by?,
+            from: from?,
+            acknowledge,
+            needs_agreement,
+            bases,
+            minimum,
+            when,
+        })
+    }
+
+    /// `police`, or `social-care/manager`.
+    fn recipient(&mut self, text: Text<'_>) -> Option<Recipient> {
+        let (agency, role) = match text.text.split_once('/') {
+            Some((agency, role)) => (agency, Some(role)),
+            None => (text.text, None),
+        };
+        if !check_known(Text { text: agency, ..text }, "agency", &self.names.agencies, self.faults) {
+            return None;
+        }
+        if let Some(role) = role {
+            let none = BTreeSet::new();
+            let known = self.names.roles.get(agency).unwrap_or(&none);
+            if !known.contains(role) {
+                let problem = format!("agency {agency} lists no role `{role}`");
+                let hint = if known.is_empty() {
+                    format!("add roles = [\"{role}\"] to it in agencies.toml")
+                } else {
+                    instead(role, known.iter().map(String::as_str))
+                };
+                self.faults.add(text.file, text.span, problem, hint);
+                return None;
+            }
+        }
+        Some(Recipient { agency: agency.to_owned(), role: role.map(str::to_owned) })
+    }
+}
+
+fn near_or_form<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
+    crate::engine::rules::read::nearest(name, known).map_or_else(
+        || "name a fact in braces: {event.grade}, {history.missing_90d} or {history.missing_90d.dates}".to_owned(),
+        |near| format!("did you mean `{near}`?"),
+    )
+}
+
+fn level_of(text: Text<'_>, faults: &mut Faults) -> Option<crate::engine::model::scalar::Level> {
+    level(text, faults)
+}
+
+fn reads(when: Option<&Condition>, why: &Template, tasks: &[TaskRule]) -> Vec<FactId> {
+    let of_tasks = tasks.iter().filter_map(|task| task.when.as_ref());
+    let mut reads: Vec<FactId> =
+        when.into_iter().chain(of_tasks).flat_map(|condition| condition.reads.iter().copied()).collect();
+    reads.extend(why.reads());
+    reads.sort_unstable();
+    reads.dedup();
+    reads
+}
