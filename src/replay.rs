@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use crate::engine::codec;
+use crate::engine::context::{Context, RuleBooks, StepError};
 use crate::engine::identity::Keys;
 use crate::engine::intake::{self, IncomingRecord, IntakeContext, Partner, Partners};
 use crate::engine::model::decision::Decision;
@@ -15,7 +16,7 @@ use crate::engine::model::scalar::Timestamp;
 use crate::engine::model::task::Task;
 use crate::engine::seal::Sealer;
 use crate::engine::state::State;
-use crate::engine::step::{Context, Effect, RuleBooks, Step, StepError, step, step_timer};
+use crate::engine::step::{Effect, Step, step, step_timer};
 
 pub mod expected;
 pub mod report;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::sync::Arc;
 
 use super::calendar::{Calendar, Clock, Due, LONDON};
+use super::context::{Context, StepError};
 use super::decide::Verdict;
 use super::facts::PreparedBook;
 use super::history::episodes;
@@ -15,7 +16,6 @@ use super::model::subject::SubjectKey;
 use super::model::task::Task;
 use super::rules::book::{Rule, TaskRule};
 use super::rules::expression::Truth;
-use super::step::{Context, StepError};
 
 mod build;
 pub mod find_out;

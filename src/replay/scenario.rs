@@ -10,11 +10,11 @@ use super::expected::{Difference, Expect, compare};
 use super::{Replay, ReplayError, ReplayOptions, Results};
 use crate::engine::calendar::LONDON;
 use crate::engine::cloud_event;
+use crate::engine::context::RuleBooks;
 use crate::engine::facts::PreparedBook;
 use crate::engine::ids::derived;
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::rules::RuleBook;
-use crate::engine::step::RuleBooks;
 
 /// A scenario file as written.
 #[derive(Deserialize, Debug)]

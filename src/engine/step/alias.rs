@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::arrival::findings_of;
 use super::draft::{Draft, OWN_DUTY};
-use super::{Context, Effect, HOPS_MAX, Step, StepError};
+use super::{Effect, Step};
+use crate::engine::context::{Context, HOPS_MAX, StepError};
 use crate::engine::decide::{Moment, judge};
 use crate::engine::facts::AsOf;
 use crate::engine::history;

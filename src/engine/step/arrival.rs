@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::draft::{Draft, OWN_DUTY};
-use super::{Context, Step, StepError, alias, revision};
+use super::{Step, alias, revision};
 use crate::engine::calendar::{LONDON, london_date};
+use crate::engine::context::{Context, StepError};
 use crate::engine::decide::{Moment, Verdict, judge};
 use crate::engine::facts::AsOf;
 use crate::engine::history::{self, Known, entry};

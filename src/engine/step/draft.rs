@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{Context, Effect, Step, StepError};
+use super::{Effect, Step};
 use crate::engine::calendar::Clock;
+use crate::engine::context::{Context, StepError};
 use crate::engine::decide::{Moment, Verdict, judge};
 use crate::engine::facts::{AsOf, PreparedBook, date_in_words};
 use crate::engine::history::{fold, raise_case_level};

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::alias::{pass_on, stand_in_entry};
 use super::draft::{Draft, OWN_DUTY};
-use super::{Context, Effect, Step, StepError};
+use super::{Effect, Step};
+use crate::engine::context::{Context, StepError};
 use crate::engine::model::codes::OutcomeKind;
 use crate::engine::model::decision::{Disposition, Trigger};
 use crate::engine::model::feedback::FeedbackStatus;

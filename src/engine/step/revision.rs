@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::arrival::{findings_of, judged_again};
 use super::draft::{Draft, OWN_DUTY};
-use super::{StepError, timer};
+use super::timer;
 use crate::engine::calendar::Clock;
+use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, Verdict, judge};
 use crate::engine::facts::AsOf;
 use crate::engine::history::{self, corroborate, is_open};

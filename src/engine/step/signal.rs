@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::Step;
 use super::alias::stand_in_entry;
 use super::draft::Draft;
-use super::{Context, Step, StepError};
 use crate::engine::calendar::Clock;
+use crate::engine::context::{Context, StepError};
 use crate::engine::model::decision::{Disposition, Trigger};
 use crate::engine::model::inbox::{InboxRecord, Signal};
 use crate::engine::state::State;

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::Step;
 use super::arrival::findings_of;
 use super::draft::{Draft, OWN_DUTY};
-use super::{Context, Step, StepError};
+use crate::engine::context::{Context, StepError};
 use crate::engine::decide::{Moment, judge};
 use crate::engine::facts::AsOf;
 use crate::engine::model::decision::Trigger;

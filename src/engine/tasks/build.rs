@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::route::{Address, suppression};
 use super::{Asked, Raised, Raising, Wanted, Why};
 use crate::engine::calendar::{Clock, london_date};
+use crate::engine::context::StepError;
 use crate::engine::disclose::{Disclosed, Permit};
 use crate::engine::ids::derived;
 use crate::engine::model::decision::{Disclosure, Suppressed};
@@ -16,7 +17,6 @@ use crate::engine::model::inbox::Referral;
 use crate::engine::model::task::{Basis, Reason, Task};
 use crate::engine::rules::book::may_see_all;
 use crate::engine::seal::ReplyTo;
-use crate::engine::step::StepError;
 
 const HELD_BACK_RULE: &str = "held-back";
 const HELD_BACK_ACTION: &str = "Confirm or lift the route that was held back";

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Deadline, Finding, Raising, Wanted};
+use crate::engine::context::StepError;
 use crate::engine::decide::Verdict;
 use crate::engine::model::decision::RuleUnknown;
 use crate::engine::model::history::Entry;
@@ -11,7 +12,6 @@ use crate::engine::model::scalar::{Level, Timestamp};
 use crate::engine::rules::book::{Rule, TaskRule};
 use crate::engine::rules::expression::Truth;
 use crate::engine::rules::facts::{FactId, FactTable};
-use crate::engine::step::StepError;
 
 /// The id under which find-out tasks give their reason.
 pub const FIND_OUT_RULE: &str = "find-out";
