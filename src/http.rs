@@ -1,1 +1,142 @@
-//! HTTP: partners' gateway, agencies' inbox, operations.
+//! HTTP: partners' gateway, agencies' inbox, operations. All routes, and who may call them:
+//!
+//! | route | who | |
+//! |---|---|---|
+//! | `POST /v1/events` | partner's unit | publish CloudEvents |
+//! | `GET /v1/partners/{partner}/feedback` | partner's unit | what became of them, by long poll |
+//! | `GET /v1/partners/{partner}/feedback/stream` | partner's unit | the same as server-sent events |
+//! | `GET /v1/agencies/{agency}/tasks` | agency, or its unit | tasks, by long poll |
+//! | `GET /v1/agencies/{agency}/tasks/stream` | agency, or its unit | the same as server-sent events |
+//! | `POST /v1/outcomes` | agency, or its unit | answer a task |
+//! | `POST /v1/import` | operator | backfill: history, no tasks |
+//! | `GET /v1/quarantine` | operator | what could not be used |
+//! | `GET /v1/quarantine/{id}` | operator | one of them, with its bytes |
+//! | `POST /v1/quarantine/{id}/retry` | operator | try one again (`?dry_run=true`: only say what would happen) |
+//! | `GET /metrics` | anyone who can connect | Prometheus |
+//! | `GET /livez`, `GET /readyz` | anyone who can connect | is it alive, may it take work |
+//!
+//! docs/http.md is the same for callers. Handlers know the broker's port and the engine's codecs, not the lanes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use tokio::sync::watch;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::broker::{Publisher, Reader};
+use crate::config::tokens::TokenBook;
+use crate::config::{Config, FrontDoor, Limits, Partner};
+use crate::engine::model::scalar::Timestamp;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::readiness::Readiness;
+use problem::Problem;
+
+mod answer;
+mod body;
+mod caller;
+mod cursor;
+mod envelope;
+mod events;
+mod import;
+mod inbox;
+mod operations;
+mod outcomes;
+mod problem;
+mod publish;
+mod quarantine;
+mod retry;
+pub mod server;
+
+/// What the handlers need. Built once, shared by all.
+pub struct Gateway {
+    pub publisher: Arc<dyn Publisher>,
+    pub reader: Arc<dyn Reader>,
+    pub metrics: Arc<Metrics>,
+    pub readiness: Arc<Readiness>,
+    tokens: TokenBook,
+    partners: BTreeMap<String, Partner>,
+    /// Agencies whose every unit has a token of its own.
+    agencies_of_many_units: BTreeSet<String>,
+    front_door: FrontDoor,
+    limits: Limits,
+    /// True once the router stops: long polls and streams end.
+    stopping: watch::Sender<bool>,
+}
+
+impl Gateway {
+    pub fn new(
+        config: &Config,
+        agencies_of_many_units: BTreeSet<String>,
+        publisher: Arc<dyn Publisher>,
+        reader: Arc<dyn Reader>,
+        metrics: Arc<Metrics>,
+        readiness: Arc<Readiness>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            publisher,
+            reader,
+            metrics,
+            readiness,
+            tokens: config.tokens.clone(),
+            partners: config.partners.clone(),
+            agencies_of_many_units,
+            front_door: config.front_door.clone(),
+            limits: config.limits,
+            stopping: watch::Sender::new(false),
+        })
+    }
+
+    /// What a sender is told who says that a child is in danger now.
+    fn ring(&self) -> String {
+        let FrontDoor { name, telephone, out_of_hours } = &self.front_door;
+        format!("Ring 999 now if you have not. Then ring {name}: {telephone}, or {out_of_hours} out of hours.")
+    }
+
+    /// For telling a sender at once that a time is in the future. Receipt is the broker's.
+    fn now(&self) -> Timestamp {
+        Timestamp::from_jiff(jiff::Timestamp::now())
+    }
+}
+
+/// Every route.
+pub fn router(gateway: Arc<Gateway>) -> Router {
+    Router::new()
+        .route("/v1/events", post(events::post))
+        .route("/v1/partners/{partner}/feedback", get(inbox::list_feedback))
+        .route("/v1/partners/{partner}/feedback/stream", get(inbox::stream_feedback))
+        .route("/v1/agencies/{agency}/tasks", get(inbox::list_tasks))
+        .route("/v1/agencies/{agency}/tasks/stream", get(inbox::stream_tasks))
+        .route("/v1/outcomes", post(outcomes::post))
+        .route("/v1/import", post(import::post))
+        .route("/v1/quarantine", get(quarantine::list))
+        .route("/v1/quarantine/{id}", get(quarantine::show))
+        .route("/v1/quarantine/{id}/retry", post(quarantine::retry))
+        .route("/metrics", get(operations::metrics))
+        .route("/livez", get(operations::live))
+        .route("/readyz", get(operations::ready))
+        .fallback(|| async { Problem::not_found("See docs/http.md for the routes.") })
+        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
+            Problem::internal("The request could not be answered.").into_response()
+        }))
+        .layer(middleware::from_fn_with_state(gateway.clone(), observe))
+        .with_state(gateway)
+}
+
+/// Counts and times every answer by its route's pattern, never by the path as sent.
+async fn observe(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
+    let matched = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let route = matched.as_deref().unwrap_or("unknown");
+    let started = Instant::now();
+    let response = next.run(request).await;
+    let (status, time) = (response.status().as_u16(), started.elapsed());
+    gateway.metrics.http_request(route, status, time);
+    tracing::debug!(route, status, time_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX), "answered");
+    response
+}

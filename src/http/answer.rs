@@ -1,0 +1,86 @@
+//! What a sender is told of each event: accepted, or every fault; and whom to ring when a child is in danger.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use super::Gateway;
+use super::problem::Problem;
+use crate::engine::schema::Fault;
+
+/// What is to be said of one event.
+pub struct Verdict {
+    /// Its id, if it has a usable one.
+    pub id: Option<String>,
+    pub immediate_danger: bool,
+    pub refusal: Option<Refusal>,
+}
+
+/// Why an event was refused.
+pub struct Refusal {
+    pub status: StatusCode,
+    pub faults: Vec<Fault>,
+}
+
+/// Answers a request that carried one event.
+pub fn of_one(gateway: &Gateway, verdicts: Vec<Verdict>) -> Response {
+    let Some(verdict) = verdicts.into_iter().next() else {
+        return Problem::internal("The request was read as no event at all.").into_response();
+    };
+    let danger = verdict.immediate_danger;
+    match verdict.refusal {
+        None => {
+            let mut body = json!({ "id": verdict.id, "status": "accepted" });
+            if danger {
+                body["ring"] = Value::String(gateway.ring());
+            }
+            (StatusCode::ACCEPTED, Json(body)).into_response()
+        }
+        Some(refusal) => ringing(gateway, danger, problem(refusal.status, refusal.faults)).into_response(),
+    }
+}
+
+/// 202 when all were accepted, 207 when some were, else the status they share.
+pub fn of_batch(gateway: &Gateway, verdicts: Vec<Verdict>) -> Response {
+    let danger = verdicts.iter().any(|verdict| verdict.immediate_danger);
+    let refusals: Vec<StatusCode> =
+        verdicts.iter().filter_map(|verdict| verdict.refusal.as_ref().map(|refusal| refusal.status)).collect();
+    let refused = refusals.len();
+    let accepted = verdicts.len() - refused;
+    let results: Vec<Value> = verdicts.into_iter().enumerate().map(|(index, one)| result_of(index, one)).collect();
+    if accepted == 0 {
+        let all_forbidden = refusals.iter().all(|status| *status == StatusCode::FORBIDDEN);
+        let status = if all_forbidden { StatusCode::FORBIDDEN } else { StatusCode::BAD_REQUEST };
+        let problem = problem(status, Vec::new()).with("accepted", 0).with("refused", refused).with("results", results);
+        return ringing(gateway, danger, problem).into_response();
+    }
+    let mut body = json!({ "accepted": accepted, "refused": refused, "results": results });
+    if danger {
+        body["ring"] = Value::String(gateway.ring());
+    }
+    let status = if refused == 0 { StatusCode::ACCEPTED } else { StatusCode::MULTI_STATUS };
+    (status, Json(body)).into_response()
+}
+
+/// Says whom to ring beside whatever else is wrong.
+pub fn ringing(gateway: &Gateway, danger: bool, problem: Problem) -> Problem {
+    if danger { problem.with("ring", gateway.ring()) } else { problem }
+}
+
+fn problem(status: StatusCode, faults: Vec<Fault>) -> Problem {
+    if status == StatusCode::FORBIDDEN { Problem::wrong_source(faults) } else { Problem::invalid_event(faults) }
+}
+
+fn result_of(index: usize, verdict: Verdict) -> Value {
+    let mut result = match verdict.refusal {
+        None => json!({ "index": index, "id": verdict.id, "status": "accepted" }),
+        Some(Refusal { status, faults }) => {
+            json!({ "index": index, "id": verdict.id, "status": "refused", "code": status.as_u16(), "problems": faults })
+        }
+    };
+    if verdict.immediate_danger {
+        result["immediate_danger"] = Value::Bool(true);
+    }
+    result
+}

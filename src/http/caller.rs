@@ -1,0 +1,92 @@
+//! Who calls: the bearer token of a request, and what it may do.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::{header, request::Parts};
+
+use super::Gateway;
+use super::problem::Problem;
+use crate::config::tokens::Caller;
+
+/// A partner's unit, authenticated.
+pub struct PartnerCaller {
+    pub partner: String,
+    pub unit: String,
+}
+
+/// An agency, or one unit of it, authenticated.
+pub struct AgencyCaller {
+    pub agency: String,
+    /// None: the whole agency.
+    pub unit: Option<String>,
+}
+
+/// The operator, authenticated.
+pub struct Operator;
+
+impl AgencyCaller {
+    /// Refuses the inbox of anyone else, whether it exists or not.
+    pub fn must_be(&self, agency: &str) -> Result<(), Problem> {
+        if self.agency == agency {
+            Ok(())
+        } else {
+            Err(Problem::forbidden("This token is for another agency's tasks."))
+        }
+    }
+}
+
+impl PartnerCaller {
+    pub fn must_be(&self, partner: &str) -> Result<(), Problem> {
+        if self.partner == partner {
+            Ok(())
+        } else {
+            Err(Problem::forbidden("This token is for another partner's feedback."))
+        }
+    }
+}
+
+fn caller<'a>(parts: &Parts, gateway: &'a Gateway) -> Result<&'a Caller, Problem> {
+    let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let (scheme, token) = header.and_then(|text| text.split_once(' ')).ok_or_else(Problem::unauthenticated)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(Problem::unauthenticated());
+    }
+    gateway.tokens.caller(token.trim()).ok_or_else(Problem::unauthenticated)
+}
+
+impl FromRequestParts<Arc<Gateway>> for PartnerCaller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
+        match caller(parts, gateway)? {
+            Caller::Partner { partner, unit } => Ok(Self { partner: partner.clone(), unit: unit.clone() }),
+            Caller::Agency { .. } | Caller::Operator => Err(Problem::forbidden("Use a partner's token.")),
+        }
+    }
+}
+
+impl FromRequestParts<Arc<Gateway>> for AgencyCaller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
+        match caller(parts, gateway)? {
+            Caller::Agency { agency, unit: None } if gateway.agencies_of_many_units.contains(agency) => {
+                Err(Problem::forbidden("This agency has many units: use a unit's token."))
+            }
+            Caller::Agency { agency, unit } => Ok(Self { agency: agency.clone(), unit: unit.clone() }),
+            Caller::Partner { .. } | Caller::Operator => Err(Problem::forbidden("Use an agency's token.")),
+        }
+    }
+}
+
+impl FromRequestParts<Arc<Gateway>> for Operator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
+        match caller(parts, gateway)? {
+            Caller::Operator => Ok(Self),
+            Caller::Partner { .. } | Caller::Agency { .. } => Err(Problem::forbidden("Use the operator's token.")),
+        }
+    }
+}

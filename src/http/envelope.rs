@@ -1,0 +1,190 @@
+//! The three ways a CloudEvent comes over HTTP, taken apart into events.
+
+use std::collections::BTreeMap;
+
+use axum::http::HeaderMap;
+use serde_json::Value;
+
+use super::body::media_type;
+use super::problem::Problem;
+use crate::engine::cloud_event::{self, CloudEvent};
+use crate::engine::model::quarantine::QuarantineReason;
+use crate::engine::model::scalar::Timestamp;
+use crate::engine::schema::{Fault, inspect};
+
+/// How the request carries its events.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// One event: attributes and data in one JSON object.
+    Structured,
+    /// A JSON list of structured events.
+    Batch,
+    /// Attributes in `ce-` headers, the data in the body.
+    Binary,
+}
+
+impl Mode {
+    pub fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        match media_type(headers).as_str() {
+            "application/cloudevents-batch+json" => Ok(Mode::Batch),
+            "application/cloudevents+json" => Ok(Mode::Structured),
+            "application/json" if headers.contains_key("ce-specversion") => Ok(Mode::Binary),
+            "application/json" => Ok(Mode::Structured),
+            _ => Err(Problem::unsupported_media_type(
+                "application/cloudevents+json, application/cloudevents-batch+json, or application/json with ce- headers",
+            )),
+        }
+    }
+}
+
+/// One event as it came.
+pub struct Item {
+    original: Vec<u8>,
+    form: Form,
+}
+
+enum Form {
+    Json(Value),
+    Binary(BTreeMap<String, String>, Value),
+    /// Not JSON, or not a batch.
+    Unreadable(Fault),
+}
+
+/// A header's text, if it is text.
+pub fn text_header(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+}
+
+/// The events of a body. What cannot be taken apart is one unreadable item.
+pub fn split(mode: Mode, headers: &HeaderMap, bytes: Vec<u8>, events_max: usize) -> Vec<Item> {
+    let json = match parse(&bytes) {
+        Ok(json) => json,
+        Err(fault) => return vec![Item { original: bytes, form: Form::Unreadable(fault) }],
+    };
+    let unreadable =
+        |bytes, problem: String| vec![Item { original: bytes, form: Form::Unreadable(Fault::new("", problem)) }];
+    match (mode, json) {
+        (Mode::Structured, json) => vec![Item { original: bytes, form: Form::Json(json) }],
+        (Mode::Binary, json) => vec![Item { original: bytes, form: Form::Binary(attributes(headers), json) }],
+        (Mode::Batch, Value::Array(events)) if (1..=events_max).contains(&events.len()) => events
+            .into_iter()
+            .map(|json| Item { original: json.to_string().into_bytes(), form: Form::Json(json) })
+            .collect(),
+        (Mode::Batch, _) => unreadable(bytes, format!("must be a JSON list of 1 to {events_max} events")),
+    }
+}
+
+/// The `ce-` headers, percent-decoded, without their prefix.
+fn attributes(headers: &HeaderMap) -> BTreeMap<String, String> {
+    headers
+        .iter()
+        .filter_map(|(name, value)| {
+            let name = name.as_str().strip_prefix("ce-")?;
+            Some((name.to_owned(), percent_decoded(value.as_bytes())))
+        })
+        .collect()
+}
+
+/// As the HTTP binding of CloudEvents has it. What is no valid escape stays as it is.
+fn percent_decoded(bytes: &[u8]) -> String {
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some((&byte, after)) = rest.split_first() {
+        let escaped = (byte == b'%').then(|| after.split_first_chunk::<2>()).flatten();
+        let mut value = [0];
+        match escaped {
+            Some((digits, after)) if hex::decode_to_slice(digits, &mut value).is_ok() => {
+                decoded.extend(value);
+                rest = after;
+            }
+            Some(_) | None => {
+                decoded.push(byte);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+impl Item {
+    /// Whether the sender says that a child is in danger now, however faulty the rest of the event is.
+    pub fn immediate_danger(&self) -> bool {
+        let data = match &self.form {
+            Form::Json(json) => json.get("data"),
+            Form::Binary(_, data) => Some(data),
+            Form::Unreadable(_) => None,
+        };
+        data.and_then(|data| data.get("immediate_danger")).and_then(Value::as_bool) == Some(true)
+    }
+
+    /// The event's id, if it is a UUID: anything else is not repeated.
+    pub fn id(&self) -> Option<String> {
+        let id = match &self.form {
+            Form::Json(json) => json.get("id").and_then(Value::as_str),
+            Form::Binary(attributes, _) => attributes.get("id").map(String::as_str),
+            Form::Unreadable(_) => None,
+        };
+        id.and_then(|id| uuid::Uuid::parse_str(id).ok()).map(|id| id.to_string())
+    }
+
+    /// A record from quarantine, with the attributes that came in headers.
+    pub fn from_kept(original: Vec<u8>, attributes: BTreeMap<String, String>) -> Self {
+        let form = match parse(&original) {
+            Ok(json) if attributes.contains_key("specversion") => Form::Binary(attributes, json),
+            Ok(json) => Form::Json(json),
+            Err(fault) => Form::Unreadable(fault),
+        };
+        Self { original, form }
+    }
+
+    /// The event, or why it is refused, every fault at once.
+    pub fn read(&self, now: Timestamp) -> Result<CloudEvent, (QuarantineReason, Vec<Fault>)> {
+        let invalid = |faults| (QuarantineReason::InvalidField, faults);
+        let read = match &self.form {
+            Form::Json(json) => cloud_event::read(json),
+            Form::Binary(attributes, data) => cloud_event::read_parts(attributes, data),
+            Form::Unreadable(fault) => return Err((QuarantineReason::Undecodable, vec![fault.clone()])),
+        };
+        let event = read.map_err(invalid)?;
+        if event.receivedtime.is_some() {
+            return Err(invalid(vec![Fault::new("receivedtime", "is the router's to set: leave it out")]));
+        }
+        let future = inspect::event(&event.event, Some(now)).future;
+        if future.is_empty() { Ok(event) } else { Err((QuarantineReason::FutureTime, under_data(future))) }
+    }
+
+    /// The bytes as they came (for one event of a batch, its JSON), and the attributes that came in headers.
+    pub fn into_original(self) -> (Vec<u8>, Vec<(String, Vec<u8>)>) {
+        let headers = match self.form {
+            Form::Binary(attributes, _) => {
+                attributes.into_iter().map(|(name, value)| (format!("ce_{name}"), value.into_bytes())).collect()
+            }
+            Form::Json(_) | Form::Unreadable(_) => Vec::new(),
+        };
+        (self.original, headers)
+    }
+}
+
+/// Paths as the sender knows them.
+fn under_data(faults: Vec<Fault>) -> Vec<Fault> {
+    faults.into_iter().map(|fault| Fault::new(format!("data.{}", fault.path), fault.problem)).collect()
+}
+
+fn parse(bytes: &[u8]) -> Result<Value, Fault> {
+    // Line and column only: the parser's own words may quote the body.
+    serde_json::from_slice(bytes).map_err(|error| {
+        Fault::new("", format!("must be JSON: it breaks off at line {}, column {}", error.line(), error.column()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::percent_decoded;
+
+    #[test]
+    fn header_values_are_percent_decoded() {
+        for (sent, meant) in [("a%20b", "a b"), ("%C3%A9", "é"), ("50%", "50%"), ("%zz", "%zz"), ("", "")] {
+            assert_eq!(percent_decoded(sent.as_bytes()), meant);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! `POST /v1/events`: partners' referral events, as CloudEvents in structured JSON, JSON batch or binary mode.
+//!
+//! What cannot be used is refused with every fault named, and the bytes go to the partner's topic all the same: INTAKE
+//! keeps them in quarantine, counts them and tells a person, exactly as for a partner that writes to the topic itself.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+
+use super::Gateway;
+use super::answer::{self, Refusal, Verdict};
+use super::body::{self, Read};
+use super::caller::PartnerCaller;
+use super::envelope::{self, Item, Mode};
+use super::problem::Problem;
+use super::publish::{header, keyed};
+use crate::broker::Write;
+use crate::engine::codec;
+use crate::engine::model::quarantine::QuarantineReason;
+use crate::engine::schema::Fault;
+use crate::telemetry::metrics::{Answer, reason_label};
+
+/// How much is kept of a body that is too large: enough to see whose it is.
+const TOO_LARGE_KEPT_BYTES: usize = 65_536;
+
+/// One event: what is said of it, and what is written of it, good or bad.
+struct Judged {
+    verdict: Verdict,
+    write: Write,
+}
+
+/// The handler.
+pub async fn post(
+    State(gateway): State<Arc<Gateway>>,
+    caller: PartnerCaller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let mode = Mode::of(&headers)?;
+    let bytes = match body::read(body, gateway.limits.body_bytes).await? {
+        Read::Whole(bytes) => bytes,
+        Read::TooLarge(start) => return Err(too_large(&gateway, &caller, start).await),
+    };
+    let items = envelope::split(mode, &headers, bytes, gateway.limits.batch_events);
+    let danger = items.iter().any(Item::immediate_danger);
+    let trace = envelope::text_header(&headers, "traceparent");
+    let judged: Vec<Judged> = items.into_iter().map(|item| judge(&gateway, &caller, item, trace.as_deref())).collect();
+    let writes = judged.iter().map(|one| one.write.clone()).collect();
+    let published = match gateway.must_be_ready() {
+        Ok(()) => gateway.publish(writes).await.map(drop),
+        Err(problem) => Err(problem),
+    };
+    let is_durable = published.is_ok();
+    for one in &judged {
+        let answer = match (&one.verdict.refusal, is_durable) {
+            (_, false) => Answer::TryAgain,
+            (None, true) => Answer::Accepted,
+            (Some(_), true) => Answer::Refused,
+        };
+        gateway.metrics.http_event(&caller.partner, answer);
+    }
+    published.map_err(|problem| answer::ringing(&gateway, danger, problem))?;
+    let verdicts = judged.into_iter().map(|one| one.verdict).collect();
+    Ok(match mode {
+        Mode::Batch => answer::of_batch(&gateway, verdicts),
+        Mode::Structured | Mode::Binary => answer::of_one(&gateway, verdicts),
+    })
+}
+
+/// Keeps the start of what was too large, and says so.
+async fn too_large(gateway: &Gateway, caller: &PartnerCaller, mut start: Vec<u8>) -> Problem {
+    start.truncate(TOO_LARGE_KEPT_BYTES);
+    gateway.metrics.http_event(&caller.partner, Answer::Refused);
+    let write = refused(caller, start, Vec::new(), QuarantineReason::TooLarge);
+    match gateway.publish(vec![write]).await {
+        Ok(_) => Problem::too_large(gateway.limits.body_bytes),
+        Err(problem) => problem,
+    }
+}
+
+fn judge(gateway: &Gateway, caller: &PartnerCaller, item: Item, trace: Option<&str>) -> Judged {
+    let immediate_danger = item.immediate_danger();
+    let id = item.id();
+    let bad = |item: Item, reason, status, faults| {
+        let (original, headers) = item.into_original();
+        let refusal = Some(Refusal { status, faults });
+        let verdict = Verdict { id: id.clone(), immediate_danger, refusal };
+        Judged { verdict, write: refused(caller, original, headers, reason) }
+    };
+    let read = match item.read(gateway.now()) {
+        Ok(read) => read,
+        Err((reason, faults)) => return bad(item, reason, StatusCode::BAD_REQUEST, faults),
+    };
+    let mut event = read.event;
+    let claimed = &event.source;
+    if event.backfill {
+        let faults = vec![Fault::new("data.backfill", "is for the operator's import alone: leave it out")];
+        return bad(item, QuarantineReason::InvalidField, StatusCode::BAD_REQUEST, faults);
+    }
+    if claimed.partner != caller.partner || !(claimed.unit.is_empty() || claimed.unit == caller.unit) {
+        let problem = format!("must be the source of your token: give {}/{}", caller.partner, caller.unit);
+        let faults = vec![Fault::new("source", problem)];
+        return bad(item, QuarantineReason::WrongSource, StatusCode::FORBIDDEN, faults);
+    }
+    event.source.unit.clone_from(&caller.unit);
+    let Ok(value) = codec::encode(&event) else {
+        let faults = vec![Fault::new("", "does not follow schemas/referral-event.avsc")];
+        return bad(item, QuarantineReason::InvalidField, StatusCode::BAD_REQUEST, faults);
+    };
+    let mut headers = stamps(caller);
+    headers.extend(read.traceparent.as_deref().or(trace).map(|trace| header("traceparent", trace)));
+    let write = keyed(topic(caller), event.event_id.as_bytes(), value, headers);
+    Judged { verdict: Verdict { id: Some(event.event_id), immediate_danger, refusal: None }, write }
+}
+
+fn topic(caller: &PartnerCaller) -> String {
+    format!("referrals.{}", caller.partner)
+}
+
+fn stamps(caller: &PartnerCaller) -> Vec<(String, Vec<u8>)> {
+    vec![header("partner", caller.partner.as_str()), header("unit", caller.unit.as_str())]
+}
+
+/// The bytes as they came, for INTAKE to keep in quarantine.
+fn refused(
+    caller: &PartnerCaller,
+    original: Vec<u8>,
+    attributes: Vec<(String, Vec<u8>)>,
+    reason: QuarantineReason,
+) -> Write {
+    let mut headers = stamps(caller);
+    headers.push(header("refused", reason_label(reason)));
+    headers.extend(attributes);
+    keyed(topic(caller), &[], original, headers)
+}

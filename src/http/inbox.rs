@@ -1,0 +1,288 @@
+//! Reading one's own records: agencies their tasks, partners their feedback. By long poll, and as a stream.
+//!
+//! A unit's reader is shown the records stamped with its unit and nothing else; the rest is passed over unread.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
+use axum::response::IntoResponse;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures_util::stream::{self, Stream};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::Gateway;
+use super::caller::{AgencyCaller, PartnerCaller};
+use super::cursor::Cursor;
+use super::envelope::text_header;
+use super::problem::Problem;
+use crate::broker::{BrokerError, Reader, Record};
+use crate::engine::codec;
+use crate::engine::model::feedback::Feedback;
+use crate::engine::model::task::Task;
+use crate::engine::schema::{Published, to_json};
+
+/// Records returned at once, unless fewer are asked for.
+const ITEMS_MAX: usize = 500;
+const ITEMS_USUAL: usize = 100;
+/// Records read at a time.
+const CHUNK_RECORDS: usize = 500;
+/// Records passed over in one look: a unit that is far behind gets an empty page and a cursor, not a slow answer.
+const SCANNED_MAX: usize = 20_000;
+/// Commits are looked at no more often than this by one waiting reader.
+const WAKE_EVERY: Duration = Duration::from_millis(100);
+
+/// Query of a list: `?after=CURSOR&wait=SECONDS&limit=N`.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub struct ListQuery {
+    after: Option<String>,
+    wait: Option<u64>,
+    limit: Option<usize>,
+}
+
+/// Query of a stream: `?after=CURSOR`, where the `Last-Event-ID` header gives none.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub struct StreamQuery {
+    after: Option<String>,
+}
+
+/// Whose records are read: one topic, and within it one unit or all.
+#[derive(Clone)]
+pub struct View {
+    topic: String,
+    unit: Option<String>,
+}
+
+impl View {
+    pub fn tasks(caller: AgencyCaller) -> Self {
+        Self { topic: format!("tasks.{}", caller.agency), unit: caller.unit }
+    }
+
+    pub fn feedback(caller: PartnerCaller) -> Self {
+        Self { topic: format!("feedback.{}", caller.partner), unit: Some(caller.unit) }
+    }
+
+    fn shows(&self, record: &Record) -> bool {
+        let Some(unit) = &self.unit else { return true };
+        let stamped = record.headers.iter().find(|(name, _)| name == "unit");
+        stamped.is_some_and(|(_, value)| value == unit.as_bytes())
+    }
+}
+
+/// `GET /v1/agencies/{agency}/tasks`.
+pub async fn list_tasks(
+    State(gateway): State<Arc<Gateway>>,
+    Path(agency): Path<String>,
+    caller: AgencyCaller,
+    query: Query<ListQuery>,
+) -> Result<Json<Value>, Problem> {
+    caller.must_be(&agency)?;
+    list::<Task>(&gateway, View::tasks(caller), query.0, "tasks").await
+}
+
+/// `GET /v1/partners/{partner}/feedback`.
+pub async fn list_feedback(
+    State(gateway): State<Arc<Gateway>>,
+    Path(partner): Path<String>,
+    caller: PartnerCaller,
+    query: Query<ListQuery>,
+) -> Result<Json<Value>, Problem> {
+    caller.must_be(&partner)?;
+    list::<Feedback>(&gateway, View::feedback(caller), query.0, "feedback").await
+}
+
+/// `GET /v1/agencies/{agency}/tasks/stream`.
+pub async fn stream_tasks(
+    State(gateway): State<Arc<Gateway>>,
+    Path(agency): Path<String>,
+    caller: AgencyCaller,
+    query: Query<StreamQuery>,
+    headers: HeaderMap,
+) -> Result<impl IntoResponse, Problem> {
+    caller.must_be(&agency)?;
+    stream::<Task>(gateway, View::tasks(caller), query.0, &headers, "task").await
+}
+
+/// `GET /v1/partners/{partner}/feedback/stream`.
+pub async fn stream_feedback(
+    State(gateway): State<Arc<Gateway>>,
+    Path(partner): Path<String>,
+    caller: PartnerCaller,
+    query: Query<StreamQuery>,
+    headers: HeaderMap,
+) -> Result<impl IntoResponse, Problem> {
+    caller.must_be(&partner)?;
+    stream::<Feedback>(gateway, View::feedback(caller), query.0, &headers, "feedback").await
+}
+
+async fn list<T: Published + Send + 'static>(
+    gateway: &Arc<Gateway>,
+    view: View,
+    query: ListQuery,
+    name: &str,
+) -> Result<Json<Value>, Problem> {
+    let cursor = start_cursor(gateway, &view, query.after.as_deref())?;
+    let items_max = query.limit.unwrap_or(ITEMS_USUAL).clamp(1, ITEMS_MAX);
+    let wait = Duration::from_secs(query.wait.unwrap_or(0)).min(gateway.limits.long_poll);
+    let mut waiter = Waiter::new(gateway);
+    let deadline = tokio::time::Instant::now() + wait;
+    let mut page = look::<T>(gateway, &view, cursor, items_max).await?;
+    while page.items.is_empty() && page.is_at_end {
+        match tokio::time::timeout_at(deadline, waiter.wait()).await {
+            Ok(true) => page = look::<T>(gateway, &view, page.cursor, items_max).await?,
+            Ok(false) | Err(_) => break,
+        }
+    }
+    let items: Vec<Value> = page.items.into_iter().map(|item| item.json).collect();
+    Ok(Json(json!({ name: items, "cursor": page.cursor.to_string(), "more": !page.is_at_end })))
+}
+
+async fn stream<T: Published + Send + 'static>(
+    gateway: Arc<Gateway>,
+    view: View,
+    query: StreamQuery,
+    headers: &HeaderMap,
+    name: &'static str,
+) -> Result<impl IntoResponse + use<T>, Problem> {
+    let last = text_header(headers, "last-event-id").filter(|id| !id.is_empty());
+    let cursor = start_cursor(&gateway, &view, last.or(query.after).as_deref())?;
+    let follower = Follower { waiter: Waiter::new(&gateway), gateway, view, cursor, page: Vec::new().into_iter() };
+    Ok(Sse::new(follow::<T>(follower, name)).keep_alive(KeepAlive::default()))
+}
+
+fn start_cursor(gateway: &Gateway, view: &View, after: Option<&str>) -> Result<Cursor, Problem> {
+    let partitions = gateway.reader.partitions(&view.topic).map_err(Problem::from)?;
+    let Some(text) = after else { return Ok(Cursor::start(partitions)) };
+    Cursor::parse(text, partitions).ok_or_else(|| {
+        let detail = "`after` must be a cursor this list gave, unchanged. Leave it out to start at the beginning.";
+        Problem::bad_request("bad-cursor", detail, Vec::new())
+    })
+}
+
+/// One record shown, and where reading goes on after it.
+struct Item {
+    json: Value,
+    after: Cursor,
+}
+
+struct Page {
+    items: Vec<Item>,
+    cursor: Cursor,
+    /// All there is has been looked at.
+    is_at_end: bool,
+}
+
+/// Reads on from the cursor, on a thread that may wait for the disk.
+async fn look<T: Published + Send + 'static>(
+    gateway: &Arc<Gateway>,
+    view: &View,
+    cursor: Cursor,
+    items_max: usize,
+) -> Result<Page, Problem> {
+    let (reader, view) = (gateway.reader.clone(), view.clone());
+    tokio::task::spawn_blocking(move || scan::<T>(&*reader, &view, cursor, items_max))
+        .await
+        .map_err(|_| Problem::internal("The list could not be read."))?
+        .map_err(Problem::from)
+}
+
+fn scan<T: Published>(
+    reader: &dyn Reader,
+    view: &View,
+    mut cursor: Cursor,
+    items_max: usize,
+) -> Result<Page, BrokerError> {
+    let mut items = Vec::new();
+    let mut scanned = 0;
+    for partition in 0..reader.partitions(&view.topic)? {
+        loop {
+            let records = reader.read(&view.topic, partition, cursor.next(partition), CHUNK_RECORDS)?;
+            let is_last = records.len() < CHUNK_RECORDS;
+            for record in records {
+                if items.len() == items_max || scanned == SCANNED_MAX {
+                    return Ok(Page { items, cursor, is_at_end: false });
+                }
+                scanned += 1;
+                cursor.advance(partition, record.offset);
+                if view.shows(&record) {
+                    items.extend(shown::<T>(&record).map(|json| Item { json, after: cursor.clone() }));
+                }
+            }
+            if is_last {
+                break;
+            }
+        }
+    }
+    Ok(Page { items, cursor, is_at_end: true })
+}
+
+/// The record as JSON. One that cannot be read is passed over, and said in the log: it must not block the rest.
+fn shown<T: Published>(record: &Record) -> Option<Value> {
+    let json = codec::decode::<T>(record.value.as_deref()?).ok().and_then(|decoded| to_json(&decoded).ok());
+    if json.is_none() {
+        tracing::error!(topic = %record.topic, partition = record.partition, offset = record.offset, "unreadable record");
+    }
+    json
+}
+
+/// Wakes when something was committed, and for the last time when the router stops.
+struct Waiter {
+    changes: watch::Receiver<u64>,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Waiter {
+    /// Taken before the first look, so that no commit falls between looking and waiting.
+    fn new(gateway: &Gateway) -> Self {
+        Self { changes: gateway.reader.changes(), stopping: gateway.stopping.subscribe() }
+    }
+
+    /// True: look again. False: the router is stopping.
+    async fn wait(&mut self) -> bool {
+        let changed = async {
+            let changed = self.changes.changed().await.is_ok();
+            tokio::time::sleep(WAKE_EVERY).await;
+            changed
+        };
+        tokio::select! {
+            changed = changed => changed,
+            _ = self.stopping.wait_for(|stopping| *stopping) => false,
+        }
+    }
+}
+
+/// A stream's place.
+struct Follower {
+    gateway: Arc<Gateway>,
+    waiter: Waiter,
+    view: View,
+    cursor: Cursor,
+    page: std::vec::IntoIter<Item>,
+}
+
+fn follow<T: Published + Send + 'static>(
+    follower: Follower,
+    name: &'static str,
+) -> impl Stream<Item = Result<Event, std::convert::Infallible>> {
+    stream::unfold(follower, move |mut follower| async move {
+        loop {
+            if let Some(item) = follower.page.next() {
+                let event = Event::default().event(name).id(item.after.to_string()).data(item.json.to_string());
+                return Some((Ok(event), follower));
+            }
+            let page = look::<T>(&follower.gateway, &follower.view, follower.cursor.clone(), ITEMS_MAX).await.ok()?;
+            follower.cursor = page.cursor;
+            let is_idle = page.items.is_empty() && page.is_at_end;
+            follower.page = page.items.into_iter();
+            if is_idle && !follower.waiter.wait().await {
+                return None;
+            }
+        }
+    })
+}

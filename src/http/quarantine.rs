@@ -1,0 +1,165 @@
+//! What could not be used: listed, shown, tried again. For the operator alone: the bytes may name a child.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Gateway;
+use super::caller::Operator;
+use super::cursor::Cursor;
+use super::problem::Problem;
+use super::retry;
+use crate::broker::{BrokerError, Reader};
+use crate::engine::codec;
+use crate::engine::model::quarantine::Quarantined;
+use crate::engine::schema::to_json;
+
+/// The topic read here.
+const TOPIC: &str = "quarantine";
+const ITEMS_MAX: usize = 500;
+const ITEMS_USUAL: usize = 100;
+const CHUNK_RECORDS: usize = 500;
+
+/// `?after=CURSOR&limit=N`.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub struct ListQuery {
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+/// `?dry_run=true`.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub struct RetryQuery {
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// `GET /v1/quarantine`: oldest first, without the bytes.
+pub async fn list(
+    State(gateway): State<Arc<Gateway>>,
+    _caller: Operator,
+    query: Query<ListQuery>,
+) -> Result<Json<Value>, Problem> {
+    let partitions = gateway.reader.partitions(TOPIC)?;
+    let cursor = match query.0.after.as_deref() {
+        None => Cursor::start(partitions),
+        Some(text) => Cursor::parse(text, partitions).ok_or_else(|| {
+            Problem::bad_request("bad-cursor", "`after` must be a cursor this list gave, unchanged.", Vec::new())
+        })?,
+    };
+    let items_max = query.0.limit.unwrap_or(ITEMS_USUAL).clamp(1, ITEMS_MAX);
+    let walked = walk(&gateway, cursor, move |items: &mut Vec<Value>, kept| {
+        items.push(summary(&kept));
+        items.len() < items_max
+    });
+    let (items, cursor, is_at_end) = walked.await?;
+    Ok(Json(json!({ "quarantine": items, "cursor": cursor.to_string(), "more": !is_at_end })))
+}
+
+/// `GET /v1/quarantine/{id}`: with the bytes, in base64 and, where they are text, as text.
+pub async fn show(
+    State(gateway): State<Arc<Gateway>>,
+    _caller: Operator,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let kept = find(&gateway, id).await?;
+    let mut shown = to_json(&kept).map_err(|_| Problem::internal("The record could not be written as JSON."))?;
+    if let Ok(text) = String::from_utf8(kept.original) {
+        shown["original_text"] = Value::String(text);
+    }
+    Ok(Json(shown))
+}
+
+/// `POST /v1/quarantine/{id}/retry`: publishes it again where it came from, if it would be accepted now.
+pub async fn retry(
+    State(gateway): State<Arc<Gateway>>,
+    _caller: Operator,
+    Path(id): Path<String>,
+    query: Query<RetryQuery>,
+) -> Result<Response, Problem> {
+    let kept = find(&gateway, id).await?;
+    let checked = retry::check(&kept, gateway.now());
+    let id = kept.quarantine_id;
+    match (checked, query.0.dry_run) {
+        (Ok(_), true) => Ok(Json(json!({ "id": id, "dry_run": true, "would_be": "accepted" })).into_response()),
+        (Err(faults), true) => {
+            let answer = json!({ "id": id, "dry_run": true, "would_be": "refused", "problems": faults });
+            Ok(Json(answer).into_response())
+        }
+        (Ok(write), false) => {
+            gateway.must_be_ready()?;
+            gateway.publish(vec![write]).await?;
+            Ok((StatusCode::ACCEPTED, Json(json!({ "id": id, "status": "accepted" }))).into_response())
+        }
+        (Err(faults), false) => Err(Problem::retry_refused(faults)),
+    }
+}
+
+async fn find(gateway: &Arc<Gateway>, id: String) -> Result<Quarantined, Problem> {
+    let start = Cursor::start(gateway.reader.partitions(TOPIC)?);
+    let walked = walk(gateway, start, move |found: &mut Option<Quarantined>, kept| {
+        if kept.quarantine_id == id {
+            *found = Some(kept);
+        }
+        found.is_none()
+    });
+    walked.await?.0.ok_or_else(|| Problem::not_found("No record in quarantine has this id."))
+}
+
+/// Hands each record from the cursor on to `visit` until that says stop. What was gathered, where it stopped, and
+/// whether that was the end.
+async fn walk<G: Default + Send + 'static>(
+    gateway: &Arc<Gateway>,
+    mut cursor: Cursor,
+    mut visit: impl FnMut(&mut G, Quarantined) -> bool + Send + 'static,
+) -> Result<(G, Cursor, bool), Problem> {
+    let reader = gateway.reader.clone();
+    let walked = tokio::task::spawn_blocking(move || {
+        let mut gathered = G::default();
+        let is_at_end = walk_all(&*reader, &mut cursor, &mut |kept| visit(&mut gathered, kept))?;
+        Ok::<_, BrokerError>((gathered, cursor, is_at_end))
+    });
+    Ok(walked.await.map_err(|_| Problem::internal("The quarantine could not be read."))??)
+}
+
+fn walk_all(
+    reader: &dyn Reader,
+    cursor: &mut Cursor,
+    visit: &mut dyn FnMut(Quarantined) -> bool,
+) -> Result<bool, BrokerError> {
+    for partition in 0..reader.partitions(TOPIC)? {
+        loop {
+            let records = reader.read(TOPIC, partition, cursor.next(partition), CHUNK_RECORDS)?;
+            let is_last = records.len() < CHUNK_RECORDS;
+            for record in records {
+                cursor.advance(partition, record.offset);
+                let kept = record.value.as_deref().and_then(|value| codec::decode::<Quarantined>(value).ok());
+                if kept.is_some_and(|kept| !visit(kept)) {
+                    return Ok(false);
+                }
+            }
+            if is_last {
+                break;
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// All but the bytes and headers.
+fn summary(kept: &Quarantined) -> Value {
+    let mut json = to_json(kept).unwrap_or_default();
+    if let Value::Object(members) = &mut json {
+        members.shift_remove("original");
+        members.shift_remove("headers");
+        members.insert("bytes".to_owned(), json!(kept.original.len()));
+    }
+    json
+}
