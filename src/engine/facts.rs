@@ -89,7 +89,7 @@ impl PreparedBook {
         }
         self.gather_agreement(history, entry, as_of, table);
         for (id, status) in &self.statuses {
-            table.set_bool(*id, holds(history, status, as_of.statuses));
+            table.set_bool(*id, holds(history, entry, status, as_of.statuses));
         }
         self.gather_counts(history, entry, as_of, level, table);
         self.rules.facts.fill_absent(table);
@@ -223,13 +223,13 @@ pub fn date_in_words(date: civil::Date, this_year: i16) -> String {
 }
 
 /// Whether a status fact holds at an instant, as far as is recorded.
-fn holds(history: &History, status: &str, at: Timestamp) -> bool {
+fn holds(history: &History, entry: &Entry, status: &str, at: Timestamp) -> bool {
     match status {
         "out_of_area" => latest_status(history, "lac", at).is_some_and(|lac| lac.open && lac.out_of_area == Some(true)),
         "open_plan" => open_plan(history, at),
         "cpp_ever" => history.statuses.iter().any(|present| present.status == "cpp" && present.since <= at),
         "case_closed_12m" => closed_within_a_year(history, at),
-        "missing_open" => episodes::missing_open(history, at),
+        "missing_open" => episodes::still_missing(history, entry, at),
         other => status_open(history, other, at),
     }
 }

@@ -9,6 +9,8 @@ use super::model::scalar::{Coded, FactValue, Level, Timestamp};
 
 pub mod entry;
 pub mod episodes;
+#[cfg(test)]
+mod tests;
 
 /// Most entries kept whole for one subject; older ones fold into counts.
 pub const ENTRIES_MAX: usize = 256;

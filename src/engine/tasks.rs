@@ -82,6 +82,8 @@ pub struct Deadline {
     pub late: bool,
     /// The school's own calendar was not known.
     pub assumed: bool,
+    /// The clock runs through nights and weekends: it does not wait for an office.
+    pub urgent: bool,
 }
 
 /// What came of raising.
@@ -119,8 +121,8 @@ impl<'b> Raising<'b> {
                 None => None,
             };
             for recipient in &task.to {
-                let address = self.address(recipient, &finding.entry);
-                let notes = address.notes(&task.action);
+                let address = self.address(recipient, &finding.entry, due.urgent);
+                let notes = address.notes(&self.book.rules, &task.action);
                 wanted.push(Wanted {
                     action: task.action.clone(),
                     due: due.clone(),
@@ -146,13 +148,17 @@ impl<'b> Raising<'b> {
     pub fn deadline(&self, task: &TaskRule, entry: &Entry) -> Result<Deadline, StepError> {
         let anchor = entry.anchors.get(task.from).copied();
         let school = self.referral.and_then(|referral| referral.event.child.school_urn.as_deref());
-        let due = due_at(&self.book.rules.calendar, &task.by, anchor.unwrap_or(self.at), school)?;
+        // A timer's own instant is no receipt: a clock whose anchor is missing runs from the event's.
+        let without_anchor =
+            if self.referral.is_none() && task.from != "receipt" { entry.received_at } else { self.at };
+        let due = due_at(&self.book.rules.calendar, &task.by, anchor.unwrap_or(without_anchor), school)?;
         let from = if anchor.is_some() { anchor_in_words(task.from) } else { "receipt" };
         Ok(Deadline {
             at: due.at.max(self.at),
             words: format!("{} from {from}", clock_in_words(&task.by)),
             late: due.at < self.at,
             assumed: due.assumed,
+            urgent: is_urgent(&task.by),
         })
     }
 
@@ -160,7 +166,7 @@ impl<'b> Raising<'b> {
     pub fn deadline_from_now(&self, clock: &Clock) -> Result<Deadline, StepError> {
         let due = due_at(&self.book.rules.calendar, clock, self.at, None)?;
         let words = format!("{} from receipt", clock_in_words(clock));
-        Ok(Deadline { at: due.at, words, late: false, assumed: false })
+        Ok(Deadline { at: due.at, words, late: false, assumed: false, urgent: is_urgent(clock) })
     }
 
     fn already_asked(&self, task: &Asked<'b>) -> bool {
@@ -186,7 +192,7 @@ impl<'b> Raising<'b> {
         entry: &Arc<Entry>,
     ) -> Wanted<'w> {
         Wanted {
-            address: Address::front_door(&self.book.rules),
+            address: self.front_door(due.urgent),
             action: action.to_owned(),
             due,
             acknowledge_by: None,
@@ -287,6 +293,13 @@ fn merge<'b>(wanted: Vec<Wanted<'b>>) -> Vec<Asked<'b>> {
 /// A clock worked out, with the calendar's refusal as the step's.
 pub fn due_at(calendar: &Calendar, clock: &Clock, from: Timestamp, school: Option<&str>) -> Result<Due, StepError> {
     calendar.due(clock, from, school).map_err(StepError::Calendar)
+}
+
+fn is_urgent(clock: &Clock) -> bool {
+    match clock {
+        Clock::Now | Clock::Minutes(_) | Clock::Hours(_) | Clock::SameDay | Clock::TimeOfDay { .. } => true,
+        Clock::WorkingDays(_) | Clock::NextSessionDay => false,
+    }
 }
 
 fn anchor_in_words(anchor: &str) -> &'static str {

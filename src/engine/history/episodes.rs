@@ -89,6 +89,14 @@ pub fn missing_open(history: &History, at: Timestamp) -> bool {
         .is_some_and(|entry| entry.kind != ENDED && counts_as_missing(entry))
 }
 
+/// Whether the child is missing at an instant, and, for an entry of an episode, still in that same episode: a clock of
+/// one episode says nothing of the next.
+pub fn still_missing(history: &History, entry: &Entry, at: Timestamp) -> bool {
+    let of_episode = matches!(entry.kind.as_str(), STARTED | REGRADED);
+    let over = of_episode && end_of(history, entry).is_some_and(|ended_at| ended_at <= at);
+    missing_open(history, at) && !over
+}
+
 /// Absent and away are not missing; an ungraded child is.
 pub fn counts_as_missing(entry: &Entry) -> bool {
     !matches!(entry.facts.get("grade"), Some(FactValue::Code(grade)) if grade == "absent" || grade == "away")

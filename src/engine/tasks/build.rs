@@ -84,9 +84,8 @@ impl<'b> Raising<'b> {
     /// Puts held-back routes to whoever decides: on the front door's earliest task, else on one raised for it.
     fn ask_front_door(&self, questions: Vec<(String, Arc<Entry>)>, open: &mut Vec<Asked<'b>>) -> Result<(), StepError> {
         let Some((_, entry)) = questions.first().cloned() else { return Ok(()) };
-        let front_door = Address::front_door(&self.book.rules);
-        let deciding =
-            open.iter_mut().filter(|task| task.address.agency == front_door.agency).max_by_key(|task| task.due.at);
+        let front_door = &self.book.rules.front_door;
+        let deciding = open.iter_mut().filter(|task| task.address.agency == *front_door).max_by_key(|task| task.due.at);
         let notes = questions.into_iter().map(|(question, _)| question);
         if let Some(task) = deciding {
             task.notes.extend(notes);

@@ -28,15 +28,10 @@ pub struct Address {
 }
 
 impl Address {
-    /// Whoever triages what no rule gives a person.
-    pub fn front_door(rules: &RuleBook) -> Self {
-        let unit = rules.agencies.get(&rules.front_door).and_then(|agency| agency.unit.clone());
-        Self { agency: rules.front_door.clone(), unit, role: None, in_place_of: None }
-    }
-
     /// What the one who stands in must know.
-    pub fn notes(&self, action: &str) -> Vec<String> {
+    pub fn notes(&self, rules: &RuleBook, action: &str) -> Vec<String> {
         let Some(meant_for) = &self.in_place_of else { return Vec::new() };
+        let meant_for = rules.agencies.get(meant_for).map_or(meant_for, |agency| &agency.title);
         vec![format!(
             "Meant for {meant_for}, whose unit for this child is not known: find it out and pass on \"{action}\"."
         )]
@@ -44,8 +39,15 @@ impl Address {
 }
 
 impl Raising<'_> {
+    /// Whoever triages what no rule gives a person. `urgent`: the clock does not wait for the office to open.
+    pub fn front_door(&self, urgent: bool) -> Address {
+        let rules = &self.book.rules;
+        let unit = rules.agencies.get(&rules.front_door).and_then(|agency| self.single_unit(agency, urgent));
+        Address { agency: rules.front_door.clone(), unit, role: None, in_place_of: None }
+    }
+
     /// Resolves a rule's recipient for this child.
-    pub(super) fn address(&self, recipient: &Recipient, entry: &Entry) -> Address {
+    pub(super) fn address(&self, recipient: &Recipient, entry: &Entry, urgent: bool) -> Address {
         let rules = &self.book.rules;
         let role = recipient.role.clone().filter(|role| role != ALLOCATED_WORKER || open_plan(self.history, self.at));
         let direct = |agency: &str, unit: Option<String>| Address {
@@ -54,18 +56,18 @@ impl Raising<'_> {
             role: role.clone(),
             in_place_of: None,
         };
-        let Some(agency) = rules.agencies.get(&recipient.agency) else { return Address::front_door(rules) };
+        let Some(agency) = rules.agencies.get(&recipient.agency) else { return self.front_door(urgent) };
         if agency.units == UnitKind::One {
-            return self.reached(direct(&agency.name, self.single_unit(agency)), entry);
+            return self.reached(direct(&agency.name, self.single_unit(agency, urgent)), entry, urgent);
         }
         match self.unit_of_child(agency, entry) {
             Some(unit) => direct(&agency.name, Some(unit)),
-            None => self.stand_in(agency),
+            None => self.stand_in(agency, urgent),
         }
     }
 
     /// A timer's task names no child, so it can only go to one who already holds a task to tie it to.
-    fn reached(&self, address: Address, entry: &Entry) -> Address {
+    fn reached(&self, address: Address, entry: &Entry, urgent: bool) -> Address {
         let front_door = &self.book.rules.front_door;
         let holds = || {
             let of_event = |held: &&std::sync::Arc<crate::engine::model::history::HeldTask>| {
@@ -76,11 +78,12 @@ impl Raising<'_> {
         if self.referral.is_some() || address.agency == *front_door || holds() {
             return address;
         }
-        Address { in_place_of: Some(address.agency), ..Address::front_door(&self.book.rules) }
+        Address { in_place_of: Some(address.agency), ..self.front_door(urgent) }
     }
 
-    fn single_unit(&self, agency: &Agency) -> Option<String> {
-        let out_of_hours = agency.out_of_hours_unit.as_ref().filter(|_| !self.office_open());
+    /// The unit out of hours takes what cannot wait; the rest is there when the office opens.
+    fn single_unit(&self, agency: &Agency, urgent: bool) -> Option<String> {
+        let out_of_hours = agency.out_of_hours_unit.as_ref().filter(|_| urgent && !self.office_open());
         out_of_hours.or(agency.unit.as_ref()).cloned()
     }
 
@@ -105,15 +108,15 @@ impl Raising<'_> {
         said.or_else(held)
     }
 
-    fn stand_in(&self, agency: &Agency) -> Address {
+    fn stand_in(&self, agency: &Agency, urgent: bool) -> Address {
         let rules = &self.book.rules;
         let name = agency.otherwise.as_ref().unwrap_or(&rules.front_door);
-        let in_place_of = Some(agency.title.clone());
+        let in_place_of = Some(agency.name.clone());
         match rules.agencies.get(name).filter(|other| other.units == UnitKind::One && self.referral.is_some()) {
             Some(other) => {
-                Address { agency: other.name.clone(), unit: self.single_unit(other), role: None, in_place_of }
+                Address { agency: other.name.clone(), unit: self.single_unit(other, urgent), role: None, in_place_of }
             }
-            None => Address { in_place_of, ..Address::front_door(rules) },
+            None => Address { in_place_of, ..self.front_door(urgent) },
         }
     }
 }
@@ -132,12 +135,14 @@ fn unit_said(agency: &Agency, child: &Child) -> Option<String> {
 }
 
 /// The held-back route an address runs into. A wish alone does not keep the front door from deciding, for the duty to
-/// act is its own: there the wish is put to whoever decides. A suspect's own route is always held back.
+/// act is its own: there the wish is put to whoever decides. A suspect's own route is always held back, and so is one
+/// that another would have been asked to pass on.
 pub fn suppression<'r>(address: &Address, front_door: &str, held_back: &'r BTreeSet<HeldBack>) -> Option<&'r HeldBack> {
     held_back.iter().find(|route| {
-        route.agency == address.agency
+        let direct = route.agency == address.agency
             && (route.unit.is_none() || address.unit.is_none() || route.unit == address.unit)
-            && !(route.cause == "asked" && address.agency == front_door)
+            && !(route.cause == "asked" && address.agency == front_door);
+        direct || address.in_place_of.as_ref() == Some(&route.agency)
     })
 }
 

@@ -1,0 +1,5 @@
+//! What the router does to a child's record, in the domain's words: every scenario file, and properties over random
+//! histories.
+
+#[path = "scenarios/files.rs"]
+mod files;

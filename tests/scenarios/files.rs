@@ -1,0 +1,71 @@
+//! Every scenario shipped with a rule book comes out as its file says.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use pathway_router::engine::rules::fault::SourceFile;
+use pathway_router::engine::rules::{self, RuleBook};
+use pathway_router::replay::{report, scenario};
+
+/// The rule book in a folder, its scenarios left out.
+pub fn book(folder: &Path) -> RuleBook {
+    let mut files: Vec<SourceFile> = Vec::new();
+    for path in toml_files(folder) {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        files.push(SourceFile { name, text: fs::read_to_string(&path).unwrap() });
+    }
+    rules::load(&files).unwrap_or_else(|faults| panic!("{faults:#?}"))
+}
+
+pub fn shipped() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("rules/cheshire-east")
+}
+
+fn toml_files(folder: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .collect();
+    paths.sort();
+    paths
+}
+
+#[test]
+fn every_shipped_scenario_comes_out_as_expected() {
+    let book = book(&shipped());
+    let files = toml_files(&shipped().join("scenarios"));
+    assert!(files.len() >= 20, "only {} scenario files found", files.len());
+    let mut differences = String::new();
+    for path in files {
+        let text = fs::read_to_string(&path).unwrap();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let scenario = scenario::parse(&text).unwrap_or_else(|fault| panic!("{name}: {fault}"));
+        let ran = scenario::run(&scenario, &text, &book).unwrap_or_else(|fault| panic!("{name}: {fault}"));
+        differences.push_str(&report::side_by_side(&name, &ran));
+    }
+    assert!(differences.is_empty(), "\n{differences}");
+}
+
+#[test]
+fn a_scenario_that_expects_otherwise_is_reported() {
+    let text = r#"
+title = "expects the wrong thing"
+[child.sam]
+date_of_birth = "2011-02-03"
+[[step]]
+at = "2026-03-12 10:00"
+event = "missing.started"
+from = "police/force-control"
+child = "sam"
+detail = { grade = "medium" }
+[step.expect]
+level = "L2"
+tasks = []
+"#;
+    let scenario = scenario::parse(text).unwrap();
+    let ran = scenario::run(&scenario, text, &book(&shipped())).unwrap();
+    let shown = report::side_by_side("wrong.toml", &ran);
+    assert!(shown.contains("wrong.toml:5: step 1"), "{shown}");
+    assert!(shown.contains("L2") && shown.contains("L3") && shown.contains("police"), "{shown}");
+}
