@@ -3,3 +3,5 @@
 
 #[path = "scenarios/files.rs"]
 mod files;
+#[path = "scenarios/naive.rs"]
+mod naive;
