@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::engine::intake;
 use crate::telemetry::logging::{LogFormat, LogLevel};
 use fault::{ConfigFault, ConfigFaults};
 use read::{Reading, Table};
@@ -206,6 +207,15 @@ impl Config {
             faults.push(ConfigFault { line: entry.line, ..ConfigFault::of_file(&self.tokens_file(), problem, remedy) });
         }
         if faults.is_empty() { Ok(()) } else { Err(ConfigFaults(faults)) }
+    }
+
+    /// The partners as INTAKE knows them.
+    pub fn intake_partners(&self) -> intake::Partners {
+        let known = |partner: &Partner| intake::Partner {
+            agency: partner.agency.clone(),
+            units: partner.units.as_ref().map(|units| units.iter().cloned().collect()),
+        };
+        self.partners.iter().map(|(name, partner)| (name.clone(), known(partner))).collect()
     }
 
     fn tokens_file(&self) -> PathBuf {

@@ -29,10 +29,15 @@ use axum::routing::{get, post};
 use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::broker::{Publisher, Reader};
+use crate::broker::{Clock, Publisher, Reader};
 use crate::config::tokens::TokenBook;
 use crate::config::{Config, FrontDoor, Limits, Partner};
+use crate::engine::identity::Keys;
+use crate::engine::intake;
 use crate::engine::model::scalar::Timestamp;
+use crate::engine::rules::RuleBook;
+use crate::engine::rules::book::UnitKind;
+use crate::engine::seal::Sealer;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
 use problem::Problem;
@@ -53,13 +58,24 @@ mod quarantine;
 mod retry;
 pub mod server;
 
+/// The agencies whose units must not see one another's tasks.
+pub fn agencies_of_many_units(book: &RuleBook) -> BTreeSet<String> {
+    let many = book.agencies.values().filter(|agency| agency.units != UnitKind::One);
+    many.map(|agency| agency.name.clone()).collect()
+}
+
 /// What the handlers need. Built once, shared by all.
 pub struct Gateway {
     pub publisher: Arc<dyn Publisher>,
     pub reader: Arc<dyn Reader>,
     pub metrics: Arc<Metrics>,
     pub readiness: Arc<Readiness>,
+    clock: Clock,
+    keys: Keys,
+    sealer: Sealer,
     tokens: TokenBook,
+    /// The same, as INTAKE knows them.
+    intake_partners: intake::Partners,
     partners: BTreeMap<String, Partner>,
     /// Agencies whose every unit has a token of its own.
     agencies_of_many_units: BTreeSet<String>,
@@ -70,6 +86,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
+    /// `clock`: the broker's, so that both agree on what is in the future.
     pub fn new(
         config: &Config,
         agencies_of_many_units: BTreeSet<String>,
@@ -77,13 +94,18 @@ impl Gateway {
         reader: Arc<dyn Reader>,
         metrics: Arc<Metrics>,
         readiness: Arc<Readiness>,
+        clock: Clock,
     ) -> Arc<Self> {
         Arc::new(Self {
             publisher,
             reader,
             metrics,
             readiness,
+            clock,
+            keys: Keys::from_secret(config.keys.subject.bytes()),
+            sealer: Sealer::from_secret(config.keys.sealing.bytes()),
             tokens: config.tokens.clone(),
+            intake_partners: config.intake_partners(),
             partners: config.partners.clone(),
             agencies_of_many_units,
             front_door: config.front_door.clone(),
@@ -100,7 +122,7 @@ impl Gateway {
 
     /// For telling a sender at once that a time is in the future. Receipt is the broker's.
     fn now(&self) -> Timestamp {
-        Timestamp::from_jiff(jiff::Timestamp::now())
+        (self.clock)()
     }
 }
 

@@ -148,15 +148,15 @@ fn samples() -> Vec<Sample> {
         caller: Caller::Agency { agency: agency.to_owned(), unit: unit.map(str::to_owned) },
     };
     vec![
-        partner("partner-police", "police", "missing-from-home"),
-        partner("partner-leighton-hospital", "leighton-hospital", "emergency-department"),
-        partner("partner-schools-111111", "schools", "111111"),
-        partner("partner-council", "council", "case-system"),
-        agency("agency-social-care", "social-care", None),
-        agency("agency-police", "police", None),
-        agency("agency-camhs", "camhs", None),
-        agency("agency-school-111111", "school", Some("111111")),
-        agency("agency-gp-N81001", "gp", Some("N81001")),
+        partner("police", "police", "missing-from-home"),
+        partner("leighton-hospital", "leighton-hospital", "emergency-department"),
+        partner("school-111111", "schools", "111111"),
+        partner("council", "council", "case-system"),
+        agency("inbox-social-care", "social-care", None),
+        agency("inbox-police", "police", None),
+        agency("inbox-camhs", "camhs", None),
+        agency("inbox-school-111111", "school", Some("111111")),
+        agency("inbox-gp-N81001", "gp", Some("N81001")),
         Sample { name: "operator", caller: Caller::Operator },
     ]
 }

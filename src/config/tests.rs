@@ -120,8 +120,8 @@ fn agencies_are_checked_against_the_rule_book() {
         .expect_err("faults")
         .to_string();
     assert!(faults.contains("`partners.camhs.agency`: the rule book has no agency `camhs`"), "{faults}");
-    assert!(faults.contains("token `agency-social-care`: `social-care` has many units; write unit"), "{faults}");
-    assert!(faults.contains("token `agency-gp-N81001`: `gp` has no units; remove the unit"), "{faults}");
+    assert!(faults.contains("token `inbox-social-care`: `social-care` has many units; write unit"), "{faults}");
+    assert!(faults.contains("token `inbox-gp-N81001`: `gp` has no units; remove the unit"), "{faults}");
 }
 
 #[test]

@@ -170,7 +170,8 @@ fn under_data(faults: Vec<Fault>) -> Vec<Fault> {
     faults.into_iter().map(|fault| Fault::new(format!("data.{}", fault.path), fault.problem)).collect()
 }
 
-fn parse(bytes: &[u8]) -> Result<Value, Fault> {
+/// JSON, or where it breaks off.
+pub fn parse(bytes: &[u8]) -> Result<Value, Fault> {
     // Line and column only: the parser's own words may quote the body.
     serde_json::from_slice(bytes).map_err(|error| {
         Fault::new("", format!("must be JSON: it breaks off at line {}, column {}", error.line(), error.column()))

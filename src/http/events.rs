@@ -21,7 +21,7 @@ use crate::broker::Write;
 use crate::engine::codec;
 use crate::engine::model::quarantine::QuarantineReason;
 use crate::engine::schema::Fault;
-use crate::telemetry::metrics::{Answer, reason_label};
+use crate::telemetry::metrics::Answer;
 
 /// How much is kept of a body that is too large: enough to see whose it is.
 const TOO_LARGE_KEPT_BYTES: usize = 65_536;
@@ -88,7 +88,8 @@ fn judge(gateway: &Gateway, caller: &PartnerCaller, item: Item, trace: Option<&s
         let (original, headers) = item.into_original();
         let refusal = Some(Refusal { status, faults });
         let verdict = Verdict { id: id.clone(), immediate_danger, refusal };
-        Judged { verdict, write: refused(caller, original, headers, reason) }
+        let named = id.as_deref().filter(|_| headers.is_empty()).map(|id| header("ce_id", id));
+        Judged { verdict, write: refused(caller, original, headers.into_iter().chain(named).collect(), reason) }
     };
     let read = match item.read(gateway.now()) {
         Ok(read) => read,
@@ -113,7 +114,9 @@ fn judge(gateway: &Gateway, caller: &PartnerCaller, item: Item, trace: Option<&s
     let mut headers = stamps(caller);
     headers.extend(read.traceparent.as_deref().or(trace).map(|trace| header("traceparent", trace)));
     let write = keyed(topic(caller), event.event_id.as_bytes(), value, headers);
-    Judged { verdict: Verdict { id: Some(event.event_id), immediate_danger, refusal: None }, write }
+    // INTAKE will refuse it by itself: the bytes go as they are, and the sender is told now.
+    let refusal = gateway.intake_refusal(&caller.partner, Some(&caller.unit), &write);
+    Judged { verdict: Verdict { id: Some(event.event_id), immediate_danger, refusal }, write }
 }
 
 fn topic(caller: &PartnerCaller) -> String {
@@ -132,7 +135,7 @@ fn refused(
     reason: QuarantineReason,
 ) -> Write {
     let mut headers = stamps(caller);
-    headers.push(header("refused", reason_label(reason)));
+    headers.push(header("refused", reason.symbol()));
     headers.extend(attributes);
     keyed(topic(caller), &[], original, headers)
 }

@@ -7,15 +7,18 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Gateway;
+use super::answer::Refusal;
 use super::body;
 use super::caller::AgencyCaller;
-use super::envelope::text_header;
+use super::envelope::{self, text_header};
 use super::problem::Problem;
 use super::publish::{header, keyed};
-use crate::engine::schema::{Fault, inspect};
+use crate::engine::model::outcome::Outcome;
+use crate::engine::model::quarantine::QuarantineReason;
+use crate::engine::schema::Fault;
 use crate::engine::{cloud_event, codec};
 
 /// The handler.
@@ -32,26 +35,28 @@ pub async fn post(
     stamps.extend(caller.unit.as_deref().map(|unit| header("unit", unit)));
     stamps.extend(text_header(&headers, "traceparent").map(|trace| header("traceparent", trace)));
     let topic = format!("outcomes.{}", caller.agency);
-    let faults = match serde_json::from_slice::<Value>(&bytes) {
-        Ok(json) => match cloud_event::outcome(&json) {
-            Ok(outcome) => {
-                let faults = inspect::outcome(&outcome, Some(gateway.now())).future;
-                if faults.is_empty() {
-                    let value = codec::encode(&outcome)
-                        .map_err(|_| Problem::internal("The outcome could not be written down."))?;
-                    gateway.publish(vec![keyed(topic, outcome.outcome_id.as_bytes(), value, stamps)]).await?;
-                    let answer = json!({ "id": outcome.outcome_id, "status": "accepted" });
-                    return Ok((StatusCode::ACCEPTED, Json(answer)).into_response());
-                }
-                faults
-            }
-            Err(faults) => faults,
-        },
-        Err(error) => {
-            vec![Fault::new("", format!("must be JSON: it breaks off at line {}", error.line()))]
+    let outcome = match read(&bytes) {
+        Ok(outcome) => outcome,
+        Err(faults) => {
+            stamps.push(header("refused", QuarantineReason::InvalidField.symbol()));
+            gateway.publish(vec![keyed(topic, &[], bytes, stamps)]).await?;
+            return Err(Problem::invalid_outcome(StatusCode::BAD_REQUEST, faults));
         }
     };
-    stamps.push(header("refused", "invalid_field"));
-    gateway.publish(vec![keyed(topic, &[], bytes, stamps)]).await?;
-    Err(Problem::invalid_outcome(faults))
+    let value = codec::encode(&outcome).map_err(|_| Problem::internal("The outcome could not be written down."))?;
+    let write = keyed(topic, outcome.outcome_id.as_bytes(), value, stamps);
+    let refusal = gateway.intake_refusal(&caller.agency, caller.unit.as_deref(), &write);
+    gateway.publish(vec![write]).await?;
+    match refusal {
+        None => {
+            let answer = json!({ "id": outcome.outcome_id, "status": "accepted" });
+            Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
+        }
+        Some(Refusal { status, faults }) => Err(Problem::invalid_outcome(status, faults)),
+    }
+}
+
+fn read(bytes: &[u8]) -> Result<Outcome, Vec<Fault>> {
+    let json = envelope::parse(bytes).map_err(|fault| vec![fault])?;
+    cloud_event::outcome(&json)
 }

@@ -32,9 +32,9 @@ impl Problem {
         Self { faults, ..problem }
     }
 
-    pub fn invalid_outcome(faults: Vec<Fault>) -> Self {
+    pub fn invalid_outcome(status: StatusCode, faults: Vec<Fault>) -> Self {
         let detail = "Correct the fields named in `problems` and send it again. It was kept for a person to look at.";
-        let problem = Self::new(StatusCode::BAD_REQUEST, "invalid-outcome", "The outcome cannot be used", detail);
+        let problem = Self::new(status, "invalid-outcome", "The outcome cannot be used", detail);
         Self { faults, ..problem }
     }
 

@@ -1,10 +1,15 @@
 //! From a request to the log: durable before it is answered.
 
+use axum::http::StatusCode;
 use tokio::sync::oneshot;
 
 use super::Gateway;
+use super::answer::Refusal;
 use super::problem::Problem;
 use crate::broker::{BrokerError, Placement, Published, Write};
+use crate::engine::intake::{self, IncomingRecord, IntakeContext};
+use crate::engine::model::quarantine::QuarantineReason;
+use crate::engine::schema::Fault;
 
 /// A record's header.
 pub fn header(name: &str, value: impl Into<Vec<u8>>) -> (String, Vec<u8>) {
@@ -16,10 +21,51 @@ pub fn keyed(topic: String, key: &[u8], value: Vec<u8>, headers: Vec<(String, Ve
     Write { topic: topic.into(), placement: Placement::ByKey, key: key.to_vec(), value: Some(value), headers }
 }
 
+/// A fault as INTAKE writes it down: the field's path, unless it is of the whole record, and the problem.
+fn as_fault(text: &str) -> Fault {
+    match text.split_once(' ') {
+        Some((path, problem)) if !["the", "this"].contains(&path) => Fault::new(path, problem),
+        Some(_) | None => Fault::new("", text),
+    }
+}
+
 impl Gateway {
     /// Refuses work until every lane is restored.
     pub fn must_be_ready(&self) -> Result<(), Problem> {
         if self.readiness.is_ready() { Ok(()) } else { Err(Problem::not_ready(&self.readiness.why_not())) }
+    }
+
+    /// Whether INTAKE would refuse a record of `referrals.<sender>` or `outcomes.<sender>`, and why.
+    pub fn intake_refusal(&self, sender: &str, unit: Option<&str>, write: &Write) -> Option<Refusal> {
+        let context = IntakeContext { keys: &self.keys, sealer: &self.sealer, partners: &self.intake_partners };
+        let incoming = IncomingRecord {
+            topic: &write.topic,
+            partition: 0,
+            offset: 0,
+            receipt: self.now(),
+            sender,
+            unit,
+            headers: &write.headers,
+            value: write.value.as_deref().unwrap_or_default(),
+            allow_backfill: false,
+        };
+        let accepted = match write.topic.starts_with("outcomes.") {
+            true => intake::outcome(&context, &incoming),
+            false => intake::referral(&context, &incoming),
+        };
+        let quarantined = accepted.quarantined?;
+        let status = match quarantined.reason {
+            QuarantineReason::WrongSource => StatusCode::FORBIDDEN,
+            QuarantineReason::Undecodable
+            | QuarantineReason::UnknownSchema
+            | QuarantineReason::InvalidField
+            | QuarantineReason::FutureTime
+            | QuarantineReason::TooLarge
+            | QuarantineReason::BadReplyTo
+            | QuarantineReason::RouterFault
+            | QuarantineReason::Unknown => StatusCode::BAD_REQUEST,
+        };
+        Some(Refusal { status, faults: quarantined.faults.iter().map(|fault| as_fault(fault)).collect() })
     }
 
     /// Returns once all of the records are durable, or none will be.

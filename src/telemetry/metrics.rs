@@ -269,7 +269,7 @@ impl Metrics {
 
     /// `partner` is empty for a record of the router's own.
     pub fn quarantined(&self, partner: &str, reason: QuarantineReason) {
-        self.quarantined.with_label_values(&[partner, reason_label(reason)]).inc();
+        self.quarantined.with_label_values(&[partner, reason.symbol()]).inc();
     }
 
     /// A referral of this kind (`missing.started`) was judged.
@@ -377,21 +377,6 @@ impl Metrics {
         // Writing to memory fails only on a malformed family, which registration has already refused.
         let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
         String::from_utf8(text).unwrap_or_default()
-    }
-}
-
-/// The reason as its label.
-pub fn reason_label(reason: QuarantineReason) -> &'static str {
-    match reason {
-        QuarantineReason::Undecodable => "undecodable",
-        QuarantineReason::UnknownSchema => "unknown_schema",
-        QuarantineReason::WrongSource => "wrong_source",
-        QuarantineReason::InvalidField => "invalid_field",
-        QuarantineReason::FutureTime => "future_time",
-        QuarantineReason::TooLarge => "too_large",
-        QuarantineReason::BadReplyTo => "bad_reply_to",
-        QuarantineReason::RouterFault => "router_fault",
-        QuarantineReason::Unknown => "unknown",
     }
 }
 
