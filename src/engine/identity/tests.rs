@@ -40,7 +40,7 @@ fn unique_pupil_numbers() {
 }
 
 fn with_check_letter(upn: &str) -> String {
-    let body = &upn[1..];
+    let body: String = upn.chars().skip(1).collect();
     "ABCDEFGHJKLMNPQRTUVWXYZ"
         .chars()
         .map(|letter| format!("{letter}{body}"))
