@@ -4,6 +4,8 @@
 mod cloud_events;
 #[path = "wire/codec.rs"]
 mod codec;
+#[path = "wire/intake.rs"]
+mod intake;
 #[path = "wire/samples.rs"]
 mod samples;
 #[path = "wire/schemas.rs"]

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
 use super::codec::{self, CodecError};
 use super::identity::{Identifiers, Keys};
+use super::ids::derived;
 use super::model::detail::Detail;
 use super::model::event::ReferralEvent;
 use super::model::feedback::Feedback;
@@ -282,15 +282,4 @@ fn content_digest(event: &ReferralEvent) -> Result<String, Refusal> {
     };
     let digest: [u8; 32] = Sha256::digest(&encoded).into();
     Ok(digest.first_chunk::<16>().map(hex::encode).unwrap_or_default())
-}
-
-/// UUIDv5 of the parts, each preceded by its length.
-fn derived(parts: &[&str]) -> String {
-    const NAMESPACE: Uuid = Uuid::from_u128(0x5f0c_2a1e_7b64_4d0a_9c53_1f6b_8e2d_70a4);
-    let mut name = Vec::new();
-    for part in parts {
-        name.extend_from_slice(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-        name.extend_from_slice(part.as_bytes());
-    }
-    Uuid::new_v5(&NAMESPACE, &name).to_string()
 }

@@ -1,6 +1,11 @@
-//! Events as JSON and back, and what is said of a faulty one.
+//! Events and outcomes as JSON and back, and what is said of a faulty one.
 
+use std::collections::BTreeMap;
+
+use pathway_router::engine::model::codes::OutcomeKind;
+use pathway_router::engine::schema::Fault;
 use pathway_router::engine::{cloud_event, codec};
+use serde_json::{Value, json};
 
 use crate::samples;
 
@@ -18,5 +23,303 @@ fn every_kind_comes_back_from_json_and_avro_as_it_was() {
         for (name, value) in json["data"]["detail"].as_object().expect("an object") {
             assert_eq!(&written["data"]["detail"][name], value, "{kind}: {name}");
         }
+        for (name, value) in json["data"]["child"].as_object().expect("an object") {
+            assert_eq!(&written["data"]["child"][name], value, "{kind}: {name}");
+        }
     }
+}
+
+#[test]
+fn binary_mode_reads_the_same_event() {
+    let json = samples::event_json("missing.started");
+    let attributes: BTreeMap<String, String> = ["specversion", "id", "source", "type", "time"]
+        .into_iter()
+        .map(|name| (name.to_owned(), json[name].as_str().expect("text").to_owned()))
+        .collect();
+    let read = cloud_event::read_parts(&attributes, &json["data"]).expect("a sample");
+    assert_eq!(read.event, samples::event("missing.started"));
+    let mut lacking = attributes;
+    lacking.remove("id");
+    let faults = cloud_event::read_parts(&lacking, &json["data"]).expect_err("no id");
+    assert_eq!(faults.iter().map(|fault| fault.path.as_str()).collect::<Vec<_>>(), ["id"]);
+}
+
+/// The smallest event there is.
+fn small() -> Value {
+    json!({
+        "specversion": "1.0",
+        "id": "00000000-0000-4000-8000-000000000001",
+        "source": "north-school",
+        "type": "concern.reported",
+        "time": "2026-10-09T22:30:00+01:00",
+        "data": { "practitioner": { "role": "Test role", "call_back": "01632 960001" }, "child": {} }
+    })
+}
+
+#[test]
+fn what_is_optional_may_be_left_out_or_null() {
+    let mut json = small();
+    let read = cloud_event::read(&json).expect("a small event");
+    assert_eq!((read.event.source.partner.as_str(), read.event.source.unit.as_str()), ("north-school", ""));
+    assert_eq!(read.event.occurred_at.0, 1_791_581_400_000);
+    assert_eq!((read.receivedtime, read.traceparent), (None, None));
+    for field in ["narrative", "carers", "siblings", "factors", "agreement", "immediate_danger", "reply_to", "detail"] {
+        json["data"][field] = Value::Null;
+    }
+    json["receivedtime"] = json!("2026-10-09T21:45:00Z");
+    json["traceparent"] = json!("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+    let again = cloud_event::read(&json).expect("a small event");
+    assert_eq!(again.event, read.event);
+    assert_eq!(again.receivedtime.map(|time| time.0), Some(1_791_582_300_000));
+    assert!(again.traceparent.is_some());
+}
+
+#[test]
+fn an_address_is_confidential_unless_its_sender_says_otherwise() {
+    let mut json = small();
+    json["data"]["child"]["addresses"] = json!([{ "lines": "1 Test Street" }, { "lines": "2", "confidential": false }]);
+    let event = cloud_event::read(&json).expect("a small event").event;
+    let flags: Vec<bool> = event.child.addresses.iter().map(|address| address.confidential).collect();
+    assert_eq!(flags, [true, false]);
+}
+
+#[test]
+fn what_happened_earlier_than_its_report_says_so_itself() {
+    let mut json = small();
+    json["data"]["occurred_at"] = json!("2026-10-08T12:00:00Z");
+    json.as_object_mut().expect("an object").remove("time");
+    assert_eq!(cloud_event::read(&json).expect("a small event").event.occurred_at.0, 1_791_460_800_000);
+}
+
+/// Changes the small event and expects exactly these faults, in this order.
+fn check(change: impl FnOnce(&mut Value), expected: &[&str]) {
+    let mut json = small();
+    change(&mut json);
+    let faults = cloud_event::read(&json).map(|_| ()).expect_err("a fault");
+    let faults: Vec<String> = faults.iter().map(Fault::to_string).collect();
+    assert_eq!(faults, expected);
+}
+
+#[test]
+fn faults_say_what_to_send_instead() {
+    let time = "give a time with its offset, such as 2026-10-09T22:30:00+01:00";
+    check(|json| json["data"]["child"]["nhs_number"] = json!(7), &["data.child.nhs_number is not usable: give text"]);
+    check(
+        |json| json["data"]["practitioner"] = json!({ "role": " " }),
+        &["data.practitioner.call_back is required: give text", "data.practitioner.role is required: give text"],
+    );
+    check(|json| json["data"]["practitioner"] = Value::Null, &["data.practitioner is required: give an object"]);
+    check(
+        |json| json["data"]["child"]["sex"] = json!("F"),
+        &["data.child.sex is not usable: give one of female, male, indeterminate, not_known"],
+    );
+    check(
+        |json| json["data"]["child"]["date_of_birth"] = json!("03/02/2011"),
+        &["data.child.date_of_birth is not usable: give a date as YYYY-MM-DD"],
+    );
+    check(
+        |json| json["data"]["child"]["date_of_birth"] = json!("1011-02-03"),
+        &["data.child.date_of_birth is not usable: give a date as YYYY-MM-DD"],
+    );
+    check(
+        |json| json["time"] = json!("2026-10-09T22:30:00"),
+        &[&format!("time is not usable: {time}"), &format!("data.occurred_at is required: {time}")],
+    );
+    check(|json| json["data"]["nhsNumber"] = json!("x"), &["data.nhsNumber is not a known field: leave it out"]);
+    check(
+        |json| json["data"]["child"]["nhsNumber"] = json!("x"),
+        &["data.child.nhsNumber is not a known field: did you mean nhs_number?"],
+    );
+    check(|json| json["data"]["event_id"] = json!("x"), &["data.event_id does not belong here: give the attribute id"]);
+    check(|json| json["data"]["carers"] = json!({}), &["data.carers is not usable: give a list"]);
+    check(
+        |json| json["data"]["carers"] = json!([{ "relationship": "mother" }, { "told": 1, "relationship": "father" }]),
+        &["data.carers[1].told is not usable: give true or false"],
+    );
+    check(
+        |json| json["data"]["siblings"] = json!([{ "child": { "upn": [] } }]),
+        &["data.siblings[0].child.upn is not usable: give text"],
+    );
+}
+
+#[test]
+fn faults_of_the_attributes_are_found() {
+    let uuid = "give a UUID, such as 3f2c8a54-7d0e-4f7c-9a51-0c1d2e3f4a5b";
+    check(|json| json["id"] = json!("17"), &[&format!("id is required: {uuid}")]);
+    check(|json| json["specversion"] = json!("0.3"), &["specversion is required: give \"1.0\""]);
+    check(|json| json["source"] = json!(""), &["source is required: give your partner name, or partner/unit"]);
+    check(|json| json["source"] = json!("a/b/c"), &["source is required: give your partner name, or partner/unit"]);
+    check(
+        |json| json["type"] = json!("missing.start"),
+        &["type is not a known event kind: did you mean missing.started?"],
+    );
+    check(
+        |json| json["datacontenttype"] = json!("text/xml"),
+        &["datacontenttype must be application/json, or left out"],
+    );
+    check(|json| json["data"] = Value::Null, &["data is required: give an object"]);
+    check(|json| json["tracestate"] = json!(1), &["tracestate is not usable: give text, or leave it out"]);
+    check(|json| json["datta"] = json!({}), &["datta is not a known field: did you mean data?"]);
+    let whole = cloud_event::read(&json!([])).expect_err("not an object");
+    assert_eq!(whole.first().map(|fault| fault.path.as_str()), Some(""));
+}
+
+#[test]
+fn faults_of_a_kind_are_found() {
+    let of = |kind: &str, detail: Value| {
+        let kind = kind.to_owned();
+        move |json: &mut Value| {
+            json["type"] = json!(kind);
+            json["data"]["detail"] = detail;
+        }
+    };
+    check(
+        of("missing.started", json!({ "grade": "severe", "seen": true })),
+        &[
+            "data.detail.grade is not usable: give one of absent, away, low, medium, high, not_graded",
+            "data.detail.seen is not a known field: leave it out",
+        ],
+    );
+    check(
+        of("missing.ended", json!({})),
+        &["data.detail.ended_at is required: give a time with its offset, such as 2026-10-09T22:30:00+01:00"],
+    );
+    check(
+        of("neglect.assessed", json!({ "gcp2_grade": 6 })),
+        &["data.detail.gcp2_grade is not usable: give a whole number from 1 to 5"],
+    );
+    check(
+        of("neglect.assessed", json!({ "gcp2_grade": 4.5 })),
+        &["data.detail.gcp2_grade is not usable: give a whole number"],
+    );
+    let original = "00000000-0000-4000-8000-000000000002";
+    check(
+        of(
+            "event.corrected",
+            json!({
+                "original_event_id": original,
+                "changes": { "grade": "severe", "grad": "high", "first_known": 1, "narrative": "x" }
+            }),
+        ),
+        &[
+            "data.detail.changes.first_known is not usable: give true or false",
+            "data.detail.changes.grad is not a coded field of any event kind: did you mean grade?",
+            "data.detail.changes.grade is not usable: give one of absent, away, low, medium, high, not_graded",
+            "data.detail.changes.narrative is not a coded field of any event kind",
+        ],
+    );
+}
+
+#[test]
+fn every_fault_is_reported_at_once() {
+    check(
+        |json| {
+            json["id"] = json!(1);
+            json["type"] = json!("neglect.assessed");
+            json["colour"] = json!("red");
+            json["data"]["child"]["given_names"] = json!({});
+            json["data"]["practitioner"]["role"] = json!("");
+            json["data"]["factors"] = json!(["15A", 16]);
+            json["data"]["detail"] = json!({ "gcp2_grade": 0, "medical_neglect": "yes" });
+        },
+        &[
+            "colour is not a known field: leave it out",
+            "id is required: give a UUID, such as 3f2c8a54-7d0e-4f7c-9a51-0c1d2e3f4a5b",
+            "data.child.given_names is not usable: give text",
+            "data.factors[1] is not usable: give text",
+            "data.detail.medical_neglect is not usable: give true or false",
+            "data.practitioner.role is required: give text",
+            "data.detail.gcp2_grade is not usable: give a whole number from 1 to 5",
+        ],
+    );
+}
+
+#[test]
+fn what_is_too_long_is_refused() {
+    check(
+        |json| json["data"]["partner_reference"] = json!("é".repeat(4_001)),
+        &["data.partner_reference is too long: give at most 4000 characters"],
+    );
+    check(
+        |json| json["data"]["narrative"] = json!("é".repeat(50_001)),
+        &["data.narrative is too long: give at most 50000 characters"],
+    );
+    check(
+        |json| json["data"]["factors"] = json!(vec!["15A"; 201]),
+        &["data.factors is too long: give at most 200 items"],
+    );
+    let mut json = small();
+    json["data"]["narrative"] = json!("é".repeat(50_000));
+    json["data"]["factors"] = json!(vec!["15A"; 200]);
+    assert!(cloud_event::read(&json).is_ok());
+}
+
+/// Replaces one value after another by a marker of the wrong type, and looks for the marker in what is said of it.
+#[test]
+fn no_fault_repeats_a_value() {
+    const MARKER: &str = "ZZ-MARKER-9990000123";
+    let mut faults_seen = 0;
+    for kind in samples::kinds() {
+        let sample = samples::event_json(kind);
+        for place in places(&sample, "") {
+            for wrong in [json!(MARKER), json!([MARKER]), json!({ MARKER: MARKER })] {
+                let mut json = sample.clone();
+                *json.pointer_mut(&place).expect("a place in the sample") = wrong;
+                for fault in cloud_event::read(&json).map(|_| ()).err().unwrap_or_default() {
+                    faults_seen += 1;
+                    assert!(!fault.to_string().contains("MARKER"), "{kind} {place}: {fault}");
+                }
+            }
+        }
+    }
+    assert!(faults_seen > 1_000, "{faults_seen}");
+}
+
+fn places(json: &Value, here: &str) -> Vec<String> {
+    let inner: Vec<String> = match json {
+        Value::Object(members) => {
+            members.iter().flat_map(|(name, value)| places(value, &format!("{here}/{name}"))).collect()
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().flat_map(|(index, item)| places(item, &format!("{here}/{index}"))).collect()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
+    };
+    std::iter::once(here.to_owned()).chain(inner).collect()
+}
+
+fn outcome_json() -> Value {
+    json!({
+        "outcome_id": "00000000-0000-4000-8000-0000000000f1",
+        "reply_to": "opaque",
+        "outcome": "declined",
+        "by_name": "Test Worker",
+        "by_role": "duty worker",
+        "at": "2026-10-10T09:00:00+01:00",
+        "reason": "Already open to us."
+    })
+}
+
+#[test]
+fn an_outcome_is_read_and_its_faults_are_found() {
+    let outcome = cloud_event::outcome(&outcome_json()).expect("an outcome");
+    assert_eq!((outcome.outcome, outcome.at.0), (OutcomeKind::Declined, 1_791_619_200_000));
+    let mut json = outcome_json();
+    json["reason"] = json!("");
+    json["by_name"] = Value::Null;
+    json["outcome"] = json!("done");
+    json["by"] = json!("x");
+    let faults: Vec<String> = cloud_event::outcome(&json).expect_err("faults").iter().map(Fault::to_string).collect();
+    assert_eq!(
+        faults,
+        [
+            "outcome is not usable: give one of acknowledged, accepted, declined, completed, challenged",
+            "by_name is required: give text",
+            "by is not a known field: leave it out",
+        ]
+    );
+    json = outcome_json();
+    json["reason"] = Value::Null;
+    let faults: Vec<String> = cloud_event::outcome(&json).expect_err("faults").iter().map(Fault::to_string).collect();
+    assert_eq!(faults, ["reason is required: give text"]);
 }

@@ -1,6 +1,7 @@
 //! A record that cannot be used: kept whole in quarantine, its sender told, social care asked to look.
 
-use super::{Accepted, IncomingRecord, IntakeContext, derived};
+use super::{Accepted, IncomingRecord, IntakeContext};
+use crate::engine::ids::derived;
 use crate::engine::model::event::ReferralEvent;
 use crate::engine::model::feedback::{Feedback, FeedbackStatus};
 use crate::engine::model::inbox::{InboxBody, InboxRecord, Signal};

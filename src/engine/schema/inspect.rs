@@ -1,6 +1,8 @@
 //! Checks what a schema cannot say of a record from outside: sizes, times and form of its values, however it was
 //! encoded. Walks the record beside its shape, by serde, without building anything unless there is a fault.
 
+use std::collections::BTreeSet;
+
 use super::limits::{AHEAD_MS_MAX, EARLIEST_MS, LATEST_MS, LIST_ITEMS_MAX, text_chars_max};
 use super::path::{Path, speakable};
 use super::read::{expected, is_plausible, is_uuid, longer_than, nearest};
@@ -125,7 +127,8 @@ fn changes(faults: &mut Vec<Fault>, corrected: &EventCorrected) {
             let near = nearest(name, &known).map(|near| format!(": did you mean {near}?")).unwrap_or_default();
             faults.push(Fault::new(path, format!("is not a coded field of any event kind{near}")));
         } else if !candidates.iter().any(|fact| accepts(*fact, value)) {
-            let expected: Vec<String> = candidates.iter().map(|fact| in_words(*fact)).collect();
+            let expected: BTreeSet<String> = candidates.iter().map(|fact| in_words(*fact)).collect();
+            let expected: Vec<String> = expected.into_iter().collect();
             faults.push(Fault::new(path, format!("is not usable: give {}", expected.join(", or "))));
         }
     }
