@@ -1,5 +1,7 @@
 //! A small made-up rule book, and ways to change one file of it.
 
+use std::path::Path;
+
 use pathway_router::engine::rules::fault::{RuleFault, SourceFile};
 use pathway_router::engine::rules::{RuleBook, load};
 
@@ -157,4 +159,21 @@ pub fn faults(changed: &str, text: &str) -> Vec<RuleFault> {
 /// One fault a line, with the text it points at.
 pub fn written(faults: &[RuleFault]) -> String {
     faults.iter().map(|fault| format!("{fault}\n")).collect()
+}
+
+/// The book in `rules/cheshire-east`, its scenarios left out.
+pub fn default_book() -> RuleBook {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules/cheshire-east");
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("the default book") {
+        let path = entry.expect("a readable folder").path();
+        if path.is_file() {
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            files.push(SourceFile { name, text: std::fs::read_to_string(&path).expect("a readable file") });
+        }
+    }
+    match load(&files) {
+        Ok(book) => book,
+        Err(faults) => panic!("\n{}", written(&faults)),
+    }
 }
