@@ -156,7 +156,13 @@ pub fn faults(changed: &str, text: &str) -> Vec<RuleFault> {
     }
 }
 
-/// One fault a line, with the text it points at.
+/// The faults of the small book with one file replaced, one a line: `file:line:column: problem; what to write`.
+pub fn check_faults(file: &str, text: &str, expected: &str) {
+    let found = written(&faults(file, text));
+    assert_eq!(found.trim(), expected.trim(), "\n--- found ---\n{found}");
+}
+
+/// One fault a line.
 pub fn written(faults: &[RuleFault]) -> String {
     faults.iter().map(|fault| format!("{fault}\n")).collect()
 }

@@ -177,8 +177,12 @@ impl Window {
     pub fn days_at_most(self) -> Option<i64> {
         match self {
             Window::Days(days) => Some(days),
-            // 31 days a month is never too few.
-            Window::Months(months) => Some(months.saturating_mul(31)),
+            Window::Months(months) => {
+                let years = months.div_euclid(12);
+                let leap_days = years.saturating_add(3).div_euclid(4);
+                let rest = months.rem_euclid(12).saturating_mul(31);
+                Some(years.saturating_mul(365).saturating_add(leap_days).saturating_add(rest))
+            }
             Window::Ever => None,
         }
     }

@@ -216,8 +216,10 @@ impl Reader<'_, '_> {
             let names = facts.iter().map(|(_, fact)| fact.name.as_str());
             let readable = |known: &&str| known.starts_with(wanted) && !known.starts_with("result.agencies.");
             let readable: Vec<&str> = names.filter(readable).collect();
-            let write_instead = if wanted.is_empty() || readable.is_empty() {
+            let write_instead = if wanted.is_empty() {
                 "facts start with event. child. status. history. or result.".to_owned()
+            } else if readable.is_empty() {
+                format!("declare it in facts.toml: [{name}]")
             } else {
                 instead(&name, readable)
             };

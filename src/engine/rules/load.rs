@@ -111,7 +111,8 @@ pub fn tables<'d>(
             }
             continue;
         };
-        let entry = Table::new(document.file, table, span_of(key), format!("{what} {}", name.text));
+        let gap = if what.ends_with('.') { "" } else { " " };
+        let entry = Table::new(document.file, table, span_of(key), format!("{what}{gap}{}", name.text));
         if !document.is_broken(span_of(key)) {
             found.push((name, entry));
         }

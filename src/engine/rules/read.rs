@@ -106,32 +106,43 @@ pub fn listed<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> String {
     names.join(", ")
 }
 
-/// The name most like a misspelt one, if any is close.
+/// The name most like a misspelt one, if any is close: at most a third of its last part is wrong.
 pub fn nearest<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     names
         .into_iter()
         .map(|name| (distance(wrong, name), name))
-        .filter(|(distance, name)| *distance <= (name.chars().count() / 3).max(1) && name.chars().count() > 2)
+        .filter(|(distance, name)| {
+            let last_part = name.rsplit('.').next().filter(|part| *part != "*");
+            let length = last_part.unwrap_or(name).chars().count();
+            length > 2 && *distance <= (length / 3).max(1)
+        })
         .min()
         .map(|(_, name)| name)
 }
 
-/// Levenshtein's edit distance.
+/// Edit distance, where two letters exchanged count as one slip.
 fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
+    let at = |row: &[usize], place: usize| row.get(place).copied().unwrap_or(usize::MAX / 2);
+    let mut before: Vec<usize> = Vec::new();
     let mut row: Vec<usize> = (0..=other.len()).collect();
+    let mut last = None;
     for (line, from) in one.chars().enumerate() {
         let mut next = vec![line.saturating_add(1)];
         for (column, to) in other.iter().enumerate() {
-            let at = |row: &[usize], place: usize| row.get(place).copied().unwrap_or(usize::MAX - 1);
             let swap = at(&row, column).saturating_add(usize::from(from != *to));
             let add = at(&next, column).saturating_add(1);
             let drop = at(&row, column.saturating_add(1)).saturating_add(1);
-            next.push(swap.min(add).min(drop));
+            let previous = column.checked_sub(1);
+            let exchanged = previous.is_some_and(|left| other.get(left) == Some(&from) && last == Some(*to));
+            let exchange =
+                previous.filter(|_| exchanged).map_or(usize::MAX, |left| at(&before, left).saturating_add(1));
+            next.push(swap.min(add).min(drop).min(exchange));
         }
-        row = next;
+        before = std::mem::replace(&mut row, next);
+        last = Some(from);
     }
-    row.last().copied().unwrap_or(usize::MAX)
+    at(&row, other.len())
 }
 
 /// "did you mean" where a name is close, else the list of names.

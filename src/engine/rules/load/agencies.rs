@@ -163,7 +163,7 @@ pub fn bases(documents: &[Document<'_>], names: &Names, faults: &mut Faults) -> 
             let statement = table.required(faults, "statement", "\"the power or duty, and the grounds\"");
             let in_force_from = date(&mut table, "in_force_from", faults);
             let until_then = table.text(faults, "until_then", "\"P\"");
-            if in_force_from.is_some() != until_then.is_some() {
+            if table.table.contains_key("in_force_from") != table.table.contains_key("until_then") {
                 let problem = format!("{}: `in_force_from` and `until_then` go together", table.what);
                 faults.add(key.file, key.span, problem, "write both, or neither");
             }

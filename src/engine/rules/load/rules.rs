@@ -73,12 +73,7 @@ impl RuleReader<'_> {
         let tasks: Vec<TaskRule> = tasks.into_iter().filter_map(|task| self.task(task, &scope, &bases)).collect();
         let tell_referrer = table.text(self.faults, "tell_referrer", "\"what the sender should know\"");
         let flags = self.flags(&mut table);
-        if level.is_none()
-            && tasks.is_empty()
-            && tell_referrer.is_none()
-            && flags.is_empty()
-            && !table.table.contains_key("tasks")
-        {
+        if !["level", "tasks", "tell_referrer", "flag"].iter().any(|key| table.table.contains_key(*key)) {
             let problem = format!("{} does nothing", table.what);
             self.faults.add(table.file, table.span, problem, "give it a level, tasks, tell_referrer or a flag");
         }
@@ -183,6 +178,7 @@ impl RuleReader<'_> {
         let mut place = 0_usize;
         while let Some(open) = rest.find('{') {
             let (before, from_brace) = rest.split_at(open);
+            self.check_closed(text, before, at(place, 1), what);
             parts.push(Piece::Text(before.to_owned()));
             let span = at(place.saturating_add(open), from_brace.find('}').map_or(1, |end| end.saturating_add(1)));
             let Some((name, after)) = from_brace.get(1..).and_then(|inner| inner.split_once('}')) else {
@@ -195,13 +191,21 @@ impl RuleReader<'_> {
             place = text.text.len().saturating_sub(after.len());
             rest = after;
         }
-        if let Some(close) = rest.find('}') {
-            let problem = format!("{what}: `}}` closes nothing");
-            self.faults.add(text.file, at(place.saturating_add(close), 1), problem, "write {history.missing_90d}");
-        }
+        self.check_closed(text, rest, at(place, 1), what);
         parts.push(Piece::Text(rest.to_owned()));
         parts.retain(|part| *part != Piece::Text(String::new()));
         Template { parts }
+    }
+
+    /// Text between facts has no brace that closes nothing.
+    fn check_closed(&mut self, text: Text<'_>, piece: &str, start: Span, what: &str) {
+        let Some(close) = piece.find('}') else { return };
+        let span = if start == text.span {
+            start
+        } else {
+            Span { start: start.start.saturating_add(close), end: start.end.saturating_add(close) }
+        };
+        self.faults.add(text.file, span, format!("{what}: `}}` closes nothing"), "write {history.missing_90d}");
     }
 
     /// What stands in braces; or what is wrong with it and what to write.

@@ -1,0 +1,325 @@
+//! Faults of the other files of a rule book: found, placed, and told with what to write instead.
+
+use crate::book::check_faults;
+
+#[test]
+fn a_file_without_a_place() {
+    check_faults(
+        "rule.toml",
+        r#"
+"#,
+        r#"
+rule.toml:1:1: this file has no place in a rule book; did you mean `rules.toml`?
+"#,
+    );
+}
+
+#[test]
+fn two_ladders_for_one_level() {
+    check_faults(
+        "ladders.toml",
+        r#"
+[usual]
+title = 't'
+basis = 'P'
+steps = [{ after = '1 wd', do = 'x' }]
+[other]
+title = 't'
+basis = 'P'
+steps = [{ after = '1 wd', do = 'x' }]
+"#,
+        r#"
+ladders.toml:2:2: ladders other and usual are for the same level; give each level one ladder
+"#,
+    );
+}
+
+#[test]
+fn broken_toml_and_a_key_outside_any_rule() {
+    check_faults(
+        "rules.toml",
+        r#"
+title = 'x'
+[R1]
+title = "t
+"#,
+        r#"
+rules.toml:2:1: `title` stands outside any rule; put it under a heading: [rule-name]
+rules.toml:4:11: this is not TOML: invalid basic string, expected `"`; close the text with the quote it opened with
+"#,
+    );
+}
+
+#[test]
+fn one_id_in_two_files() {
+    check_faults(
+        "rules/more.toml",
+        r#"
+[R13]
+title = 't'
+"#,
+        r#"
+rules/more.toml:2:2: rule R13 also stands in rules.toml; give one of them another id
+"#,
+    );
+}
+
+#[test]
+fn a_book_without_an_instant() {
+    check_faults(
+        "book.toml",
+        r#"
+name = 'Testshire 1'
+title = 't'
+effective_from = 2026-01-01
+front_door = 'police'
+"#,
+        r#"
+book.toml:2:8: `Testshire 1` is not a book's name; use small letters, digits and hyphens, a letter first
+book.toml:4:18: `effective_from` is not an instant with its offset from UTC; write effective_from = 2026-01-01T00:00:00Z
+"#,
+    );
+}
+
+#[test]
+fn a_book_with_a_key_too_many() {
+    check_faults(
+        "book.toml",
+        r#"
+name = 'x'
+title = 't'
+effective_from = '2026-01-01T00:00:00Z'
+front_door = 'polic'
+retention_days = 0
+retention = 3
+"#,
+        r#"
+book.toml:5:14: there is no agency `polic`; did you mean `police`?
+book.toml:6:18: `retention_days` is out of range; write a number of days from 1 to 36500
+book.toml:7:1: the book: there is no key `retention`; write one of `name`, `title`, `effective_from`, `retention_days`, `front_door`
+"#,
+    );
+}
+
+#[test]
+fn facts_and_their_absence() {
+    check_faults(
+        "facts.toml",
+        r#"
+label = 'x'
+[evnt.grade]
+label = 'x'
+[event.grad]
+label = 'x'
+[event.grade]
+label = 'x'
+absent = 'hihg'
+because = 'y'
+[event.immediate_danger]
+absent = false
+[child.age_years]
+absent = true
+because = 'y'
+[status.cpp]
+label = 'x'
+absent = false
+"#,
+        r#"
+facts.toml:2:1: `label` stands outside any fact; put it under a heading: [event.grade]
+facts.toml:3:2: there is no group of facts `evnt`; did you mean `event`?
+facts.toml:5:8: there is no fact `event.grad`; did you mean `event.grade`?
+facts.toml:9:10: `event.grade` cannot have this value; write "ask" or one of `absent`, `away`, `low`, `medium`, `high`, `not_graded`
+facts.toml:12:1: fact event.immediate_danger: `absent` is given without its reason; add because = "why absence means that", or leave `absent` out to ask
+facts.toml:14:10: `child.age_years` cannot have this value; write a whole number or "ask"
+facts.toml:18:1: fact status.cpp: there is no key `absent`; write one of `label`
+rules.toml:20:9: rule R13: there is no fact `history.missing_90d`; declare it in facts.toml: [history.missing_90d]
+rules.toml:23:16: rule R13: there is no fact `history.missing_90d`; name a fact in braces: {event.grade}, {history.missing_90d} or {history.missing_90d.dates}
+rules.toml:23:56: rule R13: there is no fact `history.missing_90d`; name a fact in braces: {event.grade}, {history.missing_90d} or {history.missing_90d.dates}
+rules.toml:53:9: rule R05: there is no fact `history.below_l4_90d`; declare it in facts.toml: [history.below_l4_90d]
+"#,
+    );
+}
+
+#[test]
+fn counts_wrong_in_every_key() {
+    check_faults(
+        "facts.toml",
+        r#"
+[history.Missing]
+label = 'x'
+[history.missing_90d]
+count = 'missing.started'
+window = '90'
+[history.below_l4_90d]
+label = 'x'
+window = '26 months'
+min_level = 'L4'
+judged = 'maybe'
+once_per = 'day'
+"#,
+        r#"
+facts.toml:2:10: `Missing` is not the name of a history count; use small letters, digits and _, a letter first
+facts.toml:4:10: history count missing_90d lacks `label`; add `label = "times missing in 90 days"`
+facts.toml:6:10: `90` is not a window; write "90d", "12 months" or "ever"
+facts.toml:7:10: history count below_l4_90d lacks `count`; add `count = ["missing.started"]`
+facts.toml:9:10: the window reaches 793 days back, but history is kept for 762; shorten it, or raise `retention_days` in book.toml
+facts.toml:10:13: there is no level `L4`; write one of L1 L2 L3 L4a L4b
+facts.toml:11:10: history count below_l4_90d: `judged` cannot be `maybe`; write `include`, `exclude`
+facts.toml:12:12: history count below_l4_90d: `once_per` cannot be `day`; write `episode`
+"#,
+    );
+}
+
+#[test]
+fn windows_without_end_or_beyond_retention() {
+    check_faults(
+        "facts.toml",
+        r#"
+[history.missing_90d]
+label = 'x'
+count = 'missing.*'
+window = 'ever'
+where = "child.age_years > 3 || event.grade == 'high'"
+[history.below_l4_90d]
+label = 'x'
+count = 'concerns'
+window = '763 d'
+"#,
+        r#"
+facts.toml:2:10: history count missing_90d: `ever` counts what has been folded away by kind alone; take `where`, `once_per` and level bounds out, or give the window an end
+facts.toml:6:10: history count missing_90d: `child.age_years` is not kept with an entry of the history; read only the event's own facts here: event.grade
+facts.toml:6:33: history count missing_90d: `event.grade` is not carried by `missing.ended`; name only kinds that carry it (`missing.started`, `missing.regraded`), or split the rule
+facts.toml:10:10: the window reaches 763 days back, but history is kept for 762; shorten it, or raise `retention_days` in book.toml
+"#,
+    );
+}
+
+#[test]
+fn bases() {
+    check_faults(
+        "bases.toml",
+        r#"
+[p]
+statement = 's'
+[P]
+title = 't'
+statement = 's'
+until_then = 'D'
+[D]
+title = 't'
+statement = 's'
+in_force_from = '30 September'
+until_then = 'V'
+[V]
+title = 't'
+statement = 's'
+in_force_from = 2026-09-30
+until_then = 'D'
+"#,
+        r#"
+bases.toml:2:2: `p` is not the name of a basis; use a capital letter, then letters, digits and hyphens
+bases.toml:2:2: basis p lacks `title`; add `title = "Public task"`
+bases.toml:4:2: basis P: `in_force_from` and `until_then` go together; write both, or neither
+bases.toml:7:14: `D` is itself not in force from the beginning; name a basis without `in_force_from`
+bases.toml:11:17: basis D: `in_force_from` is not a date; write in_force_from = 2026-09-30
+bases.toml:12:14: `V` is itself not in force from the beginning; name a basis without `in_force_from`
+bases.toml:17:14: `D` is itself not in force from the beginning; name a basis without `in_force_from`
+"#,
+    );
+}
+
+#[test]
+fn agencies() {
+    check_faults(
+        "agencies.toml",
+        r#"
+[social-care]
+title = 't'
+roles = ['manager', 'Head of Service']
+localities = ['crewe']
+sees = ['child.name', 'events.*', 'result.level']
+[police]
+units = 'borough'
+[school]
+title = 't'
+units = 'school'
+unit = 'a'
+otherwise = 'polices'
+confidential_addresses = 'no'
+[Faith]
+title = 't'
+"#,
+        r#"
+agencies.toml:4:21: `Head of Service` is not a role; use small letters, digits and hyphens, a letter first
+agencies.toml:5:15: agency social-care: `localities` is for units = "locality"; take it out, or write units = "locality"
+agencies.toml:6:9: agency social-care: there is nothing to see called `child.name`; write a fact, child.<field>, `level`, `narrative`, `voice_of_child`, `carers`, `call_back`, `partner_reference`, `child.*`, `event.*`, `history.*`, `status.*`
+agencies.toml:6:23: agency social-care: there is nothing to see called `events.*`; did you mean `event.*`?
+agencies.toml:6:35: agency social-care: there is nothing to see called `result.level`; write a fact, child.<field>, `level`, `narrative`, `voice_of_child`, `carers`, `call_back`, `partner_reference`, `child.*`, `event.*`, `history.*`, `status.*`
+agencies.toml:7:2: agency police lacks `title`; add `title = "what people call it"`
+agencies.toml:8:9: agency police: units cannot be `borough`; write one of `one`, `school`, `practice`, `locality`
+agencies.toml:12:8: agency school: its unit is told by the child, so it has no fixed one; take this out, or write units = "one"
+agencies.toml:13:13: there is no agency `polices`; did you mean `police`?
+agencies.toml:14:26: agency school: `confidential_addresses` is text, not true or false; write `confidential_addresses = true`
+agencies.toml:15:2: `Faith` is not an agency's name; use small letters, digits and hyphens, a letter first
+"#,
+    );
+}
+
+#[test]
+fn ladders() {
+    check_faults(
+        "ladders.toml",
+        r#"
+[usual]
+levels = ['L4']
+steps = [{ after = 'soon', to = 'partners', role = 'Head', role2 = 'x' }]
+[urgent]
+title = 't'
+basis = 'P'
+levels = 'L4b'
+steps = 3
+"#,
+        r#"
+ladders.toml:2:2: ladder usual lacks `title`; add `title = "Unacknowledged"`
+ladders.toml:2:2: ladder usual lacks `basis`; add `basis = "P"`
+ladders.toml:3:11: there is no level `L4`; write one of L1 L2 L3 L4a L4b
+ladders.toml:4:10: ladder usual, step lacks `do`; add `do = "Acknowledge the task"`
+ladders.toml:4:20: `soon` is not a clock; write a number of working days (`5 wd`), hours (`4 h`) or minutes (`15 min`), `SD` (same day), `NSD` (next session day), `now`, or a time of day (`15:30`)
+ladders.toml:4:33: there is no agency `partners`; write one of `police`, `school`, `social-care`
+ladders.toml:4:52: `Head` is not a role; use small letters, digits and hyphens, a letter first
+ladders.toml:4:60: ladder usual, step: there is no key `role2`; did you mean `role`?
+ladders.toml:9:9: ladder urgent: `steps` is a whole number, not a list of tables; write `steps = [{ after = "1 wd", do = "Acknowledge the task" }]`
+"#,
+    );
+}
+
+#[test]
+fn a_calendar_with_bad_dates() {
+    check_faults(
+        "calendar.toml",
+        r#"
+[bank_holidays]
+from = '2026-01-01'
+to = '2026-12-31'
+dates = ['2026-04-03', '2026-04-0x', '2026-04-04']
+"#,
+        r#"
+calendar.toml:5:24: bank_holidays.dates.1: not a date: write year-month-day in quotes, as in "2026-04-03"; correct this entry
+calendar.toml:5:38: bank_holidays.dates.2: a weekend: list its substitute day instead; correct this entry
+"#,
+    );
+}
+
+#[test]
+fn a_calendar_of_another_form() {
+    check_faults(
+        "calendar.toml",
+        r#"
+[bank_holiday]
+from = '2026-01-01'
+"#,
+        r#"
+calendar.toml:2:2: unknown field `bank_holiday`, expected `bank_holidays` or `school`; see the calendar's form in docs/rules.md
+"#,
+    );
+}
