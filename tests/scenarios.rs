@@ -5,3 +5,5 @@
 mod files;
 #[path = "scenarios/naive.rs"]
 mod naive;
+#[path = "scenarios/properties.rs"]
+mod properties;

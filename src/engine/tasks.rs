@@ -265,6 +265,9 @@ impl<'b> Asked<'b> {
         if !self.reasons.iter().any(|(rule, _, _)| *rule == other.rule) {
             self.reasons.push((other.rule, other.title, other.why));
         }
+        if other.address.in_place_of.is_none() {
+            self.address.in_place_of = None;
+        }
         self.bases.extend(other.bases);
         self.needs_agreement &= other.needs_agreement;
         self.minimum &= other.minimum;
@@ -280,7 +283,9 @@ impl<'b> Asked<'b> {
 fn merge<'b>(wanted: Vec<Wanted<'b>>) -> Vec<Asked<'b>> {
     let mut merged: BTreeMap<(Address, String), Asked<'b>> = BTreeMap::new();
     for one in wanted {
-        match merged.entry((one.address.clone(), one.action.clone())) {
+        // Whoever is asked in another's place and for themselves is asked once.
+        let recipient = Address { in_place_of: None, ..one.address.clone() };
+        match merged.entry((recipient, one.action.clone())) {
             btree_map::Entry::Vacant(place) => {
                 place.insert(one.into());
             }

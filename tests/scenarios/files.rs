@@ -1,5 +1,6 @@
 //! Every scenario shipped with a rule book comes out as its file says.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -68,4 +69,28 @@ tasks = []
     let shown = report::side_by_side("wrong.toml", &ran);
     assert!(shown.contains("wrong.toml:5: step 1"), "{shown}");
     assert!(shown.contains("L2") && shown.contains("L3") && shown.contains("police"), "{shown}");
+}
+
+#[test]
+fn every_rule_has_a_scenario_where_it_fires_and_a_near_miss() {
+    let book = book(&shipped());
+    let (mut fired, mut silent) = (BTreeSet::new(), BTreeSet::new());
+    for path in toml_files(&shipped().join("scenarios")) {
+        let text = fs::read_to_string(&path).unwrap();
+        let scenario = scenario::parse(&text).unwrap();
+        fired.extend(scenario::run(&scenario, &text, &book).unwrap().fired);
+        silent.extend(expected_silent(&text.parse().unwrap()));
+    }
+    let without = |found: &BTreeSet<String>| -> Vec<String> {
+        book.rules.iter().map(|rule| rule.id.clone()).filter(|id| !found.contains(id)).collect()
+    };
+    assert_eq!(without(&fired), Vec::<String>::new(), "rules that fire in no scenario");
+    assert_eq!(without(&silent), Vec::<String>::new(), "rules that no scenario expects to stay silent");
+}
+
+/// The rules that steps of a scenario name as staying silent.
+fn expected_silent(scenario: &toml::Table) -> Vec<String> {
+    let steps = scenario.get("step").and_then(toml::Value::as_array).into_iter().flatten();
+    let lists = steps.filter_map(|step| step.get("expect")?.get("not_rules")?.as_array());
+    lists.flatten().filter_map(toml::Value::as_str).map(str::to_owned).collect()
 }

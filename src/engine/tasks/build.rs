@@ -48,9 +48,14 @@ impl<'b> Raising<'b> {
     }
 
     fn suppressed(&self, task: &Asked<'_>, route: &HeldBack) -> Suppressed {
+        let address = &task.address;
+        let (agency, unit) = match &address.in_place_of {
+            Some(meant_for) => (meant_for.clone(), None),
+            None => (address.agency.clone(), address.unit.clone()),
+        };
         Suppressed {
-            agency: task.address.agency.clone(),
-            unit: task.address.unit.clone(),
+            agency,
+            unit,
             action: task.action.clone(),
             rules: task.reasons.iter().map(|(rule, _, _)| rule.clone()).collect(),
             reason: self.why_held_back(route),
