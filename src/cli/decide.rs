@@ -1,8 +1,21 @@
 //! `decide`: events in, decisions out, without a broker.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::{CliError, Ending};
+use serde_json::Value;
+
+use super::files::{name_of, read_text};
+use super::rule_book::{read_sound, standing_in};
+use super::{CliError, Ending, output};
+use crate::config::secrets::SecretKey;
+use crate::engine::cloud_event;
+use crate::engine::identity::Keys;
+use crate::engine::model::event::ReferralEvent;
+use crate::engine::model::scalar::Timestamp;
+use crate::engine::rules::RuleBook;
+use crate::engine::schema::{Fault, to_json};
+use crate::engine::seal::Sealer;
+use crate::replay::{Replay, ReplayOptions, Results};
 
 /// Judge events offline: CloudEvents as JSON lines in, decisions as JSON lines out
 #[derive(clap::Args)]
@@ -18,10 +31,11 @@ pub struct Arguments {
 
     /// Let time pass up to this instant (RFC 3339) after the last event
     #[arg(long, value_name = "TIME")]
-    until: Option<String>,
+    until: Option<jiff::Timestamp>,
 
-    /// File with the router's keys; without it a public test key, whose subject keys mean nothing elsewhere
-    #[arg(long, value_name = "FILE")]
+    /// Folder with the router's subject.key and sealing.key; without it a public test key, whose subject keys mean
+    /// nothing elsewhere
+    #[arg(long, value_name = "DIR")]
     keys: Option<PathBuf>,
 
     /// JSON lines; standard input if absent or `-`
@@ -29,8 +43,88 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
-    Err(CliError::failed(format!(
-        "decide {:?} {:?} {:?} {:?} is not wired yet",
-        arguments.rules, arguments.until, arguments.keys, arguments.file
-    )))
+    let text = read_text(arguments.file.as_deref())?;
+    let book = read_sound(&arguments.rules)?;
+    let mut replay = replay(&book, options(arguments.keys.as_deref())?);
+    let name = name_of(arguments.file.as_deref());
+    let mut ending = Ending::Clean;
+    let mut last: Option<Timestamp> = None;
+    for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
+        let place = format!("{name}:{number}");
+        match received(line).and_then(|(event, receipt)| in_order(last, receipt).map(|()| (event, receipt))) {
+            Ok((event, receipt)) => {
+                last = Some(receipt);
+                let results =
+                    replay.submit(&event, receipt).map_err(|error| CliError::failed(format!("{place}: {error}")))?;
+                if !print(&results, &place)? {
+                    ending = Ending::FoundSomething;
+                }
+            }
+            Err(faults) => {
+                ending = Ending::FoundSomething;
+                for Fault { path, problem } in faults {
+                    eprintln!("{place}: {} {problem}", if path.is_empty() { "the event" } else { &path });
+                }
+            }
+        }
+    }
+    if let Some(until) = arguments.until.map(Timestamp::from_jiff) {
+        let results = replay.pass_time(until).map_err(CliError::failed)?;
+        print(&results, &name)?;
+    }
+    Ok(ending)
+}
+
+/// An engine without a broker, under this book.
+pub fn replay(book: &RuleBook, options: ReplayOptions) -> Replay {
+    Replay::new(standing_in(book), book.agencies.keys().cloned().collect(), options)
+}
+
+fn options(keys: Option<&Path>) -> Result<ReplayOptions, CliError> {
+    let Some(folder) = keys else { return Ok(ReplayOptions::default()) };
+    let key = |name: &str| {
+        let file = folder.join(name);
+        let text = zeroize::Zeroizing::new(read_text(Some(&file))?);
+        let fault = || CliError::Usage(format!("{} does not hold a key: 64 hex digits", file.display()));
+        SecretKey::parse(&text).ok_or_else(fault)
+    };
+    let (subject, sealing) = (key("subject.key")?, key("sealing.key")?);
+    Ok(ReplayOptions {
+        keys: Keys::from_secret(subject.bytes()),
+        sealer: Sealer::from_secret(sealing.bytes()),
+        ..ReplayOptions::default()
+    })
+}
+
+/// The event of one line, and when it is to be taken as received.
+fn received(line: &str) -> Result<(ReferralEvent, Timestamp), Vec<Fault>> {
+    let json: Value = serde_json::from_str(line)
+        .map_err(|error| vec![Fault::new("", format!("is not JSON from column {} on", error.column()))])?;
+    let read = cloud_event::read(&json)?;
+    let time = json.get("time").and_then(Value::as_str).and_then(|text| text.parse().ok()).map(Timestamp::from_jiff);
+    match read.receivedtime.or(time) {
+        Some(receipt) => Ok((read.event, receipt)),
+        None => Err(vec![Fault::new("time", "is required: when the event was sent, RFC 3339")]),
+    }
+}
+
+fn in_order(last: Option<Timestamp>, receipt: Timestamp) -> Result<(), Vec<Fault>> {
+    if last.is_some_and(|last| receipt < last) {
+        let problem = "is earlier than that of the line before: put the lines in order of receivedtime, else time";
+        return Err(vec![Fault::new("time", problem)]);
+    }
+    Ok(())
+}
+
+/// Prints the decisions; false if a record could not be used, which is said on standard error.
+fn print(results: &Results, place: &str) -> Result<bool, CliError> {
+    for decision in &results.decisions {
+        output::line(to_json(decision).map_err(CliError::failed)?);
+    }
+    for record in &results.quarantined {
+        for fault in &record.faults {
+            eprintln!("{place}: {fault}");
+        }
+    }
+    Ok(results.quarantined.is_empty())
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::{CliError, Ending};
+use super::{CliError, Ending, output};
 use crate::config::first_start::{new_key, write_private};
 
 /// Make new keys for a router
@@ -33,7 +33,7 @@ pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
     }
     for file in &files {
         write_private(file, new_key().as_bytes()).map_err(failed)?;
-        println!("{}", file.display());
+        output::line(format_args!("{}", file.display()));
     }
     Ok(Ending::Clean)
 }

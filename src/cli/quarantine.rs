@@ -1,41 +1,44 @@
 //! `quarantine`: records that could not be used; look at them, and try them again.
 
-use std::path::PathBuf;
+use serde_json::Value;
 
-use super::{CliError, Ending};
+use super::router::{Answer, Router, RouterArguments};
+use super::rule_book::counted;
+use super::{CliError, Ending, output};
 
 /// Look at records that could not be used, and try them again
 #[derive(clap::Subcommand)]
-#[command(
-    after_help = "Example:\n  pathway-router quarantine list --to http://127.0.0.1:8080 \\\n      --token-file data/tokens/operator.token"
-)]
+#[command(after_help = "Example:\n  pathway-router quarantine list --to http://127.0.0.1:8080 \\\n      \
+--token-file data/tokens/operator.token")]
 pub enum Command {
     /// One line a record: id, when, whose, why
-    #[command(after_help = "Example:\n  pathway-router quarantine list --reason invalid_field")]
+    #[command(after_help = "Exit code 1 if there is any.\n\nExample:\n  \
+pathway-router quarantine list --reason invalid_field")]
     List {
-        /// Only this reason
+        /// Only this reason: undecodable, unknown_schema, wrong_source, invalid_field, future_time, too_large,
+        /// bad_reply_to, router_fault
         #[arg(long)]
         reason: Option<String>,
 
         #[command(flatten)]
-        router: Router,
+        router: RouterArguments,
     },
     /// One record's faults; its content only if asked for, since it may name a child
-    #[command(after_help = "Example:\n  pathway-router quarantine show 6a9c2a34-0000-5000-8000-000000000000 --content")]
+    #[command(after_help = "Example:\n  pathway-router quarantine show 6a9c2a34-5f0e-5c1a-9d53-1f1be0a7c001 --content")]
     Show {
         /// The record's id, as `list` prints it
         id: String,
 
-        /// Also print the original bytes
+        /// Also print the record itself
         #[arg(long)]
         content: bool,
 
         #[command(flatten)]
-        router: Router,
+        router: RouterArguments,
     },
-    /// Publish a record again, once; a record that was retried before is refused
-    #[command(after_help = "Only says what would happen unless --really is given.\n\n\
-Example:\n  pathway-router quarantine retry 6a9c2a34-0000-5000-8000-000000000000 --really")]
+    /// Publish a record again where it came from, if it would be accepted now
+    #[command(after_help = "Only says what would happen unless --really is given. What was itself a retry is not \
+retried.\n\nExample:\n  pathway-router quarantine retry 6a9c2a34-5f0e-5c1a-9d53-1f1be0a7c001 --really")]
     Retry {
         /// The record's id, as `list` prints it
         id: String,
@@ -45,34 +48,80 @@ Example:\n  pathway-router quarantine retry 6a9c2a34-0000-5000-8000-000000000000
         really: bool,
 
         #[command(flatten)]
-        router: Router,
+        router: RouterArguments,
     },
 }
 
-/// Which router's quarantine.
-#[derive(clap::Args)]
-pub struct Router {
-    /// Address of a running router; without it the router's own file is opened
-    #[arg(long, value_name = "URL", conflicts_with = "config")]
-    to: Option<String>,
-
-    /// File that holds the operator's token, for --to
-    #[arg(long, value_name = "T", requires = "to")]
-    token_file: Option<PathBuf>,
-
-    /// Settings of the router whose file is opened [default: data/router.toml]
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+pub fn run(command: &Command) -> Result<Ending, CliError> {
+    match command {
+        Command::List { reason, router } => list(&Router::of(router)?, reason.as_deref()),
+        Command::Show { id, content, router } => show(&Router::of(router)?, id, *content),
+        Command::Retry { id, really, router } => retry(&Router::of(router)?, id, *really),
+    }
 }
 
-pub fn run(command: &Command) -> Result<Ending, CliError> {
-    let (id, router, more) = match command {
-        Command::List { reason, router } => (reason.clone().unwrap_or_default(), router, false),
-        Command::Show { id, content, router } => (id.clone(), router, *content),
-        Command::Retry { id, really, router } => (id.clone(), router, *really),
-    };
-    Err(CliError::failed(format!(
-        "quarantine {id} {more} {:?} {:?} {:?} is not wired yet",
-        router.to, router.token_file, router.config
-    )))
+fn list(router: &Router, reason: Option<&str>) -> Result<Ending, CliError> {
+    let mut found = 0;
+    let mut path = "/v1/quarantine".to_owned();
+    loop {
+        let body = succeeded(router.get(&path)?)?;
+        for record in body.get("quarantine").and_then(Value::as_array).into_iter().flatten() {
+            if reason.is_none_or(|reason| text(record, "reason") == reason) {
+                found += 1;
+                let unit = Some(text(record, "unit")).filter(|unit| !unit.is_empty());
+                let sender =
+                    unit.map_or_else(|| text(record, "topic"), |unit| format!("{} {unit}", text(record, "topic")));
+                let columns = [text(record, "quarantine_id"), text(record, "receipt"), text(record, "reason"), sender];
+                output::line(format_args!("{}", columns.join("  ")));
+            }
+        }
+        if body.get("more").and_then(Value::as_bool) != Some(true) {
+            break;
+        }
+        path = format!("/v1/quarantine?after={}", text(&body, "cursor"));
+    }
+    eprintln!("{} in quarantine", counted(found, "record"));
+    Ok(if found == 0 { Ending::Clean } else { Ending::FoundSomething })
+}
+
+fn show(router: &Router, id: &str, content: bool) -> Result<Ending, CliError> {
+    let mut record = succeeded(router.get(&record_path(id)?)?)?;
+    if let (false, Value::Object(members)) = (content, &mut record) {
+        for name in ["original", "original_text", "headers"] {
+            members.shift_remove(name);
+        }
+    }
+    output::line(format_args!("{}", serde_json::to_string_pretty(&record).map_err(CliError::failed)?));
+    Ok(Ending::Clean)
+}
+
+fn retry(router: &Router, id: &str, really: bool) -> Result<Ending, CliError> {
+    let query = if really { "" } else { "?dry_run=true" };
+    let answer = router.post(&format!("{}/retry{query}", record_path(id)?), "application/json", b"")?;
+    for fault in answer.body.get("problems").and_then(Value::as_array).into_iter().flatten() {
+        let path = Some(text(fault, "path")).filter(|path| !path.is_empty());
+        eprintln!("{} {}", path.unwrap_or_else(|| "the record".to_owned()), text(fault, "problem"));
+    }
+    let body = succeeded(answer)?;
+    if really {
+        output::line(format_args!("published again"));
+        return Ok(Ending::Clean);
+    }
+    let would_be = text(&body, "would_be");
+    output::line(format_args!("would be {would_be}; nothing was changed (--really does it)"));
+    Ok(if would_be == "accepted" { Ending::Clean } else { Ending::FoundSomething })
+}
+
+fn record_path(id: &str) -> Result<String, CliError> {
+    let id = uuid::Uuid::parse_str(id)
+        .map_err(|_| CliError::Usage("the id must be one that `quarantine list` prints".to_owned()))?;
+    Ok(format!("/v1/quarantine/{id}"))
+}
+
+fn succeeded(answer: Answer) -> Result<Value, CliError> {
+    if answer.is_success() { Ok(answer.body) } else { Err(CliError::failed(answer.problem())) }
+}
+
+fn text(value: &Value, name: &str) -> String {
+    value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
 }

@@ -1,4 +1,4 @@
-//! A running router, as the commands call it over HTTP.
+//! The router that a command works on: a running one over HTTP, or one that does not run, by its own file.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::CliError;
 use super::files::{read_bytes, read_text};
+use super::local::LocalRouter;
 
 /// How often a request is tried again while the router says that it is busy.
 const TRIES_MAX: u32 = 8;
@@ -19,6 +20,56 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// What Debian keeps the certificates of public authorities in.
 const PUBLIC_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// Which router.
+#[derive(clap::Args)]
+pub struct RouterArguments {
+    /// Address of a running router; without it the file of one that does not run is opened
+    #[arg(long, value_name = "URL", requires = "token_file", conflicts_with = "config")]
+    to: Option<String>,
+
+    /// File that holds the operator's token, for --to
+    #[arg(long, value_name = "T", requires = "to")]
+    token_file: Option<PathBuf>,
+
+    /// Certificates to trust for --to, if not those of the public authorities (PEM)
+    #[arg(long, value_name = "FILE", requires = "to")]
+    authority: Option<PathBuf>,
+
+    /// Settings of the router whose file is opened
+    #[arg(long, value_name = "FILE", default_value = "data/config.toml")]
+    config: PathBuf,
+}
+
+/// A router that takes requests.
+pub enum Router {
+    Remote(RemoteRouter),
+    Local(LocalRouter),
+}
+
+impl Router {
+    pub fn of(arguments: &RouterArguments) -> Result<Self, CliError> {
+        match (&arguments.to, &arguments.token_file) {
+            (Some(to), Some(token)) => RemoteRouter::new(to, token, arguments.authority.as_deref()).map(Router::Remote),
+            (Some(_), None) => Err(CliError::Usage("--to needs --token-file".to_owned())),
+            (None, _) => LocalRouter::open(&arguments.config).map(Router::Local),
+        }
+    }
+
+    pub fn post(&self, path: &str, content_type: &str, body: &[u8]) -> Result<Answer, CliError> {
+        match self {
+            Router::Remote(router) => router.post(path, content_type, body),
+            Router::Local(router) => router.call("POST", path, content_type, body),
+        }
+    }
+
+    pub fn get(&self, path: &str) -> Result<Answer, CliError> {
+        match self {
+            Router::Remote(router) => router.get(path),
+            Router::Local(router) => router.call("GET", path, "application/json", b""),
+        }
+    }
+}
 
 /// A router and the token to call it with.
 pub struct RemoteRouter {

@@ -1,8 +1,15 @@
 //! `rules check` and `rules test`: what is wrong with a rule book, and whether it does what its scenarios say.
 
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use super::{CliError, Ending};
+use super::files::read_text;
+use super::rule_book::{self, RuleFolder, SCENARIOS_FOLDER, counted};
+use super::{CliError, Ending, output};
+use crate::engine::rules::RuleBook;
+use crate::replay::report::side_by_side;
+use crate::replay::scenario;
 
 /// Check a rule book, or test it against scenarios
 #[derive(clap::Subcommand)]
@@ -16,8 +23,8 @@ pub enum Command {
     },
     /// Run scenario files and show expected and got side by side
     #[command(
-        after_help = "A scenario file names no rule book: it is tested against --rules, else against the rule book \
-it lies in (its folder or the nearest one above that holds rules.toml). docs/rules.md says how to write one.\n\n\
+        after_help = "A scenario is tested against --rules, else against the book it names, else against the rule \
+book it lies in (the nearest folder above that holds book.toml). docs/rules.md says how to write one.\n\n\
 Examples:\n  pathway-router rules test rules/cheshire-east\n  \
 pathway-router rules test my-scenario.toml --rules rules/cheshire-east"
     )]
@@ -33,9 +40,112 @@ pathway-router rules test my-scenario.toml --rules rules/cheshire-east"
 
 pub fn run(command: &Command) -> Result<Ending, CliError> {
     match command {
-        Command::Check { dir } => Err(CliError::failed(format!("rules check {} is not wired yet", dir.display()))),
-        Command::Test { path, rules } => {
-            Err(CliError::failed(format!("rules test {} {rules:?} is not wired yet", path.display())))
+        Command::Check { dir } => check(dir),
+        Command::Test { path, rules } => test(path, rules.as_deref()),
+    }
+}
+
+fn check(dir: &Path) -> Result<Ending, CliError> {
+    match rule_book::read(dir)? {
+        RuleFolder::Sound(book) => {
+            let (rules, agencies) = (counted(book.rules.len(), "rule"), book.agencies.len());
+            output::line(format_args!("{}: {rules}, {agencies} agencies, no faults", book.title));
+            output::line(format_args!("rule book {}", book.hash));
+            Ok(Ending::Clean)
+        }
+        RuleFolder::Faulty(reports) => {
+            for report in &reports {
+                eprintln!("{report:?}");
+            }
+            eprintln!("{}: {}", dir.display(), counted(reports.len(), "fault"));
+            Ok(Ending::FoundSomething)
         }
     }
+}
+
+fn test(path: &Path, rules: Option<&Path>) -> Result<Ending, CliError> {
+    let files = scenario_files(path)?;
+    let mut books = BTreeMap::new();
+    let (mut passed, mut fired) = (0, BTreeSet::new());
+    for file in &files {
+        let name = file.display().to_string();
+        let text = read_text(Some(file))?;
+        let scenario = match scenario::parse(&text) {
+            Ok(scenario) => scenario,
+            Err(fault) => {
+                output::line(format_args!("FAULTY  {name}:{}: {}", fault.line, fault.problem));
+                continue;
+            }
+        };
+        let folder = book_folder(file, scenario.book.as_deref(), rules)?;
+        if !books.contains_key(&folder) {
+            books.insert(folder.clone(), rule_book::read_sound(&folder)?);
+        }
+        let Some(book) = books.get(&folder) else { continue };
+        match scenario::run(&scenario, &text, book) {
+            Ok(ran) if ran.differences.is_empty() => {
+                output::line(format_args!("ok      {} ({})", ran.title, counted(ran.steps, "step")));
+                fired.extend(ran.fired);
+                passed += 1;
+            }
+            Ok(ran) => {
+                output::line(format_args!("FAILED  {}\n{}", ran.title, side_by_side(&name, &ran)));
+                fired.extend(ran.fired);
+            }
+            Err(fault) => output::line(format_args!("FAULTY  {name}:{}: {}", fault.line, fault.problem)),
+        }
+    }
+    if let (true, Some(book)) = (path.is_dir(), books.values().next()) {
+        print_untested(book, &fired);
+    }
+    output::line(format_args!(
+        "{}: {passed} as expected, {} not",
+        counted(files.len(), "scenario"),
+        files.len() - passed
+    ));
+    Ok(if passed == files.len() { Ending::Clean } else { Ending::FoundSomething })
+}
+
+/// Rules that no scenario made fire: worth a scenario each.
+fn print_untested(book: &RuleBook, fired: &BTreeSet<String>) {
+    let untested: Vec<&str> =
+        book.rules.iter().map(|rule| rule.id.as_str()).filter(|id| !fired.contains(*id)).collect();
+    if !untested.is_empty() {
+        output::line(format_args!("no scenario makes these fire: {}", untested.join(", ")));
+    }
+}
+
+/// The scenario files meant by `path`, in order of name.
+fn scenario_files(path: &Path) -> Result<Vec<PathBuf>, CliError> {
+    if path.is_file() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let inner = path.join(SCENARIOS_FOLDER);
+    let folder = if inner.is_dir() { inner } else { path.to_owned() };
+    let unreadable = |error| CliError::Usage(format!("{} could not be read: {error}", folder.display()));
+    let mut files = Vec::new();
+    for entry in fs::read_dir(&folder).map_err(unreadable)? {
+        let file = entry.map_err(unreadable)?.path();
+        if file.extension().is_some_and(|extension| extension == "toml") {
+            files.push(file);
+        }
+    }
+    files.sort();
+    if files.is_empty() {
+        return Err(CliError::Usage(format!("{} holds no scenario files (*.toml)", folder.display())));
+    }
+    Ok(files)
+}
+
+fn book_folder(file: &Path, named: Option<&str>, rules: Option<&Path>) -> Result<PathBuf, CliError> {
+    if let Some(rules) = rules {
+        return Ok(rules.to_owned());
+    }
+    if let Some(named) = named {
+        return Ok(file.parent().unwrap_or(Path::new("")).join(named));
+    }
+    rule_book::enclosing(file).ok_or_else(|| {
+        let file = file.display();
+        CliError::Usage(format!("{file} does not lie in a rule book's folder; name the rule book with --rules DIR"))
+    })
 }

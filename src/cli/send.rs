@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::files::read_text;
 use super::router::{Answer, RemoteRouter};
-use super::{CliError, Ending};
+use super::{CliError, Ending, output};
 
 /// How much one request carries at most; the router takes 1 MiB and 1000 events.
 const BATCH_BYTES_MAX: usize = 512 * 1024;
@@ -45,9 +45,9 @@ pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
     for batch in batches(&events) {
         send_batch(&router, batch, &mut totals)?;
     }
-    println!("{} accepted, {} refused", totals.accepted, totals.refused);
+    output::line(format_args!("{} accepted, {} refused", totals.accepted, totals.refused));
     if let Some(ring) = &totals.ring {
-        println!("{ring}");
+        output::line(format_args!("{ring}"));
     }
     Ok(if totals.refused == 0 { Ending::Clean } else { Ending::FoundSomething })
 }

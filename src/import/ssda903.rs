@@ -4,7 +4,7 @@
 //! MIS_END (dd/mm/yyyy, MIS_END empty while the child has not come back). Times are known to the day only: midnight
 //! Europe/London. Event ids are made of authority, child and start, so that a second import says nothing new.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil;
 use jiff::tz::TimeZone;
@@ -22,6 +22,10 @@ mod tests;
 pub const ROWS_MAX: u64 = 200_000;
 
 const COLUMNS: [&str; 5] = ["CHILD", "DOB", "MISSING", "MIS_START", "MIS_END"];
+/// The parts of an episode, as they enter its events' ids.
+const STARTED: &str = "started";
+const ENDED: &str = "ended";
+
 const CHILD: usize = 0;
 const DOB: usize = 1;
 const MISSING: usize = 2;
@@ -33,7 +37,10 @@ const MIS_END: usize = 4;
 pub struct MissingFile {
     /// In the order in which things happened.
     pub events: Vec<ReferralEvent>,
+    /// Line of the row that each event id comes from.
+    pub lines: BTreeMap<String, u64>,
     pub episodes: usize,
+    pub children: usize,
     /// Episodes without an end.
     pub still_open: usize,
     /// Rows that repeat another row word for word.
@@ -72,8 +79,8 @@ struct Episode {
     end: Option<civil::Date>,
 }
 
-/// Reads a MISSING file. `partner` is the authority whose return it is; `today` refuses what has not happened yet.
-pub fn read(bytes: &[u8], partner: &str, today: civil::Date) -> Result<MissingFile, FileFault> {
+/// Reads a MISSING file. `partner` is the authority whose return it is, `unit` within it the one that keeps it; `today` refuses what has not happened yet.
+pub fn read(bytes: &[u8], partner: &str, unit: &str, today: civil::Date) -> Result<MissingFile, FileFault> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     // One line is one row: a quotation mark left open must not swallow the rows below it.
     let mut lines = (1_u64..).zip(bytes.split(|byte| *byte == b'\n'));
@@ -111,10 +118,15 @@ pub fn read(bytes: &[u8], partner: &str, today: civil::Date) -> Result<MissingFi
             }
         }
     }
+    let lines: Vec<u64> = seen.values().map(|(line, _)| *line).collect();
     let episodes: Vec<Episode> = seen.into_values().map(|(_, episode)| episode).collect();
     file.episodes = episodes.len();
     file.still_open = episodes.iter().filter(|episode| episode.end.is_none()).count();
-    file.events = events(&episodes, partner);
+    file.children = episodes.iter().map(|episode| &episode.child).collect::<BTreeSet<_>>().len();
+    for (line, episode) in lines.into_iter().zip(&episodes) {
+        file.lines.extend([STARTED, ENDED].map(|part| (event_id(partner, episode, part), line)));
+    }
+    file.events = events(&episodes, partner, unit);
     Ok(file)
 }
 
@@ -215,11 +227,12 @@ fn date(field: &str, column: &str, reasons: &mut Vec<String>) -> Option<civil::D
 }
 
 /// Start and end of every episode, in the order in which they happened.
-fn events(episodes: &[Episode], partner: &str) -> Vec<ReferralEvent> {
+fn events(episodes: &[Episode], partner: &str, unit: &str) -> Vec<ReferralEvent> {
     let zone = TimeZone::get("Europe/London").unwrap_or(TimeZone::UTC);
+    let source = Source { partner: partner.to_owned(), agency: None, unit: unit.to_owned() };
     let mut events = Vec::new();
     for episode in episodes {
-        let started = event_id(partner, episode, "started");
+        let started = event_id(partner, episode, STARTED);
         let start = midnight(episode.start, &zone);
         let detail = Detail::MissingStarted(MissingStarted {
             episode_ref: Some(started.clone()),
@@ -227,12 +240,12 @@ fn events(episodes: &[Episode], partner: &str) -> Vec<ReferralEvent> {
             last_seen_at: None,
             place: None,
         });
-        events.push(event(partner, episode, started.clone(), start, detail));
+        events.push(event(&source, episode, started.clone(), start, detail));
         if let Some(end) = episode.end {
             let ended_at = midnight(end, &zone);
             let detail =
                 Detail::MissingEnded(MissingEnded { episode_ref: Some(started), ended_at, harm_disclosed: None });
-            events.push(event(partner, episode, event_id(partner, episode, "ended"), ended_at, detail));
+            events.push(event(&source, episode, event_id(partner, episode, ENDED), ended_at, detail));
         }
     }
     // Stable: an episode that ends on the day it began still begins first.
@@ -250,10 +263,10 @@ fn event_id(partner: &str, episode: &Episode, part: &str) -> String {
     Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()).to_string()
 }
 
-fn event(partner: &str, episode: &Episode, event_id: String, at: Timestamp, detail: Detail) -> ReferralEvent {
+fn event(source: &Source, episode: &Episode, event_id: String, at: Timestamp, detail: Detail) -> ReferralEvent {
     ReferralEvent {
         event_id,
-        source: Source { partner: partner.to_owned(), agency: None, unit: "ssda903".to_owned() },
+        source: source.clone(),
         partner_reference: None,
         police_reference: None,
         practitioner: Practitioner {

@@ -9,7 +9,7 @@ use crate::engine::model::detail::Detail;
 const HEADER: &str = "CHILD,DOB,MISSING,MIS_START,MIS_END\n";
 
 fn file(text: &str) -> super::MissingFile {
-    read(text.as_bytes(), "cheshire-east", date(2020, 1, 1)).expect("a MISSING file")
+    read(text.as_bytes(), "cheshire-east", "ssda903", date(2020, 1, 1)).expect("a MISSING file")
 }
 
 fn bad_rows(rows: &str) -> Vec<(u64, String)> {
@@ -48,10 +48,11 @@ fn the_same_file_gives_the_same_events_and_events_come_in_order() {
     let rows = "C2,01/01/2004,M,03/03/2018,\nC1,01/01/2004,M,02/03/2018,02/03/2018\n";
     let (first, second) = (file(&format!("{HEADER}{rows}")), file(&format!("{HEADER}{rows}{rows}")));
     assert_eq!(first.events, second.events);
-    assert_eq!(second.repeated, 2);
+    assert_eq!((second.repeated, second.children), (2, 2));
+    assert_eq!(first.lines.get(&first.events[0].event_id), Some(&3));
     let kinds: Vec<_> = first.events.iter().map(|event| event.detail.kind()).collect();
     assert_eq!(kinds, ["missing.started", "missing.ended", "missing.started"]);
-    let other = read(format!("{HEADER}{rows}").as_bytes(), "elsewhere", date(2020, 1, 1)).expect("a file");
+    let other = read(format!("{HEADER}{rows}").as_bytes(), "elsewhere", "ssda903", date(2020, 1, 1)).expect("a file");
     assert_ne!(other.events[0].event_id, first.events[0].event_id);
 }
 
@@ -85,7 +86,7 @@ fn a_bad_row_is_named_by_line_and_reason_without_its_words() {
 #[test]
 fn another_file_is_refused_whole() {
     let check = |text: &str, expected: FileFault| {
-        assert_eq!(read(text.as_bytes(), "a", date(2020, 1, 1)), Err(expected));
+        assert_eq!(read(text.as_bytes(), "a", "b", date(2020, 1, 1)), Err(expected));
     };
     check("", FileFault::Empty);
     check("CHILD,DOB,DECOM\n", FileFault::ColumnsMissing("MISSING, MIS_START, MIS_END".to_owned()));
