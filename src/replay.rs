@@ -21,6 +21,7 @@ use crate::engine::step::{Effect, Step, step, step_timer};
 pub mod expected;
 pub mod report;
 pub mod scenario;
+pub mod wall_time;
 
 /// The key of commands that are given none. It is public: what it makes means nothing elsewhere.
 const PUBLIC_TEST_SECRET: [u8; 32] = *b"public test key, no partnership!";

@@ -13,6 +13,7 @@ use super::state::{Delta, State};
 mod alias;
 mod arrival;
 mod draft;
+mod findings;
 mod outcome;
 mod revision;
 mod signal;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 
 use super::Results;
-use super::scenario::instant;
+use super::wall_time::instant;
 use crate::engine::model::decision::{Decision, Trigger};
 use crate::engine::model::scalar::Level;
 use crate::engine::model::task::Task;

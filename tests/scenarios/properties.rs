@@ -101,12 +101,7 @@ fn no_agency_is_shown_a_field_its_list_does_not_name() {
     for (event, results) in simulated(&book, 14) {
         for task in &results.tasks {
             let agency = &book.agencies[&task.agency];
-            assert_eq!(
-                agency.units == UnitKind::One || task.unit.is_some(),
-                true,
-                "a task for no unit of {}",
-                task.agency
-            );
+            assert!(agency.units == UnitKind::One || task.unit.is_some(), "a task for no unit of {}", task.agency);
             let child = task.child.clone().unwrap_or_default();
             let shown = [
                 ("child.nhs_number", child.nhs_number.is_some()),

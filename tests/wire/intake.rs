@@ -286,7 +286,7 @@ fn fields_are_checked_however_the_event_was_encoded() {
     invalid(
         &|event| {
             event.child.date_of_birth =
-                event.child.date_of_birth.map(|_| pathway_router::engine::model::scalar::Date(i32::MAX))
+                event.child.date_of_birth.map(|_| pathway_router::engine::model::scalar::Date(i32::MAX));
         },
         "child.date_of_birth",
     );

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::arrival::findings_of;
 use super::draft::{Draft, OWN_DUTY};
+use super::findings::findings_of;
 use super::{Effect, Step};
 use crate::engine::context::{Context, HOPS_MAX, StepError};
 use crate::engine::decide::{Moment, judge};

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::arrival::{findings_of, judged_again};
 use super::draft::{Draft, OWN_DUTY};
+use super::findings::{findings_of, judged_again};
 use super::timer;
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::Step;
-use super::arrival::findings_of;
 use super::draft::{Draft, OWN_DUTY};
+use super::findings::findings_of;
 use crate::engine::context::{Context, StepError};
 use crate::engine::decide::{Moment, judge};
 use crate::engine::facts::AsOf;
