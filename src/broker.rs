@@ -32,6 +32,9 @@ pub trait Broker: Send + Sync {
 
     fn health(&self) -> Health;
 
+    /// How many publications wait to be made durable, and how many may.
+    fn queued(&self) -> (usize, usize);
+
     /// Where a group will read next; None before its first commit there.
     fn position(&self, group: &str, topic: &str, partition: u32) -> Result<Option<i64>, BrokerError>;
 

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -158,6 +159,10 @@ impl Broker for Embedded {
 
     fn health(&self) -> Health {
         self.shared.health()
+    }
+
+    fn queued(&self) -> (usize, usize) {
+        (self.shared.queued_requests.load(Ordering::Relaxed), self.limits.requests_max)
     }
 
     fn position(&self, group: &str, topic: &str, partition: u32) -> Result<Option<i64>, BrokerError> {

@@ -125,6 +125,10 @@ impl Broker for Memory {
         if self.held.living().is_ok() { Health::Ready } else { Health::Stopped }
     }
 
+    fn queued(&self) -> (usize, usize) {
+        (0, self.held.options.queue_requests_max)
+    }
+
     fn position(&self, group: &str, topic: &str, partition: u32) -> Result<Option<i64>, BrokerError> {
         Ok(self.held.living()?.position(group, topic, partition))
     }

@@ -43,6 +43,11 @@ impl RuleBooks {
         Self { stand_in: true, ..Self::new(books) }
     }
 
+    /// Every book, the earliest first.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<PreparedBook>> {
+        self.books.iter()
+    }
+
     /// The book in force at an instant. None: this instance lacks it and must not decide by another.
     pub fn in_force(&self, at: Timestamp) -> Option<&Arc<PreparedBook>> {
         let earlier = self.books.iter().rev().find(|book| book.rules.effective_from <= at);

@@ -89,18 +89,21 @@ pub enum Disposition {
     Applied,
     /// Sent on to the stronger subject.
     Forwarded,
+    /// It does not apply to anything: nothing changed.
+    Refused,
     /// A fault or panic in `step`: quarantined with a triage task.
     Faulted,
 }
 
 impl Disposition {
-    pub const ALL: [Disposition; 7] = [
+    pub const ALL: [Disposition; 8] = [
         Disposition::Accepted,
         Disposition::Quarantined,
         Disposition::Decided,
         Disposition::Repeated,
         Disposition::Applied,
         Disposition::Forwarded,
+        Disposition::Refused,
         Disposition::Faulted,
     ];
 
@@ -112,6 +115,7 @@ impl Disposition {
             Disposition::Repeated => "repeated",
             Disposition::Applied => "applied",
             Disposition::Forwarded => "forwarded",
+            Disposition::Refused => "refused",
             Disposition::Faulted => "faulted",
         }
     }

@@ -1,0 +1,364 @@
+//! DECIDE as a lane: inbox records in order, through `step`, over the state of each partition.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::decide_notes::Notes;
+use super::lane::{LaneError, LaneWork};
+use super::outputs::{OutputError, Outputs, TRACE, Unusable, header};
+use super::progress::IntakeProgress;
+use super::ticks::Ticker;
+use super::topics::OutputTopics;
+use crate::broker::{BrokerError, PartitionOwner, Placement, Record, Write};
+use crate::engine::codec;
+use crate::engine::context::{Context, StepError};
+use crate::engine::ids::derived;
+use crate::engine::model::history::{History, Timer};
+use crate::engine::model::inbox::{InboxBody, InboxRecord, Tick};
+use crate::engine::model::quarantine::QuarantineReason;
+use crate::engine::model::scalar::Timestamp;
+use crate::engine::model::subject::SubjectKey;
+use crate::engine::state::State;
+use crate::engine::step::{Step, drop_timer, step, step_timer};
+use crate::telemetry::metrics::{Disposition, Metrics, RecordKind, Stage};
+
+/// Timers one tick fires in one partition; the rest wait for the next, a second later.
+pub const TIMERS_PER_TICK_MAX: usize = 500;
+
+pub struct DecideLane {
+    context: Arc<Context>,
+    topics: OutputTopics,
+    metrics: Arc<Metrics>,
+    progress: Arc<IntakeProgress>,
+    number: usize,
+    partitions: BTreeMap<u32, Partition>,
+    notes: Notes,
+}
+
+#[derive(Default)]
+struct Partition {
+    state: State,
+    ticker: Ticker,
+}
+
+/// Why one record gave no step.
+enum Fault {
+    /// The lane must stop.
+    Fatal(StepError),
+    /// The record goes to quarantine.
+    OfRecord(String),
+}
+
+impl DecideLane {
+    pub fn new(
+        context: Arc<Context>,
+        topics: OutputTopics,
+        metrics: Arc<Metrics>,
+        progress: Arc<IntakeProgress>,
+        number: usize,
+    ) -> Self {
+        let (partitions, notes) = (BTreeMap::new(), Notes::default());
+        Self { context, topics, metrics, progress, number, partitions, notes }
+    }
+
+    fn outputs(&self) -> Outputs<'_> {
+        Outputs { topics: &self.topics, keys: &self.context.keys }
+    }
+
+    /// Stages a step's changes and adds its outputs; when one of them cannot be written, nothing of it is kept.
+    fn take(&mut self, record: &Record, step: Step, writes: &mut Vec<Write>) -> Result<(), String> {
+        let trace = header(record, TRACE);
+        let before = writes.len();
+        for effect in &step.effects {
+            match self.outputs().effect(effect, trace) {
+                Ok(write) => writes.extend(write),
+                Err(error) => {
+                    writes.truncate(before);
+                    return Err(error.to_string());
+                }
+            }
+        }
+        if let Some(partition) = self.partitions.get_mut(&record.partition) {
+            partition.state.stage(step.delta);
+        }
+        self.notes.effects(step.effects);
+        Ok(())
+    }
+
+    fn judge(&mut self, record: &Record, inbox: &InboxRecord, writes: &mut Vec<Write>) -> Result<(), LaneError> {
+        let kind = kind_of(&inbox.body);
+        let timing = self.metrics.step_histogram(Stage::Decide).start_timer();
+        let stepped = self.guarded(record.partition, |context, state| step(context, state, inbox));
+        timing.observe_duration();
+        let taken = match stepped {
+            Ok(stepped) => {
+                let disposition = Notes::disposition(&stepped);
+                self.take(record, stepped, writes).map(|()| disposition)
+            }
+            Err(Fault::OfRecord(fault)) => Err(fault),
+            Err(Fault::Fatal(error)) => return Err(fatal(record, error)),
+        };
+        match taken {
+            Ok(disposition) => {
+                self.notes.disposed(kind, disposition);
+                if let InboxBody::Referral(referral) = &inbox.body {
+                    self.notes.referral(&referral.event, disposition);
+                }
+            }
+            Err(fault) => {
+                self.notes.disposed(kind, Disposition::Faulted);
+                let unusable = Unusable {
+                    record,
+                    reason: QuarantineReason::RouterFault,
+                    fault,
+                    part: "",
+                    partner: partner_of(&inbox.body),
+                    event_id: event_of(&inbox.body),
+                    receipt: inbox.receipt,
+                };
+                // A signal that fails raises none: it would fail too.
+                self.quarantine(&unusable, kind != RecordKind::Signal, writes)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs a step so that a panic in it costs one record.
+    fn guarded(
+        &self,
+        partition: u32,
+        run: impl FnOnce(&Context, &State) -> Result<Step, StepError>,
+    ) -> Result<Step, Fault> {
+        let Some(partition) = self.partitions.get(&partition) else {
+            return Err(Fault::OfRecord("its partition is not held".to_owned()));
+        };
+        match catch_unwind(AssertUnwindSafe(|| run(&self.context, &partition.state))) {
+            Ok(Ok(stepped)) => Ok(stepped),
+            Ok(Err(error @ StepError::NoBookInForce)) => Err(Fault::Fatal(error)),
+            Ok(Err(error @ (StepError::TooManyHops | StepError::Calendar(_)))) => {
+                Err(Fault::OfRecord(error.to_string()))
+            }
+            Err(_) => {
+                self.metrics.step_fault();
+                Err(Fault::OfRecord("DECIDE failed on it".to_owned()))
+            }
+        }
+    }
+
+    fn quarantine(
+        &mut self,
+        unusable: &Unusable<'_>,
+        signal: bool,
+        writes: &mut Vec<Write>,
+    ) -> Result<(), OutputError> {
+        let quarantined = unusable.quarantined();
+        writes.push(self.outputs().quarantined(&quarantined)?);
+        if signal {
+            let signal = unusable.signal(&self.context.keys, &quarantined);
+            writes.push(self.outputs().inbox(&signal, None)?);
+        }
+        self.notes.quarantined(unusable.partner.clone().unwrap_or_default(), unusable.reason);
+        Ok(())
+    }
+
+    fn undecodable(&mut self, record: &Record, fault: String, writes: &mut Vec<Write>) -> Result<(), LaneError> {
+        self.notes.consumed(RecordKind::Undecodable);
+        self.notes.disposed(RecordKind::Undecodable, Disposition::Quarantined);
+        let unusable = Unusable {
+            record,
+            reason: QuarantineReason::Undecodable,
+            fault,
+            part: "",
+            partner: None,
+            event_id: None,
+            receipt: record.timestamp,
+        };
+        Ok(self.quarantine(&unusable, true, writes)?)
+    }
+
+    /// Fires what is due, each timer as a step of its own.
+    fn tick(&mut self, record: &Record, writes: &mut Vec<Write>) -> Result<(), LaneError> {
+        let Some(partition) = self.partitions.get_mut(&record.partition) else { return Ok(()) };
+        partition.ticker.arrived();
+        let at = record.timestamp.max(partition.state.last_receipt());
+        for (subject, timer) in partition.state.due_timers(at, TIMERS_PER_TICK_MAX) {
+            let stepped =
+                self.guarded(record.partition, |context, state| step_timer(context, state, subject, &timer, at));
+            let taken = match stepped {
+                Ok(stepped) => self.take(record, stepped, writes),
+                Err(Fault::OfRecord(fault)) => Err(fault),
+                Err(Fault::Fatal(error)) => return Err(fatal(record, error)),
+            };
+            if let Err(fault) = taken {
+                self.give_up_timer(record, subject, &timer, at, fault, writes)?;
+            }
+        }
+        self.notes.disposed(RecordKind::Tick, Disposition::Applied);
+        Ok(())
+    }
+
+    fn give_up_timer(
+        &mut self,
+        record: &Record,
+        subject: SubjectKey,
+        timer: &Timer,
+        at: Timestamp,
+        fault: String,
+        writes: &mut Vec<Write>,
+    ) -> Result<(), LaneError> {
+        if let Some(partition) = self.partitions.get_mut(&record.partition) {
+            let dropped = drop_timer(&partition.state, subject, timer);
+            partition.state.stage(dropped.delta);
+        }
+        let part = derived(&[&timer.rule, &timer.event_id, &timer.due_at.0.to_string(), &subject.to_hex()]);
+        let unusable = Unusable {
+            record,
+            reason: QuarantineReason::RouterFault,
+            fault: format!("timer of {}: {fault}", timer.rule),
+            part: &part,
+            partner: None,
+            event_id: Some(timer.event_id.clone()),
+            receipt: at,
+        };
+        Ok(self.quarantine(&unusable, true, writes)?)
+    }
+
+    fn append_ticks(&mut self, now: Timestamp, writes: &mut Vec<Write>) -> Result<(), LaneError> {
+        let behind = self.progress.behind_ms(now);
+        for (number, partition) in &mut self.partitions {
+            if !partition.ticker.is_due(now, partition.state.next_timer(), behind) {
+                continue;
+            }
+            let tick = InboxRecord {
+                id: derived(&["tick", &number.to_string(), &now.0.to_string()]),
+                subject: SubjectKey([0; 32]),
+                receipt: now,
+                body: InboxBody::Tick(Tick { partition: i32::try_from(*number).unwrap_or(i32::MAX) }),
+            };
+            let outputs = Outputs { topics: &self.topics, keys: &self.context.keys };
+            let write = outputs.inbox(&tick, None)?;
+            writes.push(Write { placement: Placement::Partition(*number), ..write });
+        }
+        Ok(())
+    }
+}
+
+fn fatal(record: &Record, error: StepError) -> LaneError {
+    let Record { topic, partition, offset, .. } = record;
+    LaneError::Step { topic: topic.clone(), partition: *partition, offset: *offset, error }
+}
+
+fn kind_of(body: &InboxBody) -> RecordKind {
+    match body {
+        InboxBody::Referral(_) => RecordKind::Referral,
+        InboxBody::Outcome(_) => RecordKind::Outcome,
+        InboxBody::Alias(_) => RecordKind::Alias,
+        InboxBody::Forward(_) => RecordKind::Forward,
+        InboxBody::Signal(_) => RecordKind::Signal,
+        InboxBody::Tick(_) => RecordKind::Tick,
+    }
+}
+
+fn partner_of(body: &InboxBody) -> Option<String> {
+    match body {
+        InboxBody::Referral(referral) => Some(referral.event.source.partner.clone()),
+        InboxBody::Outcome(outcome) => Some(outcome.agency.clone()),
+        InboxBody::Alias(alias) => Some(alias.partner.clone()),
+        InboxBody::Signal(signal) => signal.partner.clone(),
+        InboxBody::Forward(_) | InboxBody::Tick(_) => None,
+    }
+}
+
+fn event_of(body: &InboxBody) -> Option<String> {
+    match body {
+        InboxBody::Referral(referral) => Some(referral.event.event_id.clone()),
+        InboxBody::Outcome(outcome) => Some(outcome.outcome.outcome_id.clone()),
+        InboxBody::Alias(alias) => Some(alias.event_id.clone()),
+        InboxBody::Signal(_) | InboxBody::Forward(_) | InboxBody::Tick(_) => None,
+    }
+}
+
+impl PartitionOwner for DecideLane {
+    fn assigned(
+        &mut self,
+        partition: u32,
+        restored: &mut dyn Iterator<Item = Result<Record, BrokerError>>,
+    ) -> Result<(), BrokerError> {
+        let mut state = State::default();
+        for record in restored {
+            let record = record?;
+            let unreadable = |problem: &str| {
+                BrokerError::Storage(format!(
+                    "the history at partition {partition}, offset {} cannot be read: {problem}",
+                    record.offset
+                ))
+            };
+            let key = record.key.as_slice().try_into().map_err(|_| unreadable("its key is not a subject's"))?;
+            let history: History = match &record.value {
+                Some(value) => codec::decode(value).map_err(|error| unreadable(&error.to_string()))?,
+                None => History::default(),
+            };
+            state.restore(SubjectKey(key), history);
+        }
+        self.partitions.insert(partition, Partition { state, ticker: Ticker::default() });
+        Ok(())
+    }
+
+    fn revoked(&mut self, partition: u32) {
+        self.partitions.remove(&partition);
+    }
+
+    fn committed(&mut self) {
+        self.partitions.values_mut().for_each(|partition| partition.state.commit());
+        self.notes.count(&self.metrics);
+    }
+
+    fn aborted(&mut self) {
+        for partition in self.partitions.values_mut() {
+            partition.state.abort();
+            partition.ticker.forget();
+        }
+        self.notes = Notes::default();
+    }
+}
+
+impl LaneWork for DecideLane {
+    fn stage(&self) -> Stage {
+        Stage::Decide
+    }
+
+    fn process(&mut self, record: Record, writes: &mut Vec<Write>) -> Result<(), LaneError> {
+        let decoded: Result<InboxRecord, _> = codec::decode(record.value.as_deref().unwrap_or_default());
+        let inbox = match decoded {
+            Ok(inbox) => inbox,
+            Err(error) => return self.undecodable(&record, error.to_string(), writes),
+        };
+        self.notes.consumed(kind_of(&inbox.body));
+        match &inbox.body {
+            InboxBody::Tick(_) => self.tick(&record, writes),
+            InboxBody::Referral(_)
+            | InboxBody::Outcome(_)
+            | InboxBody::Alias(_)
+            | InboxBody::Forward(_)
+            | InboxBody::Signal(_) => self.judge(&record, &inbox, writes),
+        }
+    }
+
+    fn conclude(&mut self, now: Timestamp, writes: &mut Vec<Write>) -> Result<(), LaneError> {
+        for (number, partition) in &mut self.partitions {
+            for (subject, history) in partition.state.take_touched() {
+                let outputs = Outputs { topics: &self.topics, keys: &self.context.keys };
+                writes.push(outputs.history(*number, subject, &history)?);
+            }
+        }
+        self.append_ticks(now, writes)
+    }
+
+    fn progressed(&mut self, _now: Timestamp, _oldest_unread: Option<Timestamp>) {
+        let states = || self.partitions.values().map(|partition| &partition.state);
+        let subjects = states().map(State::len).sum();
+        let timers = states().map(State::timers_pending).sum();
+        self.metrics.held(self.number, subjects, timers);
+    }
+}

@@ -1,0 +1,51 @@
+//! What is looked after besides the lanes: the broker's health, and deleting what is past its retention.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::supervise::rest;
+use crate::broker::{Broker, BrokerError, Health};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::readiness::Readiness;
+
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+const DELETE_EVERY: Duration = Duration::from_secs(3600);
+/// The first deletion waits until a start is over.
+const FIRST_DELETE_AFTER: Duration = Duration::from_secs(60);
+const HOLD: &str = "broker";
+
+pub fn run(broker: &Arc<dyn Broker>, metrics: &Metrics, readiness: &Readiness, stop: &AtomicBool) {
+    let mut delete_at = Instant::now() + FIRST_DELETE_AFTER;
+    while !stop.load(Ordering::Acquire) {
+        look(&**broker, metrics, readiness);
+        if Instant::now() >= delete_at {
+            delete_at = Instant::now() + DELETE_EVERY;
+            report(broker.delete_expired());
+        }
+        rest(LOOK_EVERY, stop);
+    }
+    metrics.ready(false);
+}
+
+fn look(broker: &dyn Broker, metrics: &Metrics, readiness: &Readiness) {
+    let health = broker.health();
+    metrics.disk_full(health == Health::DiskFull);
+    match health {
+        Health::Ready => readiness.release(HOLD),
+        Health::DiskFull => readiness.hold(HOLD, "the disk is full: make room, it goes on by itself"),
+        Health::Failed(problem) => readiness.hold(HOLD, &format!("{problem}: mend it and restart")),
+        Health::Stopped => readiness.hold(HOLD, "it is stopped"),
+    }
+    let (queued, limit) = broker.queued();
+    metrics.queue(queued, limit);
+    metrics.ready(readiness.is_ready());
+}
+
+fn report(deleted: Result<u64, BrokerError>) {
+    match deleted {
+        Ok(0) => {}
+        Ok(records) => tracing::info!(records, "deleted what is past its retention"),
+        Err(error) => tracing::warn!(%error, "what is past its retention could not be deleted"),
+    }
+}

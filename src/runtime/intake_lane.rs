@@ -1,0 +1,178 @@
+//! INTAKE as a lane: partners' and agencies' records in, inbox records out, each under the topic's own authority.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::lane::{LaneError, LaneWork};
+use super::outputs::{Outputs, TRACE, UNIT, Unusable, header};
+use super::progress::IntakeProgress;
+use super::topics::{OUTCOMES_PREFIX, OutputTopics, REFERRALS_PREFIX};
+use crate::broker::{BrokerError, PartitionOwner, Record, Write};
+use crate::engine::context::Context;
+use crate::engine::intake::{self, Accepted, IncomingRecord, IntakeContext, Partners};
+use crate::engine::model::inbox::InboxBody;
+use crate::engine::model::quarantine::QuarantineReason;
+use crate::engine::model::scalar::Timestamp;
+use crate::telemetry::metrics::{Disposition, Metrics, Stage};
+
+/// Stamped by the gateway on what an operator imports: history only, no tasks.
+const BACKFILL: &str = "backfill";
+/// Stamped by the gateway on what it could not read: the reason.
+const REFUSED: &str = "refused";
+
+pub struct IntakeLane {
+    pub context: Arc<Context>,
+    pub partners: Arc<Partners>,
+    pub topics: OutputTopics,
+    pub metrics: Arc<Metrics>,
+    pub progress: Arc<IntakeProgress>,
+    pub number: usize,
+    notes: Vec<Note>,
+}
+
+/// What to count once the batch is durable.
+struct Note {
+    sender: String,
+    /// None: accepted.
+    refused: Option<QuarantineReason>,
+    feedback: Option<crate::engine::model::feedback::FeedbackStatus>,
+}
+
+impl IntakeLane {
+    pub fn new(
+        context: Arc<Context>,
+        partners: Arc<Partners>,
+        topics: OutputTopics,
+        metrics: Arc<Metrics>,
+        progress: Arc<IntakeProgress>,
+        number: usize,
+    ) -> Self {
+        Self { context, partners, topics, metrics, progress, number, notes: Vec::new() }
+    }
+
+    fn accept(&self, record: &Record, sender: &str) -> Accepted {
+        let context =
+            IntakeContext { keys: &self.context.keys, sealer: &self.context.sealer, partners: &self.partners };
+        let incoming = IncomingRecord {
+            topic: &record.topic,
+            partition: record.partition,
+            offset: record.offset,
+            receipt: record.timestamp,
+            sender,
+            unit: header(record, UNIT).and_then(|unit| std::str::from_utf8(unit).ok()),
+            headers: &record.headers,
+            value: record.value.as_deref().unwrap_or_default(),
+            allow_backfill: header(record, BACKFILL) == Some(b"true"),
+        };
+        let accept = || match record.topic.starts_with(OUTCOMES_PREFIX) {
+            true => intake::outcome(&context, &incoming),
+            false => intake::referral(&context, &incoming),
+        };
+        catch_unwind(AssertUnwindSafe(accept)).unwrap_or_else(|_| self.faulted(record, sender))
+    }
+
+    /// A panic costs this record only.
+    fn faulted(&self, record: &Record, sender: &str) -> Accepted {
+        self.metrics.step_fault();
+        let unusable = Unusable {
+            record,
+            reason: QuarantineReason::RouterFault,
+            fault: "INTAKE failed on it".to_owned(),
+            part: "",
+            partner: Some(sender.to_owned()),
+            event_id: None,
+            receipt: record.timestamp,
+        };
+        let quarantined = unusable.quarantined();
+        let signal = unusable.signal(&self.context.keys, &quarantined);
+        Accepted { inbox: vec![signal], quarantined: Some(quarantined), feedback: None }
+    }
+}
+
+/// What the gateway found wrong is nearer to the truth than that the bytes are not Avro.
+fn name_the_gateways_reason(record: &Record, accepted: &mut Accepted) {
+    let Some(quarantined) = &mut accepted.quarantined else { return };
+    let named = header(record, REFUSED).and_then(|symbol| std::str::from_utf8(symbol).ok()).and_then(reason_named);
+    let Some(reason) = named else { return };
+    quarantined.reason = reason;
+    for inbox in &mut accepted.inbox {
+        if let InboxBody::Signal(signal) = &mut inbox.body {
+            signal.reason = Some(reason.symbol().to_owned());
+        }
+    }
+}
+
+fn reason_named(symbol: &str) -> Option<QuarantineReason> {
+    use QuarantineReason::{BadReplyTo, FutureTime, InvalidField, TooLarge, Undecodable, UnknownSchema, WrongSource};
+    [Undecodable, UnknownSchema, WrongSource, InvalidField, FutureTime, TooLarge, BadReplyTo]
+        .into_iter()
+        .find(|reason| reason.symbol() == symbol)
+}
+
+impl PartitionOwner for IntakeLane {
+    fn assigned(
+        &mut self,
+        _partition: u32,
+        _restored: &mut dyn Iterator<Item = Result<Record, BrokerError>>,
+    ) -> Result<(), BrokerError> {
+        Ok(())
+    }
+
+    fn revoked(&mut self, _partition: u32) {}
+
+    fn committed(&mut self) {
+        for Note { sender, refused, feedback } in self.notes.drain(..) {
+            let disposition = if refused.is_some() { Disposition::Quarantined } else { Disposition::Accepted };
+            self.metrics.intake(&sender, disposition);
+            if let Some(reason) = refused {
+                self.metrics.quarantined(&sender, reason);
+            }
+            if let Some(status) = feedback {
+                self.metrics.feedback(&sender, status);
+            }
+        }
+    }
+
+    fn aborted(&mut self) {
+        self.notes.clear();
+    }
+}
+
+impl LaneWork for IntakeLane {
+    fn stage(&self) -> Stage {
+        Stage::Intake
+    }
+
+    fn process(&mut self, record: Record, writes: &mut Vec<Write>) -> Result<(), LaneError> {
+        let topic = record.topic.as_ref();
+        let sender = topic.strip_prefix(REFERRALS_PREFIX).or_else(|| topic.strip_prefix(OUTCOMES_PREFIX));
+        let sender = sender.unwrap_or(topic);
+        let mut accepted = self.accept(&record, sender);
+        name_the_gateways_reason(&record, &mut accepted);
+        let trace = header(&record, TRACE);
+        let outputs = Outputs { topics: &self.topics, keys: &self.context.keys };
+        for inbox in &accepted.inbox {
+            writes.push(outputs.inbox(inbox, trace)?);
+        }
+        if let Some(quarantined) = &accepted.quarantined {
+            writes.push(outputs.quarantined(quarantined)?);
+        }
+        if let Some(feedback) = &accepted.feedback {
+            writes.extend(outputs.feedback(feedback, trace)?);
+        }
+        self.notes.push(Note {
+            sender: sender.to_owned(),
+            refused: accepted.quarantined.map(|quarantined| quarantined.reason),
+            feedback: accepted.feedback.map(|feedback| feedback.status),
+        });
+        Ok(())
+    }
+
+    fn conclude(&mut self, _now: Timestamp, _writes: &mut Vec<Write>) -> Result<(), LaneError> {
+        Ok(())
+    }
+
+    fn progressed(&mut self, now: Timestamp, oldest_unread: Option<Timestamp>) {
+        self.progress.read_up_to(self.number, oldest_unread.unwrap_or(now));
+    }
+}

@@ -1,0 +1,130 @@
+//! A lane: poll, process each record, stage, commit. One thread, shared-nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::broker::{BatchLimit, BrokerError, Clock, Commit, Consumed, LaneBroker, PartitionOwner, Record, Write};
+use crate::engine::context::StepError;
+use crate::engine::model::scalar::Timestamp;
+use crate::telemetry::metrics::{Metrics, Stage};
+
+/// A batch grows to this under load, and starts at the least.
+const BATCH_RECORDS_MAX: usize = 4096;
+const BATCH_RECORDS_MIN: usize = 256;
+const BATCH_BYTES_MAX: usize = 16 << 20;
+/// Batches grow while one takes less than this, and shrink when one takes four times as long.
+const BATCH_TIME: Duration = Duration::from_millis(50);
+/// The longest wait for records: how soon a stop or a timer is noticed.
+const POLL_WAIT: Duration = Duration::from_millis(200);
+
+/// Why a lane stopped. The supervisor starts it again.
+#[derive(Debug, thiserror::Error)]
+pub enum LaneError {
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    #[error("the record at {topic}/{partition}/{offset} cannot be judged: {error}")]
+    Step { topic: Arc<str>, partition: u32, offset: i64, error: StepError },
+    #[error("an output could not be written: {0}")]
+    Output(#[from] super::outputs::OutputError),
+}
+
+/// What one stage does with records. Told of its partitions, commits and aborts as their owner.
+pub trait LaneWork: PartitionOwner {
+    fn stage(&self) -> Stage;
+
+    /// Adds what comes of one record to `writes`. A fault of the record's is an output like any other; an error
+    /// stops the lane.
+    fn process(&mut self, record: Record, writes: &mut Vec<Write>) -> Result<(), LaneError>;
+
+    /// After the last record of a batch: what is written once for all of them, and what time itself brings.
+    fn conclude(&mut self, now: Timestamp, writes: &mut Vec<Write>) -> Result<(), LaneError>;
+
+    /// Told after every batch and every idle wait. `oldest_unread`: None when all is read.
+    fn progressed(&mut self, now: Timestamp, oldest_unread: Option<Timestamp>);
+}
+
+/// What a lane shares with its supervisor.
+pub struct LaneControl {
+    pub stop: Arc<AtomicBool>,
+    pub metrics: Arc<Metrics>,
+    pub clock: Clock,
+    pub number: usize,
+}
+
+/// Runs until told to stop. `restored` is called once, when the partitions' state is there.
+pub fn run(
+    lane: &mut dyn LaneBroker,
+    work: &mut dyn LaneWork,
+    control: &LaneControl,
+    restored: &dyn Fn(),
+) -> Result<(), LaneError> {
+    let mut limit = BatchLimit { records_max: BATCH_RECORDS_MIN, bytes_max: BATCH_BYTES_MAX, wait: Duration::ZERO };
+    let mut first = true;
+    while !control.stop.load(Ordering::Acquire) {
+        let records = lane.poll(work, &limit)?;
+        if std::mem::take(&mut first) {
+            restored();
+            limit.wait = POLL_WAIT;
+        }
+        let started = Instant::now();
+        let count = records.len();
+        process(lane, work, control, records)?;
+        adapt(&mut limit, count, started.elapsed());
+        let oldest = lane.oldest_unread()?;
+        let now = (control.clock)();
+        let behind = oldest.map_or(0, |oldest| now.0.saturating_sub(oldest.0));
+        let behind = Duration::from_millis(u64::try_from(behind).unwrap_or(0));
+        control.metrics.lag(work.stage(), control.number, behind);
+        work.progressed(now, oldest);
+    }
+    Ok(())
+}
+
+fn process(
+    lane: &mut dyn LaneBroker,
+    work: &mut dyn LaneWork,
+    control: &LaneControl,
+    records: Vec<Record>,
+) -> Result<(), LaneError> {
+    let count = records.len();
+    let consumed = consumed(&records);
+    let mut writes = Vec::with_capacity(count.saturating_mul(4));
+    for record in records {
+        work.process(record, &mut writes)?;
+    }
+    work.conclude((control.clock)(), &mut writes)?;
+    if consumed.is_empty() && writes.is_empty() {
+        return Ok(());
+    }
+    let started = Instant::now();
+    lane.stage(writes, consumed)?;
+    match lane.commit(work)? {
+        Commit::Committed => control.metrics.committed(work.stage(), started.elapsed(), count),
+        Commit::Aborted => control.metrics.aborted(work.stage()),
+    }
+    Ok(())
+}
+
+/// The next offset of every partition that the batch read from.
+fn consumed(records: &[Record]) -> Vec<Consumed> {
+    let mut next: BTreeMap<(&Arc<str>, u32), i64> = BTreeMap::new();
+    for record in records {
+        next.insert((&record.topic, record.partition), record.offset + 1);
+    }
+    let consumed = |((topic, partition), next_offset): ((&Arc<str>, u32), i64)| {
+        let topic = Arc::clone(topic);
+        Consumed { topic, partition, next_offset }
+    };
+    next.into_iter().map(consumed).collect()
+}
+
+/// Full batches that were quick grow; slow ones shrink: a commit's price is shared by many, and no one waits long.
+fn adapt(limit: &mut BatchLimit, count: usize, took: Duration) {
+    if took > BATCH_TIME * 4 {
+        limit.records_max = (limit.records_max / 2).max(BATCH_RECORDS_MIN);
+    } else if count >= limit.records_max && took < BATCH_TIME {
+        limit.records_max = (limit.records_max * 2).min(BATCH_RECORDS_MAX);
+    }
+}

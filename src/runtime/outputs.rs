@@ -1,0 +1,177 @@
+//! Effects as records: which topic, key and headers each kind of output has.
+
+use std::sync::Arc;
+
+use super::topics::OutputTopics;
+use crate::broker::{Placement, Record, Write};
+use crate::engine::codec::{self, CodecError};
+use crate::engine::identity::Keys;
+use crate::engine::ids::derived;
+use crate::engine::model::decision::Decision;
+use crate::engine::model::feedback::Feedback;
+use crate::engine::model::history::History;
+use crate::engine::model::inbox::{InboxBody, InboxRecord, Signal};
+use crate::engine::model::quarantine::{Header, QuarantineReason, Quarantined};
+use crate::engine::model::scalar::Timestamp;
+use crate::engine::model::subject::SubjectKey;
+use crate::engine::model::task::Task;
+use crate::engine::schema::Published;
+use crate::engine::step::Effect;
+
+/// The W3C trace context, passed from what came in to what goes out.
+pub const TRACE: &str = "traceparent";
+/// The unit a record is for, or from.
+pub const UNIT: &str = "unit";
+/// `ce_source` of everything the router publishes.
+const SOURCE: &str = "/pathway-router";
+/// The signal that a record of a partner could not be used.
+const UNREAD_RECORD: &str = "unread_record";
+
+type Headers = Vec<(String, Vec<u8>)>;
+
+/// Why an output cannot be written. It is the record's fault, not the lane's.
+#[derive(Debug, thiserror::Error)]
+pub enum OutputError {
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    #[error("there is no topic for agency {0}")]
+    NoTaskTopic(String),
+}
+
+/// Writes outputs of one lane.
+pub struct Outputs<'a> {
+    pub topics: &'a OutputTopics,
+    pub keys: &'a Keys,
+}
+
+impl Outputs<'_> {
+    /// None for feedback to a partner that has no topic any more.
+    pub fn effect(&self, effect: &Effect, trace: Option<&[u8]>) -> Result<Option<Write>, OutputError> {
+        match effect {
+            Effect::Task(task, subject) => self.task(task, *subject, trace).map(Some),
+            Effect::Decision(decision) => self.decision(decision, trace).map(Some),
+            Effect::Feedback(feedback) => self.feedback(feedback, trace),
+            Effect::Inbox(record) => self.inbox(record, trace).map(Some),
+        }
+    }
+
+    fn task(&self, task: &Task, subject: SubjectKey, trace: Option<&[u8]>) -> Result<Write, OutputError> {
+        let topic = self.topics.tasks.get(&task.agency);
+        let topic = topic.ok_or_else(|| OutputError::NoTaskTopic(task.agency.clone()))?;
+        let key = self.keys.task_topic_key(subject, &task.agency).0.to_vec();
+        let mut headers = cloud_event(&task.task_id, "task.raised", task.raised_at, trace);
+        headers.extend(task.unit.as_ref().map(|unit| (UNIT.to_owned(), unit.as_bytes().to_vec())));
+        Ok(by_key(topic, key, codec::encode(task)?, headers))
+    }
+
+    fn decision(&self, decision: &Decision, trace: Option<&[u8]>) -> Result<Write, OutputError> {
+        let key = decision.subject.0.to_vec();
+        Ok(by_key(&self.topics.decisions, key, codec::encode(decision)?, trace_only(trace)))
+    }
+
+    pub fn feedback(&self, feedback: &Feedback, trace: Option<&[u8]>) -> Result<Option<Write>, OutputError> {
+        let Some(topic) = self.topics.feedback.get(&feedback.partner) else { return Ok(None) };
+        let mut headers = cloud_event(&feedback.feedback_id, "feedback.given", feedback.at, trace);
+        headers.push((UNIT.to_owned(), feedback.unit.as_bytes().to_vec()));
+        let key = feedback.event_id.as_bytes().to_vec();
+        Ok(Some(by_key(topic, key, codec::encode(feedback)?, headers)))
+    }
+
+    pub fn inbox(&self, record: &InboxRecord, trace: Option<&[u8]>) -> Result<Write, OutputError> {
+        Ok(by_key(&self.topics.inbox, record.subject.0.to_vec(), codec::encode(record)?, trace_only(trace)))
+    }
+
+    /// Into the same partition as the subject's inbox, whatever the number of partitions.
+    pub fn history(&self, partition: u32, subject: SubjectKey, history: &History) -> Result<Write, OutputError> {
+        let write = by_key(&self.topics.history, subject.0.to_vec(), codec::encode(history)?, Vec::new());
+        Ok(Write { placement: Placement::Partition(partition), ..write })
+    }
+
+    pub fn quarantined(&self, quarantined: &Quarantined) -> Result<Write, OutputError> {
+        let key = quarantined.quarantine_id.as_bytes().to_vec();
+        Ok(by_key(&self.topics.quarantine, key, encode(quarantined)?, Vec::new()))
+    }
+}
+
+fn encode<T: Published>(record: &T) -> Result<Vec<u8>, OutputError> {
+    Ok(codec::encode(record)?)
+}
+
+fn by_key(topic: &Arc<str>, key: Vec<u8>, value: Vec<u8>, headers: Headers) -> Write {
+    Write { topic: topic.clone(), placement: Placement::ByKey, key, value: Some(value), headers }
+}
+
+fn trace_only(trace: Option<&[u8]>) -> Headers {
+    trace.map(|trace| (TRACE.to_owned(), trace.to_vec())).into_iter().collect()
+}
+
+/// The CloudEvents attributes as headers.
+fn cloud_event(id: &str, kind: &str, time: Timestamp, trace: Option<&[u8]>) -> Headers {
+    let mut headers = vec![
+        ("ce_specversion".to_owned(), b"1.0".to_vec()),
+        ("ce_id".to_owned(), id.as_bytes().to_vec()),
+        ("ce_source".to_owned(), SOURCE.as_bytes().to_vec()),
+        ("ce_type".to_owned(), kind.as_bytes().to_vec()),
+        ("ce_time".to_owned(), time.to_jiff().to_string().into_bytes()),
+    ];
+    headers.extend(trace_only(trace));
+    headers
+}
+
+/// A record's header.
+pub fn header<'a>(record: &'a Record, name: &str) -> Option<&'a [u8]> {
+    record.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_slice())
+}
+
+/// A record that the router could not use, with what is known of where it came from.
+pub struct Unusable<'a> {
+    pub record: &'a Record,
+    pub reason: QuarantineReason,
+    /// What went wrong, without any of its content.
+    pub fault: String,
+    /// Tells several faults of one record apart (the timers of a tick); empty for the record itself.
+    pub part: &'a str,
+    pub partner: Option<String>,
+    pub event_id: Option<String>,
+    /// When the record was received, which is when its triage is due from.
+    pub receipt: Timestamp,
+}
+
+impl Unusable<'_> {
+    pub fn quarantined(&self) -> Quarantined {
+        let Record { topic, partition, offset, .. } = self.record;
+        let unit = header(self.record, UNIT).map(|unit| String::from_utf8_lossy(unit).into_owned());
+        let headers = self.record.headers.iter();
+        Quarantined {
+            quarantine_id: derived(&["quarantine", topic, &partition.to_string(), &offset.to_string(), self.part]),
+            reason: self.reason,
+            faults: vec![self.fault.clone()],
+            topic: topic.to_string(),
+            partition: i32::try_from(*partition).unwrap_or(i32::MAX),
+            offset: *offset,
+            partner: self.partner.clone(),
+            unit,
+            event_id: self.event_id.clone(),
+            receipt: self.receipt,
+            original: self.record.value.clone().unwrap_or_default(),
+            headers: headers.map(|(name, value)| Header { name: name.clone(), value: value.clone() }).collect(),
+        }
+    }
+
+    /// Asks social care, once a partner and hour, to find out what it was about.
+    pub fn signal(&self, keys: &Keys, quarantined: &Quarantined) -> InboxRecord {
+        let partner = self.partner.clone().unwrap_or_else(|| "router".to_owned());
+        InboxRecord {
+            id: derived(&[UNREAD_RECORD, &quarantined.quarantine_id]),
+            subject: keys.partner_subject(&partner),
+            receipt: self.receipt,
+            body: InboxBody::Signal(Signal {
+                kind: UNREAD_RECORD.to_owned(),
+                cause: quarantined.quarantine_id.clone(),
+                partner: Some(partner),
+                unit: quarantined.unit.clone(),
+                reason: Some(self.reason.symbol().to_owned()),
+            }),
+        }
+    }
+}

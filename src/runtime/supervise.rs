@@ -1,0 +1,102 @@
+//! Supervision: lanes on named threads, started again with growing pauses when they fail, stopped in good order.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::lane::{self, LaneControl, LaneError, LaneWork};
+use crate::broker::{Broker, BrokerError, LaneBroker, LanePlan, LaneShare};
+use crate::telemetry::readiness::Readiness;
+
+/// Pause before a failed lane is started again; doubled for each failure that follows soon.
+const PAUSE_MIN: Duration = Duration::from_millis(500);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// A lane that ran this long starts over with the shortest pause.
+const HEALTHY_AFTER: Duration = Duration::from_secs(60);
+/// How soon a pause notices a stop.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// One lane as the supervisor knows it.
+pub struct LaneSeat {
+    /// `intake-0`: the thread's name, and the reason it gives when the service is not ready.
+    pub name: String,
+    pub broker: Arc<dyn Broker>,
+    pub plan: LanePlan,
+    pub share: LaneShare,
+    pub control: LaneControl,
+    pub readiness: Arc<Readiness>,
+    /// Fresh work, with no state, for each start.
+    pub work: Box<dyn Fn() -> Box<dyn LaneWork> + Send>,
+}
+
+/// Starts a lane. Not ready until its partitions are restored.
+pub fn start(seat: LaneSeat) -> Result<JoinHandle<()>, BrokerError> {
+    seat.readiness.hold(&seat.name, "restoring its partitions");
+    let thread = std::thread::Builder::new().name(seat.name.clone());
+    thread
+        .spawn(move || seat.keep_running())
+        .map_err(|error| BrokerError::Storage(format!("a lane's thread could not be started: {error}")))
+}
+
+impl LaneSeat {
+    fn keep_running(&self) {
+        let mut pause = PAUSE_MIN;
+        while !self.control.stop.load(Ordering::Acquire) {
+            let started = Instant::now();
+            let ended = catch_unwind(AssertUnwindSafe(|| self.run_once()));
+            if self.control.stop.load(Ordering::Acquire) {
+                break;
+            }
+            let reason = match ended {
+                Ok(Ok(())) => break,
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "it panicked".to_owned(),
+            };
+            if started.elapsed() > HEALTHY_AFTER {
+                pause = PAUSE_MIN;
+            }
+            tracing::error!(lane = %self.name, %reason, pause_ms = pause.as_millis(), "a lane stopped; it is started again");
+            self.readiness.hold(&self.name, &reason);
+            rest(pause, &self.control.stop);
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    fn run_once(&self) -> Result<(), LaneError> {
+        let mut broker: Box<dyn LaneBroker> = self.broker.lane(self.plan.clone(), self.share)?;
+        let mut work = (self.work)();
+        lane::run(&mut *broker, &mut *work, &self.control, &|| {
+            tracing::info!(lane = %self.name, "the lane reads");
+            self.readiness.release(&self.name);
+        })
+    }
+}
+
+/// Waits, but no longer than until told to stop.
+pub fn rest(pause: Duration, stop: &AtomicBool) {
+    let until = Instant::now() + pause;
+    while !stop.load(Ordering::Acquire) {
+        let left = until.saturating_duration_since(Instant::now());
+        if left == Duration::ZERO {
+            return;
+        }
+        std::thread::sleep(left.min(GLANCE));
+    }
+}
+
+/// Waits for threads to end, until the deadline. True when all have.
+pub fn join(threads: &mut Vec<JoinHandle<()>>, deadline: Instant) -> bool {
+    loop {
+        let (ended, running): (Vec<_>, Vec<_>) = threads.drain(..).partition(JoinHandle::is_finished);
+        for thread in ended {
+            let _ = thread.join();
+        }
+        *threads = running;
+        if threads.is_empty() || Instant::now() >= deadline {
+            return threads.is_empty();
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

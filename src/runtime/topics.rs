@@ -1,0 +1,140 @@
+//! The topics: their names, their shape, how long they are kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::broker::{TopicPattern, TopicSpec};
+use crate::config::Retention;
+
+/// Everything DECIDE reads, keyed by subject.
+pub const INBOX: &str = "inbox";
+/// The newest state of each subject. Compacted; partitioned as the inbox is.
+pub const HISTORY: &str = "history";
+/// The audit records, keyed by subject.
+pub const DECISIONS: &str = "decisions";
+/// Records that could not be used. For operators alone.
+pub const QUARANTINE: &str = "quarantine";
+
+pub const REFERRALS_PREFIX: &str = "referrals.";
+pub const OUTCOMES_PREFIX: &str = "outcomes.";
+pub const TASKS_PREFIX: &str = "tasks.";
+pub const FEEDBACK_PREFIX: &str = "feedback.";
+
+/// Consumer groups of the two stages.
+pub const INTAKE_GROUP: &str = "intake";
+pub const DECIDE_GROUP: &str = "decide";
+
+/// What the topics are made from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TopicPlan {
+    pub partners: BTreeSet<String>,
+    pub agencies: BTreeSet<String>,
+    /// Of inbox and history.
+    pub partitions: u32,
+    pub retention: Retention,
+}
+
+impl TopicPlan {
+    /// Every topic, in order of its name.
+    pub fn specs(&self) -> Vec<TopicSpec> {
+        let Retention { referrals, outcomes, inbox, tasks, feedback, decisions, quarantine } = self.retention;
+        let mut specs = vec![
+            spec(INBOX.to_owned(), self.partitions, inbox),
+            TopicSpec { name: HISTORY.to_owned(), partitions: self.partitions, compacted: true, retention: None },
+            spec(DECISIONS.to_owned(), 1, decisions),
+            spec(QUARANTINE.to_owned(), 1, quarantine),
+        ];
+        for partner in &self.partners {
+            specs.push(spec(format!("{REFERRALS_PREFIX}{partner}"), 1, referrals));
+            specs.push(spec(format!("{FEEDBACK_PREFIX}{partner}"), 1, feedback));
+        }
+        for agency in &self.agencies {
+            specs.push(spec(format!("{OUTCOMES_PREFIX}{agency}"), 1, outcomes));
+            specs.push(spec(format!("{TASKS_PREFIX}{agency}"), 1, tasks));
+        }
+        specs.sort_by(|one, other| one.name.cmp(&other.name));
+        specs
+    }
+}
+
+fn spec(name: String, partitions: u32, retention: Duration) -> TopicSpec {
+    TopicSpec { name, partitions, compacted: false, retention: Some(retention) }
+}
+
+/// What INTAKE reads: every partner's and every agency's topic, also those made later.
+pub fn intake_pattern() -> TopicPattern {
+    TopicPattern::Prefixes(vec![REFERRALS_PREFIX.to_owned(), OUTCOMES_PREFIX.to_owned()])
+}
+
+/// Names of the topics that lanes write to, shared by every record they write.
+#[derive(Clone, Debug)]
+pub struct OutputTopics {
+    pub inbox: Arc<str>,
+    pub history: Arc<str>,
+    pub decisions: Arc<str>,
+    pub quarantine: Arc<str>,
+    /// By agency.
+    pub tasks: BTreeMap<String, Arc<str>>,
+    /// By partner.
+    pub feedback: BTreeMap<String, Arc<str>>,
+}
+
+impl OutputTopics {
+    /// From the names of the topics there are.
+    pub fn of<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Self {
+        let under = |prefix: &str| {
+            let named = names.clone().filter_map(|name| Some((name.strip_prefix(prefix)?.to_owned(), name.into())));
+            named.collect()
+        };
+        Self {
+            inbox: INBOX.into(),
+            history: HISTORY.into(),
+            decisions: DECISIONS.into(),
+            quarantine: QUARANTINE.into(),
+            tasks: under(TASKS_PREFIX),
+            feedback: under(FEEDBACK_PREFIX),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_partner_and_agency_has_its_topics() {
+        let day = Duration::from_secs(86_400);
+        let retention = Retention {
+            referrals: day,
+            outcomes: day,
+            inbox: day,
+            tasks: day,
+            feedback: day,
+            decisions: day * 2,
+            quarantine: day,
+        };
+        let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let plan = TopicPlan { partners: named(&["a-school"]), agencies: named(&["police"]), partitions: 4, retention };
+        let specs = plan.specs();
+        let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
+        assert_eq!(
+            names,
+            [
+                "decisions",
+                "feedback.a-school",
+                "history",
+                "inbox",
+                "outcomes.police",
+                "quarantine",
+                "referrals.a-school",
+                "tasks.police"
+            ]
+        );
+        assert!(specs.iter().all(|spec| spec.compacted == (spec.name == HISTORY)));
+        assert!(specs.iter().all(|spec| (spec.partitions == 4) == [HISTORY, INBOX].contains(&spec.name.as_str())));
+        let topics = OutputTopics::of(names.into_iter());
+        assert_eq!(topics.tasks.get("police").map(AsRef::as_ref), Some("tasks.police"));
+        assert_eq!(topics.feedback.get("a-school").map(AsRef::as_ref), Some("feedback.a-school"));
+    }
+}
