@@ -186,16 +186,29 @@ impl Plan {
 }
 
 impl Found<'_> {
-    /// The missing facts that keep its standing rows from being true, by id.
+    /// The missing facts that keep it open, by id: those of its standing rows, without rows that another settles.
     pub fn missing(&self, table: &FactTable) -> Vec<FactId> {
-        let rows = self.standing.iter().filter_map(|place| self.plan.rows.get(*place));
-        let parts = rows.flat_map(|row| &row.parts);
-        let blocking: BTreeSet<FactId> = parts
-            .filter(|(fact, asked)| asked_of(asked, table.slot(**fact)) == Truth::Unknown)
-            .map(|(fact, _)| *fact)
+        let rows: Vec<(&Row, BTreeSet<FactId>)> = self
+            .standing
+            .iter()
+            .filter_map(|place| self.plan.rows.get(*place))
+            .map(|row| (row, blocking(row, table)))
             .collect();
-        blocking.into_iter().collect()
+        let settled = |row: &Row, blocked_by: &BTreeSet<FactId>| {
+            rows.iter().any(|(other, fewer)| {
+                fewer.len() < blocked_by.len() && fewer.iter().all(|fact| row.parts.get(fact) == other.parts.get(fact))
+            })
+        };
+        let open = rows.iter().filter(|(row, blocked_by)| !settled(row, blocked_by));
+        let missing: BTreeSet<FactId> = open.flat_map(|(_, blocked_by)| blocked_by).copied().collect();
+        missing.into_iter().collect()
     }
+}
+
+/// The facts that a row asks of and that are missing.
+fn blocking(row: &Row, table: &FactTable) -> BTreeSet<FactId> {
+    let unknown = row.parts.iter().filter(|(fact, asked)| asked_of(asked, table.slot(**fact)) == Truth::Unknown);
+    unknown.map(|(fact, _)| *fact).collect()
 }
 
 impl Column {
