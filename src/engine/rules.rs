@@ -86,7 +86,15 @@ impl RuleBook {
     /// What the rules of one stratum say of an event on arrival (timer rules are never judged here).
     pub fn judge(&self, stratum: usize, table: &FactTable) -> Judgement<'_> {
         let mut judgement = Judgement::default();
-        let Some(plan) = self.compiled.plan(stratum, table.kind()) else { return judgement };
+        self.judge_into(stratum, table, &mut judgement);
+        judgement
+    }
+
+    /// As `judge`, into a judgement made before, whose room is used again.
+    pub fn judge_into<'b>(&'b self, stratum: usize, table: &FactTable, judgement: &mut Judgement<'b>) {
+        judgement.fired.clear();
+        judgement.unknown.clear();
+        let Some(plan) = self.compiled.plan(stratum, table.kind()) else { return };
         plan.judge(table, &mut |found| {
             let Some(rule) = self.rules.get(found.rule) else { return };
             if found.fired {
@@ -95,7 +103,6 @@ impl RuleBook {
                 judgement.unknown.push(Unknown { rule, missing: found.missing(table) });
             }
         });
-        judgement
     }
 
     /// As `judge`, by the plain evaluator: slow and obvious, to test the compiled form against.
