@@ -167,8 +167,8 @@ pub fn written(faults: &[RuleFault]) -> String {
     faults.iter().map(|fault| format!("{fault}\n")).collect()
 }
 
-/// The book in `rules/cheshire-east`, its scenarios left out.
-pub fn default_book() -> RuleBook {
+/// The files of the book in `rules/cheshire-east`, its scenarios left out.
+pub fn default_files() -> Vec<SourceFile> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules/cheshire-east");
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).expect("the default book") {
@@ -178,7 +178,11 @@ pub fn default_book() -> RuleBook {
             files.push(SourceFile { name, text: std::fs::read_to_string(&path).expect("a readable file") });
         }
     }
-    match load(&files) {
+    files
+}
+
+pub fn default_book() -> RuleBook {
+    match load(&default_files()) {
         Ok(book) => book,
         Err(faults) => panic!("\n{}", written(&faults)),
     }
