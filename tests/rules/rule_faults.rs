@@ -123,7 +123,7 @@ why = 'Graded {event.grad}, {event.grade.dates}, {event.score} } {x'
 "#,
         r#"
 rules.toml:8:15: rule R1: there is no fact `event.grad`; did you mean `event.grade`?
-rules.toml:8:29: rule R1: `event.grade` has no dates; only history counts do
+rules.toml:8:29: rule R1: `event.grade` has no `.dates`; only history counts do
 rules.toml:8:50: rule R1: `event.score` is not carried by missing.started; name a fact that every kind carries
 rules.toml:8:64: rule R1: `}` closes nothing; write {history.missing_90d}
 rules.toml:8:66: rule R1: `{` is not closed; write {history.missing_90d}

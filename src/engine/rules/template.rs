@@ -16,6 +16,8 @@ pub enum Part {
     Fact(FactId),
     /// `{history.missing_90d.dates}`: when the counted entries happened.
     Dates(FactId),
+    /// `{history.missing_90d.ordinal}`: the count as an ordinal, `third`.
+    Ordinal(FactId),
 }
 
 impl Template {
@@ -27,7 +29,7 @@ impl Template {
     pub fn reads(&self) -> impl Iterator<Item = FactId> {
         self.parts.iter().filter_map(|part| match part {
             Part::Text(_) => None,
-            Part::Fact(fact) | Part::Dates(fact) => Some(*fact),
+            Part::Fact(fact) | Part::Dates(fact) | Part::Ordinal(fact) => Some(*fact),
         })
     }
 
@@ -42,8 +44,47 @@ impl Template {
                     None => text.push_str("not known"),
                 },
                 Part::Dates(fact) => text.push_str(&dates(*fact)),
+                Part::Ordinal(fact) => {
+                    let word = ordinal(table.slot(*fact).unwrap_or_default());
+                    text.push_str(&if text.is_empty() { capitalised(&word) } else { word });
+                }
             }
         }
         text
+    }
+}
+
+/// `third`; above twelve in figures: `13th`.
+fn ordinal(count: i64) -> String {
+    const WORDS: [&str; 12] = [
+        "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh",
+        "twelfth",
+    ];
+    let word = usize::try_from(count).ok().and_then(|count| WORDS.get(count.checked_sub(1)?));
+    let ending = || match (count % 100, count % 10) {
+        (11..=13, _) => "th",
+        (_, 1) => "st",
+        (_, 2) => "nd",
+        (_, 3) => "rd",
+        _ => "th",
+    };
+    word.map_or_else(|| format!("{count}{}", ending()), |word| (*word).to_owned())
+}
+
+/// At the start of a reason.
+fn capitalised(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{capitalised, ordinal};
+
+    #[test]
+    fn ordinals_as_a_practitioner_writes_them() {
+        let written: Vec<String> = [1, 3, 12, 13, 21, 22, 111].into_iter().map(ordinal).collect();
+        assert_eq!(written, ["first", "third", "twelfth", "13th", "21st", "22nd", "111th"]);
+        assert_eq!(capitalised("third"), "Third");
     }
 }

@@ -210,12 +210,11 @@ impl RuleReader<'_> {
 
     /// What stands in braces; or what is wrong with it and what to write.
     fn piece(&self, name: &str, scope: &Scope<'_>, parts: &mut Vec<Piece>) -> Option<(String, String)> {
-        let (fact_name, dates) = match name.strip_suffix(".dates") {
-            Some(counted) => (counted, true),
-            None => (name, false),
-        };
-        if dates && !fact_name.starts_with("history.") {
-            return Some((format!("`{fact_name}` has no dates"), "only history counts do".to_owned()));
+        let form = [(".dates", Piece::Dates as fn(FactId) -> Piece), (".ordinal", Piece::Ordinal)];
+        let form = form.into_iter().find_map(|(suffix, piece)| Some((name.strip_suffix(suffix)?, suffix, piece)));
+        let (fact_name, piece) = form.map_or((name, Piece::Fact as _), |(counted, _, piece)| (counted, piece));
+        if let Some((counted, suffix, _)) = form.filter(|(counted, ..)| !counted.starts_with("history.")) {
+            return Some((format!("`{counted}` has no `{suffix}`"), "only history counts do".to_owned()));
         }
         let readable = |name: &str| !name.starts_with("result.agencies.");
         let Some(id) = self.facts.id(fact_name).filter(|_| readable(fact_name)) else {
@@ -229,7 +228,7 @@ impl RuleReader<'_> {
                 "name a fact that every kind carries".to_owned(),
             ));
         }
-        parts.push(if dates { Piece::Dates(id) } else { Piece::Fact(id) });
+        parts.push(piece(id));
         None
     }
 
