@@ -18,6 +18,7 @@ pub mod rule_book;
 pub mod rules;
 pub mod run;
 pub mod send;
+pub mod service;
 
 /// Routes safeguarding referral events to the agencies that must act.
 #[derive(Parser)]

@@ -13,6 +13,7 @@ use super::CliError;
 use super::router::Answer;
 use crate::broker::embedded::{Embedded, EmbeddedOptions};
 use crate::broker::{Broker as _, system_clock};
+use crate::config::fault::ConfigFaults;
 use crate::config::tokens::{Caller, TokenBook, TokenEntry, hash_of, new_token};
 use crate::config::{Broker, Config};
 use crate::http::{self, Gateway};
@@ -88,12 +89,15 @@ impl Drop for LocalRouter {
 
 /// A configuration; prints every fault of a wrong one.
 pub fn load_config(file: &Path) -> Result<Config, CliError> {
-    Config::load(file).map_err(|faults| {
-        let mut reports = faults.reports();
-        let last = reports.pop();
-        for report in reports {
-            eprintln!("{report:?}");
-        }
-        last.map_or_else(|| CliError::failed(&faults), CliError::Failed)
-    })
+    Config::load(file).map_err(|faults| config_error(&faults))
+}
+
+/// Prints all faults but the last, which is the error.
+pub fn config_error(faults: &ConfigFaults) -> CliError {
+    let mut reports = faults.reports();
+    let last = reports.pop();
+    for report in reports {
+        eprintln!("{report:?}");
+    }
+    last.map_or_else(|| CliError::failed(faults), CliError::Failed)
 }
