@@ -34,3 +34,7 @@ pub fn name_of(path: Option<&Path>) -> String {
 fn unreadable(path: &Path, error: &std::io::Error) -> CliError {
     CliError::Usage(format!("{} could not be read: {error}", path.display()))
 }
+
+pub fn unwritable(path: &Path, error: &std::io::Error) -> CliError {
+    CliError::failed(format!("{} could not be written: {error}", path.display()))
+}

@@ -29,7 +29,9 @@ pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
     let config = match &arguments.config {
         Some(file) if !file.is_file() => {
             let file = file.display();
-            return Err(CliError::Usage(format!("there is no {file}; start once without --config to have one written")));
+            return Err(CliError::Usage(format!(
+                "there is no {file}; start once without --config to have one written"
+            )));
         }
         Some(file) => load_config(file)?,
         None => own_config(Path::new(DATA_FOLDER))?,

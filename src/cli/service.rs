@@ -46,8 +46,7 @@ impl RunningRouter {
         let broker = Arc::new(Embedded::open(EmbeddedOptions::new(file)).map_err(CliError::failed)?);
         let metrics = Arc::new(Metrics::new().map_err(CliError::failed)?);
         let readiness = Arc::new(Readiness::starting());
-        let options =
-            ServiceOptions::from_config(config, broker.clone(), books, metrics.clone(), readiness.clone());
+        let options = ServiceOptions::from_config(config, broker.clone(), books, metrics.clone(), readiness.clone());
         let service = Service::start(options).map_err(CliError::failed)?;
         let gateway = Gateway::new(
             config,
