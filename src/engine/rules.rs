@@ -72,6 +72,12 @@ pub fn load(files: &[SourceFile]) -> Result<RuleBook, Vec<RuleFault>> {
 }
 
 impl RuleBook {
+    /// Whether each unit of the agency answers for itself alone. False for an agency of one unit, however that is
+    /// addressed (in hours, out of hours); an agency the book does not know is taken to have many.
+    pub fn has_many_units(&self, agency: &str) -> bool {
+        self.agencies.get(agency).is_none_or(|agency| agency.units != book::UnitKind::One)
+    }
+
     /// How many strata there are; judge them in order from 0, setting `result.*` facts (and history counts that
     /// read the level) in between.
     pub fn strata(&self) -> usize {

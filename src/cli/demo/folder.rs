@@ -30,10 +30,6 @@ impl DemoFolder {
         Ok((folder, config))
     }
 
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     pub fn partner_token(&self, partner: &str, unit: &str) -> Option<&str> {
         self.token(&Caller::Partner { partner: partner.to_owned(), unit: unit.to_owned() })
     }

@@ -1,6 +1,7 @@
 //! The simulated partners and agencies at work: over real HTTP, each with its own token.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -57,12 +58,13 @@ fn send<'e>(
             return Ok(());
         }
     };
-    let source = (event.partner, event.unit.as_str());
-    if !routers.contains_key(&source) {
-        let token = post.folder.partner_token(event.partner, &event.unit).unwrap_or_default();
-        routers.insert(source, RemoteRouter::with_token(&post.url, token, None)?);
-    }
-    let Some(router) = routers.get(&source) else { return Ok(()) };
+    let router = match routers.entry((event.partner, event.unit.as_str())) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(new) => {
+            let token = post.folder.partner_token(event.partner, &event.unit).unwrap_or_default();
+            new.insert(RemoteRouter::with_token(&post.url, token, None)?)
+        }
+    };
     let answer = router.post("/v1/events", STRUCTURED, &body)?;
     let mut tally = post.shared.tally();
     if answer.is_success() {
@@ -114,10 +116,8 @@ pub fn answer_all(post: &Post, tasks: &Receiver<Task>, seed: u64) {
         let answer = routers
             .get(token)
             .map(|router| router.post("/v1/outcomes", "application/json", body.to_string().as_bytes()));
-        if let Some(Ok(answer)) = answer {
-            if answer.is_success() {
-                post.shared.tally().answered += 1;
-            }
+        if answer.is_some_and(|answer| answer.is_ok_and(|answer| answer.is_success())) {
+            post.shared.tally().answered += 1;
         }
     }
 }

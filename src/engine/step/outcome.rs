@@ -35,7 +35,8 @@ pub fn received(
         draft.disposed(Disposition::Retransmission);
         return Ok(draft.finish());
     }
-    if task.agency != received.agency || (task.unit.is_some() && task.unit != received.unit) {
+    let by_unit = task.unit.is_some() && draft.book.rules.has_many_units(&task.agency);
+    if task.agency != received.agency || (by_unit && task.unit != received.unit) {
         return Ok(refused(draft, "the task was addressed to another agency or unit"));
     }
     let outcome = &received.outcome;

@@ -179,7 +179,7 @@ impl<'b> Raising<'b> {
             subject: self.subject,
             task_id: Uuid::parse_str(task_id).unwrap_or_default(),
             agency: address.agency.clone(),
-            unit: address.unit.clone(),
+            unit: address.unit.clone().filter(|_| self.book.rules.has_many_units(&address.agency)),
         })
     }
 
