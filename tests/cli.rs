@@ -5,6 +5,10 @@ use std::process::{Command, Output, Stdio};
 
 #[path = "cli/offline.rs"]
 mod offline;
+#[path = "cli/rules.rs"]
+mod rules;
+#[path = "cli/running.rs"]
+mod running;
 
 /// The top of the repository, where the commands are run.
 fn root() -> PathBuf {

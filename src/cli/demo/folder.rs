@@ -125,5 +125,6 @@ fn config_text() -> String {
             text.push_str(&format!("agency = \"{agency}\"\n"));
         }
     }
+    text.push_str("\n[partners.children-looked-after-return]\nunits = [\"ssda903\"]\n");
     text
 }

@@ -1,0 +1,117 @@
+//! Rule books and events judged without a router: `rules check`, `rules test`, `decide`, `import --as-events`.
+
+use std::fs;
+use std::path::Path;
+
+use super::{check, command};
+
+const BOOK: &str = "rules/cheshire-east";
+
+fn copy_of_the_book(folder: &Path) {
+    for entry in fs::read_dir(super::root().join(BOOK)).expect("the rule book") {
+        let path = entry.expect("a file").path();
+        if path.is_file() {
+            fs::copy(&path, folder.join(path.file_name().expect("a name"))).expect("a copy");
+        }
+    }
+}
+
+#[test]
+fn the_rule_book_is_sound_and_a_broken_one_is_told_by_file_and_line() {
+    check(&["rules", "check", BOOK], 0, &["rules", "agencies, no faults"]);
+    check(&["rules", "check", "src"], 2, &["no rule book's folder"]);
+    let folder = tempfile::tempdir().expect("a folder");
+    copy_of_the_book(folder.path());
+    let rules = folder.path().join("rules.toml");
+    let text = fs::read_to_string(&rules).expect("rules").replacen("\ntitle", "\ntilte", 1);
+    fs::write(&rules, text).expect("rules");
+    let path = folder.path().to_str().expect("a path");
+    check(&["rules", "check", path], 1, &["tilte", "rules.toml", "fault"]);
+    check(&["decide", "--rules", path, "tests/samples/events/missing.started.json"], 1, &["tilte"]);
+}
+
+#[test]
+fn scenarios_pass_and_a_wrong_expectation_is_shown_side_by_side() {
+    check(&["rules", "test", BOOK], 0, &["as expected, 0 not"]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("mine.toml");
+    let scenario = r#"
+title = "A wrong expectation"
+[child.a]
+nhs_number = "9990000026"
+date_of_birth = "2011-04-02"
+[[step]]
+at = "2026-10-12 10:00"
+event = "concern.reported"
+from = "schools/990001"
+child = "a"
+detail = { concern = "other", proposed_level = "L4a" }
+expect = { level = "L4b" }
+"#;
+    fs::write(&file, scenario).expect("a scenario");
+    let path = file.to_str().expect("a path");
+    check(&["rules", "test", path, "--rules", BOOK], 1, &["FAILED", "mine.toml:6", "expected", "got", "L4b", "L4a"]);
+    check(&["rules", "test", path], 2, &["--rules"]);
+    fs::write(&file, "title = 3\n").expect("a scenario");
+    check(&["rules", "test", path, "--rules", BOOK], 1, &["FAULTY", "mine.toml:1"]);
+    check(&["rules", "test", "nowhere", "--rules", BOOK], 2, &["nowhere"]);
+}
+
+#[test]
+fn decide_judges_lines_and_goes_on_after_a_faulty_one() {
+    let sample =
+        fs::read_to_string(super::root().join("tests/samples/events/self_harm.reported.json")).expect("a sample");
+    let event: serde_json::Value = serde_json::from_str(&sample).expect("JSON");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("events.jsonl");
+    let path = file.to_str().expect("a path");
+    fs::write(&file, format!("{event}\n")).expect("events");
+    let done = check(&["decide", "--rules", BOOK, path], 0, &["\"fired\"", "\"judged\""]);
+    for line in done.out.lines() {
+        serde_json::from_str::<serde_json::Value>(line).expect("a decision as JSON");
+    }
+    let again = check(&["decide", "--rules", BOOK, path], 0, &[]);
+    assert_eq!(done.out, again.out);
+    fs::write(&file, format!("{{\"specversion\":\"1.0\"}}\nnot json\n{event}\n")).expect("events");
+    let expected = ["events.jsonl:1: ", "data is required", "events.jsonl:2: the event is not JSON", "\"judged\""];
+    check(&["decide", "--rules", BOOK, path], 1, &expected);
+    check(&["decide", "--rules", BOOK, path, "--until", "tomorrow"], 2, &["--until"]);
+    check(&["decide", "--rules", "no-such-folder", path], 2, &["no-such-folder"]);
+}
+
+#[test]
+fn a_missing_file_is_judged_as_of_then_the_same_way_each_time() {
+    let arguments = ["import", "ssda903", "tests/samples/ssda903/missing-2017-18.csv", "--as-events", "--rules", BOOK];
+    let done = check(&arguments, 0, &["46 episodes of 16 children", "R13", "as of then", "nothing was sent"]);
+    assert_eq!(done.out, check(&arguments, 0, &[]).out);
+    assert!(!done.out.contains("CE1000"), "a child's id was printed");
+    let broken = ["import", "ssda903", "tests/samples/ssda903/broken-rows.csv", "--as-events", "--rules", BOOK];
+    let expected = [
+        "broken-rows.csv:3: MIS_START is not a date",
+        "broken-rows.csv:4: MISSING is neither",
+        "broken-rows.csv:6: CHILD is empty",
+        "broken-rows.csv:7: DOB is not a date",
+        "broken-rows.csv:8: MIS_END is before MIS_START",
+        "broken-rows.csv:9: 3 fields",
+        "3 episodes of 1 child",
+    ];
+    check(&broken, 1, &expected);
+    check(&["import", "ssda903", "CHANGELOG.md", "--as-events", "--rules", BOOK], 1, &["must name the columns"]);
+    check(&arguments[..4], 2, &["--rules"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    use std::io::Read;
+    use std::process::Stdio;
+    let arguments = ["import", "ssda903", "tests/samples/ssda903/missing-2017-18.csv", "--as-events", "--rules", BOOK];
+    let mut child = command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut first = [0; 10];
+    let mut out = child.stdout.take().expect("output");
+    out.read_exact(&mut first).expect("some output");
+    drop(out);
+    let done = child.wait_with_output().expect("it ends");
+    let err = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success() && err.is_empty(), "{err}");
+}

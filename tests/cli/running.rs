@@ -1,0 +1,156 @@
+//! Commands against a router that runs: `run`, `send`, `import`, `quarantine`, `demo`.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, ChildStderr, Stdio};
+
+use pathway_router::config::first_start::first_start;
+
+use super::{check, command, run};
+
+/// A router in a folder of its own, on a free port.
+struct Router {
+    folder: tempfile::TempDir,
+    process: Child,
+    /// Kept, so that the router can go on logging.
+    _log: BufReader<ChildStderr>,
+    url: String,
+}
+
+/// What a first start writes, with another address to listen on.
+fn new_folder(bind: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    first_start(folder.path()).expect("a first start");
+    let file = folder.path().join("config.toml");
+    let text = fs::read_to_string(&file).expect("a configuration").replace("127.0.0.1:8080", bind);
+    fs::write(&file, text).expect("a configuration");
+    folder
+}
+
+fn path(folder: &tempfile::TempDir, name: &str) -> String {
+    let path: PathBuf = folder.path().join(name);
+    path.to_str().expect("a path").to_owned()
+}
+
+impl Router {
+    fn start() -> Self {
+        let folder = new_folder("127.0.0.1:0");
+        let config = path(&folder, "config.toml");
+        let mut process =
+            command(&["run", "--config", &config]).stderr(Stdio::piped()).spawn().expect("the router starts");
+        let mut log = BufReader::new(process.stderr.take().expect("a log"));
+        let (mut url, mut line) = (String::new(), String::new());
+        while !line.contains(" ready") {
+            line.clear();
+            assert!(log.read_line(&mut line).expect("a log line") > 0, "the router ended before it was ready");
+            if let Some((_, address)) = line.split_once("address=\"") {
+                url = address.split('"').next().unwrap_or_default().to_owned();
+            }
+        }
+        Self { folder, process, _log: log, url }
+    }
+
+    fn path(&self, name: &str) -> String {
+        path(&self.folder, name)
+    }
+
+    fn send(&self, file: &str, token: &str, code: i32, expected: &[&str]) {
+        check(&["send", file, "--to", &self.url, "--token-file", &self.path(token)], code, expected);
+    }
+
+    /// Calls a command of the operator's.
+    fn operate(&self, arguments: &[&str], code: i32, expected: &[&str]) -> String {
+        let token = self.path("tokens/operator.token");
+        let all = [arguments, &["--to", &self.url, "--token-file", &token]].concat();
+        check(&all, code, expected).out
+    }
+
+    /// As an operator would stop it; it must end well.
+    fn stop(mut self) -> tempfile::TempDir {
+        let id = self.process.id().to_string();
+        let told = std::process::Command::new("kill").args(["-TERM", &id]).status().expect("kill runs");
+        assert!(told.success());
+        assert_eq!(self.process.wait().expect("an end").code(), Some(0));
+        let empty = tempfile::tempdir().expect("a folder");
+        std::mem::replace(&mut self.folder, empty)
+    }
+}
+
+impl Drop for Router {
+    fn drop(&mut self) {
+        // It has ended already where all went well.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+const SAMPLE: &str = "tests/samples/events/self_harm.reported.json";
+const MISSING_FILE: &str = "tests/samples/ssda903/missing-2017-18.csv";
+const TOKEN: &str = "tokens/leighton-hospital.token";
+
+#[test]
+fn events_are_sent_and_what_is_wrong_is_named() {
+    let router = Router::start();
+    router.send(SAMPLE, TOKEN, 0, &["1 accepted, 0 refused"]);
+    router.send(SAMPLE, TOKEN, 0, &["1 accepted, 0 refused"]);
+    router.send(SAMPLE, "tokens/police.token", 1, &["source", "0 accepted, 1 refused"]);
+    let (wrong_token, faulty) = (router.path("wrong.token"), router.path("faulty.json"));
+    fs::write(&wrong_token, "pathway_wrong\n").expect("a token");
+    router.send(SAMPLE, "wrong.token", 1, &["No valid token (401)"]);
+    let sample = fs::read_to_string(super::root().join(SAMPLE)).expect("a sample");
+    fs::write(&faulty, sample.replace("a_and_e", "a-and-e")).expect("an event");
+    router.send(&faulty, TOKEN, 1, &["event 1: data.detail.setting"]);
+    let list = router.operate(&["quarantine", "list"], 1, &["wrong_source", "invalid_field", "leighton-hospital"]);
+    let id = list.lines().find(|line| line.contains("invalid_field")).and_then(|line| line.split(' ').next());
+    let id = id.expect("an id").to_owned();
+    let shown = router.operate(&["quarantine", "show", &id], 0, &["invalid_field"]);
+    assert!(!shown.contains("original"), "content unasked for: {shown}");
+    router.operate(&["quarantine", "show", &id, "--content"], 0, &["a-and-e"]);
+    router.operate(&["quarantine", "retry", &id], 1, &["would be refused", "nothing was changed"]);
+    router.operate(&["quarantine", "show", "not-an-id"], 2, &["quarantine list"]);
+    router.stop();
+}
+
+#[test]
+fn a_missing_file_is_imported_twice_and_again_with_the_router_stopped() {
+    let router = Router::start();
+    let import = ["import", "ssda903", MISSING_FILE];
+    let expected = ["91 events accepted as history", "46 episodes of 16 children", "kept as counts"];
+    router.operate(&import, 0, &expected);
+    router.operate(&import, 0, &expected);
+    router.operate(&["import", "ssda903", "tests/samples/ssda903/broken-rows.csv"], 1, &["3 episodes of 1 child"]);
+    router.operate(&["import", "ssda903", MISSING_FILE, "--partner", "nobody"], 1, &["must name a partner"]);
+    let config = router.path("config.toml");
+    check(&["import", "ssda903", MISSING_FILE, "--config", &config], 1, &["in use"]);
+    let folder = router.stop();
+    let config = path(&folder, "config.toml");
+    check(&["import", "ssda903", MISSING_FILE, "--config", &config], 0, &expected);
+    check(&["quarantine", "list", "--config", &config], 0, &["0 records"]);
+    check(&["quarantine", "list", "--config", "nowhere.toml"], 2, &["nowhere.toml"]);
+}
+
+#[test]
+fn a_router_that_cannot_start_says_why() {
+    let router = Router::start();
+    let other = new_folder(router.url.trim_start_matches("http://"));
+    check(&["run", "--config", &path(&other, "config.toml")], 1, &["cannot listen"]);
+    check(&["run", "--config", &router.path("config.toml")], 1, &["in use"]);
+    let exposed = new_folder("0.0.0.0:0");
+    check(&["run", "--config", &path(&exposed, "config.toml")], 1, &["TLS"]);
+    check(&["run", "--config", "nowhere.toml"], 2, &["nowhere.toml"]);
+    router.stop();
+}
+
+#[test]
+fn the_demo_ends_with_a_summary_and_leaves_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let done = command(&["demo", "--events", "60", "--seed", "3"]).env("TMPDIR", folder.path()).output();
+    let done = super::Done::from(done.expect("the demo runs"));
+    assert_eq!(done.code, Some(0), "{}{}", done.out, done.err);
+    for text in ["Events in        60", "Tasks", "social-care", "Rules fired", "The last tasks:"] {
+        assert!(done.out.contains(text), "no {text:?} in {}", done.out);
+    }
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0, "the demo left something behind");
+    assert_eq!(run(&["demo", "--events", "none"]).code, Some(2));
+}
