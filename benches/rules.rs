@@ -90,15 +90,15 @@ fn default_files() -> Vec<SourceFile> {
     files
 }
 
-/// Events of one kind, a tenth of the facts that can be missing missing.
-fn events(book: &RuleBook, kind: &str) -> Vec<FactTable> {
+/// Events of one kind, with this share missing of the facts that can be.
+fn events(book: &RuleBook, kind: &str, missing: f64) -> Vec<FactTable> {
     let mut random = ChaCha8Rng::seed_from_u64(2);
     let kind = KindId::of(kind).expect("a kind");
     let event = |_| {
         let mut table = book.facts.table(kind);
         for (id, fact) in book.facts.iter() {
             let kept = fact.name == "event.kind" || fact.name.starts_with("result.") || !fact.is_of_kind(kind.name());
-            if kept || (!fact.always_known && random.random_bool(0.1)) {
+            if kept || (!fact.always_known && random.random_bool(missing)) {
                 continue;
             }
             match fact.value_type {
@@ -137,16 +137,20 @@ fn context(book: &RuleBook, table: &FactTable) -> Context<'static, 'static> {
 
 fn forty_rules(criterion: &mut Criterion) {
     let book = book();
-    let events = events(&book, KIND);
+    let events = self::events(&book, KIND, 0.1);
     let mut group = criterion.benchmark_group("judge 40 rules, 115 tests");
-    let mut turn = events.iter().cycle();
-    group.bench_function("compiled", |bencher| {
-        let mut judgement = Judgement::default();
-        bencher.iter(|| {
-            book.judge_into(0, turn.next().expect("events"), &mut judgement);
-            black_box(judgement.fired.len())
+    let known = self::events(&book, KIND, 0.0);
+    for (name, events) in [("compiled", &events), ("compiled, nothing missing", &known)] {
+        let mut turn = events.iter().cycle();
+        group.bench_function(name, |bencher| {
+            let mut judgement = Judgement::default();
+            bencher.iter(|| {
+                book.judge_into(0, turn.next().expect("events"), &mut judgement);
+                black_box(judgement.fired.len())
+            });
         });
-    });
+    }
+    let mut turn = events.iter().cycle();
     group.bench_function("plain", |bencher| {
         bencher.iter(|| black_box(book.judge_plainly(0, turn.next().expect("events"))));
     });
@@ -168,7 +172,7 @@ fn default_book(criterion: &mut Criterion) {
     let book = load(&files).expect("a book without faults");
     let mut group = criterion.benchmark_group("default book");
     for kind in ["self_harm.reported", "missing.started", "education.absence"] {
-        let events = events(&book, kind);
+        let events = self::events(&book, kind, 0.1);
         let mut turn = events.iter().cycle();
         group.bench_function(format!("judge every stratum, {kind}"), |bencher| {
             let mut judgement = Judgement::default();

@@ -70,14 +70,15 @@ enum Shape {
     Intervals(Vec<i64>),
 }
 
-/// What a plan finds: place of the rule, and whether it fired or is unknown.
+/// What a plan finds of one rule.
 pub struct Found<'p> {
     plan: &'p Plan,
     /// Place in the book's list of rules.
     pub rule: usize,
+    /// Else it is unknown.
     pub fired: bool,
-    /// Its rows that no fact made false.
-    standing: Vec<usize>,
+    /// Of an unknown rule, the rows that no fact made false.
+    standing: &'p [usize],
 }
 
 /// Compiles every rule that is judged on arrival. Conditions with too many alternatives are faults.
@@ -158,57 +159,51 @@ impl Plan {
 
     /// Every rule that fired or is unknown, in the order of the book.
     pub fn judge(&self, table: &FactTable, visit: &mut dyn FnMut(Found<'_>)) {
-        let mut pending: Option<Found<'_>> = None;
+        // A rule's rows lie side by side: it is settled when the next rule's begin.
+        let mut current: Option<(usize, bool)> = None;
+        let mut standing: Vec<usize> = Vec::new();
+        let mut settle = |current: Option<(usize, bool)>, standing: &[usize]| {
+            if let Some((rule, fired)) = current {
+                visit(Found { plan: self, rule, fired, standing });
+            }
+        };
         for (word, mask) in self.words(table) {
-            let mut standing = mask.not_false;
-            while standing != 0 {
-                let bit = standing.trailing_zeros();
-                standing &= standing.wrapping_sub(1);
+            let mut left = mask.not_false;
+            while left != 0 {
+                let bit = left.trailing_zeros();
+                left &= left.wrapping_sub(1);
                 let place = word.saturating_mul(WORD_BITS).saturating_add(usize::try_from(bit).unwrap_or_default());
                 let Some(row) = self.rows.get(place) else { continue };
-                let is_true = mask.made_true >> bit & 1 == 1;
-                match &mut pending {
-                    Some(found) if found.rule == row.rule => found.fired |= is_true,
+                let fired_before = match current {
+                    Some((rule, fired)) if rule == row.rule => fired,
                     _ => {
-                        pending.take().into_iter().for_each(&mut *visit);
-                        pending = Some(Found { plan: self, rule: row.rule, fired: is_true, standing: Vec::new() });
+                        settle(current, &standing);
+                        standing.clear();
+                        false
                     }
-                }
-                if let Some(found) = &mut pending
-                    && !found.fired
-                {
-                    found.standing.push(place);
+                };
+                let fired = fired_before || mask.made_true >> bit & 1 == 1;
+                current = Some((row.rule, fired));
+                if !fired {
+                    standing.push(place);
                 }
             }
         }
-        pending.into_iter().for_each(visit);
+        settle(current, &standing);
     }
 }
 
 impl Found<'_> {
-    /// The missing facts that keep it open, by id: those of its standing rows, without rows that another settles.
+    /// The missing facts that keep its standing rows from being true, by id.
     pub fn missing(&self, table: &FactTable) -> Vec<FactId> {
-        let rows: Vec<(&Row, BTreeSet<FactId>)> = self
-            .standing
-            .iter()
-            .filter_map(|place| self.plan.rows.get(*place))
-            .map(|row| (row, blocking(row, table)))
-            .collect();
-        let settled = |row: &Row, blocked_by: &BTreeSet<FactId>| {
-            rows.iter().any(|(other, fewer)| {
-                fewer.len() < blocked_by.len() && fewer.iter().all(|fact| row.parts.get(fact) == other.parts.get(fact))
-            })
-        };
-        let open = rows.iter().filter(|(row, blocked_by)| !settled(row, blocked_by));
-        let missing: BTreeSet<FactId> = open.flat_map(|(_, blocked_by)| blocked_by).copied().collect();
-        missing.into_iter().collect()
+        let rows = self.standing.iter().filter_map(|place| self.plan.rows.get(*place));
+        let parts = rows.flat_map(|row| &row.parts).filter(|(fact, _)| !table.is_known(**fact));
+        let blocking = parts.filter(|(_, asked)| asked_of(asked, None) == Truth::Unknown);
+        let mut missing: Vec<FactId> = blocking.map(|(fact, _)| *fact).collect();
+        missing.sort_unstable();
+        missing.dedup();
+        missing
     }
-}
-
-/// The facts that a row asks of and that are missing.
-fn blocking(row: &Row, table: &FactTable) -> BTreeSet<FactId> {
-    let unknown = row.parts.iter().filter(|(fact, asked)| asked_of(asked, table.slot(**fact)) == Truth::Unknown);
-    unknown.map(|(fact, _)| *fact).collect()
 }
 
 impl Column {
