@@ -55,6 +55,7 @@ mod outcomes;
 mod problem;
 mod publish;
 mod quarantine;
+mod query;
 mod retry;
 pub mod server;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -20,6 +20,7 @@ use super::caller::{AgencyCaller, PartnerCaller};
 use super::cursor::Cursor;
 use super::envelope::text_header;
 use super::problem::Problem;
+use super::query::{Asked, Names};
 use crate::broker::{BrokerError, Reader, Record};
 use crate::engine::codec;
 use crate::engine::model::feedback::Feedback;
@@ -52,6 +53,14 @@ pub struct StreamQuery {
     after: Option<String>,
 }
 
+impl Names for ListQuery {
+    const NAMES: &'static str = "after (a cursor), wait (seconds), limit (a number)";
+}
+
+impl Names for StreamQuery {
+    const NAMES: &'static str = "after (a cursor)";
+}
+
 /// Whose records are read: one topic, and within it one unit or all.
 #[derive(Clone)]
 pub struct View {
@@ -80,7 +89,7 @@ pub async fn list_tasks(
     State(gateway): State<Arc<Gateway>>,
     Path(agency): Path<String>,
     caller: AgencyCaller,
-    query: Query<ListQuery>,
+    query: Asked<ListQuery>,
 ) -> Result<Json<Value>, Problem> {
     caller.must_be(&agency)?;
     list::<Task>(&gateway, View::tasks(caller), query.0, "tasks").await
@@ -91,7 +100,7 @@ pub async fn list_feedback(
     State(gateway): State<Arc<Gateway>>,
     Path(partner): Path<String>,
     caller: PartnerCaller,
-    query: Query<ListQuery>,
+    query: Asked<ListQuery>,
 ) -> Result<Json<Value>, Problem> {
     caller.must_be(&partner)?;
     list::<Feedback>(&gateway, View::feedback(caller), query.0, "feedback").await
@@ -102,7 +111,7 @@ pub async fn stream_tasks(
     State(gateway): State<Arc<Gateway>>,
     Path(agency): Path<String>,
     caller: AgencyCaller,
-    query: Query<StreamQuery>,
+    query: Asked<StreamQuery>,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Problem> {
     caller.must_be(&agency)?;
@@ -114,7 +123,7 @@ pub async fn stream_feedback(
     State(gateway): State<Arc<Gateway>>,
     Path(partner): Path<String>,
     caller: PartnerCaller,
-    query: Query<StreamQuery>,
+    query: Asked<StreamQuery>,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Problem> {
     caller.must_be(&partner)?;

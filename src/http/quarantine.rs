@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -13,6 +13,7 @@ use super::Gateway;
 use super::caller::Operator;
 use super::cursor::Cursor;
 use super::problem::Problem;
+use super::query::{Asked, Names};
 use super::retry;
 use crate::broker::{BrokerError, Reader};
 use crate::engine::codec;
@@ -41,11 +42,19 @@ pub struct RetryQuery {
     dry_run: bool,
 }
 
+impl Names for ListQuery {
+    const NAMES: &'static str = "after (a cursor), limit (a number)";
+}
+
+impl Names for RetryQuery {
+    const NAMES: &'static str = "dry_run (true or false)";
+}
+
 /// `GET /v1/quarantine`: oldest first, without the bytes.
 pub async fn list(
     State(gateway): State<Arc<Gateway>>,
     _caller: Operator,
-    query: Query<ListQuery>,
+    query: Asked<ListQuery>,
 ) -> Result<Json<Value>, Problem> {
     let partitions = gateway.reader.partitions(TOPIC)?;
     let cursor = match query.0.after.as_deref() {
@@ -82,7 +91,7 @@ pub async fn retry(
     State(gateway): State<Arc<Gateway>>,
     _caller: Operator,
     Path(id): Path<String>,
-    query: Query<RetryQuery>,
+    query: Asked<RetryQuery>,
 ) -> Result<Response, Problem> {
     let kept = find(&gateway, id).await?;
     let checked = retry::check(&kept, gateway.now());

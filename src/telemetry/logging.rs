@@ -48,6 +48,16 @@ where
     };
     // Someone else's subscriber is already in place: theirs goes on.
     drop(installed);
+    quiet_panics();
+}
+
+/// Panics say where, never what: their messages may quote the record that caused them.
+pub fn quiet_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(%thread, %place, "panic");
+    }));
 }
 
 /// Log lines kept in memory.

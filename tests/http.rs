@@ -1,0 +1,16 @@
+//! HTTP as callers meet it: a real server on a free port, a broker in memory.
+
+#[path = "http/access.rs"]
+mod access;
+#[path = "http/events.rs"]
+mod events;
+#[path = "http/inbox.rs"]
+mod inbox;
+#[path = "http/kit.rs"]
+mod kit;
+#[path = "http/operations.rs"]
+mod operations;
+#[path = "http/operator.rs"]
+mod operator;
+#[path = "http/tls.rs"]
+mod tls;

@@ -1,0 +1,77 @@
+//! Who may do what: every route with every kind of token, and with none.
+
+use super::kit::{House, STRUCTURED, event};
+
+/// The sample tokens that a first start writes.
+const TOKENS: &[&str] = &["leighton-hospital", "inbox-camhs", "inbox-school-111111", "operator"];
+
+#[test]
+fn each_route_takes_its_own_callers_alone() {
+    let house = House::open();
+    let check = |method: &str, path: &str, allowed: &[&str]| {
+        for token in TOKENS {
+            let answer = match method {
+                "GET" => house.get(path, token),
+                _ => house.post(path, token, "application/cloudevents-batch+json", "[]"),
+            };
+            let is_allowed = answer.status != 403;
+            assert_eq!(is_allowed, allowed.contains(token), "{method} {path} as {token}: {}", answer.status);
+            assert_ne!(answer.status, 401);
+        }
+        let answer = match method {
+            "GET" => house.get_without_token(path),
+            _ => house.post_with(path, &[("content-type", STRUCTURED)], "[]"),
+        };
+        assert_eq!(answer.status, 401, "{method} {path} without a token");
+    };
+    check("POST", "/v1/events", &["leighton-hospital"]);
+    check("GET", "/v1/partners/leighton-hospital/feedback", &["leighton-hospital"]);
+    check("GET", "/v1/partners/police/feedback", &[]);
+    check("GET", "/v1/partners/nobody/feedback", &[]);
+    check("GET", "/v1/agencies/camhs/tasks", &["inbox-camhs"]);
+    check("GET", "/v1/agencies/school/tasks", &["inbox-school-111111"]);
+    check("GET", "/v1/agencies/police/tasks", &[]);
+    check("GET", "/v1/agencies/police/tasks/stream", &[]);
+    check("POST", "/v1/outcomes", &["inbox-camhs", "inbox-school-111111"]);
+    check("POST", "/v1/import", &["operator"]);
+    check("GET", "/v1/quarantine", &["operator"]);
+    check("GET", "/v1/quarantine/x", &["operator"]);
+    check("POST", "/v1/quarantine/x/retry", &["operator"]);
+}
+
+#[test]
+fn a_wrong_token_is_401_whatever_its_form() {
+    let house = House::open();
+    let good = house.token("leighton-hospital");
+    let body = event().to_string();
+    for authorization in ["Bearer wrong", "Bearer ", "Basic dXNlcjpwYXNz", "wrong", &good, &format!("Bearer {good}0")] {
+        let headers = [("authorization", authorization), ("content-type", STRUCTURED)];
+        let answer = house.post_with("/v1/events", &headers, body.clone());
+        assert_eq!(answer.status, 401);
+        assert!(!answer.text.contains(&good));
+    }
+}
+
+#[test]
+fn an_agency_of_many_units_needs_a_unit_s_token() {
+    let house = House::with(Default::default(), |config| {
+        let entries = config.tokens.entries().iter().cloned().map(|mut entry| {
+            if let pathway_router::config::tokens::Caller::Agency { unit, .. } = &mut entry.caller {
+                *unit = None;
+            }
+            entry
+        });
+        config.tokens = pathway_router::config::tokens::TokenBook::new(entries.collect());
+    });
+    assert_eq!(house.get("/v1/agencies/school/tasks", "inbox-school-111111").status, 403);
+    assert_eq!(house.get("/v1/agencies/camhs/tasks", "inbox-camhs").status, 200);
+}
+
+#[test]
+fn unknown_addresses_and_methods_are_problems_too() {
+    let house = House::open();
+    let missing = house.get_without_token("/v1/nothing");
+    assert_eq!((missing.status, missing.content_type.as_str()), (404, "application/problem+json"));
+    let wrong = house.get_without_token("/v1/events");
+    assert_eq!((wrong.status, wrong.content_type.as_str()), (405, "application/problem+json"));
+}

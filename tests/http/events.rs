@@ -1,0 +1,197 @@
+//! Events in: every mode, every refusal, and what is written of each.
+
+use pathway_router::broker::memory::MemoryOptions;
+use pathway_router::engine::codec;
+use pathway_router::engine::model::event::ReferralEvent;
+use serde_json::{Value, json};
+
+use super::kit::{BATCH, HOSPITAL, House, STRUCTURED, event, event_with, header, paths};
+
+#[test]
+fn a_structured_event_is_accepted_once_durable() {
+    let house = House::open();
+    let sent = event();
+    let answer = house.post_event(&sent);
+    assert_eq!((answer.status, answer.json()), (202, json!({ "id": sent["id"], "status": "accepted" })));
+    let records = house.referrals();
+    let record = &records[0];
+    assert_eq!(record.key, sent["id"].as_str().unwrap().as_bytes());
+    assert_eq!((header(record, "partner"), header(record, "unit")), (Some(HOSPITAL), Some("emergency-department")));
+    let stored: ReferralEvent = codec::decode(record.value.as_deref().unwrap()).unwrap();
+    assert_eq!(stored.source.unit, "emergency-department");
+    assert_eq!(house.post_event(&sent).status, 202, "the same event again");
+}
+
+#[test]
+fn the_unit_is_the_token_s_when_the_source_names_none() {
+    let house = House::open();
+    assert_eq!(house.post_event(&event_with("", "source", json!(HOSPITAL))).status, 202);
+    let stored: ReferralEvent = codec::decode(house.referrals()[0].value.as_deref().unwrap()).unwrap();
+    assert_eq!(stored.source.unit, "emergency-department");
+}
+
+#[test]
+fn plain_json_is_a_structured_event() {
+    let house = House::open();
+    assert_eq!(house.post("/v1/events", HOSPITAL, "application/json; charset=utf-8", event().to_string()).status, 202);
+}
+
+#[test]
+fn binary_mode_carries_attributes_in_headers() {
+    let house = House::open();
+    let sent = event();
+    let authorization = format!("Bearer {}", house.token(HOSPITAL));
+    let post = |kind: &str| {
+        let headers = [
+            ("authorization", authorization.as_str()),
+            ("content-type", "application/json"),
+            ("ce-specversion", "1.0"),
+            ("ce-id", sent["id"].as_str().unwrap()),
+            ("ce-source", "leighton-hospital%2Femergency-department"),
+            ("ce-type", kind),
+            ("ce-time", "2026-04-01T10:01:00+01:00"),
+            ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+        ];
+        house.post_with("/v1/events", &headers, sent["data"].to_string())
+    };
+    assert_eq!(post("self_harm.reported").status, 202);
+    assert!(header(&house.referrals()[0], "traceparent").is_some());
+    let refused = post("self_harm.reportd");
+    assert_eq!((refused.status, paths(&refused.json())), (400, vec!["type".to_owned()]));
+    assert_eq!(header(&house.referrals()[1], "ce_type"), Some("self_harm.reportd"), "kept for a retry");
+}
+
+#[test]
+fn a_batch_is_answered_event_by_event() {
+    let house = House::open();
+    let bad = event_with("/data/detail", "setting", json!("moon"));
+    let other = event_with("", "source", json!("police/missing-from-home"));
+    let post = |events: &[&Value]| house.post("/v1/events", HOSPITAL, BATCH, json!(events).to_string());
+
+    let good = post(&[&event(), &event()]);
+    assert_eq!((good.status, good.json()["accepted"].clone()), (202, json!(2)));
+    let mixed = post(&[&event(), &bad, &other]);
+    assert_eq!(mixed.status, 207);
+    let results = mixed.json()["results"].clone();
+    assert_eq!(results[0]["status"], "accepted");
+    assert_eq!((&results[1]["status"], &results[1]["code"]), (&json!("refused"), &json!(400)));
+    assert_eq!(results[1]["problems"][0]["path"], "data.detail.setting");
+    assert_eq!((&results[2]["index"], &results[2]["code"]), (&json!(2), &json!(403)));
+    assert_eq!(post(&[&bad, &other]).status, 400);
+    assert_eq!(post(&[&other]).status, 403);
+    assert_eq!(post(&[]).status, 400);
+    assert_eq!(house.referrals().len(), 2 + 3 + 2 + 1 + 1, "good and bad alike are written");
+}
+
+/// The event is refused with these paths, and its bytes are kept with the reason.
+fn check_refused(event: &Value, status: u16, expected: &[&str], reason: &str) {
+    let house = House::open();
+    let answer = house.post_event(event);
+    assert_eq!(answer.status, status, "{}", answer.text);
+    assert_eq!(answer.content_type, "application/problem+json");
+    assert_eq!(paths(&answer.json()), expected);
+    let kept = house.referrals();
+    assert_eq!(kept.len(), 1);
+    assert_eq!(header(&kept[0], "refused"), Some(reason));
+    assert_eq!(kept[0].value.as_deref(), Some(event.to_string().as_bytes()));
+}
+
+#[test]
+fn every_fault_is_named_and_the_bytes_are_kept() {
+    let mut faulty = event_with("", "type", json!("self_harm.reported"));
+    faulty["data"]["detail"]["setting"] = json!("moon");
+    faulty["data"]["practitioner"]["role"] = json!("");
+    faulty["data"]["colour"] = json!("blue");
+    let house = House::open();
+    let answer = house.post_event(&faulty);
+    let mut named = paths(&answer.json());
+    named.sort();
+    assert_eq!(named, ["data.colour", "data.detail.setting", "data.practitioner.role"]);
+
+    check_refused(&event_with("", "id", json!("7")), 400, &["id"], "invalid_field");
+    check_refused(
+        &event_with("", "receivedtime", json!("2026-04-01T10:00:00Z")),
+        400,
+        &["receivedtime"],
+        "invalid_field",
+    );
+    check_refused(&event_with("/data", "backfill", json!(true)), 400, &["data.backfill"], "invalid_field");
+    check_refused(&event_with("", "time", json!("2190-01-01T00:00:00Z")), 400, &["data.occurred_at"], "future_time");
+    check_refused(&event_with("", "source", json!("police")), 403, &["source"], "wrong_source");
+    check_refused(&event_with("", "source", json!("leighton-hospital/paediatrics")), 403, &["source"], "wrong_source");
+}
+
+#[test]
+fn a_reply_address_that_is_not_ours_is_refused_at_once() {
+    let house = House::open();
+    let mut withdrawal = event_with("", "type", json!("event.withdrawn"));
+    withdrawal["data"]["reply_to"] = json!("AAAA");
+    withdrawal["data"]["detail"] = json!({ "original_event_id": uuid::Uuid::new_v4(), "reason": "wrong child" });
+    let answer = house.post_event(&withdrawal);
+    assert_eq!((answer.status, paths(&answer.json())), (400, vec!["reply_to".to_owned()]), "{}", answer.text);
+    assert_eq!(house.referrals().len(), 1, "INTAKE keeps it");
+}
+
+#[test]
+fn what_is_not_json_is_refused_and_kept() {
+    let house = House::open();
+    let answer = house.post("/v1/events", HOSPITAL, STRUCTURED, "{\"id\": ");
+    assert_eq!(answer.status, 400);
+    assert!(answer.text.contains("line 1"), "{}", answer.text);
+    assert_eq!(header(&house.referrals()[0], "refused"), Some("undecodable"));
+}
+
+#[test]
+fn too_large_is_413_and_its_start_is_kept() {
+    let house = House::open();
+    let event = event_with("/data", "narrative", json!("x".repeat(5 << 20)));
+    assert_eq!(house.post_event(&event).status, 413);
+    let kept = house.referrals();
+    assert_eq!(header(&kept[0], "refused"), Some("too_large"));
+    assert_eq!(kept[0].value.as_ref().map(Vec::len), Some(65_536));
+}
+
+#[test]
+fn another_media_type_is_415() {
+    let house = House::open();
+    assert_eq!(house.post("/v1/events", HOSPITAL, "text/xml", "<event/>").status, 415);
+}
+
+#[test]
+fn a_full_queue_is_429_with_retry_after() {
+    let house = House::with(MemoryOptions { queue_requests_max: 0, ..MemoryOptions::default() }, |_| ());
+    let answer = house.post_event(&event());
+    assert_eq!((answer.status, answer.retry_after.as_deref()), (429, Some("1")));
+}
+
+#[test]
+fn a_router_that_is_not_ready_accepts_nothing() {
+    let house = House::open();
+    house.readiness.hold("decide-0", "restoring its partitions");
+    let answer = house.post_event(&event());
+    assert_eq!((answer.status, answer.retry_after.as_deref()), (503, Some("5")));
+    assert!(answer.text.contains("restoring its partitions"));
+    assert_eq!(house.referrals().len(), 0);
+}
+
+#[test]
+fn immediate_danger_is_told_whom_to_ring_whatever_else() {
+    let danger = event_with("/data", "immediate_danger", json!(true));
+    let mut faulty = danger.clone();
+    faulty["data"]["detail"] = json!({ "setting": "moon" });
+    let check = |house: &House, body: &Value, content_type: &str, status: u16| {
+        let answer = house.post("/v1/events", HOSPITAL, content_type, body.to_string());
+        assert_eq!(answer.status, status, "{}", answer.text);
+        let ring = answer.json()["ring"].as_str().unwrap_or_default().to_owned();
+        assert!(ring.contains("Ring 999") && ring.contains("0300 123 5012"), "{}", answer.text);
+    };
+    let house = House::open();
+    check(&house, &danger, STRUCTURED, 202);
+    check(&house, &faulty, STRUCTURED, 400);
+    check(&house, &json!([danger, event()]), BATCH, 202);
+    check(&house, &json!([faulty]), BATCH, 400);
+    house.readiness.hold("decide-0", "restoring its partitions");
+    check(&house, &danger, STRUCTURED, 503);
+    let full = House::with(MemoryOptions { queue_requests_max: 0, ..MemoryOptions::default() }, |_| ());
+    check(&full, &danger, STRUCTURED, 429);
+}

@@ -1,0 +1,62 @@
+//! What operators ask, and how much a server bears.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use super::kit::{House, event};
+
+#[test]
+fn metrics_liveness_and_readiness_need_no_token() {
+    let house = House::open();
+    assert_eq!(house.get_without_token("/livez").status, 200);
+    assert_eq!(house.get_without_token("/readyz").status, 200);
+    house.readiness.hold("decide-1", "restoring its partitions");
+    let waiting = house.get_without_token("/readyz");
+    assert_eq!(
+        (waiting.status, waiting.json()["waiting_for"][0].as_str()),
+        (503, Some("decide-1: restoring its partitions"))
+    );
+    assert_eq!(house.get_without_token("/livez").status, 200);
+    let metrics = house.get_without_token("/metrics");
+    assert!(metrics.content_type.starts_with("text/plain; version=0.0.4"));
+    assert!(metrics.text.contains("pathway_ready 0"), "{}", metrics.text);
+}
+
+#[test]
+fn answers_are_counted_by_route_and_partner() {
+    let house = House::open();
+    house.post_event(&event());
+    house.get_without_token("/v1/agencies/camhs/tasks");
+    house.get_without_token("/somewhere/else");
+    let text = house.get_without_token("/metrics").text;
+    for line in [
+        "pathway_http_requests_total{route=\"/v1/events\",status=\"202\"} 1",
+        "pathway_http_requests_total{route=\"/v1/agencies/{agency}/tasks\",status=\"401\"} 1",
+        "pathway_http_requests_total{route=\"unknown\",status=\"404\"} 1",
+        "pathway_http_events_total{answer=\"accepted\",partner=\"leighton-hospital\"} 1",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+}
+
+#[test]
+fn too_many_connections_are_refused_and_room_comes_back() {
+    let house = House::with(Default::default(), |config| config.limits.connections = 2);
+    let address = house.base().strip_prefix("http://").unwrap();
+    let ask = || {
+        let mut socket = TcpStream::connect(address).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let mut first = [0; 12];
+        let asked =
+            socket.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").and_then(|()| socket.read_exact(&mut first));
+        asked.is_ok_and(|()| &first == b"HTTP/1.1 200").then_some(socket)
+    };
+    let held = [ask().expect("a place"), ask().expect("a second place")];
+    assert!(ask().is_none(), "no third place");
+    drop(held);
+    assert!((0..100).any(|_| {
+        std::thread::sleep(Duration::from_millis(50));
+        ask().is_some()
+    }));
+}

@@ -1,0 +1,101 @@
+//! The operator's routes: import, and the quarantine.
+
+use pathway_router::engine::codec;
+use pathway_router::engine::model::event::ReferralEvent;
+use pathway_router::engine::model::quarantine::{Header, QuarantineReason, Quarantined};
+use pathway_router::engine::model::scalar::Timestamp;
+use serde_json::json;
+
+use super::kit::{BATCH, House, event, event_with, header};
+
+#[test]
+fn an_import_is_marked_as_history() {
+    let house = House::open();
+    let unknown = event_with("", "source", json!("nobody/anywhere"));
+    let wrong_unit = event_with("", "source", json!("leighton-hospital/kennels"));
+    let body = json!([event(), unknown, wrong_unit]).to_string();
+    let answer = house.post("/v1/import", "operator", BATCH, body);
+    assert_eq!(answer.status, 207, "{}", answer.text);
+    assert_eq!((&answer.json()["accepted"], &answer.json()["refused"]), (&json!(1), &json!(2)));
+    let records = house.referrals();
+    assert_eq!(records.len(), 1, "refused rows are the operator's to correct");
+    assert_eq!(
+        (header(&records[0], "backfill"), header(&records[0], "unit")),
+        (Some("true"), Some("emergency-department"))
+    );
+    let stored: ReferralEvent = codec::decode(records[0].value.as_deref().unwrap()).unwrap();
+    assert!(stored.backfill);
+    assert_eq!(house.post("/v1/import", "operator", "application/json", "[]").status, 415);
+}
+
+fn quarantined(id: &str, original: Vec<u8>, headers: &[(&str, &str)]) -> Quarantined {
+    let headers =
+        headers.iter().map(|(name, value)| Header { name: (*name).to_owned(), value: value.as_bytes().to_vec() });
+    Quarantined {
+        quarantine_id: id.to_owned(),
+        reason: QuarantineReason::InvalidField,
+        faults: vec!["data.detail.setting must be one of these".to_owned()],
+        topic: "referrals.leighton-hospital".to_owned(),
+        partition: 0,
+        offset: 3,
+        partner: Some("leighton-hospital".to_owned()),
+        unit: Some("emergency-department".to_owned()),
+        event_id: None,
+        receipt: Timestamp(0),
+        original,
+        headers: headers.collect(),
+    }
+}
+
+#[test]
+fn the_quarantine_is_listed_shown_and_tried_again() {
+    let house = House::open();
+    let good = event().to_string();
+    let bad = event_with("/data/detail", "setting", json!("moon")).to_string();
+    let stamps = [("partner", "leighton-hospital"), ("unit", "emergency-department"), ("refused", "invalid_field")];
+    house.put("quarantine", &quarantined("good", good.clone().into_bytes(), &stamps), None);
+    house.put("quarantine", &quarantined("bad", bad.into_bytes(), &stamps), None);
+    house.put("quarantine", &quarantined("again", good.clone().into_bytes(), &[("retry_of", "good")]), None);
+
+    let list = house.get("/v1/quarantine?limit=2", "operator").json();
+    assert_eq!(list["quarantine"].as_array().unwrap().len(), 2);
+    assert_eq!((&list["quarantine"][0]["quarantine_id"], &list["more"]), (&json!("good"), &json!(true)));
+    assert!(list["quarantine"][0].get("original").is_none() && !list.to_string().contains("Test nurse"));
+    let next = house.get(&format!("/v1/quarantine?after={}", list["cursor"].as_str().unwrap()), "operator").json();
+    assert_eq!(next["quarantine"][0]["quarantine_id"], "again");
+
+    assert_eq!(house.get("/v1/quarantine/good", "operator").json()["original_text"], good);
+    assert_eq!(house.get("/v1/quarantine/none", "operator").status, 404);
+
+    let retry =
+        |id: &str, query: &str| house.post(&format!("/v1/quarantine/{id}/retry{query}"), "operator", "text/plain", "");
+    assert_eq!(retry("good", "?dry_run=true").json()["would_be"], "accepted");
+    let dry = retry("bad", "?dry_run=true").json();
+    assert_eq!((&dry["would_be"], &dry["problems"][0]["path"]), (&json!("refused"), &json!("data.detail.setting")));
+    assert_eq!(house.referrals().len(), 0, "a dry run sends nothing");
+    assert_eq!(retry("bad", "").status, 409);
+    assert_eq!(retry("again", "").status, 409, "no loops");
+    assert_eq!(retry("good", "").status, 202);
+    let records = house.referrals();
+    assert_eq!((records.len(), header(&records[0], "retry_of")), (1, Some("good")));
+    assert_eq!(header(&records[0], "refused"), None);
+    codec::decode::<ReferralEvent>(records[0].value.as_deref().unwrap()).unwrap();
+}
+
+#[test]
+fn a_binary_mode_event_is_tried_again_with_its_attributes() {
+    let house = House::open();
+    let sent = event();
+    let id = sent["id"].as_str().unwrap();
+    let headers = [
+        ("unit", "emergency-department"),
+        ("ce_specversion", "1.0"),
+        ("ce_id", id),
+        ("ce_source", "leighton-hospital"),
+        ("ce_type", "self_harm.reported"),
+        ("ce_time", "2026-04-01T10:01:00+01:00"),
+    ];
+    house.put("quarantine", &quarantined("q", sent["data"].to_string().into_bytes(), &headers), None);
+    assert_eq!(house.post("/v1/quarantine/q/retry", "operator", "text/plain", "").status, 202);
+    assert_eq!(house.referrals()[0].key, id.as_bytes());
+}
