@@ -46,6 +46,7 @@ mod answer;
 mod body;
 mod caller;
 mod cursor;
+mod drain;
 mod envelope;
 mod events;
 mod import;
@@ -148,6 +149,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
             Problem::internal("The request could not be answered.").into_response()
         }))
+        .layer(middleware::from_fn(drain::drain))
         .layer(middleware::from_fn_with_state(gateway.clone(), observe))
         .with_state(gateway)
 }

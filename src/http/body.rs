@@ -11,9 +11,6 @@ use super::problem::Problem;
 /// The time a sender has for its whole body.
 const BODY_WAIT: Duration = Duration::from_secs(30);
 
-/// How much of a body that is too large is read on and dropped, so that its sender comes to read the answer.
-const DROPPED_BYTES_MAX: usize = 16 << 20;
-
 /// What was read of a body.
 pub enum Read {
     Whole(Vec<u8>),
@@ -39,7 +36,6 @@ pub async fn read_whole(body: Body, bytes_max: usize) -> Result<Vec<u8>, Problem
 
 async fn collect(body: Body, bytes_max: usize) -> Result<Read, Problem> {
     let mut bytes = Vec::new();
-    let mut dropped: usize = 0;
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
         let chunk: Bytes = chunk
@@ -47,12 +43,11 @@ async fn collect(body: Body, bytes_max: usize) -> Result<Read, Problem> {
         let room = bytes_max.saturating_sub(bytes.len()).min(chunk.len());
         let (kept, rest) = chunk.split_at(room);
         bytes.extend_from_slice(kept);
-        dropped = dropped.saturating_add(rest.len());
-        if dropped > DROPPED_BYTES_MAX {
-            break;
+        if !rest.is_empty() {
+            return Ok(Read::TooLarge(bytes));
         }
     }
-    Ok(if dropped == 0 { Read::Whole(bytes) } else { Read::TooLarge(bytes) })
+    Ok(Read::Whole(bytes))
 }
 
 /// The media type without its parameters, in small letters; empty if there is none.

@@ -18,8 +18,8 @@ use super::Gateway;
 use crate::config::{Http, Tls};
 use crate::telemetry::metrics::Metrics;
 
-/// The time a client has for a request's headers.
-const HEADER_WAIT: Duration = Duration::from_secs(10);
+/// The time a client has for a request's headers; also how long an idle connection is kept.
+const HEADER_WAIT: Duration = Duration::from_secs(30);
 
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]

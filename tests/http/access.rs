@@ -75,3 +75,16 @@ fn unknown_addresses_and_methods_are_problems_too() {
     let wrong = house.get_without_token("/v1/events");
     assert_eq!((wrong.status, wrong.content_type.as_str()), (405, "application/problem+json"));
 }
+
+#[test]
+fn a_refusal_before_the_body_leaves_the_connection_usable() {
+    let house = House::open();
+    let long = "x".repeat(3 << 20);
+    for _ in 0..20 {
+        for path in ["/v1/events", "/v1/outcomes", "/v1/nothing", "/metrics"] {
+            let answer = house.post_with(path, &[("content-type", "text/plain")], long.clone());
+            assert!([401, 404, 405].contains(&answer.status), "{}", answer.status);
+        }
+        assert_eq!(house.post_event(&event()).status, 202);
+    }
+}
