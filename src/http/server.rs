@@ -75,7 +75,7 @@ pub async fn start(gateway: Arc<Gateway>, settings: &Http) -> Result<Running, Ht
     };
     let mut server = axum_server::from_tcp(listener).map_err(bind_fault)?.handle(handle.clone()).http1_only();
     server.http_builder().http1().header_read_timeout(HEADER_WAIT);
-    let server = server.first_request_timeout(HEADER_WAIT + gateway.limits.long_poll + Duration::from_secs(60));
+    let server = server.first_request_timeout(HEADER_WAIT);
     let served = match &settings.tls {
         Some(tls) => {
             let tls = load_tls(tls).await?;
