@@ -10,7 +10,7 @@ use crate::engine::tasks::instant_in_words;
 
 /// How many of the last tasks the live table shows.
 pub const TASKS_SHOWN: usize = 12;
-const WHY_WIDTH: usize = 64;
+const WHY_WIDTH: usize = 110;
 
 /// Everything seen so far.
 #[derive(Default)]
