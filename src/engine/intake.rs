@@ -20,7 +20,7 @@ use super::schema::inspect::{self, Findings};
 use super::schema::limits::RECORD_BYTES_MAX;
 use super::seal::{ReplyTo, Sealer};
 
-mod refuse;
+pub mod refuse;
 
 use refuse::Refusal;
 
@@ -183,16 +183,18 @@ fn decoded<T: Published>(incoming: &IncomingRecord<'_>) -> Result<T, Refusal> {
         let problem = format!("the record is too large: send at most {RECORD_BYTES_MAX} bytes");
         return Err(Refusal::of(QuarantineReason::TooLarge, "", &problem));
     }
-    codec::decode(incoming.value).map_err(|error| {
-        let reason = match &error {
-            CodecError::Unframed | CodecError::Undecodable { .. } | CodecError::TrailingBytes => {
-                QuarantineReason::Undecodable
-            }
-            CodecError::UnknownSchema => QuarantineReason::UnknownSchema,
-            CodecError::Unencodable { .. } | CodecError::Schema(_) => QuarantineReason::RouterFault,
-        };
-        Refusal::of(reason, "", &error.to_string())
-    })
+    codec::decode(incoming.value).map_err(|error| Refusal::by_gateway(incoming).unwrap_or_else(|| undecoded(&error)))
+}
+
+fn undecoded(error: &CodecError) -> Refusal {
+    let reason = match error {
+        CodecError::Unframed | CodecError::Undecodable { .. } | CodecError::TrailingBytes => {
+            QuarantineReason::Undecodable
+        }
+        CodecError::UnknownSchema => QuarantineReason::UnknownSchema,
+        CodecError::Unencodable { .. } | CodecError::Schema(_) => QuarantineReason::RouterFault,
+    };
+    Refusal::of(reason, "", &error.to_string())
 }
 
 fn refuse_findings(findings: Findings) -> Result<(), Refusal> {

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, LazyLock};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::model::decision::Decision;
@@ -181,7 +181,7 @@ impl Published for Quarantined {
 }
 
 /// One thing wrong with what was sent. Names the field and what to send instead, never the value.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Fault {
     /// Where: `data.child.nhs_number`; empty for the whole.
     pub path: String,

@@ -16,7 +16,7 @@ use super::body::{self, Read};
 use super::caller::PartnerCaller;
 use super::envelope::{self, Item, Mode};
 use super::problem::Problem;
-use super::publish::{header, keyed};
+use super::publish::{self, header, keyed};
 use crate::broker::Write;
 use crate::engine::codec;
 use crate::engine::model::quarantine::QuarantineReason;
@@ -74,7 +74,10 @@ pub async fn post(
 async fn too_large(gateway: &Gateway, caller: &PartnerCaller, mut start: Vec<u8>) -> Problem {
     start.truncate(TOO_LARGE_KEPT_BYTES);
     gateway.metrics.http_event(&caller.partner, Answer::Refused);
-    let write = refused(caller, start, Vec::new(), QuarantineReason::TooLarge);
+    let kept = start.len();
+    let problem = format!("the request is larger than {} bytes: its first {kept} are kept", gateway.limits.body_bytes);
+    let faults = [Fault::new("", problem)];
+    let write = refused(caller, start, Vec::new(), QuarantineReason::TooLarge, &faults);
     match gateway.publish(vec![write]).await {
         Ok(_) => Problem::too_large(gateway.limits.body_bytes),
         Err(problem) => problem,
@@ -84,12 +87,12 @@ async fn too_large(gateway: &Gateway, caller: &PartnerCaller, mut start: Vec<u8>
 fn judge(gateway: &Gateway, caller: &PartnerCaller, item: Item, trace: Option<&str>) -> Judged {
     let immediate_danger = item.immediate_danger();
     let id = item.id();
-    let bad = |item: Item, reason, status, faults| {
+    let bad = |item: Item, reason, status, faults: Vec<Fault>| {
         let (original, headers) = item.into_original();
-        let refusal = Some(Refusal { status, faults });
-        let verdict = Verdict { id: id.clone(), immediate_danger, refusal };
         let named = id.as_deref().filter(|_| headers.is_empty()).map(|id| header("ce_id", id));
-        Judged { verdict, write: refused(caller, original, headers.into_iter().chain(named).collect(), reason) }
+        let write = refused(caller, original, headers.into_iter().chain(named).collect(), reason, &faults);
+        let refusal = Some(Refusal { status, faults });
+        Judged { verdict: Verdict { id: id.clone(), immediate_danger, refusal }, write }
     };
     let read = match item.read(gateway.now()) {
         Ok(read) => read,
@@ -133,9 +136,10 @@ fn refused(
     original: Vec<u8>,
     attributes: Vec<(String, Vec<u8>)>,
     reason: QuarantineReason,
+    faults: &[Fault],
 ) -> Write {
     let mut headers = stamps(caller);
-    headers.push(header("refused", reason.symbol()));
+    headers.extend(publish::refused(reason, faults));
     headers.extend(attributes);
     keyed(topic(caller), &[], original, headers)
 }

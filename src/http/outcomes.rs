@@ -15,7 +15,7 @@ use super::body;
 use super::caller::AgencyCaller;
 use super::envelope::{self, text_header};
 use super::problem::Problem;
-use super::publish::{header, keyed};
+use super::publish::{self, header, keyed};
 use crate::engine::model::outcome::Outcome;
 use crate::engine::model::quarantine::QuarantineReason;
 use crate::engine::schema::Fault;
@@ -38,7 +38,7 @@ pub async fn post(
     let outcome = match read(&bytes) {
         Ok(outcome) => outcome,
         Err(faults) => {
-            stamps.push(header("refused", QuarantineReason::InvalidField.symbol()));
+            stamps.extend(publish::refused(QuarantineReason::InvalidField, &faults));
             gateway.publish(vec![keyed(topic, &[], bytes, stamps)]).await?;
             return Err(Problem::invalid_outcome(StatusCode::BAD_REQUEST, faults));
         }

@@ -7,6 +7,7 @@ use super::Gateway;
 use super::answer::Refusal;
 use super::problem::Problem;
 use crate::broker::{BrokerError, Placement, Published, Write};
+use crate::engine::intake::refuse::{FAULTS_HEADER, REFUSED_HEADER};
 use crate::engine::intake::{self, IncomingRecord, IntakeContext};
 use crate::engine::model::quarantine::QuarantineReason;
 use crate::engine::schema::Fault;
@@ -19,6 +20,12 @@ pub fn header(name: &str, value: impl Into<Vec<u8>>) -> (String, Vec<u8>) {
 /// A record for a topic's only partition, or the one its key falls in.
 pub fn keyed(topic: String, key: &[u8], value: Vec<u8>, headers: Vec<(String, Vec<u8>)>) -> Write {
     Write { topic: topic.into(), placement: Placement::ByKey, key: key.to_vec(), value: Some(value), headers }
+}
+
+/// Why bytes were refused, for INTAKE to keep beside them.
+pub fn refused(reason: QuarantineReason, faults: &[Fault]) -> [(String, Vec<u8>); 2] {
+    let told = serde_json::to_vec(faults).unwrap_or_default();
+    [header(REFUSED_HEADER, reason.symbol()), header(FAULTS_HEADER, told)]
 }
 
 /// A fault as INTAKE writes it down: the field's path, unless it is of the whole record, and the problem.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use super::envelope::Item;
 use super::publish::{header, keyed};
 use crate::broker::Write;
+use crate::engine::intake::refuse::{FAULTS_HEADER, REFUSED_HEADER};
 use crate::engine::model::event::ReferralEvent;
 use crate::engine::model::inbox::InboxRecord;
 use crate::engine::model::outcome::Outcome;
@@ -33,7 +34,7 @@ pub fn check(kept: &Quarantined, now: Timestamp) -> Result<Write, Vec<Fault>> {
     let mut headers: Vec<(String, Vec<u8>)> = kept
         .headers
         .iter()
-        .filter(|one| one.name != "refused" && !one.name.starts_with("ce_"))
+        .filter(|one| ![REFUSED_HEADER, FAULTS_HEADER].contains(&one.name.as_str()) && !one.name.starts_with("ce_"))
         .map(|one| (one.name.clone(), one.value.clone()))
         .collect();
     headers.push(header(RETRY_OF, kept.quarantine_id.as_str()));

@@ -10,15 +10,12 @@ use super::topics::{OUTCOMES_PREFIX, OutputTopics, REFERRALS_PREFIX};
 use crate::broker::{BrokerError, PartitionOwner, Record, Write};
 use crate::engine::context::Context;
 use crate::engine::intake::{self, Accepted, IncomingRecord, IntakeContext, Partners};
-use crate::engine::model::inbox::InboxBody;
 use crate::engine::model::quarantine::QuarantineReason;
 use crate::engine::model::scalar::Timestamp;
 use crate::telemetry::metrics::{Disposition, Metrics, Stage};
 
 /// Stamped by the gateway on what an operator imports: history only, no tasks.
 const BACKFILL: &str = "backfill";
-/// Stamped by the gateway on what it could not read: the reason.
-const REFUSED: &str = "refused";
 
 pub struct IntakeLane {
     pub context: Arc<Context>,
@@ -89,26 +86,6 @@ impl IntakeLane {
     }
 }
 
-/// What the gateway found wrong is nearer to the truth than that the bytes are not Avro.
-fn name_the_gateways_reason(record: &Record, accepted: &mut Accepted) {
-    let Some(quarantined) = &mut accepted.quarantined else { return };
-    let named = header(record, REFUSED).and_then(|symbol| std::str::from_utf8(symbol).ok()).and_then(reason_named);
-    let Some(reason) = named else { return };
-    quarantined.reason = reason;
-    for inbox in &mut accepted.inbox {
-        if let InboxBody::Signal(signal) = &mut inbox.body {
-            signal.reason = Some(reason.symbol().to_owned());
-        }
-    }
-}
-
-fn reason_named(symbol: &str) -> Option<QuarantineReason> {
-    use QuarantineReason::{BadReplyTo, FutureTime, InvalidField, TooLarge, Undecodable, UnknownSchema, WrongSource};
-    [Undecodable, UnknownSchema, WrongSource, InvalidField, FutureTime, TooLarge, BadReplyTo]
-        .into_iter()
-        .find(|reason| reason.symbol() == symbol)
-}
-
 impl PartitionOwner for IntakeLane {
     fn assigned(
         &mut self,
@@ -147,8 +124,7 @@ impl LaneWork for IntakeLane {
         let topic = record.topic.as_ref();
         let sender = topic.strip_prefix(REFERRALS_PREFIX).or_else(|| topic.strip_prefix(OUTCOMES_PREFIX));
         let sender = sender.unwrap_or(topic);
-        let mut accepted = self.accept(&record, sender);
-        name_the_gateways_reason(&record, &mut accepted);
+        let accepted = self.accept(&record, sender);
         let trace = header(&record, TRACE);
         let outputs = Outputs { topics: &self.topics, keys: &self.context.keys };
         for inbox in &accepted.inbox {

@@ -19,6 +19,11 @@ const FAULTS_TOLD_MAX: usize = 10;
 /// The CloudEvents header that names an event whose value cannot be read.
 const EVENT_ID_HEADER: &str = "ce_id";
 
+/// Stamped by the gateway on bytes that it could not make a record of: the reason's symbol.
+pub const REFUSED_HEADER: &str = "refused";
+/// Beside it: the faults it told the sender, as JSON.
+pub const FAULTS_HEADER: &str = "faults";
+
 /// Why a record is not accepted, with what of it could be read safely.
 pub struct Refusal {
     reason: QuarantineReason,
@@ -35,6 +40,16 @@ impl Refusal {
 
     pub fn of(reason: QuarantineReason, path: &str, problem: &str) -> Self {
         Self::new(reason, vec![Fault::new(path, problem)])
+    }
+
+    /// What the gateway found wrong with bytes that are no record: nearer to the truth than that they are not Avro.
+    pub fn by_gateway(incoming: &IncomingRecord<'_>) -> Option<Self> {
+        let header = |name: &str| incoming.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value);
+        let symbol = std::str::from_utf8(header(REFUSED_HEADER)?).ok()?;
+        let reason = QuarantineReason::of_sender(symbol)?;
+        let told: Vec<Fault> =
+            header(FAULTS_HEADER).and_then(|value| serde_json::from_slice(value).ok()).unwrap_or_default();
+        Some(Self::new(reason, told))
     }
 
     /// Notes which event it was, as far as that can be told.

@@ -57,6 +57,15 @@ pub enum QuarantineReason {
 }
 
 impl QuarantineReason {
+    /// The reason of this symbol, if it is one that lies with the sender.
+    pub fn of_sender(symbol: &str) -> Option<Self> {
+        use QuarantineReason::{
+            BadReplyTo, FutureTime, InvalidField, TooLarge, Undecodable, UnknownSchema, WrongSource,
+        };
+        let reasons = [Undecodable, UnknownSchema, WrongSource, InvalidField, FutureTime, TooLarge, BadReplyTo];
+        reasons.into_iter().find(|reason| reason.symbol() == symbol)
+    }
+
     /// The reason as it is sent: `wrong_source`.
     pub fn symbol(self) -> &'static str {
         match self {
