@@ -107,8 +107,8 @@ impl Partner {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// Records waiting to be made durable; above it the gateway answers 429.
-    pub queue_records: usize,
+    /// Requests waiting to be made durable; above it the gateway answers 429.
+    pub queue_requests: usize,
     pub body_bytes: usize,
     /// Events in one batch.
     pub batch_events: usize,
@@ -375,7 +375,7 @@ fn read_tokens(
 fn read_limits(reading: &mut Reading<'_>, document: &mut Table<'_>) -> Limits {
     let mut table = document.table(reading, "limits");
     let limits = Limits {
-        queue_records: size(table.whole(reading, "queue_records", 1..=1_000_000, 10_000)),
+        queue_requests: size(table.whole(reading, "queue_requests", 1..=1_000_000, 10_000)),
         body_bytes: size(table.whole(reading, "body_bytes", 1_024..=BODY_BYTES_MAX, BODY_BYTES_MAX)),
         batch_events: size(table.whole(reading, "batch_events", 1..=10_000, 1_000)),
         connections: size(table.whole(reading, "connections", 1..=100_000, 1_024)),

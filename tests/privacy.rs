@@ -245,10 +245,22 @@ fn assert_what_was_tried(router: &Router, metrics: &str, said: &Said) {
     }
     assert!(metrics.contains("pathway_step_faults_total 1"), "{metrics}");
     assert!(metrics.contains("pathway_feedback_total"), "{metrics}");
+    for (stage, disposed) in [("intake", "pathway_intake_disposed_total"), ("decide", "pathway_decide_disposed_total")]
+    {
+        let read = total(metrics, &format!("pathway_batch_records_sum{{stage=\"{stage}\"}}"));
+        assert!(read > 300.0, "{stage} read {read}");
+        assert_eq!(read, total(metrics, disposed), "{stage}: consumed is the sum of what became of it:\n{metrics}");
+    }
     let kept = router.reader().read("quarantine", 0, 0, 10_000).unwrap();
     let marked = kept.iter().filter(|record| {
         let value = record.value.as_deref().unwrap_or_default();
         value.windows(MARKER.len()).any(|window| window == MARKER.as_bytes())
     });
     assert!(marked.count() > 100, "quarantine keeps the bytes as they came");
+}
+
+/// The sum of a metric over its labels.
+fn total(metrics: &str, name: &str) -> f64 {
+    let lines = metrics.lines().filter(|line| line.starts_with(name));
+    lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
 }

@@ -43,7 +43,9 @@ impl RunningRouter {
             return Err(CliError::failed(format!("{rules} is not in force yet: see effective_from in its book.toml")));
         }
         let Broker::Embedded { file } = &config.broker;
-        let broker = Arc::new(Embedded::open(EmbeddedOptions::new(file)).map_err(CliError::failed)?);
+        let queue_requests_max = config.limits.queue_requests;
+        let options = EmbeddedOptions { queue_requests_max, ..EmbeddedOptions::new(file) };
+        let broker = Arc::new(Embedded::open(options).map_err(CliError::failed)?);
         let metrics = Arc::new(Metrics::new().map_err(CliError::failed)?);
         let readiness = Arc::new(Readiness::starting());
         let options = ServiceOptions::from_config(config, broker.clone(), books, metrics.clone(), readiness.clone());

@@ -56,9 +56,9 @@ fn a_second_first_start_changes_nothing() {
 fn faults_name_line_and_remedy() {
     check_fault(
         "config.toml",
-        "queue_records",
-        "queue_record",
-        "`limits.queue_record` is not a known setting; did you mean `queue_records`?",
+        "queue_requests",
+        "queue_request",
+        "`limits.queue_request` is not a known setting; did you mean `queue_requests`?",
     );
     check_fault(
         "config.toml",

@@ -166,7 +166,7 @@ pub struct Metrics {
     lag_seconds: IntGaugeVec,
     subjects: IntGaugeVec,
     timers_pending: IntGaugeVec,
-    queue_records: IntGauge,
+    queue_requests: IntGauge,
     queue_limit: IntGauge,
     disk_full: IntGauge,
     ready: IntGauge,
@@ -223,8 +223,8 @@ impl Metrics {
             lag_seconds: gauges(&r, "lag_seconds", "Age of a lane's oldest unread record", &["stage", "lane"])?,
             subjects: gauges(&r, "subjects", "Subjects in a lane's memory", &["lane"])?,
             timers_pending: gauges(&r, "timers_pending", "Timers a lane waits for", &["lane"])?,
-            queue_records: gauge(&r, "publish_queue_records", "Records waiting to be made durable")?,
-            queue_limit: gauge(&r, "publish_queue_limit_records", "Above this the gateway answers 429")?,
+            queue_requests: gauge(&r, "publish_queue_requests", "Requests waiting to be made durable")?,
+            queue_limit: gauge(&r, "publish_queue_limit_requests", "Above this the gateway answers 429")?,
             disk_full: gauge(&r, "disk_full", "1 while the disk is full and nothing is accepted")?,
             ready: gauge(&r, "ready", "1 once every lane is restored and the gateway is open")?,
             http_requests: counters(&r, "http_requests_total", "Requests answered", &["route", "status"])?,
@@ -344,8 +344,8 @@ impl Metrics {
         self.timers_pending.with_label_values(&[&lane]).set(count(timers));
     }
 
-    pub fn queue(&self, records: usize, limit: usize) {
-        self.queue_records.set(count(records));
+    pub fn queue(&self, requests: usize, limit: usize) {
+        self.queue_requests.set(count(requests));
         self.queue_limit.set(count(limit));
     }
 
