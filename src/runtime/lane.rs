@@ -98,52 +98,6 @@ pub fn turn(
     Ok(count)
 }
 
-fn process(&mut self, record: Record, writes: &mut Vec<Write>) -> Result<(), LaneError>;
-
-    /// After the last record of a batch: what is written once for all of them, and what time itself brings.
-    fn conclude(&mut self, now: Timestamp, writes: &mut Vec<Write>) -> Result<(), LaneError>;
-
-    /// Told after every batch and every idle wait. `oldest_unread`: None when all is read.
-    fn progressed(&mut self, now: Timestamp, oldest_unread: Option<Timestamp>);
-}
-
-/// What a lane shares with its supervisor.
-pub struct LaneControl {
-    pub stop: Arc<AtomicBool>,
-    pub metrics: Arc<Metrics>,
-    pub clock: Clock,
-    pub number: usize,
-}
-
-/// Runs until told to stop. `restored` is called once, when the partitions' state is there.
-pub fn run(
-    lane: &mut dyn LaneBroker,
-    work: &mut dyn LaneWork,
-    control: &LaneControl,
-    restored: &dyn Fn(),
-) -> Result<(), LaneError> {
-    let mut limit = BatchLimit { records_max: BATCH_RECORDS_MIN, bytes_max: BATCH_BYTES_MAX, wait: Duration::ZERO };
-    let mut first = true;
-    while !control.stop.load(Ordering::Acquire) {
-        let records = lane.poll(work, &limit)?;
-        if std::mem::take(&mut first) {
-            restored();
-            limit.wait = POLL_WAIT;
-        }
-        let started = Instant::now();
-        let count = records.len();
-        process(lane, work, control, records)?;
-        adapt(&mut limit, count, started.elapsed());
-        let oldest = lane.oldest_unread()?;
-        let now = (control.clock)();
-        let behind = oldest.map_or(0, |oldest| now.0.saturating_sub(oldest.0));
-        let behind = Duration::from_millis(u64::try_from(behind).unwrap_or(0));
-        control.metrics.lag(work.stage(), control.number, behind);
-        work.progressed(now, oldest);
-    }
-    Ok(())
-}
-
 fn process(
     lane: &mut dyn LaneBroker,
     work: &mut dyn LaneWork,
