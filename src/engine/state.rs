@@ -23,6 +23,7 @@ pub struct State {
     touched: BTreeSet<SubjectKey>,
     timers: BTreeSet<(Timestamp, SubjectKey, Timer)>,
     last_receipt: Timestamp,
+    committed_receipt: Timestamp,
 }
 
 impl State {
@@ -44,6 +45,7 @@ impl State {
     pub fn restore(&mut self, subject: SubjectKey, history: History) {
         self.unindex(subject);
         self.last_receipt = self.last_receipt.max(history.updated_at);
+        self.committed_receipt = self.last_receipt;
         self.index(subject, &history);
         self.committed.insert(subject, Arc::new(history));
     }
@@ -70,6 +72,7 @@ impl State {
     /// The staged changes are durable.
     pub fn commit(&mut self) {
         self.committed.extend(self.staged.drain());
+        self.committed_receipt = self.last_receipt;
     }
 
     /// The staged changes never happened.
@@ -83,6 +86,8 @@ impl State {
             }
         }
         self.touched.clear();
+        // Else a tick that is read again would take its time from records that come after it.
+        self.last_receipt = self.committed_receipt;
     }
 
     /// Timers due at or before `now`, earliest first, at most `timers_max`.

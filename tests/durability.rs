@@ -1,0 +1,13 @@
+//! Nothing acknowledged is lost and nothing is repeated: through kills of the real process, and through every fault
+//! that a broker in memory can inject.
+
+#[path = "durability/kill.rs"]
+mod kill;
+#[path = "durability/kit.rs"]
+mod kit;
+#[path = "durability/lanes.rs"]
+mod lanes;
+#[path = "durability/oracle.rs"]
+mod oracle;
+#[path = "durability/simulation.rs"]
+mod simulation;
