@@ -9,7 +9,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::engine::calendar::start_of;
 use crate::engine::intake;
+use crate::engine::model::scalar::Timestamp;
 use crate::telemetry::logging::{LogFormat, LogLevel};
 use fault::{ConfigFault, ConfigFaults};
 use read::{Reading, Table};
@@ -43,6 +45,9 @@ pub struct Config {
     pub lanes: Lanes,
     pub http: Http,
     pub front_door: FrontDoor,
+    /// From when on histories are complete (go-live, or the start of what was imported). Decisions that look further back
+    /// say so; None: they do not.
+    pub history_complete_since: Option<Timestamp>,
     /// The rule book's folder.
     pub rules: PathBuf,
     pub partners: BTreeMap<String, Partner>,
@@ -151,6 +156,7 @@ impl Config {
         let lanes = read_lanes(&mut reading, &mut document);
         let http = read_http(&mut reading, &mut document, folder);
         let front_door = read_front_door(&mut reading, &mut document);
+        let history_complete_since = read_history(&mut reading, &mut document);
         let (rules, rules_span) = read_path(&mut reading, &mut document, "rules", "folder", folder, "rules");
         if !rules.is_dir() {
             reading.fault(
@@ -173,6 +179,7 @@ impl Config {
                 lanes,
                 http,
                 front_door,
+                history_complete_since,
                 rules,
                 partners,
                 keys,
@@ -287,6 +294,19 @@ fn read_http(reading: &mut Reading<'_>, document: &mut Table<'_>, folder: &Path)
         );
     }
     Http { bind, tls }
+}
+
+fn read_history(reading: &mut Reading<'_>, document: &mut Table<'_>) -> Option<Timestamp> {
+    let mut table = document.table(reading, "history");
+    let given = table.text(reading, "complete_since");
+    table.finish(reading);
+    let (date, span) = given?;
+    let Ok(date) = date.parse::<jiff::civil::Date>() else {
+        let problem = "`history.complete_since` must be a date";
+        reading.fault(&span, problem, "write complete_since = \"2026-09-01\"");
+        return None;
+    };
+    Some(start_of(date))
 }
 
 fn read_front_door(reading: &mut Reading<'_>, document: &mut Table<'_>) -> FrontDoor {

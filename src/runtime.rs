@@ -63,8 +63,8 @@ impl ServiceOptions {
             books,
             keys: Keys::from_secret(config.keys.subject.bytes()),
             sealer: Sealer::from_secret(config.keys.sealing.bytes()),
-            covered_since: None,
-            front_door_phone: Some(config.front_door.telephone.clone()),
+            covered_since: config.history_complete_since,
+            front_door_phone: Some(telephone(&config.front_door)),
             panic_on_event: None,
         };
         Self {
@@ -98,6 +98,15 @@ pub fn partners(config: &Config) -> Partners {
         Partner { agency: partner.agency.clone(), units }
     };
     config.partners.iter().map(|(name, configured)| (name.clone(), partner(configured))).collect()
+}
+
+/// The front door's numbers as a sender reads them.
+fn telephone(front_door: &crate::config::FrontDoor) -> String {
+    if front_door.out_of_hours == front_door.telephone {
+        front_door.telephone.clone()
+    } else {
+        format!("{}, out of hours {}", front_door.telephone, front_door.out_of_hours)
+    }
 }
 
 /// A service that runs: its lanes are on threads of their own.

@@ -9,6 +9,8 @@ use zeroize::Zeroizing;
 use super::default_rules;
 use super::fault::{ConfigFault, ConfigFaults};
 use super::tokens::{Caller, TokenBook, TokenEntry, hash_of, new_token};
+use crate::engine::calendar::london_date;
+use crate::engine::model::scalar::Timestamp;
 
 /// One file that was written.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -162,5 +164,6 @@ fn samples() -> Vec<Sample> {
 }
 
 fn sample_config(rules: &str) -> String {
-    include_str!("sample.toml").replace("{{rules}}", rules)
+    let today = london_date(Timestamp::from_jiff(jiff::Timestamp::now()));
+    include_str!("sample.toml").replace("{{rules}}", rules).replace("{{today}}", &today.to_string())
 }

@@ -30,6 +30,7 @@ fn a_first_start_writes_what_loads() {
     let written = first_start(folder.path()).unwrap();
     let config = Config::load(&config_file(folder.path())).unwrap();
     assert_eq!(config.http.bind.port(), 8080);
+    assert!(config.history_complete_since.is_some(), "a new router says that it does not know the past");
     assert_eq!(config.tokens.entries().len(), 10);
     for one in &written {
         let permissions = std::fs::metadata(&one.path).unwrap().permissions();
@@ -74,6 +75,7 @@ fn faults_name_line_and_remedy() {
         "config.toml:5: `broker.kind` must be one of \"embedded\"",
     );
     check_fault("config.toml", "units = \"any\"", "units = \"all\"", "or the word \"any\"");
+    check_fault("config.toml", "complete_since = \"2", "complete_since = \"year 2", "must be a date; write");
     check_fault("config.toml", "[log]", "[log", "this is not TOML");
     check_fault(
         "tokens.toml",
