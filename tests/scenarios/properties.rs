@@ -83,7 +83,11 @@ fn task_ids_are_unique_deadlines_lie_ahead_and_addresses_open() {
     let book = book(&shipped());
     let mut ids = BTreeSet::new();
     let mut replies = BTreeSet::new();
+    let mut decisions = BTreeSet::new();
     for (_, results) in simulated(&book, 13) {
+        for decision in &results.decisions {
+            assert!(decisions.insert(decision.decision_id.clone()), "a decision id came twice");
+        }
         for task in &results.tasks {
             assert!(ids.insert(task.task_id.clone()), "a task id came twice");
             assert!(replies.insert(task.reply_to.clone()), "two recipients share an address");

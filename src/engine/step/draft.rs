@@ -50,7 +50,8 @@ impl<'a> Draft<'a> {
         let book = context.books.in_force(at).ok_or(StepError::NoBookInForce)?;
         let history = state.history(subject).map(|history| history.as_ref().clone()).unwrap_or_default();
         let decision = Decision {
-            decision_id: derived(&["decision", cause, &subject.to_hex()]),
+            // With the receipt: a retransmission is the same record, but a decision of its own.
+            decision_id: derived(&["decision", cause, &subject.to_hex(), &at.0.to_string()]),
             subject,
             trigger,
             disposition: Disposition::Judged,
