@@ -1,9 +1,9 @@
-# The two commands of the README, and the longer ones. Every recipe needs only Rust and a C compiler.
+# The two commands of the README, and the longer ones. `ready` and `ready-kafka` say what is missing.
 
 CARGO ?= cargo
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: demo test bench ready help
+.PHONY: demo test bench ready ready-kafka help
 
 help: ## What there is to make
 	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 10
@@ -11,7 +11,7 @@ help: ## What there is to make
 demo: ready ## Watch 2000 made-up referral events become tasks
 	@$(CARGO) run --locked -- demo --events 2000
 
-test: ready ## Format, lints, documentation, and every test
+test: ready ready-kafka ## Format, lints, documentation, and every test
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
@@ -33,7 +33,21 @@ ready:
 		"  sudo apt-get install --yes build-essential" >&2; \
 		exit 1; \
 	fi
+	@if ! command -v pkg-config >/dev/null || ! pkg-config --exists libssl; then \
+		printf '%s\n' "OpenSSL's headers are missing (the Kafka client speaks TLS). On Debian or Ubuntu:" \
+		"  sudo apt-get install --yes build-essential pkg-config libssl-dev" >&2; \
+		exit 1; \
+	fi
 	@if ! $(CARGO) fmt --version >/dev/null 2>&1 || ! $(CARGO) clippy --version >/dev/null 2>&1; then \
 		printf '%s\n' "rustfmt or clippy is missing:" "  rustup component add rustfmt clippy" >&2; \
+		exit 1; \
+	fi
+
+# The Kafka tests run on a real broker. PATHWAY_ALLOW_NO_KAFKA=1 leaves them out, and says so.
+ready-kafka:
+	@if [[ "$${PATHWAY_ALLOW_NO_KAFKA:-}" != 1 ]] && ! { command -v java && command -v mvn; } >/dev/null; then \
+		printf '%s\n' "Java or Maven is missing (the tests fetch and run a real Apache Kafka). On Debian or Ubuntu:" \
+		"  sudo apt-get install --yes openjdk-17-jre-headless maven" \
+		"or leave those tests out: PATHWAY_ALLOW_NO_KAFKA=1 make test" >&2; \
 		exit 1; \
 	fi

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::engine::model::scalar::Timestamp;
 
 pub mod embedded;
+pub mod kafka;
 pub mod memory;
 pub mod partition;
 
@@ -166,6 +167,11 @@ pub trait LaneBroker: Send {
 
     /// Partitions this lane owns now.
     fn owned(&self) -> Vec<u32>;
+
+    /// Whether the broker has said which partitions are this lane's, and each is restored. Asked after a poll.
+    fn is_restored(&self) -> bool {
+        true
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,5 +1,7 @@
 //! One suite that every broker passes, and what only the embedded one promises.
 
+#[path = "broker_contract/alone.rs"]
+mod alone;
 #[path = "broker_contract/embedded.rs"]
 mod embedded;
 #[path = "broker_contract/kit.rs"]

@@ -18,6 +18,8 @@ const BATCH_BYTES_MAX: usize = 16 << 20;
 const BATCH_TIME: Duration = Duration::from_millis(50);
 /// The longest wait for records: how soon a stop or a timer is noticed.
 const POLL_WAIT: Duration = Duration::from_millis(200);
+/// The same until the partitions' state is there.
+const RESTORE_WAIT: Duration = Duration::from_millis(20);
 
 /// Why a lane stopped. The supervisor starts it again.
 #[derive(Debug, thiserror::Error)]
@@ -64,9 +66,12 @@ pub fn run(
     let mut first = true;
     while !control.stop.load(Ordering::Acquire) {
         turn(lane, work, control, &mut limit)?;
-        if std::mem::take(&mut first) {
-            restored();
-            limit.wait = POLL_WAIT;
+        if first {
+            first = !lane.is_restored();
+            limit.wait = if first { RESTORE_WAIT } else { POLL_WAIT };
+            if !first {
+                restored();
+            }
         }
     }
     Ok(())

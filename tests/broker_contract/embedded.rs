@@ -43,6 +43,7 @@ impl Harness for InFile {
 }
 
 crate::suite::suite!(InFile::new());
+crate::alone::alone!(InFile::new());
 
 const ALONE: LaneShare = LaneShare { index: 0, count: 1 };
 

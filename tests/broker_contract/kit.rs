@@ -1,7 +1,8 @@
 //! What the suite is written in: harnesses, owners that note what they are told, short ways to write records.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pathway_router::broker::{
     BatchLimit, Broker, BrokerError, Clock, Consumed, LaneBroker, LanePlan, PartitionOwner, Placement, Published,
@@ -99,11 +100,51 @@ pub fn contents(broker: &dyn Broker, topic: &str, partition: u32) -> Vec<String>
     values(&broker.reader().read(topic, partition, 0, usize::MAX).unwrap())
 }
 
+/// How long nothing may come from a broker before it is believed that nothing will. A group takes its time to share out.
+pub static QUIET_MS: AtomicU64 = AtomicU64::new(0);
+/// Longer than any broker takes for anything.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(60);
+
+/// The next records; none only if all has been read.
+pub fn poll_some(lane: &mut dyn LaneBroker, owner: &mut Owner, limit: &BatchLimit) -> Vec<Record> {
+    let started = Instant::now();
+    let quiet = Duration::from_millis(QUIET_MS.load(Ordering::Relaxed));
+    let mut quiet_since = None;
+    loop {
+        let records = lane.poll(owner, limit).unwrap();
+        if !records.is_empty() {
+            return records;
+        }
+        if lane.is_restored() && lane.oldest_unread().unwrap().is_none() {
+            if quiet_since.get_or_insert_with(Instant::now).elapsed() >= quiet {
+                return records;
+            }
+        } else {
+            quiet_since = None;
+        }
+        assert!(started.elapsed() < GIVE_UP_AFTER, "the lane did not come to rest");
+    }
+}
+
+/// Waits until a partition shows just this. What is committed may show a little later than the commit is answered.
+pub fn shows(broker: &dyn Broker, topic: &str, partition: u32, expected: &[&str]) {
+    let started = Instant::now();
+    let patience = Duration::from_millis(QUIET_MS.load(Ordering::Relaxed) * 10);
+    loop {
+        let found = contents(broker, topic, partition);
+        if found == expected || started.elapsed() >= patience {
+            assert_eq!(found, expected);
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// Polls until nothing comes any more.
 pub fn poll_all(lane: &mut dyn LaneBroker, owner: &mut Owner) -> Vec<Record> {
     let mut records = Vec::new();
     loop {
-        let more = lane.poll(owner, &limit(100)).unwrap();
+        let more = poll_some(lane, owner, &limit(100));
         if more.is_empty() {
             return records;
         }

@@ -30,6 +30,7 @@ impl Harness for InMemory {
 }
 
 crate::suite::suite!(InMemory::default());
+crate::alone::alone!(InMemory::default());
 
 /// Copies `in` to `out` through every kind of fault; each input is copied once.
 #[test]

@@ -1,16 +1,15 @@
 //! The suite: what lanes, gateways and readers may count on, whatever the broker.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use pathway_router::broker::{
-    Broker, BrokerError, Clock, Commit, LanePlan, LaneShare, Placement, TopicPattern, TopicSpec, Write, system_clock,
+    Broker, BrokerError, Commit, LanePlan, LaneShare, Placement, TopicPattern, TopicSpec, Write, system_clock,
 };
-use pathway_router::engine::model::scalar::Timestamp;
 
 use super::kit::{
-    Harness, Owner, compacted, consumed, contents, limit, names, poll_all, publish, topic, values, write, write_to,
+    Harness, Owner, compacted, consumed, contents, limit, names, poll_all, poll_some, publish, shows, topic, values,
+    write, write_to,
 };
 
 const ALONE: LaneShare = LaneShare { index: 0, count: 1 };
@@ -18,37 +17,35 @@ const ALONE: LaneShare = LaneShare { index: 0, count: 1 };
 /// Makes one test of each function for a harness.
 macro_rules! suite {
     ($harness:expr) => {
-        crate::suite::tests! { $harness,
+        crate::suite::tests! { $harness, suite,
             records_keep_their_order_and_content
-            times_never_go_back
             a_publication_is_whole_or_not_at_all
             outputs_and_positions_commit_together
             a_reopened_log_holds_what_was_committed
             what_was_not_committed_is_read_again
             a_lane_taken_over_is_fenced
-            lanes_share_the_partitions
-            topics_of_a_prefix_appear_at_once
+            topics_of_a_prefix_appear_by_themselves
             a_compacted_topic_restores_the_newest
             a_poll_wakes_for_new_records
             large_backlogs_come_in_batches
             readers_and_changes
             a_full_queue_is_busy
             topics_keep_their_shape
-            retention_spares_what_is_unread
         }
     };
 }
+/// Makes one test of each function named for a harness.
 macro_rules! tests {
-    ($harness:expr, $($name:ident)+) => {
+    ($harness:expr, $family:ident, $($name:ident)+) => {
         $(#[test]
         fn $name() {
-            crate::suite::$name(&$harness);
+            crate::$family::$name(&$harness);
         })+
     };
 }
 pub(crate) use {suite, tests};
 
-fn opened(harness: &dyn Harness, topics: &[TopicSpec]) -> Arc<dyn Broker> {
+pub fn opened(harness: &dyn Harness, topics: &[TopicSpec]) -> Arc<dyn Broker> {
     let broker = harness.open(system_clock());
     broker.ensure_topics(topics).unwrap();
     broker
@@ -77,26 +74,6 @@ pub fn records_keep_their_order_and_content(harness: &dyn Harness) {
     }
 }
 
-pub fn times_never_go_back(harness: &dyn Harness) {
-    let now = Arc::new(AtomicI64::new(5000));
-    let clock: Clock = {
-        let now = now.clone();
-        Arc::new(move || Timestamp(now.load(Ordering::SeqCst)))
-    };
-    let broker = harness.open(clock.clone());
-    broker.ensure_topics(&[topic("in", 1)]).unwrap();
-    for instant in [5000, 4000, 6000] {
-        now.store(instant, Ordering::SeqCst);
-        publish(&*broker, vec![write("in", "a", "x")]).unwrap();
-    }
-    now.store(1000, Ordering::SeqCst);
-    let broker = harness.reopen(broker, clock);
-    publish(&*broker, vec![write("in", "a", "x")]).unwrap();
-    let times: Vec<i64> =
-        broker.reader().read("in", 0, 0, 9).unwrap().iter().map(|record| record.timestamp.0).collect();
-    assert_eq!(times, [5000, 5000, 6000, 6000]);
-}
-
 pub fn a_publication_is_whole_or_not_at_all(harness: &dyn Harness) {
     let broker = opened(harness, &[topic("in", 1)]);
     let refused = publish(&*broker, vec![write("in", "a", "1"), write("nowhere", "a", "2")]);
@@ -120,13 +97,13 @@ pub fn outputs_and_positions_commit_together(harness: &dyn Harness) {
     assert_eq!(broker.position("g", "in", 0).unwrap(), None);
     assert_eq!(lane.commit(&mut owner).unwrap(), Commit::Committed);
     assert_eq!((owner.committed, owner.aborted), (1, 0));
-    assert_eq!(contents(&*broker, "out", 0), ["from 1"]);
+    shows(&*broker, "out", 0, &["from 1"]);
     assert_eq!(broker.position("g", "in", 0).unwrap(), Some(1));
     // A transaction that cannot be is refused whole, and reading starts again after the last one.
     lane.stage(vec![write("out", "a", "from 2"), write("nowhere", "a", "")], vec![consumed(&records[1])]).unwrap();
     assert!(lane.commit(&mut owner).is_err());
     assert_eq!((owner.committed, owner.aborted), (1, 1));
-    assert_eq!(contents(&*broker, "out", 0), ["from 1"]);
+    shows(&*broker, "out", 0, &["from 1"]);
     assert_eq!(values(&poll_all(&mut *lane, &mut owner)), ["2"]);
 }
 
@@ -137,7 +114,7 @@ pub fn a_reopened_log_holds_what_was_committed(harness: &dyn Harness) {
     }
     let mut owner = Owner::default();
     let mut lane = broker.lane(names("g", &["in"]), ALONE).unwrap();
-    let records = lane.poll(&mut owner, &limit(10)).unwrap();
+    let records = poll_some(&mut *lane, &mut owner, &limit(10));
     lane.stage(vec![write("out", "a", "ten")], records.iter().map(consumed).collect()).unwrap();
     lane.commit(&mut owner).unwrap();
     let before: Vec<_> = (0..2).map(|partition| contents(&*broker, "in", partition)).collect();
@@ -145,7 +122,7 @@ pub fn a_reopened_log_holds_what_was_committed(harness: &dyn Harness) {
     let broker = harness.reopen(broker, system_clock());
     assert_eq!(broker.reader().topics().unwrap(), ["in", "out"]);
     assert_eq!((0..2).map(|partition| contents(&*broker, "in", partition)).collect::<Vec<_>>(), before);
-    assert_eq!(contents(&*broker, "out", 0), ["ten"]);
+    shows(&*broker, "out", 0, &["ten"]);
     let mut lane = broker.lane(names("g", &["in"]), ALONE).unwrap();
     let rest = poll_all(&mut *lane, &mut Owner::default());
     let mut seen: Vec<i64> = values(&records).iter().chain(&values(&rest)).map(|v| v.parse().unwrap()).collect();
@@ -180,37 +157,11 @@ pub fn a_lane_taken_over_is_fenced(harness: &dyn Harness) {
     assert_eq!(first.commit(&mut owner), Err(BrokerError::Fenced));
     let records = poll_all(&mut *second, &mut owner);
     second.stage(vec![write("out", "a", "second")], vec![consumed(&records[0])]).unwrap();
-    second.commit(&mut owner).unwrap();
-    assert_eq!(contents(&*broker, "out", 0), ["second"]);
+    assert_eq!(second.commit(&mut owner).unwrap(), Commit::Committed);
+    shows(&*broker, "out", 0, &["second"]);
 }
 
-pub fn lanes_share_the_partitions(harness: &dyn Harness) {
-    let broker = opened(harness, &[topic("inbox", 4), compacted("history", 4), topic("p.a", 1), topic("p.b", 1)]);
-    for partition in 0..4 {
-        publish(&*broker, vec![write_to("inbox", partition, &partition.to_string())]).unwrap();
-    }
-    publish(&*broker, vec![write("p.a", "x", "a"), write("p.b", "x", "b")]).unwrap();
-    let mut seen = Vec::new();
-    let mut of_prefix = 0;
-    for index in 0..2 {
-        let share = LaneShare { index, count: 2 };
-        let plan = LanePlan { restore_from: Some("history".into()), ..names("decide", &["inbox"]) };
-        let mut lane = broker.lane(plan, share).unwrap();
-        let records = poll_all(&mut *lane, &mut Owner::default());
-        assert_eq!(lane.owned(), [index, index + 2], "lanes with state share by partition number");
-        seen.extend(values(&records));
-        let topics = TopicPattern::Prefixes(vec!["p.".to_owned()]);
-        let plan = LanePlan { group: "intake".to_owned(), topics, restore_from: None };
-        let mut lane = broker.lane(plan, share).unwrap();
-        let records = poll_all(&mut *lane, &mut Owner::default());
-        assert_eq!(records.len(), 1, "lanes without share the topics");
-        of_prefix += 1;
-    }
-    seen.sort();
-    assert_eq!((seen, of_prefix), (["0", "1", "2", "3"].map(str::to_owned).to_vec(), 2));
-}
-
-pub fn topics_of_a_prefix_appear_at_once(harness: &dyn Harness) {
+pub fn topics_of_a_prefix_appear_by_themselves(harness: &dyn Harness) {
     let broker = opened(harness, &[topic("referrals.police", 1), topic("other", 1)]);
     let topics = TopicPattern::Prefixes(vec!["referrals.".to_owned(), "outcomes.".to_owned()]);
     let plan = LanePlan { group: "g".to_owned(), topics, restore_from: None };
@@ -220,7 +171,13 @@ pub fn topics_of_a_prefix_appear_at_once(harness: &dyn Harness) {
     broker.ensure_topics(&[topic("referrals.school", 1), topic("outcomes.gp", 1)]).unwrap();
     publish(&*broker, vec![write("outcomes.gp", "a", "2"), write("other", "a", "3")]).unwrap();
     publish(&*broker, vec![write("referrals.school", "a", "1")]).unwrap();
-    let mut seen = values(&poll_all(&mut *lane, &mut owner));
+    let mut seen = Vec::new();
+    for _ in 0..30 {
+        seen.extend(values(&poll_all(&mut *lane, &mut owner)));
+        if seen.len() == 2 {
+            break;
+        }
+    }
     seen.sort();
     assert_eq!(seen, ["1", "2"]);
     assert_eq!(owner.assigned, [0], "told once of a partition number");
@@ -240,9 +197,11 @@ pub fn a_compacted_topic_restores_the_newest(harness: &dyn Harness) {
     let plan = LanePlan { restore_from: Some("history".into()), ..names("g", &["inbox"]) };
     let mut owner = Owner::default();
     let mut lane = broker.lane(plan, LaneShare { index: 0, count: 2 }).unwrap();
-    assert!(lane.poll(&mut owner, &limit(10)).unwrap().is_empty());
+    assert!(poll_all(&mut *lane, &mut owner).is_empty());
+    assert!(owner.assigned.contains(&0));
+    // A group of one lane gives it the other partition too.
+    owner.restored.retain(|record| record.partition == 0);
     assert!(owner.restored.is_sorted_by_key(|record| record.offset));
-    assert!(owner.restored.iter().all(|record| record.partition == 0));
     // How soon older records go is the broker's affair: the last of each key is what counts.
     let last = |key: &str| owner.restored.iter().rfind(|record| record.key == key.as_bytes());
     assert_eq!(last("a").map(|record| record.value.clone()), Some(Some(b"last".to_vec())));
@@ -274,7 +233,7 @@ pub fn large_backlogs_come_in_batches(harness: &dyn Harness) {
     let mut owner = Owner::default();
     let mut offsets = Vec::new();
     loop {
-        let records = lane.poll(&mut owner, &limit(70)).unwrap();
+        let records = poll_some(&mut *lane, &mut owner, &limit(70));
         assert!(records.len() <= 70);
         let bytes: usize = records.iter().map(|record| record.value.as_ref().map_or(0, Vec::len)).sum();
         assert!(bytes <= limit(70).bytes_max);
@@ -292,7 +251,10 @@ pub fn readers_and_changes(harness: &dyn Harness) {
     let mut changes = reader.changes();
     changes.mark_unchanged();
     publish(&*broker, (0..9).map(|n| write_to("tasks", 1, &n.to_string())).collect()).unwrap();
-    assert!(changes.has_changed().unwrap());
+    // Soon after the answer, not always before it: waits, or never ends.
+    while !changes.has_changed().unwrap() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     assert_eq!(values(&reader.read("tasks", 1, 3, 4).unwrap()), ["3", "4", "5", "6"]);
     assert!(reader.read("tasks", 1, 9, 4).unwrap().is_empty());
     assert_eq!((reader.end_offset("tasks", 0).unwrap(), reader.end_offset("tasks", 1).unwrap()), (0, 9));
@@ -301,7 +263,7 @@ pub fn readers_and_changes(harness: &dyn Harness) {
     assert_eq!(reader.partitions("nowhere"), Err(BrokerError::UnknownTopic("nowhere".to_owned())));
     let mut lane = broker.lane(names("g", &["tasks"]), ALONE).unwrap();
     let mut owner = Owner::default();
-    let first = lane.poll(&mut owner, &limit(1)).unwrap();
+    let first = poll_some(&mut *lane, &mut owner, &limit(1));
     assert_eq!(lane.oldest_unread().unwrap(), Some(first[0].timestamp));
     poll_all(&mut *lane, &mut owner);
     assert_eq!(lane.oldest_unread().unwrap(), None);
@@ -322,42 +284,4 @@ pub fn topics_keep_their_shape(harness: &dyn Harness) {
     }
     let longer = TopicSpec { retention: Some(Duration::from_secs(9)), ..topic("in", 3) };
     broker.ensure_topics(&[longer]).unwrap();
-}
-
-pub fn retention_spares_what_is_unread(harness: &dyn Harness) {
-    let now = Arc::new(AtomicI64::new(1000));
-    let clock: Clock = {
-        let now = now.clone();
-        Arc::new(move || Timestamp(now.load(Ordering::SeqCst)))
-    };
-    let broker = harness.open(clock.clone());
-    let short = |name: &str| TopicSpec { retention: Some(Duration::from_secs(1)), ..topic(name, 1) };
-    broker.ensure_topics(&[short("read"), short("unread"), short("output"), topic("kept", 1)]).unwrap();
-    for instant in [1000, 1500, 3000] {
-        now.store(instant, Ordering::SeqCst);
-        for name in ["read", "unread", "output", "kept"] {
-            publish(&*broker, vec![write(name, "a", &instant.to_string())]).unwrap();
-        }
-    }
-    let mut owner = Owner::default();
-    let mut lane = broker.lane(names("g", &["read", "unread"]), ALONE).unwrap();
-    let records = poll_all(&mut *lane, &mut owner);
-    let first = records.iter().find(|record| &*record.topic == "read").unwrap();
-    lane.stage(Vec::new(), vec![consumed(first)]).unwrap();
-    lane.commit(&mut owner).unwrap();
-    assert_eq!(broker.delete_expired().unwrap(), 3);
-    assert_eq!(contents(&*broker, "read", 0), ["1500", "3000"], "past retention, but the second is unread");
-    assert_eq!(contents(&*broker, "unread", 0), ["1000", "1500", "3000"]);
-    assert_eq!(contents(&*broker, "output", 0), ["3000"]);
-    assert_eq!(contents(&*broker, "kept", 0).len(), 3);
-    now.store(9000, Ordering::SeqCst);
-    broker.delete_expired().unwrap();
-    assert!(contents(&*broker, "output", 0).is_empty());
-    drop(lane);
-    now.store(2000, Ordering::SeqCst);
-    let broker = harness.reopen(broker, clock);
-    let published = publish(&*broker, vec![write("output", "a", "next")]).unwrap();
-    assert_eq!((published[0].offset, published[0].timestamp), (3, Timestamp(3000)), "offsets and times go on");
-    let mut lane = broker.lane(names("g", &["read"]), ALONE).unwrap();
-    assert_eq!(values(&poll_all(&mut *lane, &mut owner)), ["1500", "3000"]);
 }

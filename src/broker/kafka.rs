@@ -1,0 +1,134 @@
+//! Apache Kafka as the log: any number of instances share its partitions, and nothing is lost or published twice
+//! whichever of them dies. Everything that knows librdkafka lies in this folder.
+//!
+//! Where it differs from the embedded broker, because Kafka does: times are the broker's clocks' (keep them in step);
+//! retention is Kafka's own and does not wait for readers; a publication of several records whose broker fails
+//! half-way is answered with an error though some lie there, so senders' ids must let receivers drop a repetition.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use rdkafka::consumer::BaseConsumer;
+
+use self::fault::storage;
+use self::lane::{KafkaLane, stored_position};
+use self::notes::Quiet;
+use self::publisher::KafkaPublisher;
+use self::reader::KafkaReader;
+use self::settings::KafkaOptions;
+use self::shared::Shared;
+use super::{Broker, BrokerError, Health, LaneBroker, LanePlan, LaneShare, Publisher, Reader, TopicSpec};
+
+pub mod admin;
+mod fault;
+mod lane;
+mod native;
+mod notes;
+mod publisher;
+mod reader;
+mod restore;
+mod seat;
+pub mod settings;
+mod shared;
+mod topology;
+mod transaction;
+mod watch;
+
+pub struct Kafka {
+    shared: Arc<Shared>,
+    publisher: Arc<KafkaPublisher>,
+    reader: Arc<KafkaReader>,
+    watcher: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Kafka {
+    /// Does not wait for the broker to be there: the first call that needs it does.
+    pub fn open(options: KafkaOptions) -> Result<Self, BrokerError> {
+        let shared = Shared::new(options)?;
+        Ok(Self {
+            publisher: Arc::new(KafkaPublisher::start(&shared)?),
+            reader: Arc::new(KafkaReader::new(shared.clone())),
+            watcher: Mutex::new(Some(watch::start(&shared)?)),
+            shared,
+        })
+    }
+
+    /// What `ensure_topics` would do.
+    pub fn plan_topics(&self, topics: &[TopicSpec]) -> Result<admin::TopicChanges, BrokerError> {
+        admin::plan(&self.shared, topics)
+    }
+}
+
+impl Broker for Kafka {
+    fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), BrokerError> {
+        self.shared.check()?;
+        admin::apply(&self.shared, &admin::plan(&self.shared, topics)?)
+    }
+
+    /// `share` names the lane; which partitions it reads is the group's affair.
+    fn lane(&self, plan: LanePlan, share: LaneShare) -> Result<Box<dyn LaneBroker>, BrokerError> {
+        self.shared.check()?;
+        Ok(Box::new(KafkaLane::open(self.shared.clone(), plan, share)?))
+    }
+
+    fn publisher(&self) -> Arc<dyn Publisher> {
+        self.publisher.clone()
+    }
+
+    fn reader(&self) -> Arc<dyn Reader> {
+        self.reader.clone()
+    }
+
+    fn health(&self) -> Health {
+        if self.shared.stopping.load(Ordering::Acquire) {
+            Health::Stopped
+        } else if self.shared.unreachable.load(Ordering::Acquire) {
+            Health::Failed("no broker can be reached; it is tried again".to_owned())
+        } else {
+            Health::Ready
+        }
+    }
+
+    fn queued(&self) -> (usize, usize) {
+        (self.shared.queued_requests.load(Ordering::Relaxed), self.shared.options.queue_requests_max)
+    }
+
+    fn position(&self, group: &str, topic: &str, partition: u32) -> Result<Option<i64>, BrokerError> {
+        self.shared.check()?;
+        self.shared.topology.partitions(topic)?;
+        let consumer: BaseConsumer<Quiet> = self
+            .shared
+            .options
+            .tail_consumer("position", group)
+            .create_with_context(Quiet)
+            .map_err(|error| storage("a consumer could not be made", &error))?;
+        let deadline = std::time::Instant::now() + watch::POSITION_WITHIN;
+        loop {
+            match stored_position(&consumer, &(topic.into(), partition)) {
+                Err(_) if std::time::Instant::now() < deadline => {}
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Kafka deletes by itself what is past a topic's retention.
+    fn delete_expired(&self) -> Result<u64, BrokerError> {
+        self.shared.check().map(|()| 0)
+    }
+
+    fn close(&self) {
+        self.shared.stopping.store(true, Ordering::Release);
+        self.publisher.close();
+        let watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(watcher) = watcher {
+            let _ = watcher.join();
+        }
+    }
+}
+
+impl Drop for Kafka {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

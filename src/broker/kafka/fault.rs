@@ -1,0 +1,80 @@
+//! What librdkafka's errors mean for a transaction, and what they are called outside.
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use crate::broker::BrokerError;
+
+/// One error of a transactional call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fault {
+    pub code: RDKafkaErrorCode,
+    pub fatal: bool,
+    pub retriable: bool,
+    pub requires_abort: bool,
+}
+
+/// What to do about a fault.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Remedy {
+    /// The same call again.
+    Repeat,
+    /// Abort, rewind, go on.
+    Abort,
+    /// Another producer with this lane's transactional id was begun: leave.
+    Leave,
+    /// Nothing this producer says can be relied on: build a new one.
+    Rebuild,
+}
+
+impl Fault {
+    pub fn of(error: &KafkaError) -> Self {
+        if let KafkaError::Transaction(error) = error {
+            return Self {
+                code: error.code(),
+                fatal: error.is_fatal(),
+                retriable: error.is_retriable(),
+                requires_abort: error.txn_requires_abort(),
+            };
+        }
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+        Self { code, fatal: false, retriable: false, requires_abort: false }
+    }
+
+    pub fn remedy(&self) -> Remedy {
+        if is_fenced(self.code) {
+            Remedy::Leave
+        } else if self.retriable {
+            Remedy::Repeat
+        } else if self.requires_abort {
+            Remedy::Abort
+        } else {
+            Remedy::Rebuild
+        }
+    }
+}
+
+/// Someone else began with the same transactional id, or the broker gave up on this one.
+pub fn is_fenced(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(code, Code::Fenced | Code::InvalidProducerEpoch | Code::ProducerFenced | Code::FencedInstanceId)
+}
+
+/// An error as the port names it.
+pub fn storage(what: &str, error: &KafkaError) -> BrokerError {
+    match error.rdkafka_error_code() {
+        Some(code) => named(what, code),
+        None => BrokerError::Storage(format!("{what}: {error}")),
+    }
+}
+
+/// A code as the port names it.
+pub fn named(what: &str, code: RDKafkaErrorCode) -> BrokerError {
+    match code {
+        code if is_fenced(code) => BrokerError::Fenced,
+        RDKafkaErrorCode::QueueFull => BrokerError::Busy,
+        RDKafkaErrorCode::LogDirNotFound | RDKafkaErrorCode::KafkaStorageError => {
+            BrokerError::DiskFull(format!("{what}: {code}"))
+        }
+        code => BrokerError::Storage(format!("{what}: {code}")),
+    }
+}

@@ -1,0 +1,450 @@
+//! One lane: serves its group, restores and reads its partitions, and commits inputs and outputs together.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::fault::storage;
+use super::native::{Drawn, Queue};
+use super::restore::Restorer;
+use super::seat::{Event, Place, Seat, SeatContext, Stage, add};
+use super::shared::Shared;
+use super::transaction::Transaction;
+use crate::broker::{
+    BatchLimit, BrokerError, Commit, Consumed, LaneBroker, LanePlan, LaneShare, PartitionOwner, Record, TopicPattern,
+    Write,
+};
+use crate::engine::model::scalar::Timestamp;
+
+/// The longest wait for records before the group is served again.
+const GLANCE: Duration = Duration::from_millis(20);
+/// Messages taken from librdkafka at a time; what a poll's limits leave of them waits for the next.
+const DRAW_MAX: usize = 256;
+/// Control events served at a time; most often there is none.
+const EVENTS_MAX: usize = 3;
+const SEEK_WAIT: Duration = Duration::from_secs(2);
+const POSITION_WAIT: Duration = Duration::from_millis(500);
+/// A stored position that stays open for this long belongs to a dead owner's transaction.
+const BLOCKED_AFTER: Duration = Duration::from_secs(1);
+const LEAVE_WAIT: Duration = Duration::from_secs(3);
+
+pub struct KafkaLane {
+    shared: Arc<Shared>,
+    plan: LanePlan,
+    seat: Arc<Mutex<Seat>>,
+    consumer: BaseConsumer<SeatContext>,
+    restorer: Option<Restorer>,
+    /// Assigned and not yet restored.
+    given: Vec<Place>,
+    given_since: Instant,
+    /// Restored: the owner knows of their numbers.
+    taken_up: BTreeSet<Place>,
+    owned: BTreeSet<u32>,
+    /// Drawn, and not yet handed out.
+    waiting: VecDeque<Record>,
+    fenced: bool,
+}
+
+impl KafkaLane {
+    /// Takes over from an earlier lane of the same number: what it left open is aborted.
+    pub fn open(shared: Arc<Shared>, plan: LanePlan, share: LaneShare) -> Result<Self, BrokerError> {
+        if share.index >= share.count {
+            return Err(BrokerError::Mismatch(format!("there is no lane {} of {}", share.index, share.count)));
+        }
+        let names = topic_names(&plan)?;
+        let options = &shared.options;
+        let id = options.transactional_id(&plan.group, share.index);
+        let seat = Arc::new(Mutex::new(Seat::new(Transaction::begin_with(options, &id)?)));
+        let consumer: BaseConsumer<SeatContext> = options
+            .lane_consumer(&plan.group)
+            .create_with_context(SeatContext(seat.clone()))
+            .map_err(|error| storage("a consumer could not be made", &error))?;
+        locked(&seat).queue = Queue::of(&consumer);
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        consumer.subscribe(&names).map_err(|error| storage("topics could not be subscribed to", &error))?;
+        Ok(Self {
+            shared,
+            plan,
+            seat,
+            consumer,
+            restorer: None,
+            given: Vec::new(),
+            given_since: Instant::now(),
+            taken_up: BTreeSet::new(),
+            owned: BTreeSet::new(),
+            waiting: VecDeque::new(),
+            fenced: false,
+        })
+    }
+
+    /// Lets librdkafka call back, and tells the owner what came of it.
+    fn serve(&mut self, owner: &mut dyn PartitionOwner) -> Result<(), BrokerError> {
+        serve(&self.consumer)?;
+        let events = std::mem::take(&mut locked(&self.seat).events);
+        for event in events {
+            match event {
+                Event::Settled(Commit::Committed) => {
+                    self.shared.announce();
+                    owner.committed();
+                }
+                Event::Settled(Commit::Aborted) => owner.aborted(),
+                Event::Given(place) => {
+                    self.given_since = Instant::now();
+                    self.given.push(place);
+                }
+                Event::Taken(place) => self.drop_place(&place, owner),
+                Event::Failed(error) => {
+                    owner.aborted();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn drop_place(&mut self, place: &Place, owner: &mut dyn PartitionOwner) {
+        self.given.retain(|given| given != place);
+        self.waiting.retain(|record| !is_at(record, place));
+        if self.taken_up.remove(place)
+            && !self.taken_up.iter().any(|other| other.1 == place.1)
+            && self.owned.remove(&place.1)
+        {
+            owner.revoked(place.1);
+        }
+    }
+
+    /// Finds out where each new partition begins, and restores what its owner needs. One whose position is still
+    /// open holds up no other.
+    fn take_up(&mut self, owner: &mut dyn PartitionOwner) -> Result<(), BrokerError> {
+        for place in std::mem::take(&mut self.given) {
+            let given = locked(&self.seat).partitions.get(&place).map(|held| held.assignment);
+            let Some(assignment) = given else { continue };
+            let stored = match stored_position(&self.consumer, &place) {
+                Ok(stored) => stored,
+                Err(error) => {
+                    tracing::debug!(%error, partition = place.1, "where to begin is not known yet");
+                    self.unblock(place.1)?;
+                    self.given.push(place);
+                    continue;
+                }
+            };
+            if !self.owned.contains(&place.1) && !self.restore(owner, &place, assignment)? {
+                continue;
+            }
+            let mut seat = locked(&self.seat);
+            let held = seat.partitions.get_mut(&place).filter(|held| held.assignment == assignment);
+            if let Some(held) = held {
+                held.committed = stored;
+                held.position = stored.unwrap_or(0);
+                held.stage = Stage::Seeking;
+                self.owned.insert(place.1);
+                self.taken_up.insert(place);
+            }
+        }
+        if self.given.is_empty() {
+            self.restorer = None;
+        }
+        Ok(())
+    }
+
+    /// False: the partition went elsewhere meanwhile.
+    fn restore(&mut self, owner: &mut dyn PartitionOwner, place: &Place, assignment: u64) -> Result<bool, BrokerError> {
+        let partition = place.1;
+        if self.plan.restore_from.is_none() {
+            return owner.assigned(partition, &mut std::iter::empty()).map(|()| true);
+        }
+        self.make_restorer()?;
+        let (consumer, seat, shared) = (&self.consumer, &self.seat, &self.shared);
+        let is_ours = || locked(seat).partitions.get(place).is_some_and(|held| held.assignment == assignment);
+        let mut alive = || {
+            shared.check()?;
+            serve(consumer)?;
+            let gone = || BrokerError::Storage(format!("partition {partition} went elsewhere while it was restored"));
+            if is_ours() { Ok(()) } else { Err(gone()) }
+        };
+        let Some(restorer) = &mut self.restorer else { return Ok(false) };
+        let started = Instant::now();
+        let result =
+            restorer.restore(partition, &mut alive).and_then(|mut records| owner.assigned(partition, &mut records));
+        if !is_ours() {
+            owner.revoked(partition);
+            return Ok(false);
+        }
+        tracing::info!(partition, took_ms = started.elapsed().as_millis(), "a partition is restored");
+        result.map(|()| true)
+    }
+
+    fn make_restorer(&mut self) -> Result<(), BrokerError> {
+        if self.restorer.is_none()
+            && let Some(topic) = &self.plan.restore_from
+        {
+            let id = locked(&self.seat).transaction.id().to_owned();
+            self.restorer = Some(Restorer::new(&self.shared.options, &self.plan.group, topic.clone(), &id)?);
+        }
+        Ok(())
+    }
+
+    /// A dead owner's transaction may hold a stored position open: fence it rather than wait for its time-out.
+    fn unblock(&mut self, partition: u32) -> Result<(), BrokerError> {
+        if self.given_since.elapsed() < BLOCKED_AFTER || self.plan.restore_from.is_none() {
+            return Ok(());
+        }
+        self.given_since = Instant::now();
+        self.make_restorer()?;
+        if let Some(restorer) = &mut self.restorer {
+            restorer.fence_open(partition)?;
+        }
+        Ok(())
+    }
+
+    /// Moves reading to where it must go on. Until that has succeeded, nothing of the partition is handed out.
+    fn seek(&mut self) {
+        let mut seat = locked(&self.seat);
+        let mut list = TopicPartitionList::new();
+        for (place, held) in seat.partitions.iter().filter(|(_, held)| held.stage == Stage::Seeking) {
+            self.waiting.retain(|record| !is_at(record, place));
+            let offset = held.committed.map_or(Offset::Beginning, Offset::Offset);
+            add(&mut list, &place.0, place.1, offset);
+        }
+        if list.count() == 0 {
+            return;
+        }
+        let sought = match self.consumer.seek_partitions(list, SEEK_WAIT) {
+            Ok(sought) => sought,
+            Err(error) => return tracing::debug!(%error, "reading could not be moved yet"),
+        };
+        for element in sought.elements() {
+            let place = (element.topic().into(), u32::try_from(element.partition()).unwrap_or_default());
+            let Some(held) = seat.partitions.get_mut(&place) else { continue };
+            if let Err(error) = element.error() {
+                tracing::debug!(%error, partition = place.1, "reading could not be moved yet");
+                continue;
+            }
+            if held.paused {
+                let mut resumed = TopicPartitionList::new();
+                add(&mut resumed, &place.0, place.1, Offset::Invalid);
+                if let Err(error) = self.consumer.resume(&resumed) {
+                    tracing::debug!(%error, partition = place.1, "reading could not be resumed yet");
+                    continue;
+                }
+            }
+            (held.paused, held.at_end, held.stage) = (false, false, Stage::Reading);
+        }
+    }
+
+    /// Takes from librdkafka what is there.
+    fn draw(&mut self, wait: Duration) {
+        let mut seat = locked(&self.seat);
+        let mut drawn = Vec::new();
+        match &mut seat.queue {
+            Some(queue) => queue.draw(DRAW_MAX, wait, &mut drawn),
+            None => return,
+        }
+        for look in drawn {
+            match look {
+                Drawn::Record(record) => {
+                    // What was fetched before a seek or for another assignment is told by its offset or its stage.
+                    let found = seat.partitions.iter_mut().find(|(place, _)| is_at(&record, place));
+                    if let Some((_, held)) = found
+                        && held.stage == Stage::Reading
+                        && record.offset >= held.position
+                    {
+                        held.at_end = false;
+                        self.waiting.push_back(record);
+                    }
+                }
+                Drawn::End { topic, partition, .. } => {
+                    if let Some(held) = seat.partitions.get_mut(&(topic, partition)) {
+                        held.at_end = true;
+                    }
+                }
+                Drawn::Fault { partition, code } => tracing::warn!(partition, %code, "reading"),
+            }
+        }
+    }
+
+    /// Hands out what waits, within the limits; a first record is always allowed, however large.
+    fn gather(&mut self, limit: &BatchLimit, wait: Duration) -> Vec<Record> {
+        let mut records = Vec::new();
+        let (mut bytes, mut wait) = (0, wait);
+        loop {
+            if self.waiting.is_empty() {
+                self.draw(std::mem::take(&mut wait));
+            }
+            let Some(record) = self.waiting.pop_front() else { return records };
+            let weight = record.key.len() + record.value.as_ref().map_or(0, Vec::len);
+            bytes += weight;
+            if records.len() >= limit.records_max || (bytes > limit.bytes_max && !records.is_empty()) {
+                self.waiting.push_front(record);
+                return records;
+            }
+            if let Some(held) = locked(&self.seat).partitions.get_mut(&(record.topic.clone(), record.partition)) {
+                held.position = record.offset + 1;
+                held.reached = record.timestamp;
+                records.push(record);
+            }
+        }
+    }
+
+    /// Another has this lane's name: its partitions are to be the other's at once.
+    fn leave(&mut self) {
+        self.fenced = true;
+        self.waiting.clear();
+        self.consumer.unsubscribe();
+        let deadline = Instant::now() + LEAVE_WAIT;
+        while Instant::now() < deadline {
+            drop(self.consumer.poll(GLANCE));
+            if self.consumer.assignment().is_ok_and(|list| list.count() == 0) {
+                break;
+            }
+        }
+    }
+}
+
+fn locked(seat: &Mutex<Seat>) -> MutexGuard<'_, Seat> {
+    seat.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn is_at(record: &Record, place: &Place) -> bool {
+    record.partition == place.1 && record.topic == place.0
+}
+
+/// Lets librdkafka call back. Records that reach the consumer's own queue came before their partition was forwarded,
+/// and are read again after the seek.
+fn serve<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Result<(), BrokerError> {
+    for _ in 0..EVENTS_MAX {
+        match consumer.poll(Duration::ZERO) {
+            Some(Err(KafkaError::MessageConsumptionFatal(code))) => return Err(super::fault::named("reading", code)),
+            Some(Err(KafkaError::MessageConsumption(code))) => tracing::debug!(%code, "the group's consumer"),
+            Some(Ok(_) | Err(_)) | None => {}
+        }
+    }
+    Ok(())
+}
+
+/// What the lane subscribes to. Patterns are librdkafka's: they begin with `^`.
+fn topic_names(plan: &LanePlan) -> Result<Vec<String>, BrokerError> {
+    match &plan.topics {
+        TopicPattern::Names(names) if plan.restore_from.is_some() && names.len() != 1 => {
+            let reason = "a lane with state reads one topic: a group may share out two differently";
+            Err(BrokerError::Mismatch(reason.to_owned()))
+        }
+        TopicPattern::Prefixes(_) if plan.restore_from.is_some() => {
+            Err(BrokerError::Mismatch("a lane with state reads one topic, not a pattern".to_owned()))
+        }
+        TopicPattern::Names(names) => Ok(names.iter().map(ToString::to_string).collect()),
+        TopicPattern::Prefixes(prefixes) => {
+            Ok(prefixes.iter().map(|prefix| format!("^{}", prefix.replace('.', "\\."))).collect())
+        }
+    }
+}
+
+/// Where the group will read next. Err while a transaction that may move it is open.
+pub fn stored_position<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    place: &Place,
+) -> Result<Option<i64>, BrokerError> {
+    let mut list = TopicPartitionList::new();
+    add(&mut list, &place.0, place.1, Offset::Invalid);
+    let stored = consumer.committed_offsets(list, POSITION_WAIT);
+    let stored = stored.map_err(|error| storage("a stored position is not known", &error))?;
+    let elements = stored.elements();
+    let element = elements.first().ok_or_else(|| BrokerError::UnknownTopic(place.0.to_string()))?;
+    element.error().map_err(|error| storage("a stored position is not known", &error))?;
+    match element.offset() {
+        Offset::Offset(offset) => Ok(Some(offset)),
+        Offset::Beginning | Offset::End | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_) => Ok(None),
+    }
+}
+
+impl LaneBroker for KafkaLane {
+    fn poll(&mut self, owner: &mut dyn PartitionOwner, limit: &BatchLimit) -> Result<Vec<Record>, BrokerError> {
+        let deadline = Instant::now() + limit.wait;
+        loop {
+            self.shared.check()?;
+            if self.fenced {
+                return Err(BrokerError::Fenced);
+            }
+            self.serve(owner)?;
+            self.take_up(owner)?;
+            self.seek();
+            let left = deadline.saturating_duration_since(Instant::now());
+            let records = self.gather(limit, left.min(GLANCE));
+            if !records.is_empty() || left.is_zero() {
+                return Ok(records);
+            }
+        }
+    }
+
+    fn stage(&mut self, writes: Vec<Write>, consumed: Vec<Consumed>) -> Result<(), BrokerError> {
+        let mut seat = locked(&self.seat);
+        let id = seat.transaction.id().to_owned();
+        for write in &writes {
+            let partition = self.shared.place(write);
+            let is_state = self.plan.restore_from.as_ref() == Some(&write.topic);
+            seat.transaction.write(write, partition, is_state.then_some(id.as_str()));
+        }
+        seat.stage_positions(consumed);
+        Ok(())
+    }
+
+    fn commit(&mut self, owner: &mut dyn PartitionOwner) -> Result<Commit, BrokerError> {
+        let settled = {
+            let mut seat = locked(&self.seat);
+            if !seat.staged.is_empty() {
+                seat.transaction.ensure_open();
+            }
+            seat.settle(&self.consumer)
+        };
+        match settled {
+            Ok(Commit::Committed) => {
+                self.shared.announce();
+                owner.committed();
+            }
+            Ok(Commit::Aborted) => owner.aborted(),
+            Err(ref error) => {
+                owner.aborted();
+                if *error == BrokerError::Fenced {
+                    self.leave();
+                }
+            }
+        }
+        settled
+    }
+
+    fn oldest_unread(&mut self) -> Result<Option<Timestamp>, BrokerError> {
+        if self.waiting.is_empty() {
+            self.draw(Duration::ZERO);
+        }
+        let seat = locked(&self.seat);
+        let waiting =
+            |place: &Place| self.waiting.iter().find(|record| is_at(record, place)).map(|record| record.timestamp);
+        let oldest = seat
+            .partitions
+            .iter()
+            .filter_map(|(place, held)| waiting(place).or((!held.at_end).then_some(held.reached)));
+        Ok(oldest.min())
+    }
+
+    fn owned(&self) -> Vec<u32> {
+        self.owned.iter().copied().collect()
+    }
+
+    fn is_restored(&self) -> bool {
+        let seat = locked(&self.seat);
+        seat.joined && seat.events.is_empty() && self.given.is_empty()
+    }
+}
+
+impl Drop for KafkaLane {
+    fn drop(&mut self) {
+        let mut seat = locked(&self.seat);
+        // Nothing may be open when the consumer closes: its callback could no longer commit it.
+        seat.transaction.abandon();
+        seat.queue = None;
+    }
+}

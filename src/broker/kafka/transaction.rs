@@ -1,0 +1,293 @@
+//! One lane's transactional producer: opened by the first record, settled by commit or abort, replaced when in doubt.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
+
+use super::fault::{Fault, Remedy, is_fenced, named, storage};
+use super::native;
+use super::notes::Deliveries;
+use super::settings::KafkaOptions;
+use crate::broker::{BrokerError, Write};
+
+/// How long the same call is repeated before its result counts as unknown.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// One call's share of it.
+const CALL: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(2);
+
+pub struct Transaction {
+    options: KafkaOptions,
+    transactional_id: String,
+    producer: BaseProducer<Deliveries>,
+    open: bool,
+    /// Why the open transaction can only be aborted.
+    failed: Option<BrokerError>,
+    /// Something was delivered: aborting before the first delivery can be fatal to the producer.
+    proven: bool,
+}
+
+/// How a transaction ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Settled {
+    Committed,
+    Aborted,
+    /// The commit was asked for and not answered. It is settled now, one way or the other: the committed offsets tell.
+    Unknown,
+}
+
+impl Transaction {
+    /// Fences whoever used the id before; what they left open is aborted.
+    pub fn begin_with(options: &KafkaOptions, transactional_id: &str) -> Result<Self, BrokerError> {
+        let producer = initialised(options, transactional_id)?;
+        Ok(Self {
+            options: options.clone(),
+            transactional_id: transactional_id.to_owned(),
+            producer,
+            open: false,
+            failed: None,
+            proven: false,
+        })
+    }
+
+    pub fn id(&self) -> &str {
+        &self.transactional_id
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
+    fn open(&mut self) -> Result<(), BrokerError> {
+        if !self.open {
+            self.producer
+                .begin_transaction()
+                .map_err(|error| named("a transaction could not be begun", Fault::of(&error).code))?;
+            self.open = true;
+            self.failed = None;
+            self.producer.context().take_failure();
+        }
+        Ok(())
+    }
+
+    /// Adds a record. What is wrong is told at the commit: until then the transaction is one that can only be aborted.
+    /// `writer`: a header with our transactional id, so that others can fence us if we die.
+    pub fn write(&mut self, write: &Write, partition: Result<u32, BrokerError>, writer: Option<&str>) {
+        let written = self.open().and(partition).and_then(|partition| self.send(write, partition, writer));
+        if let Err(error) = written {
+            self.open = true;
+            self.failed.get_or_insert(error);
+        }
+    }
+
+    fn send(&mut self, write: &Write, partition: u32, writer: Option<&str>) -> Result<(), BrokerError> {
+        let mut record = record(write, partition, writer);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), unsent))
+                    if Instant::now() < deadline =>
+                {
+                    record = unsent;
+                    self.producer.poll(PAUSE);
+                }
+                Err((error, _)) => return Err(storage("a record was not taken", &error)),
+            }
+        }
+    }
+
+    /// Opened without a record: a commit of positions alone.
+    pub fn ensure_open(&mut self) {
+        if let Err(error) = self.open() {
+            self.open = true;
+            self.failed.get_or_insert(error);
+        }
+    }
+
+    /// Commits records and positions, or aborts both. Err: aborted, and for a reason that the lane must hear.
+    pub fn commit<C: ConsumerContext>(
+        &mut self,
+        consumer: &BaseConsumer<C>,
+        positions: &TopicPartitionList,
+    ) -> Result<Settled, BrokerError> {
+        self.producer.poll(Duration::ZERO);
+        if let Some(error) = self.failed.take() {
+            self.abort()?;
+            return Err(error);
+        }
+        if positions.count() > 0 {
+            if consumer.assignment_lost() || !native::is_member(consumer) {
+                return self.abort().map(|()| Settled::Aborted);
+            }
+            if let Some(settled) = self.send_positions(consumer, positions)? {
+                return Ok(settled);
+            }
+        }
+        let fault = match self.repeated(|producer| native::commit(producer, CALL)) {
+            Ok(()) => {
+                (self.open, self.proven) = (false, true);
+                return Ok(Settled::Committed);
+            }
+            Err(fault) => fault,
+        };
+        tracing::warn!(code = %fault.code, "a transaction was not committed");
+        match fault.remedy() {
+            Remedy::Leave => self.leave(),
+            Remedy::Abort => self.abort().map(|()| Settled::Aborted),
+            Remedy::Repeat | Remedy::Rebuild => self.rebuild().map(|()| Settled::Unknown),
+        }
+    }
+
+    /// None: they are part of the transaction.
+    fn send_positions<C: ConsumerContext>(
+        &mut self,
+        consumer: &BaseConsumer<C>,
+        positions: &TopicPartitionList,
+    ) -> Result<Option<Settled>, BrokerError> {
+        let sent = self.repeated(|producer| {
+            // Fresh each time: a rebalance changes the generation.
+            let Some(metadata) = consumer.group_metadata() else {
+                let code = RDKafkaErrorCode::UnknownMemberId;
+                return Err(Fault { code, fatal: false, retriable: false, requires_abort: true });
+            };
+            producer.send_offsets_to_transaction(positions, &metadata, CALL).map_err(|error| Fault::of(&error))
+        });
+        let Err(fault) = sent else { return Ok(None) };
+        tracing::info!(code = %fault.code, "the broker refused a batch's positions; the batch is done again");
+        match fault.remedy() {
+            Remedy::Leave => return self.leave(),
+            Remedy::Abort => self.abort()?,
+            Remedy::Repeat | Remedy::Rebuild => self.rebuild()?,
+        }
+        Ok(Some(Settled::Aborted))
+    }
+
+    /// Another has our id: nothing of ours is left to settle.
+    fn leave<T>(&mut self) -> Result<T, BrokerError> {
+        self.open = false;
+        Err(BrokerError::Fenced)
+    }
+
+    /// The same call until it is answered, or patience ends.
+    fn repeated(&self, mut call: impl FnMut(&BaseProducer<Deliveries>) -> Result<(), Fault>) -> Result<(), Fault> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match call(&self.producer) {
+                Err(fault) if fault.remedy() == Remedy::Repeat && Instant::now() < deadline => {
+                    self.producer.poll(PAUSE);
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Everything since the last commit is gone afterwards.
+    pub fn abort(&mut self) -> Result<(), BrokerError> {
+        self.failed = None;
+        if !std::mem::take(&mut self.open) {
+            return Ok(());
+        }
+        if !self.proven {
+            let _ = self.producer.flush(CALL * 2);
+            self.proven = true;
+        }
+        self.producer.purge(PurgeConfig::default().queue().inflight());
+        let aborted = self.repeated(|producer| {
+            producer.poll(Duration::ZERO);
+            producer.abort_transaction(CALL).map_err(|error| Fault::of(&error))
+        });
+        match aborted {
+            Ok(()) => {
+                self.drain();
+                Ok(())
+            }
+            Err(fault) if is_fenced(fault.code) => Err(BrokerError::Fenced),
+            Err(fault) => {
+                tracing::warn!(code = %fault.code, "an abort was not answered");
+                self.rebuild()
+            }
+        }
+    }
+
+    /// The lane ends: a short try to tell the broker. If it fails, the successor's start or a time-out settles it.
+    pub fn abandon(&mut self) {
+        if std::mem::take(&mut self.open) {
+            self.producer.purge(PurgeConfig::default().queue().inflight());
+            self.producer.poll(Duration::ZERO);
+            if let Err(error) = self.producer.abort_transaction(CALL) {
+                tracing::debug!(%error, "an open transaction was left to time out");
+            }
+        }
+    }
+
+    /// Reports of purged records must be read, else the next commit is refused.
+    fn drain(&self) {
+        let deadline = Instant::now() + CALL;
+        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
+            self.producer.poll(PAUSE);
+        }
+        self.producer.poll(Duration::ZERO);
+        self.producer.context().take_failure();
+    }
+
+    /// A new producer under the same id: the broker settles what the old one left, and a late word of the old one's
+    /// is refused.
+    fn rebuild(&mut self) -> Result<(), BrokerError> {
+        self.open = false;
+        self.failed = None;
+        self.proven = false;
+        self.producer = initialised(&self.options, &self.transactional_id)?;
+        Ok(())
+    }
+}
+
+/// Whoever holds this id is fenced, and its open transaction aborted.
+pub fn fence(options: &KafkaOptions, transactional_id: &str) -> Result<(), BrokerError> {
+    initialised(options, transactional_id).map(drop)
+}
+
+fn initialised(options: &KafkaOptions, transactional_id: &str) -> Result<BaseProducer<Deliveries>, BrokerError> {
+    let producer: BaseProducer<Deliveries> = options
+        .transactional(transactional_id)
+        .create_with_context(Deliveries::default())
+        .map_err(|error| storage("a producer", &error))?;
+    let deadline = Instant::now() + PATIENCE * 2;
+    loop {
+        let Err(error) = producer.init_transactions(CALL * 5) else { return Ok(producer) };
+        let fault = Fault::of(&error);
+        if fault.remedy() != Remedy::Repeat || Instant::now() >= deadline {
+            return Err(named("transactions could not be begun", fault.code));
+        }
+        producer.poll(PAUSE);
+    }
+}
+
+/// Names the lane that wrote a record.
+pub const WRITER: &str = "writer";
+
+fn record<'a>(write: &'a Write, partition: u32, writer: Option<&str>) -> BaseRecord<'a, [u8], [u8]> {
+    let mut record = BaseRecord::to(&write.topic)
+        .partition(i32::try_from(partition).unwrap_or(i32::MAX))
+        .key(write.key.as_slice())
+        .headers(headers(write, writer));
+    record.payload = write.value.as_deref();
+    record
+}
+
+/// A record's headers, as librdkafka takes them.
+pub fn headers(write: &Write, writer: Option<&str>) -> OwnedHeaders {
+    let count = write.headers.len() + usize::from(writer.is_some());
+    let mut headers = OwnedHeaders::new_with_capacity(count);
+    for (key, value) in &write.headers {
+        headers = headers.insert(Header { key, value: Some(value.as_slice()) });
+    }
+    if let Some(writer) = writer {
+        headers = headers.insert(Header { key: WRITER, value: Some(writer) });
+    }
+    headers
+}

@@ -1,0 +1,15 @@
+//! The Kafka broker: the same suite on a real Apache Kafka, and what no embedded broker has to survive.
+
+#[path = "kafka/faults.rs"]
+mod faults;
+#[path = "broker_contract/kit.rs"]
+mod kit;
+#[path = "kafka/server.rs"]
+mod server;
+#[path = "broker_contract/suite.rs"]
+mod suite;
+
+mod contract {
+    //! The suite on Kafka.
+    crate::suite::suite!(crate::server::OnKafka::new());
+}

@@ -1,0 +1,125 @@
+//! A real Apache Kafka for this test binary: started once, ended with it; each test begins with no topics.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use pathway_router::broker::kafka::Kafka;
+use pathway_router::broker::kafka::settings::KafkaOptions;
+use pathway_router::broker::{Broker, Clock};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+
+use super::kit::{Harness, QUIET_MS};
+
+/// Set to run the other tests on a machine without Java.
+const ALLOW_NONE: &str = "PATHWAY_ALLOW_NO_KAFKA";
+/// A group's rebalance, and the notice of a new topic, take less.
+const QUIET: Duration = Duration::from_millis(1500);
+
+static BOOTSTRAP: LazyLock<Option<String>> = LazyLock::new(start);
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+pub fn script() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kafka/kafka.sh")
+}
+
+/// None: there is no Java or Maven, and that is allowed.
+fn start() -> Option<String> {
+    let missing: Vec<_> = [("java", "openjdk-17-jre-headless"), ("mvn", "maven")]
+        .into_iter()
+        .filter(|(program, _)| Command::new(program).arg("-version").output().is_err())
+        .collect();
+    if !missing.is_empty() {
+        let packages: Vec<&str> = missing.iter().map(|(_, package)| *package).collect();
+        let remedy = format!("sudo apt-get install --yes {}", packages.join(" "));
+        assert!(std::env::var(ALLOW_NONE).as_deref() == Ok("1"), "a real Kafka needs Java and Maven: {remedy}");
+        // Past the test harness, which keeps to itself what passing tests print.
+        let _ = writeln!(std::io::stderr(), "\nSKIPPED: no test ran against Kafka. For that: {remedy}\n");
+        return None;
+    }
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kafka-{}", std::process::id()));
+    let output = Command::new(script())
+        .args(["start", "--while", &std::process::id().to_string()])
+        .arg(&folder)
+        .output()
+        .expect("bash runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    QUIET_MS.store(u64::try_from(QUIET.as_millis()).unwrap(), Ordering::Relaxed);
+    Some(String::from_utf8(output.stdout).unwrap().trim().to_owned())
+}
+
+/// One test's hold on the broker. None in it: tests are skipped.
+pub struct OnKafka {
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl OnKafka {
+    /// Waits for its turn, and clears away what the test before left. RUST_LOG says what to print of a failed test.
+    pub fn new() -> Self {
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
+        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        clear(&bootstrap());
+        Self { _turn: turn }
+    }
+
+    /// A process of its own, as far as the broker can tell.
+    pub fn instance(&self, name: &str) -> Kafka {
+        Kafka::open(options(name)).unwrap()
+    }
+}
+
+pub fn options(instance: &str) -> KafkaOptions {
+    KafkaOptions::new(bootstrap(), instance)
+}
+
+pub fn bootstrap() -> String {
+    if let Ok(given) = std::env::var("PATHWAY_TEST_BOOTSTRAP") {
+        return given;
+    }
+    // A test without a broker has nothing to say; the binary ends as if all had been left out.
+    BOOTSTRAP.clone().unwrap_or_else(|| std::process::exit(0))
+}
+
+fn clear(bootstrap: &str) {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap();
+    let own = |name: &String| !name.starts_with("__");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let metadata = admin.inner().fetch_metadata(None, Duration::from_secs(20)).unwrap();
+        let topics: Vec<String> = metadata.topics().iter().map(|topic| topic.name().to_owned()).filter(own).collect();
+        if topics.is_empty() {
+            break;
+        }
+        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+        let _ = runtime.block_on(admin.delete_topics(&names, &AdminOptions::new()));
+        assert!(Instant::now() < deadline, "topics of the test before are still there");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let groups = ["g", "another group", "intake", "decide"];
+    let _ = runtime.block_on(admin.delete_groups(&groups, &AdminOptions::new()));
+}
+
+impl Harness for OnKafka {
+    /// The clock is the broker's own.
+    fn open(&self, _clock: Clock) -> Arc<dyn Broker> {
+        Arc::new(self.instance("test"))
+    }
+
+    fn reopen(&self, before: Arc<dyn Broker>, clock: Clock) -> Arc<dyn Broker> {
+        before.close();
+        drop(before);
+        self.open(clock)
+    }
+
+    fn open_without_queue(&self) -> Arc<dyn Broker> {
+        Arc::new(Kafka::open(KafkaOptions { queue_requests_max: 0, ..options("test") }).unwrap())
+    }
+}
