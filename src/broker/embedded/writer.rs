@@ -180,8 +180,9 @@ impl Writer<'_> {
             }
             Failure::Storage(_) | Failure::Full => {
                 tracing::error!("the disk is full: nothing is accepted until there is room");
-                self.held.extend(group.refuse_publications(&self.disk_full()));
+                // Before the answers, so that whoever is refused finds the reason.
                 self.shared.set_health(Health::DiskFull);
+                self.held.extend(group.refuse_publications(&self.disk_full()));
             }
         }
     }
