@@ -1,12 +1,14 @@
 //! What is remembered of a subject: insertion, duplicates, statuses, retention and merging.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::model::detail::{self, EventCorrected, StatusChanged};
+use super::model::detail::StatusChanged;
 use super::model::event::{ReferralEvent, Source};
-use super::model::history::{Corroboration, Entry, History, RecordedDecision, Status};
+use super::model::history::{Corroboration, Entry, HeldBack, History, RecordedDecision, Status};
 use super::model::scalar::{Coded, FactValue, Level, Timestamp};
 
+pub mod correction;
 pub mod entry;
 pub mod episodes;
 #[cfg(test)]
@@ -16,6 +18,13 @@ mod tests;
 pub const ENTRIES_MAX: usize = 256;
 /// Most tasks remembered for one subject; closed ones go first, oldest first.
 pub const TASKS_MAX: usize = 256;
+
+/// Most reports kept beside an entry, corrections kept waiting, and words on statuses, of one subject.
+pub const CORROBORATIONS_MAX: usize = 32;
+pub const AWAITING_MAX: usize = 64;
+pub const STATUSES_MAX: usize = 256;
+/// Most ids of folded imports remembered for one subject.
+pub const FOLDED_IDS_MAX: usize = 4096;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
@@ -29,12 +38,29 @@ pub enum Known {
     /// The same happening as the entry at this index: under the same id with other content, the same police
     /// reference, or an overlapping missing episode.
     Duplicate(usize),
+    /// The same id as an event that its sender withdrew.
+    Withdrawn,
+}
+
+/// What a correction or withdrawal speaks of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Spoken {
+    /// The entry at this index, by whom it was first reported.
+    Own(usize),
+    /// A later report of the same happening, kept beside the entry at this index.
+    Corroborated(usize),
 }
 
 /// Looks an arriving event up in what is known. Recognised within one subject only.
 pub fn recognise(history: &History, arriving: &Entry) -> Known {
+    if arriving.backfilled && history.folded_ids.binary_search(&folded_id(&arriving.event_id)).is_ok() {
+        return Known::Retransmission;
+    }
     for (index, entry) in history.entries.iter().enumerate() {
         let same_id = entry.event_id == arriving.event_id && entry.source.partner == arriving.source.partner;
+        if same_id && entry.withdrawn {
+            return Known::Withdrawn;
+        }
         if same_id && entry.content_digest == arriving.content_digest {
             return Known::Retransmission;
         }
@@ -53,12 +79,14 @@ pub fn recognise(history: &History, arriving: &Entry) -> Known {
         .iter()
         .enumerate()
         .filter(|(_, entry)| !entry.withdrawn && entry.kind == arriving.kind)
-        .find(|(_, entry)| same_police_reference(entry, arriving) || episodes::same_episode(history, entry, arriving))
+        .find(|(_, entry)| {
+            same_police_reference(history, entry, arriving) || episodes::same_episode(history, entry, arriving)
+        })
         .map_or(Known::New, |(index, _)| Known::Duplicate(index))
 }
 
 /// A police reference names one incident; a regrade or a status may come many times under one.
-fn same_police_reference(entry: &Entry, arriving: &Entry) -> bool {
+fn same_police_reference(history: &History, entry: &Entry, arriving: &Entry) -> bool {
     let repeats = matches!(
         arriving.kind.as_str(),
         "missing.regraded"
@@ -69,7 +97,8 @@ fn same_police_reference(entry: &Entry, arriving: &Entry) -> bool {
             | "event.withdrawn"
             | "information.requested"
     );
-    !repeats && arriving.police_reference.is_some() && entry.police_reference == arriving.police_reference
+    let again = arriving.kind == episodes::STARTED && episodes::is_over_before(history, entry, arriving);
+    !repeats && !again && arriving.police_reference.is_some() && entry.police_reference == arriving.police_reference
 }
 
 /// Keeps a second report of a known happening beside the first.
@@ -84,25 +113,81 @@ pub fn corroborate(entry: &mut Entry, arriving: &Entry) {
 
 /// Puts an entry in its place: by when it happened, then receipt, then id. Returns where.
 pub fn insert(history: &mut History, entry: Entry) -> usize {
-    let key = |entry: &Entry| (entry.occurred_at, entry.received_at, entry.event_id.clone());
-    let position = history.entries.partition_point(|present| key(present) <= key(&entry));
-    history.entries.insert(position, Arc::new(entry));
-    position
+    let place = place_of(history, &entry);
+    history.entries.insert(place, Arc::new(entry));
+    place
 }
 
-/// The entry of an event of the given partner.
-pub fn find(history: &History, event_id: &str, partner: &str) -> Option<usize> {
-    history.entries.iter().position(|entry| {
-        (entry.event_id == event_id && entry.source.partner == partner)
-            || entry
-                .corroborated_by
-                .iter()
-                .any(|corroboration| corroboration.event_id == event_id && corroboration.source.partner == partner)
-    })
+fn place_of(history: &History, entry: &Entry) -> usize {
+    let key = |entry: &Entry| (entry.occurred_at, entry.received_at, entry.event_id.clone());
+    history.entries.partition_point(|present| key(present) <= key(entry))
+}
+
+/// The event that a correction or withdrawal speaks of. Only the unit that sent it may speak of it, and the front door,
+/// which finds out what others did not say.
+pub fn find(history: &History, event_id: &str, by: &Source, front_door: &str) -> Option<Spoken> {
+    let any = by.agency.as_deref() == Some(front_door);
+    let may = |source: &Source| any || (source.partner == by.partner && source.unit == by.unit);
+    let own = |entry: &Arc<Entry>| entry.event_id == event_id && may(&entry.source);
+    let beside = |entry: &Arc<Entry>| {
+        let mut reports = entry.corroborated_by.iter();
+        reports.any(|corroboration| corroboration.event_id == event_id && may(&corroboration.source))
+    };
+    let place = history.entries.iter().position(own).map(Spoken::Own);
+    place.or_else(|| history.entries.iter().position(beside).map(Spoken::Corroborated))
+}
+
+/// Puts a changed entry in the place of the one it changes; in a new place when its time changed.
+pub fn put(history: &mut History, changed: Entry) -> Arc<Entry> {
+    let same = |entry: &Arc<Entry>| entry.event_id == changed.event_id && entry.source == changed.source;
+    if let Some(place) = history.entries.iter().position(same) {
+        history.entries.remove(place);
+    }
+    let kept = Arc::new(changed);
+    let place = place_of(history, &kept);
+    history.entries.insert(place, Arc::clone(&kept));
+    kept
+}
+
+/// What an event that is taken back had settled is settled no longer.
+pub fn forget(history: &mut History, withdrawn: &Entry) {
+    let of_event = |event_id: &Option<String>| event_id.as_ref() == Some(&withdrawn.event_id);
+    history.statuses.retain(|status| !of_event(&status.event_id));
+    if history.agreement.as_ref().is_some_and(|standing| of_event(&standing.event_id)) {
+        history.agreement = None;
+    }
+    if history.last_decision.as_ref().is_some_and(|decision| of_event(&decision.event_id)) {
+        history.last_decision = None;
+        let levels = history.entries.iter().filter(|entry| !entry.withdrawn).map(|entry| entry.level);
+        history.case_level = levels.max().flatten();
+    }
+}
+
+/// What a corrected status or agreement settles now.
+pub fn restate(history: &mut History, corrected: &Entry) {
+    let flag = |name: &str| match corrected.facts.get(name) {
+        Some(FactValue::Bool(flag)) => Some(*flag),
+        Some(FactValue::Int(_) | FactValue::Code(_)) | None => None,
+    };
+    let of_event = |event_id: &Option<String>| event_id.as_ref() == Some(&corrected.event_id);
+    for status in history.statuses.iter_mut().filter(|status| of_event(&status.event_id)) {
+        if let Some(FactValue::Code(named)) = corrected.facts.get("status") {
+            status.status.clone_from(named);
+        }
+        status.open = flag("open").unwrap_or(status.open);
+        status.out_of_area = flag("out_of_area").or(status.out_of_area);
+        status.since = corrected.occurred_at;
+    }
+    history.statuses.sort_by_key(|status| status.since);
+    let standing = history.agreement.as_mut().filter(|standing| of_event(&standing.event_id));
+    if let (Some(standing), Some(FactValue::Code(state))) = (standing, corrected.facts.get("state")) {
+        standing.state.clone_from(state);
+    }
 }
 
 /// What a status event leaves behind: the newest word on each status wins.
-pub fn apply_status(history: &mut History, change: &StatusChanged, since: Timestamp) {
+pub fn apply_status(history: &mut History, change: &StatusChanged, arriving: &Entry) {
+    let since = arriving.occurred_at;
     let Some(FactValue::Code(status)) = change.status.fact() else { return };
     let changed = Status {
         status,
@@ -112,6 +197,7 @@ pub fn apply_status(history: &mut History, change: &StatusChanged, since: Timest
         placing_authority: change.placing_authority.clone(),
         out_of_area: change.out_of_area,
         allocated_worker: change.allocated_worker.clone(),
+        event_id: Some(arriving.event_id.clone()),
     };
     let position = history.statuses.partition_point(|present| present.since <= changed.since);
     history.statuses.insert(position, changed);
@@ -140,26 +226,25 @@ pub fn apply_decision(history: &mut History, decision: RecordedDecision) {
     history.last_decision = Some(decision);
 }
 
+/// A person lifted a route that was held back: from now on it is open, for every event.
+pub fn lift_route(history: &mut History, agency: &str) {
+    for entry in &mut history.entries {
+        if entry.held_back.iter().any(|route| route.agency == agency) {
+            Arc::make_mut(entry).held_back.retain(|route| route.agency != agency);
+        }
+    }
+}
+
+/// Routes that some event of this subject asked to hold back, or that are a suspect's own: until a person lifts them they
+/// hold for every event, also of senders who do not know why.
+pub fn held_back_of(history: &History) -> BTreeSet<HeldBack> {
+    let standing = history.entries.iter().filter(|entry| !entry.withdrawn);
+    standing.flat_map(|entry| entry.held_back.iter().cloned()).collect()
+}
+
 /// Raises the case level; it is never lowered here.
 pub fn raise_case_level(history: &mut History, level: Option<Level>) {
     history.case_level = history.case_level.max(level);
-}
-
-/// The coded facts after a correction; unknown names or wrong types are refused by name.
-pub fn corrected(entry: &Entry, correction: &EventCorrected) -> Result<Entry, Vec<String>> {
-    let mut after = entry.clone();
-    let fields = detail::fields(&entry.kind).unwrap_or_default();
-    let mut refused = Vec::new();
-    for (name, value) in &correction.changes {
-        let declared = fields.iter().find(|(field, _)| field == name).and_then(|(_, fact)| *fact);
-        let declared = declared.or_else(|| entry::envelope_fact(name));
-        if declared.is_some_and(|fact| entry::fits(fact, value)) {
-            after.facts.insert(name.clone(), value.clone());
-        } else {
-            refused.push(name.clone());
-        }
-    }
-    if refused.is_empty() { Ok(after) } else { Err(refused) }
 }
 
 /// Folds what is older than the retention, or over the cap, into counts by kind; returns how many went.
@@ -167,20 +252,64 @@ pub fn corrected(entry: &Entry, correction: &EventCorrected) -> Result<Entry, Ve
 /// Statuses are kept: plans matter for the whole childhood. Closed tasks over the cap go, oldest first.
 pub fn fold(history: &mut History, now: Timestamp, retention_days: i64) -> usize {
     let oldest_kept = now.plus_millis(retention_days.saturating_mul(DAY_MS).saturating_neg());
-    let expired = history.entries.partition_point(|entry| entry.occurred_at < oldest_kept);
     let over = history.entries.len().saturating_sub(ENTRIES_MAX);
-    let going = expired.max(over);
-    for entry in history.entries.drain(..going) {
+    // What is told now of long ago is kept as long as anything told now; what is imported goes by when it happened.
+    let expired = |entry: &Entry| {
+        let kept_by = if entry.backfilled { entry.occurred_at } else { entry.occurred_at.max(entry.received_at) };
+        kept_by < oldest_kept
+    };
+    let (mut kept, mut going) = (Vec::with_capacity(history.entries.len()), 0_usize);
+    for (place, entry) in std::mem::take(&mut history.entries).into_iter().enumerate() {
+        if place >= over && !expired(&entry) {
+            kept.push(entry);
+            continue;
+        }
+        going = going.saturating_add(1);
+        if entry.backfilled {
+            remember_folded(history, &entry.event_id);
+        }
         if !entry.withdrawn {
             let count = history.folded.entry(entry.kind.clone()).or_default();
             *count = count.saturating_add(1);
         }
     }
+    history.entries = kept;
+    bound(history);
     while history.tasks.len() > TASKS_MAX {
         let closed = history.tasks.iter().position(|task| !is_open(&task.state)).unwrap_or(0);
         history.tasks.remove(closed);
     }
     going
+}
+
+/// Bounds what would otherwise grow with every report: the oldest go first.
+fn bound(history: &mut History) {
+    fn keep_last<T>(list: &mut Vec<T>, most: usize) {
+        let over = list.len().saturating_sub(most);
+        list.drain(..over);
+    }
+    keep_last(&mut history.awaiting, AWAITING_MAX);
+    keep_last(&mut history.statuses, STATUSES_MAX);
+    for entry in &mut history.entries {
+        if entry.corroborated_by.len() > CORROBORATIONS_MAX {
+            keep_last(&mut Arc::make_mut(entry).corroborated_by, CORROBORATIONS_MAX);
+        }
+    }
+}
+
+fn remember_folded(history: &mut History, event_id: &str) {
+    let id = folded_id(event_id);
+    if let Err(place) = history.folded_ids.binary_search(&id)
+        && history.folded_ids.len() < FOLDED_IDS_MAX
+    {
+        history.folded_ids.insert(place, id);
+    }
+}
+
+/// The first eight bytes of an event's id.
+fn folded_id(event_id: &str) -> i64 {
+    let id = uuid::Uuid::parse_str(event_id).unwrap_or_default();
+    id.as_bytes().first_chunk::<8>().map_or(0, |bytes| i64::from_be_bytes(*bytes))
 }
 
 /// Whether a task in this state still waits for someone.
@@ -191,16 +320,18 @@ pub fn is_open(state: &str) -> bool {
 /// Joins the history of a weaker key into this one. Entries known in both are kept once.
 pub fn merge(into: &mut History, from: History) -> Vec<Arc<Entry>> {
     let mut added = Vec::new();
+    let mut renamed: Vec<(String, String)> = Vec::new();
     for entry in from.entries {
         match recognise(into, &entry) {
             Known::New => {
                 insert(into, Entry::clone(&entry));
                 added.push(entry);
             }
-            Known::Retransmission => {}
+            Known::Retransmission | Known::Withdrawn => {}
             Known::Duplicate(index) => {
                 if let Some(present) = into.entries.get_mut(index) {
-                    corroborate(Arc::make_mut(present), &entry);
+                    join(Arc::make_mut(present), &entry);
+                    renamed.push((entry.event_id.clone(), present.event_id.clone()));
                 }
             }
         }
@@ -223,12 +354,19 @@ pub fn merge(into: &mut History, from: History) -> Vec<Arc<Entry>> {
     if into.agreement.as_ref().map(|agreement| agreement.at) < from.agreement.as_ref().map(|agreement| agreement.at) {
         into.agreement = from.agreement;
     }
-    for task in from.tasks {
+    let now_called = |event_id: &str| renamed.iter().find(|(old, _)| old == event_id).map(|(_, new)| new.clone());
+    for mut task in from.tasks {
+        if let Some(event_id) = now_called(&task.event_id) {
+            Arc::make_mut(&mut task).event_id = event_id;
+        }
         if !into.tasks.iter().any(|present| present.task_id == task.task_id) {
             into.tasks.push(task);
         }
     }
-    for timer in from.timers {
+    for mut timer in from.timers {
+        if let Some(event_id) = now_called(&timer.event_id) {
+            timer.event_id = event_id;
+        }
         if !into.timers.contains(&timer) {
             into.timers.push(timer);
         }
@@ -237,6 +375,19 @@ pub fn merge(into: &mut History, from: History) -> Vec<Arc<Entry>> {
     into.awaiting.extend(from.awaiting);
     into.updated_at = into.updated_at.max(from.updated_at);
     added
+}
+
+/// One happening, reported under both keys: what was done for either is done, and what either holds back is held back.
+fn join(present: &mut Entry, other: &Entry) {
+    corroborate(present, other);
+    present.corroborated_by.extend(other.corroborated_by.iter().cloned());
+    present.held_back.extend(other.held_back.iter().cloned());
+    present.held_back.sort();
+    present.held_back.dedup();
+    present.fired.extend(other.fired.iter().cloned());
+    present.fired.sort();
+    present.fired.dedup();
+    present.level = present.level.max(other.level);
 }
 
 /// The police's own reference names the incident even when they do not repeat it in the shared field.

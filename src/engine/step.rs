@@ -12,12 +12,16 @@ use super::state::{Delta, State};
 
 mod alias;
 mod arrival;
+mod awaiting;
+mod clocks;
+mod correction;
 mod draft;
+mod duplicate;
 mod findings;
 mod outcome;
-mod revision;
 mod signal;
 mod timer;
+mod withdrawal;
 
 /// What a step wants published.
 #[derive(Clone, PartialEq, Debug)]

@@ -7,7 +7,7 @@ use super::calendar::{Calendar, Clock, Due, LONDON};
 use super::context::{Context, StepError};
 use super::decide::Verdict;
 use super::facts::PreparedBook;
-use super::history::episodes;
+use super::history::{entry, episodes, held_back_of};
 use super::model::decision::{Disclosure, Suppressed};
 use super::model::history::{Entry, HeldBack, HeldTask, History};
 use super::model::inbox::Referral;
@@ -44,6 +44,8 @@ pub struct Raising<'a> {
     pub at: Timestamp,
     /// What causes the tasks, for their ids: the event's id, or the timer's.
     pub cause: String,
+    /// Routes that nothing about this subject may take.
+    held_back: BTreeSet<HeldBack>,
 }
 
 /// One thing asked of one recipient, before it is merged with what else is asked of them.
@@ -63,6 +65,8 @@ pub struct Wanted<'b> {
     pub entry: Arc<Entry>,
     pub level: Option<Level>,
     pub notes: Vec<String>,
+    /// Asked by the router itself, not by a rule of the book.
+    pub own_duty: bool,
 }
 
 /// A reason that names facts, to be told only to those who may see them.
@@ -89,6 +93,8 @@ pub struct Deadline {
 /// What came of raising.
 #[derive(Clone, Debug, Default)]
 pub struct Raised {
+    /// Something was wanted of a recipient who holds it already.
+    pub asked_already: bool,
     pub tasks: Vec<Task>,
     pub held: Vec<HeldTask>,
     pub suppressed: Vec<Suppressed>,
@@ -96,6 +102,20 @@ pub struct Raised {
 }
 
 impl<'b> Raising<'b> {
+    pub fn new(
+        context: &'b Context,
+        book: &'b PreparedBook,
+        subject: SubjectKey,
+        history: &'b History,
+        referral: Option<&'b Referral>,
+        at: Timestamp,
+        cause: &str,
+    ) -> Self {
+        let mut held_back = held_back_of(history);
+        held_back.extend(referral.into_iter().flat_map(|referral| entry::held_back(&referral.event)));
+        Self { context, book, subject, history, referral, at, cause: cause.to_owned(), held_back }
+    }
+
     /// Tasks for these findings: one for each recipient and action, the earliest deadline, every reason. What the
     /// same recipient was already asked for the same event is not asked again.
     pub fn raise(&self, findings: &[Finding<'b>], extra: Vec<Wanted<'b>>) -> Result<Raised, StepError> {
@@ -104,9 +124,11 @@ impl<'b> Raising<'b> {
             self.want(finding, &mut wanted)?;
         }
         wanted.extend(extra);
-        let merged = merge(wanted);
-        let fresh: Vec<Asked<'b>> = merged.into_iter().filter(|task| !self.already_asked(task)).collect();
-        self.send(fresh)
+        let (asked, fresh): (Vec<Asked<'b>>, Vec<Asked<'b>>) =
+            merge(wanted).into_iter().partition(|task| self.already_asked(task));
+        let mut raised = self.send(fresh)?;
+        raised.asked_already = !asked.is_empty();
+        Ok(raised)
     }
 
     /// What one rule asks.
@@ -136,6 +158,7 @@ impl<'b> Raising<'b> {
                     entry: Arc::clone(&finding.entry),
                     level: finding.verdict.level,
                     notes,
+                    own_duty: false,
                     address,
                 });
             }
@@ -169,12 +192,20 @@ impl<'b> Raising<'b> {
         Ok(Deadline { at: due.at, words, late: false, assumed: false, urgent: is_urgent(clock) })
     }
 
+    /// Asked of the same recipient for the same event or episode, and not closed by a person's decision since. What the
+    /// router itself asks of the front door has a cause of its own each time.
     fn already_asked(&self, task: &Asked<'b>) -> bool {
+        if task.own_duty {
+            return false;
+        }
         let events = episodes::one_episode(self.history, &task.entry);
+        let decided = self.history.last_decision.as_ref().map(|decision| decision.at);
+        let many_units = |agency: &str| self.book.rules.has_many_units(agency);
         self.history.tasks.iter().any(|held| {
             events.contains(&held.event_id.as_str())
                 && held.agency == task.address.agency
-                && held.unit == task.address.unit
+                && (held.unit == task.address.unit || !many_units(&held.agency))
+                && decided.is_none_or(|at| held.raised_at > at)
                 && held.role == task.address.role
                 && held.action == task.action
                 && held.state != "recalled"
@@ -205,16 +236,8 @@ impl<'b> Raising<'b> {
             entry: Arc::clone(entry),
             level: entry.level,
             notes: Vec::new(),
+            own_duty: true,
         }
-    }
-
-    /// Routes this subject's event must not take: as the referral at hand asks, and as each entry remembers.
-    fn held_back(&self, entry: &Entry) -> BTreeSet<HeldBack> {
-        let mut routes: BTreeSet<HeldBack> = entry.held_back.iter().cloned().collect();
-        if let Some(referral) = self.referral {
-            routes.extend(super::history::entry::held_back(&referral.event));
-        }
-        routes
     }
 }
 
@@ -232,6 +255,7 @@ pub struct Asked<'b> {
     pub entry: Arc<Entry>,
     pub level: Option<Level>,
     pub notes: Vec<String>,
+    pub own_duty: bool,
 }
 
 impl<'b> From<Wanted<'b>> for Asked<'b> {
@@ -248,6 +272,7 @@ impl<'b> From<Wanted<'b>> for Asked<'b> {
             entry: one.entry,
             level: one.level,
             notes: one.notes,
+            own_duty: one.own_duty,
         }
     }
 }
@@ -272,6 +297,7 @@ impl<'b> Asked<'b> {
         self.needs_agreement &= other.needs_agreement;
         self.minimum &= other.minimum;
         self.level = self.level.max(other.level);
+        self.own_duty |= other.own_duty;
         for note in other.notes {
             if !self.notes.contains(&note) {
                 self.notes.push(note);

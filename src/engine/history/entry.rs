@@ -122,10 +122,9 @@ fn facts(event: &ReferralEvent, receipt: Timestamp, zone: &TimeZone) -> BTreeMap
     put("immediate_danger", event.immediate_danger.fact());
     put("emergency_call_made", event.emergency_call_made.fact());
     put("agreement", event.agreement.as_ref().and_then(|agreement| agreement.state.fact()));
-    put("child.age_years", age_years(&event.child, happened_at(event).min(receipt), zone).map(FactValue::Int));
-    let months = age_months(&event.child, happened_at(event).min(receipt), zone);
-    put("child.from_17_and_a_half", months.map(|months| FactValue::Bool(months >= MONTHS_17_AND_A_HALF)));
-    put("child.turns_18_within_30d", turns_18_within_30d(&event.child, receipt, zone).map(FactValue::Bool));
+    for (name, value) in age_facts(&event.child, happened_at(event).min(receipt), receipt, zone) {
+        put(name, value);
+    }
     put("child.unborn", Some(FactValue::Bool(is_unborn(event))));
     put("child.home_educated", event.child.home_educated.fact());
     facts
@@ -136,9 +135,19 @@ fn is_unborn(event: &ReferralEvent) -> bool {
         || (event.child.due_date.is_some() && event.child.date_of_birth.is_none())
 }
 
-/// Completed years at an instant; missing without a date of birth or before birth.
-pub fn age_years(child: &Child, at: Timestamp, zone: &TimeZone) -> Option<i64> {
-    age_months(child, at, zone)?.checked_div(12)
+/// The facts that a date of birth gives: completed years when it happened, and how near eighteen is at receipt.
+pub fn age_facts(
+    child: &Child,
+    at: Timestamp,
+    receipt: Timestamp,
+    zone: &TimeZone,
+) -> [(&'static str, Option<FactValue>); 3] {
+    let months = age_months(child, at, zone);
+    [
+        ("child.age_years", months.and_then(|months| months.checked_div(12)).map(FactValue::Int)),
+        ("child.from_17_and_a_half", months.map(|months| FactValue::Bool(months >= MONTHS_17_AND_A_HALF))),
+        ("child.turns_18_within_30d", turns_18_within_30d(child, receipt, zone).map(FactValue::Bool)),
+    ]
 }
 
 fn age_months(child: &Child, at: Timestamp, zone: &TimeZone) -> Option<i64> {

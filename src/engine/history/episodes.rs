@@ -20,10 +20,19 @@ pub fn same_episode(history: &History, entry: &Entry, arriving: &Entry) -> bool 
         && entry.episode_ref == arriving.episode_ref
         && entry.source.partner == arriving.source.partner;
     match arriving.kind.as_str() {
+        // A reference may be used again after the child came back: that is another absence.
+        STARTED if is_over_before(history, entry, arriving) => false,
         STARTED => same_reference || (from_elsewhere(entry, arriving) && overlaps(history, entry, arriving)),
         ENDED => same_reference || (from_elsewhere(entry, arriving) && same_return(history, entry, arriving)),
         _ => false,
     }
+}
+
+/// Whether the episode that `started` opened had ended when `arriving` began.
+pub fn is_over_before(history: &History, started: &Entry, arriving: &Entry) -> bool {
+    let ended = history.entries.iter().filter(|entry| !entry.withdrawn && entry.kind == ENDED);
+    let mut within = ended.filter(|entry| entry.occurred_at >= started.occurred_at);
+    within.any(|entry| entry.occurred_at < arriving.occurred_at)
 }
 
 fn from_elsewhere(entry: &Entry, arriving: &Entry) -> bool {
@@ -114,6 +123,10 @@ pub fn one_episode<'h>(history: &'h History, entry: &'h Entry) -> Vec<&'h str> {
             continue;
         }
         if earlier.kind == ENDED {
+            break;
+        }
+        // Found in between: what was asked then was done with.
+        if !counts_as_missing(earlier) && counts_as_missing(entry) {
             break;
         }
         if earlier.kind == REGRADED || earlier.kind == STARTED {

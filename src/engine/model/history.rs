@@ -20,6 +20,8 @@ pub struct History {
     pub entries: Vec<Arc<Entry>>,
     /// Entries folded away by age or the cap: how many, by kind.
     pub folded: BTreeMap<String, i64>,
+    /// First eight bytes of the ids of imported events that were folded, so that importing again changes nothing.
+    pub folded_ids: Vec<i64>,
     /// Nothing that happened before this instant is complete here.
     pub covered_since: Option<Timestamp>,
     pub statuses: Vec<Status>,
@@ -93,6 +95,8 @@ pub struct Status {
     pub placing_authority: Option<String>,
     pub out_of_area: Option<bool>,
     pub allocated_worker: Option<String>,
+    /// The event that said so.
+    pub event_id: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -101,12 +105,14 @@ pub struct RecordedDecision {
     pub level: Option<Level>,
     pub at: Timestamp,
     pub closed: bool,
+    pub event_id: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct AgreementStanding {
     pub state: String,
     pub at: Timestamp,
+    pub event_id: Option<String>,
 }
 
 /// A task that was raised for this subject.

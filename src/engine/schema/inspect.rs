@@ -8,6 +8,8 @@ use super::path::{Path, speakable};
 use super::read::{expected, is_plausible, is_uuid, longer_than, nearest};
 use super::shape::Shape;
 use super::{Fault, Published};
+use crate::engine::history::correction::{DATE_OF_BIRTH, TIMES, date_of, time_of};
+use crate::engine::history::entry::envelope_fact;
 use crate::engine::model::codes::OutcomeKind;
 use crate::engine::model::detail::{self, Detail, EventCorrected, KINDS};
 use crate::engine::model::event::ReferralEvent;
@@ -122,7 +124,11 @@ fn changes(faults: &mut Vec<Fault>, corrected: &EventCorrected) {
         let candidates: Vec<FactType> =
             coded_fields().filter(|(field, _)| *field == name).map(|(_, fact)| fact).collect();
         let path = format!("detail.changes.{}", speakable(name));
-        if candidates.is_empty() {
+        if let Some((usable, expected)) = beside_coded_fields(name, value) {
+            if !usable {
+                faults.push(Fault::new(path, format!("is not usable: give {expected}")));
+            }
+        } else if candidates.is_empty() {
             let known: Vec<&str> = coded_fields().map(|(field, _)| field).collect();
             let near = nearest(name, &known).map(|near| format!(": did you mean {near}?")).unwrap_or_default();
             faults.push(Fault::new(path, format!("is not a coded field of any event kind{near}")));
@@ -131,6 +137,18 @@ fn changes(faults: &mut Vec<Fault>, corrected: &EventCorrected) {
             let expected: Vec<String> = expected.into_iter().collect();
             faults.push(Fault::new(path, format!("is not usable: give {}", expected.join(", or "))));
         }
+    }
+}
+
+/// What may be corrected besides coded fields: whether the value will do, and what would.
+fn beside_coded_fields(name: &str, value: &FactValue) -> Option<(bool, &'static str)> {
+    if TIMES.contains(&name) {
+        Some((time_of(value).is_some(), "a time in RFC 3339, with its offset"))
+    } else if name == DATE_OF_BIRTH {
+        Some((date_of(value).is_some(), "a date such as 2011-05-20"))
+    } else {
+        let fact = envelope_fact(name)?;
+        Some((accepts(fact, value), "true or false"))
     }
 }
 

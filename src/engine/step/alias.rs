@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::draft::{Draft, OWN_DUTY};
 use super::findings::findings_of;
-use super::{Effect, Step};
+use super::{Effect, Step, awaiting};
 use crate::engine::context::{Context, HOPS_MAX, StepError};
 use crate::engine::decide::{Moment, judge};
 use crate::engine::facts::AsOf;
-use crate::engine::history;
+use crate::engine::history::{self, is_open};
 use crate::engine::ids::derived;
 use crate::engine::model::decision::{Disposition, Trigger};
 use crate::engine::model::event::Source;
@@ -32,6 +32,11 @@ pub fn learned(context: &Context, state: &State, record: &InboxRecord, alias: &A
     }
     let mut draft = Draft::open(context, state, record.subject, record.receipt, Trigger::Alias, &record.id)?;
     draft.decision.event_id = Some(alias.event_id.clone());
+    let asked = draft.history.tasks.iter().any(|task| task.action == SAME_CHILD_ACTION && is_open(&task.state));
+    if standing.is_some() && asked {
+        draft.disposed(Disposition::Duplicate);
+        return Ok(draft.finish());
+    }
     if standing.is_some() {
         ask_same_child(&mut draft, alias, &record.id)?;
         return Ok(draft.finish());
@@ -68,7 +73,7 @@ fn ask_same_child(draft: &mut Draft<'_>, alias: &Alias, cause: &str) -> Result<(
     let entry = Arc::new(stand_in_entry(&alias.event_id, &alias.partner, draft.at));
     let why = "An identifier of this referral is already tied to another child's record.".to_owned();
     let wanted = raising.own_duty(SAME_CHILD_RULE, "Possibly the same child", why, SAME_CHILD_ACTION, due, &entry);
-    draft.raise(None, cause, &[], vec![wanted])
+    draft.raise(None, cause, &[], vec![wanted]).map(drop)
 }
 
 /// An entry for tasks about an event whose record lies with another subject.
@@ -165,5 +170,6 @@ pub fn history_arrived(
         findings.extend(fresh.into_iter().filter(|finding| !without.fires(&finding.rule.id)));
     }
     draft.raise(None, &record.id, &findings, Vec::new())?;
+    awaiting::apply_to_known(&mut draft, None)?;
     Ok(draft.finish())
 }

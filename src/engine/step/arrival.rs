@@ -4,22 +4,19 @@ use std::sync::Arc;
 
 use super::draft::{Draft, OWN_DUTY};
 use super::findings::{findings_of, judged_again};
-use super::{Step, alias, revision};
+use super::{Step, alias, awaiting, clocks, correction, duplicate, withdrawal};
 use crate::engine::calendar::LONDON;
 use crate::engine::context::{Context, StepError};
-use crate::engine::decide::{Moment, judge};
-use crate::engine::facts::AsOf;
 use crate::engine::history::{self, Known, entry};
 use crate::engine::model::decision::{Disposition, Trigger};
 use crate::engine::model::detail::{DecisionRecorded, Detail};
 use crate::engine::model::feedback::FeedbackStatus;
-use crate::engine::model::history::{AgreementStanding, Entry, History, RecordedDecision, Timer};
+use crate::engine::model::history::{AgreementStanding, Entry, History, RecordedDecision};
 use crate::engine::model::inbox::{InboxRecord, Referral};
-use crate::engine::model::scalar::{Coded, FactValue, Timestamp};
+use crate::engine::model::scalar::{Coded, FactValue};
 use crate::engine::rules::catalogue::is_concern;
-use crate::engine::rules::facts::KindId;
 use crate::engine::state::State;
-use crate::engine::tasks::{Finding, Wanted, due_at};
+use crate::engine::tasks::{Finding, Wanted};
 
 /// The id under which the fallback gives its reason.
 pub const FALLBACK_RULE: &str = "fallback";
@@ -41,12 +38,13 @@ pub fn referral(
     draft.about(&arriving);
     match history::recognise(&draft.history, &arriving) {
         Known::Retransmission => draft.disposed(Disposition::Retransmission),
-        Known::Duplicate(index) => revision::duplicate(&mut draft, referral, arriving, index)?,
+        Known::Withdrawn => sent_again(&mut draft, referral, arriving)?,
+        Known::Duplicate(index) => duplicate::received(&mut draft, referral, arriving, index)?,
         Known::New => {
             if let Detail::EventCorrected(correction) = &event.detail {
-                revision::correction(&mut draft, referral, arriving, correction)?;
+                correction::received(&mut draft, referral, arriving, correction)?;
             } else if let Detail::EventWithdrawn(withdrawal) = &event.detail {
-                revision::withdrawal(&mut draft, referral, arriving, &withdrawal.original_event_id)?;
+                withdrawal::received(&mut draft, referral, arriving, &withdrawal.original_event_id)?;
             } else {
                 arrive(&mut draft, referral, arriving)?;
             }
@@ -59,8 +57,10 @@ pub fn referral(
 fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entry) -> Result<(), StepError> {
     let event = &referral.event;
     let before = draft.history.clone();
-    remember(&mut draft.history, referral, &arriving);
-    revision::apply_awaiting(draft, &mut arriving);
+    arriving.withdrawn = awaiting::withdrawn_before_it_came(draft, &arriving);
+    if !arriving.withdrawn {
+        remember(&mut draft.history, referral, &arriving);
+    }
     let place = history::insert(&mut draft.history, arriving);
     let Some(entry) = draft.history.entries.get(place).cloned() else { return Ok(()) };
     if event.backfill {
@@ -69,27 +69,28 @@ fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entry) -
     }
     if entry.withdrawn {
         draft.decision.notes.push("Withdrawn by its sender before it came: nobody is told.".to_owned());
-        draft.tell_sender(event, &entry, FeedbackStatus::Received, &["Received, with your withdrawal."]);
+        draft.tell_sender(event, FeedbackStatus::Received, &["Received, with your withdrawal."]);
         return Ok(());
     }
     let Some(verdict) = draft.judge(&entry).map(Arc::new) else { return Ok(()) };
     draft.record_facts(&entry.kind, &verdict);
     let mut findings = findings_of(&entry, &verdict, &[]);
-    findings.extend(due_already(draft, &entry)?);
+    findings.extend(clocks::due_already(draft, &entry)?);
     let raising = draft.raising(Some(referral), &event.event_id);
     let open = raising.left_open(&entry, &verdict, &findings)?;
     let find_out = raising.find_out(&open, &entry)?;
     draft.decision.unknown = open.unknown;
     findings.extend(judged_again(draft, &before, &entry));
     raise_with_fallback(draft, referral, &entry, &findings, find_out)?;
-    start_timers(draft, &entry)?;
+    clocks::start_timers(draft, &entry)?;
+    awaiting::apply_to_known(draft, Some(referral))?;
     draft.note_coverage(&entry);
     let mut words = vec!["Received."];
     if !draft.decision.tasks.is_empty() {
         words.push("It is being looked at.");
     }
     words.extend(findings.iter().filter_map(|finding| finding.rule.tell_referrer.as_deref()));
-    draft.tell_sender(event, &entry, FeedbackStatus::Received, &words);
+    draft.tell_sender(event, FeedbackStatus::Received, &words);
     Ok(())
 }
 
@@ -102,8 +103,8 @@ fn raise_with_fallback<'a>(
     find_out: Option<Wanted<'a>>,
 ) -> Result<(), StepError> {
     let cause = &referral.event.event_id;
-    draft.raise(Some(referral), cause, findings, find_out.into_iter().collect())?;
-    if is_concern(&entry.kind) && draft.decision.tasks.is_empty() {
+    let asked_already = draft.raise(Some(referral), cause, findings, find_out.into_iter().collect())?;
+    if is_concern(&entry.kind) && draft.decision.tasks.is_empty() && !asked_already {
         let raising = draft.raising(Some(referral), cause);
         let due = raising.deadline_from_now(&OWN_DUTY)?;
         let why = "No rule of the book gives this referral to anyone; every referral reaches a person.".to_owned();
@@ -113,22 +114,35 @@ fn raise_with_fallback<'a>(
     Ok(())
 }
 
+/// An event comes again under the id of one that its sender withdrew: not a repeat, and not to be lost.
+fn sent_again(draft: &mut Draft<'_>, referral: &Referral, arriving: Entry) -> Result<(), StepError> {
+    let problem = "an event of this id was withdrawn; send it under a new id";
+    correction::refuse(draft, referral, &Arc::new(arriving), problem)
+}
+
 /// What statuses, decisions and agreements leave behind besides their entry.
 fn remember(history: &mut History, referral: &Referral, arriving: &Entry) {
     if let Detail::StatusChanged(change) = &referral.event.detail {
-        history::apply_status(history, change, arriving.occurred_at);
+        history::apply_status(history, change, arriving);
     } else if let Detail::DecisionRecorded(decision) = &referral.event.detail {
-        remember_decision(history, decision, arriving.occurred_at);
+        remember_decision(history, decision, arriving);
     } else if let Detail::AgreementRecorded(agreement) = &referral.event.detail
         && let Some(FactValue::Code(state)) = agreement.state.fact()
     {
-        history.agreement = Some(AgreementStanding { state, at: arriving.received_at });
+        let event_id = Some(arriving.event_id.clone());
+        history.agreement = Some(AgreementStanding { state, at: arriving.received_at, event_id });
     }
 }
 
 /// Only a decision about the level or the case settles the level; one out of order does not undo a later one.
-fn remember_decision(history: &mut History, recorded: &DecisionRecorded, at: Timestamp) {
+fn remember_decision(history: &mut History, recorded: &DecisionRecorded, arriving: &Entry) {
+    let at = arriving.occurred_at;
     let Some(FactValue::Code(decision)) = recorded.decision.fact() else { return };
+    if decision == "route_lifted"
+        && let Some(agency) = &recorded.agency
+    {
+        history::lift_route(history, agency);
+    }
     let settles = matches!(decision.as_str(), "level_confirmed" | "level_set" | "stepped_down" | "closed");
     let newest = history.last_decision.as_ref().is_none_or(|last| last.at <= at);
     if !settles || !newest {
@@ -137,44 +151,6 @@ fn remember_decision(history: &mut History, recorded: &DecisionRecorded, at: Tim
     let closed = decision == "closed";
     let given = recorded.level.and_then(crate::engine::model::detail::ProposedLevel::level);
     let level = if closed { None } else { given.or(history.case_level) };
-    history::apply_decision(history, RecordedDecision { decision, level, at, closed });
-}
-
-/// Timer rules whose time had already passed when the event arrived: judged at once.
-fn due_already<'a>(draft: &Draft<'a>, entry: &Arc<Entry>) -> Result<Vec<Finding<'a>>, StepError> {
-    let mut findings = Vec::new();
-    for (rule, due_at) in timers_of(draft, entry)? {
-        if due_at > draft.at {
-            continue;
-        }
-        let moment = Moment::Timer(rule);
-        let verdict = judge(draft.book, &draft.history, entry, AsOf::instant(draft.at), moment).map(Arc::new);
-        let fired = verdict.iter().flat_map(|verdict| findings_of(entry, verdict, &[]));
-        findings.extend(fired.filter(|finding| finding.rule.id == rule));
-    }
-    Ok(findings)
-}
-
-/// Starts the clocks that run from this entry and have not passed yet.
-fn start_timers(draft: &mut Draft<'_>, entry: &Entry) -> Result<(), StepError> {
-    let timers = timers_of(draft, entry)?;
-    for (rule, due_at) in timers.into_iter().filter(|(_, due_at)| *due_at > draft.at) {
-        let timer = Timer { due_at, rule: rule.to_owned(), event_id: entry.event_id.clone() };
-        draft.history.timers.push(timer);
-    }
-    draft.history.timers.sort();
-    Ok(())
-}
-
-/// The timer rules of an entry's kind with when each is due.
-fn timers_of<'a>(draft: &Draft<'a>, entry: &Entry) -> Result<Vec<(&'a str, Timestamp)>, StepError> {
-    let Some(kind) = KindId::of(&entry.kind) else { return Ok(Vec::new()) };
-    let mut timers = Vec::new();
-    for rule in draft.book.rules.timers(kind) {
-        let Some(timer) = &rule.timer else { continue };
-        let from = entry.anchors.get(timer.from).copied().unwrap_or(draft.at);
-        let due = due_at(&draft.book.rules.calendar, &timer.after, from, None)?;
-        timers.push((rule.id.as_str(), due.at));
-    }
-    Ok(timers)
+    let event_id = Some(arriving.event_id.clone());
+    history::apply_decision(history, RecordedDecision { decision, level, at, closed, event_id });
 }

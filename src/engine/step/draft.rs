@@ -9,7 +9,7 @@ use crate::engine::calendar::Clock;
 use crate::engine::context::{Context, StepError};
 use crate::engine::decide::{Moment, Verdict, judge};
 use crate::engine::facts::{AsOf, PreparedBook, date_in_words};
-use crate::engine::history::{fold, raise_case_level};
+use crate::engine::history::{fold, held_back_of, raise_case_level};
 use crate::engine::ids::derived;
 use crate::engine::model::decision::{Decision, Disposition, FactUsed, RuleFired, TaskRaised, Trigger};
 use crate::engine::model::event::{ReferralEvent, Source};
@@ -88,15 +88,7 @@ impl<'a> Draft<'a> {
     where
         'a: 'r,
     {
-        Raising {
-            context: self.context,
-            book: self.book,
-            subject: self.subject,
-            history: &self.history,
-            referral,
-            at: self.at,
-            cause: cause.to_owned(),
-        }
+        Raising::new(self.context, self.book, self.subject, &self.history, referral, self.at, cause)
     }
 
     /// Judges an entry as it stands in the working copy.
@@ -104,27 +96,20 @@ impl<'a> Draft<'a> {
         judge(self.book, &self.history, entry, AsOf::entry(entry), Moment::Arrival)
     }
 
-    /// Raises the tasks of these findings and records them.
+    /// Raises the tasks of these findings and records them. True: someone holds one of them already.
     pub fn raise(
         &mut self,
         referral: Option<&Referral>,
         cause: &str,
         findings: &[Finding<'a>],
         extra: Vec<Wanted<'a>>,
-    ) -> Result<(), StepError> {
-        let raised = Raising {
-            context: self.context,
-            book: self.book,
-            subject: self.subject,
-            history: &self.history,
-            referral,
-            at: self.at,
-            cause: cause.to_owned(),
-        }
-        .raise(findings, extra)?;
+    ) -> Result<bool, StepError> {
+        let raising = Raising::new(self.context, self.book, self.subject, &self.history, referral, self.at, cause);
+        let raised = raising.raise(findings, extra)?;
+        let asked_already = raised.asked_already;
         self.record_fired(findings);
         self.take(raised);
-        Ok(())
+        Ok(asked_already)
     }
 
     fn take(&mut self, raised: Raised) {
@@ -195,8 +180,10 @@ impl<'a> Draft<'a> {
     }
 
     /// Tells the sender, unless their own unit must not learn of it.
-    pub fn tell_sender(&mut self, event: &ReferralEvent, entry: &Entry, status: FeedbackStatus, words: &[&str]) {
-        if sender_held_back(event.source.agency.as_deref(), &event.source.unit, &entry.held_back) {
+    pub fn tell_sender(&mut self, event: &ReferralEvent, status: FeedbackStatus, words: &[&str]) {
+        let mut held_back = held_back_of(&self.history);
+        held_back.extend(crate::engine::history::entry::held_back(event));
+        if sender_held_back(event.source.agency.as_deref(), &event.source.unit, &held_back) {
             self.decision.notes.push("The sender's own unit is not told what becomes of this.".to_owned());
             return;
         }
@@ -254,9 +241,25 @@ impl<'a> Draft<'a> {
         }
         self.history.updated_at = self.history.updated_at.max(self.at);
         self.decision.case_level = self.history.case_level;
+        let disposition = disposition_symbol(self.decision.disposition);
+        self.decision.decision_id = derived(&["decision", &self.decision.decision_id, disposition]);
         let mut delta = Delta::default();
         delta.histories.insert(self.subject, self.history);
         self.effects.push(Effect::Decision(self.decision));
         Step { delta, effects: self.effects }
+    }
+}
+
+/// The disposition as it stands in the id of a decision.
+fn disposition_symbol(disposition: Disposition) -> &'static str {
+    match disposition {
+        Disposition::Judged => "judged",
+        Disposition::Retransmission => "retransmission",
+        Disposition::Duplicate => "duplicate",
+        Disposition::Forwarded => "forwarded",
+        Disposition::Backfilled => "backfilled",
+        Disposition::AwaitingOriginal => "awaiting_original",
+        Disposition::Refused => "refused",
+        Disposition::Unknown => "unknown",
     }
 }

@@ -6,9 +6,15 @@ use super::draft::Draft;
 use crate::engine::calendar::london_date;
 use crate::engine::decide::{Moment, Verdict, judge};
 use crate::engine::facts::AsOf;
+use crate::engine::history::episodes;
 use crate::engine::model::history::{Entry, History};
 use crate::engine::rules::catalogue::is_concern;
 use crate::engine::tasks::Finding;
+
+const STATUS: &str = "status.changed";
+
+/// Most earlier judgements looked at again for one newcomer: far more than a child's busiest day holds.
+const JUDGED_AGAIN_MAX: usize = 64;
 
 /// An agreement recorded now is put to what was judged in the last 90 days.
 const AGREEMENT_REACHES_BACK_MS: i64 = 90 * 24 * 60 * 60 * 1000;
@@ -28,17 +34,29 @@ pub fn findings_of<'a>(entry: &Arc<Entry>, verdict: &Arc<Verdict<'a>>, done: &[S
 /// Each is judged with and without the newcomer, so that nothing but the newcomer's own effect is acted on.
 pub fn judged_again<'a>(draft: &Draft<'a>, before: &History, newcomer: &Entry) -> Vec<Finding<'a>> {
     let mut findings = Vec::new();
-    for entry in draft.history.entries.iter().filter(|entry| reaches(draft, newcomer, entry)) {
-        let (Some(after), Some(without)) =
-            (draft.judge(entry).map(Arc::new), judge(draft.book, before, entry, AsOf::entry(entry), Moment::Arrival))
-        else {
-            continue;
-        };
+    let reached = draft.history.entries.iter().filter(|entry| reaches(draft, newcomer, entry));
+    for entry in reached.take(JUDGED_AGAIN_MAX) {
+        let as_of = as_of(draft, newcomer, entry);
+        let after = judge(draft.book, &draft.history, entry, as_of, Moment::Arrival).map(Arc::new);
+        let without = judge(draft.book, before, entry, as_of, Moment::Arrival);
+        let (Some(after), Some(without)) = (after, without) else { continue };
         let fresh =
             findings_of(entry, &after, &entry.fired).into_iter().filter(|finding| !without.fires(&finding.rule.id));
         findings.extend(fresh);
     }
     findings
+}
+
+/// A status that changes while a child is missing counts for the absence that is going on.
+fn as_of(draft: &Draft<'_>, newcomer: &Entry, entry: &Entry) -> AsOf {
+    let at_receipt = AsOf::entry(entry);
+    let going_on = newcomer.kind == STATUS && is_missing_still(draft, entry);
+    if going_on { AsOf { statuses: draft.at, ..at_receipt } } else { at_receipt }
+}
+
+fn is_missing_still(draft: &Draft<'_>, entry: &Entry) -> bool {
+    matches!(entry.kind.as_str(), episodes::STARTED | episodes::REGRADED)
+        && episodes::still_missing(&draft.history, entry, draft.at)
 }
 
 /// Whether a newcomer may lie in a window of an earlier judgement, or change a status it read.
@@ -52,7 +70,12 @@ fn reaches(draft: &Draft<'_>, newcomer: &Entry, entry: &Entry) -> bool {
             decided.is_none_or(|at| entry.received_at > at)
                 && entry.received_at.plus_millis(AGREEMENT_REACHES_BACK_MS) >= newcomer.received_at
         }
-        "status.changed" => entry.received_at >= newcomer.occurred_at,
+        STATUS => entry.received_at >= newcomer.occurred_at || is_missing_still(draft, entry),
+        // What is so at receipt may have changed by them, too: whether the child is missing, whether the case was closed.
+        "decision.recorded" | episodes::STARTED | episodes::REGRADED | episodes::ENDED => {
+            entry.received_at >= newcomer.occurred_at
+                || london_date(entry.occurred_at) >= london_date(newcomer.occurred_at)
+        }
         _ => london_date(entry.occurred_at) >= london_date(newcomer.occurred_at),
     }
 }

@@ -6,12 +6,14 @@ use super::alias::{pass_on, stand_in_entry};
 use super::draft::{Draft, OWN_DUTY};
 use super::{Effect, Step};
 use crate::engine::context::{Context, StepError};
+use crate::engine::history::held_back_of;
 use crate::engine::model::codes::OutcomeKind;
 use crate::engine::model::decision::{Disposition, Trigger};
 use crate::engine::model::feedback::FeedbackStatus;
 use crate::engine::model::history::HeldTask;
 use crate::engine::model::inbox::{InboxRecord, OutcomeReceived};
 use crate::engine::state::State;
+use crate::engine::tasks::route::sender_held_back;
 
 const UNANSWERED_RULE: &str = "not-taken-on";
 const UNANSWERED_ACTION: &str = "Decide what happens now: a task was declined or challenged";
@@ -22,7 +24,9 @@ pub fn received(
     record: &InboxRecord,
     received: &OutcomeReceived,
 ) -> Result<Step, StepError> {
-    if let Some(stronger) = state.history(record.subject).and_then(|history| history.alias_of) {
+    let known = state.history(record.subject);
+    let held_here = known.is_some_and(|history| history.tasks.iter().any(|task| task.task_id == received.task_id));
+    if let Some(stronger) = known.and_then(|history| history.alias_of).filter(|_| !held_here) {
         return pass_on(context, state, record, stronger);
     }
     let mut draft = Draft::open(context, state, record.subject, record.receipt, Trigger::Outcome, &record.id)?;
@@ -94,9 +98,8 @@ fn tell_referrer(draft: &mut Draft<'_>, task: &HeldTask, outcome: OutcomeKind) {
     let entry = draft.history.entries.iter().find(|entry| entry.event_id == task.event_id).cloned();
     let Some(entry) = entry else { return };
     let (source, event_id) = (&entry.source, &entry.event_id);
-    let held_back =
-        crate::engine::tasks::route::sender_held_back(source.agency.as_deref(), &source.unit, &entry.held_back);
-    if held_back {
+    let held_back = held_back_of(&draft.history);
+    if sender_held_back(source.agency.as_deref(), &source.unit, &held_back) {
         return;
     }
     let words = ["A person is looking at your referral."];
@@ -121,5 +124,5 @@ fn ask_front_door(
     let reason = received.outcome.reason.as_deref().map_or(String::new(), |reason| format!(" Reason given: {reason}"));
     let why = format!("{title} {verb} \"{}\".{reason}", task.action);
     let wanted = raising.own_duty(UNANSWERED_RULE, "A task was not taken on", why, UNANSWERED_ACTION, due, &entry);
-    draft.raise(None, cause, &[], vec![wanted])
+    draft.raise(None, cause, &[], vec![wanted]).map(drop)
 }

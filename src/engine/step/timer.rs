@@ -16,7 +16,7 @@ use crate::engine::state::State;
 
 /// The timer that asks a person about a correction or withdrawal whose original never came.
 pub const AWAITING_ORIGINAL: &str = "awaiting_original";
-const ASK_ACTION: &str = "Ask the sender: what they correct or withdraw was never received";
+const ASK_ACTION: &str = "Ask the sender: no event of theirs with the id they correct or withdraw was received";
 
 pub fn fired(
     context: &Context,
@@ -32,8 +32,9 @@ pub fn fired(
     let cause = format!("timer\0{}\0{}\0{}", timer.rule, timer.event_id, timer.due_at.0);
     let mut draft = Draft::open(context, state, subject, at, Trigger::Timer, &cause)?;
     draft.history.timers.retain(|present| present != timer);
-    let entry = draft.history.entries.iter().find(|entry| entry.event_id == timer.event_id).cloned();
-    let Some(entry) = entry.filter(|entry| !entry.withdrawn) else {
+    let entry =
+        draft.history.entries.iter().find(|entry| entry.event_id == timer.event_id && !entry.withdrawn).cloned();
+    let Some(entry) = entry else {
         draft.decision.notes.push("The event this clock ran from is no longer held.".to_owned());
         return Ok(draft.finish());
     };
@@ -53,7 +54,7 @@ fn judge_now(draft: &mut Draft<'_>, entry: &Arc<Entry>, rule: &str, cause: &str)
     draft.record_facts(&entry.kind, &verdict);
     let due = verdict.fires(rule);
     let findings = if due { findings_of(entry, &verdict, &entry.fired) } else { Vec::new() };
-    draft.raise(None, cause, &findings, Vec::new())
+    draft.raise(None, cause, &findings, Vec::new()).map(drop)
 }
 
 fn ask_for_original(draft: &mut Draft<'_>, entry: &Arc<Entry>, cause: &str) -> Result<(), StepError> {
@@ -66,5 +67,5 @@ fn ask_for_original(draft: &mut Draft<'_>, entry: &Arc<Entry>, cause: &str) -> R
     let why = "A correction or withdrawal came a working day ago; the event it speaks of has not.".to_owned();
     let title = "A correction without its original";
     let wanted = raising.own_duty(AWAITING_ORIGINAL, title, why, ASK_ACTION, due, entry);
-    draft.raise(None, cause, &[], vec![wanted])
+    draft.raise(None, cause, &[], vec![wanted]).map(drop)
 }

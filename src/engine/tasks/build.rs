@@ -6,7 +6,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::route::{Address, suppression};
-use super::{Asked, Raised, Raising, Wanted, Why};
+use super::{Asked, Deadline, Raised, Raising, Wanted, Why};
 use crate::engine::calendar::{Clock, london_date};
 use crate::engine::context::StepError;
 use crate::engine::disclose::{Disclosed, Permit};
@@ -21,6 +21,13 @@ use crate::engine::seal::ReplyTo;
 const HELD_BACK_RULE: &str = "held-back";
 const HELD_BACK_ACTION: &str = "Confirm or lift the route that was held back";
 
+/// A held-back route, as it is put to the front door.
+struct Question {
+    words: String,
+    due: Deadline,
+    entry: Arc<Entry>,
+}
+
 impl<'b> Raising<'b> {
     /// Builds every task whose route is open, records the routes that are not, and puts each of those to the front
     /// door: to a task it is given anyway, else to one of its own.
@@ -30,11 +37,11 @@ impl<'b> Raising<'b> {
         let mut open = Vec::new();
         let mut questions = Vec::new();
         for task in asked {
-            let held_back = self.held_back(&task.entry);
-            match suppression(&task.address, front_door, &held_back) {
+            match suppression(&task.address, front_door, &self.held_back) {
                 Some(route) => {
                     let suppressed = self.suppressed(&task, route);
-                    questions.push((self.question(&suppressed), Arc::clone(&task.entry)));
+                    let question = self.question(&suppressed);
+                    questions.push(Question { words: question, due: task.due.clone(), entry: Arc::clone(&task.entry) });
                     raised.suppressed.push(suppressed);
                 }
                 None => open.push(task),
@@ -86,24 +93,35 @@ impl<'b> Raising<'b> {
         )
     }
 
-    /// Puts held-back routes to whoever decides: on the front door's earliest task, else on one raised for it.
-    fn ask_front_door(&self, questions: Vec<(String, Arc<Entry>)>, open: &mut Vec<Asked<'b>>) -> Result<(), StepError> {
-        let Some((_, entry)) = questions.first().cloned() else { return Ok(()) };
+    /// Puts held-back routes to whoever decides: on the front door's own decision (its latest task), else on a task
+    /// raised for it; and on one that is due as soon as what was held back, when that cannot wait.
+    fn ask_front_door(&self, questions: Vec<Question>, open: &mut Vec<Asked<'b>>) -> Result<(), StepError> {
+        let (urgent, patient): (Vec<Question>, Vec<Question>) =
+            questions.into_iter().partition(|question| question.due.urgent);
+        if let Some(soonest) = urgent.iter().min_by_key(|question| question.due.at) {
+            let (due, entry) = (soonest.due.clone(), Arc::clone(&soonest.entry));
+            open.push(self.about_held_back(due, &entry, urgent));
+        }
+        let Some(first) = patient.first() else { return Ok(()) };
         let front_door = &self.book.rules.front_door;
-        let deciding = open.iter_mut().filter(|task| task.address.agency == *front_door).max_by_key(|task| task.due.at);
-        let notes = questions.into_iter().map(|(question, _)| question);
-        if let Some(task) = deciding {
-            task.notes.extend(notes);
+        let own = |task: &&mut Asked<'b>| task.address.agency == *front_door && task.address.in_place_of.is_none();
+        if let Some(task) = open.iter_mut().filter(own).max_by_key(|task| task.due.at) {
+            task.notes.extend(patient.into_iter().map(|question| question.words));
             return Ok(());
         }
         let due = self.deadline_from_now(&Clock::WorkingDays(1))?;
-        let why = "A route the rules name was held back; a wish alone does not settle whether to share.".to_owned();
-        let wanted: Wanted<'b> =
-            self.own_duty(HELD_BACK_RULE, "A route was held back", why, HELD_BACK_ACTION, due, &entry);
-        let mut own: Asked<'b> = wanted.into();
-        own.notes.extend(notes);
-        open.push(own);
+        let entry = Arc::clone(&first.entry);
+        open.push(self.about_held_back(due, &entry, patient));
         Ok(())
+    }
+
+    fn about_held_back(&self, due: Deadline, entry: &Arc<Entry>, questions: Vec<Question>) -> Asked<'b> {
+        let why = "A route the rules name was held back; a wish alone does not settle whether to share.".to_owned();
+        let title = "A route was held back";
+        let wanted: Wanted<'b> = self.own_duty(HELD_BACK_RULE, title, why, HELD_BACK_ACTION, due, entry);
+        let mut own: Asked<'b> = wanted.into();
+        own.notes.extend(questions.into_iter().map(|question| question.words));
+        own
     }
 
     fn build(&self, asked: Asked<'b>, raised: &mut Raised) {
@@ -201,6 +219,11 @@ impl<'b> Raising<'b> {
     /// One entry a rule: the full reason for a reader who may see every fact in it, the title alone for others.
     fn reasons(&self, asked: &Asked<'b>, permit: Permit<'_>) -> Vec<Reason> {
         let tell = |(rule, title, why): &(String, String, Option<Why<'b>>)| {
+            if permit.minimum {
+                // Even a title may say more than the minimum.
+                let told = asked.action.clone();
+                return Reason { rule: rule.clone(), title: told.clone(), why: told };
+            }
             let told = why.as_ref().and_then(|why| self.why(why, &asked.entry, permit));
             Reason { rule: rule.clone(), title: title.clone(), why: told.unwrap_or_else(|| title.clone()) }
         };
@@ -272,7 +295,23 @@ impl<'b> Raising<'b> {
         if permit.allows("voice_of_child") && !permit.minimum && self.referral.is_some_and(voice_missing) {
             notes.push("What the child said or wants was not recorded: ask, and record it.".to_owned());
         }
+        notes.extend(self.person_not_to_tell(&asked.address.agency));
         notes
+    }
+
+    /// A wish that names a person and no agency holds back no route: whoever acts must know of it, and the front door whom
+    /// it is about.
+    fn person_not_to_tell(&self, agency: &str) -> Option<String> {
+        let wishes = self.referral.map(|referral| referral.event.do_not_inform.as_slice()).unwrap_or_default();
+        let wish = wishes.iter().find(|wish| wish.agency.is_none() && wish.person.is_some())?;
+        let person = wish.person.as_deref().filter(|_| agency == self.book.rules.front_door);
+        Some(match person {
+            Some(person) => {
+                format!("The sender asks that {person} does not learn of this: decide, and tell those who act.")
+            }
+            None => "A certain person must not learn of this: ask the front door whom before you speak to anyone."
+                .to_owned(),
+        })
     }
 }
 

@@ -121,9 +121,16 @@ impl<'b> Raising<'b> {
             None => self.deadline_from_now(&crate::engine::calendar::Clock::WorkingDays(1))?,
         };
         let labels: Vec<&str> = open.labels.iter().map(String::as_str).collect();
-        let why = format!("Not said, and it could change what must be done: {}.", labels.join("; "));
+        let source = &entry.source;
+        let why = format!(
+            "Not said, and it could change what must be done: {}. Correct event {} of {}, {}.",
+            labels.join("; "),
+            entry.event_id,
+            source.partner,
+            source.unit
+        );
         let title = "Something that matters is not known";
-        let action = "Find out what was not said, and send a correction";
+        let action = "Find out what was not said, and record it by a correction";
         Ok(Some(self.own_duty(FIND_OUT_RULE, title, why, action, due, entry)))
     }
 }

@@ -14,6 +14,9 @@ use crate::engine::rules::book::{Agency, Recipient, UnitKind};
 const OFFICE_OPENS: jiff::civil::Time = jiff::civil::Time::constant(8, 30, 0, 0);
 const OFFICE_CLOSES: jiff::civil::Time = jiff::civil::Time::constant(17, 0, 0, 0);
 
+/// Who is asked when the front door is itself the suspect's own agency.
+const IN_PLACE_OF_FRONT_DOOR: [&str; 2] = ["lado", "partnership"];
+
 /// The role kept only while a worker holds the child's plan.
 const ALLOCATED_WORKER: &str = "allocated-worker";
 
@@ -42,8 +45,13 @@ impl Raising<'_> {
     /// Whoever triages what no rule gives a person. `urgent`: the clock does not wait for the office to open.
     pub fn front_door(&self, urgent: bool) -> Address {
         let rules = &self.book.rules;
-        let unit = rules.agencies.get(&rules.front_door).and_then(|agency| self.single_unit(agency, urgent));
-        Address { agency: rules.front_door.clone(), unit, role: None, in_place_of: None }
+        let suspect =
+            |name: &&str| !self.held_back.iter().any(|route| route.cause == "suspect" && route.agency == **name);
+        let stand_ins = IN_PLACE_OF_FRONT_DOOR.into_iter().filter(|name| rules.agencies.contains_key(*name));
+        let name = std::iter::once(rules.front_door.as_str()).chain(stand_ins).find(suspect);
+        let name = name.unwrap_or(&rules.front_door);
+        let unit = rules.agencies.get(name).and_then(|agency| self.single_unit(agency, urgent));
+        Address { agency: name.to_owned(), unit, role: None, in_place_of: None }
     }
 
     /// Resolves a rule's recipient for this child.
@@ -147,7 +155,7 @@ pub fn suppression<'r>(address: &Address, front_door: &str, held_back: &'r BTree
 }
 
 /// Whether a sender's own unit must not even be told that the referral arrived.
-pub fn sender_held_back(agency: Option<&str>, unit: &str, held_back: &[HeldBack]) -> bool {
+pub fn sender_held_back(agency: Option<&str>, unit: &str, held_back: &BTreeSet<HeldBack>) -> bool {
     held_back.iter().any(|route| {
         Some(route.agency.as_str()) == agency && route.unit.as_ref().is_none_or(|held_unit| held_unit == unit)
     })

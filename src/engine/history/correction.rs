@@ -1,0 +1,76 @@
+//! What a correction changes in an entry: coded facts, the times its clocks run from, and the child's age.
+
+use jiff::tz::TimeZone;
+
+use super::entry::{age_facts, envelope_fact, fits};
+use crate::engine::model::detail::{self, EventCorrected};
+use crate::engine::model::event::Child;
+use crate::engine::model::history::Entry;
+use crate::engine::model::scalar::{Date, FactValue, Timestamp};
+
+/// Times that may be corrected, as RFC 3339 text.
+pub const TIMES: [&str; 4] = ["occurred_at", "last_seen_at", "ended_at", "completed_at"];
+/// The child's date of birth, as an ISO date: kept only as the ages it gives.
+pub const DATE_OF_BIRTH: &str = "date_of_birth";
+
+/// The entry after a correction; what is not of its kind, or not of its type, is refused by name.
+pub fn corrected(entry: &Entry, correction: &EventCorrected, zone: &TimeZone) -> Result<Entry, Vec<String>> {
+    let mut after = entry.clone();
+    let mut refused = Vec::new();
+    for (name, value) in &correction.changes {
+        let applied = if TIMES.contains(&name.as_str()) {
+            apply_time(&mut after, name, value)
+        } else if name == DATE_OF_BIRTH {
+            apply_birth(&mut after, value, zone)
+        } else {
+            apply_fact(&mut after, name, value)
+        };
+        if applied.is_none() {
+            refused.push(name.clone());
+        }
+    }
+    if refused.is_empty() { Ok(after) } else { Err(refused) }
+}
+
+fn apply_fact(entry: &mut Entry, name: &str, value: &FactValue) -> Option<()> {
+    let fields = detail::fields(&entry.kind)?;
+    let declared = fields.iter().find(|(field, _)| *field == name).and_then(|(_, fact)| *fact);
+    let declared = declared.or_else(|| envelope_fact(name)).filter(|fact| fits(*fact, value));
+    declared.map(|_| _ = entry.facts.insert(name.to_owned(), value.clone()))
+}
+
+/// A return happened when it ended: its own time moves with `ended_at`.
+fn apply_time(entry: &mut Entry, name: &str, value: &FactValue) -> Option<()> {
+    let fields = detail::fields(&entry.kind)?;
+    let of_kind = name == "occurred_at" || fields.iter().any(|(field, _)| *field == name);
+    let at = time_of(value).filter(|_| of_kind)?;
+    entry.anchors.insert(name.to_owned(), at);
+    let happened = if fields.iter().any(|(field, _)| *field == "ended_at") { "ended_at" } else { "occurred_at" };
+    if name == happened {
+        entry.occurred_at = at;
+    }
+    Some(())
+}
+
+fn apply_birth(entry: &mut Entry, value: &FactValue, zone: &TimeZone) -> Option<()> {
+    let child = Child { date_of_birth: Some(date_of(value)?), ..Child::default() };
+    for (name, value) in age_facts(&child, entry.occurred_at.min(entry.received_at), entry.received_at, zone) {
+        match value {
+            Some(value) => entry.facts.insert(name.to_owned(), value),
+            None => entry.facts.remove(name),
+        };
+    }
+    Some(())
+}
+
+/// The instant in a correction's value.
+pub fn time_of(value: &FactValue) -> Option<Timestamp> {
+    let FactValue::Code(text) = value else { return None };
+    text.parse::<jiff::Timestamp>().ok().map(Timestamp::from_jiff)
+}
+
+/// The date in a correction's value.
+pub fn date_of(value: &FactValue) -> Option<Date> {
+    let FactValue::Code(text) = value else { return None };
+    text.parse::<jiff::civil::Date>().ok().map(Date::from_civil)
+}

@@ -1,0 +1,81 @@
+//! Corrections and withdrawals that came before the event they speak of.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::draft::{Draft, OWN_DUTY};
+use super::{correction, timer, withdrawal};
+use crate::engine::context::StepError;
+use crate::engine::history::{self, Spoken};
+use crate::engine::model::decision::Disposition;
+use crate::engine::model::detail::EventCorrected;
+use crate::engine::model::feedback::FeedbackStatus;
+use crate::engine::model::history::{Awaiting, Entry, Timer};
+use crate::engine::model::inbox::Referral;
+use crate::engine::model::scalar::FactValue;
+use crate::engine::tasks::due_at;
+
+/// Kept until its original comes; after a working day a person is asked.
+pub fn keep(
+    draft: &mut Draft<'_>,
+    referral: &Referral,
+    arriving: Entry,
+    original_event_id: &str,
+    changes: Option<&BTreeMap<String, FactValue>>,
+) -> Result<(), StepError> {
+    draft.disposed(Disposition::AwaitingOriginal);
+    draft.history.awaiting.push(Awaiting {
+        event_id: arriving.event_id.clone(),
+        original_event_id: original_event_id.to_owned(),
+        source: arriving.source.clone(),
+        received_at: draft.at,
+        changes: changes.cloned(),
+        asked: false,
+    });
+    let due = due_at(&draft.book.rules.calendar, &OWN_DUTY, draft.at, None)?;
+    let (rule, event_id) = (timer::AWAITING_ORIGINAL.to_owned(), arriving.event_id.clone());
+    draft.history.timers.push(Timer { due_at: due.at, rule, event_id });
+    draft.history.timers.sort();
+    let words = ["Received. The event it speaks of is not known yet; it is kept until that comes."];
+    draft.tell_sender(&referral.event, FeedbackStatus::Received, &words);
+    history::insert(&mut draft.history, arriving);
+    Ok(())
+}
+
+/// Whether a withdrawal of this arriving event waits already: then nobody need ever be told of it.
+pub fn withdrawn_before_it_came(draft: &mut Draft<'_>, arriving: &Entry) -> bool {
+    let speaks = |waiting: &Awaiting| waiting.changes.is_none() && speaks_of(draft, waiting, arriving);
+    let Some(place) = draft.history.awaiting.iter().position(speaks) else { return false };
+    let waiting = draft.history.awaiting.remove(place);
+    draft.history.timers.retain(|timer| timer.event_id != waiting.event_id);
+    true
+}
+
+fn speaks_of(draft: &Draft<'_>, waiting: &Awaiting, entry: &Entry) -> bool {
+    let by = &waiting.source;
+    let front_door = by.agency.as_deref() == Some(draft.book.rules.front_door.as_str());
+    let own = by.partner == entry.source.partner && by.unit == entry.source.unit;
+    waiting.original_event_id == entry.event_id && (own || front_door)
+}
+
+/// Applies whatever waits for an event that is known now, in the order it came: after the event itself was judged, so
+/// that a correction which would lower still asks a person.
+pub fn apply_to_known(draft: &mut Draft<'_>, referral: Option<&Referral>) -> Result<(), StepError> {
+    for waiting in draft.history.awaiting.clone() {
+        let front_door = &draft.book.rules.front_door;
+        let found = history::find(&draft.history, &waiting.original_event_id, &waiting.source, front_door);
+        let Some(Spoken::Own(index)) = found else { continue };
+        let Some(original) = draft.history.entries.get(index).map(Arc::clone) else { continue };
+        draft.history.awaiting.retain(|present| present.event_id != waiting.event_id);
+        draft.history.timers.retain(|timer| timer.event_id != waiting.event_id);
+        let Some(changes) = waiting.changes else {
+            withdrawal::apply(draft, &waiting.event_id, &original)?;
+            continue;
+        };
+        let correction = EventCorrected { original_event_id: waiting.original_event_id, changes, reason: None };
+        if let Err(problem) = correction::apply(draft, referral, &waiting.event_id, &original, &correction)? {
+            draft.decision.notes.push(format!("A correction that came before this event was not applied: {problem}."));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,213 @@
+//! A correction of an earlier event: upward it acts at once, downward it changes nothing until a person confirms.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::clocks::{due_already, start_timers};
+use super::draft::{Draft, OWN_DUTY};
+use super::findings::{findings_of, judged_again};
+use super::{awaiting, duplicate};
+use crate::engine::calendar::{Clock, LONDON};
+use crate::engine::context::StepError;
+use crate::engine::decide::{Moment, judge};
+use crate::engine::facts::AsOf;
+use crate::engine::history::correction::corrected;
+use crate::engine::history::{self, Spoken, put, raise_case_level, restate};
+use crate::engine::model::decision::Disposition;
+use crate::engine::model::detail::EventCorrected;
+use crate::engine::model::feedback::FeedbackStatus;
+use crate::engine::model::history::{Entry, History};
+use crate::engine::model::inbox::Referral;
+use crate::engine::model::scalar::{FactValue, Level};
+use crate::engine::tasks::Wanted;
+
+pub const CORRECTION_RULE: &str = "correction";
+const CONFIRM_ACTION: &str = "Confirm or refuse the correction: it would lower what was proposed";
+const REFUSED_ACTION: &str = "Ask the sender what they meant: their correction could not be applied";
+const REVIEW_ACTION: &str = "Review what was started: an event it counted on was changed or withdrawn";
+const RISEN_ACTION: &str = "Look again: the proposed level has risen";
+const DANGER: &str = "immediate_danger";
+
+pub fn received(
+    draft: &mut Draft<'_>,
+    referral: &Referral,
+    arriving: Entry,
+    correction: &EventCorrected,
+) -> Result<(), StepError> {
+    let event = &referral.event;
+    let mut correction = correction.clone();
+    if event.immediate_danger == Some(true) {
+        correction.changes.insert(DANGER.to_owned(), FactValue::Bool(true));
+    }
+    let front_door = &draft.book.rules.front_door;
+    let spoken = history::find(&draft.history, &correction.original_event_id, &arriving.source, front_door);
+    match spoken {
+        None => awaiting::keep(draft, referral, arriving, &correction.original_event_id, Some(&correction.changes)),
+        Some(Spoken::Corroborated(index)) => second_reporter(draft, referral, arriving, &correction, index),
+        Some(Spoken::Own(index)) => {
+            let Some(original) = draft.history.entries.get(index).cloned() else { return Ok(()) };
+            let arriving = Arc::new(arriving);
+            history::insert(&mut draft.history, arriving.as_ref().clone());
+            match apply(draft, Some(referral), &event.event_id, &original, &correction)? {
+                Ok(()) => {
+                    let words = ["Received. Your correction is being looked at."];
+                    draft.tell_sender(event, FeedbackStatus::Received, &words);
+                    Ok(())
+                }
+                Err(problem) => refuse(draft, referral, &arriving, &problem),
+            }
+        }
+    }
+}
+
+/// A second reporter corrects their own report, not the first one's: it counts only where it would do more.
+fn second_reporter(
+    draft: &mut Draft<'_>,
+    referral: &Referral,
+    arriving: Entry,
+    correction: &EventCorrected,
+    index: usize,
+) -> Result<(), StepError> {
+    let Some(first) = draft.history.entries.get(index).cloned() else { return Ok(()) };
+    match corrected(&first, correction, &LONDON) {
+        Ok(said) => {
+            let said = Entry { facts: said.facts, ..arriving };
+            duplicate::received(draft, referral, said, index)
+        }
+        Err(names) => refuse(draft, referral, &Arc::new(arriving), &not_of_its_kind(&names)),
+    }
+}
+
+fn not_of_its_kind(names: &[String]) -> String {
+    format!("these fields are not of its kind, or the values not of their type: {}", names.join(", "))
+}
+
+/// Changes an entry and acts on what follows. The inner error says, in words, why it cannot be applied.
+pub fn apply(
+    draft: &mut Draft<'_>,
+    referral: Option<&Referral>,
+    cause: &str,
+    original: &Arc<Entry>,
+    correction: &EventCorrected,
+) -> Result<Result<(), String>, StepError> {
+    if original.withdrawn {
+        return Ok(Err("its original was withdrawn".to_owned()));
+    }
+    let changed = match corrected(original, correction, &LONDON) {
+        Ok(changed) => changed,
+        Err(names) => return Ok(Err(not_of_its_kind(&names))),
+    };
+    let before = draft.history.clone();
+    let changed = put(&mut draft.history, changed);
+    restate(&mut draft.history, &changed);
+    if !original.backfilled {
+        act_on_change(draft, referral, cause, before, original, &changed)?;
+    }
+    Ok(Ok(()))
+}
+
+/// Judges the changed entry, and what it counts towards, with and without the change.
+fn act_on_change(
+    draft: &mut Draft<'_>,
+    referral: Option<&Referral>,
+    cause: &str,
+    before: History,
+    original: &Arc<Entry>,
+    changed: &Arc<Entry>,
+) -> Result<(), StepError> {
+    let earlier = judge(draft.book, &before, original, AsOf::entry(original), Moment::Arrival);
+    let (Some(earlier), Some(verdict)) = (earlier, draft.judge(changed).map(Arc::new)) else { return Ok(()) };
+    let fires_less = earlier.fired.iter().any(|rule| changed.fired.contains(&rule.id) && !verdict.fires(&rule.id));
+    if verdict.level < changed.level || (fires_less && verdict.level <= earlier.level) {
+        // Nothing is lowered before a person says so: the facts stay as they were, and so do clocks and counts.
+        draft.history = before;
+        draft.record_facts(&original.kind, &earlier);
+        draft.decision.notes.push("The correction would lower: it waits for a person to confirm it.".to_owned());
+        let extra = vec![confirm(draft, original, verdict.level)?];
+        return draft.raise(referral, cause, &[], extra).map(drop);
+    }
+    draft.record_facts(&changed.kind, &verdict);
+    let decided_since = draft.history.last_decision.as_ref().is_some_and(|decision| decision.at > changed.received_at);
+    let fired_before: Vec<String> = earlier.fired.iter().map(|rule| rule.id.clone()).collect();
+    let done = if decided_since { &fired_before } else { &changed.fired };
+    let mut findings = findings_of(changed, &verdict, done);
+    findings.extend(judged_again(draft, &before, changed));
+    if changed.anchors != original.anchors {
+        draft.history.timers.retain(|timer| timer.event_id != changed.event_id);
+        findings.extend(due_already(draft, changed)?);
+        start_timers(draft, changed)?;
+    }
+    let extra = review(draft, &before, changed)?.into_iter().collect();
+    draft.raise(referral, cause, &findings, extra)?;
+    if verdict.level > earlier.level {
+        raise_case_level(&mut draft.history, verdict.level);
+        if draft.decision.tasks.is_empty() {
+            let risen = vec![risen(draft, changed, verdict.level)?];
+            draft.raise(referral, cause, &[], risen)?;
+        }
+    }
+    Ok(())
+}
+
+/// A level that rises where everyone is at work already is still told to whoever decides.
+fn risen<'w>(draft: &Draft<'_>, changed: &Arc<Entry>, to: Option<Level>) -> Result<Wanted<'w>, StepError> {
+    let raising = draft.raising(None, "");
+    let clock = if to == Some(Level::L4b) { Clock::SameDay } else { OWN_DUTY };
+    let due = raising.deadline_from_now(&clock)?;
+    let why = format!("By the corrected facts the event is at {}.", to.map_or("no level", Level::symbol));
+    Ok(raising.own_duty(CORRECTION_RULE, "The proposed level has risen", why, RISEN_ACTION, due, changed))
+}
+
+/// Only a person lowers: the front door confirms, the same day when the case stands at the highest level.
+pub fn confirm<'w>(draft: &Draft<'_>, entry: &Arc<Entry>, to: Option<Level>) -> Result<Wanted<'w>, StepError> {
+    let raising = draft.raising(None, "");
+    let clock = if draft.history.case_level == Some(Level::L4b) { Clock::SameDay } else { OWN_DUTY };
+    let due = raising.deadline_from_now(&clock)?;
+    let from = entry.level.map_or("no level", Level::symbol);
+    let to = to.map_or("no level", Level::symbol);
+    let why = format!(
+        "The sender corrected what they said. By the corrected facts the event would be at {to}, not {from}. \
+         What was proposed stays until a named person decides."
+    );
+    Ok(raising.own_duty(CORRECTION_RULE, "A correction that would lower", why, CONFIRM_ACTION, due, entry))
+}
+
+/// What had fired for other entries only because of the one that changed goes to a person.
+pub fn review<'w>(draft: &Draft<'_>, before: &History, changed: &Arc<Entry>) -> Result<Option<Wanted<'w>>, StepError> {
+    let mut lost = BTreeSet::new();
+    for entry in before.entries.iter().filter(|entry| entry.event_id != changed.event_id && !entry.fired.is_empty()) {
+        let was = judge(draft.book, before, entry, AsOf::entry(entry), Moment::Arrival);
+        let (Some(was), Some(is)) = (was, draft.judge(entry)) else { continue };
+        let gone = was.fired.iter().filter(|rule| entry.fired.contains(&rule.id) && !is.fires(&rule.id));
+        lost.extend(gone.map(|rule| rule.title.clone()));
+    }
+    if lost.is_empty() {
+        return Ok(None);
+    }
+    let raising = draft.raising(None, "");
+    let due = raising.deadline_from_now(&OWN_DUTY)?;
+    let titles: Vec<String> = lost.into_iter().collect();
+    let why = format!("Counted again, these no longer hold: {}.", titles.join("; "));
+    Ok(Some(raising.own_duty(CORRECTION_RULE, "What it counted on has changed", why, REVIEW_ACTION, due, changed)))
+}
+
+/// What cannot be applied goes to a person, and the sender is told why.
+pub fn refuse(
+    draft: &mut Draft<'_>,
+    referral: &Referral,
+    arriving: &Arc<Entry>,
+    problem: &str,
+) -> Result<(), StepError> {
+    draft.disposed(Disposition::Refused);
+    draft.decision.notes.push(format!("Not applied: {problem}."));
+    let cause = &referral.event.event_id;
+    let raising = draft.raising(Some(referral), cause);
+    let due = raising.deadline_from_now(&OWN_DUTY)?;
+    let why = format!("What a sender corrected or withdrew was not applied: {problem}.");
+    let title = "A correction that could not be applied";
+    let wanted = raising.own_duty(CORRECTION_RULE, title, why, REFUSED_ACTION, due, arriving);
+    draft.raise(Some(referral), cause, &[], vec![wanted])?;
+    let words = format!("This was not applied: {problem}.");
+    draft.tell_sender(&referral.event, FeedbackStatus::NotApplied, &[&words]);
+    Ok(())
+}
