@@ -6,6 +6,7 @@ use std::path::Path;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use pathway_router::engine::identity::Keys;
+use pathway_router::engine::intake::standing::Agencies;
 use pathway_router::engine::intake::{IncomingRecord, IntakeContext, Partner, Partners, referral};
 use pathway_router::engine::model::event::ReferralEvent;
 use pathway_router::engine::model::scalar::Timestamp;
@@ -35,7 +36,8 @@ fn records(criterion: &mut Criterion) {
     let keys = Keys::from_secret(&[1; 32]);
     let sealer = Sealer::from_secret(&[2; 32]);
     let partners: Partners = [("cheshire-police".to_owned(), Partner::default())].into();
-    let context = IntakeContext { keys: &keys, sealer: &sealer, partners: &partners };
+    let agencies = Agencies { names: ["school".to_owned()].into(), ..Agencies::default() };
+    let context = IntakeContext { keys: &keys, sealer: &sealer, partners: &partners, agencies: &agencies };
     let incoming = IncomingRecord {
         topic: "referrals.cheshire-police",
         partition: 0,

@@ -17,7 +17,7 @@
 //!
 //! docs/http.md is the same for callers. Handlers know the broker's port and the engine's codecs, not the lanes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -34,9 +34,8 @@ use crate::config::tokens::TokenBook;
 use crate::config::{Config, FrontDoor, Limits, Partner};
 use crate::engine::identity::Keys;
 use crate::engine::intake;
+use crate::engine::intake::standing::Agencies;
 use crate::engine::model::scalar::Timestamp;
-use crate::engine::rules::RuleBook;
-use crate::engine::rules::book::UnitKind;
 use crate::engine::seal::Sealer;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
@@ -60,12 +59,6 @@ mod query;
 mod retry;
 pub mod server;
 
-/// The agencies whose units must not see one another's tasks.
-pub fn agencies_of_many_units(book: &RuleBook) -> BTreeSet<String> {
-    let many = book.agencies.values().filter(|agency| agency.units != UnitKind::One);
-    many.map(|agency| agency.name.clone()).collect()
-}
-
 /// What the handlers need. Built once, shared by all.
 pub struct Gateway {
     pub publisher: Arc<dyn Publisher>,
@@ -79,8 +72,7 @@ pub struct Gateway {
     /// The same, as INTAKE knows them.
     intake_partners: intake::Partners,
     partners: BTreeMap<String, Partner>,
-    /// Agencies whose every unit has a token of its own.
-    agencies_of_many_units: BTreeSet<String>,
+    agencies: Agencies,
     front_door: FrontDoor,
     limits: Limits,
     /// True once the router stops: long polls and streams end.
@@ -88,10 +80,10 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// `clock`: the broker's, so that both agree on what is in the future.
+    /// `agencies`: of the rule book INTAKE uses, so that both refuse the same; `clock`: the broker's, likewise.
     pub fn new(
         config: &Config,
-        agencies_of_many_units: BTreeSet<String>,
+        agencies: Agencies,
         publisher: Arc<dyn Publisher>,
         reader: Arc<dyn Reader>,
         metrics: Arc<Metrics>,
@@ -109,7 +101,7 @@ impl Gateway {
             tokens: config.tokens.clone(),
             intake_partners: config.intake_partners(),
             partners: config.partners.clone(),
-            agencies_of_many_units,
+            agencies,
             front_door: config.front_door.clone(),
             limits: config.limits,
             stopping: watch::Sender::new(false),

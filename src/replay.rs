@@ -1,10 +1,11 @@
 //! Driving the engine without a broker: decide, scenarios, what-if.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use crate::engine::codec;
 use crate::engine::context::{Context, RuleBooks, StepError};
 use crate::engine::identity::Keys;
+use crate::engine::intake::standing::Agencies;
 use crate::engine::intake::{self, IncomingRecord, IntakeContext, Partner, Partners};
 use crate::engine::model::decision::Decision;
 use crate::engine::model::event::ReferralEvent;
@@ -36,7 +37,7 @@ pub struct Replay {
     partners: Partners,
     state: State,
     /// Names of the rule books' agencies: a partner of that name is that agency unless configured otherwise.
-    agencies: BTreeSet<String>,
+    agencies: Agencies,
     allow_backfill: bool,
     offset: i64,
 }
@@ -82,7 +83,8 @@ pub enum ReplayError {
 
 impl Replay {
     /// An empty partition under these books; the earliest stands in for the time before it.
-    pub fn new(books: RuleBooks, agencies: BTreeSet<String>, options: ReplayOptions) -> Self {
+    pub fn new(books: RuleBooks, options: ReplayOptions) -> Self {
+        let agencies = Agencies::of(books.all().map(|book| &book.rules));
         let context = Context {
             books,
             keys: options.keys,
@@ -147,12 +149,17 @@ impl Replay {
     }
 
     fn know(&mut self, sender: &str) {
-        let agency = self.agencies.contains(sender).then(|| sender.to_owned());
+        let agency = self.agencies.names.contains(sender).then(|| sender.to_owned());
         self.partners.entry(sender.to_owned()).or_insert(Partner { agency, units: None });
     }
 
     fn intake(&self) -> IntakeContext<'_> {
-        IntakeContext { keys: &self.context.keys, sealer: &self.context.sealer, partners: &self.partners }
+        IntakeContext {
+            keys: &self.context.keys,
+            sealer: &self.context.sealer,
+            partners: &self.partners,
+            agencies: &self.agencies,
+        }
     }
 
     fn incoming<'r>(

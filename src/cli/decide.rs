@@ -77,7 +77,7 @@ pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
 
 /// An engine without a broker, under this book.
 pub fn replay(book: &RuleBook, options: ReplayOptions) -> Replay {
-    Replay::new(standing_in(book), book.agencies.keys().cloned().collect(), options)
+    Replay::new(standing_in(book), options)
 }
 
 fn options(keys: Option<&Path>) -> Result<ReplayOptions, CliError> {

@@ -1,6 +1,5 @@
 //! The file of a router that does not run, opened by a command: the same routes as over HTTP, without a network.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,6 +15,7 @@ use crate::broker::{Broker as _, system_clock};
 use crate::config::fault::ConfigFaults;
 use crate::config::tokens::{Caller, TokenBook, TokenEntry, hash_of, new_token};
 use crate::config::{Broker, Config};
+use crate::engine::intake::standing::Agencies;
 use crate::http::{self, Gateway};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
@@ -53,7 +53,7 @@ impl LocalRouter {
         let readiness = Arc::new(Readiness::default());
         let gateway = Gateway::new(
             &config,
-            BTreeSet::new(),
+            Agencies::default(),
             broker.publisher(),
             broker.reader(),
             metrics,

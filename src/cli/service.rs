@@ -1,6 +1,5 @@
 //! The whole router in this process: broker, lanes and HTTP, started and stopped in order.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use crate::broker::{Broker as _, Publisher, Reader, system_clock};
 use crate::config::{Broker, Config};
 use crate::engine::context::RuleBooks;
 use crate::engine::facts::PreparedBook;
+use crate::engine::intake::standing::Agencies;
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::UnitKind;
 use crate::http::{Gateway, server};
@@ -36,7 +36,7 @@ impl RunningRouter {
     pub async fn start(config: &Config) -> Result<Self, CliError> {
         hide_what_panics_say();
         let book = read_sound(&config.rules)?;
-        let many_units = check_against_rules(config, &book)?;
+        let agencies = check_against_rules(config, &book)?;
         let books = RuleBooks::new(vec![PreparedBook::new(book)]);
         if books.in_force(system_clock()()).is_none() {
             let rules = config.rules.display();
@@ -52,7 +52,7 @@ impl RunningRouter {
         let service = Service::start(options).map_err(CliError::failed)?;
         let gateway = Gateway::new(
             config,
-            many_units,
+            agencies,
             broker.publisher(),
             broker.reader(),
             metrics.clone(),
@@ -108,11 +108,11 @@ impl RunningRouter {
     }
 }
 
-/// The agencies of many units, once configuration and rule book agree.
-fn check_against_rules(config: &Config, book: &RuleBook) -> Result<BTreeSet<String>, CliError> {
+/// The rule book's agencies, once configuration and rule book agree.
+fn check_against_rules(config: &Config, book: &RuleBook) -> Result<Agencies, CliError> {
     let has_many_units = |agency: &str| book.agencies.get(agency).map(|agency| agency.units != UnitKind::One);
     config.check_agencies(has_many_units).map_err(|faults| super::local::config_error(&faults))?;
-    Ok(book.agencies.keys().filter(|agency| has_many_units(agency) == Some(true)).cloned().collect())
+    Ok(Agencies::of([book]))
 }
 
 /// A panic's message may carry what was being worked on: only its place is logged.

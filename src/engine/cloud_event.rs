@@ -42,6 +42,19 @@ pub struct CloudEvent {
     /// The extension `receivedtime`: for offline commands only; refuse it from anyone else.
     pub receivedtime: Option<Timestamp>,
     pub traceparent: Option<String>,
+    /// `data.occurred_at` was left out: the attribute `time` says when it happened.
+    pub is_dated_by_time: bool,
+}
+
+impl CloudEvent {
+    /// The paths of these faults of the event, as its sender knows them.
+    pub fn as_sent(&self, faults: Vec<Fault>) -> Vec<Fault> {
+        let mut faults = under_data(faults);
+        for fault in faults.iter_mut().filter(|fault| self.is_dated_by_time && fault.path == "data.occurred_at") {
+            "time".clone_into(&mut fault.path);
+        }
+        faults
+    }
 }
 
 /// Reads structured mode: one JSON object of attributes with `data`.
@@ -62,18 +75,20 @@ pub fn read(json: &Value) -> Result<CloudEvent, Vec<Fault>> {
     let time = instant(attributes, "time", &mut faults);
     let receivedtime = instant(attributes, "receivedtime", &mut faults);
     let kind = kind(attributes, &mut faults);
-    match attributes.get("data") {
-        Some(Value::Object(data)) => read_data(schema.root(), data, kind, time, &mut raw, &mut faults),
-        Some(_) | None => {
-            faults.push(Fault::new("data", "is required: give an object"));
-            return Err(faults);
-        }
+    let Some(Value::Object(data)) = attributes.get("data") else {
+        faults.push(unusable(attributes, "data", "give an object"));
+        return Err(faults);
+    };
+    let is_dated_by_time = data.get("occurred_at").is_none_or(Value::is_null);
+    if is_dated_by_time && attributes.get("time").is_none_or(Value::is_null) {
+        faults.push(unusable(attributes, "time", &read::expected(&Shape::Timestamp)));
     }
+    read_data(schema.root(), data, kind, time, &mut raw, &mut faults);
     let shape = Shape::Record(schema.root().clone());
     let check = |event: &ReferralEvent| under_data(inspect::event(event, None).faults);
     let event = checked(&shape, Value::Object(raw), faults, check)?;
     let traceparent = attributes.get("traceparent").and_then(Value::as_str).map(str::to_owned);
-    Ok(CloudEvent { event, receivedtime, traceparent })
+    Ok(CloudEvent { event, receivedtime, traceparent, is_dated_by_time })
 }
 
 /// Reads binary mode: attributes by name without their `ce-` or `ce_`, and the data.
@@ -123,12 +138,13 @@ pub fn outcome(json: &Value) -> Result<Outcome, Vec<Fault>> {
     from_json_checked(json, |outcome| inspect::outcome(outcome, None).faults)
 }
 
-/// Paths as the sender knows them: under `data`, or the attribute.
-fn under_data(faults: Vec<Fault>) -> Vec<Fault> {
+/// Paths as the sender of a CloudEvent knows them: under `data`, or the attribute.
+pub fn under_data(faults: Vec<Fault>) -> Vec<Fault> {
     let named = |fault: Fault| {
         let field = fault.path.split('.').next().unwrap_or_default();
         let path = match FROM_ATTRIBUTES.iter().find(|(carried, _)| *carried == field) {
             Some((_, attribute)) => (*attribute).to_owned(),
+            None if field.is_empty() => String::new(),
             None => format!("data.{}", fault.path),
         };
         Fault::new(path, fault.problem)
@@ -138,7 +154,7 @@ fn under_data(faults: Vec<Fault>) -> Vec<Fault> {
 
 fn check_constants(attributes: &Map<String, Value>, faults: &mut Vec<Fault>) {
     if attributes.get("specversion").and_then(Value::as_str) != Some("1.0") {
-        faults.push(Fault::new("specversion", "is required: give \"1.0\""));
+        faults.push(unusable(attributes, "specversion", "give \"1.0\""));
     }
     let content = attributes.get("datacontenttype").filter(|value| !value.is_null());
     let media_type = content.map(|value| value.as_str().unwrap_or_default().split(';').next().unwrap_or_default());
@@ -153,11 +169,21 @@ fn check_constants(attributes: &Map<String, Value>, faults: &mut Vec<Fault>) {
     }
 }
 
+/// That an attribute is missing, or that it will not do.
+fn unusable(attributes: &Map<String, Value>, name: &str, expected: &str) -> Fault {
+    let is_missing = attributes.get(name).is_none_or(Value::is_null);
+    Fault::new(name, format!("{}: {expected}", if is_missing { "is required" } else { "is not usable" }))
+}
+
 fn id(attributes: &Map<String, Value>, faults: &mut Vec<Fault>) -> Value {
     match attributes.get("id") {
         Some(Value::String(id)) if is_uuid(id) => Value::String(id.to_ascii_lowercase()),
         Some(_) | None => {
-            faults.push(Fault::new("id", format!("is required: {}", read::expected(&Shape::Uuid))));
+            let fault = match attributes.get("id").filter(|id| !id.is_null()) {
+                Some(id) => Fault::new("id", read::why_not(&Shape::Uuid, id)),
+                None => unusable(attributes, "id", &read::expected(&Shape::Uuid)),
+            };
+            faults.push(fault);
             read::stand_in(&Shape::Uuid)
         }
     }
@@ -172,7 +198,7 @@ fn source(attributes: &Map<String, Value>, faults: &mut Vec<Fault>) -> Value {
         Some(_) | None => ("", ""),
     };
     if partner.is_empty() || unit.contains('/') {
-        faults.push(Fault::new("source", "is required: give your partner name, or partner/unit"));
+        faults.push(unusable(attributes, "source", "give your partner name, or partner/unit"));
     }
     json!({ "partner": partner, "agency": null, "unit": unit })
 }
@@ -181,7 +207,7 @@ fn instant(attributes: &Map<String, Value>, name: &str, faults: &mut Vec<Fault>)
     let sent = attributes.get(name).filter(|value| !value.is_null())?;
     let instant = sent.as_str().and_then(read::time);
     if instant.is_none() {
-        faults.push(Fault::new(name, format!("is not usable: {}", read::expected(&Shape::Timestamp))));
+        faults.push(Fault::new(name, read::why_not(&Shape::Timestamp, sent)));
     }
     instant
 }
@@ -218,6 +244,8 @@ fn read_data(
         let is_sent = data.get(&field.name).is_some_and(|value| !value.is_null());
         let value = match (field.name.as_str(), time, kind) {
             ("occurred_at", Some(time), _) if !is_sent => json!(time.0),
+            // Its fault is that of `time`.
+            ("occurred_at", None, _) if !is_sent => json!(0),
             ("detail", _, Some(full_name)) => detail(field, data, full_name, &path, faults),
             ("detail", _, None) => read::stand_in(&field.shape),
             (_, _, _) => read::member(field, data, &path, faults),

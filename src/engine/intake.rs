@@ -21,8 +21,10 @@ use super::schema::limits::RECORD_BYTES_MAX;
 use super::seal::{ReplyTo, Sealer};
 
 pub mod refuse;
+pub mod standing;
 
 use refuse::Refusal;
+use standing::Agencies;
 
 /// `keyed_by` of a record that was routed by its sealed address.
 pub const KEYED_BY_REPLY: &str = "reply_to";
@@ -33,6 +35,7 @@ pub struct IntakeContext<'a> {
     pub keys: &'a Keys,
     pub sealer: &'a Sealer,
     pub partners: &'a Partners,
+    pub agencies: &'a Agencies,
 }
 
 /// Partners by name.
@@ -97,6 +100,8 @@ fn accept_referral(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) -
     let findings = inspect::event(&event, Some(incoming.receipt));
     refuse_findings(findings).map_err(refused)?;
     let partner = authenticated(context, incoming, &event).map_err(refused)?;
+    standing::may_send(context.agencies, partner, &event).map_err(refused)?;
+    standing::names(context.agencies, &event, incoming.receipt).map_err(refused)?;
     if event.backfill && !incoming.allow_backfill {
         let problem = "is for the router's own import: leave it out";
         return Err(refused(Refusal::of(QuarantineReason::InvalidField, "backfill", problem)));

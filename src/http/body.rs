@@ -30,7 +30,7 @@ pub async fn read(body: Body, bytes_max: usize) -> Result<Read, Problem> {
 pub async fn read_whole(body: Body, bytes_max: usize) -> Result<Vec<u8>, Problem> {
     match read(body, bytes_max).await? {
         Read::Whole(bytes) => Ok(bytes),
-        Read::TooLarge(_) => Err(Problem::too_large(bytes_max)),
+        Read::TooLarge(_) => Err(Problem::too_large(bytes_max, "Nothing of it was kept.")),
     }
 }
 

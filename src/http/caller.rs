@@ -71,7 +71,7 @@ impl FromRequestParts<Arc<Gateway>> for AgencyCaller {
 
     async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
         match caller(parts, gateway)? {
-            Caller::Agency { agency, unit: None } if gateway.agencies_of_many_units.contains(agency) => {
+            Caller::Agency { agency, unit: None } if gateway.agencies.of_many_units.contains(agency) => {
                 Err(Problem::forbidden("This agency has many units: use a unit's token."))
             }
             Caller::Agency { agency, unit } => Ok(Self { agency: agency.clone(), unit: unit.clone() }),

@@ -12,6 +12,9 @@ use crate::engine::model::quarantine::QuarantineReason;
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::schema::{Fault, inspect};
 
+/// Any of these headers says that the event's attributes are in headers.
+const ATTRIBUTES: [&str; 3] = ["ce-specversion", "ce-type", "ce-source"];
+
 /// How the request carries its events.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mode {
@@ -28,7 +31,7 @@ impl Mode {
         match media_type(headers).as_str() {
             "application/cloudevents-batch+json" => Ok(Mode::Batch),
             "application/cloudevents+json" => Ok(Mode::Structured),
-            "application/json" if headers.contains_key("ce-specversion") => Ok(Mode::Binary),
+            "application/json" if ATTRIBUTES.iter().any(|name| headers.contains_key(*name)) => Ok(Mode::Binary),
             "application/json" => Ok(Mode::Structured),
             _ => Err(Problem::unsupported_media_type(
                 "application/cloudevents+json, application/cloudevents-batch+json, or application/json with ce- headers",
@@ -112,9 +115,10 @@ impl Item {
         let data = match &self.form {
             Form::Json(json) => json.get("data"),
             Form::Binary(_, data) => Some(data),
-            Form::Unreadable(_) => None,
+            Form::Unreadable(_) => return says_danger(&self.original),
         };
         data.and_then(|data| data.get("immediate_danger")).and_then(Value::as_bool) == Some(true)
+            || says_danger(&self.original)
     }
 
     /// The event's id, if it is a UUID: anything else is not repeated.
@@ -130,7 +134,9 @@ impl Item {
     /// A record from quarantine, with the attributes that came in headers.
     pub fn from_kept(original: Vec<u8>, attributes: BTreeMap<String, String>) -> Self {
         let form = match parse(&original) {
-            Ok(json) if attributes.contains_key("specversion") => Form::Binary(attributes, json),
+            Ok(json) if ATTRIBUTES.iter().any(|name| attributes.contains_key(name.trim_start_matches("ce-"))) => {
+                Form::Binary(attributes, json)
+            }
             Ok(json) => Form::Json(json),
             Err(fault) => Form::Unreadable(fault),
         };
@@ -150,7 +156,7 @@ impl Item {
             return Err(invalid(vec![Fault::new("receivedtime", "is the router's to set: leave it out")]));
         }
         let future = inspect::event(&event.event, Some(now)).future;
-        if future.is_empty() { Ok(event) } else { Err((QuarantineReason::FutureTime, under_data(future))) }
+        if future.is_empty() { Ok(event) } else { Err((QuarantineReason::FutureTime, event.as_sent(future))) }
     }
 
     /// The bytes as they came (for one event of a batch, its JSON), and the attributes that came in headers.
@@ -165,9 +171,15 @@ impl Item {
     }
 }
 
-/// Paths as the sender knows them.
-fn under_data(faults: Vec<Fault>) -> Vec<Fault> {
-    faults.into_iter().map(|fault| Fault::new(format!("data.{}", fault.path), fault.problem)).collect()
+/// Whether these bytes say that a child is in danger now, be they an event or not.
+pub fn says_danger(bytes: &[u8]) -> bool {
+    const NAME: &[u8] = b"\"immediate_danger\"";
+    let says = |rest: &[u8]| {
+        let value = rest.strip_prefix(NAME).and_then(|rest| rest.trim_ascii_start().strip_prefix(b":"));
+        value.is_some_and(|value| value.trim_ascii_start().starts_with(b"true"))
+    };
+    let quotes = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'"');
+    quotes.filter_map(|(start, _)| bytes.get(start..)).any(says)
 }
 
 /// JSON, or where it breaks off.
@@ -180,7 +192,15 @@ pub fn parse(bytes: &[u8]) -> Result<Value, Fault> {
 
 #[cfg(test)]
 mod tests {
-    use super::percent_decoded;
+    use super::{percent_decoded, says_danger};
+
+    #[test]
+    fn danger_is_found_in_any_bytes() {
+        let said = ["{\"immediate_danger\" :\n true", "\"immediate_danger\":true"];
+        assert!(said.iter().all(|text| says_danger(text.as_bytes())));
+        let unsaid = ["", "\"immediate_danger\":false", "\"immediate_danger\"", "\"", r#"\"immediate_danger\": true"#];
+        assert!(unsaid.iter().all(|text| !says_danger(text.as_bytes())));
+    }
 
     #[test]
     fn header_values_are_percent_decoded() {

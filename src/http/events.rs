@@ -35,11 +35,14 @@ struct Judged {
 /// The handler.
 pub async fn post(
     State(gateway): State<Arc<Gateway>>,
-    caller: PartnerCaller,
+    caller: Result<PartnerCaller, Problem>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let mode = Mode::of(&headers)?;
+    let (caller, mode) = match caller.and_then(|caller| Ok((caller, Mode::of(&headers)?))) {
+        Ok(known) => known,
+        Err(problem) => return Err(unread(&gateway, body, problem).await),
+    };
     let bytes = match body::read(body, gateway.limits.body_bytes).await? {
         Read::Whole(bytes) => bytes,
         Read::TooLarge(start) => return Err(too_large(&gateway, &caller, start).await),
@@ -70,18 +73,32 @@ pub async fn post(
     })
 }
 
+/// Refuses a request whose events are not read, but not without a word to whoever says that a child is in danger.
+async fn unread(gateway: &Gateway, body: Body, problem: Problem) -> Problem {
+    let bytes = match body::read(body, gateway.limits.body_bytes).await {
+        Ok(Read::Whole(bytes) | Read::TooLarge(bytes)) => bytes,
+        Err(_) => Vec::new(),
+    };
+    answer::ringing(gateway, envelope::says_danger(&bytes), problem)
+}
+
 /// Keeps the start of what was too large, and says so.
 async fn too_large(gateway: &Gateway, caller: &PartnerCaller, mut start: Vec<u8>) -> Problem {
+    let danger = envelope::says_danger(&start);
     start.truncate(TOO_LARGE_KEPT_BYTES);
     gateway.metrics.http_event(&caller.partner, Answer::Refused);
     let kept = start.len();
     let problem = format!("the request is larger than {} bytes: its first {kept} are kept", gateway.limits.body_bytes);
     let faults = [Fault::new("", problem)];
     let write = refused(caller, start, Vec::new(), QuarantineReason::TooLarge, &faults);
-    match gateway.publish(vec![write]).await {
-        Ok(_) => Problem::too_large(gateway.limits.body_bytes),
+    let problem = match gateway.publish(vec![write]).await {
+        Ok(_) => {
+            let told = format!("Of this one its first {kept} bytes were kept, and nobody has acted on it.");
+            Problem::too_large(gateway.limits.body_bytes, &told)
+        }
         Err(problem) => problem,
-    }
+    };
+    answer::ringing(gateway, danger, problem)
 }
 
 fn judge(gateway: &Gateway, caller: &PartnerCaller, item: Item, trace: Option<&str>) -> Judged {

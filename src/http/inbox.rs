@@ -167,8 +167,8 @@ async fn stream<T: Published + Send + 'static>(
 
 fn start_cursor(gateway: &Gateway, view: &View, after: Option<&str>) -> Result<Cursor, Problem> {
     let partitions = gateway.reader.partitions(&view.topic).map_err(Problem::from)?;
-    let Some(text) = after else { return Ok(Cursor::start(partitions)) };
-    Cursor::parse(text, partitions).ok_or_else(|| {
+    let Some(text) = after else { return Ok(Cursor::start(&view.topic, partitions)) };
+    Cursor::parse(text, &view.topic, &*gateway.reader)?.ok_or_else(|| {
         let detail = "`after` must be a cursor this list gave, unchanged. Leave it out to start at the beginning.";
         Problem::bad_request("bad-cursor", detail, Vec::new())
     })

@@ -45,8 +45,9 @@ impl Problem {
     }
 
     pub fn wrong_source(faults: Vec<Fault>) -> Self {
-        let detail = "A token speaks for one partner and unit alone. It was kept for a person to look at.";
-        let problem = Self::new(StatusCode::FORBIDDEN, "wrong-source", "The event claims another source", detail);
+        let detail = "A token speaks for one partner and unit alone, and some things are for one agency to say. It was \
+                      kept for a person to look at.";
+        let problem = Self::new(StatusCode::FORBIDDEN, "wrong-source", "The event is another sender's to send", detail);
         Self { faults, ..problem }
     }
 
@@ -78,9 +79,10 @@ impl Problem {
         Self::new(StatusCode::REQUEST_TIMEOUT, "body-timeout", "The request was too slow", detail)
     }
 
-    pub fn too_large(bytes_max: usize) -> Self {
+    /// `kept`: what became of its bytes.
+    pub fn too_large(bytes_max: usize, kept: &str) -> Self {
         let detail =
-            format!("At most {bytes_max} bytes a request: send fewer events at a time, or a shorter narrative.");
+            format!("At most {bytes_max} bytes a request: send fewer events at a time, or a shorter narrative. {kept}");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The request is too large", detail)
     }
 

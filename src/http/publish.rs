@@ -7,6 +7,7 @@ use super::Gateway;
 use super::answer::Refusal;
 use super::problem::Problem;
 use crate::broker::{BrokerError, Placement, Published, Write};
+use crate::engine::cloud_event::under_data;
 use crate::engine::intake::refuse::{FAULTS_HEADER, REFUSED_HEADER};
 use crate::engine::intake::{self, IncomingRecord, IntakeContext};
 use crate::engine::model::quarantine::QuarantineReason;
@@ -44,7 +45,12 @@ impl Gateway {
 
     /// Whether INTAKE would refuse a record of `referrals.<sender>` or `outcomes.<sender>`, and why.
     pub fn intake_refusal(&self, sender: &str, unit: Option<&str>, write: &Write) -> Option<Refusal> {
-        let context = IntakeContext { keys: &self.keys, sealer: &self.sealer, partners: &self.intake_partners };
+        let context = IntakeContext {
+            keys: &self.keys,
+            sealer: &self.sealer,
+            partners: &self.intake_partners,
+            agencies: &self.agencies,
+        };
         let incoming = IncomingRecord {
             topic: &write.topic,
             partition: 0,
@@ -56,7 +62,8 @@ impl Gateway {
             value: write.value.as_deref().unwrap_or_default(),
             allow_backfill: false,
         };
-        let accepted = match write.topic.starts_with("outcomes.") {
+        let is_outcome = write.topic.starts_with("outcomes.");
+        let accepted = match is_outcome {
             true => intake::outcome(&context, &incoming),
             false => intake::referral(&context, &incoming),
         };
@@ -72,7 +79,8 @@ impl Gateway {
             | QuarantineReason::RouterFault
             | QuarantineReason::Unknown => StatusCode::BAD_REQUEST,
         };
-        Some(Refusal { status, faults: quarantined.faults.iter().map(|fault| as_fault(fault)).collect() })
+        let faults = quarantined.faults.iter().map(|fault| as_fault(fault)).collect();
+        Some(Refusal { status, faults: if is_outcome { faults } else { under_data(faults) } })
     }
 
     /// Returns once all of the records are durable, or none will be.

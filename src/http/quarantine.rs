@@ -56,10 +56,9 @@ pub async fn list(
     _caller: Operator,
     query: Asked<ListQuery>,
 ) -> Result<Json<Value>, Problem> {
-    let partitions = gateway.reader.partitions(TOPIC)?;
     let cursor = match query.0.after.as_deref() {
-        None => Cursor::start(partitions),
-        Some(text) => Cursor::parse(text, partitions).ok_or_else(|| {
+        None => Cursor::start(TOPIC, gateway.reader.partitions(TOPIC)?),
+        Some(text) => Cursor::parse(text, TOPIC, &*gateway.reader)?.ok_or_else(|| {
             Problem::bad_request("bad-cursor", "`after` must be a cursor this list gave, unchanged.", Vec::new())
         })?,
     };
@@ -112,7 +111,7 @@ pub async fn retry(
 }
 
 async fn find(gateway: &Arc<Gateway>, id: String) -> Result<Quarantined, Problem> {
-    let start = Cursor::start(gateway.reader.partitions(TOPIC)?);
+    let start = Cursor::start(TOPIC, gateway.reader.partitions(TOPIC)?);
     let walked = walk(gateway, start, move |found: &mut Option<Quarantined>, kept| {
         if kept.quarantine_id == id {
             *found = Some(kept);

@@ -86,8 +86,7 @@ pub fn parse(text: &str) -> Result<Scenario, ScenarioFault> {
 /// Runs a scenario against a rule book, from an empty history, under the public test key.
 pub fn run(scenario: &Scenario, text: &str, book: &RuleBook) -> Result<Ran, ScenarioFault> {
     let books = RuleBooks::standing_in(vec![PreparedBook::new(book.clone())]);
-    let agencies = book.agencies.keys().cloned().collect();
-    let mut replay = Replay::new(books, agencies, ReplayOptions::default());
+    let mut replay = Replay::new(books, ReplayOptions::default());
     let mut ran = Ran {
         title: scenario.title.clone(),
         steps: scenario.step.len(),

@@ -9,6 +9,7 @@ use super::progress::IntakeProgress;
 use super::topics::{OUTCOMES_PREFIX, OutputTopics, REFERRALS_PREFIX};
 use crate::broker::{BrokerError, PartitionOwner, Record, Write};
 use crate::engine::context::Context;
+use crate::engine::intake::standing::Agencies;
 use crate::engine::intake::{self, Accepted, IncomingRecord, IntakeContext, Partners};
 use crate::engine::model::quarantine::QuarantineReason;
 use crate::engine::model::scalar::Timestamp;
@@ -24,6 +25,7 @@ pub struct IntakeLane {
     pub metrics: Arc<Metrics>,
     pub progress: Arc<IntakeProgress>,
     pub number: usize,
+    agencies: Agencies,
     notes: Vec<Note>,
 }
 
@@ -44,12 +46,17 @@ impl IntakeLane {
         progress: Arc<IntakeProgress>,
         number: usize,
     ) -> Self {
-        Self { context, partners, topics, metrics, progress, number, notes: Vec::new() }
+        let agencies = Agencies::of(context.books.all().map(|book| &book.rules));
+        Self { context, partners, topics, metrics, progress, number, agencies, notes: Vec::new() }
     }
 
     fn accept(&self, record: &Record, sender: &str) -> Accepted {
-        let context =
-            IntakeContext { keys: &self.context.keys, sealer: &self.context.sealer, partners: &self.partners };
+        let context = IntakeContext {
+            keys: &self.context.keys,
+            sealer: &self.context.sealer,
+            partners: &self.partners,
+            agencies: &self.agencies,
+        };
         let incoming = IncomingRecord {
             topic: &record.topic,
             partition: record.partition,

@@ -25,7 +25,7 @@ impl Ticker {
             self.held_since = None;
             return false;
         }
-        let recent = self.last.is_some_and(|last| now.0.saturating_sub(last.0) < TICK_EVERY_MS);
+        let recent = self.last.is_some_and(|last| is_within(TICK_EVERY_MS, last, now));
         if self.outstanding || recent || self.is_held_back(now, intake_behind_ms) {
             return false;
         }
@@ -40,7 +40,7 @@ impl Ticker {
             return false;
         }
         let since = *self.held_since.get_or_insert(now);
-        now.0.saturating_sub(since.0) < HELD_BACK_MAX_MS
+        is_within(HELD_BACK_MAX_MS, since, now)
     }
 
     /// A tick was read.
@@ -52,6 +52,12 @@ impl Ticker {
     pub fn forget(&mut self) {
         self.outstanding = false;
     }
+}
+
+/// Less than that long ago. A clock that was set back proves nothing: what then lies ahead is taken as long ago, or
+/// no tick would come until the clock had caught up.
+fn is_within(millis: i64, earlier: Timestamp, now: Timestamp) -> bool {
+    (0..millis).contains(&now.0.saturating_sub(earlier.0))
 }
 
 #[cfg(test)]
@@ -74,6 +80,17 @@ mod tests {
         assert!(ticker.is_due(Timestamp(10_000), DUE, 0));
         ticker.forget();
         assert!(ticker.is_due(Timestamp(11_000), DUE, 0));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_stops_no_ticks() {
+        let (mut ticker, behind) = (Ticker::default(), INTAKE_BEHIND_MS + 1);
+        assert!(ticker.is_due(Timestamp(9_000_000), DUE, 0));
+        ticker.arrived();
+        assert!(ticker.is_due(Timestamp(1000), DUE, 0), "two and a half hours back");
+        ticker.arrived();
+        assert!(!ticker.is_due(Timestamp(9_000_000), DUE, behind));
+        assert!(ticker.is_due(Timestamp(5000), DUE, behind), "nor is it held back for longer");
     }
 
     #[test]

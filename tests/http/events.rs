@@ -56,9 +56,19 @@ fn binary_mode_carries_attributes_in_headers() {
     };
     assert_eq!(post("self_harm.reported").status, 202);
     assert!(header(&house.referrals()[0], "traceparent").is_some());
+    let unversioned = [
+        ("authorization", authorization.as_str()),
+        ("content-type", "application/json"),
+        ("ce-id", sent["id"].as_str().unwrap()),
+        ("ce-source", "leighton-hospital"),
+        ("ce-type", "self_harm.reported"),
+        ("ce-time", "2026-04-01T10:01:00+01:00"),
+    ];
+    let answer = house.post_with("/v1/events", &unversioned, sent["data"].to_string());
+    assert_eq!((answer.status, paths(&answer.json())), (400, vec!["specversion".to_owned()]), "{}", answer.text);
     let refused = post("self_harm.reportd");
     assert_eq!((refused.status, paths(&refused.json())), (400, vec!["type".to_owned()]));
-    assert_eq!(header(&house.referrals()[1], "ce_type"), Some("self_harm.reportd"), "kept for a retry");
+    assert_eq!(header(&house.referrals()[2], "ce_type"), Some("self_harm.reportd"), "kept for a retry");
 }
 
 #[test]
@@ -116,7 +126,7 @@ fn every_fault_is_named_and_the_bytes_are_kept() {
         "invalid_field",
     );
     check_refused(&event_with("/data", "backfill", json!(true)), 400, &["data.backfill"], "invalid_field");
-    check_refused(&event_with("", "time", json!("2190-01-01T00:00:00Z")), 400, &["data.occurred_at"], "future_time");
+    check_refused(&event_with("", "time", json!("2190-01-01T00:00:00Z")), 400, &["time"], "future_time");
     check_refused(&event_with("", "source", json!("police")), 403, &["source"], "wrong_source");
     check_refused(&event_with("", "source", json!("leighton-hospital/paediatrics")), 403, &["source"], "wrong_source");
 }
@@ -128,14 +138,62 @@ fn a_reply_address_that_is_not_ours_is_refused_at_once() {
     withdrawal["data"]["reply_to"] = json!("AAAA");
     withdrawal["data"]["detail"] = json!({ "original_event_id": uuid::Uuid::new_v4(), "reason": "wrong child" });
     let answer = house.post_event(&withdrawal);
-    assert_eq!((answer.status, paths(&answer.json())), (400, vec!["reply_to".to_owned()]), "{}", answer.text);
+    assert_eq!((answer.status, paths(&answer.json())), (400, vec!["data.reply_to".to_owned()]), "{}", answer.text);
     assert_eq!(house.referrals().len(), 1, "INTAKE keeps it");
+}
+
+#[test]
+fn only_the_front_door_records_decisions_and_statuses() {
+    let house = House::open();
+    let mut status = event_with("", "type", json!("status.changed"));
+    status["data"]["detail"] = json!({ "status": "cin", "open": true });
+    let answer = house.post_event(&status);
+    assert_eq!((answer.status, paths(&answer.json())), (403, vec!["source".to_owned()]), "{}", answer.text);
+    assert!(answer.text.contains("only social-care may record a decision or a status"), "{}", answer.text);
+    status["source"] = json!("council/case-system");
+    assert_eq!(house.post("/v1/events", "council", STRUCTURED, status.to_string()).status, 202);
+}
+
+#[test]
+fn a_wish_that_names_no_agency_is_refused_with_the_one_meant() {
+    let house = House::open();
+    let entries =
+        json!([{ "agency": "School" }, { "agency": "moon base" }, { "reason": "Asked." }, { "person": "An aunt" }]);
+    let answer = house.post_event(&event_with("/data", "do_not_inform", entries));
+    let expected = ["data.do_not_inform[0].agency", "data.do_not_inform[1].agency", "data.do_not_inform[2]"];
+    assert_eq!((answer.status, paths(&answer.json())), (400, expected.map(str::to_owned).to_vec()));
+    assert!(
+        answer.text.contains("did you mean school?") && answer.text.contains("give one of camhs"),
+        "{}",
+        answer.text
+    );
+}
+
+#[test]
+fn faults_say_where_and_what() {
+    let check = |event: Value, path: &str, problem: &str| {
+        let answer = House::open().post_event(&event);
+        assert_eq!((answer.status, paths(&answer.json())), (400, vec![path.to_owned()]), "{}", answer.text);
+        assert!(answer.text.contains(problem), "{}", answer.text);
+    };
+    check(event_with("", "time", Value::Null), "time", "is required");
+    check(event_with("", "time", json!("yesterday")), "time", "is not usable");
+    check(event_with("", "time", json!("2026-02-30T10:00:00Z")), "time", "a day that does not exist");
+    check(event_with("", "specversion", json!("0.3")), "specversion", "is not usable");
+    check(event_with("", "id", Value::Null), "id", "is required");
+    check(event_with("", "id", json!(uuid::Uuid::nil())), "id", "all zeros");
+    check(event_with("/data", "narrative", json!("a\0b")), "data.narrative", "U+0000");
+    let born = |date: &str| event_with("/data/child", "date_of_birth", json!(date));
+    check(born("2011-02-29"), "data.child.date_of_birth", "a day that does not exist");
+    check(born("2190-01-01"), "data.child.date_of_birth", "in the future");
+    check(born("1899-01-01"), "data.child.date_of_birth", "is not usable");
 }
 
 #[test]
 fn what_is_not_json_is_refused_and_kept() {
     let house = House::open();
-    let answer = house.post("/v1/events", HOSPITAL, STRUCTURED, "{\"id\": ");
+    let answer = house.post("/v1/events", HOSPITAL, STRUCTURED, r#"{"immediate_danger": true, "id": "#);
+    assert!(answer.json()["ring"].is_string(), "{}", answer.text);
     assert_eq!(answer.status, 400);
     assert!(answer.text.contains("line 1"), "{}", answer.text);
     assert_eq!(header(&house.referrals()[0], "refused"), Some("undecodable"));
@@ -144,8 +202,11 @@ fn what_is_not_json_is_refused_and_kept() {
 #[test]
 fn too_large_is_413_and_its_start_is_kept() {
     let house = House::open();
-    let event = event_with("/data", "narrative", json!("x".repeat(5 << 20)));
-    assert_eq!(house.post_event(&event).status, 413);
+    let mut event = event_with("/data", "immediate_danger", json!(true));
+    event["data"]["narrative"] = json!("x".repeat(5 << 20));
+    let answer = house.post_event(&event);
+    assert_eq!(answer.status, 413);
+    assert!(answer.json()["ring"].is_string() && answer.text.contains("first 65536 bytes"), "{}", answer.text);
     let kept = house.referrals();
     assert_eq!(header(&kept[0], "refused"), Some("too_large"));
     assert_eq!(kept[0].value.as_ref().map(Vec::len), Some(65_536));
@@ -154,7 +215,9 @@ fn too_large_is_413_and_its_start_is_kept() {
 #[test]
 fn another_media_type_is_415() {
     let house = House::open();
-    assert_eq!(house.post("/v1/events", HOSPITAL, "text/xml", "<event/>").status, 415);
+    let answer = house.post("/v1/events", HOSPITAL, "text/xml", r#"<event danger='"immediate_danger": true'/>"#);
+    assert_eq!(answer.status, 415);
+    assert!(answer.json()["ring"].is_string(), "{}", answer.text);
 }
 
 #[test]

@@ -86,6 +86,13 @@ fn a_wrong_query_is_400() {
         let answer = house.get(&format!("/v1/agencies/camhs/tasks?{query}"), "inbox-camhs");
         assert_eq!((answer.status, answer.content_type.as_str()), (400, "application/problem+json"), "{query}");
     }
+    house.put("tasks.camhs", &task("A", "camhs", None), None);
+    let camhs = house.get("/v1/agencies/camhs/tasks", "inbox-camhs").json();
+    let elsewhere = format!("/v1/agencies/police/tasks?after={}", camhs["cursor"].as_str().unwrap());
+    assert_eq!(house.get(&elsewhere, "inbox-police").status, 400, "another list's");
+    let empty = House::open();
+    let beyond = format!("/v1/agencies/camhs/tasks?after={}", camhs["cursor"].as_str().unwrap());
+    assert_eq!(empty.get(&beyond, "inbox-camhs").status, 400, "beyond the end");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use pathway_router::broker::{Broker, Placement, Record, TopicSpec, Write, system
 use pathway_router::config::Config;
 use pathway_router::config::first_start::{config_file, first_start};
 use pathway_router::engine::codec;
+use pathway_router::engine::intake::standing::Agencies;
 use pathway_router::engine::schema::Published;
 use pathway_router::http::Gateway;
 use pathway_router::http::server::{Running, start};
@@ -59,7 +60,7 @@ impl House {
         let readiness = Arc::new(Readiness::default());
         let gateway = Gateway::new(
             &config,
-            ["school".to_owned(), "gp".to_owned()].into(),
+            agencies(),
             broker.publisher(),
             broker.reader(),
             Arc::new(Metrics::new().unwrap()),
@@ -149,6 +150,16 @@ fn answer(mut response: ureq::http::Response<ureq::Body>) -> Answer {
     let (content_type, retry_after) = (header("content-type").unwrap_or_default(), header("retry-after"));
     let status = response.status().as_u16();
     Answer { status, content_type, retry_after, text: response.body_mut().read_to_string().unwrap() }
+}
+
+/// As the default rule book has them.
+fn agencies() -> Agencies {
+    let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    Agencies {
+        names: named(&["social-care", "police", "camhs", "school", "gp"]),
+        front_doors: named(&["social-care"]),
+        of_many_units: named(&["school", "gp"]),
+    }
 }
 
 fn topics(config: &Config) -> Vec<TopicSpec> {

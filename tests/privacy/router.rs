@@ -12,10 +12,11 @@ use pathway_router::config::first_start::{config_file, first_start};
 use pathway_router::config::{Broker as BrokerSetting, Config};
 use pathway_router::engine::context::RuleBooks;
 use pathway_router::engine::facts::PreparedBook;
+use pathway_router::engine::intake::standing::Agencies;
 use pathway_router::engine::rules::fault::SourceFile;
 use pathway_router::engine::rules::load;
+use pathway_router::http::Gateway;
 use pathway_router::http::server::{Running, start};
-use pathway_router::http::{Gateway, agencies_of_many_units};
 use pathway_router::runtime::{Service, ServiceOptions};
 use pathway_router::telemetry::metrics::Metrics;
 use pathway_router::telemetry::readiness::Readiness;
@@ -72,7 +73,7 @@ impl Router {
             .map(|(name, text)| SourceFile { name: (*name).to_owned(), text: (*text).to_owned() })
             .collect();
         let book = load(&files).unwrap();
-        let many = agencies_of_many_units(&book);
+        let agencies = Agencies::of([&book]);
         let books = RuleBooks::new(vec![PreparedBook::new(book)]);
         let metrics = Arc::new(Metrics::new().unwrap());
         let readiness = Arc::new(Readiness::starting());
@@ -81,7 +82,7 @@ impl Router {
         options.context.panic_on_event = Some(panicking.to_owned());
         let service = Service::start(options).unwrap();
         let (publisher, reader) = (broker.publisher(), broker.reader());
-        let gateway = Gateway::new(&config, many, publisher, reader, metrics, readiness, system_clock());
+        let gateway = Gateway::new(&config, agencies, publisher, reader, metrics, readiness, system_clock());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let running = runtime.block_on(start(gateway, &config.http)).unwrap();
         let base = format!("http://{}", running.address());

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pathway_router::engine::codec;
 use pathway_router::engine::context::RuleBooks;
 use pathway_router::engine::facts::PreparedBook;
+use pathway_router::engine::intake::Partner;
 use pathway_router::engine::model::decision::{Disposition, Trigger};
 use pathway_router::engine::model::event::ReferralEvent;
 use pathway_router::engine::model::scalar::Timestamp;
@@ -13,6 +14,7 @@ use pathway_router::engine::rules::book::UnitKind;
 use pathway_router::engine::rules::catalogue::is_concern;
 use pathway_router::replay::{Replay, ReplayOptions, Results};
 use pathway_router::simulate;
+use pathway_router::simulate::partners::PARTNERS;
 
 use crate::files::{book, shipped};
 
@@ -24,7 +26,15 @@ const RECEIVED: Timestamp = Timestamp(END.0 + 60 * 24 * 60 * 60 * 1000);
 
 fn replay(book: &RuleBook) -> Replay {
     let books = RuleBooks::standing_in(vec![PreparedBook::new(book.clone())]);
-    Replay::new(books, book.agencies.keys().cloned().collect(), ReplayOptions::default())
+    Replay::new(books, options())
+}
+
+/// The simulated partners, as a configuration would name them.
+fn options() -> ReplayOptions {
+    let partner = |partner: &simulate::partners::Partner| {
+        (partner.name.to_owned(), Partner { agency: partner.agency.map(str::to_owned), units: None })
+    };
+    ReplayOptions { partners: PARTNERS.iter().map(partner).collect(), ..ReplayOptions::default() }
 }
 
 /// Every event of a simulated partnership with all that came of it, receipts a second apart.

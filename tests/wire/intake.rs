@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use pathway_router::engine::codec::{decode, encode};
 use pathway_router::engine::identity::{IdentifierKind, Keys};
+use pathway_router::engine::intake::standing::Agencies;
 use pathway_router::engine::intake::{self, Accepted, IncomingRecord, IntakeContext, Partner, Partners};
 use pathway_router::engine::model::detail::Detail;
 use pathway_router::engine::model::event::ReferralEvent;
@@ -28,6 +29,7 @@ struct World {
     keys: Keys,
     sealer: Sealer,
     partners: Partners,
+    agencies: Agencies,
 }
 
 impl World {
@@ -45,11 +47,17 @@ impl World {
         .into_iter()
         .map(|(name, partner)| (name.to_owned(), partner))
         .collect();
-        Self { keys: Keys::from_secret(&[1; 32]), sealer: Sealer::from_secret(&[2; 32]), partners }
+        let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let agencies = Agencies {
+            names: named(&["social-care", "police", "school", "gp"]),
+            front_doors: named(&["social-care"]),
+            of_many_units: named(&["school", "gp"]),
+        };
+        Self { keys: Keys::from_secret(&[1; 32]), sealer: Sealer::from_secret(&[2; 32]), partners, agencies }
     }
 
     fn context(&self) -> IntakeContext<'_> {
-        IntakeContext { keys: &self.keys, sealer: &self.sealer, partners: &self.partners }
+        IntakeContext { keys: &self.keys, sealer: &self.sealer, partners: &self.partners, agencies: &self.agencies }
     }
 
     /// Takes in these bytes from a partner, as stamped by the gateway.

@@ -79,7 +79,7 @@ pub fn read(shape: &Shape, json: &Value, path: &Path<'_>, faults: &mut Vec<Fault
         | Shape::Timestamp
         | Shape::Scalar
         | Shape::Enum(_)) => read_leaf(leaf, json).unwrap_or_else(|| {
-            faults.push(fault(path, &format!("is not usable: {}", expected(leaf))));
+            faults.push(fault(path, &why_not(leaf, json)));
             stand_in(leaf)
         }),
     }
@@ -115,6 +115,9 @@ fn text(json: &Value, path: &Path<'_>, faults: &mut Vec<Fault>) -> Value {
     let chars_max = text_chars_max(path.last_field());
     if longer_than(text, chars_max) {
         faults.push(fault(path, &format!("is too long: give at most {chars_max} characters")));
+    }
+    if text.contains('\0') {
+        faults.push(fault(path, "holds the character U+0000: leave it out"));
     }
     json.clone()
 }
@@ -169,7 +172,7 @@ pub fn stand_in(shape: &Shape) -> Value {
         Shape::Int | Shape::Long | Shape::Date | Shape::Timestamp => json!(0),
         Shape::Bytes | Shape::Array(_) => json!([]),
         Shape::String => json!("-"),
-        Shape::Uuid => json!(uuid::Uuid::nil()),
+        Shape::Uuid => json!(uuid::Uuid::max()),
         Shape::Map(_) => json!({}),
         Shape::Scalar => json!({ "Boolean": false }),
         Shape::Enum(symbols) => json!(symbols.symbols.first()),
@@ -220,14 +223,40 @@ pub fn is_plausible(date: Date) -> bool {
     (EARLIEST_MS..LATEST_MS).contains(&i64::from(date.0).saturating_mul(DAY_MS))
 }
 
-/// A UUID in its hyphenated form.
+/// A UUID in its hyphenated form, and not the one of zeros that stands for none.
 pub fn is_uuid(text: &str) -> bool {
-    text.len() == "00000000-0000-0000-0000-000000000000".len() && uuid::Uuid::try_parse(text).is_ok()
+    text.len() == "00000000-0000-0000-0000-000000000000".len()
+        && uuid::Uuid::try_parse(text).is_ok_and(|uuid| !uuid.is_nil())
 }
 
 /// Whether a text has more characters than that.
 pub fn longer_than(text: &str, chars_max: usize) -> bool {
     text.len() > chars_max && text.chars().count() > chars_max
+}
+
+/// Why a value is not usable, and what to send.
+pub fn why_not(shape: &Shape, json: &Value) -> String {
+    let expected = expected(shape);
+    let text = json.as_str().unwrap_or_default();
+    match shape {
+        Shape::Date | Shape::Timestamp if names_no_day(text) => format!("names a day that does not exist: {expected}"),
+        Shape::Uuid if uuid::Uuid::try_parse(text).is_ok_and(|uuid| uuid.is_nil()) => {
+            format!("is all zeros, which stands for none: {expected}")
+        }
+        _ => format!("is not usable: {expected}"),
+    }
+}
+
+/// Whether a text starts like a date, with a day that no calendar has: `2026-02-30`.
+fn names_no_day(text: &str) -> bool {
+    let Some(day) = text.get(.."2026-01-31".len()) else { return false };
+    let is_digits = |part: Option<&str>| part.is_some_and(|part| part.bytes().all(|byte| byte.is_ascii_digit()));
+    let has_form = is_digits(day.get(..4))
+        && day.get(4..5) == Some("-")
+        && is_digits(day.get(5..7))
+        && day.get(7..8) == Some("-")
+        && is_digits(day.get(8..));
+    has_form && day.parse::<jiff::civil::Date>().is_err()
 }
 
 /// What to send, in words.

@@ -1,0 +1,91 @@
+//! What the rule book says of a sender and of whom an event names: who may decide, and which agencies there are.
+
+use std::collections::BTreeSet;
+
+use jiff::tz::TimeZone;
+
+use super::Partner;
+use super::refuse::Refusal;
+use crate::engine::model::detail::Detail;
+use crate::engine::model::event::{DoNotInform, ReferralEvent};
+use crate::engine::model::quarantine::QuarantineReason;
+use crate::engine::model::scalar::{Date, Timestamp};
+use crate::engine::rules::RuleBook;
+use crate::engine::rules::book::UnitKind;
+use crate::engine::schema::Fault;
+use crate::engine::schema::read::nearest;
+
+/// Clocks and time zones differ: a child born tomorrow may be born today elsewhere.
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// The agencies of the rule books.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Agencies {
+    pub names: BTreeSet<String>,
+    /// Those that triage, decide and hold cases: one, unless books differ.
+    pub front_doors: BTreeSet<String>,
+    /// Those whose units must not see one another's tasks.
+    pub of_many_units: BTreeSet<String>,
+}
+
+impl Agencies {
+    pub fn of<'b>(books: impl IntoIterator<Item = &'b RuleBook>) -> Self {
+        let mut agencies = Self::default();
+        for book in books {
+            agencies.names.extend(book.agencies.keys().cloned());
+            agencies.front_doors.insert(book.front_door.clone());
+            let many = book.agencies.iter().filter(|(_, agency)| agency.units != UnitKind::One);
+            agencies.of_many_units.extend(many.map(|(name, _)| name.clone()));
+        }
+        agencies
+    }
+
+    fn names_listed(&self) -> Vec<&str> {
+        self.names.iter().map(String::as_str).collect()
+    }
+}
+
+/// Decisions and statuses move a case: only the front door's own agency may record them.
+pub fn may_send(agencies: &Agencies, partner: &Partner, event: &ReferralEvent) -> Result<(), Refusal> {
+    let moves_a_case = matches!(event.detail, Detail::DecisionRecorded(_) | Detail::StatusChanged(_));
+    if !moves_a_case || partner.agency.as_ref().is_some_and(|agency| agencies.front_doors.contains(agency)) {
+        return Ok(());
+    }
+    let front_doors: Vec<&str> = agencies.front_doors.iter().map(String::as_str).collect();
+    let problem = format!("is not this sender's: only {} may record a decision or a status", front_doors.join(" or "));
+    Err(Refusal::of(QuarantineReason::WrongSource, "source.partner", &problem))
+}
+
+/// Everything wrong with whom the event names: a wish that names nobody would be kept by nobody.
+pub fn names(agencies: &Agencies, event: &ReferralEvent, receipt: Timestamp) -> Result<(), Refusal> {
+    let entries = event.do_not_inform.iter().enumerate();
+    let mut faults: Vec<Fault> = entries.filter_map(|(index, entry)| do_not_inform(agencies, index, entry)).collect();
+    let children = std::iter::once(("child".to_owned(), &event.child)).chain(
+        event.siblings.iter().enumerate().map(|(index, sibling)| (format!("siblings[{index}].child"), &sibling.child)),
+    );
+    let latest = Date::from_civil(receipt.plus_millis(DAY_MS).date_in(&TimeZone::UTC));
+    for (path, child) in children {
+        if child.date_of_birth.is_some_and(|born| born > latest) {
+            let problem = "lies in the future: give the day of birth, or due_date for an unborn child";
+            faults.push(Fault::new(format!("{path}.date_of_birth"), problem));
+        }
+    }
+    if faults.is_empty() { Ok(()) } else { Err(Refusal::new(QuarantineReason::InvalidField, faults)) }
+}
+
+fn do_not_inform(agencies: &Agencies, index: usize, entry: &DoNotInform) -> Option<Fault> {
+    let path = format!("do_not_inform[{index}]");
+    let Some(agency) = &entry.agency else {
+        let names_nobody = entry.person.as_ref().is_none_or(|person| person.trim().is_empty());
+        return names_nobody.then(|| Fault::new(path, "names nobody: give agency or person"));
+    };
+    if agencies.names.contains(agency) {
+        return None;
+    }
+    let known = agencies.names_listed();
+    let problem = match nearest(agency, &known) {
+        Some(near) => format!("is no agency: did you mean {near}?"),
+        None => format!("is no agency: give one of {}", known.join(", ")),
+    };
+    Some(Fault::new(format!("{path}.agency"), problem))
+}
