@@ -15,7 +15,7 @@ use pathway_router::engine::model::outcome::Outcome;
 use pathway_router::telemetry::logging::{Captured, LogLevel, start_captured};
 use serde_json::{Value, json};
 
-use events::{BIRTH, MARKER, NHS_NUMBER, UPN, bad_forms, marked_samples};
+use events::{BIRTH, MARKER, NHS_NUMBER, UPN, bad_forms, marked_samples, sender};
 use router::{Router, Said};
 
 const STRUCTURED: &str = "application/cloudevents+json";
@@ -98,11 +98,12 @@ fn secrets(router: &Router) -> BTreeMap<String, String> {
 fn post_events(router: &Router, panicking: &str, said: &mut Said) {
     let mut all = Vec::new();
     for (kind, sample) in marked_samples() {
-        let good = router.post("/v1/events", "leighton-hospital", STRUCTURED, sample.to_string());
+        let sender = sender(&kind);
+        let good = router.post("/v1/events", sender, STRUCTURED, sample.to_string());
         assert_eq!(good.status, 202, "{kind}: {}", good.text);
         said.add(&kind, good.text);
         for bad in bad_forms(&sample) {
-            let refused = router.post("/v1/events", "leighton-hospital", STRUCTURED, bad.clone());
+            let refused = router.post("/v1/events", sender, STRUCTURED, bad.clone());
             assert!((400..500).contains(&refused.status), "{kind}: {} {bad}", refused.status);
             said.add(&kind, refused.text);
             all.extend(serde_json::from_str::<Value>(&bad));

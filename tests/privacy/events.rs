@@ -50,6 +50,11 @@ const FREE_TEXT: &[&str] = &[
     "placing_authority",
 ];
 
+/// Whose token sends it: some kinds are for social care alone.
+pub fn sender(kind: &str) -> &'static str {
+    if ["decision.recorded", "status.changed"].contains(&kind) { "council" } else { "leighton-hospital" }
+}
+
 /// Kind and event, for every sample.
 pub fn marked_samples() -> Vec<(String, Value)> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/samples/events");
@@ -60,7 +65,7 @@ pub fn marked_samples() -> Vec<(String, Value)> {
             let mut event: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
             let kind = event["type"].as_str().unwrap().to_owned();
             event["id"] = json!(uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, kind.as_bytes()));
-            event["source"] = json!("leighton-hospital/emergency-department");
+            event["source"] = json!(sender(&kind));
             let data = event["data"].as_object_mut().unwrap();
             data.remove("reply_to");
             data["detail"].as_object_mut().unwrap().remove("other_reply_to");
