@@ -232,7 +232,7 @@ fn read_as_others(router: &Router, said: &mut Said) {
         let retried = router.post(&format!("/v1/quarantine/{id}/retry?dry_run=true"), "operator", "text/plain", "");
         said.add("retry", retried.text);
     }
-    assert!(list.to_string().contains("data.occurred_at is required"), "the faults told are kept: {list}");
+    assert!(list.to_string().contains("time is not usable"), "the faults told are kept: {list}");
     said.add("quarantine", list.to_string());
 }
 

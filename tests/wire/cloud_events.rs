@@ -121,10 +121,7 @@ fn faults_say_what_to_send_instead() {
         |json| json["data"]["child"]["date_of_birth"] = json!("1011-02-03"),
         &["data.child.date_of_birth is not usable: give a date as YYYY-MM-DD"],
     );
-    check(
-        |json| json["time"] = json!("2026-10-09T22:30:00"),
-        &[&format!("time is not usable: {time}"), &format!("data.occurred_at is required: {time}")],
-    );
+    check(|json| json["time"] = json!("2026-10-09T22:30:00"), &[&format!("time is not usable: {time}")]);
     check(|json| json["data"]["nhsNumber"] = json!("x"), &["data.nhsNumber is not a known field: leave it out"]);
     check(
         |json| json["data"]["child"]["nhsNumber"] = json!("x"),
@@ -145,10 +142,10 @@ fn faults_say_what_to_send_instead() {
 #[test]
 fn faults_of_the_attributes_are_found() {
     let uuid = "give a UUID, such as 3f2c8a54-7d0e-4f7c-9a51-0c1d2e3f4a5b";
-    check(|json| json["id"] = json!("17"), &[&format!("id is required: {uuid}")]);
-    check(|json| json["specversion"] = json!("0.3"), &["specversion is required: give \"1.0\""]);
-    check(|json| json["source"] = json!(""), &["source is required: give your partner name, or partner/unit"]);
-    check(|json| json["source"] = json!("a/b/c"), &["source is required: give your partner name, or partner/unit"]);
+    check(|json| json["id"] = json!("17"), &[&format!("id is not usable: {uuid}")]);
+    check(|json| json["specversion"] = json!("0.3"), &["specversion is not usable: give \"1.0\""]);
+    check(|json| json["source"] = json!(""), &["source is not usable: give your partner name, or partner/unit"]);
+    check(|json| json["source"] = json!("a/b/c"), &["source is not usable: give your partner name, or partner/unit"]);
     check(
         |json| json["type"] = json!("missing.start"),
         &["type is not a known event kind: did you mean missing.started?"],
@@ -224,7 +221,7 @@ fn every_fault_is_reported_at_once() {
         },
         &[
             "colour is not a known field: leave it out",
-            "id is required: give a UUID, such as 3f2c8a54-7d0e-4f7c-9a51-0c1d2e3f4a5b",
+            "id is not usable: give a UUID, such as 3f2c8a54-7d0e-4f7c-9a51-0c1d2e3f4a5b",
             "data.child.given_names is not usable: give text",
             "data.factors[1] is not usable: give text",
             "data.detail.medical_neglect is not usable: give true or false",
