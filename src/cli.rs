@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+pub mod backup;
 pub mod decide;
 pub mod demo;
 pub mod files;
@@ -42,6 +43,7 @@ enum Command {
     Import(import::Command),
     #[command(subcommand)]
     Quarantine(quarantine::Command),
+    Backup(backup::Arguments),
     Keygen(keygen::Arguments),
 }
 
@@ -117,6 +119,7 @@ fn dispatch(command: Command) -> Result<Ending, CliError> {
         Command::Send(arguments) => send::run(&arguments),
         Command::Import(command) => import::run(&command),
         Command::Quarantine(command) => quarantine::run(&command),
+        Command::Backup(arguments) => backup::run(&arguments),
         Command::Keygen(arguments) => keygen::run(&arguments),
     }
 }

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use self::layout::storage;
+pub use self::copy::backup;
 use self::lock::FileLock;
 use self::publisher::{EmbeddedPublisher, QueueLimits};
 use self::reader::EmbeddedReader;
@@ -24,6 +24,8 @@ mod append;
 mod catalogue;
 mod checkpoint;
 mod compaction;
+mod copy;
+mod identity;
 mod lane;
 mod layout;
 mod lock;
@@ -45,6 +47,20 @@ pub struct EmbeddedOptions {
     pub queue_bytes_max: usize,
     /// The file is never larger than this; None: as large as the disk allows.
     pub file_bytes_max: Option<u64>,
+    pub expected: Expected,
+    /// What the file belongs to (`subject key`) and its fingerprint: noted in a file that has none, and a file that
+    /// has another is refused.
+    pub belongs_to: Vec<(&'static str, String)>,
+}
+
+/// What must be found under the file's name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Expected {
+    /// A file that was written before: none, or an empty one, is refused.
+    File,
+    /// Nothing, or an empty file: one that was written before is refused.
+    Nothing,
+    Either,
 }
 
 impl EmbeddedOptions {
@@ -55,6 +71,8 @@ impl EmbeddedOptions {
             queue_requests_max: 20_000,
             queue_bytes_max: 64 << 20,
             file_bytes_max: None,
+            expected: Expected::Either,
+            belongs_to: Vec::new(),
         }
     }
 }
@@ -79,12 +97,22 @@ struct Running {
 impl Embedded {
     /// Opens the file, creating it when it is missing; its folder must exist. `InUse` when another process has it.
     pub fn open(options: EmbeddedOptions) -> Result<Self, BrokerError> {
-        let EmbeddedOptions { path, clock, queue_requests_max, queue_bytes_max, file_bytes_max } = options;
+        let EmbeddedOptions { path, clock, queue_requests_max, queue_bytes_max, file_bytes_max, .. } = options;
+        if options.expected == Expected::File && !path.is_file() {
+            return Err(identity::missing(&path, "is not there"));
+        }
         let lock = lock::take(&path)?;
-        let connection = layout::open_writer(&path, file_bytes_max.map(layout::pages))?;
+        let of_file = |error| layout::of_file(&path, error);
+        let connection = layout::open_writer(&path, file_bytes_max.map(layout::pages), options.expected);
+        let connection = connection.map_err(of_file)?;
+        identity::check(&connection, &path, &options.belongs_to)?;
         sync_folder(&path)?;
-        let catalogue = topics::read(&connection)?;
+        let catalogue = topics::read(&connection).map_err(of_file)?;
         let shared = Arc::new(Shared::new(path.clone(), clock, catalogue));
+        if room::is_short(&connection, &path) {
+            tracing::error!(file = %path.display(), "the disk is full: nothing is accepted until there is room");
+            shared.set_health(Health::DiskFull);
+        }
         let (requests, received) = channel();
         let (stop_checkpoint, stopped) = channel();
         let checkpointing = layout::open_checkpointer(&path)?;
@@ -104,14 +132,7 @@ impl Embedded {
 
     /// Writes a whole, consistent copy to `path`, which must not exist, while the log stays in use.
     pub fn backup(&self, path: &Path) -> Result<(), BrokerError> {
-        if path.exists() {
-            return Err(BrokerError::InUse(format!("{} exists: name a file that does not", path.display())));
-        }
-        let target = path.to_str().ok_or_else(|| BrokerError::Mismatch("the path is not UTF-8".to_owned()))?;
-        let connection = layout::open_reader(&self.shared.path)?;
-        connection.execute("VACUUM INTO ?1", [target]).map_err(|error| storage(&error))?;
-        File::open(path).and_then(|file| file.sync_all()).map_err(|error| file_failed(path, &error))?;
-        sync_folder(path)
+        backup(&self.shared.path, path)
     }
 
     /// Changes how large the file may grow.

@@ -13,6 +13,7 @@ use self::senders::{Post, answer_all, print_how_to_try, send_all};
 use self::watch::Shared;
 use super::service::{RunningRouter, until_told_to_stop};
 use super::{CliError, Ending, output};
+use crate::broker::embedded::Expected;
 use crate::engine::model::scalar::Timestamp;
 use crate::simulate::{Simulated, generate};
 use crate::telemetry::logging::{self, LogFormat, LogLevel};
@@ -56,7 +57,7 @@ pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
 async fn demo(arguments: &Arguments) -> Result<Ending, CliError> {
     let (folder, config) = DemoFolder::create()?;
     let folder = Arc::new(folder);
-    let router = RunningRouter::start(&config).await?;
+    let router = RunningRouter::start(&config, Expected::Either).await?;
     router.until_ready().await;
     let url = router.url(&config);
     let shared = Arc::new(Shared::default());

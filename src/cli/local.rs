@@ -10,7 +10,7 @@ use tower::ServiceExt;
 
 use super::CliError;
 use super::router::Answer;
-use crate::broker::embedded::{Embedded, EmbeddedOptions};
+use crate::broker::embedded::{Embedded, EmbeddedOptions, Expected};
 use crate::broker::{Broker as _, system_clock};
 use crate::config::fault::ConfigFaults;
 use crate::config::tokens::{Caller, TokenBook, TokenEntry, hash_of, new_token};
@@ -44,7 +44,12 @@ impl LocalRouter {
             let file = file.display();
             return Err(CliError::Usage(format!("there is no {file}: start this router once, so that it is made")));
         }
-        let broker = Embedded::open(EmbeddedOptions::new(file)).map_err(CliError::failed)?;
+        let broker = Embedded::open(EmbeddedOptions {
+            expected: Expected::File,
+            belongs_to: config.keys.fingerprints(),
+            ..EmbeddedOptions::new(file)
+        })
+        .map_err(CliError::failed)?;
         let token = new_token();
         let caller = Caller::Operator;
         let entry = TokenEntry { name: "command".to_owned(), sha256: hash_of(&token), caller, line: None };

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::local::{config_error, load_config};
 use super::service::{RunningRouter, until_told_to_stop};
 use super::{CliError, Ending};
+use crate::broker::embedded::Expected;
 use crate::config::Config;
 use crate::config::first_start::{config_file, first_start};
 use crate::telemetry::logging;
@@ -16,16 +17,23 @@ const DATA_FOLDER: &str = "data";
 #[derive(clap::Args)]
 #[command(
     after_help = "Without --config: an embedded broker in ./data; the first start writes config, keys and sample \
-tokens there (readable by you alone) and names them.\n\n\
-Examples:\n  pathway-router run\n  pathway-router run --config /etc/pathway-router/config.toml"
+tokens there (readable by you alone) and names them. A configuration whose data file is missing or empty is refused: \
+restore a backup, or say --new-data-file the first time.\n\n\
+Examples:\n  pathway-router run\n  pathway-router run --config /etc/pathway-router/config.toml --new-data-file\n  \
+pathway-router run --config /etc/pathway-router/config.toml"
 )]
 pub struct Arguments {
     /// Settings file; paths in it are relative to its folder
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+
+    /// Make the data file, for a router that never ran; refused if there is one
+    #[arg(long)]
+    new_data_file: bool,
 }
 
 pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
+    let mut expected = if arguments.new_data_file { Expected::Nothing } else { Expected::File };
     let config = match &arguments.config {
         Some(file) if !file.is_file() => {
             let file = file.display();
@@ -34,28 +42,32 @@ pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
             )));
         }
         Some(file) => load_config(file)?,
-        None => own_config(Path::new(DATA_FOLDER))?,
+        None => {
+            let folder = Path::new(DATA_FOLDER);
+            if !config_file(folder).is_file() {
+                write_own_config(folder)?;
+                expected = Expected::Nothing;
+            }
+            load_config(&config_file(folder))?
+        }
     };
     logging::start(config.log.format, config.log.level);
     let runtime = tokio::runtime::Runtime::new().map_err(CliError::failed)?;
-    runtime.block_on(serve(&config))
+    runtime.block_on(serve(&config, expected))
 }
 
-/// The configuration in the data folder, written first if this is the first start.
-fn own_config(folder: &Path) -> Result<Config, CliError> {
-    let file = config_file(folder);
-    if !file.is_file() {
-        let written = first_start(folder).map_err(|faults| config_error(&faults))?;
-        eprintln!("First start. Written, readable by you alone:");
-        for file in written {
-            eprintln!("  {:<44} {}", file.path.display(), file.what);
-        }
+/// The first start: a configuration, keys and sample tokens in the data folder.
+fn write_own_config(folder: &Path) -> Result<(), CliError> {
+    let written = first_start(folder).map_err(|faults| config_error(&faults))?;
+    eprintln!("First start. Written, readable by you alone:");
+    for file in written {
+        eprintln!("  {:<44} {}", file.path.display(), file.what);
     }
-    load_config(&file)
+    Ok(())
 }
 
-async fn serve(config: &Config) -> Result<Ending, CliError> {
-    let router = RunningRouter::start(config).await?;
+async fn serve(config: &Config, expected: Expected) -> Result<Ending, CliError> {
+    let router = RunningRouter::start(config, expected).await?;
     tracing::info!(address = router.url(config), "listening");
     let stop = until_told_to_stop();
     tokio::pin!(stop);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::CliError;
 use super::rule_book::read_sound;
-use crate::broker::embedded::{Embedded, EmbeddedOptions};
+use crate::broker::embedded::{Embedded, EmbeddedOptions, Expected};
 use crate::broker::{Broker as _, Publisher, Reader, system_clock};
 use crate::config::{Broker, Config};
 use crate::engine::context::RuleBooks;
@@ -33,7 +33,7 @@ pub struct RunningRouter {
 
 impl RunningRouter {
     /// Opens the broker, starts the lanes, then listens. Needs a tokio runtime.
-    pub async fn start(config: &Config) -> Result<Self, CliError> {
+    pub async fn start(config: &Config, expected: Expected) -> Result<Self, CliError> {
         hide_what_panics_say();
         let book = read_sound(&config.rules)?;
         let agencies = check_against_rules(config, &book)?;
@@ -44,7 +44,12 @@ impl RunningRouter {
         }
         let Broker::Embedded { file } = &config.broker;
         let queue_requests_max = config.limits.queue_requests;
-        let options = EmbeddedOptions { queue_requests_max, ..EmbeddedOptions::new(file) };
+        let options = EmbeddedOptions {
+            queue_requests_max,
+            expected,
+            belongs_to: config.keys.fingerprints(),
+            ..EmbeddedOptions::new(file)
+        };
         let broker = Arc::new(Embedded::open(options).map_err(CliError::failed)?);
         let metrics = Arc::new(Metrics::new().map_err(CliError::failed)?);
         let readiness = Arc::new(Readiness::starting());

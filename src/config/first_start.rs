@@ -12,6 +12,9 @@ use super::tokens::{Caller, TokenBook, TokenEntry, hash_of, new_token};
 use crate::engine::calendar::london_date;
 use crate::engine::model::scalar::Timestamp;
 
+/// The data file as the sample configuration names it.
+const DATA_FILE: &str = "pathway.db";
+
 /// One file that was written.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Written {
@@ -34,6 +37,13 @@ pub fn config_file(folder: &Path) -> PathBuf {
 /// Writes configuration, keys, tokens and, unless `rules/cheshire-east` lies beside the folder, the rule book. Every
 /// file is readable by its owner alone; one that exists is left as it is. Returns what was written, in order.
 pub fn first_start(folder: &Path) -> Result<Vec<Written>, ConfigFaults> {
+    let data_file = folder.join(DATA_FILE);
+    if data_file.exists() {
+        let remedy =
+            "restore config.toml, keys/ and tokens.toml from the backup taken with it: new keys know no child in it";
+        let problem = "exists, but the configuration that belongs to it does not";
+        return Err(ConfigFaults::one(ConfigFault::of_file(&data_file, problem.to_owned(), remedy)));
+    }
     let mut writer = Writer { folder, written: Vec::new() };
     writer.run().map_err(|(path, error)| {
         let remedy = "give this user the right to write there, or name a configuration file with --config";

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
+use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretBox};
+use sha2::{Digest, Sha256};
 use zeroize::Zeroize;
 
 use super::fault::ConfigFault;
@@ -17,6 +19,16 @@ impl SecretKey {
 
     pub fn bytes(&self) -> &[u8; 32] {
         self.0.expose_secret()
+    }
+
+    /// Tells keys apart without giving anything away that could be used in the key's place. Hex.
+    pub fn fingerprint(&self) -> String {
+        let tagged = Hmac::<Sha256>::new_from_slice(self.bytes()).map(|mut keyed| {
+            keyed.update(b"pathway-router key fingerprint 1");
+            keyed.finalize().into_bytes()
+        });
+        // HMAC takes keys of any length.
+        tagged.map(|tag| hex::encode(Sha256::digest(tag))).unwrap_or_default()
     }
 
     /// None unless `text` is 64 hex digits, spaces around them aside.
@@ -46,6 +58,13 @@ pub struct SecretKeys {
     pub subject: SecretKey,
     /// Key that seals `reply_to`.
     pub sealing: SecretKey,
+}
+
+impl SecretKeys {
+    /// What a data file written with these keys belongs to.
+    pub fn fingerprints(&self) -> Vec<(&'static str, String)> {
+        vec![("subject key", self.subject.fingerprint()), ("sealing key", self.sealing.fingerprint())]
+    }
 }
 
 /// A key from the variable if it is set, else from the file.

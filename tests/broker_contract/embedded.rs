@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pathway_router::broker::embedded::{Embedded, EmbeddedOptions};
+use pathway_router::broker::embedded::{Embedded, EmbeddedOptions, Expected};
 use pathway_router::broker::{Broker, BrokerError, Clock, Health, LaneShare};
 use tempfile::TempDir;
 
@@ -159,4 +159,48 @@ fn an_unclosed_file_opens_with_all_that_was_acknowledged() {
     }
     let copy = Embedded::open(EmbeddedOptions::new(elsewhere.path().join("router.db"))).unwrap();
     assert_eq!(contents(&copy, "in", 0).len(), 50);
+}
+
+/// What a lost data file must not do: begin again with nothing, unnoticed.
+#[test]
+fn a_file_that_is_not_as_expected_is_refused_by_name() {
+    let file = InFile::new();
+    let open = |expected, key: &str| {
+        let belongs_to = vec![("subject key", key.to_owned())];
+        Embedded::open(EmbeddedOptions { expected, belongs_to, ..file.options() })
+    };
+    let refused = |expected, key, words: &str| {
+        let Err(BrokerError::Mismatch(message)) = open(expected, key) else { panic!("opened: {words}") };
+        assert!(message.contains("router.db") && message.contains(words), "{message}");
+    };
+    refused(Expected::File, "a", "is not there");
+    assert!(!file.0.path().join("router.db").exists(), "a refusal makes no file");
+    std::fs::write(file.0.path().join("router.db"), b"").unwrap();
+    refused(Expected::File, "a", "is empty");
+    drop(open(Expected::Nothing, "a").unwrap());
+    refused(Expected::Nothing, "a", "without --new-data-file");
+    refused(Expected::File, "b", "another subject key");
+    drop(open(Expected::File, "a").unwrap());
+}
+
+#[test]
+fn damage_met_while_reading_is_the_brokers_health_and_names_the_file() {
+    let file = InFile::new();
+    let broker = file.broker();
+    broker.ensure_topics(&[topic("in", 1)]).unwrap();
+    for _ in 0..50 {
+        publish(&broker, vec![write("in", "a", &"x".repeat(4000))]).unwrap();
+    }
+    drop(broker);
+    let path = file.0.path().join("router.db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    // Not where the file is described, nor the newest record.
+    let middle = bytes.len() * 2 / 5..bytes.len() * 3 / 5;
+    bytes[middle].fill(0xff);
+    std::fs::write(&path, bytes).unwrap();
+    let broker = file.broker();
+    broker.reader().read("in", 0, 0, 100).unwrap_err();
+    let Health::Failed(problem) = broker.health() else { panic!("{:?}", broker.health()) };
+    assert!(problem.contains("router.db") && problem.contains("restore a backup"), "{problem}");
+    publish(&broker, vec![write("in", "a", "1")]).unwrap_err();
 }

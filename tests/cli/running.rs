@@ -37,8 +37,10 @@ impl Router {
     fn start() -> Self {
         let folder = new_folder("127.0.0.1:0");
         let config = path(&folder, "config.toml");
-        let mut process =
-            command(&["run", "--config", &config]).stderr(Stdio::piped()).spawn().expect("the router starts");
+        let mut process = command(&["run", "--config", &config, "--new-data-file"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the router starts");
         let mut log = BufReader::new(process.stderr.take().expect("a log"));
         let (mut url, mut line) = (String::new(), String::new());
         while !line.contains(" ready") {
@@ -134,12 +136,35 @@ fn a_missing_file_is_imported_twice_and_again_with_the_router_stopped() {
 fn a_router_that_cannot_start_says_why() {
     let router = Router::start();
     let other = new_folder(router.url.trim_start_matches("http://"));
-    check(&["run", "--config", &path(&other, "config.toml")], 1, &["cannot listen"]);
+    check(&["run", "--config", &path(&other, "config.toml")], 1, &["is not there", "--new-data-file"]);
+    check(&["run", "--config", &path(&other, "config.toml"), "--new-data-file"], 1, &["cannot listen"]);
+    check(&["run", "--config", &path(&other, "config.toml"), "--new-data-file"], 1, &["exists"]);
     check(&["run", "--config", &router.path("config.toml")], 1, &["in use"]);
     let exposed = new_folder("0.0.0.0:0");
     check(&["run", "--config", &path(&exposed, "config.toml")], 1, &["TLS"]);
     check(&["run", "--config", "nowhere.toml"], 2, &["nowhere.toml"]);
     router.stop();
+}
+
+#[test]
+fn a_backup_of_a_running_router_starts_with_its_keys_and_no_others() {
+    let router = Router::start();
+    router.send(SAMPLE, TOKEN, 0, &["1 accepted"]);
+    let (config, copy) = (router.path("config.toml"), router.path("copy.db"));
+    check(&["backup", &copy, "--config", &config], 0, &["copy.db"]);
+    check(&["backup", &copy, "--config", &config], 2, &["copy.db", "never replaces"]);
+    check(&["backup", &copy, "--config", "nowhere.toml"], 2, &["nowhere.toml"]);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::metadata(&copy).expect("a copy").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+    let folder = router.stop();
+    fs::copy(&copy, folder.path().join("pathway.db")).expect("a restored file");
+    check(&["quarantine", "list", "--config", &config], 0, &["0 records"]);
+    fs::write(folder.path().join("keys/subject.key"), "ab".repeat(32)).expect("another key");
+    check(&["run", "--config", &config], 1, &["another subject key", "pathway.db"]);
 }
 
 #[test]

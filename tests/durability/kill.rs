@@ -49,6 +49,8 @@ impl Home {
         let text = std::fs::read_to_string(&file).unwrap();
         let text = text.replace("127.0.0.1:8080", &address).replace("level = \"info\"", "level = \"error\"");
         std::fs::write(&file, text).unwrap();
+        // A router is killed too soon, now and then, to have made it.
+        drop(Embedded::open(EmbeddedOptions::new(folder.path().join("pathway.db"))).unwrap());
         Self { folder, address }
     }
 

@@ -14,8 +14,8 @@ use super::shared::Shared;
 const EVERY: Duration = Duration::from_millis(500);
 /// Below this many pages it is left alone.
 const PAGES_MIN: i64 = 500;
-/// Above this many pages (512 MiB) it is started over, for which the writer waits once.
-const PAGES_MAX: i64 = 65_536;
+/// Above this many pages (64 MiB) it is started over, for which the writer waits once.
+const PAGES_MAX: i64 = 8192;
 /// The writer waits this long for readers before it gives up starting over.
 const RESTART_WAIT_MS: u32 = 200;
 

@@ -119,10 +119,11 @@ impl EmbeddedLane {
         let mut select = self
             .connection
             .prepare(&format!("SELECT {} FROM {table} ORDER BY off", layout::COLUMNS))
-            .map_err(|error| storage(&error))?;
-        let rows = select.query_map([], layout::stored).map_err(|error| storage(&error))?;
-        let mut records =
-            rows.map(|row| row.map(|stored| record(&topic, partition, stored)).map_err(|error| storage(&error)));
+            .map_err(|error| self.shared.read_failed(&error))?;
+        let rows = select.query_map([], layout::stored).map_err(|error| self.shared.read_failed(&error))?;
+        let mut records = rows.map(|row| {
+            row.map(|stored| record(&topic, partition, stored)).map_err(|error| self.shared.read_failed(&error))
+        });
         owner.assigned(partition, &mut records)
     }
 
@@ -136,7 +137,7 @@ impl EmbeddedLane {
                 break;
             }
             if let Some(held) = self.partitions.get_mut(first.wrapping_add(index) % count) {
-                read_on(&self.connection, held, limits, &mut records)?;
+                read_on(&self.shared, &self.connection, held, limits, &mut records)?;
             }
         }
         Ok(records)
@@ -165,6 +166,7 @@ impl EmbeddedLane {
 
 /// The newest records come from memory; what lies before them from the file.
 fn read_on(
+    shared: &Shared,
     connection: &Connection,
     held: &mut LanePartition,
     limits: &mut Limits,
@@ -182,7 +184,7 @@ fn read_on(
         let gap = usize::try_from(next_handed - held.position).unwrap_or_default();
         let (from, mut refused) = (held.position, false);
         let count = limits.records.min(READ_RECORDS_MAX).min(gap);
-        select(connection, &held.topic, held.partition, from, count, |record| {
+        select(shared, connection, &held.topic, held.partition, from, count, |record| {
             let wanted = record.offset < next_handed;
             refused = wanted && !limits.take(weight(&record));
             if wanted && !refused {
@@ -271,7 +273,7 @@ impl LaneBroker for EmbeddedLane {
                 continue;
             }
             let mut first = None;
-            select(&self.connection, &held.topic, held.partition, held.position, 1, |record| {
+            select(&self.shared, &self.connection, &held.topic, held.partition, held.position, 1, |record| {
                 first = Some(record.timestamp);
                 true
             })?;

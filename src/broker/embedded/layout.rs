@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, Row};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
 
+use super::{Expected, identity};
 use crate::broker::BrokerError;
 
 /// "PWLG": tells our file from any other SQLite file.
@@ -22,23 +23,47 @@ pub fn storage(error: &rusqlite::Error) -> BrokerError {
     // SQLite's own words for the code: the message of a failed statement may hold more than an operator should see.
     match error {
         rusqlite::Error::SqliteFailure(code, _) => {
-            BrokerError::Storage(format!("SQLite: {} (code {})", code, code.extended_code))
+            let advice = if is_damage(error) { "; the file is damaged: restore a backup of it" } else { "" };
+            BrokerError::Storage(format!("SQLite: {} (code {}){advice}", code, code.extended_code))
         }
         other => BrokerError::Storage(format!("SQLite: {other}")),
     }
 }
 
-/// Opens the file for writing, creating it when it is missing.
-pub fn open_writer(path: &Path, pages_max: Option<u32>) -> Result<Connection, BrokerError> {
+/// The file does not hold what was written to it.
+pub fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+}
+
+/// The same error with the file's name.
+pub fn of_file(path: &Path, error: BrokerError) -> BrokerError {
+    match error {
+        BrokerError::Storage(problem) => BrokerError::Storage(format!("{}: {problem}", path.display())),
+        other => other,
+    }
+}
+
+/// Opens the file for writing, creating it when it is missing and that was not ruled out.
+pub fn open_writer(path: &Path, pages_max: Option<u32>, expected: Expected) -> Result<Connection, BrokerError> {
     let connection = Connection::open(path).map_err(|error| storage(&error))?;
-    prepare_writer(&connection, path, pages_max)?;
+    prepare_writer(&connection, path, pages_max, expected)?;
     Ok(connection)
 }
 
-fn prepare_writer(connection: &Connection, path: &Path, pages_max: Option<u32>) -> Result<(), BrokerError> {
+fn prepare_writer(
+    connection: &Connection,
+    path: &Path,
+    pages_max: Option<u32>,
+    expected: Expected,
+) -> Result<(), BrokerError> {
     let failed = |error: rusqlite::Error| storage(&error);
     let objects: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
+    match expected {
+        Expected::File if objects == 0 => return Err(identity::missing(path, "is empty")),
+        Expected::Nothing if objects > 0 => return Err(identity::present(path)),
+        Expected::File | Expected::Nothing | Expected::Either => {}
+    }
     let application: i32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(failed)?;
     if objects > 0 && application != APPLICATION_ID {
         return Err(BrokerError::Mismatch(format!("{} is a SQLite file of another program", path.display())));

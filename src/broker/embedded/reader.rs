@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 use tokio::sync::watch;
 
 use super::catalogue::Topic;
-use super::layout::{self, storage};
+use super::layout;
 use super::shared::{Shared, locked};
 use crate::broker::{BrokerError, Reader, Record};
 use crate::engine::model::scalar::Timestamp;
@@ -21,6 +21,7 @@ pub struct EmbeddedReader {
 
 /// Records of one partition from an offset on, in order.
 pub fn select(
+    shared: &Shared,
     connection: &Connection,
     topic: &Topic,
     partition: u32,
@@ -42,7 +43,7 @@ pub fn select(
         }
         Ok(())
     };
-    run().map_err(|error| storage(&error))
+    run().map_err(|error| shared.read_failed(&error))
 }
 
 pub fn record(topic: &Topic, partition: u32, stored: layout::Stored) -> Record {
@@ -96,7 +97,7 @@ impl Reader for EmbeddedReader {
         let topic = self.partition(topic, partition)?;
         let mut records = Vec::new();
         self.lend(|connection| {
-            select(connection, &topic, partition, from_offset, records_max, |record| {
+            select(&self.shared, connection, &topic, partition, from_offset, records_max, |record| {
                 records.push(record);
                 true
             })

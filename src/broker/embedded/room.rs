@@ -27,7 +27,7 @@ fn is_short_in_file(connection: &Connection) -> bool {
     matches!(tried, Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
 }
 
-fn is_short_on_disk(path: &Path) -> bool {
+pub fn is_short_on_disk(path: &Path) -> bool {
     let mut name = path.as_os_str().to_owned();
     name.push(".room");
     let tried = File::create(&name).and_then(|mut file| {

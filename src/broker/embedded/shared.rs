@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::catalogue::{Catalogue, Topic};
+use super::layout::{self, storage};
+use super::room;
 use crate::broker::{BrokerError, Clock, Health, LaneShare, TopicPattern};
 
 /// A lock whose holder panicked is still good here: every critical section leaves whole values.
@@ -77,6 +79,44 @@ impl Shared {
     pub fn set_health(&self, health: Health) {
         *locked(&self.health) = health;
         self.announce();
+    }
+
+    /// Storage failed for good: says so in the log, once, with the file's name, and nothing is accepted any more.
+    pub fn fail(&self, error: &BrokerError) {
+        let problem = layout::of_file(&self.path, error.clone()).to_string();
+        {
+            let mut health = locked(&self.health);
+            if matches!(*health, Health::Failed(_) | Health::Stopped) {
+                return;
+            }
+            *health = Health::Failed(problem.clone());
+        }
+        tracing::error!(file = %self.path.display(), %problem, "nothing is accepted until it is mended and restarted");
+        self.announce();
+    }
+
+    /// There is room again. False: something worse happened meanwhile.
+    pub fn recover(&self) -> bool {
+        let recovered = {
+            let mut health = locked(&self.health);
+            let recovered = *health == Health::DiskFull;
+            if recovered {
+                *health = Health::Ready;
+            }
+            recovered
+        };
+        self.announce();
+        recovered
+    }
+
+    /// A read failed. If the file is damaged or cannot be read, a restart alone would not help and more writes may harm.
+    pub fn read_failed(&self, error: &rusqlite::Error) -> BrokerError {
+        let failure = storage(error);
+        let unreadable = error.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure);
+        if layout::is_damage(error) || (unreadable && !room::is_short_on_disk(&self.path)) {
+            self.fail(&failure);
+        }
+        failure
     }
 
     /// The error that the present health answers requests with.

@@ -69,7 +69,7 @@ pub fn run(connection: &Connection, shared: &Shared, requests: &Receiver<Request
     let log = match Log::open(connection, shared) {
         Ok(log) => log,
         Err(error) => {
-            shared.set_health(Health::Failed(error.to_string()));
+            shared.fail(&error);
             return;
         }
     };
@@ -174,12 +174,11 @@ impl Writer<'_> {
         };
         match failure {
             Failure::Storage(error) if !full => {
-                tracing::error!(%error, "storage failed: nothing is accepted until a restart");
-                self.shared.set_health(Health::Failed(error.to_string()));
+                self.shared.fail(&error);
                 group.refuse(&error);
             }
             Failure::Storage(_) | Failure::Full => {
-                tracing::error!("the disk is full: nothing is accepted until there is room");
+                tracing::error!(file = %self.shared.path.display(), "the disk is full: nothing is accepted until there is room");
                 // Before the answers, so that whoever is refused finds the reason.
                 self.shared.set_health(Health::DiskFull);
                 self.held.extend(group.refuse_publications(&self.disk_full()));
@@ -203,10 +202,11 @@ impl Writer<'_> {
                 Err(RecvTimeoutError::Disconnected) => self.closing = true,
             }
         }
-        if self.closing || room::is_short(self.connection, &self.shared.path) {
+        // What lies in the write-ahead log and in the file too takes room twice.
+        super::checkpoint::restart(self.connection);
+        if self.closing || room::is_short(self.connection, &self.shared.path) || !self.shared.recover() {
             return;
         }
-        self.shared.set_health(Health::Ready);
         let mut group = Group::default();
         for transaction in std::mem::take(&mut self.held) {
             self.admit_transaction(&mut group, transaction);
