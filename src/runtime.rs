@@ -25,6 +25,7 @@ pub mod decide_lane;
 mod decide_notes;
 mod housekeeping;
 pub mod intake_lane;
+mod journal;
 pub mod lane;
 pub mod outputs;
 pub mod progress;
@@ -113,6 +114,7 @@ fn telephone(front_door: &crate::config::FrontDoor) -> String {
 pub struct Service {
     broker: Arc<dyn Broker>,
     readiness: Arc<Readiness>,
+    metrics: Arc<Metrics>,
     stop: Arc<AtomicBool>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -126,12 +128,14 @@ impl Service {
         let service = Self {
             broker: broker.clone(),
             readiness: readiness.clone(),
+            metrics: options.metrics.clone(),
             stop: stop.clone(),
             threads: Mutex::default(),
         };
         let names = broker.reader().topics()?;
         let topics = OutputTopics::of(names.iter().map(String::as_str));
-        service.start_housekeeping(options.metrics.clone())?;
+        options.metrics.expect(options.partners.keys().map(String::as_str));
+        service.start_housekeeping(options.clock.clone())?;
         for seat in seats(options, &topics, &stop) {
             let thread = supervise::start(seat)?;
             service.threads().push(thread);
@@ -140,10 +144,11 @@ impl Service {
         Ok(service)
     }
 
-    fn start_housekeeping(&self, metrics: Arc<Metrics>) -> Result<(), BrokerError> {
+    fn start_housekeeping(&self, clock: Clock) -> Result<(), BrokerError> {
         let (broker, readiness, stop) = (self.broker.clone(), self.readiness.clone(), self.stop.clone());
+        let metrics = self.metrics.clone();
         let thread = std::thread::Builder::new().name("housekeeping".to_owned());
-        let spawned = thread.spawn(move || housekeeping::run(&broker, &metrics, &readiness, &stop));
+        let spawned = thread.spawn(move || housekeeping::run(&broker, &metrics, &readiness, &clock, &stop));
         let failed = |error| BrokerError::Storage(format!("a thread could not be started: {error}"));
         self.threads().push(spawned.map_err(failed)?);
         Ok(())
@@ -170,6 +175,16 @@ impl Service {
         let mut threads = std::mem::take(&mut *self.threads());
         if supervise::join(&mut threads, Instant::now() + deadline) {
             return true;
+        }
+        for thread in threads.iter().filter_map(|thread| thread.thread().name()) {
+            let left = self.metrics.waiting().of_lane(thread);
+            let oldest = left.oldest.map(|oldest| oldest.to_jiff().to_string()).unwrap_or_default();
+            tracing::error!(
+                lane = thread,
+                records = left.records,
+                oldest,
+                "could not finish: read again at the next start"
+            );
         }
         self.broker.close();
         supervise::join(&mut threads, Instant::now() + deadline);

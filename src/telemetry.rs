@@ -1,5 +1,7 @@
 //! What operators see: the metrics catalogue, readiness and the logs.
 
+pub mod labels;
 pub mod logging;
 pub mod metrics;
 pub mod readiness;
+pub mod waiting;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::journal::Journal;
 use super::supervise::rest;
-use crate::broker::{Broker, BrokerError, Health};
+use crate::broker::{Broker, BrokerError, Clock, Health};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
 
@@ -15,10 +16,14 @@ const DELETE_EVERY: Duration = Duration::from_secs(3600);
 const FIRST_DELETE_AFTER: Duration = Duration::from_secs(60);
 const HOLD: &str = "broker";
 
-pub fn run(broker: &Arc<dyn Broker>, metrics: &Metrics, readiness: &Readiness, stop: &AtomicBool) {
+pub fn run(broker: &Arc<dyn Broker>, metrics: &Metrics, readiness: &Readiness, clock: &Clock, stop: &AtomicBool) {
+    let mut journal = Journal::new(Instant::now());
     let mut delete_at = Instant::now() + FIRST_DELETE_AFTER;
     while !stop.load(Ordering::Acquire) {
         look(&**broker, metrics, readiness);
+        let now = clock();
+        metrics.waiting().show(now);
+        journal.look(metrics, now, Instant::now());
         if Instant::now() >= delete_at {
             delete_at = Instant::now() + DELETE_EVERY;
             report(broker.delete_expired());
@@ -31,6 +36,7 @@ pub fn run(broker: &Arc<dyn Broker>, metrics: &Metrics, readiness: &Readiness, s
 fn look(broker: &dyn Broker, metrics: &Metrics, readiness: &Readiness) {
     let health = broker.health();
     metrics.disk_full(health == Health::DiskFull);
+    metrics.storage_failed(matches!(health, Health::Failed(_)));
     match health {
         Health::Ready => readiness.release(HOLD),
         Health::DiskFull => readiness.hold(HOLD, "the disk is full: make room, it goes on by itself"),

@@ -9,6 +9,7 @@ use crate::broker::{BatchLimit, BrokerError, Clock, Commit, Consumed, LaneBroker
 use crate::engine::context::StepError;
 use crate::engine::model::scalar::Timestamp;
 use crate::telemetry::metrics::{Metrics, Stage};
+use crate::telemetry::waiting::LaneWaiting;
 
 /// A batch grows to this under load, and starts at the least.
 const BATCH_RECORDS_MAX: usize = 4096;
@@ -92,14 +93,17 @@ pub fn turn(
     let records = lane.poll(work, limit)?;
     let started = Instant::now();
     let count = records.len();
+    let waiting = control.metrics.waiting();
+    if let Some(newest) = records.iter().map(|record| record.timestamp).max() {
+        waiting.read(newest);
+        let oldest = records.iter().map(|record| record.timestamp).min();
+        waiting.lane(work.stage(), control.number, LaneWaiting { oldest, records: count });
+    }
     process(lane, work, control, records)?;
     adapt(limit, count, started.elapsed());
     let oldest = lane.oldest_unread()?;
-    let now = (control.clock)();
-    let behind = oldest.map_or(0, |oldest| now.0.saturating_sub(oldest.0));
-    let behind = Duration::from_millis(u64::try_from(behind).unwrap_or(0));
-    control.metrics.lag(work.stage(), control.number, behind);
-    work.progressed(now, oldest);
+    waiting.lane(work.stage(), control.number, LaneWaiting { oldest, records: 0 });
+    work.progressed((control.clock)(), oldest);
     Ok(count)
 }
 

@@ -1,13 +1,17 @@
 //! The one catalogue of metrics. Every name starts `pathway_`, every unit is in the name, every label is bounded:
 //! partners and agencies come from the configuration, rules from the rule book, the rest from enums.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use prometheus::core::Collector;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
 
+pub use super::labels::{Answer, Disposition, RecordKind, Stage};
+use super::waiting::Waiting;
 use crate::engine::model::feedback::FeedbackStatus;
 use crate::engine::model::quarantine::QuarantineReason;
 use crate::engine::model::scalar::Level;
@@ -21,125 +25,25 @@ const BATCH_BUCKETS: &[f64] = &[1.0, 10.0, 50.0, 100.0, 500.0, 1_000.0, 5_000.0,
 /// Seconds: 1 ms to 60 s, for one request (long polls wait).
 const REQUEST_BUCKETS: &[f64] = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0];
 
-/// Which half of the router a lane is.
+/// Every reason that the router of this version gives.
+const REASONS: [QuarantineReason; 8] = [
+    QuarantineReason::Undecodable,
+    QuarantineReason::UnknownSchema,
+    QuarantineReason::WrongSource,
+    QuarantineReason::InvalidField,
+    QuarantineReason::FutureTime,
+    QuarantineReason::TooLarge,
+    QuarantineReason::BadReplyTo,
+    QuarantineReason::RouterFault,
+];
+
+/// Counts since the start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Stage {
-    Intake,
-    Decide,
-}
-
-impl Stage {
-    pub fn label(self) -> &'static str {
-        match self {
-            Stage::Intake => "intake",
-            Stage::Decide => "decide",
-        }
-    }
-}
-
-/// What kind of inbox record DECIDE read.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum RecordKind {
-    Referral,
-    Outcome,
-    Alias,
-    Forward,
-    Signal,
-    Tick,
-    /// It could not be decoded, so its kind is not known.
-    Undecodable,
-}
-
-impl RecordKind {
-    pub const ALL: [RecordKind; 7] = [
-        RecordKind::Referral,
-        RecordKind::Outcome,
-        RecordKind::Alias,
-        RecordKind::Forward,
-        RecordKind::Signal,
-        RecordKind::Tick,
-        RecordKind::Undecodable,
-    ];
-
-    pub fn label(self) -> &'static str {
-        match self {
-            RecordKind::Referral => "referral",
-            RecordKind::Outcome => "outcome",
-            RecordKind::Alias => "alias",
-            RecordKind::Forward => "forward",
-            RecordKind::Signal => "signal",
-            RecordKind::Tick => "tick",
-            RecordKind::Undecodable => "undecodable",
-        }
-    }
-}
-
-/// What became of one record: exactly one of these, so that consumed = Σ disposed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Disposition {
-    /// INTAKE passed it to the inbox.
-    Accepted,
-    /// Kept in quarantine with its reason.
-    Quarantined,
-    /// DECIDE judged it: a decision was made.
-    Decided,
-    /// Known already: no second effect.
-    Repeated,
-    /// Taken into the history or the open tasks, with no decision of its own.
-    Applied,
-    /// Sent on to the stronger subject.
-    Forwarded,
-    /// It does not apply to anything: nothing changed.
-    Refused,
-    /// A fault or panic in `step`: quarantined with a triage task.
-    Faulted,
-}
-
-impl Disposition {
-    pub const ALL: [Disposition; 8] = [
-        Disposition::Accepted,
-        Disposition::Quarantined,
-        Disposition::Decided,
-        Disposition::Repeated,
-        Disposition::Applied,
-        Disposition::Forwarded,
-        Disposition::Refused,
-        Disposition::Faulted,
-    ];
-
-    pub fn label(self) -> &'static str {
-        match self {
-            Disposition::Accepted => "accepted",
-            Disposition::Quarantined => "quarantined",
-            Disposition::Decided => "decided",
-            Disposition::Repeated => "repeated",
-            Disposition::Applied => "applied",
-            Disposition::Forwarded => "forwarded",
-            Disposition::Refused => "refused",
-            Disposition::Faulted => "faulted",
-        }
-    }
-}
-
-/// How the gateway answered one event.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Answer {
-    /// Durable.
-    Accepted,
-    /// A fault of the sender's.
-    Refused,
-    /// Queue full, disk full or not ready: send it again.
-    TryAgain,
-}
-
-impl Answer {
-    fn label(self) -> &'static str {
-        match self {
-            Answer::Accepted => "accepted",
-            Answer::Refused => "refused",
-            Answer::TryAgain => "try_again",
-        }
-    }
+pub struct Totals {
+    pub received: u64,
+    pub judged: u64,
+    pub tasks: u64,
+    pub quarantined: u64,
 }
 
 /// The catalogue. Share it in an `Arc`; every method is cheap and lock-free once a label was seen.
@@ -163,12 +67,13 @@ pub struct Metrics {
     commit_seconds: HistogramVec,
     batch_records: HistogramVec,
     aborts: IntCounterVec,
-    lag_seconds: IntGaugeVec,
+    waiting: Waiting,
     subjects: IntGaugeVec,
     timers_pending: IntGaugeVec,
     queue_requests: IntGauge,
     queue_limit: IntGauge,
     disk_full: IntGauge,
+    storage_failed: IntGauge,
     ready: IntGauge,
     http_requests: IntCounterVec,
     http_seconds: HistogramVec,
@@ -220,12 +125,13 @@ impl Metrics {
                 BATCH_BUCKETS,
             )?,
             aborts: counters(&r, "aborts_total", "Batches aborted and read again", &["stage"])?,
-            lag_seconds: gauges(&r, "lag_seconds", "Age of a lane's oldest unread record", &["stage", "lane"])?,
+            waiting: waiting(&r)?,
             subjects: gauges(&r, "subjects", "Subjects in a lane's memory", &["lane"])?,
             timers_pending: gauges(&r, "timers_pending", "Timers a lane waits for", &["lane"])?,
             queue_requests: gauge(&r, "publish_queue_requests", "Requests waiting to be made durable")?,
             queue_limit: gauge(&r, "publish_queue_limit_requests", "Above this the gateway answers 429")?,
             disk_full: gauge(&r, "disk_full", "1 while the disk is full and nothing is accepted")?,
+            storage_failed: gauge(&r, "storage_failed", "1 once the data file is damaged or cannot be used")?,
             ready: gauge(&r, "ready", "1 once every lane is restored and the gateway is open")?,
             http_requests: counters(&r, "http_requests_total", "Requests answered", &["route", "status"])?,
             http_seconds: histograms(
@@ -331,10 +237,55 @@ impl Metrics {
         self.aborts.with_label_values(&[stage.label()]).inc();
     }
 
-    /// How far a lane is behind; zero when it has read everything.
-    pub fn lag(&self, stage: Stage, lane: usize, behind: Duration) {
-        let seconds = i64::try_from(behind.as_secs()).unwrap_or(i64::MAX);
-        self.lag_seconds.with_label_values(&[stage.label(), &lane.to_string()]).set(seconds);
+    /// What a lane has not committed yet, for the lag and for people.
+    pub fn waiting(&self) -> &Waiting {
+        &self.waiting
+    }
+
+    /// Begins at zero what an alert watches: what appears with its first occurrence never rises.
+    pub fn expect<'a>(&self, partners: impl Iterator<Item = &'a str>) {
+        for stage in [Stage::Intake, Stage::Decide] {
+            self.aborts.with_label_values(&[stage.label()]);
+        }
+        for partner in partners.chain([""]) {
+            for reason in REASONS {
+                self.quarantined.with_label_values(&[partner, reason.symbol()]);
+            }
+            if partner.is_empty() {
+                continue;
+            }
+            self.intake_consumed.with_label_values(&[partner]);
+            for disposition in [Disposition::Accepted, Disposition::Quarantined] {
+                self.intake_disposed.with_label_values(&[partner, disposition.label()]);
+            }
+            for answer in [Answer::Accepted, Answer::Refused, Answer::TryAgain] {
+                self.http_events.with_label_values(&[partner, answer.label()]);
+            }
+        }
+    }
+
+    /// Counts since the start, for the log.
+    pub fn totals(&self) -> Totals {
+        Totals {
+            received: sum(&self.intake_consumed),
+            judged: sum(&self.referrals),
+            tasks: sum(&self.tasks),
+            quarantined: sum(&self.quarantined),
+        }
+    }
+
+    /// Quarantined records since the start, by partner and reason.
+    pub fn quarantine_counts(&self) -> BTreeMap<(String, String), u64> {
+        let families = self.quarantined.collect();
+        let metrics = families.iter().flat_map(prometheus::proto::MetricFamily::get_metric);
+        let counted = metrics.map(|metric| {
+            let label = |name: &str| {
+                let found = metric.get_label().iter().find(|label| label.name() == name);
+                found.map(|label| label.value().to_owned()).unwrap_or_default()
+            };
+            ((label("partner"), label("reason")), whole(metric))
+        });
+        counted.collect()
     }
 
     /// What a DECIDE lane holds in memory.
@@ -351,6 +302,10 @@ impl Metrics {
 
     pub fn disk_full(&self, full: bool) {
         self.disk_full.set(i64::from(full));
+    }
+
+    pub fn storage_failed(&self, failed: bool) {
+        self.storage_failed.set(i64::from(failed));
     }
 
     pub fn ready(&self, ready: bool) {
@@ -393,6 +348,20 @@ fn status_label(status: FeedbackStatus) -> &'static str {
         FeedbackStatus::NotApplied => "not_applied",
         FeedbackStatus::Unknown => "unknown",
     }
+}
+
+fn waiting(registry: &Registry) -> Result<Waiting, prometheus::Error> {
+    let help = "Age of a lane's oldest record that is not yet committed, read or not";
+    Ok(Waiting::new(gauges(registry, "lag_seconds", help, &["stage", "lane"])?))
+}
+
+fn sum(counters: &IntCounterVec) -> u64 {
+    counters.collect().iter().flat_map(prometheus::proto::MetricFamily::get_metric).map(whole).sum()
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count below 2^53")]
+fn whole(metric: &prometheus::proto::Metric) -> u64 {
+    metric.get_counter().get_value() as u64
 }
 
 fn count(number: usize) -> i64 {

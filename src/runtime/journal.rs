@@ -1,0 +1,85 @@
+//! What the log says from time to time: counts, quarantines, a clock that was set back. Codes and counts alone.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::engine::model::scalar::Timestamp;
+use crate::telemetry::metrics::{Metrics, Totals};
+
+/// One line a partner and reason in so long.
+const QUARANTINE_EVERY: Duration = Duration::from_secs(60);
+const COUNTS_EVERY: Duration = Duration::from_secs(300);
+const CLOCK_EVERY: Duration = Duration::from_secs(60);
+/// Clocks of well-kept machines are corrected by less.
+const AHEAD_MS_MAX: i64 = 60_000;
+
+pub struct Journal {
+    /// By partner and reason: what was said, and when.
+    quarantined: BTreeMap<(String, String), (u64, Instant)>,
+    counts_at: Instant,
+    clock_at: Instant,
+}
+
+impl Journal {
+    pub fn new(now: Instant) -> Self {
+        Self { quarantined: BTreeMap::new(), counts_at: now + COUNTS_EVERY, clock_at: now }
+    }
+
+    pub fn look(&mut self, metrics: &Metrics, now: Timestamp, instant: Instant) {
+        for ((partner, reason), records) in self.quarantines(metrics.quarantine_counts(), instant) {
+            tracing::warn!(partner, reason, records, "could not be used and lies in quarantine");
+        }
+        let ahead_ms = metrics.waiting().ahead_ms(now);
+        if ahead_ms > AHEAD_MS_MAX && instant >= self.clock_at {
+            self.clock_at = instant + CLOCK_EVERY;
+            let seconds = ahead_ms / 1000;
+            tracing::warn!(seconds, "the log is ahead of this machine's clock: was it set back? Deadlines wait for it");
+        }
+        if instant >= self.counts_at {
+            self.counts_at = instant + COUNTS_EVERY;
+            let Totals { received, judged, tasks, quarantined } = metrics.totals();
+            tracing::info!(received, judged, tasks, quarantined, "counts since the start");
+        }
+    }
+
+    /// What is to be said now, with how many came since it was last said.
+    fn quarantines(
+        &mut self,
+        counts: BTreeMap<(String, String), u64>,
+        instant: Instant,
+    ) -> Vec<((String, String), u64)> {
+        let mut lines = Vec::new();
+        for (of, count) in counts {
+            let said = self.quarantined.get(&of);
+            let new = count.saturating_sub(said.map_or(0, |(before, _)| *before));
+            let rested = said.is_none_or(|(_, at)| instant.saturating_duration_since(*at) >= QUARANTINE_EVERY);
+            if new > 0 && rested {
+                self.quarantined.insert(of.clone(), (count, instant));
+                lines.push((of, new));
+            }
+        }
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quarantine_is_said_at_once_and_then_once_a_minute() {
+        let start = Instant::now();
+        let mut journal = Journal::new(start);
+        let of = |partner: &str, reason: &str| (partner.to_owned(), reason.to_owned());
+        let mut look = |seconds, count| {
+            let counts = [(of("police", "too_large"), count), (of("council", "too_large"), 0)];
+            let lines = journal.quarantines(counts.into(), start + Duration::from_secs(seconds));
+            lines.into_iter().map(|(_, records)| records).collect::<Vec<_>>()
+        };
+        assert!(look(0, 0).is_empty());
+        assert_eq!(look(1, 2), [2]);
+        assert!(look(30, 5).is_empty());
+        assert_eq!(look(61, 9), [7]);
+        assert!(look(200, 9).is_empty());
+    }
+}

@@ -1,0 +1,92 @@
+//! What each lane has yet to commit: the lag, and what a stop leaves.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use prometheus::IntGaugeVec;
+
+use super::labels::Stage;
+use crate::engine::model::scalar::Timestamp;
+
+/// Kept by the lanes, and read beside them: a lane that a full disk holds cannot say how long it has been held.
+pub struct Waiting {
+    lag_seconds: IntGaugeVec,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    lanes: BTreeMap<(&'static str, usize), LaneWaiting>,
+    newest: Option<Timestamp>,
+}
+
+/// Of one lane.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct LaneWaiting {
+    /// The oldest record not yet committed.
+    pub oldest: Option<Timestamp>,
+    /// Records read and not yet committed.
+    pub records: usize,
+}
+
+impl Waiting {
+    pub fn new(lag_seconds: IntGaugeVec) -> Self {
+        Self { lag_seconds, seen: Mutex::default() }
+    }
+
+    /// Set after each poll and after each commit.
+    pub fn lane(&self, stage: Stage, lane: usize, waiting: LaneWaiting) {
+        self.locked().lanes.insert((stage.label(), lane), waiting);
+    }
+
+    /// A record with this time was read.
+    pub fn read(&self, timestamp: Timestamp) {
+        let mut seen = self.locked();
+        seen.newest = seen.newest.max(Some(timestamp));
+    }
+
+    /// Sets each lane's lag.
+    pub fn show(&self, now: Timestamp) {
+        for ((stage, lane), waiting) in &self.locked().lanes {
+            let behind = waiting.oldest.map_or(0, |oldest| now.0.saturating_sub(oldest.0)).max(0);
+            self.lag_seconds.with_label_values(&[*stage, &lane.to_string()]).set(behind / 1000);
+        }
+    }
+
+    /// Milliseconds that the newest record read lies in the future.
+    pub fn ahead_ms(&self, now: Timestamp) -> i64 {
+        self.locked().newest.map_or(0, |newest| newest.0.saturating_sub(now.0)).max(0)
+    }
+
+    /// By the lane's name: `decide-0`.
+    pub fn of_lane(&self, name: &str) -> LaneWaiting {
+        let seen = self.locked();
+        let found = seen.lanes.iter().find(|((stage, lane), _)| format!("{stage}-{lane}") == name);
+        found.map(|(_, waiting)| *waiting).unwrap_or_default()
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lane_that_is_held_falls_behind_and_a_clock_set_back_shows() {
+        let gauge = IntGaugeVec::new(prometheus::Opts::new("lag", "lag"), &["stage", "lane"]).unwrap();
+        let waiting = Waiting::new(gauge.clone());
+        let lag = || gauge.with_label_values(&["decide", "1"]).get();
+        waiting.lane(Stage::Decide, 1, LaneWaiting { oldest: Some(Timestamp(1_000)), records: 3 });
+        waiting.read(Timestamp(4_000));
+        waiting.show(Timestamp(61_000));
+        assert_eq!((lag(), waiting.ahead_ms(Timestamp(61_000))), (60, 0));
+        assert_eq!(waiting.ahead_ms(Timestamp(1_500)), 2_500);
+        assert_eq!(waiting.of_lane("decide-1").records, 3);
+        waiting.lane(Stage::Decide, 1, LaneWaiting::default());
+        waiting.show(Timestamp(61_000));
+        assert_eq!(lag(), 0);
+    }
+}
