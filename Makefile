@@ -3,19 +3,22 @@
 CARGO ?= cargo
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: demo test bench ready ready-kafka help
+.PHONY: demo test test-kafka bench ready ready-kafka help
 
 help: ## What there is to make
-	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 10
 
 demo: ready ## Watch 2000 made-up referral events become tasks
 	@$(CARGO) run --locked -- demo --events 2000
 
-test: ready ready-kafka ## Format, lints, documentation, and every test
+test: ready ## Format, lints, documentation, and every test that needs no Kafka
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 	$(CARGO) test --locked --no-fail-fast
+
+test-kafka: ready ready-kafka ## The broker's contract and faults on a real Apache Kafka, fetched by Maven
+	$(CARGO) test --locked --test kafka
 
 bench: ready ## Measure: printed, never asserted
 	$(CARGO) bench --locked
