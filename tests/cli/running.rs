@@ -68,6 +68,18 @@ impl Router {
         check(&all, code, expected).out
     }
 
+    /// The refusal is answered at once; its record reaches quarantine when INTAKE has read it.
+    fn wait_for_quarantine(&self, reason: &str) {
+        let token = self.path("tokens/operator.token");
+        let list = ["quarantine", "list", "--to", &self.url, "--token-file", &token];
+        let listed = || String::from_utf8_lossy(&command(&list).output().expect("a list").stdout).contains(reason);
+        let patience = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while !listed() {
+            assert!(std::time::Instant::now() < patience, "{reason} never came to quarantine");
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+    }
+
     /// As an operator would stop it; it must end well.
     fn stop(mut self) -> tempfile::TempDir {
         let id = self.process.id().to_string();
@@ -103,6 +115,7 @@ fn events_are_sent_and_what_is_wrong_is_named() {
     let sample = fs::read_to_string(super::root().join(SAMPLE)).expect("a sample");
     fs::write(&faulty, sample.replace("a_and_e", "a-and-e")).expect("an event");
     router.send(&faulty, TOKEN, 1, &["event 1: data.detail.setting"]);
+    router.wait_for_quarantine("invalid_field");
     let list = router.operate(&["quarantine", "list"], 1, &["wrong_source", "invalid_field", "leighton-hospital"]);
     let id = list.lines().find(|line| line.contains("invalid_field")).and_then(|line| line.split(' ').next());
     let id = id.expect("an id").to_owned();
