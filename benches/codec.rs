@@ -35,16 +35,16 @@ fn records(criterion: &mut Criterion) {
 
     let keys = Keys::from_secret(&[1; 32]);
     let sealer = Sealer::from_secret(&[2; 32]);
-    let partners: Partners = [("cheshire-police".to_owned(), Partner::default())].into();
+    let partners: Partners = [("police".to_owned(), Partner::default())].into();
     let agencies = Agencies { names: ["school".to_owned()].into(), ..Agencies::default() };
     let context = IntakeContext { keys: &keys, sealer: &sealer, partners: &partners, agencies: &agencies };
     let incoming = IncomingRecord {
-        topic: "referrals.cheshire-police",
+        topic: "referrals.police",
         partition: 0,
         offset: 0,
         receipt: RECEIPT,
-        sender: "cheshire-police",
-        unit: Some("missing-team"),
+        sender: "police",
+        unit: Some("missing-from-home"),
         headers: &[],
         value: &bytes,
         allow_backfill: false,

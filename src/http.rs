@@ -18,6 +18,7 @@
 //! docs/http.md is the same for callers. Handlers know the broker's port and the engine's codecs, not the lanes.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -75,6 +76,8 @@ pub struct Gateway {
     agencies: Agencies,
     front_door: FrontDoor,
     limits: Limits,
+    /// For saying where to change a setting.
+    config_file: PathBuf,
     /// True once the router stops: long polls and streams end.
     stopping: watch::Sender<bool>,
 }
@@ -104,6 +107,7 @@ impl Gateway {
             agencies,
             front_door: config.front_door.clone(),
             limits: config.limits,
+            config_file: config.file.clone(),
             stopping: watch::Sender::new(false),
         })
     }

@@ -17,7 +17,7 @@ use crate::engine::schema::{Fault, to_json};
 use crate::engine::seal::Sealer;
 use crate::replay::{Replay, ReplayOptions, Results};
 
-/// Judge events offline: CloudEvents as JSON lines in, decisions as JSON lines out
+/// Judge events offline: CloudEvents as JSON (one a line, or a list) in, decisions as JSON lines out
 #[derive(clap::Args)]
 #[command(
     after_help = "An event is judged at its `receivedtime` if it has one, else at its `time`; lines must be in that \
@@ -49,15 +49,21 @@ pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
     let name = name_of(arguments.file.as_deref());
     let mut ending = Ending::Clean;
     let mut last: Option<Timestamp> = None;
-    for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
+    for (number, json) in events(&text) {
         let place = format!("{name}:{number}");
-        match received(line).and_then(|(event, receipt)| in_order(last, receipt).map(|()| (event, receipt))) {
+        match json
+            .and_then(|json| received(&json))
+            .and_then(|(event, receipt)| in_order(last, receipt).map(|()| (event, receipt)))
+        {
             Ok((event, receipt)) => {
                 last = Some(receipt);
-                let results =
-                    replay.submit(&event, receipt).map_err(|error| CliError::failed(format!("{place}: {error}")))?;
-                if !print(&results, &place)? {
-                    ending = Ending::FoundSomething;
+                match replay.submit(&event, receipt) {
+                    Ok(results) if print(&results, &place)? => {}
+                    Ok(_) => ending = Ending::FoundSomething,
+                    Err(error) => {
+                        eprintln!("{place}: {error}");
+                        ending = Ending::FoundSomething;
+                    }
                 }
             }
             Err(faults) => {
@@ -96,11 +102,43 @@ fn options(keys: Option<&Path>) -> Result<ReplayOptions, CliError> {
     })
 }
 
-/// The event of one line, and when it is to be taken as received.
-fn received(line: &str) -> Result<(ReferralEvent, Timestamp), Vec<Fault>> {
-    let json: Value = serde_json::from_str(line)
-        .map_err(|error| vec![Fault::new("", format!("is not JSON from column {} on", error.column()))])?;
-    let read = cloud_event::read(&json)?;
+/// The events of the input, each with the line it starts on: one a line, or else a JSON list, or events over many lines.
+fn events(text: &str) -> Vec<(usize, Result<Value, Vec<Fault>>)> {
+    let is_whole = |line: &str| serde_json::from_str::<Value>(line).is_ok_and(|json| json.is_object());
+    let lines = || (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
+    if !lines().any(|(_, line)| is_whole(line))
+        && let Some(events) = over_many_lines(text)
+    {
+        return events.into_iter().map(|(line, json)| (line, Ok(json))).collect();
+    }
+    let fault = |error: serde_json::Error| {
+        let problem =
+            format!("is not JSON from column {} on (one event a line: `jq -c .` makes it so)", error.column());
+        vec![Fault::new("", problem)]
+    };
+    lines().map(|(number, line)| (number, serde_json::from_str(line).map_err(fault))).collect()
+}
+
+/// The values of a JSON text, lists taken apart; None if any of it is not JSON.
+fn over_many_lines(text: &str) -> Option<Vec<(usize, Value)>> {
+    let mut found = Vec::new();
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
+    loop {
+        let rest = text.get(values.byte_offset()..)?;
+        let start = text.len() - rest.trim_start().len();
+        let line = 1 + text.get(..start)?.matches('\n').count();
+        match values.next() {
+            None => return Some(found),
+            Some(Ok(Value::Array(items))) => found.extend(items.into_iter().map(|item| (line, item))),
+            Some(Ok(value)) => found.push((line, value)),
+            Some(Err(_)) => return None,
+        }
+    }
+}
+
+/// One event, and when it is to be taken as received.
+fn received(json: &Value) -> Result<(ReferralEvent, Timestamp), Vec<Fault>> {
+    let read = cloud_event::read(json)?;
     let time = json.get("time").and_then(Value::as_str).and_then(|text| text.parse().ok()).map(Timestamp::from_jiff);
     match read.receivedtime.or(time) {
         Some(receipt) => Ok((read.event, receipt)),

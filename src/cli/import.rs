@@ -127,7 +127,7 @@ fn backfill(file: &MissingFile, arguments: &RouterArguments) -> Result<usize, Cl
     }
     let accepted = file.events.len() - refused;
     output::line(format_args!(
-        "{} accepted as history: no tasks; those it knows already change nothing",
+        "{} accepted as history, new or known already: no tasks, and those known change nothing",
         counted(accepted, "event")
     ));
     if let Some(text) = folded(file, RETENTION_DAYS) {

@@ -6,6 +6,18 @@ use super::router::{Answer, Router, RouterArguments};
 use super::rule_book::counted;
 use super::{CliError, Ending, output};
 
+/// Why records lie in quarantine, as `QuarantineReason` spells it.
+const REASONS: [&str; 8] = [
+    "undecodable",
+    "unknown_schema",
+    "wrong_source",
+    "invalid_field",
+    "future_time",
+    "too_large",
+    "bad_reply_to",
+    "router_fault",
+];
+
 /// Look at records that could not be used, and try them again
 #[derive(clap::Subcommand)]
 #[command(after_help = "Example:\n  pathway-router quarantine list --to http://127.0.0.1:8080 \\\n      \
@@ -15,9 +27,8 @@ pub enum Command {
     #[command(after_help = "Exit code 1 if there is any.\n\nExample:\n  \
 pathway-router quarantine list --reason invalid_field")]
     List {
-        /// Only this reason: undecodable, unknown_schema, wrong_source, invalid_field, future_time, too_large,
-        /// bad_reply_to, router_fault
-        #[arg(long)]
+        /// Only this reason
+        #[arg(long, value_parser = REASONS)]
         reason: Option<String>,
 
         #[command(flatten)]

@@ -73,7 +73,10 @@ impl Shown {
         let text = fault.span.as_ref().and_then(|_| std::fs::read_to_string(&fault.file).ok());
         let problem = match &text {
             Some(_) => fault.problem.clone(),
-            None => format!("{}: {}", fault.file.display(), fault.problem),
+            None => {
+                let line = fault.line.map(|line| format!(":{line}")).unwrap_or_default();
+                format!("{}{line}: {}", fault.file.display(), fault.problem)
+            }
         };
         Self {
             problem,

@@ -109,6 +109,18 @@ fn a_key_others_can_read_is_refused() {
 }
 
 #[test]
+fn a_token_written_in_the_clear_is_not_shown() {
+    let (folder, config) = folder_with("config.toml", "intake", "intake");
+    let token = crate::config::tokens::new_token();
+    std::fs::write(folder.path().join("tokens.toml"), format!("[ward]\nsha256 = \"{token}\"\n")).unwrap();
+    std::fs::set_permissions(folder.path().join("tokens.toml"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .unwrap();
+    let faults = Config::load(&config).expect_err("a fault");
+    let shown: String = faults.reports().iter().map(|report| format!("{report:?}")).collect();
+    assert!(shown.contains("tokens.toml:2") && !shown.contains(&token), "{shown}");
+}
+
+#[test]
 fn agencies_are_checked_against_the_rule_book() {
     let folder = tempfile::tempdir().unwrap();
     first_start(folder.path()).unwrap();

@@ -6,7 +6,7 @@ use rand::Rng;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
-use super::fault::ConfigFaults;
+use super::fault::{ConfigFault, ConfigFaults};
 use super::read::{Reading, Table};
 use super::secrets::read_private;
 
@@ -91,7 +91,10 @@ impl TokenBook {
             }
             table.finish(&mut reading);
         }
-        if reading.faults.is_empty() { Ok(book) } else { Err(ConfigFaults(reading.faults)) }
+        // No span: the line shown to its reader might hold a token that was written here in the clear.
+        let unshown = |fault: ConfigFault| ConfigFault { span: None, ..fault };
+        let faults: Vec<ConfigFault> = reading.faults.into_iter().map(unshown).collect();
+        if faults.is_empty() { Ok(book) } else { Err(ConfigFaults(faults)) }
     }
 
     /// The file's text for these tokens.
@@ -129,7 +132,11 @@ fn read_entry(reading: &mut Reading<'_>, name: String, table: &mut Table<'_>) ->
     let mut sha256 = [0; 32];
     if hex::decode_to_slice(&hash, &mut sha256).is_err() {
         if !hash.is_empty() {
-            reading.fault(&hash_span, "this is not a SHA-256 hash", "write its 64 hex digits");
+            reading.fault(
+                &hash_span,
+                "this is not a SHA-256 hash",
+                "write the 64 hex digits of sha256sum, never the token",
+            );
         }
         return None;
     }

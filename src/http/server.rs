@@ -28,8 +28,8 @@ pub enum HttpError {
         "{address} can be reached by others and needs TLS: name tls_certificate_file and tls_key_file under [http]"
     )]
     NeedsTls { address: SocketAddr },
-    #[error("cannot listen on {address}: {reason}; stop what listens there, or set another port under [http]")]
-    Bind { address: SocketAddr, reason: String },
+    #[error("cannot listen on {address}: {reason}; stop what listens there, or set another `bind` under [http]{file}")]
+    Bind { address: SocketAddr, reason: String, file: String },
     #[error("the TLS certificate or key cannot be used: {0}; both must be PEM files")]
     Tls(String),
 }
@@ -64,7 +64,11 @@ pub async fn start(gateway: Arc<Gateway>, settings: &Http) -> Result<Running, Ht
     if settings.tls.is_none() && !address.ip().is_loopback() {
         return Err(HttpError::NeedsTls { address });
     }
-    let bind_fault = |error: std::io::Error| HttpError::Bind { address, reason: error.to_string() };
+    let file = match gateway.config_file.as_os_str().is_empty() {
+        true => String::new(),
+        false => format!(" in {}", gateway.config_file.display()),
+    };
+    let bind_fault = |error: std::io::Error| HttpError::Bind { address, reason: error.to_string(), file: file.clone() };
     let listener = std::net::TcpListener::bind(address).map_err(bind_fault)?;
     let address = listener.local_addr().map_err(bind_fault)?;
     let handle = Handle::new();

@@ -18,6 +18,7 @@ fn wrong_usage_is_exit_code_2() {
     check(&[], 2, &["Usage: pathway-router"]);
     check(&["decied"], 2, &["decide"]);
     check(&["decide"], 2, &["--rules"]);
+    check(&["quarantine", "list", "--reason", "invalid"], 2, &["invalid_field", "router_fault"]);
     check(&["demo", "--events", "0"], 2, &["--events"]);
     check(&["send", "no-such-file.json", "--to", "http://127.0.0.1:1", "--token-file", "x"], 2, &["no-such-file.json"]);
 }
@@ -38,6 +39,26 @@ fn keygen_writes_private_keys_once() {
     }
     check(&["keygen", "--out", out], 2, &["never overwritten"]);
     assert_eq!(fs::read_to_string(format!("{out}/subject.key")).expect("a key"), first);
+}
+
+#[test]
+fn decide_takes_events_a_line_a_list_or_over_many_lines() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = fs::read_to_string(super::root().join("tests/samples/three-times-missing.jsonl")).expect("the sample");
+    let events: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("an event")).collect();
+    let decide = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).expect("a file");
+        check(&["decide", "--rules", "rules/cheshire-east", path.to_str().expect("a path")], 0, &["R13"]).out
+    };
+    let a_line = decide("lines", text);
+    assert_eq!(decide("list", serde_json::json!(events).to_string()), a_line);
+    let pretty = events.iter().map(|event| serde_json::to_string_pretty(event).expect("JSON")).collect::<Vec<_>>();
+    assert_eq!(decide("pretty", pretty.join("\n")), a_line);
+    let path = folder.path().join("broken");
+    fs::write(&path, "[{},").expect("a file");
+    check(&["decide", "--rules", "rules/cheshire-east", path.to_str().expect("a path")], 1, &["jq -c ."]);
 }
 
 #[test]

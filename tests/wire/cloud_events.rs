@@ -49,7 +49,7 @@ fn small() -> Value {
     json!({
         "specversion": "1.0",
         "id": "00000000-0000-4000-8000-000000000001",
-        "source": "north-school",
+        "source": "schools",
         "type": "concern.reported",
         "time": "2026-10-09T22:30:00+01:00",
         "data": { "practitioner": { "role": "Test role", "call_back": "01632 960001" }, "child": {} }
@@ -60,7 +60,7 @@ fn small() -> Value {
 fn what_is_optional_may_be_left_out_or_null() {
     let mut json = small();
     let read = cloud_event::read(&json).expect("a small event");
-    assert_eq!((read.event.source.partner.as_str(), read.event.source.unit.as_str()), ("north-school", ""));
+    assert_eq!((read.event.source.partner.as_str(), read.event.source.unit.as_str()), ("schools", ""));
     assert_eq!(read.event.occurred_at.0, 1_791_581_400_000);
     assert_eq!((read.receivedtime, read.traceparent), (None, None));
     for field in ["narrative", "carers", "siblings", "factors", "agreement", "immediate_danger", "reply_to", "detail"] {

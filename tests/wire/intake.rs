@@ -39,8 +39,8 @@ impl World {
             units: units.map(|units| units.iter().map(|unit| (*unit).to_owned()).collect()),
         };
         let partners: BTreeMap<String, Partner> = [
-            ("cheshire-police", partner(Some("police"), Some(&["missing-team", "vulnerability-unit"]))),
-            ("north-school", partner(Some("school"), None)),
+            ("police", partner(Some("police"), Some(&["missing-from-home", "public-protection"]))),
+            ("schools", partner(Some("school"), None)),
             ("council", partner(Some("social-care"), None)),
             ("leighton-hospital", partner(None, None)),
         ]
@@ -184,7 +184,7 @@ fn weaker_identifiers_become_aliases_of_the_strongest() {
     for (subject, alias) in aliases {
         assert_ne!(subject, record.subject);
         assert_eq!(alias.stronger, record.subject);
-        assert_eq!((alias.event_id.as_str(), alias.partner.as_str()), (event.event_id.as_str(), "cheshire-police"));
+        assert_eq!((alias.event_id.as_str(), alias.partner.as_str()), (event.event_id.as_str(), "police"));
     }
     assert_eq!(world.referral(&event), accepted, "the same again gives the same records");
 }
@@ -235,16 +235,15 @@ fn the_topic_is_the_origin_whatever_the_record_says() {
         assert_eq!(feedback.event_id, event.event_id);
         assert!(feedback.message.contains("999"));
     };
-    refuse(world.referral_bytes("north-school", None, &value), "source.partner");
+    refuse(world.referral_bytes("schools", None, &value), "source.partner");
     refuse(world.referral_bytes("nobody", None, &value), "no configured partner");
-    refuse(world.referral_bytes("cheshire-police", Some("canteen"), &value), "source.unit");
+    refuse(world.referral_bytes("police", Some("canteen"), &value), "source.unit");
 
     // The unit is the gateway's to say, the agency the configuration's.
     event.source.agency = Some("social-care".to_owned());
-    let accepted =
-        world.referral_bytes("cheshire-police", Some("vulnerability-unit"), &encode(&event).expect("an event"));
+    let accepted = world.referral_bytes("police", Some("public-protection"), &encode(&event).expect("an event"));
     let source = &referral_of(&accepted).1.event.source;
-    assert_eq!((source.agency.as_deref(), source.unit.as_str()), (Some("police"), "vulnerability-unit"));
+    assert_eq!((source.agency.as_deref(), source.unit.as_str()), (Some("police"), "public-protection"));
 }
 
 #[test]
@@ -314,7 +313,7 @@ fn only_the_routers_own_import_may_mark_backfill() {
     let mut event = samples::event("missing.started");
     event.backfill = true;
     let value = encode(&event).expect("an event");
-    let record = incoming("referrals.cheshire-police", "cheshire-police", &value);
+    let record = incoming("referrals.police", "police", &value);
     let accepted = intake::referral(&world.context(), &IncomingRecord { allow_backfill: true, ..record });
     assert!(referral_of(&accepted).1.event.backfill);
 }
@@ -325,13 +324,13 @@ fn what_cannot_be_read_is_kept_whole_and_told() {
     let event = samples::event("missing.started");
     let whole = encode(&event).expect("an event");
     let refuse = |value: &[u8], reason: QuarantineReason, fault: &str| {
-        let accepted = world.referral_bytes("cheshire-police", Some("missing-team"), value);
+        let accepted = world.referral_bytes("police", Some("missing-from-home"), value);
         let quarantined = refused(&world, &accepted, reason, fault);
         assert_eq!(quarantined.original, value);
-        assert_eq!((quarantined.topic.as_str(), quarantined.offset), ("referrals.cheshire-police", 41));
+        assert_eq!((quarantined.topic.as_str(), quarantined.offset), ("referrals.police", 41));
         let feedback = accepted.feedback.as_ref().expect("the sender is told");
         assert_eq!(feedback.event_id, quarantined.quarantine_id, "the event's own id is not known");
-        assert_eq!((feedback.unit.as_str(), feedback.reply_to.as_deref()), ("missing-team", None));
+        assert_eq!((feedback.unit.as_str(), feedback.reply_to.as_deref()), ("missing-from-home", None));
         encode(feedback).expect("feedback that can be written");
     };
     refuse(b"", QuarantineReason::Undecodable, "single-object encoding");
@@ -344,7 +343,7 @@ fn what_cannot_be_read_is_kept_whole_and_told() {
     refuse(&vec![0xC3; 1024 * 1024 + 1], QuarantineReason::TooLarge, "at most 1048576 bytes");
 
     let header = [("ce_id".to_owned(), event.event_id.clone().into_bytes())];
-    let record = incoming("referrals.cheshire-police", "cheshire-police", b"?");
+    let record = incoming("referrals.police", "police", b"?");
     let accepted = intake::referral(&world.context(), &IncomingRecord { headers: &header, ..record });
     assert_eq!(accepted.feedback.map(|feedback| feedback.event_id), Some(event.event_id));
     assert_eq!(accepted.quarantined.map(|quarantined| quarantined.headers.len()), Some(1));
@@ -355,7 +354,7 @@ fn an_echoed_address_routes_to_its_subject_and_a_forged_one_nowhere() {
     let world = World::new();
     for kind in ["event.corrected", "event.withdrawn"] {
         let mut event = samples::event(kind);
-        event.reply_to = Some(world.seal("cheshire-police", Some("missing-team")));
+        event.reply_to = Some(world.seal("police", Some("missing-from-home")));
         let accepted = world.referral(&event);
         let (record, referral) = referral_of(&accepted);
         assert_eq!((record.subject, referral.keyed_by.as_str()), (SubjectKey([9; 32]), "reply_to"), "{kind}");

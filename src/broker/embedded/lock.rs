@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 
 use crate::broker::BrokerError;
 
+/// Read and written by its owner alone: the log names children.
+#[cfg(unix)]
+const PRIVATE_MODE: u32 = 0o600;
+
 /// Held for as long as the log is open; the operating system lets go of it however the process ends.
 pub struct FileLock {
     _file: File,
@@ -18,12 +22,25 @@ fn lock_path(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// Opens a file for writing, creating it when it is missing; its owner alone may read it (0600), whatever it was before.
+fn open_private(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, PRIVATE_MODE);
+    let file = options.open(path)?;
+    #[cfg(unix)]
+    if std::os::unix::fs::PermissionsExt::mode(&file.metadata()?.permissions()) & 0o077 != 0 {
+        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(PRIVATE_MODE))?;
+    }
+    Ok(file)
+}
+
 /// Takes the lock, or says which file is in use and by which process.
 pub fn take(path: &Path) -> Result<FileLock, BrokerError> {
     let lock = lock_path(path);
     let failed = |error: std::io::Error| BrokerError::Storage(format!("{}: {error}", lock.display()));
-    let mut file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&lock).map_err(failed)?;
+    let mut file = open_private(&lock).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(in_use(path, &mut file)),
