@@ -46,6 +46,10 @@ pub fn of_file(path: &Path, error: BrokerError) -> BrokerError {
 /// Opens the file for writing, creating it when it is missing and that was not ruled out.
 pub fn open_writer(path: &Path, pages_max: Option<u32>, expected: Expected) -> Result<Connection, BrokerError> {
     let connection = Connection::open(path).map_err(|error| storage(&error))?;
+    // Children's records lie in it: for its owner alone. SQLite gives the log beside it the same mode.
+    #[cfg(unix)]
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .map_err(|error| BrokerError::Storage(format!("{}: {error}", path.display())))?;
     prepare_writer(&connection, path, pages_max, expected)?;
     Ok(connection)
 }
