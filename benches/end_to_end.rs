@@ -24,6 +24,9 @@ use pathway_router::simulate::partners::PARTNERS;
 use pathway_router::telemetry::metrics::Metrics;
 use pathway_router::telemetry::readiness::Readiness;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Publications one producer may have open; a publication is one request's worth of events.
 const OPEN_MAX: usize = 64;
 const EVENTS_A_PUBLICATION: usize = 20;
@@ -42,7 +45,7 @@ impl Settings {
         let numbers: Vec<usize> = std::env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
         let number = |place: usize, usual: usize| numbers.get(place).copied().unwrap_or(usual);
         Self {
-            events: number(0, 200_000),
+            events: number(0, 100_000),
             intake_lanes: number(1, 1),
             decide_lanes: number(2, 2),
             partitions: u32::try_from(number(3, 8)).unwrap(),
@@ -53,7 +56,12 @@ impl Settings {
 
 fn main() {
     let settings = Settings::from_arguments();
-    let end = system_clock()();
+    pathway_router::telemetry::logging::start(
+        pathway_router::telemetry::logging::LogFormat::Text,
+        pathway_router::telemetry::logging::LogLevel::WARN,
+    );
+    // Follow-ups of the last incidents come days later, and nothing may lie in the future.
+    let end = system_clock()().plus_millis(-14 * 86_400_000);
     let made = Instant::now();
     let publications = publications(settings.events, end);
     println!("{} events made and encoded in {:.1} s", settings.events, made.elapsed().as_secs_f64());
@@ -70,6 +78,7 @@ fn main() {
     wait_until_decided(&*broker, settings.partitions);
     let decided = started.elapsed();
     let cpu = cpu_seconds() - cpu;
+    thread_times();
     report(&settings, &*broker, folder.path(), published, decided, cpu);
     if std::env::var_os("SHOW_METRICS").is_some() {
         println!("{}", metrics.render());
@@ -195,13 +204,21 @@ fn wait_until_decided(broker: &dyn Broker, partitions: u32) {
 
 fn report(settings: &Settings, broker: &dyn Broker, folder: &Path, published: Duration, decided: Duration, cpu: f64) {
     let reader = broker.reader();
-    let records = |topic: &str| {
-        let partitions = reader.partitions(topic).unwrap();
-        (0..partitions).map(|partition| reader.end_offset(topic, partition).unwrap()).sum::<i64>()
-    };
-    let under = |prefix: &str| {
-        let topics = reader.topics().unwrap();
-        topics.iter().filter(|topic| topic.starts_with(prefix)).map(|topic| records(topic)).sum::<i64>()
+    let topics = reader.topics().unwrap();
+    // How many were written, and the mean size of the last few.
+    let written = |prefix: &str| {
+        let (mut count, mut sampled, mut bytes) = (0, 0, 0);
+        for topic in topics.iter().filter(|topic| topic.starts_with(prefix)) {
+            for partition in 0..reader.partitions(topic).unwrap() {
+                let end = reader.end_offset(topic, partition).unwrap();
+                count += end;
+                for record in reader.read(topic, partition, end - 200, 200).unwrap() {
+                    sampled += 1;
+                    bytes += record.value.map_or(0, |value| value.len());
+                }
+            }
+        }
+        format!("{count:>10} of about {} bytes", bytes.checked_div(sampled).unwrap_or(0))
     };
     let bytes: u64 = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
@@ -216,18 +233,29 @@ fn report(settings: &Settings, broker: &dyn Broker, folder: &Path, published: Du
         "processor      {:>10.1} µs an event, all threads",
         cpu * 1e6 / f64::from(u32::try_from(*events).unwrap())
     );
-    println!("inbox          {:>10} records", records("inbox"));
-    println!("decisions      {:>10}", records("decisions"));
-    println!("tasks          {:>10}", under("tasks."));
-    println!("feedback       {:>10}", under("feedback."));
-    println!("history        {:>10} written", records("history"));
-    println!("quarantine     {:>10}", records("quarantine"));
+    for topic in ["referrals.", "inbox", "decisions", "tasks.", "feedback.", "history", "quarantine"] {
+        println!("{topic:<14} {}", written(topic));
+    }
     println!("on disk        {:>10} MiB", bytes >> 20);
+}
+
+/// Processor seconds of each thread that is left, from /proc.
+fn thread_times() {
+    let Ok(threads) = std::fs::read_dir("/proc/self/task") else { return };
+    for thread in threads.filter_map(Result::ok) {
+        let name = std::fs::read_to_string(thread.path().join("comm")).unwrap_or_default();
+        let seconds = cpu_seconds_of(&thread.path().join("stat"));
+        println!("thread {:<16} {seconds:>6.2} s", name.trim());
+    }
 }
 
 /// User and system time of this process, from /proc; 0 where there is none.
 fn cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    cpu_seconds_of(Path::new("/proc/self/stat"))
+}
+
+fn cpu_seconds_of(file: &Path) -> f64 {
+    let stat = std::fs::read_to_string(file).unwrap_or_default();
     let after_name = stat.rsplit(')').next().unwrap_or_default();
     let fields: Vec<f64> = after_name.split_whitespace().map(|field| field.parse().unwrap_or(0.0)).collect();
     // Fields 14 and 15 of proc(5), in hundredths of a second.

@@ -7,15 +7,13 @@ pub fn murmur2(key: &[u8]) -> u32 {
     const MULTIPLIER: u32 = 0x5bd1_e995;
     let seed: u32 = 0x9747_b28c;
     let mut hash = seed ^ u32::try_from(key.len()).unwrap_or(u32::MAX);
-    let mut chunks = key.chunks_exact(4);
-    for chunk in &mut chunks {
-        let mut word = chunk.iter().rev().fold(0u32, |word, byte| (word << 8) | u32::from(*byte));
-        word = word.wrapping_mul(MULTIPLIER);
+    let (words, rest) = key.as_chunks::<4>();
+    for word in words {
+        let mut word = u32::from_le_bytes(*word).wrapping_mul(MULTIPLIER);
         word ^= word >> 24;
         word = word.wrapping_mul(MULTIPLIER);
         hash = hash.wrapping_mul(MULTIPLIER) ^ word;
     }
-    let rest = chunks.remainder();
     if !rest.is_empty() {
         hash ^= rest.iter().rev().fold(0u32, |word, byte| (word << 8) | u32::from(*byte));
         hash = hash.wrapping_mul(MULTIPLIER);

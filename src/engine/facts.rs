@@ -115,8 +115,16 @@ impl PreparedBook {
         level: Option<Level>,
         table: &mut FactTable,
     ) {
+        let end = self.rules.calendar.window_end(as_of.windows);
+        let mut starts: Vec<(Window, Option<Timestamp>)> = Vec::new();
         for aggregate in &self.rules.aggregates {
-            let counted = self.counted(aggregate, history, entry, as_of, level).len();
+            // Many counts share a window, and a London midnight takes longer to work out than a count.
+            let known = starts.iter().find(|(window, _)| *window == aggregate.window).map(|(_, start)| *start);
+            let start = known.unwrap_or_else(|| self.window_start(aggregate.window, as_of));
+            if known.is_none() {
+                starts.push((aggregate.window, start));
+            }
+            let counted = counted_between(aggregate, history, entry, (start, end), level).len();
             let folded = match aggregate.window {
                 Window::Ever => aggregate.kinds.iter().filter_map(|kind| history.folded.get(*kind)).sum(),
                 Window::Days(_) | Window::Months(_) => 0,
@@ -146,39 +154,14 @@ impl PreparedBook {
         as_of: AsOf,
         level: Option<Level>,
     ) -> Vec<Timestamp> {
-        let calendar = &self.rules.calendar;
-        let start = aggregate
-            .window
-            .days_before(london_date(as_of.windows))
-            .map(|days| calendar.window_start(as_of.windows, days));
-        let end = calendar.window_end(as_of.windows);
-        let mut counted = Vec::new();
-        let mut episode: Option<&str> = None;
-        let mut counted_episode: Option<&str> = None;
-        for entry in &history.entries {
-            if entry.kind == episodes::STARTED && !entry.withdrawn {
-                episode = Some(&entry.event_id);
-            }
-            let inside = start.is_none_or(|start| entry.occurred_at >= start) && entry.occurred_at < end;
-            let is_judged = entry.event_id == judged.event_id && entry.source.partner == judged.source.partner;
-            let own_level = if is_judged { level } else { entry.level };
-            if !inside
-                || entry.withdrawn
-                || (is_judged && !aggregate.includes_judged)
-                || !aggregate.level_within(own_level)
-                || !aggregate.counts(&entry.kind, &entry.facts)
-            {
-                continue;
-            }
-            if aggregate.once_per_episode && episode.is_some() {
-                if counted_episode == episode {
-                    continue;
-                }
-                counted_episode = episode;
-            }
-            counted.push(entry.occurred_at);
-        }
-        counted
+        let end = self.rules.calendar.window_end(as_of.windows);
+        counted_between(aggregate, history, judged, (self.window_start(aggregate.window, as_of), end), level)
+    }
+
+    /// None: at the beginning.
+    fn window_start(&self, window: Window, as_of: AsOf) -> Option<Timestamp> {
+        let days = window.days_before(london_date(as_of.windows))?;
+        Some(self.rules.calendar.window_start(as_of.windows, days))
     }
 
     /// The dates behind a count, in words: `12 March, 1 May, 10 June`.
@@ -210,6 +193,43 @@ impl PreparedBook {
             .map(|aggregate| self.rules.facts.label(aggregate.fact))
             .collect()
     }
+}
+
+/// When the entries happened that a count counts, from the start (if there is one) until before the end.
+fn counted_between(
+    aggregate: &Aggregate,
+    history: &History,
+    judged: &Entry,
+    (start, end): (Option<Timestamp>, Timestamp),
+    level: Option<Level>,
+) -> Vec<Timestamp> {
+    let mut counted = Vec::new();
+    let mut episode: Option<&str> = None;
+    let mut counted_episode: Option<&str> = None;
+    for entry in &history.entries {
+        if entry.kind == episodes::STARTED && !entry.withdrawn {
+            episode = Some(&entry.event_id);
+        }
+        let inside = start.is_none_or(|start| entry.occurred_at >= start) && entry.occurred_at < end;
+        let is_judged = entry.event_id == judged.event_id && entry.source.partner == judged.source.partner;
+        let own_level = if is_judged { level } else { entry.level };
+        if !inside
+            || entry.withdrawn
+            || (is_judged && !aggregate.includes_judged)
+            || !aggregate.level_within(own_level)
+            || !aggregate.counts(&entry.kind, &entry.facts)
+        {
+            continue;
+        }
+        if aggregate.once_per_episode && episode.is_some() {
+            if counted_episode == episode {
+                continue;
+            }
+            counted_episode = episode;
+        }
+        counted.push(entry.occurred_at);
+    }
+    counted
 }
 
 /// The date as a practitioner writes it; the year only when it is another.

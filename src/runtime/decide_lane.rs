@@ -82,7 +82,7 @@ impl DecideLane {
         if let Some(partition) = self.partitions.get_mut(&record.partition) {
             partition.state.stage(step.delta);
         }
-        self.notes.effects(step.effects);
+        self.notes.effects(&step.effects);
         Ok(())
     }
 

@@ -1,17 +1,32 @@
 //! What a DECIDE batch counts towards, kept until the batch is durable.
 
+use std::collections::BTreeMap;
+
 use crate::engine::model::decision::{Decision, Disposition as Decided};
 use crate::engine::model::event::ReferralEvent;
+use crate::engine::model::feedback::FeedbackStatus;
 use crate::engine::model::quarantine::QuarantineReason;
+use crate::engine::model::scalar::Level;
 use crate::engine::step::{Effect, Step};
 use crate::engine::tasks::find_out::FIND_OUT_RULE;
 use crate::telemetry::metrics::{Disposition, Metrics, RecordKind};
+
+/// Counted as they come rather than kept: a batch has thousands, of a few kinds.
+#[derive(Default)]
+struct Effects {
+    tasks: BTreeMap<(Option<Level>, String), u64>,
+    feedback: BTreeMap<String, Vec<FeedbackStatus>>,
+    rules_fired: BTreeMap<String, u64>,
+    rules_unknown: BTreeMap<String, u64>,
+    suppressed_routes: BTreeMap<String, u64>,
+    find_out_tasks: u64,
+}
 
 #[derive(Default)]
 pub struct Notes {
     consumed: Vec<RecordKind>,
     disposed: Vec<(RecordKind, Disposition)>,
-    effects: Vec<Effect>,
+    effects: Effects,
     /// Kinds of the referrals judged, and whether the child's voice was missing.
     referrals: Vec<(&'static str, bool)>,
     quarantined: Vec<(String, QuarantineReason)>,
@@ -35,8 +50,18 @@ impl Notes {
         }
     }
 
-    pub fn effects(&mut self, mut effects: Vec<Effect>) {
-        self.effects.append(&mut effects);
+    pub fn effects(&mut self, effects: &[Effect]) {
+        for effect in effects {
+            match effect {
+                Effect::Task(task, _) => *self.effects.tasks.entry((task.level, task.agency.clone())).or_default() += 1,
+                Effect::Decision(decision) => self.effects.decision(decision),
+                Effect::Feedback(feedback) => match self.effects.feedback.get_mut(&feedback.partner) {
+                    Some(given) => given.push(feedback.status),
+                    None => drop(self.effects.feedback.insert(feedback.partner.clone(), vec![feedback.status])),
+                },
+                Effect::Inbox(_) => {}
+            }
+        }
     }
 
     pub fn quarantined(&mut self, partner: String, reason: QuarantineReason) {
@@ -68,30 +93,36 @@ impl Notes {
         for (partner, reason) in self.quarantined.drain(..) {
             metrics.quarantined(&partner, reason);
         }
-        for effect in self.effects.drain(..) {
-            match effect {
-                Effect::Task(task, _) => metrics.task(&task.agency, task.level),
-                Effect::Decision(decision) => count_decision(metrics, &decision),
-                Effect::Feedback(feedback) => metrics.feedback(&feedback.partner, feedback.status),
-                Effect::Inbox(_) => {}
-            }
-        }
+        std::mem::take(&mut self.effects).count(metrics);
     }
 }
 
-fn count_decision(metrics: &Metrics, decision: &Decision) {
-    for fired in &decision.fired {
-        metrics.rule_fired(&fired.rule);
+impl Effects {
+    fn decision(&mut self, decision: &Decision) {
+        decision.fired.iter().for_each(|fired| add(&mut self.rules_fired, &fired.rule));
+        decision.unknown.iter().for_each(|unknown| add(&mut self.rules_unknown, &unknown.rule));
+        decision.suppressed.iter().for_each(|suppressed| add(&mut self.suppressed_routes, &suppressed.agency));
+        let find_out = decision.tasks.iter().filter(|task| task.rules.iter().any(|rule| rule == FIND_OUT_RULE));
+        self.find_out_tasks += find_out.count() as u64;
     }
-    for unknown in &decision.unknown {
-        metrics.rule_unknown(&unknown.rule);
-    }
-    for task in &decision.tasks {
-        if task.rules.iter().any(|rule| rule == FIND_OUT_RULE) {
-            metrics.find_out_task();
+
+    fn count(self, metrics: &Metrics) {
+        for ((level, agency), count) in self.tasks {
+            metrics.tasks(&agency, level, count);
         }
+        for (partner, statuses) in self.feedback {
+            statuses.into_iter().for_each(|status| metrics.feedback(&partner, status));
+        }
+        self.rules_fired.iter().for_each(|(rule, count)| metrics.rules_fired(rule, *count));
+        self.rules_unknown.iter().for_each(|(rule, count)| metrics.rules_unknown(rule, *count));
+        self.suppressed_routes.iter().for_each(|(agency, count)| metrics.suppressed_routes(agency, *count));
+        metrics.find_out_tasks(self.find_out_tasks);
     }
-    for suppressed in &decision.suppressed {
-        metrics.suppressed_route(&suppressed.agency);
+}
+
+fn add(counts: &mut BTreeMap<String, u64>, name: &str) {
+    match counts.get_mut(name) {
+        Some(count) => *count += 1,
+        None => drop(counts.insert(name.to_owned(), 1)),
     }
 }

@@ -190,24 +190,24 @@ impl Metrics {
         }
     }
 
-    pub fn task(&self, agency: &str, level: Option<Level>) {
-        self.tasks.with_label_values(&[agency, level.map_or("none", Level::symbol)]).inc();
+    pub fn tasks(&self, agency: &str, level: Option<Level>, count: u64) {
+        self.tasks.with_label_values(&[agency, level.map_or("none", Level::symbol)]).inc_by(count);
     }
 
-    pub fn rule_fired(&self, rule: &str) {
-        self.rules_fired.with_label_values(&[rule]).inc();
+    pub fn rules_fired(&self, rule: &str, count: u64) {
+        self.rules_fired.with_label_values(&[rule]).inc_by(count);
     }
 
-    pub fn rule_unknown(&self, rule: &str) {
-        self.rules_unknown.with_label_values(&[rule]).inc();
+    pub fn rules_unknown(&self, rule: &str, count: u64) {
+        self.rules_unknown.with_label_values(&[rule]).inc_by(count);
     }
 
-    pub fn find_out_task(&self) {
-        self.find_out_tasks.inc();
+    pub fn find_out_tasks(&self, count: u64) {
+        self.find_out_tasks.inc_by(count);
     }
 
-    pub fn suppressed_route(&self, agency: &str) {
-        self.suppressed_routes.with_label_values(&[agency]).inc();
+    pub fn suppressed_routes(&self, agency: &str, count: u64) {
+        self.suppressed_routes.with_label_values(&[agency]).inc_by(count);
     }
 
     pub fn feedback(&self, partner: &str, status: FeedbackStatus) {
@@ -419,7 +419,7 @@ mod tests {
         metrics.intake("police", Disposition::Accepted);
         metrics.intake("police", Disposition::Quarantined);
         metrics.quarantined("police", QuarantineReason::TooLarge);
-        metrics.task("social-care", Some(Level::L4a));
+        metrics.tasks("social-care", Some(Level::L4a), 1);
         let text = metrics.render();
         assert!(text.contains("pathway_intake_consumed_total{partner=\"police\"} 2"), "{text}");
         assert!(text.contains("pathway_tasks_total{agency=\"social-care\",level=\"L4a\"} 1"), "{text}");

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::broker::{Record, TopicSpec};
+use crate::engine::model::scalar::Timestamp;
 
 /// Newest records kept for lanes: of one partition, and of all. What is beyond is read from the file.
 const HANDOFF_BYTES_MAX: usize = 16 << 20;
@@ -104,6 +105,14 @@ impl PartitionLog {
             }
         }
         Handed::Out
+    }
+
+    /// When the record at `position` was appended, if it is among those handed over.
+    pub fn handed_time(&self, position: i64) -> Option<Timestamp> {
+        let handoff = self.handoff.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = handoff.records.front()?.offset;
+        let place = usize::try_from(position.checked_sub(first)?).ok()?;
+        handoff.records.get(place).map(|record| record.timestamp)
     }
 
     pub fn end(&self) -> i64 {

@@ -13,9 +13,9 @@ use super::shared::Shared;
 /// How often the write-ahead log is looked at.
 const EVERY: Duration = Duration::from_millis(500);
 /// Below this many pages it is left alone.
-const PAGES_MIN: i64 = 500;
+const PAGES_MIN: i64 = 250;
 /// Above this many pages (64 MiB) it is started over, for which the writer waits once.
-const PAGES_MAX: i64 = 8192;
+const PAGES_MAX: i64 = 4096;
 /// The writer waits this long for readers before it gives up starting over.
 const RESTART_WAIT_MS: u32 = 200;
 

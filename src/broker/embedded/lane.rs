@@ -272,7 +272,11 @@ impl LaneBroker for EmbeddedLane {
             if log.end() <= held.position {
                 continue;
             }
-            let mut first = None;
+            let mut first = log.handed_time(held.position);
+            if first.is_some() {
+                oldest = first.into_iter().chain(oldest).min();
+                continue;
+            }
             select(&self.shared, &self.connection, &held.topic, held.partition, held.position, 1, |record| {
                 first = Some(record.timestamp);
                 true

@@ -11,7 +11,7 @@ use crate::broker::BrokerError;
 const APPLICATION_ID: i32 = 0x5057_4c47;
 const LAYOUT_VERSION: i32 = 1;
 /// Larger than SQLite's usual 4096: fewer, longer writes for the same records.
-pub const PAGE_BYTES: u64 = 8192;
+pub const PAGE_BYTES: u64 = 16_384;
 /// Pages the writer keeps: 64 MiB.
 const WRITER_CACHE_KIB: u32 = 65_536;
 /// Pages each reading connection keeps: 4 MiB.

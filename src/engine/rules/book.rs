@@ -213,11 +213,10 @@ pub struct Agency {
 impl Agency {
     /// Whether this agency may see a field (`child.upn`, `narrative`) or fact (`event.grade`).
     pub fn may_see(&self, field: &str) -> bool {
-        let in_group = || {
-            let (group, _) = field.split_once('.')?;
-            Some(self.sees.contains(&format!("{group}.*")))
-        };
-        self.sees.contains(field) || in_group().unwrap_or(false)
+        let is_group = |seen: &String, group: &str| seen.strip_suffix(".*") == Some(group);
+        let in_group =
+            field.split_once('.').is_some_and(|(group, _)| self.sees.iter().any(|seen| is_group(seen, group)));
+        in_group || self.sees.contains(field)
     }
 }
 
