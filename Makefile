@@ -3,13 +3,18 @@
 CARGO ?= cargo
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: demo test test-kafka bench ready ready-kafka help
+.PHONY: demo demo-kafka test test-kafka bench ready ready-kafka help
 
 help: ## What there is to make
-	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 12
 
 demo: ready ## Watch 2000 made-up referral events become tasks
 	@$(CARGO) run --locked -- demo --events 2000
+
+demo-kafka: ready ready-kafka ## The same on a real Apache Kafka, fetched and started for it
+	@trap 'deploy/kafka/kafka.sh stop target/demo-kafka; rm -rf target/demo-kafka' EXIT; \
+	bootstrap=$$(deploy/kafka/kafka.sh start target/demo-kafka); \
+	$(CARGO) run --locked -- demo --events 2000 --kafka "$$bootstrap"
 
 test: ready ## Format, lints, documentation, and every test that needs no Kafka
 	$(CARGO) fmt --check

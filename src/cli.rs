@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub mod backup;
+pub mod broker;
 pub mod decide;
 pub mod demo;
 pub mod files;
@@ -20,6 +21,7 @@ pub mod rules;
 pub mod run;
 pub mod send;
 pub mod service;
+pub mod topics;
 
 /// Routes safeguarding referral events to the agencies that must act.
 #[derive(Parser)]
@@ -44,6 +46,8 @@ enum Command {
     #[command(subcommand)]
     Quarantine(quarantine::Command),
     Backup(backup::Arguments),
+    #[command(subcommand)]
+    Topics(topics::Command),
     Keygen(keygen::Arguments),
 }
 
@@ -120,6 +124,7 @@ fn dispatch(command: Command) -> Result<Ending, CliError> {
         Command::Import(command) => import::run(&command),
         Command::Quarantine(command) => quarantine::run(&command),
         Command::Backup(arguments) => backup::run(&arguments),
+        Command::Topics(command) => topics::run(&command),
         Command::Keygen(arguments) => keygen::run(&arguments),
     }
 }

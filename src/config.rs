@@ -13,11 +13,13 @@ use crate::engine::calendar::start_of;
 use crate::engine::intake;
 use crate::engine::model::scalar::Timestamp;
 use crate::telemetry::logging::{LogFormat, LogLevel};
+use broker::Broker;
 use fault::{ConfigFault, ConfigFaults};
 use read::{Reading, Table};
 use secrets::{SecretKeys, read_key};
 use tokens::{Caller, TokenBook};
 
+pub mod broker;
 pub mod default_rules;
 pub mod fault;
 pub mod first_start;
@@ -56,13 +58,6 @@ pub struct Config {
     pub limits: Limits,
     pub retention: Retention,
     pub log: Log,
-}
-
-/// Which log engine, and where.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Broker {
-    /// One SQLite file.
-    Embedded { file: PathBuf },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -152,7 +147,7 @@ impl Config {
         let mut reading = Reading::new(file, &text);
         let mut document = reading.parse();
         let folder = file.parent().unwrap_or(Path::new(""));
-        let broker = read_broker(&mut reading, &mut document, folder);
+        let broker = broker::read(&mut reading, &mut document, folder);
         let lanes = read_lanes(&mut reading, &mut document);
         let http = read_http(&mut reading, &mut document, folder);
         let front_door = read_front_door(&mut reading, &mut document);
@@ -243,14 +238,6 @@ fn read_path(
     let (path, span) = table.text(reading, key).unwrap_or_else(|| (default.to_owned(), table.span.clone()));
     table.finish(reading);
     (folder.join(path), span)
-}
-
-fn read_broker(reading: &mut Reading<'_>, document: &mut Table<'_>, folder: &Path) -> Broker {
-    let mut table = document.table(reading, "broker");
-    table.word(reading, "kind", ("embedded", ()), &[]);
-    let file = table.text(reading, "file").map_or_else(|| "pathway.db".to_owned(), |(file, _)| file);
-    table.finish(reading);
-    Broker::Embedded { file: folder.join(file) }
 }
 
 fn read_lanes(reading: &mut Reading<'_>, document: &mut Table<'_>) -> Lanes {

@@ -92,6 +92,17 @@ impl ServiceOptions {
     }
 }
 
+/// The topics a configuration needs, with the agencies of its rule book.
+pub fn topic_plan(config: &Config, agencies: impl Iterator<Item = String>) -> TopicPlan {
+    let own = config.partners.values().filter_map(|partner| partner.agency.clone());
+    TopicPlan {
+        partners: config.partners.keys().cloned().collect(),
+        agencies: agencies.chain(own).collect(),
+        partitions: config.lanes.partitions,
+        retention: config.retention,
+    }
+}
+
 /// The configuration's partners as INTAKE knows them.
 pub fn partners(config: &Config) -> Partners {
     let partner = |partner: &crate::config::Partner| {

@@ -8,6 +8,8 @@ mod kit;
 mod server;
 #[path = "broker_contract/suite.rs"]
 mod suite;
+#[path = "kafka/topics.rs"]
+mod topics;
 
 mod contract {
     //! The suite on Kafka.

@@ -54,6 +54,11 @@ impl Kafka {
         })
     }
 
+    /// How many copies must have a record before it counts.
+    pub fn min_in_sync(&self) -> i32 {
+        self.shared.options.min_in_sync
+    }
+
     /// What `ensure_topics` would do.
     pub fn plan_topics(&self, topics: &[TopicSpec]) -> Result<admin::TopicChanges, BrokerError> {
         admin::plan(&self.shared, topics)

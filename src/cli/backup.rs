@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::local::load_config;
 use super::{CliError, Ending, output};
 use crate::broker::embedded;
-use crate::config::Broker;
+use crate::config::broker::Broker;
 
 /// Copy the data file, also while the router runs
 #[derive(clap::Args)]
@@ -29,7 +29,10 @@ pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
         let file = arguments.config.display();
         return Err(CliError::Usage(format!("there is no {file}; name the router's configuration with --config")));
     }
-    let Broker::Embedded { file } = load_config(&arguments.config)?.broker;
+    let Broker::Embedded { file } = load_config(&arguments.config)?.broker else {
+        let reason = "this router's log is a Kafka cluster's: back up that, and its keys";
+        return Err(CliError::Usage(reason.to_owned()));
+    };
     if !file.is_file() {
         return Err(CliError::failed(format!("there is no {}: nothing to copy", file.display())));
     }

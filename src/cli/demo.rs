@@ -46,6 +46,10 @@ pub struct Arguments {
     /// The same seed gives the same events
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
+
+    /// Keep the log in this Apache Kafka instead of a file (it must be one for this demo alone)
+    #[arg(long, value_name = "HOST:PORT")]
+    kafka: Option<String>,
 }
 
 pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
@@ -55,7 +59,7 @@ pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
 }
 
 async fn demo(arguments: &Arguments) -> Result<Ending, CliError> {
-    let (folder, config) = DemoFolder::create()?;
+    let (folder, config) = DemoFolder::create(arguments.kafka.as_deref())?;
     let folder = Arc::new(folder);
     let router = RunningRouter::start(&config, Expected::Either).await?;
     router.until_ready().await;

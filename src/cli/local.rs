@@ -10,11 +10,12 @@ use tower::ServiceExt;
 
 use super::CliError;
 use super::router::Answer;
-use crate::broker::embedded::{Embedded, EmbeddedOptions, Expected};
-use crate::broker::{Broker as _, system_clock};
+use crate::broker::embedded::Expected;
+use crate::broker::{self, system_clock};
+use crate::config::Config;
+use crate::config::broker::Broker;
 use crate::config::fault::ConfigFaults;
 use crate::config::tokens::{Caller, TokenBook, TokenEntry, hash_of, new_token};
-use crate::config::{Broker, Config};
 use crate::engine::intake::standing::Agencies;
 use crate::http::{self, Gateway};
 use crate::telemetry::metrics::Metrics;
@@ -26,7 +27,7 @@ pub struct LocalRouter {
     /// The operator's, for this command alone.
     token: String,
     runtime: Runtime,
-    broker: Embedded,
+    broker: Arc<dyn broker::Broker>,
 }
 
 impl LocalRouter {
@@ -39,17 +40,13 @@ impl LocalRouter {
             )));
         }
         let mut config = load_config(config_file)?;
-        let Broker::Embedded { file } = &config.broker;
-        if !file.is_file() {
+        if let Broker::Embedded { file } = &config.broker
+            && !file.is_file()
+        {
             let file = file.display();
             return Err(CliError::Usage(format!("there is no {file}: start this router once, so that it is made")));
         }
-        let broker = Embedded::open(EmbeddedOptions {
-            expected: Expected::File,
-            belongs_to: config.keys.fingerprints(),
-            ..EmbeddedOptions::new(file)
-        })
-        .map_err(CliError::failed)?;
+        let broker = super::broker::open(&config, Expected::File)?;
         let token = new_token();
         let caller = Caller::Operator;
         let entry = TokenEntry { name: "command".to_owned(), sha256: hash_of(&token), caller, line: None };

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::CliError;
 use super::rule_book::read_sound;
-use crate::broker::embedded::{Embedded, EmbeddedOptions, Expected};
-use crate::broker::{Broker as _, Publisher, Reader, system_clock};
-use crate::config::{Broker, Config};
+use crate::broker::embedded::Expected;
+use crate::broker::{Broker, Publisher, Reader, system_clock};
+use crate::config::Config;
 use crate::engine::context::RuleBooks;
 use crate::engine::facts::PreparedBook;
 use crate::engine::intake::standing::Agencies;
@@ -24,7 +24,7 @@ const LANES_STOP: Duration = Duration::from_secs(10);
 
 /// A router that runs.
 pub struct RunningRouter {
-    broker: Arc<Embedded>,
+    broker: Arc<dyn Broker>,
     service: Service,
     server: server::Running,
     readiness: Arc<Readiness>,
@@ -42,15 +42,7 @@ impl RunningRouter {
             let rules = config.rules.display();
             return Err(CliError::failed(format!("{rules} is not in force yet: see effective_from in its book.toml")));
         }
-        let Broker::Embedded { file } = &config.broker;
-        let queue_requests_max = config.limits.queue_requests;
-        let options = EmbeddedOptions {
-            queue_requests_max,
-            expected,
-            belongs_to: config.keys.fingerprints(),
-            ..EmbeddedOptions::new(file)
-        };
-        let broker = Arc::new(Embedded::open(options).map_err(CliError::failed)?);
+        let broker = super::broker::open(config, expected)?;
         let metrics = Arc::new(Metrics::new().map_err(CliError::failed)?);
         let readiness = Arc::new(Readiness::starting());
         let options = ServiceOptions::from_config(config, broker.clone(), books, metrics.clone(), readiness.clone());

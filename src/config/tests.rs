@@ -72,7 +72,7 @@ fn faults_name_line_and_remedy() {
         "config.toml",
         "kind = \"embedded\"",
         "kind = \"paper\"",
-        "config.toml:5: `broker.kind` must be one of \"embedded\"",
+        "config.toml:5: `broker.kind` must be one of \"embedded\", \"kafka\"",
     );
     check_fault("config.toml", "units = \"any\"", "units = \"all\"", "or the word \"any\"");
     check_fault("config.toml", "complete_since = \"2", "complete_since = \"year 2", "must be a date; write");

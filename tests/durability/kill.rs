@@ -196,7 +196,7 @@ fn kills_lose_nothing_and_repeat_nothing() {
 /// Lets a fresh process finish what the killed ones left, then compares every topic with the undisturbed run.
 fn check(home: &Home, acknowledged: &BTreeSet<String>) {
     let config = Config::load(&config_file(home.path())).unwrap();
-    let pathway_router::config::Broker::Embedded { file } = &config.broker;
+    let pathway_router::config::broker::Broker::Embedded { file } = &config.broker else { panic!("not embedded") };
     let broker = Arc::new(Embedded::open(EmbeddedOptions::new(file)).unwrap());
     let options = || {
         let metrics = Arc::new(Metrics::new().unwrap());

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use pathway_router::broker::embedded::{Embedded, EmbeddedOptions};
 use pathway_router::broker::{Broker, Placement, Reader, Write, system_clock};
+use pathway_router::config::Config;
+use pathway_router::config::broker::Broker as BrokerSetting;
 use pathway_router::config::default_rules::FILES;
 use pathway_router::config::first_start::{config_file, first_start};
-use pathway_router::config::{Broker as BrokerSetting, Config};
 use pathway_router::engine::context::RuleBooks;
 use pathway_router::engine::facts::PreparedBook;
 use pathway_router::engine::intake::standing::Agencies;
@@ -66,7 +67,7 @@ impl Router {
         first_start(folder.path()).unwrap();
         let mut config = Config::load(&config_file(folder.path())).unwrap();
         config.http.bind = "127.0.0.1:0".parse().unwrap();
-        let BrokerSetting::Embedded { file } = &config.broker;
+        let BrokerSetting::Embedded { file } = &config.broker else { panic!("not embedded") };
         let broker = Arc::new(Embedded::open(EmbeddedOptions::new(file)).unwrap());
         let files: Vec<SourceFile> = FILES
             .iter()

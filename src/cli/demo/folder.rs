@@ -22,11 +22,11 @@ pub struct DemoFolder {
 }
 
 impl DemoFolder {
-    /// Made where temporary files go, readable by this user alone.
-    pub fn create() -> Result<(Self, Config), CliError> {
+    /// Made where temporary files go, readable by this user alone. `kafka`: its address, if the log is to be there.
+    pub fn create(kafka: Option<&str>) -> Result<(Self, Config), CliError> {
         let path = std::env::temp_dir().join(format!("pathway-router-demo-{}", uuid::Uuid::new_v4().simple()));
         let mut folder = Self { path, tokens: BTreeMap::new() };
-        let config = folder.fill()?;
+        let config = folder.fill(kafka)?;
         Ok((folder, config))
     }
 
@@ -48,7 +48,7 @@ impl DemoFolder {
         self.tokens.get(caller).map(String::as_str)
     }
 
-    fn fill(&mut self) -> Result<Config, CliError> {
+    fn fill(&mut self, kafka: Option<&str>) -> Result<Config, CliError> {
         let rules = self.path.join("rules");
         private_folder(&self.path)?;
         for folder in ["rules", "keys"] {
@@ -61,7 +61,7 @@ impl DemoFolder {
             self.write(name, &new_key())?;
         }
         self.make_tokens(&rules)?;
-        self.write("config.toml", &config_text())?;
+        self.write("config.toml", &config_text(kafka))?;
         load_config(&self.path.join("config.toml"))
     }
 
@@ -113,12 +113,15 @@ fn private_folder(path: &Path) -> Result<(), CliError> {
 }
 
 /// A free port, every simulated partner, and the front door's numbers of the drama range.
-fn config_text() -> String {
-    let mut text = "\
+fn config_text(kafka: Option<&str>) -> String {
+    let broker = kafka.map_or_else(String::new, |bootstrap| {
+        format!("[broker]\nkind = \"kafka\"\nbootstrap = {bootstrap:?}\ninstance = \"demo\"\nreplication = 1\n\n")
+    });
+    let mut text = broker
+        + "\
 [http]\nbind = \"127.0.0.1:0\"\n\n\
 [rules]\nfolder = \"rules\"\n\n\
-[front_door]\nname = \"the front door (made up)\"\ntelephone = \"01632 960123\"\nout_of_hours = \"01632 960999\"\n"
-        .to_owned();
+[front_door]\nname = \"the front door (made up)\"\ntelephone = \"01632 960123\"\nout_of_hours = \"01632 960999\"\n";
     for partner in PARTNERS {
         text.push_str(&format!("\n[partners.{}]\nunits = \"any\"\n", partner.name));
         if let Some(agency) = partner.agency {

@@ -1,0 +1,40 @@
+//! The log engine that a configuration names.
+
+use std::sync::Arc;
+
+use super::CliError;
+use crate::broker;
+use crate::broker::embedded::{Embedded, EmbeddedOptions, Expected};
+use crate::broker::kafka::Kafka;
+use crate::broker::kafka::settings::KafkaOptions;
+use crate::config::broker::Broker;
+use crate::config::{self, Config};
+
+/// Opens it. An embedded one is refused while another process has its file, and unless `expected` is what is there.
+pub fn open(config: &Config, expected: Expected) -> Result<Arc<dyn broker::Broker>, CliError> {
+    let queue_requests_max = config.limits.queue_requests;
+    Ok(match &config.broker {
+        Broker::Embedded { file } => {
+            let options = EmbeddedOptions {
+                queue_requests_max,
+                expected,
+                belongs_to: config.keys.fingerprints(),
+                ..EmbeddedOptions::new(file)
+            };
+            Arc::new(Embedded::open(options).map_err(CliError::failed)?)
+        }
+        Broker::Kafka(kafka) => Arc::new(open_kafka(config, kafka)?),
+    })
+}
+
+pub fn open_kafka(config: &Config, kafka: &config::broker::Kafka) -> Result<Kafka, CliError> {
+    let copies = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
+    let options = KafkaOptions {
+        properties: kafka.properties.0.clone(),
+        replication: copies(kafka.replication),
+        min_in_sync: copies(kafka.min_in_sync),
+        queue_requests_max: config.limits.queue_requests,
+        ..KafkaOptions::new(&kafka.bootstrap, &kafka.instance)
+    };
+    Kafka::open(options).map_err(CliError::failed)
+}

@@ -1,0 +1,124 @@
+//! The `[broker]` section: which log engine, where, and what it needs to know.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::read::{Reading, Table};
+use super::secrets::read_private;
+
+/// The variable that names this instance, when the file does not.
+pub const INSTANCE_VARIABLE: &str = "PATHWAY_INSTANCE";
+
+/// Which log engine, and where.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Broker {
+    /// One SQLite file.
+    Embedded { file: PathBuf },
+    /// An Apache Kafka cluster.
+    Kafka(Kafka),
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Kafka {
+    /// `host:port`, several separated by commas.
+    pub bootstrap: String,
+    /// No two that run at once share it.
+    pub instance: String,
+    /// Copies of each partition, and how many must have a record before it counts.
+    pub replication: u32,
+    pub min_in_sync: u32,
+    pub properties: Properties,
+}
+
+/// Further settings of the Kafka client, such as how to prove who we are. Never printed.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Properties(pub BTreeMap<String, String>);
+
+impl fmt::Debug for Properties {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Properties(..)")
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Embedded,
+    Kafka,
+}
+
+pub(super) fn read(reading: &mut Reading<'_>, document: &mut Table<'_>, folder: &Path) -> Broker {
+    let mut table = document.table(reading, "broker");
+    let kind = table.word(reading, "kind", ("embedded", Kind::Embedded), &[("kafka", Kind::Kafka)]);
+    let broker = match kind {
+        Kind::Embedded => {
+            let file = table.text(reading, "file").map_or_else(|| "pathway.db".to_owned(), |(file, _)| file);
+            Broker::Embedded { file: folder.join(file) }
+        }
+        Kind::Kafka => Broker::Kafka(read_kafka(reading, &mut table, folder)),
+    };
+    table.finish(reading);
+    broker
+}
+
+fn read_kafka(reading: &mut Reading<'_>, table: &mut Table<'_>, folder: &Path) -> Kafka {
+    let (bootstrap, _) = table.required_text(reading, "bootstrap");
+    let instance = read_instance(reading, table);
+    let replication = table.whole(reading, "replication", 1..=15, 3);
+    let min_in_sync = table.whole(reading, "min_in_sync", 1..=replication, replication.min(2));
+    let properties = match table.text(reading, "properties_file") {
+        Some((file, span)) => read_properties(reading, &folder.join(file), &span),
+        None => Properties::default(),
+    };
+    let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    Kafka { bootstrap, instance, replication: small(replication), min_in_sync: small(min_in_sync), properties }
+}
+
+/// From the file, the variable, or the machine's own name.
+fn read_instance(reading: &mut Reading<'_>, table: &mut Table<'_>) -> String {
+    let written = table.text(reading, "instance");
+    let span = written.as_ref().map_or(table.span.clone(), |(_, span)| span.clone());
+    let found = written
+        .map(|(text, _)| text)
+        .or_else(|| std::env::var(INSTANCE_VARIABLE).ok())
+        .or_else(|| std::fs::read_to_string("/etc/hostname").ok())
+        .map(|text| text.trim().to_owned());
+    let is_fit = |name: &String| {
+        (1..=100).contains(&name.len())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
+    found.filter(is_fit).unwrap_or_else(|| {
+        let problem = "this instance has no usable name (letters, digits, hyphens; no two that run share it)";
+        reading.fault(&span, problem, format!("write instance = \"router-1\", or set {INSTANCE_VARIABLE}"));
+        String::new()
+    })
+}
+
+/// `name=value` lines, as the Kafka client calls its settings; `#` begins a comment.
+fn read_properties(reading: &mut Reading<'_>, file: &Path, span: &Range<usize>) -> Properties {
+    let text = match read_private(file) {
+        Ok(text) => text,
+        Err(fault) => {
+            reading.faults.push(fault);
+            return Properties::default();
+        }
+    };
+    let mut properties = BTreeMap::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        match line.split_once('=') {
+            Some((name, value)) => {
+                properties.insert(name.trim().to_owned(), value.trim().to_owned());
+            }
+            None => {
+                let problem = format!("line {number} of {} is not `name=value`", file.display());
+                reading.fault(span, problem, "write one setting a line, such as security.protocol=sasl_ssl");
+            }
+        }
+    }
+    Properties(properties)
+}
