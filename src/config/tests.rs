@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::Config;
+use super::broker::Broker;
 use super::first_start::{config_file, first_start};
 use super::tokens::{Caller, hash_of};
 
@@ -88,13 +89,40 @@ fn faults_name_line_and_remedy() {
 }
 
 #[test]
+fn a_kafka_cluster_is_named_and_its_secrets_are_not_shown() {
+    let kafka = "kind = \"kafka\"\nbootstrap = \"k:9092\"\ninstance = \"r-1\"\nproperties_file = \"k.properties\"";
+    let (folder, config) = folder_with("config.toml", "kind = \"embedded\"\nfile = \"pathway.db\"", kafka);
+    let secrets = folder.path().join("k.properties");
+    std::fs::write(&secrets, "# who we are\nsasl.username = router\nsasl.password=open=sesame\n").unwrap();
+    std::fs::set_permissions(&secrets, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let config = Config::load(&config).unwrap();
+    let Broker::Kafka(kafka) = &config.broker else { panic!("{:?}", config.broker) };
+    assert_eq!((kafka.bootstrap.as_str(), kafka.instance.as_str()), ("k:9092", "r-1"));
+    assert_eq!((kafka.replication, kafka.min_in_sync), (3, 2));
+    assert_eq!(kafka.properties.0["sasl.password"], "open=sesame");
+    assert!(!format!("{config:?}").contains("sesame"));
+}
+
+#[test]
+fn a_kafka_cluster_needs_an_address() {
+    let both = ["kind = \"embedded\"\nfile = \"pathway.db\"", "kind = \"kafka\"\ninstance = \"no good\""];
+    let (_folder, config) = folder_with("config.toml", both[0], both[1]);
+    let faults = Config::load(&config).expect_err("faults").to_string();
+    assert!(faults.contains("`broker.bootstrap` is missing; write bootstrap = "), "{faults}");
+    assert!(faults.contains("no usable name") && faults.contains("PATHWAY_INSTANCE"), "{faults}");
+}
+
+#[test]
 fn every_fault_is_told_at_once() {
     let (folder, config) = folder_with("config.toml", "intake = 1", "intake = 0\nspeed = 9");
     std::fs::write(folder.path().join("keys/sealing.key"), "short").unwrap();
     let faults = Config::load(&config).expect_err("faults");
     let text = faults.to_string();
     assert_eq!(faults.0.len(), 3, "{text}");
-    assert!(text.contains("config.toml:9: `lanes.intake`") && text.contains("config.toml:10: `lanes.speed`"), "{text}");
+    assert!(
+        text.contains("config.toml:16: `lanes.intake`") && text.contains("config.toml:17: `lanes.speed`"),
+        "{text}"
+    );
     assert!(text.contains("sealing.key: this file does not hold a key; write 64 hex digits"), "{text}");
     assert!(!text.contains("short"));
 }
