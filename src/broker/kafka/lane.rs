@@ -9,7 +9,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::fault::storage;
-use super::native::{Drawn, Queue};
+use super::native::{self, Drawn, Queue};
 use super::restore::Restorer;
 use super::seat::{Event, Place, Seat, SeatContext, Stage, add};
 use super::shared::Shared;
@@ -232,7 +232,7 @@ impl KafkaLane {
                     continue;
                 }
             }
-            (held.paused, held.at_end, held.stage) = (false, false, Stage::Reading);
+            (held.paused, held.stage) = (false, Stage::Reading);
         }
     }
 
@@ -247,21 +247,13 @@ impl KafkaLane {
         for look in drawn {
             match look {
                 Drawn::Record(record) => {
-                    // What was fetched before a seek or for another assignment is told by its offset or its stage.
-                    let found = seat.partitions.iter_mut().find(|(place, _)| is_at(&record, place));
-                    if let Some((_, held)) = found
-                        && held.stage == Stage::Reading
-                        && record.offset >= held.position
-                    {
-                        held.at_end = false;
+                    // What was fetched for another assignment, or before a seek, is not ours to hand out.
+                    let place = (record.topic.clone(), record.partition);
+                    if seat.partitions.get(&place).is_some_and(|held| held.stage == Stage::Reading) {
                         self.waiting.push_back(record);
                     }
                 }
-                Drawn::End { topic, partition, .. } => {
-                    if let Some(held) = seat.partitions.get_mut(&(topic, partition)) {
-                        held.at_end = true;
-                    }
-                }
+                Drawn::End { .. } => {}
                 Drawn::Fault { partition, code } => tracing::warn!(partition, %code, "reading"),
             }
         }
@@ -277,14 +269,20 @@ impl KafkaLane {
             }
             let Some(record) = self.waiting.pop_front() else { return records };
             let weight = record.key.len() + record.value.as_ref().map_or(0, Vec::len);
-            bytes += weight;
-            if records.len() >= limit.records_max || (bytes > limit.bytes_max && !records.is_empty()) {
+            let full = records.len() >= limit.records_max;
+            if full || (bytes + weight > limit.bytes_max && !records.is_empty()) {
                 self.waiting.push_front(record);
                 return records;
             }
-            if let Some(held) = locked(&self.seat).partitions.get_mut(&(record.topic.clone(), record.partition)) {
+            let mut seat = locked(&self.seat);
+            let held = seat.partitions.get_mut(&(record.topic.clone(), record.partition));
+            // A pause makes librdkafka fetch again what was drawn and not yet counted as read.
+            let next = held.filter(|held| held.stage == Stage::Reading && record.offset >= held.position);
+            if let Some(held) = next {
                 held.position = record.offset + 1;
                 held.reached = record.timestamp;
+                bytes += weight;
+                drop(seat);
                 records.push(record);
             }
         }
@@ -420,13 +418,22 @@ impl LaneBroker for KafkaLane {
         if self.waiting.is_empty() {
             self.draw(Duration::ZERO);
         }
+        // Control records are passed over unseen, but counted here.
+        let passed = self.consumer.position().map_err(|error| storage("how far was read is not known", &error))?;
+        let passed = |place: &Place| {
+            let partition = i32::try_from(place.1).unwrap_or(i32::MAX);
+            passed.find_partition(&place.0, partition).and_then(|element| element.offset().to_raw()).unwrap_or(-1)
+        };
         let seat = locked(&self.seat);
         let waiting =
             |place: &Place| self.waiting.iter().find(|record| is_at(record, place)).map(|record| record.timestamp);
+        let is_at_end = |place: &Place, position: i64| {
+            native::known_end(&self.consumer, &place.0, place.1).is_some_and(|end| passed(place).max(position) >= end)
+        };
         let oldest = seat
             .partitions
             .iter()
-            .filter_map(|(place, held)| waiting(place).or((!held.at_end).then_some(held.reached)));
+            .filter_map(|(place, held)| waiting(place).or((!is_at_end(place, held.position)).then_some(held.reached)));
         Ok(oldest.min())
     }
 

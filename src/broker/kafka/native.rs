@@ -207,6 +207,23 @@ pub fn commit<C: ProducerContext>(producer: &BaseProducer<C>, wait: Duration) ->
     }
 }
 
+/// Where a partition ended when it was last fetched, as this reader may see it. None: it has not been.
+pub fn known_end<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str, partition: u32) -> Option<i64> {
+    let (topic, partition) = (CString::new(topic).ok()?, i32::try_from(partition).ok()?);
+    let (mut first, mut end) = (0, 0);
+    // SAFETY: the client is alive: `consumer` holds it; the name lives until the call returns. Asks nobody.
+    let error = unsafe {
+        bindings::rd_kafka_get_watermark_offsets(
+            consumer.client().native_ptr(),
+            topic.as_ptr(),
+            partition,
+            &raw mut first,
+            &raw mut end,
+        )
+    };
+    (error == bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && end >= 0).then_some(end)
+}
+
 /// Whether the consumer is a member of its group's generation now.
 pub fn is_member<C: ClientContext + ConsumerContext>(consumer: &BaseConsumer<C>) -> bool {
     // SAFETY: the client is alive; the metadata is ours to destroy, once, after the last look.

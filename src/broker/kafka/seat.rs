@@ -39,8 +39,6 @@ pub struct Held {
     /// Which assignment it came with: a partition may go and come back between two looks.
     pub assignment: u64,
     pub paused: bool,
-    /// All there was has been fetched, when last heard of.
-    pub at_end: bool,
     /// Of the last record handed out, or when the partition came.
     pub reached: Timestamp,
     /// Next to hand out, and where reading starts again after an abort.
@@ -55,7 +53,6 @@ impl Held {
             stage: Stage::Given,
             assignment,
             paused: true,
-            at_end: false,
             reached: Timestamp::from_jiff(jiff::Timestamp::now()),
             position: 0,
             committed: None,
