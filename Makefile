@@ -56,6 +56,6 @@ ready-kafka:
 	@if [[ "$${PATHWAY_ALLOW_NO_KAFKA:-}" != 1 ]] && ! { command -v java && command -v mvn; } >/dev/null; then \
 		printf '%s\n' "Java or Maven is missing (the tests fetch and run a real Apache Kafka). On Debian or Ubuntu:" \
 		"  sudo apt-get install --yes openjdk-17-jre-headless maven" \
-		"or leave those tests out: PATHWAY_ALLOW_NO_KAFKA=1 make test" >&2; \
+		"or leave those tests out: PATHWAY_ALLOW_NO_KAFKA=1 make test-kafka" >&2; \
 		exit 1; \
 	fi
