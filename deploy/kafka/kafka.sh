@@ -55,7 +55,7 @@ fetch() {
         rm -rf "${CACHE:?}/$what"
         mkdir -p "$CACHE/$what"
         "$goal" "$CACHE/$what" >"$CACHE/$what.log" 2>&1 ||
-            fail "Maven could not fetch $what; the end of $CACHE/$what.log says:" "$(tail -n 5 "$CACHE/$what.log")"
+            fail "Maven could not fetch $what; $CACHE/$what.log begins:" "$(head -n 5 "$CACHE/$what.log")"
         touch "$CACHE/$what/complete"
     fi
     flock -u 9
@@ -87,9 +87,13 @@ XML
     mvn -B -q -f "$1/pom.xml" dependency:copy-dependencies -DoutputDirectory="$1/jars"
 }
 
+# The program lies in an archive with the libraries it names.
 fetch_registry() {
+    local archive=apicurio-registry-app-$REGISTRY_VERSION-all.tar.gz
     mvn -B -q dependency:copy -DoutputDirectory="$1" \
-        -Dartifact="io.apicurio:apicurio-registry-app:$REGISTRY_VERSION:jar:runner"
+        -Dartifact="io.apicurio:apicurio-registry-app:$REGISTRY_VERSION:tar.gz:all"
+    tar -xzf "$1/$archive" -C "$1"
+    rm "$1/$archive"
 }
 
 # One of Kafka's own programs, quick to start.
@@ -234,16 +238,33 @@ await() {
     done
 }
 
+# Ready when it takes the compatibility that new schemas are held to; its own default is none.
+await_registry() {
+    local pid=$1 log=$2 port=$3 waited=0 body='{"compatibility":"BACKWARD"}'
+    until (
+        exec 3<>"/dev/tcp/127.0.0.1/$port"
+        printf 'PUT /apis/ccompat/v7/config HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n%s\r\n%s\r\n\r\n%s' \
+            'Content-Type: application/vnd.schemaregistry.v1+json' "Content-Length: ${#body}" "$body" >&3
+        grep -q BACKWARD <&3
+    ) 2>/dev/null; do
+        kill -0 "$pid" 2>/dev/null || fail "the registry ended; the end of $log says:" "$(tail -n 8 "$log")"
+        ((waited++ < READY_SECONDS_MAX * 5)) || fail "the registry was not ready after $READY_SECONDS_MAX s: see $log"
+        sleep 0.2
+    done
+}
+
 start_registry() {
     local dir=$1 port
     is_running "$dir/registry.pid" && return
     port=$(free_ports 1)
+    local program
+    program=$(find "$CACHE/registry" -name 'apicurio-registry-app-*-runner.jar')
+    [[ -n $program ]] || fail "there is no runner in $CACHE/registry: remove that folder and fetch again"
     setsid nohup java -Xmx384m -Dquarkus.http.host=127.0.0.1 -Dquarkus.http.port="$port" \
-        -Dapicurio.rules.global.compatibility=BACKWARD \
-        -jar "$CACHE/registry/apicurio-registry-app-$REGISTRY_VERSION-runner.jar" \
+        -jar "$program" \
         >"$dir/registry.log" 2>&1 </dev/null 9>&- &
     echo $! >"$dir/registry.pid"
-    await "the registry" "$(<"$dir/registry.pid")" "$dir/registry.log" 'Listening on'
+    await_registry "$(<"$dir/registry.pid")" "$dir/registry.log" "$port"
     printf 'http://127.0.0.1:%s/apis/ccompat/v7\n' "$port" >"$dir/registry"
 }
 
