@@ -204,10 +204,10 @@ impl Replay {
             self.state.commit();
             for effect in done.effects {
                 match effect {
-                    Effect::Task(task, _) => results.tasks.push(task),
-                    Effect::Decision(decision) => results.decisions.push(decision),
+                    Effect::Task(task, _) => results.tasks.push(*task),
+                    Effect::Decision(decision) => results.decisions.push(*decision),
                     Effect::Feedback(feedback) => results.feedback.push(feedback),
-                    Effect::Inbox(record) => waiting.push_back(record),
+                    Effect::Inbox(record) => waiting.push_back(*record),
                 }
             }
             next = match waiting.pop_front() {

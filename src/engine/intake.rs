@@ -10,7 +10,7 @@ use super::ids::derived;
 use super::model::detail::Detail;
 use super::model::event::ReferralEvent;
 use super::model::feedback::Feedback;
-use super::model::inbox::{Alias, InboxBody, InboxRecord, OutcomeReceived, Referral};
+use super::model::inbox::{InboxBody, InboxRecord, OutcomeReceived, Referral};
 use super::model::outcome::Outcome;
 use super::model::quarantine::{QuarantineReason, Quarantined};
 use super::model::scalar::Timestamp;
@@ -81,7 +81,7 @@ pub struct Accepted {
 /// Takes in a record of `referrals.<partner>`.
 pub fn referral(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) -> Accepted {
     match accept_referral(context, incoming) {
-        Ok(inbox) => Accepted { inbox, quarantined: None, feedback: None },
+        Ok(inbox) => Accepted { inbox: vec![inbox], quarantined: None, feedback: None },
         Err(refusal) => refusal.into_accepted(context, incoming, Some(incoming.sender)),
     }
 }
@@ -94,7 +94,7 @@ pub fn outcome(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) -> Ac
     }
 }
 
-fn accept_referral(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) -> Result<Vec<InboxRecord>, Refusal> {
+fn accept_referral(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) -> Result<InboxRecord, Refusal> {
     let event: ReferralEvent = decoded(incoming)?;
     let refused = |refusal: Refusal| refusal.of_event(&event);
     let findings = inspect::event(&event, Some(incoming.receipt));
@@ -113,50 +113,36 @@ fn accept_referral(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) -
     if let Some(unit) = incoming.unit {
         unit.clone_into(&mut event.source.unit);
     }
-    Ok(inbox_records(context, incoming, event, content_digest, replied))
+    Ok(inbox_record(context, incoming, event, content_digest, replied))
 }
 
-/// Who the record is about, as inbox records: the referral, and aliases for weaker keys of the same child.
-fn inbox_records(
+/// Who the record is about: under its strongest key, with the weaker ones that name the same child.
+fn inbox_record(
     context: &IntakeContext<'_>,
     incoming: &IncomingRecord<'_>,
     event: ReferralEvent,
     content_digest: String,
     replied: Option<SubjectKey>,
-) -> Vec<InboxRecord> {
+) -> InboxRecord {
     let identifiers = Identifiers::of(context.keys, &event.child, &event.source, &event.event_id);
     let (strongest_kind, strongest) = identifiers.strongest;
     let (subject, keyed_by, weaker) = match replied {
         Some(subject) => (subject, KEYED_BY_REPLY, Vec::new()),
         None => (strongest, strongest_kind.symbol(), identifiers.weaker),
     };
-    let receipt = incoming.receipt;
-    let aliases: Vec<InboxRecord> = weaker
-        .into_iter()
-        .map(|(_, key)| InboxRecord {
-            id: derived(&["alias", &key.to_hex(), &subject.to_hex(), incoming.sender, &event.event_id]),
-            subject: key,
-            receipt,
-            body: InboxBody::Alias(Alias {
-                stronger: subject,
-                event_id: event.event_id.clone(),
-                partner: incoming.sender.to_owned(),
-            }),
-        })
-        .collect();
-    let referral = InboxRecord {
+    InboxRecord {
         id: derived(&["referral", &subject.to_hex(), incoming.sender, &event.event_id, &content_digest]),
         subject,
-        receipt,
+        receipt: incoming.receipt,
         body: InboxBody::Referral(Referral {
             event,
             content_digest,
             keyed_by: keyed_by.to_owned(),
             unverified: identifiers.unverified,
             hops: 0,
+            weaker: weaker.into_iter().map(|(_, key)| key).collect(),
         }),
-    };
-    std::iter::once(referral).chain(aliases).collect()
+    }
 }
 
 fn accept_outcome(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) -> Result<InboxRecord, Refusal> {

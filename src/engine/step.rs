@@ -27,11 +27,11 @@ mod withdrawal;
 #[derive(Clone, PartialEq, Debug)]
 pub enum Effect {
     /// To `tasks.<agency>`, about this subject.
-    Task(Task, SubjectKey),
-    Decision(Decision),
+    Task(Box<Task>, SubjectKey),
+    Decision(Box<Decision>),
     Feedback(Feedback),
     /// Back to the inbox, for the subject it names.
-    Inbox(InboxRecord),
+    Inbox(Box<InboxRecord>),
 }
 
 /// The result of one step.

@@ -10,6 +10,7 @@ use pathway_router::engine::codec;
 use pathway_router::engine::model::codes::Grade;
 use pathway_router::engine::model::detail::Detail;
 use pathway_router::engine::model::event::ReferralEvent;
+use pathway_router::engine::model::inbox::{InboxBody, InboxRecord};
 use pathway_router::engine::model::quarantine::{QuarantineReason, Quarantined};
 use pathway_router::engine::model::scalar::Timestamp;
 use pathway_router::engine::model::task::Task;
@@ -70,9 +71,31 @@ fn every_record_is_accounted_for() {
     let inbox: i64 = (0..kit::PARTITIONS).map(|partition| memory.end_offset("inbox", partition).unwrap()).sum();
     assert_eq!(total(&metrics, "pathway_decide_consumed_total"), u64::try_from(inbox).unwrap());
     assert_eq!(total(&metrics, "pathway_decide_disposed_total"), u64::try_from(inbox).unwrap());
+    each_alias_is_told_once(&memory);
     let quarantined: Vec<Quarantined> = all(&memory, "quarantine");
     assert!(quarantined.iter().any(|kept| kept.reason == QuarantineReason::Undecodable && kept.original.len() == 40));
     oracle::check(&memory, Arc::new(kit::context(None)), Arc::new(kit::partners()));
+}
+
+/// However many events carry the same identifiers, a weaker key hears of the stronger once.
+fn each_alias_is_told_once(reader: &dyn Reader) {
+    let records = (0..kit::PARTITIONS).flat_map(|partition| reader.read("inbox", partition, 0, usize::MAX).unwrap());
+    let inbox = records.map(|record| codec::decode::<InboxRecord>(&record.value.unwrap()).unwrap());
+    let mut told: Vec<_> = inbox
+        .filter_map(|record| match record.body {
+            InboxBody::Alias(alias) => alias.checked_for.is_none().then_some((record.subject, alias.stronger)),
+            InboxBody::Referral(_)
+            | InboxBody::Outcome(_)
+            | InboxBody::Forward(_)
+            | InboxBody::Signal(_)
+            | InboxBody::Tick(_) => None,
+        })
+        .collect();
+    let count = told.len();
+    told.sort();
+    told.dedup();
+    assert!(count > 20, "{count} aliases");
+    assert_eq!(told.len(), count);
 }
 
 #[test]

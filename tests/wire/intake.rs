@@ -159,33 +159,17 @@ fn every_kind_becomes_a_referral_about_its_child() {
 }
 
 #[test]
-fn weaker_identifiers_become_aliases_of_the_strongest() {
+fn weaker_identifiers_travel_with_the_strongest() {
     let world = World::new();
     let event = samples::event("missing.started");
     let accepted = world.referral(&event);
-    let (record, _) = referral_of(&accepted);
+    let (record, referral) = referral_of(&accepted);
     let number = event.child.nhs_number.as_deref().expect("an NHS number");
     assert_eq!(record.subject, world.keys.subject_key(IdentifierKind::NhsNumber, number));
     let upn = world.keys.subject_key(IdentifierKind::Upn, event.child.upn.as_deref().expect("a UPN"));
-    let aliases: Vec<_> = accepted
-        .inbox
-        .iter()
-        .filter_map(|alias| match &alias.body {
-            InboxBody::Alias(body) => Some((alias.subject, body)),
-            InboxBody::Referral(_)
-            | InboxBody::Outcome(_)
-            | InboxBody::Forward(_)
-            | InboxBody::Signal(_)
-            | InboxBody::Tick(_) => None,
-        })
-        .collect();
-    assert_eq!(aliases.len(), 2, "for the UPN and the sender's own id");
-    assert_eq!(aliases[0].0, upn);
-    for (subject, alias) in aliases {
-        assert_ne!(subject, record.subject);
-        assert_eq!(alias.stronger, record.subject);
-        assert_eq!((alias.event_id.as_str(), alias.partner.as_str()), (event.event_id.as_str(), "police"));
-    }
+    assert_eq!(referral.weaker.len(), 2, "the UPN's and the sender's own id's");
+    assert_eq!(referral.weaker[0], upn);
+    assert!(!referral.weaker.contains(&record.subject));
     assert_eq!(world.referral(&event), accepted, "the same again gives the same records");
 }
 

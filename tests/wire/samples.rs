@@ -130,7 +130,7 @@ fn bare_record(record: &Record) -> Value {
 
 /// Fields that hold a subject key.
 fn is_key(name: &str) -> bool {
-    matches!(name, "subject" | "stronger" | "from" | "alias_of")
+    matches!(name, "subject" | "stronger" | "weaker" | "checked_for" | "from" | "alias_of")
 }
 
 fn text(name: &str) -> Value {

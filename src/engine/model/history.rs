@@ -35,6 +35,9 @@ pub struct History {
     pub awaiting: Vec<Awaiting>,
     /// For a partner's own subject: the last triage task raised, by hour.
     pub triaged_hours: Vec<i64>,
+    /// Weaker keys of this child that were told of this one.
+    #[serde(default)]
+    pub weaker: Vec<SubjectKey>,
 }
 
 /// One thing that happened.

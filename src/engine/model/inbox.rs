@@ -51,6 +51,9 @@ pub struct Referral {
     pub unverified: Vec<String>,
     /// How often the record was forwarded along aliases.
     pub hops: i32,
+    /// Weaker verified keys of the same child, strongest first: each is told of the stronger once.
+    #[serde(default)]
+    pub weaker: Vec<SubjectKey>,
 }
 
 /// An outcome whose `reply_to` opened: which task, and to whom it had been addressed.
@@ -71,6 +74,9 @@ pub struct Alias {
     /// The event that carried both identifiers.
     pub event_id: String,
     pub partner: String,
+    /// A weaker key that belongs to this one already: whether this one and `stronger` are one child is only checked.
+    #[serde(default)]
+    pub checked_for: Option<SubjectKey>,
 }
 
 /// The history of a weaker key, forwarded to the stronger one when the alias became known.

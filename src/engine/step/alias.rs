@@ -13,7 +13,7 @@ use crate::engine::ids::derived;
 use crate::engine::model::decision::{Disposition, Trigger};
 use crate::engine::model::event::Source;
 use crate::engine::model::history::{Entry, History};
-use crate::engine::model::inbox::{Alias, Forward, InboxBody, InboxRecord};
+use crate::engine::model::inbox::{Alias, Forward, InboxBody, InboxRecord, Referral};
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::model::subject::SubjectKey;
 use crate::engine::rules::catalogue::is_concern;
@@ -22,6 +22,33 @@ use crate::engine::state::State;
 const SAME_CHILD_RULE: &str = "same-child";
 const SAME_CHILD_ACTION: &str =
     "Same child? Two records share an identifier: decide, and record the link or that there is none";
+
+/// Weaker keys of one child that are remembered as told; one that was forgotten is told again, which changes nothing.
+const WEAKER_MAX: usize = 64;
+
+/// Tells each weaker key that came with a referral, once, that this is the same child.
+pub fn tell_weaker(draft: &mut Draft<'_>, referral: &Referral) {
+    for key in &referral.weaker {
+        if *key == draft.subject || draft.history.weaker.contains(key) {
+            continue;
+        }
+        draft.history.weaker.push(*key);
+        let event = &referral.event;
+        draft.publish(Effect::Inbox(Box::new(InboxRecord {
+            id: derived(&["alias", &key.to_hex(), &draft.subject.to_hex(), &event.source.partner, &event.event_id]),
+            subject: *key,
+            receipt: draft.at,
+            body: InboxBody::Alias(Alias {
+                stronger: draft.subject,
+                event_id: event.event_id.clone(),
+                partner: event.source.partner.clone(),
+                checked_for: None,
+            }),
+        })));
+    }
+    let over = draft.history.weaker.len().saturating_sub(WEAKER_MAX);
+    draft.history.weaker.drain(..over);
+}
 
 /// This key turned out to be a weaker name of `alias.stronger`.
 pub fn learned(context: &Context, state: &State, record: &InboxRecord, alias: &Alias) -> Result<Step, StepError> {
@@ -32,22 +59,39 @@ pub fn learned(context: &Context, state: &State, record: &InboxRecord, alias: &A
     }
     let mut draft = Draft::open(context, state, record.subject, record.receipt, Trigger::Alias, &record.id)?;
     draft.decision.event_id = Some(alias.event_id.clone());
-    let asked = draft.history.tasks.iter().any(|task| task.action == SAME_CHILD_ACTION && is_open(&task.state));
-    if standing.is_some() && asked {
-        draft.disposed(Disposition::Duplicate);
+    if let Some(standing) = standing {
+        draft.disposed(Disposition::Forwarded);
+        draft.publish(check_at(standing, record, alias));
         return Ok(draft.finish());
     }
-    if standing.is_some() {
-        ask_same_child(&mut draft, alias, &record.id)?;
+    if alias.checked_for.is_some() {
+        let asked = draft.history.tasks.iter().any(|task| task.action == SAME_CHILD_ACTION && is_open(&task.state));
+        if asked {
+            draft.disposed(Disposition::Duplicate);
+        } else {
+            ask_same_child(&mut draft, alias, &record.id)?;
+        }
         return Ok(draft.finish());
     }
     draft.disposed(Disposition::Forwarded);
     let moved = std::mem::take(&mut draft.history);
     draft.history.alias_of = Some(alias.stronger);
+    draft.history.weaker.clone_from(&moved.weaker);
     if holds_anything(&moved) {
         draft.publish(forwarded_history(record, record.subject, alias.stronger, moved, 1));
     }
     Ok(draft.finish())
+}
+
+/// A key that belongs to another already may do so only because that one was itself found to be `alias.stronger` since:
+/// it is asked, and by then has been told. Strength only rises, so the asking ends.
+fn check_at(standing: SubjectKey, record: &InboxRecord, alias: &Alias) -> Effect {
+    Effect::Inbox(Box::new(InboxRecord {
+        id: derived(&["alias check", &record.id, &standing.to_hex()]),
+        subject: standing,
+        receipt: record.receipt,
+        body: InboxBody::Alias(Alias { checked_for: Some(record.subject), ..alias.clone() }),
+    }))
 }
 
 fn holds_anything(history: &History) -> bool {
@@ -58,12 +102,12 @@ fn holds_anything(history: &History) -> bool {
 }
 
 fn forwarded_history(cause: &InboxRecord, from: SubjectKey, to: SubjectKey, history: History, hops: i32) -> Effect {
-    Effect::Inbox(InboxRecord {
+    Effect::Inbox(Box::new(InboxRecord {
         id: derived(&["forward", &cause.id, &to.to_hex()]),
         subject: to,
         receipt: cause.receipt,
         body: InboxBody::Forward(Forward { from, history, hops }),
-    })
+    }))
 }
 
 /// The identifier already belongs to another subject: never merged by itself, a person is asked.
@@ -109,7 +153,11 @@ pub fn pass_on(
 ) -> Result<Step, StepError> {
     let mut body = record.body.clone();
     let hops = match &mut body {
-        InboxBody::Referral(referral) => &mut referral.hops,
+        InboxBody::Referral(referral) => {
+            // Told by this key, below: the stronger one may have heard of them otherwise.
+            referral.weaker.clear();
+            &mut referral.hops
+        }
         InboxBody::Outcome(outcome) => &mut outcome.hops,
         InboxBody::Forward(forward) => &mut forward.hops,
         InboxBody::Alias(_) | InboxBody::Signal(_) | InboxBody::Tick(_) => return Ok(Step::default()),
@@ -123,13 +171,14 @@ pub fn pass_on(
     if let InboxBody::Referral(referral) = &record.body {
         draft.decision.event_id = Some(referral.event.event_id.clone());
         draft.decision.event_kind = Some(referral.event.detail.kind().to_owned());
+        tell_weaker(&mut draft, referral);
     }
-    draft.publish(Effect::Inbox(InboxRecord {
+    draft.publish(Effect::Inbox(Box::new(InboxRecord {
         id: derived(&["forward", &record.id, &stronger.to_hex()]),
         subject: stronger,
         receipt: record.receipt,
         body,
-    }));
+    })));
     Ok(draft.finish())
 }
 

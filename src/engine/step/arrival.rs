@@ -36,6 +36,7 @@ pub fn referral(
     let mut draft = Draft::open(context, state, record.subject, record.receipt, Trigger::Event, &record.id)?;
     let arriving = entry::of(referral, record.receipt, &LONDON);
     draft.about(&arriving);
+    alias::tell_weaker(&mut draft, referral);
     match history::recognise(&draft.history, &arriving) {
         Known::Retransmission => draft.disposed(Disposition::Retransmission),
         Known::Withdrawn => sent_again(&mut draft, referral, arriving)?,

@@ -123,7 +123,7 @@ impl<'a> Draft<'a> {
                 due_at: task.due_at,
                 rules: task.reasons.iter().map(|reason| reason.rule.clone()).collect(),
             });
-            self.effects.push(Effect::Task(task, self.subject));
+            self.effects.push(Effect::Task(Box::new(task), self.subject));
         }
         self.history.tasks.extend(raised.held.into_iter().map(Arc::new));
         self.decision.suppressed.extend(raised.suppressed);
@@ -245,7 +245,7 @@ impl<'a> Draft<'a> {
         self.decision.decision_id = derived(&["decision", &self.decision.decision_id, disposition]);
         let mut delta = Delta::default();
         delta.histories.insert(self.subject, self.history);
-        self.effects.push(Effect::Decision(self.decision));
+        self.effects.push(Effect::Decision(Box::new(self.decision)));
         Step { delta, effects: self.effects }
     }
 }
