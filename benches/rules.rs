@@ -80,11 +80,13 @@ fn book() -> RuleBook {
 fn default_files() -> Vec<SourceFile> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules/cheshire-east");
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).expect("the default book") {
-        let path = entry.expect("a readable folder").path();
-        if path.is_file() {
-            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
-            files.push(SourceFile { name, text: std::fs::read_to_string(&path).expect("a readable file") });
+    for part in ["", "rules/"] {
+        for entry in std::fs::read_dir(folder.join(part)).expect("the default book") {
+            let path = entry.expect("a readable folder").path();
+            if path.is_file() {
+                let name = format!("{part}{}", path.file_name().expect("a name").to_string_lossy());
+                files.push(SourceFile { name, text: std::fs::read_to_string(&path).expect("a readable file") });
+            }
         }
     }
     files

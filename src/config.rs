@@ -154,11 +154,7 @@ impl Config {
         let history_complete_since = read_history(&mut reading, &mut document);
         let (rules, rules_span) = read_path(&mut reading, &mut document, "rules", "folder", folder, "rules");
         if !rules.is_dir() {
-            reading.fault(
-                &rules_span,
-                "the rule book's folder does not exist",
-                "name the folder with rules.toml in it",
-            );
+            reading.fault(&rules_span, "the rule book's folder does not exist", "name the folder with book.toml in it");
         }
         let partners = read_partners(&mut reading, &mut document);
         let keys = read_keys(&mut reading, &mut document, folder);

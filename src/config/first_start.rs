@@ -102,6 +102,7 @@ impl Writer<'_> {
         let own = "rules/cheshire-east";
         self.create_folder("rules")?;
         self.create_folder(own)?;
+        self.create_folder(&format!("{own}/rules"))?;
         for (name, text) in default_rules::FILES {
             self.write(&format!("{own}/{name}"), text, "the default rule book")?;
         }

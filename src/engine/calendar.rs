@@ -117,6 +117,10 @@ impl Calendar {
             }
             Clock::NextSessionDay => self.next_session(from, school),
             Clock::TimeOfDay { hour, minute } => Ok(certain(next_time_of_day(*hour, *minute, from)?)),
+            Clock::TimeThatDay { hour, minute } => {
+                Ok(certain(instant(london_date(from), time_of_day(*hour, *minute)?)?))
+            }
+            Clock::OnTheDay => Ok(certain(instant(london_date(from), CLOSE_OF_DAY)?)),
         }
     }
 
@@ -196,8 +200,12 @@ fn instant(date: civil::Date, time: civil::Time) -> Result<Timestamp, CalendarEr
     instant.map(Timestamp::from_jiff).map_err(|_| CalendarError::OutOfRange)
 }
 
+fn time_of_day(hour: i8, minute: i8) -> Result<civil::Time, CalendarError> {
+    civil::Time::new(hour, minute, 0, 0).map_err(|_| CalendarError::OutOfRange)
+}
+
 fn next_time_of_day(hour: i8, minute: i8, from: Timestamp) -> Result<Timestamp, CalendarError> {
-    let time = civil::Time::new(hour, minute, 0, 0).map_err(|_| CalendarError::OutOfRange)?;
+    let time = time_of_day(hour, minute)?;
     let today = london_date(from);
     let at = instant(today, time)?;
     if at >= from {

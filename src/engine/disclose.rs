@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::model::detail::Detail;
 use super::model::event::{Address, Carer, Child, Practitioner, ReferralEvent, VoiceOfChild};
 use super::model::history::Entry;
 use super::model::task::ChildView;
@@ -46,7 +47,7 @@ impl Permit<'_> {
     /// Shows an event to this recipient. `unverified`: identifiers that failed their check.
     pub fn show(&self, event: &ReferralEvent, unverified: &[String]) -> Disclosed {
         let mut fields = BTreeSet::new();
-        let child = self.show_child(&event.child, unverified, &mut fields);
+        let child = self.show_child(event, unverified, &mut fields);
         let narrative = self.pick(&mut fields, "narrative", event.narrative.as_ref());
         let voice_of_child = self.pick(&mut fields, "voice_of_child", event.voice_of_child.as_ref());
         let carers = if self.allows("carers") && !event.carers.is_empty() {
@@ -80,7 +81,8 @@ impl Permit<'_> {
         }
     }
 
-    fn show_child(&self, child: &Child, unverified: &[String], fields: &mut BTreeSet<String>) -> ChildView {
+    fn show_child(&self, event: &ReferralEvent, unverified: &[String], fields: &mut BTreeSet<String>) -> ChildView {
+        let child: &Child = &event.child;
         let mut view = ChildView {
             nhs_number: self.pick(fields, "child.nhs_number", child.nhs_number.as_ref()),
             upn: self.pick(fields, "child.upn", child.upn.as_ref()),
@@ -98,7 +100,7 @@ impl Permit<'_> {
             interpreter_needed: self.pick(fields, "child.interpreter_needed", child.interpreter_needed.as_ref()),
             ..ChildView::default()
         };
-        self.show_addresses(&child.addresses, &mut view, fields);
+        self.show_addresses(&child.addresses, is_confidential(event), &mut view, fields);
         let shown_wrong = |name: &&String| {
             (name.as_str() == "nhs_number" && view.nhs_number.is_some())
                 || (name.as_str() == "upn" && view.upn.is_some())
@@ -108,17 +110,29 @@ impl Permit<'_> {
     }
 
     /// A confidential address is withheld from all but the agencies named for it; that it is withheld is said.
-    fn show_addresses(&self, addresses: &[Address], view: &mut ChildView, fields: &mut BTreeSet<String>) {
+    fn show_addresses(
+        &self,
+        addresses: &[Address],
+        all_confidential: bool,
+        view: &mut ChildView,
+        fields: &mut BTreeSet<String>,
+    ) {
         if addresses.is_empty() || !self.allows("child.addresses") {
             return;
         }
-        let visible = |address: &&Address| !address.confidential || self.agency.confidential_addresses;
+        let confidential = |address: &Address| address.confidential || all_confidential;
+        let visible = |address: &&Address| !confidential(address) || self.agency.confidential_addresses;
         view.addresses = addresses.iter().filter(visible).cloned().collect();
         view.address_withheld = view.addresses.len() < addresses.len();
         if !view.addresses.is_empty() {
             fields.insert("child.addresses".to_owned());
         }
     }
+}
+
+/// Whether the sender says that where the child lives must not get known.
+fn is_confidential(event: &ReferralEvent) -> bool {
+    matches!(&event.detail, Detail::DomesticAbuseAttended(attended) if attended.address_confidential == Some(true))
 }
 
 /// The full name of a fact kept with an entry: `event.grade`, `child.age_years`.

@@ -9,7 +9,8 @@ use super::history::{episodes, latest_status, status_open};
 use super::model::history::{Entry, History};
 use super::model::scalar::{FactValue, Level, Timestamp};
 use super::rules::RuleBook;
-use super::rules::book::{Aggregate, Window};
+use super::rules::book::{Aggregate, Rule, Window};
+use super::rules::expression::Truth;
 use super::rules::facts::{FactId, FactTable};
 
 const YEAR_MS: i64 = 365 * 24 * 60 * 60 * 1000;
@@ -25,6 +26,7 @@ pub struct PreparedBook {
     statuses: Vec<(FactId, String)>,
     agencies: BTreeMap<String, FactId>,
     level: Option<FactId>,
+    turns_18: Option<FactId>,
     /// For each kind, the facts that its rules read: what a decision records.
     read_by_kind: BTreeMap<&'static str, BTreeSet<FactId>>,
 }
@@ -72,7 +74,9 @@ impl PreparedBook {
             }
         }
         let level = rules.facts.id("result.level");
-        Self { rules, kept, statuses, agencies, level, read_by_kind }
+        let turns_18 = rules.facts.id("result.turns_18_before_deadline");
+        let turns_18 = turns_18.filter(|id| rules.rules.iter().any(|rule| rule.reads.contains(id)));
+        Self { rules, kept, statuses, agencies, level, turns_18, read_by_kind }
     }
 
     /// The facts that rules for this kind read, in the order of the book.
@@ -89,7 +93,8 @@ impl PreparedBook {
         }
         self.gather_agreement(history, entry, as_of, table);
         for (id, status) in &self.statuses {
-            table.set_bool(*id, holds(history, entry, status, as_of.statuses));
+            let authority = self.rules.authority.as_deref();
+            table.set_bool(*id, holds(history, entry, status, as_of.statuses, authority));
         }
         self.gather_counts(history, entry, as_of, level, table);
         self.rules.facts.fill_absent(table);
@@ -143,6 +148,30 @@ impl PreparedBook {
                 table.set_bool(*id, true);
             }
         }
+    }
+
+    /// Sets whether the child turns 18 before the last deadline that `rules` give; missing while the age is.
+    pub fn set_turns_18(&self, entry: &Entry, rules: &[&Rule], table: &mut FactTable) {
+        let Some(id) = self.turns_18 else { return };
+        let age_known = entry.facts.contains_key("child.age_years");
+        match entry.anchors.get("turns_18") {
+            Some(birthday) => {
+                let last = rules.iter().filter_map(|rule| self.last_deadline(entry, rule, table)).max();
+                table.set_bool(id, last.is_some_and(|last| *birthday <= last));
+            }
+            None if age_known => table.set_bool(id, false),
+            None => {}
+        }
+    }
+
+    /// The latest deadline of a rule's tasks; those that the calendar cannot tell are left out.
+    fn last_deadline(&self, entry: &Entry, rule: &Rule, table: &FactTable) -> Option<Timestamp> {
+        let asked = rule.tasks.iter().filter(|task| task.applies(table) == Truth::True);
+        let due = asked.filter_map(|task| {
+            let from = entry.anchors.get(task.from).copied().unwrap_or(entry.received_at);
+            self.rules.calendar.due(&task.by, from, None).ok()
+        });
+        due.map(|due| due.at).max()
     }
 
     /// When the entries happened that a count counts, oldest first.
@@ -221,7 +250,7 @@ fn counted_between(
         {
             continue;
         }
-        if aggregate.once_per_episode && episode.is_some() {
+        if aggregate.once_per_episode && episode.is_some() && episodes::is_of_episode(&entry.kind) {
             if counted_episode == episode {
                 continue;
             }
@@ -243,8 +272,9 @@ pub fn date_in_words(date: civil::Date, this_year: i16) -> String {
 }
 
 /// Whether a status fact holds at an instant, as far as is recorded.
-fn holds(history: &History, entry: &Entry, status: &str, at: Timestamp) -> bool {
+fn holds(history: &History, entry: &Entry, status: &str, at: Timestamp, authority: Option<&str>) -> bool {
     match status {
+        "placed_by_other" => placed_by_other(history, at, authority),
         "out_of_area" => latest_status(history, "lac", at).is_some_and(|lac| lac.open && lac.out_of_area == Some(true)),
         "open_plan" => open_plan(history, at),
         "cpp_ever" => history.statuses.iter().any(|present| present.status == "cpp" && present.since <= at),
@@ -252,6 +282,14 @@ fn holds(history: &History, entry: &Entry, status: &str, at: Timestamp) -> bool 
         "missing_open" => episodes::still_missing(history, entry, at),
         other => status_open(history, other, at),
     }
+}
+
+/// Whether the child is looked after by an authority other than the book's own.
+fn placed_by_other(history: &History, at: Timestamp, authority: Option<&str>) -> bool {
+    let lac = latest_status(history, "lac", at).filter(|lac| lac.open && lac.out_of_area == Some(true));
+    let Some(placing) = lac.and_then(|lac| lac.placing_authority.as_deref()) else { return false };
+    let plain = |name: &str| name.trim().to_lowercase();
+    authority.is_none_or(|own| !plain(placing).starts_with(&plain(own)))
 }
 
 /// Whether the child is in need, on a protection plan or looked after.

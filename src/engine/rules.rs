@@ -37,6 +37,8 @@ pub struct RuleBook {
     pub retention_days: i64,
     /// The agency that triages what no rule gives a person.
     pub front_door: String,
+    /// The authority whose book this is, as statuses write it; None: every placing authority is another.
+    pub authority: Option<String>,
     /// In the order of ids.
     pub rules: Vec<Rule>,
     pub facts: Facts,

@@ -143,7 +143,10 @@ impl<'b> Raising<'b> {
                 None => None,
             };
             for recipient in &task.to {
-                let address = self.address(recipient, &finding.entry, due.urgent);
+                if self.is_for_children_alone(&recipient.agency) && entry::is_adult(&finding.entry, self.at) {
+                    continue;
+                }
+                let Some(address) = self.address(recipient, &finding.entry, due.urgent) else { continue };
                 let notes = address.notes(&self.book.rules, &task.action);
                 wanted.push(Wanted {
                     action: task.action.clone(),
@@ -164,6 +167,10 @@ impl<'b> Raising<'b> {
             }
         }
         Ok(())
+    }
+
+    fn is_for_children_alone(&self, agency: &str) -> bool {
+        self.book.rules.agencies.get(agency).is_some_and(|agency| agency.children_only)
     }
 
     /// The clock of a task: from its anchor where the event has one, else from receipt. One that has already run out
@@ -328,8 +335,9 @@ pub fn due_at(calendar: &Calendar, clock: &Clock, from: Timestamp, school: Optio
 
 fn is_urgent(clock: &Clock) -> bool {
     match clock {
-        Clock::Now | Clock::Minutes(_) | Clock::Hours(_) | Clock::SameDay | Clock::TimeOfDay { .. } => true,
-        Clock::WorkingDays(_) | Clock::NextSessionDay => false,
+        Clock::Now | Clock::Minutes(_) | Clock::Hours(_) | Clock::SameDay => true,
+        Clock::TimeOfDay { .. } | Clock::TimeThatDay { .. } => true,
+        Clock::WorkingDays(_) | Clock::NextSessionDay | Clock::OnTheDay => false,
     }
 }
 
@@ -342,6 +350,7 @@ fn anchor_in_words(anchor: &str) -> &'static str {
         "completed_at" => "the interview",
         "pregnancy_28_weeks" => "28 weeks of pregnancy",
         "turns_18" => "the eighteenth birthday",
+        "as_index" => "what is due for the child they were named with",
         _ => "receipt",
     }
 }
@@ -356,6 +365,8 @@ fn clock_in_words(clock: &Clock) -> String {
         Clock::WorkingDays(days) => counted(*days, "working day"),
         Clock::NextSessionDay => "the next school session".to_owned(),
         Clock::TimeOfDay { hour, minute } => format!("by {hour:02}:{minute:02}"),
+        Clock::TimeThatDay { hour, minute } => format!("by {hour:02}:{minute:02} of that day"),
+        Clock::OnTheDay => "by the close of the day".to_owned(),
     }
 }
 

@@ -8,10 +8,13 @@ use super::{check, command};
 const BOOK: &str = "rules/cheshire-east";
 
 fn copy_of_the_book(folder: &Path) {
-    for entry in fs::read_dir(super::root().join(BOOK)).expect("the rule book") {
-        let path = entry.expect("a file").path();
-        if path.is_file() {
-            fs::copy(&path, folder.join(path.file_name().expect("a name"))).expect("a copy");
+    fs::create_dir(folder.join("rules")).expect("a folder");
+    for part in ["", "rules/"] {
+        for entry in fs::read_dir(super::root().join(BOOK).join(part)).expect("the rule book") {
+            let path = entry.expect("a file").path();
+            if path.is_file() {
+                fs::copy(&path, folder.join(part).join(path.file_name().expect("a name"))).expect("a copy");
+            }
         }
     }
 }
@@ -22,11 +25,11 @@ fn the_rule_book_is_sound_and_a_broken_one_is_told_by_file_and_line() {
     check(&["rules", "check", "src"], 2, &["no rule book's folder"]);
     let folder = tempfile::tempdir().expect("a folder");
     copy_of_the_book(folder.path());
-    let rules = folder.path().join("rules.toml");
+    let rules = folder.path().join("rules/missing.toml");
     let text = fs::read_to_string(&rules).expect("rules").replacen("\ntitle", "\ntilte", 1);
     fs::write(&rules, text).expect("rules");
     let path = folder.path().to_str().expect("a path");
-    check(&["rules", "check", path], 1, &["tilte", "rules.toml", "fault"]);
+    check(&["rules", "check", path], 1, &["tilte", "missing.toml", "fault"]);
     check(&["decide", "--rules", path, "tests/samples/events/missing.started.json"], 1, &["tilte"]);
 }
 

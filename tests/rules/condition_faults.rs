@@ -79,7 +79,7 @@ when = "event.grade == 'hihg' || event.colour == 'red' || event.score == 'low' |
 "#,
         r#"
 rules.toml:8:24: rule R1: `event.grade` is never 'hihg'; did you mean `high`?
-rules.toml:8:34: rule R1: there is no fact `event.colour`; no name is like it: docs/rules.md lists all 50
+rules.toml:8:34: rule R1: there is no fact `event.colour`; no name is like it: docs/rules.md lists all 53
 rules.toml:8:59: rule R1: `event.score` is not carried by `missing.started`; name only kinds that carry it (`exploitation.screened`), or split the rule
 rules.toml:8:83: rule R1: there is no fact `grade`; facts start with event. child. status. history. or result.
 "#,
@@ -231,7 +231,7 @@ when = "'polic' in result.agencies || result.agencies == 'x' || child.unborn in 
 rules.toml:8:9: rule R1: there is no agency `polic`; did you mean `police`?
 rules.toml:8:39: rule R1: `result.agencies` is a list; ask what is in it: 'police' in result.agencies
 rules.toml:8:65: rule R1: an agency's name in quotes must stand here; compare one fact with a constant (== != < <= > >= in), use has(fact), and join with && || !; what that cannot say is a derived fact
-rules.toml:8:100: rule R1: there is no fact `result.agencies.police`; write one of `result.level`
+rules.toml:8:100: rule R1: there is no fact `result.agencies.police`; write one of `result.level`, `result.turns_18_before_deadline`
 "#,
     );
 }

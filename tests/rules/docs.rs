@@ -4,6 +4,7 @@ use pathway_router::engine::model::detail::fields;
 use pathway_router::engine::rules::catalogue::{
     ANCHORS, BUILT_IN, CHILD_FIELDS, FLAGS, TASK_FIELDS, is_concern, kinds,
 };
+use pathway_router::engine::rules::fault::SourceFile;
 use pathway_router::engine::rules::load;
 use pathway_router::replay::scenario;
 
@@ -43,11 +44,10 @@ fn example(name: &str) -> &'static str {
 #[test]
 fn the_first_rule_does_what_its_scenario_says() {
     let mut files = default_files();
-    for file in &mut files {
-        if file.name == "facts.toml" || file.name == "rules.toml" {
-            file.text += &format!("\n{}", example(&file.name));
-        }
+    for file in files.iter_mut().filter(|file| file.name == "facts.toml") {
+        file.text += &format!("\n{}", example(&file.name));
     }
+    files.push(SourceFile { name: "rules.toml".to_owned(), text: example("rules.toml").to_owned() });
     let book = load(&files).unwrap_or_else(|faults| panic!("{}", written(&faults)));
     let text = example("scenarios/r90-absent-again.toml");
     let scenario = scenario::parse(text).expect("a scenario");

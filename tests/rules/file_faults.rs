@@ -96,7 +96,7 @@ retention = 3
         r#"
 book.toml:5:14: there is no agency `polic`; did you mean `police`?
 book.toml:6:18: `retention_days` is out of range; write a number of days from 1 to 36500
-book.toml:7:1: the book: there is no key `retention`; write one of `name`, `title`, `effective_from`, `retention_days`, `front_door`
+book.toml:7:1: the book: there is no key `retention`; write one of `name`, `title`, `effective_from`, `retention_days`, `front_door`, `authority`
 "#,
     );
 }
@@ -284,7 +284,7 @@ ladders.toml:2:2: ladder usual lacks `title`; add `title = "Unacknowledged"`
 ladders.toml:2:2: ladder usual lacks `basis`; add `basis = "P"`
 ladders.toml:3:11: there is no level `L4`; write one of L1 L2 L3 L4a L4b
 ladders.toml:4:10: ladder usual, step lacks `do`; add `do = "Acknowledge the task"`
-ladders.toml:4:20: `soon` is not a clock; write a number of working days (`5 wd`), hours (`4 h`) or minutes (`15 min`), `SD` (same day), `NSD` (next session day), `now`, or a time of day (`15:30`)
+ladders.toml:4:20: `soon` is not a clock; write a number of working days (`5 wd`), hours (`4 h`) or minutes (`15 min`), `SD` (same day), `NSD` (next session day), `now`, `on the day`, or a time of day (`15:30`, `15:30 that day`)
 ladders.toml:4:33: there is no agency `partners`; write one of `police`, `school`, `social-care`
 ladders.toml:4:52: `Head` is not a role; use small letters, digits and hyphens, a letter first
 ladders.toml:4:60: ladder usual, step: there is no key `role2`; did you mean `role`?

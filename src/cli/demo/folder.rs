@@ -51,7 +51,7 @@ impl DemoFolder {
     fn fill(&mut self, kafka: Option<&str>) -> Result<Config, CliError> {
         let rules = self.path.join("rules");
         private_folder(&self.path)?;
-        for folder in ["rules", "keys"] {
+        for folder in ["rules", "rules/rules", "keys"] {
             private_folder(&self.path.join(folder))?;
         }
         for (name, text) in default_rules::FILES {

@@ -1,4 +1,4 @@
-//! The forms a deadline takes in the rule book: `5 wd`, `4 h`, `15 min`, `SD`, `NSD`, `now`, `15:30`.
+//! The forms a deadline takes in the rule book: `5 wd`, `4 h`, `15 min`, `SD`, `NSD`, `now`, `15:30`, `on the day`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -32,13 +32,17 @@ pub enum Clock {
     NextSessionDay,
     /// `15:30`: that time of the same London day, or of the next when it has already passed.
     TimeOfDay { hour: i8, minute: i8 },
+    /// `15:30 that day`: that time of the London day it runs from, though it has passed.
+    TimeThatDay { hour: i8, minute: i8 },
+    /// `on the day`: 17:00 on the London date it runs from, for dates that are worked out (28 weeks of pregnancy).
+    OnTheDay,
 }
 
 /// The text is none of the forms.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ClockError {
     #[error(
-        "not a clock: write a number of working days (`5 wd`), hours (`4 h`) or minutes (`15 min`), `SD` (same day), `NSD` (next session day), `now`, or a time of day (`15:30`)"
+        "not a clock: write a number of working days (`5 wd`), hours (`4 h`) or minutes (`15 min`), `SD` (same day), `NSD` (next session day), `now`, `on the day`, or a time of day (`15:30`, `15:30 that day`)"
     )]
     Form,
     #[error("a clock of none is `now`")]
@@ -55,7 +59,13 @@ impl FromStr for Clock {
             "now" => return Ok(Clock::Now),
             "SD" => return Ok(Clock::SameDay),
             "NSD" => return Ok(Clock::NextSessionDay),
-            other if other.contains(':') => return time_of_day(other),
+            "on the day" => return Ok(Clock::OnTheDay),
+            other if other.contains(':') => {
+                return match other.strip_suffix(" that day") {
+                    Some(time) => time_of_day(time).map(|(hour, minute)| Clock::TimeThatDay { hour, minute }),
+                    None => time_of_day(other).map(|(hour, minute)| Clock::TimeOfDay { hour, minute }),
+                };
+            }
             _ => {}
         }
         let (number, unit) = text.split_once(' ').ok_or(ClockError::Form)?;
@@ -81,7 +91,7 @@ fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-fn time_of_day(text: &str) -> Result<Clock, ClockError> {
+fn time_of_day(text: &str) -> Result<(i8, i8), ClockError> {
     let (hour, minute) = text.split_once(':').ok_or(ClockError::Form)?;
     if !(is_digits(hour) && hour.len() == 2 && is_digits(minute) && minute.len() == 2) {
         return Err(ClockError::Form);
@@ -91,7 +101,7 @@ fn time_of_day(text: &str) -> Result<Clock, ClockError> {
     if hour > 23 || minute > 59 {
         return Err(ClockError::Form);
     }
-    Ok(Clock::TimeOfDay { hour, minute })
+    Ok((hour, minute))
 }
 
 impl fmt::Display for Clock {
@@ -105,6 +115,8 @@ impl fmt::Display for Clock {
             Clock::WorkingDays(days) => write!(formatter, "{days} wd"),
             Clock::NextSessionDay => formatter.write_str("NSD"),
             Clock::TimeOfDay { hour, minute } => write!(formatter, "{hour:02}:{minute:02}"),
+            Clock::TimeThatDay { hour, minute } => write!(formatter, "{hour:02}:{minute:02} that day"),
+            Clock::OnTheDay => formatter.write_str("on the day"),
         }
     }
 }
@@ -130,12 +142,29 @@ mod tests {
         check("45 wd", Ok(Clock::WorkingDays(45)));
         check("15:30", Ok(Clock::TimeOfDay { hour: 15, minute: 30 }));
         check("00:05", Ok(Clock::TimeOfDay { hour: 0, minute: 5 }));
+        check("15:30 that day", Ok(Clock::TimeThatDay { hour: 15, minute: 30 }));
+        check("on the day", Ok(Clock::OnTheDay));
     }
 
     #[test]
     fn anything_else_is_refused() {
-        for text in ["", "soon", "5", "5wd", "5 days", "-5 wd", "+5 wd", "5  wd", "sd", " SD", "24:00", "9:30", "15:3"]
-        {
+        for text in [
+            "",
+            "soon",
+            "5",
+            "5wd",
+            "5 days",
+            "-5 wd",
+            "+5 wd",
+            "5  wd",
+            "sd",
+            " SD",
+            "24:00",
+            "9:30",
+            "15:3",
+            "15:30 this day",
+            "on day",
+        ] {
             check(text, Err(ClockError::Form));
         }
         check("0 wd", Err(ClockError::Zero));

@@ -310,3 +310,11 @@ proptest! {
         prop_assert_eq!(inside, (0..=days).contains(&i64::from(gap)));
     }
 }
+
+#[test]
+fn a_time_that_day_and_a_date_do_not_move_on() {
+    check("2026-06-10T16:10", "15:30 that day", "Wed 2026-06-10 15:30");
+    check("2026-06-10T00:00", "15:30 that day", "Wed 2026-06-10 15:30");
+    check("2026-07-11T00:00", "on the day", "Sat 2026-07-11 17:00");
+    check("2026-07-11T23:59", "on the day", "Sat 2026-07-11 17:00");
+}

@@ -3,15 +3,22 @@
 use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
-use jiff::{Span, Unit};
+use jiff::{Span, Unit, civil};
 
 use crate::engine::model::detail::Detail;
 use crate::engine::model::event::{Child, ReferralEvent};
 use crate::engine::model::history::{Entry, HeldBack};
 use crate::engine::model::inbox::Referral;
-use crate::engine::model::scalar::{Coded, FactType, FactValue, Timestamp};
+use crate::engine::model::scalar::{Coded, Date, FactType, FactValue, Timestamp};
 
 const MONTHS_17_AND_A_HALF: i64 = 17 * 12 + 6;
+
+/// A pregnancy lasts 40 weeks to the due date.
+const PREGNANCY_DAYS: i32 = 40 * 7;
+const WEEKS_28_DAYS_BEFORE: i32 = 12 * 7;
+
+/// How long before the eighteenth birthday it is kept with an entry: longer than deadlines are.
+const BIRTHDAY_KEPT_DAYS: i32 = 100;
 
 /// Coded facts of the envelope, kept beside the detail's own.
 const ENVELOPE_FLAGS: [&str; 2] = ["immediate_danger", "emergency_call_made"];
@@ -43,7 +50,7 @@ pub fn of(referral: &Referral, receipt: Timestamp, zone: &TimeZone) -> Entry {
         episode_ref: episode_ref(&event.detail),
         occurred_at: happened_at(event),
         received_at: receipt,
-        anchors: anchors(event),
+        anchors: anchors(referral, receipt, zone),
         date_only: event.date_only,
         facts: facts(event, receipt, zone),
         held_back: held_back(event),
@@ -75,7 +82,8 @@ fn happened_at(event: &ReferralEvent) -> Timestamp {
 }
 
 /// Instants that clocks of this event may run from.
-fn anchors(event: &ReferralEvent) -> BTreeMap<String, Timestamp> {
+fn anchors(referral: &Referral, receipt: Timestamp, zone: &TimeZone) -> BTreeMap<String, Timestamp> {
+    let event = &referral.event;
     let mut anchors = BTreeMap::from([("occurred_at".to_owned(), event.occurred_at)]);
     let mut put = |name: &str, at: Option<Timestamp>| {
         if let Some(at) = at {
@@ -89,7 +97,39 @@ fn anchors(event: &ReferralEvent) -> BTreeMap<String, Timestamp> {
     } else if let Detail::ReturnInterviewCompleted(interview) = &event.detail {
         put("completed_at", interview.completed_at);
     }
+    put("pregnancy_28_weeks", due_date(event).and_then(|due| day_start(due, WEEKS_28_DAYS_BEFORE, zone)));
+    put("turns_18", eighteenth_birthday_nearby(&event.child, receipt, zone));
     anchors
+}
+
+/// When the unborn child of an event is due, by the event itself or by the child's own record.
+fn due_date(event: &ReferralEvent) -> Option<civil::Date> {
+    let of_event = if let Detail::UnbornConcern(concern) = &event.detail { concern.due_date } else { None };
+    of_event.or(event.child.due_date.filter(|_| is_unborn(event))).map(Date::to_civil)
+}
+
+/// The start of the day so many days before a date.
+fn day_start(date: civil::Date, days_before: i32, zone: &TimeZone) -> Option<Timestamp> {
+    let day = date.checked_sub(Span::new().try_days(days_before).ok()?).ok()?;
+    let start = zone.to_ambiguous_timestamp(day.to_datetime(civil::Time::midnight())).compatible().ok()?;
+    Some(Timestamp::from_jiff(start))
+}
+
+fn eighteenth_birthday(child: &Child) -> Option<civil::Date> {
+    child.date_of_birth?.to_civil().checked_add(Span::new().try_years(18).ok()?).ok()
+}
+
+/// The eighteenth birthday, once it is past or near: of a younger child it would only tell the date of birth.
+fn eighteenth_birthday_nearby(child: &Child, receipt: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+    let birthday = eighteenth_birthday(child)?;
+    let days = receipt.date_in(zone).until((Unit::Day, birthday)).ok()?.get_days();
+    if days > BIRTHDAY_KEPT_DAYS { None } else { day_start(birthday, 0, zone) }
+}
+
+/// Whether this is about a person who is no child any more at an instant, as far as is known.
+pub fn is_adult(entry: &Entry, at: Timestamp) -> bool {
+    let grown = matches!(entry.facts.get("child.age_years"), Some(FactValue::Int(years)) if *years >= 18);
+    grown || entry.anchors.get("turns_18").is_some_and(|birthday| *birthday <= at)
 }
 
 /// Routes the sender asked to leave out, and the suspect's own.
@@ -122,12 +162,44 @@ fn facts(event: &ReferralEvent, receipt: Timestamp, zone: &TimeZone) -> BTreeMap
     put("immediate_danger", event.immediate_danger.fact());
     put("emergency_call_made", event.emergency_call_made.fact());
     put("agreement", event.agreement.as_ref().and_then(|agreement| agreement.state.fact()));
-    for (name, value) in age_facts(&event.child, happened_at(event).min(receipt), receipt, zone) {
+    let unborn = is_unborn(event);
+    let ages =
+        if unborn { UNBORN_AGES } else { age_facts(&event.child, happened_at(event).min(receipt), receipt, zone) };
+    for (name, value) in ages {
         put(name, value);
     }
-    put("child.unborn", Some(FactValue::Bool(is_unborn(event))));
+    put("child.unborn", Some(FactValue::Bool(unborn)));
+    put("child.at_school", Some(FactValue::Bool(is_at_school(&event.child))));
+    put("child.weeks_of_pregnancy", due_date(event).and_then(|due| weeks_of_pregnancy(due, receipt, zone)));
+    put("any_risk_factor", any_risk_factor(&event.detail).map(FactValue::Bool));
+    put("siblings_named", Some(FactValue::Bool(!event.siblings.is_empty())));
     put("child.home_educated", event.child.home_educated.fact());
     facts
+}
+
+/// Of a child who is not born yet.
+const UNBORN_AGES: [(&str, Option<FactValue>); 3] = [
+    ("child.age_years", Some(FactValue::Int(0))),
+    ("child.from_17_and_a_half", Some(FactValue::Bool(false))),
+    ("child.turns_18_within_30d", Some(FactValue::Bool(false))),
+];
+
+fn is_at_school(child: &Child) -> bool {
+    child.school_urn.is_some() && child.home_educated != Some(true)
+}
+
+/// Completed weeks, counted from 40 weeks before the due date.
+fn weeks_of_pregnancy(due: civil::Date, receipt: Timestamp, zone: &TimeZone) -> Option<FactValue> {
+    let left = receipt.date_in(zone).until((Unit::Day, due)).ok()?.get_days();
+    let weeks = PREGNANCY_DAYS.saturating_sub(left).div_euclid(7);
+    Some(FactValue::Int(i64::from(weeks)))
+}
+
+/// Whether any risk factor is named; None: nothing is said either way.
+fn any_risk_factor(detail: &Detail) -> Option<bool> {
+    let Detail::UnbornConcern(concern) = detail else { return None };
+    let named = !concern.risk_factors.is_empty();
+    if named { Some(true) } else { concern.earlier_child_removed }
 }
 
 fn is_unborn(event: &ReferralEvent) -> bool {
@@ -157,8 +229,7 @@ fn age_months(child: &Child, at: Timestamp, zone: &TimeZone) -> Option<i64> {
 }
 
 fn turns_18_within_30d(child: &Child, at: Timestamp, zone: &TimeZone) -> Option<bool> {
-    let born = child.date_of_birth?.to_civil();
-    let birthday = born.checked_add(Span::new().try_years(18).ok()?).ok()?;
+    let birthday = eighteenth_birthday(child)?;
     let days = at.date_in(zone).until((Unit::Day, birthday)).ok()?.get_days();
     Some((0..=30).contains(&days))
 }

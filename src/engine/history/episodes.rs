@@ -7,6 +7,11 @@ pub const STARTED: &str = "missing.started";
 pub const REGRADED: &str = "missing.regraded";
 pub const ENDED: &str = "missing.ended";
 
+/// Whether events of this kind belong to a missing episode.
+pub fn is_of_episode(kind: &str) -> bool {
+    matches!(kind, STARTED | REGRADED | ENDED)
+}
+
 /// A later start of another source is taken for the same episode only this long after one that never ended:
 /// beyond it the end was surely not reported, and the child is missing anew.
 const OPEN_EPISODE_MAX_MS: i64 = 14 * 24 * 60 * 60 * 1000;

@@ -39,6 +39,16 @@ pub struct Rule {
     pub reads: Vec<FactId>,
     /// Judged after every earlier stratum.
     pub stratum: usize,
+    pub place: Place,
+}
+
+/// Where something stands in the files of the book.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Place {
+    /// Relative to the book's folder.
+    pub file: String,
+    /// Counted from 1.
+    pub line: usize,
 }
 
 /// When a timer rule is judged: when a tick passes `from` and `after`.
@@ -208,6 +218,8 @@ pub struct Agency {
     /// What is seen of a task marked `minimum`.
     pub minimum: BTreeSet<String>,
     pub confidential_addresses: bool,
+    /// Serves children alone: from the eighteenth birthday it is given no task.
+    pub children_only: bool,
 }
 
 impl Agency {

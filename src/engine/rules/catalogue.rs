@@ -30,8 +30,12 @@ pub const RESULT_LEVELS: &[&str] = &["L0", "L1", "L2", "L3", "L4a", "L4b"];
 /// a subject of their own; `one-family`: the tasks for siblings are one family's.
 pub const FLAGS: &[&str] = &["re-referral", "open-case", "siblings", "one-family"];
 
+/// Stands in a task's `to` for the sender of the event: their own unit, where they are an agency of the book.
+pub const REFERRER: &str = "referrer";
+
 /// Instants a clock may run from. Where the event has none, receipt stands in.
-/// `pregnancy_28_weeks` is twelve weeks before the due date; `turns_18` the eighteenth birthday.
+/// `pregnancy_28_weeks` is twelve weeks before the due date; `turns_18` the eighteenth birthday, known from some weeks
+/// before it; `as_index` when social care must act for the child whose referral names this one.
 pub const ANCHORS: &[&str] = &[
     "receipt",
     "occurred_at",
@@ -41,6 +45,7 @@ pub const ANCHORS: &[&str] = &[
     "completed_at",
     "pregnancy_28_weeks",
     "turns_18",
+    "as_index",
 ];
 
 /// Parts of a task, besides facts and the child's own fields, that an agency may be allowed to see.
@@ -78,15 +83,19 @@ pub struct BuiltIn {
     /// Never missing: what is recorded, false or zero where nothing is.
     pub always_known: bool,
     pub label: &'static str,
+    /// The event kinds that carry it; None: every kind.
+    pub kinds: Option<&'static [&'static str]>,
 }
 
 const fn may_be_missing(name: &'static str, value_type: FactType, label: &'static str) -> BuiltIn {
-    BuiltIn { name, value_type, always_known: false, label }
+    BuiltIn { name, value_type, always_known: false, label, kinds: None }
 }
 
 const fn recorded(name: &'static str, value_type: FactType, label: &'static str) -> BuiltIn {
-    BuiltIn { name, value_type, always_known: true, label }
+    BuiltIn { name, value_type, always_known: true, label, kinds: None }
 }
+
+const UNBORN: Option<&[&str]> = Some(&["unborn.concern"]);
 
 const AGREEMENT: FactType = match AgreementState::FACT {
     Some(value_type) => value_type,
@@ -98,21 +107,35 @@ pub const BUILT_IN: &[BuiltIn] = &[
     may_be_missing("event.immediate_danger", FactType::Bool, "whether the child is in immediate danger"),
     may_be_missing("event.emergency_call_made", FactType::Bool, "whether 999 was rung"),
     may_be_missing("event.agreement", AGREEMENT, "where the family's agreement to a service stands"),
+    recorded("event.siblings_named", FactType::Bool, "other children are named with this one"),
+    recorded("event.named_with_another", FactType::Bool, "the child was named in another child's referral"),
+    BuiltIn {
+        kinds: UNBORN,
+        ..may_be_missing(
+            "event.any_risk_factor",
+            FactType::Bool,
+            "whether there is any risk factor for the unborn child",
+        )
+    },
     may_be_missing("child.age_years", FactType::Int, "the child's age"),
     may_be_missing("child.from_17_and_a_half", FactType::Bool, "whether the child is 17 years and 6 months or older"),
     may_be_missing("child.turns_18_within_30d", FactType::Bool, "whether the child turns 18 within 30 days"),
     may_be_missing("child.unborn", FactType::Bool, "whether the child is unborn"),
     may_be_missing("child.home_educated", FactType::Bool, "whether the child is educated at home"),
+    recorded("child.at_school", FactType::Bool, "the referral names the child's school"),
+    may_be_missing("child.weeks_of_pregnancy", FactType::Int, "how many weeks the pregnancy has lasted"),
     recorded("status.cin", FactType::Bool, "a child in need plan is open"),
     recorded("status.cpp", FactType::Bool, "a child protection plan is open"),
     recorded("status.lac", FactType::Bool, "the child is looked after"),
     recorded("status.ce_flag", FactType::Bool, "the child is flagged for exploitation"),
     recorded("status.out_of_area", FactType::Bool, "the child is placed across a border"),
+    recorded("status.placed_by_other", FactType::Bool, "another authority placed the child here"),
     recorded("status.open_plan", FactType::Bool, "a plan is open: in need, child protection or looked after"),
     recorded("status.cpp_ever", FactType::Bool, "a child protection plan was ever open"),
     recorded("status.case_closed_12m", FactType::Bool, "an earlier referral within 12 months was closed"),
     recorded("status.missing_open", FactType::Bool, "the child is missing now"),
     recorded("result.level", FactType::Code(RESULT_LEVELS), "the level proposed so far"),
+    may_be_missing("result.turns_18_before_deadline", FactType::Bool, "the child's age"),
 ];
 
 static KIND_NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| KINDS.iter().map(|(kind, _)| *kind).collect());

@@ -84,6 +84,12 @@ impl Reader<'_, '_> {
         Span { start: self.start.saturating_add(from), end: self.start.saturating_add(to) }
     }
 
+    /// The words at a place, as they stand in the condition.
+    fn written(&self, span: Span) -> String {
+        let within = |place: usize| place.saturating_sub(self.start);
+        self.text.text.get(within(span.start)..within(span.end)).unwrap_or(self.text.text).to_owned()
+    }
+
     fn refuse<T>(&mut self, span: Span, problem: impl AsRef<str>, write_instead: impl Into<String>) -> Option<T> {
         self.failed = true;
         let problem = format!("{}: {}", self.what, problem.as_ref());
@@ -179,10 +185,12 @@ impl Reader<'_, '_> {
         let id = self.fact(node, places)?;
         let fact = self.scope.facts.get(id)?;
         if test {
-            return Some(Expr::Test(Test { fact: id, predicate: Predicate::Known, span }));
+            return Some(Expr::Test(Test { fact: id, predicate: Predicate::Known, written: self.written(span) }));
         }
         match fact.value_type {
-            FactType::Bool => Some(Expr::Test(Test { fact: id, predicate: Predicate::Equal(1), span })),
+            FactType::Bool => {
+                Some(Expr::Test(Test { fact: id, predicate: Predicate::Equal(1), written: self.written(span) }))
+            }
             FactType::Int => self.refuse(
                 span,
                 format!("`{}` is a number, not yes or no", fact.name),
@@ -294,7 +302,8 @@ impl Reader<'_, '_> {
                 format!("use == or in: {} in [..]", fact.name),
             );
         }
-        let test = |predicate| Expr::Test(Test { fact: id, predicate, span });
+        let written = self.written(span);
+        let test = |predicate| Expr::Test(Test { fact: id, predicate, written: written.clone() });
         Some(match sign {
             operators::NOT_EQUALS => Expr::Not(Box::new(test(Predicate::Equal(value)))),
             operators::LESS => test(Predicate::Less(value)),
@@ -331,7 +340,7 @@ impl Reader<'_, '_> {
         }
         values.sort_unstable();
         values.dedup();
-        Some(Expr::Test(Test { fact: id, predicate: Predicate::OneOf(values), span }))
+        Some(Expr::Test(Test { fact: id, predicate: Predicate::OneOf(values), written: self.written(span) }))
     }
 
     fn lower_agency(&mut self, left: &Expression, span: Span, places: &SourceInfo) -> Option<Expr> {
@@ -343,7 +352,7 @@ impl Reader<'_, '_> {
         };
         let facts = self.scope.facts;
         if let Some(fact) = facts.id(&format!("result.agencies.{agency}")) {
-            return Some(Expr::Test(Test { fact, predicate: Predicate::Equal(1), span }));
+            return Some(Expr::Test(Test { fact, predicate: Predicate::Equal(1), written: self.written(span) }));
         }
         let agencies: Vec<&str> =
             facts.iter().filter_map(|(_, fact)| fact.name.strip_prefix("result.agencies.")).collect();

@@ -1,7 +1,6 @@
 //! Conditions after checking: tests of one fact, joined by and, or, not, in three-valued logic.
 
 use super::facts::{FactId, FactTable};
-use super::fault::Span;
 
 /// Kleene's three values: a test of a missing fact is unknown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -93,8 +92,8 @@ impl Predicate {
 pub struct Test {
     pub fact: FactId,
     pub predicate: Predicate,
-    /// Where it stands in the file.
-    pub span: Span,
+    /// As it stands in the file.
+    pub written: String,
 }
 
 /// A condition in the decidable subset.

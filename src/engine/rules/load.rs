@@ -158,6 +158,7 @@ pub fn load(files: &[SourceFile]) -> Result<RuleBook, Vec<RuleFault>> {
         effective_from: head.effective_from,
         retention_days: head.retention_days,
         front_door: head.front_door,
+        authority: head.authority,
         rules,
         facts,
         aggregates,
@@ -223,6 +224,7 @@ struct Head {
     effective_from: Timestamp,
     retention_days: i64,
     front_door: String,
+    authority: Option<String>,
 }
 
 fn head(documents: &[Document<'_>], faults: &mut Faults) -> Head {
@@ -232,6 +234,7 @@ fn head(documents: &[Document<'_>], faults: &mut Faults) -> Head {
         effective_from: Timestamp::default(),
         retention_days: RETENTION_DAYS_DEFAULT,
         front_door: String::new(),
+        authority: None,
     };
     let Some(document) = documents.iter().find(|document| document.part == Part::Book) else { return head };
     let mut table = Table::new(document.file, &document.table, Span::default(), "the book");
@@ -262,6 +265,7 @@ fn head(documents: &[Document<'_>], faults: &mut Faults) -> Head {
         check_known(agency, "agency", &known, faults);
         agency.text.clone_into(&mut head.front_door);
     }
+    head.authority = table.text(faults, "authority", "\"Cheshire East\"").map(|text| text.text.to_owned());
     table.finish(faults);
     head
 }

@@ -7,6 +7,9 @@ use super::facts::{FactId, Facts};
 use super::load::rules::Places;
 use super::read::{Faults, listed};
 
+/// Depends on every deadline given before.
+const DEADLINE: &str = "result.turns_18_before_deadline";
+
 /// Gives every rule its stratum, from 0, and returns how many strata there are. Circles are faults.
 pub fn assign(
     rules: &mut [Rule],
@@ -45,6 +48,7 @@ pub fn assign(
 
 /// For each rule, the rules it must come after.
 fn dependencies(rules: &[Rule], facts: &Facts, aggregates: &[Aggregate]) -> Vec<BTreeSet<usize>> {
+    let deadline = facts.id(DEADLINE);
     let level: BTreeSet<FactId> = aggregates
         .iter()
         .filter(|aggregate| aggregate.reads_level())
@@ -55,6 +59,7 @@ fn dependencies(rules: &[Rule], facts: &Facts, aggregates: &[Aggregate]) -> Vec<
         .iter()
         .map(|reader| {
             let reads_level = reader.reads.iter().any(|fact| level.contains(fact));
+            let reads_deadline = reader.reads.iter().any(|fact| Some(*fact) == deadline);
             let agencies: BTreeSet<&str> =
                 reader.reads.iter().filter_map(|fact| facts.name(*fact).strip_prefix("result.agencies.")).collect();
             let feeds = |writer: &Rule| {
@@ -64,7 +69,9 @@ fn dependencies(rules: &[Rule], facts: &Facts, aggregates: &[Aggregate]) -> Vec<
                 };
                 writer.id != reader.id
                     && !writer.on.is_disjoint(&reader.on)
-                    && ((reads_level && writer.level.is_some()) || names_one())
+                    && ((reads_level && writer.level.is_some())
+                        || (reads_deadline && !writer.tasks.is_empty())
+                        || names_one())
             };
             rules.iter().enumerate().filter(|(_, writer)| feeds(writer)).map(|(place, _)| place).collect()
         })

@@ -9,6 +9,7 @@ use crate::engine::model::event::Child;
 use crate::engine::model::history::{Entry, HeldBack};
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::{Agency, Recipient, UnitKind};
+use crate::engine::rules::catalogue::REFERRER;
 
 /// The office is open from half past eight to five on working days.
 const OFFICE_OPENS: jiff::civil::Time = jiff::civil::Time::constant(8, 30, 0, 0);
@@ -54,8 +55,26 @@ impl Raising<'_> {
         Address { agency: name.to_owned(), unit, role: None, in_place_of: None }
     }
 
-    /// Resolves a rule's recipient for this child.
-    pub(super) fn address(&self, recipient: &Recipient, entry: &Entry, urgent: bool) -> Address {
+    /// Resolves a rule's recipient for this child. None: the sender of the event, who is no agency of the book.
+    pub(super) fn address(&self, recipient: &Recipient, entry: &Entry, urgent: bool) -> Option<Address> {
+        if recipient.agency == REFERRER {
+            return self.referrer(entry, urgent);
+        }
+        Some(self.address_of_agency(recipient, entry, urgent))
+    }
+
+    /// The unit that sent the event.
+    fn referrer(&self, entry: &Entry, urgent: bool) -> Option<Address> {
+        let source = &entry.source;
+        let agency = self.book.rules.agencies.get(source.agency.as_ref()?)?;
+        let unit = match agency.units {
+            UnitKind::One => self.single_unit(agency, urgent),
+            UnitKind::School | UnitKind::Practice | UnitKind::Locality => Some(source.unit.clone()),
+        };
+        Some(Address { agency: agency.name.clone(), unit, role: None, in_place_of: None })
+    }
+
+    fn address_of_agency(&self, recipient: &Recipient, entry: &Entry, urgent: bool) -> Address {
         let rules = &self.book.rules;
         let role = recipient.role.clone().filter(|role| role != ALLOCATED_WORKER || open_plan(self.history, self.at));
         let direct = |agency: &str, unit: Option<String>| Address {

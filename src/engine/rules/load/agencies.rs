@@ -44,6 +44,10 @@ pub fn read(documents: &[Document<'_>], names: &Names, facts: &Facts, faults: &m
     for document in of(documents, Part::Agencies) {
         for (key, table) in document.entries("agency", faults) {
             check_name(key, "an agency's name", faults);
+            if key.text == catalogue::REFERRER {
+                let problem = "`referrer` is whoever sends the event, not an agency";
+                faults.add(key.file, key.span, problem, "give the agency another name");
+            }
             agencies.insert(key.text.to_owned(), agency(key, table, names, facts, faults));
         }
     }
@@ -92,6 +96,7 @@ fn agency(key: Text<'_>, mut table: Table<'_>, names: &Names, facts: &Facts, fau
         sees: sees.unwrap_or_default(),
         minimum: minimum.unwrap_or_else(|| catalogue::MINIMUM_FIELDS.iter().map(|field| (*field).to_owned()).collect()),
         confidential_addresses: table.flag(faults, "confidential_addresses").unwrap_or(false),
+        children_only: table.flag(faults, "children_only").unwrap_or(false),
     };
     table.finish(faults);
     agency

@@ -57,7 +57,7 @@ fn built_in(names: &Names) -> Facts {
     };
     add("event.kind", "the kind of event", FactType::Code(catalogue::kinds()), true, None);
     for fact in catalogue::BUILT_IN {
-        add(fact.name, fact.label, fact.value_type, fact.always_known, None);
+        add(fact.name, fact.label, fact.value_type, fact.always_known, fact.kinds.map(<[_]>::to_vec));
     }
     for (name, (value_type, kinds)) in catalogue::event_fields() {
         let label = name.trim_start_matches("event.").replace('_', " ");

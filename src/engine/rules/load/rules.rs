@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::agencies::letters;
 use super::{Document, Names, Part, check_known, clock, kinds, level};
-use crate::engine::rules::book::{Recipient, Rule, TaskRule, TimerRule};
+use crate::engine::model::scalar::FactValue;
+use crate::engine::rules::book::{Place, Recipient, Rule, TaskRule, TimerRule};
 use crate::engine::rules::catalogue;
 use crate::engine::rules::condition::{self, Reading, Scope};
-use crate::engine::rules::expression::Condition;
+use crate::engine::rules::expression::{Condition, Expr, Predicate, Test};
 use crate::engine::rules::facts::{FactId, Facts};
 use crate::engine::rules::fault::{SourceFile, Span};
 use crate::engine::rules::read::{Faults, Table, Text, instead};
@@ -95,6 +96,7 @@ impl RuleReader<'_> {
             flags,
             reads,
             stratum: 0,
+            place: Place { file: key.file.name.clone(), line: key.file.line_and_column(key.span.start).0 },
         })
     }
 
@@ -254,7 +256,10 @@ impl RuleReader<'_> {
             None => rule_bases.to_vec(),
         };
         let minimum = table.flag(self.faults, "minimum").unwrap_or(false);
-        let when = self.condition(&mut table, scope);
+        let mut when = self.condition(&mut table, scope);
+        if needs_agreement {
+            when = self.agreed(when);
+        }
         table.finish(self.faults);
         Some(TaskRule {
             to,
@@ -269,8 +274,26 @@ impl RuleReader<'_> {
         })
     }
 
-    /// `police`, or `social-care/manager`.
+    /// A service that needs agreement waits until that is given.
+    fn agreed(&self, when: Option<Condition>) -> Option<Condition> {
+        let fact = self.facts.id("event.agreement")?;
+        let given = self.facts.get(fact)?.encode(&FactValue::Code("given".to_owned()))?;
+        let written = "event.agreement == 'given'";
+        let test = Test { fact, predicate: Predicate::Equal(given), written: written.to_owned() };
+        let agreed = Expr::Test(test);
+        let (text, expr) = match when {
+            Some(when) => (format!("({}) && {written}", when.text), Expr::And(vec![when.expr, agreed])),
+            None => (written.to_owned(), agreed),
+        };
+        let reads = expr.reads();
+        Some(Condition { text, expr, reads })
+    }
+
+    /// `police`, `social-care/manager`, or the `referrer`.
     fn recipient(&mut self, text: Text<'_>) -> Option<Recipient> {
+        if text.text == catalogue::REFERRER {
+            return Some(Recipient { agency: text.text.to_owned(), role: None });
+        }
         let (agency, role) = match text.text.split_once('/') {
             Some((agency, role)) => (agency, Some(role)),
             None => (text.text, None),
