@@ -16,6 +16,7 @@ pub const FILES: &[(&str, &str)] = files![
     "rules/domestic-abuse.toml",
     "rules/education.toml",
     "rules/exploitation.toml",
+    "rules/family.toml",
     "rules/front-door.toml",
     "rules/growing-up.toml",
     "rules/mental-health.toml",

@@ -80,7 +80,9 @@ pub fn recognise(history: &History, arriving: &Entry) -> Known {
         .enumerate()
         .filter(|(_, entry)| !entry.withdrawn && entry.kind == arriving.kind)
         .find(|(_, entry)| {
-            same_police_reference(history, entry, arriving) || episodes::same_episode(history, entry, arriving)
+            same_police_reference(history, entry, arriving)
+                || episodes::same_episode(history, entry, arriving)
+                || same_incident(entry, arriving)
         })
         .map_or(Known::New, |(index, _)| Known::Duplicate(index))
 }
@@ -99,6 +101,14 @@ fn same_police_reference(history: &History, entry: &Entry, arriving: &Entry) -> 
     );
     let again = arriving.kind == episodes::STARTED && episodes::is_over_before(history, entry, arriving);
     !repeats && !again && arriving.police_reference.is_some() && entry.police_reference == arriving.police_reference
+}
+
+/// One incident told of several children: what came by way of another child, and what the sender says of this one.
+fn same_incident(entry: &Entry, arriving: &Entry) -> bool {
+    let by_another = |entry: &Entry| entry.facts.get(entry::NAMED_WITH_ANOTHER) == Some(&FactValue::Bool(true));
+    entry.source.partner == arriving.source.partner
+        && entry.occurred_at == arriving.occurred_at
+        && (by_another(entry) || by_another(arriving))
 }
 
 /// Keeps a second report of a known happening beside the first.

@@ -141,6 +141,7 @@ fn inbox_record(
             unverified: identifiers.unverified,
             hops: 0,
             weaker: weaker.into_iter().map(|(_, key)| key).collect(),
+            named_with: None,
         }),
     }
 }

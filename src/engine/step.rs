@@ -19,6 +19,7 @@ mod draft;
 mod duplicate;
 mod findings;
 mod outcome;
+mod siblings;
 mod signal;
 mod timer;
 mod withdrawal;

@@ -2,16 +2,25 @@
 
 use jiff::tz::TimeZone;
 
-use super::entry::{age_facts, envelope_fact, fits};
+use super::entry::{
+    ANY_RISK_FACTOR, TURNS_18, WEEKS_28, WEEKS_OF_PREGNANCY, age_facts, eighteenth_birthday_nearby, envelope_fact,
+    fits, weeks_28, weeks_of_pregnancy,
+};
 use crate::engine::model::detail::{self, EventCorrected};
 use crate::engine::model::event::Child;
 use crate::engine::model::history::Entry;
 use crate::engine::model::scalar::{Date, FactValue, Timestamp};
 
+const UNBORN: &str = "unborn.concern";
+const EARLIER_CHILD_REMOVED: &str = "earlier_child_removed";
+
 /// Times that may be corrected, as RFC 3339 text.
 pub const TIMES: [&str; 4] = ["occurred_at", "last_seen_at", "ended_at", "completed_at"];
 /// The child's date of birth, as an ISO date: kept only as the ages it gives.
 pub const DATE_OF_BIRTH: &str = "date_of_birth";
+
+/// When an unborn child is due, as an ISO date: kept only as what it gives.
+pub const DUE_DATE: &str = "due_date";
 
 /// The entry after a correction; what is not of its kind, or not of its type, is refused by name.
 pub fn corrected(entry: &Entry, correction: &EventCorrected, zone: &TimeZone) -> Result<Entry, Vec<String>> {
@@ -22,6 +31,8 @@ pub fn corrected(entry: &Entry, correction: &EventCorrected, zone: &TimeZone) ->
             apply_time(&mut after, name, value)
         } else if name == DATE_OF_BIRTH {
             apply_birth(&mut after, value, zone)
+        } else if name == DUE_DATE {
+            apply_due_date(&mut after, value, zone)
         } else {
             apply_fact(&mut after, name, value)
         };
@@ -36,7 +47,21 @@ fn apply_fact(entry: &mut Entry, name: &str, value: &FactValue) -> Option<()> {
     let fields = detail::fields(&entry.kind)?;
     let declared = fields.iter().find(|(field, _)| *field == name).and_then(|(_, fact)| *fact);
     let declared = declared.or_else(|| envelope_fact(name)).filter(|fact| fits(*fact, value));
-    declared.map(|_| _ = entry.facts.insert(name.to_owned(), value.clone()))
+    declared.filter(|_| name != ANY_RISK_FACTOR || entry.kind == UNBORN)?;
+    entry.facts.insert(name.to_owned(), value.clone());
+    let none_known = entry.facts.get(ANY_RISK_FACTOR) != Some(&FactValue::Bool(true));
+    if name == EARLIER_CHILD_REMOVED && none_known {
+        entry.facts.insert(ANY_RISK_FACTOR.to_owned(), value.clone());
+    }
+    Some(())
+}
+
+fn apply_due_date(entry: &mut Entry, value: &FactValue, zone: &TimeZone) -> Option<()> {
+    let due = date_of(value).filter(|_| entry.kind == UNBORN)?.to_civil();
+    entry.anchors.insert(WEEKS_28.to_owned(), weeks_28(due, zone)?);
+    let weeks = weeks_of_pregnancy(due, entry.received_at, zone)?;
+    entry.facts.insert(WEEKS_OF_PREGNANCY.to_owned(), weeks);
+    Some(())
 }
 
 /// A return happened when it ended: its own time moves with `ended_at`.
@@ -54,6 +79,10 @@ fn apply_time(entry: &mut Entry, name: &str, value: &FactValue) -> Option<()> {
 
 fn apply_birth(entry: &mut Entry, value: &FactValue, zone: &TimeZone) -> Option<()> {
     let child = Child { date_of_birth: Some(date_of(value)?), ..Child::default() };
+    match eighteenth_birthday_nearby(&child, entry.received_at, zone) {
+        Some(birthday) => entry.anchors.insert(TURNS_18.to_owned(), birthday),
+        None => entry.anchors.remove(TURNS_18),
+    };
     for (name, value) in age_facts(&child, entry.occurred_at.min(entry.received_at), entry.received_at, zone) {
         match value {
             Some(value) => entry.facts.insert(name.to_owned(), value),

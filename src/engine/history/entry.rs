@@ -20,12 +20,21 @@ const WEEKS_28_DAYS_BEFORE: i32 = 12 * 7;
 /// How long before the eighteenth birthday it is kept with an entry: longer than deadlines are.
 const BIRTHDAY_KEPT_DAYS: i32 = 100;
 
+/// The router made the event for a child whom another's referral names.
+pub const NAMED_WITH_ANOTHER: &str = "named_with_another";
+
+/// Facts and anchors that are worked out, and worked out again by a correction.
+pub const ANY_RISK_FACTOR: &str = "any_risk_factor";
+pub const WEEKS_OF_PREGNANCY: &str = "child.weeks_of_pregnancy";
+pub const WEEKS_28: &str = "pregnancy_28_weeks";
+pub const TURNS_18: &str = "turns_18";
+
 /// Coded facts of the envelope, kept beside the detail's own.
 const ENVELOPE_FLAGS: [&str; 2] = ["immediate_danger", "emergency_call_made"];
 
-/// The type of an envelope fact that may be corrected.
+/// The type of a fact that may be corrected though it is no field of the event's kind.
 pub fn envelope_fact(name: &str) -> Option<FactType> {
-    ENVELOPE_FLAGS.contains(&name).then_some(FactType::Bool)
+    (ENVELOPE_FLAGS.contains(&name) || name == ANY_RISK_FACTOR).then_some(FactType::Bool)
 }
 
 /// Whether a value is one of a fact's type.
@@ -52,13 +61,14 @@ pub fn of(referral: &Referral, receipt: Timestamp, zone: &TimeZone) -> Entry {
         received_at: receipt,
         anchors: anchors(referral, receipt, zone),
         date_only: event.date_only,
-        facts: facts(event, receipt, zone),
-        held_back: held_back(event),
+        facts: facts(referral, receipt, zone),
+        held_back: held_back(event).into_iter().chain(suspect_of_family(referral)).collect(),
         level: None,
         fired: Vec::new(),
         corroborated_by: Vec::new(),
         backfilled: event.backfill,
         withdrawn: false,
+        named: Vec::new(),
     }
 }
 
@@ -97,8 +107,9 @@ fn anchors(referral: &Referral, receipt: Timestamp, zone: &TimeZone) -> BTreeMap
     } else if let Detail::ReturnInterviewCompleted(interview) = &event.detail {
         put("completed_at", interview.completed_at);
     }
-    put("pregnancy_28_weeks", due_date(event).and_then(|due| day_start(due, WEEKS_28_DAYS_BEFORE, zone)));
-    put("turns_18", eighteenth_birthday_nearby(&event.child, receipt, zone));
+    put(WEEKS_28, due_date(event).and_then(|due| weeks_28(due, zone)));
+    put("as_index", referral.named_with.as_ref().and_then(|named| named.due_at));
+    put(TURNS_18, eighteenth_birthday_nearby(&event.child, receipt, zone));
     anchors
 }
 
@@ -106,6 +117,11 @@ fn anchors(referral: &Referral, receipt: Timestamp, zone: &TimeZone) -> BTreeMap
 fn due_date(event: &ReferralEvent) -> Option<civil::Date> {
     let of_event = if let Detail::UnbornConcern(concern) = &event.detail { concern.due_date } else { None };
     of_event.or(event.child.due_date.filter(|_| is_unborn(event))).map(Date::to_civil)
+}
+
+/// When a pregnancy has lasted 28 weeks.
+pub fn weeks_28(due: civil::Date, zone: &TimeZone) -> Option<Timestamp> {
+    day_start(due, WEEKS_28_DAYS_BEFORE, zone)
 }
 
 /// The start of the day so many days before a date.
@@ -120,7 +136,7 @@ fn eighteenth_birthday(child: &Child) -> Option<civil::Date> {
 }
 
 /// The eighteenth birthday, once it is past or near: of a younger child it would only tell the date of birth.
-fn eighteenth_birthday_nearby(child: &Child, receipt: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+pub fn eighteenth_birthday_nearby(child: &Child, receipt: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
     let birthday = eighteenth_birthday(child)?;
     let days = receipt.date_in(zone).until((Unit::Day, birthday)).ok()?.get_days();
     if days > BIRTHDAY_KEPT_DAYS { None } else { day_start(birthday, 0, zone) }
@@ -129,7 +145,7 @@ fn eighteenth_birthday_nearby(child: &Child, receipt: Timestamp, zone: &TimeZone
 /// Whether this is about a person who is no child any more at an instant, as far as is known.
 pub fn is_adult(entry: &Entry, at: Timestamp) -> bool {
     let grown = matches!(entry.facts.get("child.age_years"), Some(FactValue::Int(years)) if *years >= 18);
-    grown || entry.anchors.get("turns_18").is_some_and(|birthday| *birthday <= at)
+    grown || entry.anchors.get(TURNS_18).is_some_and(|birthday| *birthday <= at)
 }
 
 /// Routes the sender asked to leave out, and the suspect's own.
@@ -149,7 +165,15 @@ pub fn held_back(event: &ReferralEvent) -> Vec<HeldBack> {
     asked.chain(suspect).collect()
 }
 
-fn facts(event: &ReferralEvent, receipt: Timestamp, zone: &TimeZone) -> BTreeMap<String, FactValue> {
+/// The suspect's route that came with a child of the same family.
+fn suspect_of_family(referral: &Referral) -> Option<HeldBack> {
+    let named = referral.named_with.as_ref()?;
+    let (agency, unit) = (named.suspect_agency.clone()?, named.suspect_unit.clone());
+    Some(HeldBack { agency, unit, cause: "suspect".to_owned() })
+}
+
+fn facts(referral: &Referral, receipt: Timestamp, zone: &TimeZone) -> BTreeMap<String, FactValue> {
+    let event = &referral.event;
     let mut facts = BTreeMap::new();
     event.detail.coded_facts(&mut |name, value| {
         facts.insert(name.to_owned(), value);
@@ -170,9 +194,10 @@ fn facts(event: &ReferralEvent, receipt: Timestamp, zone: &TimeZone) -> BTreeMap
     }
     put("child.unborn", Some(FactValue::Bool(unborn)));
     put("child.at_school", Some(FactValue::Bool(is_at_school(&event.child))));
-    put("child.weeks_of_pregnancy", due_date(event).and_then(|due| weeks_of_pregnancy(due, receipt, zone)));
-    put("any_risk_factor", any_risk_factor(&event.detail).map(FactValue::Bool));
+    put(WEEKS_OF_PREGNANCY, due_date(event).and_then(|due| weeks_of_pregnancy(due, receipt, zone)));
+    put(ANY_RISK_FACTOR, any_risk_factor(&event.detail).map(FactValue::Bool));
     put("siblings_named", Some(FactValue::Bool(!event.siblings.is_empty())));
+    put(NAMED_WITH_ANOTHER, Some(FactValue::Bool(referral.named_with.is_some())));
     put("child.home_educated", event.child.home_educated.fact());
     facts
 }
@@ -189,7 +214,7 @@ fn is_at_school(child: &Child) -> bool {
 }
 
 /// Completed weeks, counted from 40 weeks before the due date.
-fn weeks_of_pregnancy(due: civil::Date, receipt: Timestamp, zone: &TimeZone) -> Option<FactValue> {
+pub fn weeks_of_pregnancy(due: civil::Date, receipt: Timestamp, zone: &TimeZone) -> Option<FactValue> {
     let left = receipt.date_in(zone).until((Unit::Day, due)).ok()?.get_days();
     let weeks = PREGNANCY_DAYS.saturating_sub(left).div_euclid(7);
     Some(FactValue::Int(i64::from(weeks)))

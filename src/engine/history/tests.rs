@@ -30,6 +30,7 @@ fn happened(kind: &str, id: &str, partner: &str, hours: i64) -> Entry {
         corroborated_by: Vec::new(),
         backfilled: false,
         withdrawn: false,
+        named: Vec::new(),
     }
 }
 

@@ -68,6 +68,19 @@ pub struct Entry {
     /// Told before go-live: never judged.
     pub backfilled: bool,
     pub withdrawn: bool,
+    /// Other children whom this event was sent on to.
+    #[serde(default)]
+    pub named: Vec<NamedChild>,
+}
+
+/// Another child who was named with this one.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct NamedChild {
+    pub subject: SubjectKey,
+    /// The event the router made for that child.
+    pub event_id: String,
+    /// It is this event over again, so that a correction of this one corrects it, too.
+    pub same_event: bool,
 }
 
 /// A route that was asked not to be told, or is a suspect's own.

@@ -54,6 +54,21 @@ pub struct Referral {
     /// Weaker verified keys of the same child, strongest first: each is told of the stronger once.
     #[serde(default)]
     pub weaker: Vec<SubjectKey>,
+    /// Set when the router itself made the event for a child whom another's referral names.
+    #[serde(default)]
+    pub named_with: Option<NamedWith>,
+}
+
+/// Whose referral names this child.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct NamedWith {
+    pub event_id: String,
+    /// When social care must act for the child of that event.
+    pub due_at: Option<Timestamp>,
+    /// The suspect's own route, which holds for every child of the family.
+    pub suspect_agency: Option<String>,
+    /// None: the whole agency.
+    pub suspect_unit: Option<String>,
 }
 
 /// An outcome whose `reply_to` opened: which task, and to whom it had been addressed.

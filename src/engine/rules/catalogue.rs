@@ -26,8 +26,8 @@ pub const NEVER_JUDGED: &[&str] = &["event.corrected", "event.withdrawn"];
 pub const RESULT_LEVELS: &[&str] = &["L0", "L1", "L2", "L3", "L4a", "L4b"];
 
 /// What a rule may set besides a level and tasks.
-/// `re-referral`: marks the decision; `open-case`: this is no new referral; `siblings`: each sibling is judged as
-/// a subject of their own; `one-family`: the tasks for siblings are one family's.
+/// `re-referral`: marks the decision; `open-case`: this is no new referral; `siblings`: the same event is
+/// judged for each other child named; `one-family`: each other child named comes to social care with this one.
 pub const FLAGS: &[&str] = &["re-referral", "open-case", "siblings", "one-family"];
 
 /// Stands in a task's `to` for the sender of the event: their own unit, where they are an agency of the book.

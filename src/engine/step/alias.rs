@@ -141,6 +141,7 @@ pub fn stand_in_entry(event_id: &str, partner: &str, at: Timestamp) -> Entry {
         corroborated_by: Vec::new(),
         backfilled: false,
         withdrawn: false,
+        named: Vec::new(),
     }
 }
 

@@ -33,7 +33,10 @@ pub fn referral(
         return alias::pass_on(context, state, record, stronger);
     }
     let event = &referral.event;
-    let mut draft = Draft::open(context, state, record.subject, record.receipt, Trigger::Event, &record.id)?;
+    let own = referral.named_with.is_some();
+    let trigger = if own { Trigger::Signal } else { Trigger::Event };
+    let mut draft = Draft::open(context, state, record.subject, record.receipt, trigger, &record.id)?;
+    draft.sender_knows = own;
     let arriving = entry::of(referral, record.receipt, &LONDON);
     draft.about(&arriving);
     alias::tell_weaker(&mut draft, referral);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::clocks::{due_already, start_timers};
 use super::draft::{Draft, OWN_DUTY};
 use super::findings::{findings_of, judged_again};
-use super::{awaiting, duplicate};
+use super::{awaiting, duplicate, siblings};
 use crate::engine::calendar::{Clock, LONDON};
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, judge};
@@ -103,6 +103,7 @@ pub fn apply(
     if !original.backfilled {
         act_on_change(draft, referral, cause, before, original, &changed)?;
     }
+    siblings::corrected(draft, referral, cause, original, correction);
     Ok(Ok(()))
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{Effect, Step};
+use super::{Effect, Step, siblings};
 use crate::engine::calendar::Clock;
 use crate::engine::context::{Context, StepError};
 use crate::engine::decide::{Moment, Verdict, judge};
@@ -35,6 +35,8 @@ pub struct Draft<'a> {
     pub history: History,
     pub decision: Decision,
     effects: Vec<Effect>,
+    /// What is judged was made by the router itself: its sender was told by way of the event it came from.
+    pub sender_knows: bool,
 }
 
 impl<'a> Draft<'a> {
@@ -72,7 +74,7 @@ impl<'a> Draft<'a> {
             disclosures: Vec::new(),
             notes: Vec::new(),
         };
-        Ok(Self { context, book, subject, at, history, decision, effects: Vec::new() })
+        Ok(Self { context, book, subject, at, history, decision, effects: Vec::new(), sender_knows: false })
     }
 
     /// Says which event the decision is about.
@@ -109,6 +111,7 @@ impl<'a> Draft<'a> {
         let asked_already = raised.asked_already;
         self.record_fired(findings);
         self.take(raised);
+        siblings::send_on(self, referral, cause, findings)?;
         Ok(asked_already)
     }
 
@@ -181,6 +184,9 @@ impl<'a> Draft<'a> {
 
     /// Tells the sender, unless their own unit must not learn of it.
     pub fn tell_sender(&mut self, event: &ReferralEvent, status: FeedbackStatus, words: &[&str]) {
+        if self.sender_knows {
+            return;
+        }
         let mut held_back = held_back_of(&self.history);
         held_back.extend(crate::engine::history::entry::held_back(event));
         if sender_held_back(event.source.agency.as_deref(), &event.source.unit, &held_back) {

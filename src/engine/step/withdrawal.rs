@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::awaiting;
 use super::clocks::{due_already, start_timers};
 use super::correction::{refuse, review};
 use super::draft::{Draft, OWN_DUTY};
 use super::findings::judged_again;
+use super::{awaiting, siblings};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::history::{self, Spoken, episodes, forget, is_open, put};
@@ -101,6 +101,7 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
         missing_after_all(draft, &changed, &mut findings, &mut extra)?;
     }
     draft.raise(None, cause, &findings, extra)?;
+    siblings::withdrawn(draft, cause, original);
     for task in draft.history.tasks.iter_mut().filter(|task| is_open(&task.state)) {
         if told.iter().any(|told| told.task_id == task.task_id) {
             let task = Arc::make_mut(task);

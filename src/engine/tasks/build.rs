@@ -296,7 +296,23 @@ impl<'b> Raising<'b> {
             notes.push("What the child said or wants was not recorded: ask, and record it.".to_owned());
         }
         notes.extend(self.person_not_to_tell(&asked.address.agency));
+        notes.extend(self.one_family(&asked.address.agency));
         notes
+    }
+
+    /// Whoever decides sees the children of one family together; nobody else is told of the others.
+    fn one_family(&self, agency: &str) -> Option<String> {
+        let referral = self.referral.filter(|_| agency == self.book.rules.front_door)?;
+        let event = &referral.event;
+        if let Some(named) = &referral.named_with {
+            let source = &event.source;
+            return Some(format!(
+                "One family: this child is named in event {} of {}, {}. Look at the children together.",
+                named.event_id, source.partner, source.unit
+            ));
+        }
+        let others = event.siblings.len();
+        (others > 0).then(|| format!("One family: children named with this one: {others}. Look at them together."))
     }
 
     /// A wish that names a person and no agency holds back no route: whoever acts must know of it, and the front door whom

@@ -1,0 +1,348 @@
+//! Other children named with a child: what the rules ask for them goes on to each as a subject of their own. One hop.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::civil;
+
+use super::Effect;
+use super::draft::{Draft, OWN_DUTY};
+use crate::engine::calendar::london_date;
+use crate::engine::context::StepError;
+use crate::engine::history::put;
+use crate::engine::identity::Identifiers;
+use crate::engine::ids::derived;
+use crate::engine::model::codes::Concern;
+use crate::engine::model::detail::{
+    ConcernReported, Detail, EventCorrected, EventWithdrawn, ProposedLevel, fields as fields_of,
+};
+use crate::engine::model::event::{Child, Practitioner, ReferralEvent, Source};
+use crate::engine::model::history::{Entry, NamedChild};
+use crate::engine::model::inbox::{InboxBody, InboxRecord, NamedWith, Referral};
+use crate::engine::model::scalar::{FactValue, Level, Timestamp};
+use crate::engine::model::subject::SubjectKey;
+use crate::engine::tasks::{Deadline, Finding};
+
+/// The same event is judged for each child named: an incident that involves them all.
+const SIBLINGS: &str = "siblings";
+/// Each child named comes to social care with this one, at the same level and by the same time.
+const ONE_FAMILY: &str = "one-family";
+
+/// The id under which the front door is asked to see to children whom the router cannot name.
+const FAMILY_RULE: &str = "one-family";
+const SEE_TO_ACTION: &str =
+    "See to the other children named with this one: each is a child of their own, in one family";
+
+/// Most children of one referral: far more than a household or an incident holds. The front door sees to the rest.
+const NAMED_MAX: usize = 24;
+const ADULT_YEARS: i16 = 18;
+
+/// What the rules that fired ask for the other children of an event.
+struct Asked<'f> {
+    entry: &'f Arc<Entry>,
+    /// The rule that asks for it, for the ids of what is made.
+    rule: &'f str,
+    same_event: bool,
+    level: Option<Level>,
+}
+
+/// Sends on what newly fired, to each other child that the referral at hand names. What it does not name, though the
+/// event judged did, the front door sees to.
+pub fn send_on(
+    draft: &mut Draft<'_>,
+    referral: Option<&Referral>,
+    cause: &str,
+    findings: &[Finding<'_>],
+) -> Result<(), StepError> {
+    for asked in asked_for_others(findings) {
+        let at_hand = referral.filter(|referral| serves(referral, &asked));
+        let others = at_hand.map(|referral| &referral.event.siblings).filter(|others| !others.is_empty());
+        if let (Some(referral), Some(others)) = (at_hand, others) {
+            let children: Vec<&Child> = others.iter().map(|other| &other.child).collect();
+            send_to_each(draft, referral, &asked, &children);
+            if children.len() <= NAMED_MAX {
+                continue;
+            }
+        } else if !named_others(asked.entry) {
+            continue;
+        }
+        ask_front_door(draft, referral, cause, asked.entry)?;
+    }
+    Ok(())
+}
+
+/// One for each event: the same event over again where any rule asks for that.
+fn asked_for_others<'f>(findings: &'f [Finding<'_>]) -> Vec<Asked<'f>> {
+    let mut found: Vec<Asked<'f>> = Vec::new();
+    for finding in findings {
+        let same_event = finding.rule.flags.contains(SIBLINGS);
+        if !same_event && !finding.rule.flags.contains(ONE_FAMILY) {
+            continue;
+        }
+        let level = finding.verdict.level;
+        let of_event = |asked: &&mut Asked<'_>| {
+            asked.entry.event_id == finding.entry.event_id && asked.entry.source == finding.entry.source
+        };
+        match found.iter_mut().find(of_event) {
+            Some(asked) if same_event && !asked.same_event => {
+                asked.rule = &finding.rule.id;
+                asked.same_event = true;
+            }
+            Some(_) => {}
+            None => found.push(Asked { entry: &finding.entry, rule: &finding.rule.id, same_event, level }),
+        }
+    }
+    found
+}
+
+/// An event over again can only be made of one of its kind; a family is named by any event of the child.
+fn serves(referral: &Referral, asked: &Asked<'_>) -> bool {
+    referral.named_with.is_none() && (!asked.same_event || referral.event.detail.kind() == asked.entry.kind)
+}
+
+fn named_others(entry: &Entry) -> bool {
+    entry.facts.get("siblings_named") == Some(&FactValue::Bool(true))
+}
+
+fn send_to_each(draft: &mut Draft<'_>, referral: &Referral, asked: &Asked<'_>, children: &[&Child]) {
+    let named_with = NamedWith {
+        event_id: asked.entry.event_id.clone(),
+        due_at: social_care_due(draft, asked.entry),
+        suspect_agency: suspect(&referral.event.detail).and_then(|(agency, _)| agency),
+        suspect_unit: suspect(&referral.event.detail).and_then(|(_, unit)| unit),
+    };
+    let mut named = Vec::new();
+    let mut seen = BTreeSet::from([draft.subject]);
+    let mut grown = 0_usize;
+    for (place, child) in children.iter().enumerate().take(NAMED_MAX) {
+        if is_grown(child, draft.at) {
+            grown = grown.saturating_add(1);
+            continue;
+        }
+        // A child without any identifier is a subject by this event and their place in it.
+        let own_id = derived(&["named", &asked.entry.event_id, &place.to_string()]);
+        let identifiers = Identifiers::of(&draft.context.keys, child, &referral.event.source, &own_id);
+        let (kind, subject) = identifiers.strongest;
+        if !seen.insert(subject) {
+            continue;
+        }
+        let event_id = derived(&["named", &asked.entry.event_id, asked.rule, &subject.to_hex()]);
+        named.push(NamedChild { subject, event_id: event_id.clone(), same_event: asked.same_event });
+        let made = Referral {
+            event: event_for(referral, asked, event_id, (*child).clone()),
+            content_digest: referral.content_digest.clone(),
+            keyed_by: kind.symbol().to_owned(),
+            unverified: identifiers.unverified,
+            hops: 0,
+            weaker: identifiers.weaker.into_iter().map(|(_, key)| key).collect(),
+            named_with: Some(named_with.clone()),
+        };
+        publish(draft, subject, made);
+    }
+    note(draft, named.len(), grown);
+    let now = draft.history.entries.iter().find(|entry| same(entry, asked.entry)).cloned();
+    if let Some(entry) = now {
+        let mut entry = entry.as_ref().clone();
+        entry.named.extend(named);
+        put(&mut draft.history, entry);
+    }
+}
+
+fn note(draft: &mut Draft<'_>, sent: usize, grown: usize) {
+    if sent > 0 {
+        let words = format!("Other children named with this one: {sent}. Each is looked at as a child of their own.");
+        draft.decision.notes.push(words);
+    }
+    if grown > 0 {
+        draft
+            .decision
+            .notes
+            .push(format!("Named with this child and 18 or older: {grown}. Not looked at as children."));
+    }
+}
+
+fn same(entry: &Entry, other: &Entry) -> bool {
+    entry.event_id == other.event_id && entry.source == other.source
+}
+
+/// The earliest that social care must act for the child of an event: by what is asked now, else by what it was asked.
+fn social_care_due(draft: &Draft<'_>, entry: &Entry) -> Option<Timestamp> {
+    let front_door = &draft.book.rules.front_door;
+    let of_event = || {
+        let held = draft.history.tasks.iter();
+        held.filter(|task| task.event_id == entry.event_id && task.agency == *front_door)
+    };
+    let now = of_event().filter(|task| task.raised_at == draft.at).map(|task| task.due_at).min();
+    now.or_else(|| of_event().map(|task| task.due_at).min())
+}
+
+fn suspect(detail: &Detail) -> Option<(Option<String>, Option<String>)> {
+    if let Detail::SexualAbuseAlleged(alleged) = detail {
+        Some((alleged.suspect_agency.clone(), alleged.suspect_unit.clone()))
+    } else if let Detail::PositionOfTrustAlleged(alleged) = detail {
+        Some((alleged.employer_agency.clone(), alleged.employer_unit.clone()))
+    } else {
+        None
+    }
+}
+
+fn is_grown(child: &Child, at: Timestamp) -> bool {
+    let birthday = child.date_of_birth.and_then(|born| {
+        let years = jiff::Span::new().try_years(ADULT_YEARS).ok()?;
+        born.to_civil().checked_add(years).ok()
+    });
+    birthday.is_some_and(|birthday: civil::Date| birthday <= london_date(at))
+}
+
+/// The event for another child: nothing in it is of the first child's own.
+fn event_for(referral: &Referral, asked: &Asked<'_>, event_id: String, child: Child) -> ReferralEvent {
+    let event = &referral.event;
+    let (detail, danger, call) = if asked.same_event {
+        (event.detail.clone(), event.immediate_danger, event.emergency_call_made)
+    } else {
+        let proposed_level = asked.level.map(proposed);
+        (Detail::ConcernReported(ConcernReported { concern: Some(Concern::Other), proposed_level }), None, None)
+    };
+    ReferralEvent {
+        event_id,
+        child,
+        siblings: Vec::new(),
+        narrative: None,
+        voice_of_child: None,
+        factors: Vec::new(),
+        immediate_danger: danger,
+        emergency_call_made: call,
+        reply_to: None,
+        backfill: false,
+        detail,
+        ..event.clone()
+    }
+}
+
+fn proposed(level: Level) -> ProposedLevel {
+    match level {
+        Level::L1 => ProposedLevel::L1,
+        Level::L2 => ProposedLevel::L2,
+        Level::L3 => ProposedLevel::L3,
+        Level::L4a => ProposedLevel::L4a,
+        Level::L4b => ProposedLevel::L4b,
+    }
+}
+
+fn publish(draft: &mut Draft<'_>, subject: SubjectKey, made: Referral) {
+    draft.publish(Effect::Inbox(Box::new(InboxRecord {
+        id: derived(&["named", &made.event.event_id, &subject.to_hex(), &made.content_digest]),
+        subject,
+        receipt: draft.at,
+        body: InboxBody::Referral(made),
+    })));
+}
+
+/// The router keeps no names: where the referral at hand does not bring them, a person finds the other children.
+fn ask_front_door(
+    draft: &mut Draft<'_>,
+    referral: Option<&Referral>,
+    cause: &str,
+    entry: &Arc<Entry>,
+) -> Result<(), StepError> {
+    let raising = draft.raising(referral, cause);
+    let usual = raising.deadline_from_now(&OWN_DUTY)?;
+    let due = match social_care_due(draft, entry).filter(|due| *due < usual.at) {
+        Some(at) => Deadline { at: at.max(draft.at), urgent: true, words: usual.words.clone(), ..usual },
+        None => usual,
+    };
+    let source = &entry.source;
+    let why = format!(
+        "Other children are named in event {} of {}, {}, and have not been sent on.",
+        entry.event_id, source.partner, source.unit
+    );
+    let wanted = raising.own_duty(FAMILY_RULE, "Other children of the family", why, SEE_TO_ACTION, due, entry);
+    draft.raise(referral, cause, &[], vec![wanted]).map(drop)
+}
+
+/// What is corrected of an incident is corrected for every child it was sent on to.
+pub fn corrected(
+    draft: &mut Draft<'_>,
+    referral: Option<&Referral>,
+    cause: &str,
+    original: &Entry,
+    correction: &EventCorrected,
+) {
+    let of_kind = fields_of(&original.kind).unwrap_or_default();
+    let shared = |name: &str| name == "immediate_danger" || of_kind.iter().any(|(field, _)| *field == name);
+    let mut correction = correction.clone();
+    correction.changes.retain(|name, _| shared(name));
+    if correction.changes.is_empty() {
+        return;
+    }
+    let call_back = referral.map(|referral| referral.event.practitioner.clone());
+    for named in original.named.iter().filter(|named| named.same_event) {
+        let detail = EventCorrected { original_event_id: named.event_id.clone(), ..correction.clone() };
+        follow_up(draft, cause, original, named, Detail::EventCorrected(detail), call_back.clone());
+    }
+}
+
+/// What is withdrawn is withdrawn for every child it was sent on to.
+pub fn withdrawn(draft: &mut Draft<'_>, cause: &str, original: &Entry) {
+    for named in &original.named {
+        let detail = EventWithdrawn { original_event_id: named.event_id.clone(), reason: None };
+        follow_up(draft, cause, original, named, Detail::EventWithdrawn(detail), None);
+    }
+}
+
+fn follow_up(
+    draft: &mut Draft<'_>,
+    cause: &str,
+    original: &Entry,
+    named: &NamedChild,
+    detail: Detail,
+    call_back: Option<Practitioner>,
+) {
+    let event_id = derived(&["named", cause, &named.event_id, &named.subject.to_hex()]);
+    let named_with =
+        NamedWith { event_id: original.event_id.clone(), due_at: None, suspect_agency: None, suspect_unit: None };
+    let made = Referral {
+        content_digest: event_id.clone(),
+        event: bare_event(event_id, original.source.clone(), draft.at, detail, call_back),
+        keyed_by: "named_with".to_owned(),
+        unverified: Vec::new(),
+        hops: 0,
+        weaker: Vec::new(),
+        named_with: Some(named_with),
+    };
+    publish(draft, named.subject, made);
+}
+
+/// An event that names nobody: its subject is known by its key.
+fn bare_event(
+    event_id: String,
+    source: Source,
+    at: Timestamp,
+    detail: Detail,
+    call_back: Option<Practitioner>,
+) -> ReferralEvent {
+    let nobody = || Practitioner { role: "router".to_owned(), call_back: String::new(), name: None };
+    ReferralEvent {
+        event_id,
+        source,
+        partner_reference: None,
+        police_reference: None,
+        practitioner: call_back.unwrap_or_else(nobody),
+        occurred_at: at,
+        reported_at: None,
+        date_only: false,
+        backfill: false,
+        child: Child::default(),
+        carers: Vec::new(),
+        siblings: Vec::new(),
+        agreement: None,
+        voice_of_child: None,
+        narrative: None,
+        do_not_inform: Vec::new(),
+        factors: Vec::new(),
+        immediate_danger: None,
+        emergency_call_made: None,
+        reply_to: None,
+        detail,
+    }
+}
