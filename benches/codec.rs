@@ -44,8 +44,10 @@ fn records(criterion: &mut Criterion) {
         offset: 0,
         receipt: RECEIPT,
         sender: "police",
+        by_gateway: true,
         unit: Some("missing-from-home"),
         headers: &[],
+        fault: None,
         value: &bytes,
         allow_backfill: false,
     };

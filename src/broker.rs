@@ -60,6 +60,8 @@ pub enum Health {
     Ready,
     /// Nothing is accepted until there is room; lanes wait, nothing acknowledged is lost.
     DiskFull,
+    /// What the log needs (its cluster, a schema registry) does not answer, and why; tried again until it does.
+    Unreachable(String),
     /// Storage failed in a way that only a restart can mend.
     Failed(String),
     Stopped,
@@ -77,6 +79,8 @@ pub struct Record {
     /// None: a tombstone in a compacted topic.
     pub value: Option<Vec<u8>>,
     pub headers: Vec<(String, Vec<u8>)>,
+    /// Why the value could not be put into our own schema on its way here; None: it could, or nobody tried.
+    pub fault: Option<String>,
 }
 
 /// One record to append.
@@ -249,6 +253,12 @@ pub enum BrokerError {
     Fenced,
     #[error("storage failed: {0}")]
     Storage(String),
+    /// Nobody answers now: the same may succeed later.
+    #[error("{0}")]
+    Unreachable(String),
+    /// Wrong credentials, or a right that is missing: someone must change that.
+    #[error("{0}")]
+    Denied(String),
     #[error("the broker is stopping")]
     Stopping,
 }

@@ -24,7 +24,9 @@ pub mod default_rules;
 pub mod fault;
 pub mod first_start;
 mod read;
+pub mod registry;
 pub mod secrets;
+pub mod tls;
 pub mod tokens;
 
 #[cfg(test)]
@@ -44,6 +46,8 @@ pub struct Config {
     /// The file it was read from.
     pub file: PathBuf,
     pub broker: Broker,
+    /// Records shared with others are framed for it. None: Avro single-object encoding.
+    pub registry: Option<registry::Registry>,
     pub lanes: Lanes,
     pub http: Http,
     pub front_door: FrontDoor,
@@ -53,6 +57,8 @@ pub struct Config {
     /// The rule book's folder.
     pub rules: PathBuf,
     pub partners: BTreeMap<String, Partner>,
+    /// Agencies that read their tasks from Kafka themselves, each with its principal there.
+    pub agency_principals: BTreeMap<String, String>,
     pub keys: SecretKeys,
     pub tokens: TokenBook,
     pub limits: Limits,
@@ -97,6 +103,8 @@ pub struct Partner {
     pub agency: Option<String>,
     /// Its units; None: any.
     pub units: Option<Vec<String>>,
+    /// Its name on a Kafka cluster, if it writes to its topic itself.
+    pub principal: Option<String>,
 }
 
 impl Partner {
@@ -148,6 +156,11 @@ impl Config {
         let mut document = reading.parse();
         let folder = file.parent().unwrap_or(Path::new(""));
         let broker = broker::read(&mut reading, &mut document, folder);
+        let registry = registry::read(&mut reading, &mut document, folder);
+        if let (Some(_), Broker::Embedded { .. }) = (&registry, &broker) {
+            let problem = "a schema registry is for Kafka: nobody but the router reads an embedded broker's records";
+            reading.fault(&(0..0), problem, "remove [registry], or write kind = \"kafka\" in [broker]");
+        }
         let lanes = read_lanes(&mut reading, &mut document);
         let http = read_http(&mut reading, &mut document, folder);
         let front_door = read_front_door(&mut reading, &mut document);
@@ -157,6 +170,7 @@ impl Config {
             reading.fault(&rules_span, "the rule book's folder does not exist", "name the folder with book.toml in it");
         }
         let partners = read_partners(&mut reading, &mut document);
+        let agency_principals = read_agencies(&mut reading, &mut document);
         let keys = read_keys(&mut reading, &mut document, folder);
         let tokens = read_tokens(&mut reading, &mut document, folder, &partners);
         let limits = read_limits(&mut reading, &mut document);
@@ -167,12 +181,14 @@ impl Config {
             Some(keys) if reading.faults.is_empty() => Ok(Self {
                 file: file.to_owned(),
                 broker,
+                registry,
                 lanes,
                 http,
                 front_door,
                 history_complete_since,
                 rules,
                 partners,
+                agency_principals,
                 keys,
                 tokens,
                 limits,
@@ -192,6 +208,17 @@ impl Config {
                 let problem = format!("`partners.{name}.agency`: the rule book has no agency `{agency}`");
                 faults.push(ConfigFault::of_file(&self.file, problem, "name one of the rule book's agencies, or none"));
             }
+        }
+        for agency in self.agency_principals.keys() {
+            let (problem, remedy) = match has_many_units(agency) {
+                None => ("the rule book has no such agency", "name one of the rule book's agencies"),
+                Some(true) => (
+                    "it has many units, and who reads its topic would read all of theirs",
+                    "remove it: its units read their tasks over HTTP, each with a token",
+                ),
+                Some(false) => continue,
+            };
+            faults.push(ConfigFault::of_file(&self.file, format!("`agencies.{agency}`: {problem}"), remedy));
         }
         for entry in self.tokens.entries() {
             let Caller::Agency { agency, unit } = &entry.caller else { continue };
@@ -311,13 +338,26 @@ fn read_partners(reading: &mut Reading<'_>, document: &mut Table<'_>) -> BTreeMa
         }
         let agency = table.text(reading, "agency").map(|(agency, _)| agency);
         let units = table.list_or_any(reading, "units");
+        let principal = table.text(reading, "principal");
+        let principal = principal.map(|(name, span)| broker::checked_principal(reading, name, &span));
         table.finish(reading);
-        partners.insert(name, Partner { agency, units });
+        partners.insert(name, Partner { agency, units, principal });
     }
     if partners.is_empty() {
         reading.fault(&(0..0), "there are no partners", "write [partners.NAME] with units = [\"…\"], one a system");
     }
     partners
+}
+
+/// Agencies that read from Kafka themselves.
+fn read_agencies(reading: &mut Reading<'_>, document: &mut Table<'_>) -> BTreeMap<String, String> {
+    let mut agencies = BTreeMap::new();
+    for (name, mut table) in document.table(reading, "agencies").named_tables(reading) {
+        let (principal, span) = table.required_text(reading, "principal");
+        table.finish(reading);
+        agencies.insert(name, broker::checked_principal(reading, principal, &span));
+    }
+    agencies
 }
 
 /// A name that can be part of a topic's name, on every broker.

@@ -1,7 +1,7 @@
 //! The pathway router: consumes referral events, applies a partnership's threshold-of-need rules, publishes tasks.
 //!
 //! The house, from the top floor down: `cli` → `http`, `runtime`, `replay`, `simulate`, `import` → `broker`,
-//! `telemetry`, `config` → `engine`. Nothing imports upwards.
+//! `wire`, `telemetry`, `config` → `engine`. Nothing imports upwards.
 
 pub mod broker;
 pub mod cli;
@@ -13,3 +13,4 @@ pub mod replay;
 pub mod runtime;
 pub mod simulate;
 pub mod telemetry;
+pub mod wire;

@@ -177,8 +177,10 @@ impl Replay {
             offset: self.offset,
             receipt,
             sender,
+            by_gateway: unit.is_some(),
             unit,
             headers: &[],
+            fault: None,
             value,
             allow_backfill,
         }

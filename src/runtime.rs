@@ -21,6 +21,7 @@ use crate::engine::seal::Sealer;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
 
+pub mod access;
 pub mod decide_lane;
 mod decide_notes;
 mod housekeeping;

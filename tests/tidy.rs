@@ -15,7 +15,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 /// The floors of the house, lowest first. A module may import its own floor and those below, never above.
 const FLOORS: &[&[&str]] = &[
     &["engine"],
-    &["broker", "config", "telemetry"],
+    &["broker", "config", "telemetry", "wire"],
     &["http", "import", "replay", "runtime", "simulate"],
     &["cli"],
     &["main", "lib"],

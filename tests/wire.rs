@@ -6,6 +6,10 @@ mod cloud_events;
 mod codec;
 #[path = "wire/intake.rs"]
 mod intake;
+#[path = "wire/registry.rs"]
+mod registry;
+#[path = "wire/resolution.rs"]
+mod resolution;
 #[path = "wire/samples.rs"]
 mod samples;
 #[path = "wire/schemas.rs"]

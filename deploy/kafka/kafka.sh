@@ -14,15 +14,17 @@ usage() {
     cat >&2 <<'TEXT'
 Usage:
   kafka.sh fetch [--registry]                 download Kafka (and the schema registry) into the cache, once
-  kafka.sh start [--tls] [--sasl] [--acls] [--registry] [--while PID] DIR
+  kafka.sh start [--tls] [--sasl] [--acls] [--registry] [--user NAME]... [--while PID] DIR
                                               start a broker that keeps its files in DIR; prints its address;
+                                              with --user: knows NAME too, by password (--sasl) or certificate;
                                               with --while: stops, and removes DIR, when process PID has ended
   kafka.sh stop DIR                           stop what was started with DIR
   kafka.sh kill DIR                           the same without notice, as a power cut would (start again: same port)
   kafka.sh run DIR CLASS ARGUMENT...          one of Kafka's own tools, such as
                                               org.apache.kafka.tools.TopicCommand
-After start, DIR holds: bootstrap (host:port), kafka.log, with --registry: registry (its URL), with --tls: ca.pem, with
---sasl: admin.properties for Kafka's tools, and passwords (one `name password` a line).
+After start, DIR holds: bootstrap (host:port), kafka.log, with --registry: registry (its URL), with --tls: ca.pem and
+NAME.pem, NAME.key, with --sasl: admin.properties for Kafka's tools, and passwords (one `name password` a line), with
+either: NAME.client.properties for librdkafka and this router. The user admin may do everything.
 TEXT
     exit 2
 }
@@ -127,7 +129,7 @@ make_certificates() {
     openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj "/CN=pathway-router test authority" \
         -keyout "$dir/ca.key" -out "$dir/ca.pem" 2>/dev/null
     local name
-    for name in broker router; do
+    for name in broker admin ${USERS[@]+"${USERS[@]}"}; do
         openssl req -newkey rsa:2048 -nodes -subj "/CN=$name" -keyout "$dir/$name.key" -out "$dir/$name.csr" 2>/dev/null
         openssl x509 -req -in "$dir/$name.csr" -CA "$dir/ca.pem" -CAkey "$dir/ca.key" -CAcreateserial -days 30 \
             -extfile <(echo "subjectAltName=IP:127.0.0.1,DNS:localhost") -out "$dir/$name.pem" 2>/dev/null
@@ -187,7 +189,7 @@ SETTINGS
     if ((ACLS)); then
         cat <<SETTINGS
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
-super.users=User:admin;User:ANONYMOUS;User:CN=broker
+super.users=User:admin;User:ANONYMOUS;User:CN=broker;User:CN=admin
 allow.everyone.if.no.acl.found=false
 SETTINGS
     fi
@@ -206,6 +208,18 @@ ssl.truststore.password=$STORE_WORD
 SETTINGS
 }
 
+# As librdkafka calls its settings.
+write_client_properties() {
+    local dir=$1 name=$2 word=$3
+    if ((SASL)); then
+        echo "security.protocol=$( ((TLS)) && echo sasl_ssl || echo sasl_plaintext)"
+        printf '%s\n' "sasl.mechanism=SCRAM-SHA-256" "sasl.username=$name" "sasl.password=$word"
+    elif ((TLS)); then
+        printf '%s\n' "security.protocol=ssl" "ssl.certificate.location=$dir/$name.pem" "ssl.key.location=$dir/$name.key"
+    fi
+    if ((TLS)); then echo "ssl.ca.location=$dir/ca.pem"; fi
+}
+
 prepare() {
     local dir=$1 port controller
     read -r port controller <<<"$(free_ports 2)"
@@ -213,12 +227,19 @@ prepare() {
     umask 077
     ((TLS)) && make_certificates "$dir" "$STORE_WORD"
     write_settings "$dir" "$port" "$controller" >"$dir/server.properties"
-    local scram=()
+    local scram=() name word
     if ((SASL)); then
         write_admin_properties "$dir" >"$dir/admin.properties"
-        printf 'admin %s\n' "$ADMIN_WORD" >"$dir/passwords"
-        scram=(--add-scram "SCRAM-SHA-256=[name=admin,password=$ADMIN_WORD]")
     fi
+    for name in admin ${USERS[@]+"${USERS[@]}"}; do
+        word=$(random_word)
+        [[ $name == admin ]] && word=$ADMIN_WORD
+        if ((SASL)); then
+            printf '%s %s\n' "$name" "$word" >>"$dir/passwords"
+            scram+=(--add-scram "SCRAM-SHA-256=[name=$name,password=$word]")
+        fi
+        write_client_properties "$dir" "$name" "$word" >"$dir/$name.client.properties"
+    done
     tool kafka.tools.StorageTool format -t "$(cluster_id)" -c "$dir/server.properties" "${scram[@]}" \
         >"$dir/format.log" 2>&1 || fail "the storage could not be formatted:" "$(tail -n 5 "$dir/format.log")"
     printf '127.0.0.1:%s\n' "$port" >"$dir/bootstrap.new"
@@ -269,7 +290,7 @@ start_registry() {
 }
 
 start() {
-    TLS=0 SASL=0 ACLS=0 REGISTRY=0
+    TLS=0 SASL=0 ACLS=0 REGISTRY=0 USERS=()
     local while_pid=
     while [[ ${1:-} == --* ]]; do
         case $1 in
@@ -277,6 +298,10 @@ start() {
         --sasl) SASL=1 ;;
         --acls) ACLS=1 ;;
         --registry) REGISTRY=1 ;;
+        --user)
+            USERS+=("${2:?}")
+            shift
+            ;;
         --while)
             while_pid=${2:?}
             shift

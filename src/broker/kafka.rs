@@ -5,6 +5,7 @@
 //! retention is Kafka's own and does not wait for readers; a publication of several records whose broker fails
 //! half-way is answered with an error though some lie there, so senders' ids must let receivers drop a repetition.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -20,6 +21,7 @@ use self::settings::KafkaOptions;
 use self::shared::Shared;
 use super::{Broker, BrokerError, Health, LaneBroker, LanePlan, LaneShare, Publisher, Reader, TopicSpec};
 
+pub mod access;
 pub mod admin;
 mod fault;
 mod lane;
@@ -59,6 +61,19 @@ impl Kafka {
         self.shared.options.min_in_sync
     }
 
+    /// The rights there are against those wanted, on these topics.
+    pub fn plan_rights(
+        &self,
+        wanted: &BTreeSet<access::Right>,
+        topics: &BTreeSet<String>,
+    ) -> Result<access::RightChanges, BrokerError> {
+        access::plan(&self.shared, wanted, topics)
+    }
+
+    pub fn grant(&self, changes: &access::RightChanges) -> Result<(), BrokerError> {
+        access::apply(&self.shared, changes)
+    }
+
     /// What `ensure_topics` would do.
     pub fn plan_topics(&self, topics: &[TopicSpec]) -> Result<admin::TopicChanges, BrokerError> {
         admin::plan(&self.shared, topics)
@@ -89,7 +104,8 @@ impl Broker for Kafka {
         if self.shared.stopping.load(Ordering::Acquire) {
             Health::Stopped
         } else if self.shared.unreachable.load(Ordering::Acquire) {
-            Health::Failed("no broker can be reached; it is tried again".to_owned())
+            let told = self.shared.topology.trouble().map(|told| told.to_string());
+            Health::Unreachable(told.unwrap_or_else(|| "no Kafka broker can be reached".to_owned()))
         } else {
             Health::Ready
         }

@@ -9,6 +9,9 @@ use crate::broker::kafka::Kafka;
 use crate::broker::kafka::settings::KafkaOptions;
 use crate::config::broker::Broker;
 use crate::config::{self, Config};
+use crate::runtime::topics::schema_of;
+use crate::wire::Wire;
+use crate::wire::framed::Framed;
 
 /// Opens it. An embedded one is refused while another process has its file, and unless `expected` is what is there.
 pub fn open(config: &Config, expected: Expected) -> Result<Arc<dyn broker::Broker>, CliError> {
@@ -23,8 +26,20 @@ pub fn open(config: &Config, expected: Expected) -> Result<Arc<dyn broker::Broke
             };
             Arc::new(Embedded::open(options).map_err(CliError::failed)?)
         }
-        Broker::Kafka(kafka) => Arc::new(open_kafka(config, kafka)?),
+        Broker::Kafka(kafka) => {
+            let log: Arc<dyn broker::Broker> = Arc::new(open_kafka(config, kafka)?);
+            match wire(config)? {
+                Some(wire) => Arc::new(Framed::new(log, Arc::new(wire))),
+                None => log,
+            }
+        }
     })
+}
+
+/// What frames records for the configured registry, if there is one.
+pub fn wire(config: &Config) -> Result<Option<Wire>, CliError> {
+    let wire = config.registry.as_ref().map(|registry| Wire::new(registry, schema_of));
+    wire.transpose().map_err(CliError::failed)
 }
 
 pub fn open_kafka(config: &Config, kafka: &config::broker::Kafka) -> Result<Kafka, CliError> {

@@ -80,8 +80,9 @@ fn list(router: &Router, reason: Option<&str>) -> Result<Ending, CliError> {
             if reason.is_none_or(|reason| text(record, "reason") == reason) {
                 found += 1;
                 let unit = Some(text(record, "unit")).filter(|unit| !unit.is_empty());
-                let sender =
-                    unit.map_or_else(|| text(record, "topic"), |unit| format!("{} {unit}", text(record, "topic")));
+                let partner = Some(text(record, "partner")).filter(|partner| !partner.is_empty());
+                let sender = partner.unwrap_or_else(|| text(record, "topic"));
+                let sender = unit.map_or(sender.clone(), |unit| format!("{sender} {unit}"));
                 let columns = [text(record, "quarantine_id"), text(record, "receipt"), text(record, "reason"), sender];
                 output::line(format_args!("{}", columns.join("  ")));
             }

@@ -1,25 +1,23 @@
 //! The router that a command works on: a running one over HTTP, or one that does not run, by its own file.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
 use ureq::http::Uri;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::TlsConfig;
 use zeroize::Zeroizing;
 
 use super::CliError;
-use super::files::{read_bytes, read_text};
+use super::files::read_text;
 use super::local::LocalRouter;
+use crate::config::tls::trusting;
 
 /// How often a request is tried again while the router says that it is busy.
 const TRIES_MAX: u32 = 8;
 const WAIT_MAX: Duration = Duration::from_secs(30);
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// What Debian keeps the certificates of public authorities in.
-const PUBLIC_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// Which router.
 #[derive(clap::Args)]
@@ -181,21 +179,7 @@ fn is_loopback(host: &str) -> bool {
 }
 
 fn tls(authority_file: Option<&Path>) -> Result<TlsConfig, CliError> {
-    let file = authority_file.map_or_else(|| PathBuf::from(PUBLIC_AUTHORITIES), Path::to_owned);
-    let pem = read_bytes(&file).map_err(|_| {
-        let file = file.display();
-        CliError::Usage(format!("{file} could not be read; name the router's certificate authority with --authority"))
-    })?;
-    let certificates: Vec<Certificate<'static>> = parse_pem(&pem)
-        .filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            Ok(_) | Err(_) => None,
-        })
-        .collect();
-    if certificates.is_empty() {
-        return Err(CliError::Usage(format!("{} holds no PEM certificate", file.display())));
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&certificates));
-    Ok(config.unversioned_rustls_crypto_provider(provider).build())
+    trusting(authority_file).map_err(|problem| {
+        CliError::Usage(format!("{problem}; name the router's certificate authority with --authority"))
+    })
 }

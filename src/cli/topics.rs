@@ -1,20 +1,26 @@
-//! `topics`: what the router needs on a Kafka cluster, compared with what is there, and made so.
+//! `topics`: what the router needs on a Kafka cluster and its schema registry, compared with what is there, and made so.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::broker::open_kafka;
+use super::broker::{open_kafka, wire};
 use super::local::load_config;
 use super::rule_book::read_sound;
 use super::{CliError, Ending};
 use crate::broker::kafka::Kafka;
+use crate::broker::kafka::access::{Right, RightChanges};
 use crate::broker::kafka::admin::{TopicChanges, settings};
 use crate::broker::{Broker as _, TopicSpec};
+use crate::config::Config;
 use crate::config::broker::Broker;
+use crate::engine::rules::book::UnitKind;
+use crate::runtime::access::Principals;
 use crate::runtime::topic_plan;
+use crate::wire::{SubjectChange, Wire};
 
-/// The topics of a Kafka cluster: what is missing, and making it
+/// The topics, rights and schemas of a Kafka cluster: what is missing, and making it
 #[derive(Subcommand)]
 #[command(after_help = "Example:\n  pathway-router topics plan --config /etc/pathway-router/config.toml")]
 pub enum Command {
@@ -30,9 +36,13 @@ pub struct Plan {
     of: Of,
 }
 
-/// Create and alter topics; a partition count or a compaction that differs is refused, and nothing is changed
+/// Create and alter topics, grant rights, register schemas; the same again changes nothing
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  pathway-router topics apply --config /etc/pathway-router/config.toml")]
+#[command(
+    after_help = "A partition count or a compaction that differs is refused, and nothing is changed. Rights of others on \
+these topics are named and left alone.\n\nExample:\n  pathway-router topics apply --config \
+/etc/pathway-router/config.toml --properties admin.properties"
+)]
 pub struct Apply {
     #[command(flatten)]
     of: Of,
@@ -43,53 +53,157 @@ struct Of {
     /// Settings of the router, with [broker] kind = "kafka"
     #[arg(long, value_name = "FILE", default_value = "data/config.toml")]
     config: PathBuf,
+
+    /// Settings of the Kafka client of someone who may do this, instead of the router's own
+    #[arg(long, value_name = "FILE")]
+    properties: Option<PathBuf>,
 }
 
 pub fn run(command: &Command) -> Result<Ending, CliError> {
     match command {
         Command::Plan(Plan { of }) => {
-            let (kafka, specs) = of.open()?;
-            let changes = print_plan(&kafka, &specs)?;
-            let nothing = changes.create.is_empty() && changes.alter.is_empty();
+            let nothing = Needs::of(of)?.print()?.is_empty();
             Ok(if nothing { Ending::Clean } else { Ending::FoundSomething })
         }
         Command::Apply(Apply { of }) => {
-            let (kafka, specs) = of.open()?;
-            print_plan(&kafka, &specs)?;
-            kafka.ensure_topics(&specs).map_err(CliError::failed)?;
+            let needs = Needs::of(of)?;
+            needs.apply(&needs.print()?)?;
             println!("done");
             Ok(Ending::Clean)
         }
     }
 }
 
-impl Of {
-    fn open(&self) -> Result<(Kafka, Vec<TopicSpec>), CliError> {
-        let config = load_config(&self.config)?;
-        let Broker::Kafka(kafka) = &config.broker else {
-            let reason = "the embedded broker makes its own topics; this is for [broker] kind = \"kafka\"";
-            return Err(CliError::Usage(reason.to_owned()));
-        };
-        let book = read_sound(&config.rules)?;
-        let plan = topic_plan(&config, book.agencies.keys().cloned());
-        Ok((open_kafka(&config, kafka)?, plan.specs()))
+/// What a configuration needs, and where.
+struct Needs {
+    kafka: Kafka,
+    topics: Vec<TopicSpec>,
+    rights: Option<BTreeSet<Right>>,
+    wire: Option<Wire>,
+}
+
+/// What is not as it should be.
+struct Changes {
+    topics: TopicChanges,
+    rights: RightChanges,
+    subjects: Vec<SubjectChange>,
+}
+
+impl Changes {
+    fn is_empty(&self) -> bool {
+        let TopicChanges { create, alter } = &self.topics;
+        create.is_empty() && alter.is_empty() && self.rights.grant.is_empty() && self.subjects.is_empty()
     }
 }
 
-fn print_plan(kafka: &Kafka, specs: &[TopicSpec]) -> Result<TopicChanges, CliError> {
-    let changes = kafka.plan_topics(specs).map_err(CliError::failed)?;
-    for spec in &changes.create {
-        let settings = settings(spec, kafka.min_in_sync());
-        let settings: Vec<String> = settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        println!("create {}: {} partitions, {}", spec.name, spec.partitions, settings.join(", "));
+impl Needs {
+    fn of(of: &Of) -> Result<Self, CliError> {
+        let mut config = load_config(&of.config)?;
+        let Broker::Kafka(kafka) = &mut config.broker else {
+            let reason = "the embedded broker makes its own topics; this is for [broker] kind = \"kafka\"";
+            return Err(CliError::Usage(reason.to_owned()));
+        };
+        if let Some(file) = &of.properties {
+            kafka.properties =
+                crate::config::broker::Properties::load(file).map_err(|faults| super::local::config_error(&faults))?;
+        }
+        let (opened, principal) = (kafka.clone(), kafka.principal.clone());
+        let book = read_sound(&config.rules)?;
+        let has_many_units = |agency: &str| book.agencies.get(agency).map(|agency| agency.units != UnitKind::One);
+        config.check_agencies(has_many_units).map_err(|faults| super::local::config_error(&faults))?;
+        let plan = topic_plan(&config, book.agencies.keys().cloned());
+        Ok(Self {
+            kafka: open_kafka(&config, &opened)?,
+            topics: plan.specs(),
+            rights: principal.map(|router| principals(&config, router).rights()),
+            wire: wire(&config)?,
+        })
     }
-    for (topic, differing) in &changes.alter {
-        for (name, (present, wanted)) in differing {
-            println!("alter {topic}: {name} {} -> {wanted}", present.as_deref().unwrap_or("unset"));
+
+    fn print(&self) -> Result<Changes, CliError> {
+        let topics = self.print_topics()?;
+        let rights = self.print_rights()?;
+        let subjects = self.print_subjects()?;
+        Ok(Changes { topics, rights, subjects })
+    }
+
+    fn print_topics(&self) -> Result<TopicChanges, CliError> {
+        let changes = self.kafka.plan_topics(&self.topics).map_err(CliError::failed)?;
+        for spec in &changes.create {
+            let settings = settings(spec, self.kafka.min_in_sync());
+            let settings: Vec<String> = settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            println!("create {}: {} partitions, {}", spec.name, spec.partitions, settings.join(", "));
+        }
+        for (topic, differing) in &changes.alter {
+            for (name, (present, wanted)) in differing {
+                println!("alter {topic}: {name} {} -> {wanted}", present.as_deref().unwrap_or("unset"));
+            }
+        }
+        let unchanged = self.topics.len() - changes.create.len() - changes.alter.len();
+        let (create, alter) = (changes.create.len(), changes.alter.len());
+        println!("topics: {create} to create, {alter} to alter, {unchanged} as they should be");
+        println!("the partition count of inbox and history is fixed once they exist: children would change partition");
+        Ok(changes)
+    }
+
+    fn print_rights(&self) -> Result<RightChanges, CliError> {
+        let Some(wanted) = &self.rights else {
+            println!("rights: not looked at; write principal in [broker], and in [partners.…] and [agencies.…]");
+            return Ok(RightChanges::default());
+        };
+        let topics = self.topics.iter().map(|spec| spec.name.clone()).collect();
+        let changes = self.kafka.plan_rights(wanted, &topics).map_err(CliError::failed)?;
+        if changes.is_open {
+            println!("rights: this cluster asks for none: anyone may read and write everything on it");
+            return Ok(changes);
+        }
+        for right in &changes.grant {
+            println!("grant: {right}");
+        }
+        for right in &changes.others {
+            println!("warning, left as it is: {right}");
+        }
+        let (grant, others) = (changes.grant.len(), changes.others.len());
+        println!("rights: {grant} to grant, {} as they should be, {others} of others to look at", wanted.len() - grant);
+        Ok(changes)
+    }
+
+    fn print_subjects(&self) -> Result<Vec<SubjectChange>, CliError> {
+        let Some(wire) = &self.wire else {
+            println!("schemas: no [registry]; records name their schema by its fingerprint");
+            return Ok(Vec::new());
+        };
+        let changes = wire.plan(self.topics.iter().map(|spec| spec.name.as_str())).map_err(CliError::failed)?;
+        for change in &changes {
+            match change {
+                SubjectChange::Register { subject } => println!("register {subject}"),
+                SubjectChange::HoldTo { subject, present, wanted } => {
+                    println!(
+                        "hold {subject} to {wanted} (now {})",
+                        present.as_deref().unwrap_or("the registry's default")
+                    );
+                }
+            }
+        }
+        println!("schemas: {} to change", changes.len());
+        Ok(changes)
+    }
+
+    fn apply(&self, changes: &Changes) -> Result<(), CliError> {
+        self.kafka.ensure_topics(&self.topics).map_err(CliError::failed)?;
+        self.kafka.grant(&changes.rights).map_err(CliError::failed)?;
+        match &self.wire {
+            Some(wire) => wire.apply(&changes.subjects).map_err(CliError::failed),
+            None => Ok(()),
         }
     }
-    let unchanged = specs.len() - changes.create.len() - changes.alter.len();
-    println!("{} to create, {} to alter, {unchanged} as they should be", changes.create.len(), changes.alter.len());
-    println!("the partition count of inbox and history is fixed once they exist: children would change partition");
-    Ok(changes)
+}
+
+fn principals(config: &Config, router: String) -> Principals {
+    let partners = config.partners.iter();
+    Principals {
+        router,
+        partners: partners.filter_map(|(name, partner)| Some((name.clone(), partner.principal.clone()?))).collect(),
+        agencies: config.agency_principals.clone(),
+    }
 }

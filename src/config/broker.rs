@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use super::fault::ConfigFaults;
 use super::read::{Reading, Table};
 use super::secrets::read_private;
 
@@ -30,6 +31,8 @@ pub struct Kafka {
     pub replication: u32,
     pub min_in_sync: u32,
     pub properties: Properties,
+    /// The router's own name on the cluster, such as `User:pathway-router`. None: rights are not looked after.
+    pub principal: Option<String>,
 }
 
 /// Further settings of the Kafka client, such as how to prove who we are. Never printed.
@@ -39,6 +42,15 @@ pub struct Properties(pub BTreeMap<String, String>);
 impl fmt::Debug for Properties {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Properties(..)")
+    }
+}
+
+impl Properties {
+    /// Reads a file of them that others on this machine must not be able to read.
+    pub fn load(file: &Path) -> Result<Self, ConfigFaults> {
+        let mut reading = Reading::new(file, "");
+        let properties = read_properties(&mut reading, file, &(0..0));
+        if reading.faults.is_empty() { Ok(properties) } else { Err(ConfigFaults(reading.faults)) }
     }
 }
 
@@ -71,8 +83,20 @@ fn read_kafka(reading: &mut Reading<'_>, table: &mut Table<'_>, folder: &Path) -
         Some((file, span)) => read_properties(reading, &folder.join(file), &span),
         None => Properties::default(),
     };
+    let principal = table.text(reading, "principal").map(|(name, span)| checked_principal(reading, name, &span));
     let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-    Kafka { bootstrap, instance, replication: small(replication), min_in_sync: small(min_in_sync), properties }
+    let (replication, min_in_sync) = (small(replication), small(min_in_sync));
+    Kafka { bootstrap, instance, replication, min_in_sync, properties, principal }
+}
+
+/// A principal as Kafka names it.
+pub(super) fn checked_principal(reading: &mut Reading<'_>, name: String, span: &Range<usize>) -> String {
+    let is_one = name.strip_prefix("User:").is_some_and(|user| !user.is_empty() && user != "*");
+    if !is_one {
+        let remedy = "write principal = \"User:NAME\", or \"User:CN=…\" as the broker reads it from a certificate";
+        reading.fault(span, format!("`{name}` is not one principal"), remedy);
+    }
+    name
 }
 
 /// From the file, the variable, or the machine's own name.

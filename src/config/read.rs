@@ -79,6 +79,13 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// The table of this name, if the file has one.
+    pub(super) fn optional_table(&mut self, reading: &mut Reading<'_>, key: &'static str) -> Option<Table<'a>> {
+        let is_there = self.entries.contains_key(key);
+        let table = self.table(reading, key);
+        is_there.then_some(table)
+    }
+
     /// Every entry as a named table: `[partners.police]`, `[partners.gp]`.
     pub(super) fn named_tables(self, reading: &mut Reading<'_>) -> Vec<(String, Table<'a>)> {
         let path = self.path;

@@ -120,7 +120,7 @@ fn every_fault_is_told_at_once() {
     let text = faults.to_string();
     assert_eq!(faults.0.len(), 3, "{text}");
     assert!(
-        text.contains("config.toml:16: `lanes.intake`") && text.contains("config.toml:17: `lanes.speed`"),
+        text.contains("config.toml:24: `lanes.intake`") && text.contains("config.toml:25: `lanes.speed`"),
         "{text}"
     );
     assert!(text.contains("sealing.key: this file does not hold a key; write 64 hex digits"), "{text}");

@@ -24,6 +24,11 @@ pub enum CodecError {
     /// Not single-object encoding: the first bytes are not C3 01.
     #[error("the record does not start with C3 01 and a schema's fingerprint: use Avro single-object encoding")]
     Unframed,
+    /// Confluent's framing, and nobody here who could look the schema up.
+    #[error(
+        "the record names its schema by a registry's id, and this router has no registry: use Avro single-object encoding"
+    )]
+    FramedForRegistry,
     /// Written by a schema that is not known here.
     #[error("the record was written by a schema that is not known here: use the published one")]
     UnknownSchema,
@@ -69,8 +74,9 @@ fn unencodable<T: Published>(record: &T, published: &PublishedSchema) -> CodecEr
 /// The record in these bytes, which must hold it whole and nothing else.
 pub fn decode<T: Published>(bytes: &[u8]) -> Result<T, CodecError> {
     let published = T::SCHEMA.published()?;
-    let (header, body) = bytes.split_at_checked(HEADER_BYTES).ok_or(CodecError::Unframed)?;
-    let fingerprint = header.strip_prefix(&MARKER).ok_or(CodecError::Unframed)?;
+    let unframed = || if bytes.first() == Some(&0) { CodecError::FramedForRegistry } else { CodecError::Unframed };
+    let (header, body) = bytes.split_at_checked(HEADER_BYTES).ok_or_else(unframed)?;
+    let fingerprint = header.strip_prefix(&MARKER).ok_or_else(unframed)?;
     let writer = published.writer(fingerprint).ok_or(CodecError::UnknownSchema)?;
     let mut config = DeserializerConfig::new(writer);
     config.max_seq_size = SEQUENCE_ITEMS_MAX;

@@ -60,9 +60,13 @@ pub struct IncomingRecord<'a> {
     pub receipt: Timestamp,
     /// The partner or agency whose topic it is: the authenticated origin.
     pub sender: &'a str,
-    /// The header `unit`, stamped by the gateway.
+    /// The gateway wrote it, on a topic that nobody else may write: what it stamped can be believed.
+    pub by_gateway: bool,
+    /// The unit whose token the gateway saw; None: not by the gateway.
     pub unit: Option<&'a str>,
     pub headers: &'a [(String, Vec<u8>)],
+    /// Why the bytes could not be put into our schema on the way here, if somebody tried.
+    pub fault: Option<&'a str>,
     /// Empty for a tombstone.
     pub value: &'a [u8],
     /// The topic is the router's own import: it may mark events as history only.
@@ -175,6 +179,9 @@ fn decoded<T: Published>(incoming: &IncomingRecord<'_>) -> Result<T, Refusal> {
         let problem = format!("the record is too large: send at most {RECORD_BYTES_MAX} bytes");
         return Err(Refusal::of(QuarantineReason::TooLarge, "", &problem));
     }
+    if let Some(fault) = incoming.fault {
+        return Err(Refusal::of(QuarantineReason::UnknownSchema, "", fault));
+    }
     codec::decode(incoming.value).map_err(|error| Refusal::by_gateway(incoming).unwrap_or_else(|| undecoded(&error)))
 }
 
@@ -183,7 +190,7 @@ fn undecoded(error: &CodecError) -> Refusal {
         CodecError::Unframed | CodecError::Undecodable { .. } | CodecError::TrailingBytes => {
             QuarantineReason::Undecodable
         }
-        CodecError::UnknownSchema => QuarantineReason::UnknownSchema,
+        CodecError::FramedForRegistry | CodecError::UnknownSchema => QuarantineReason::UnknownSchema,
         CodecError::Unencodable { .. } | CodecError::Schema(_) => QuarantineReason::RouterFault,
     };
     Refusal::of(reason, "", &error.to_string())

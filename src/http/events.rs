@@ -1,6 +1,6 @@
 //! `POST /v1/events`: partners' referral events, as CloudEvents in structured JSON, JSON batch or binary mode.
 //!
-//! What cannot be used is refused with every fault named, and the bytes go to the partner's topic all the same: INTAKE
+//! What cannot be used is refused with every fault named, and the bytes go to the gateway's topic all the same: INTAKE
 //! keeps them in quarantine, counts them and tells a person, exactly as for a partner that writes to the topic itself.
 
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use crate::broker::Write;
 use crate::engine::codec;
 use crate::engine::model::quarantine::QuarantineReason;
 use crate::engine::schema::Fault;
+use crate::runtime::topics::GATEWAY;
 use crate::telemetry::metrics::Answer;
 
 /// How much is kept of a body that is too large: enough to see whose it is.
@@ -133,14 +134,10 @@ fn judge(gateway: &Gateway, caller: &PartnerCaller, item: Item, trace: Option<&s
     };
     let mut headers = stamps(caller);
     headers.extend(read.traceparent.as_deref().or(trace).map(|trace| header("traceparent", trace)));
-    let write = keyed(topic(caller), event.event_id.as_bytes(), value, headers);
+    let write = keyed(GATEWAY, event.event_id.as_bytes(), value, headers);
     // INTAKE will refuse it by itself: the bytes go as they are, and the sender is told now.
-    let refusal = gateway.intake_refusal(&caller.partner, Some(&caller.unit), &write);
+    let refusal = gateway.intake_refusal(&caller.partner, Some(&caller.unit), false, &write);
     Judged { verdict: Verdict { id: Some(event.event_id), immediate_danger, refusal }, write }
-}
-
-fn topic(caller: &PartnerCaller) -> String {
-    format!("referrals.{}", caller.partner)
 }
 
 fn stamps(caller: &PartnerCaller) -> Vec<(String, Vec<u8>)> {
@@ -158,5 +155,5 @@ fn refused(
     let mut headers = stamps(caller);
     headers.extend(publish::refused(reason, faults));
     headers.extend(attributes);
-    keyed(topic(caller), &[], original, headers)
+    keyed(GATEWAY, &[], original, headers)
 }

@@ -17,6 +17,7 @@ use super::publish::{header, keyed};
 use crate::broker::Write;
 use crate::engine::codec;
 use crate::engine::schema::Fault;
+use crate::runtime::topics::GATEWAY;
 
 /// The handler. What cannot be used is refused and not kept: the operator holds the file it came from.
 pub async fn post(
@@ -68,5 +69,5 @@ fn read(gateway: &Gateway, item: &Item) -> Result<Write, Vec<Fault>> {
         header("unit", event.source.unit.as_str()),
         header("backfill", "true"),
     ];
-    Ok(keyed(format!("referrals.{}", event.source.partner), event.event_id.as_bytes(), value, headers))
+    Ok(keyed(GATEWAY, event.event_id.as_bytes(), value, headers))
 }

@@ -20,6 +20,7 @@ use crate::engine::model::outcome::Outcome;
 use crate::engine::model::quarantine::QuarantineReason;
 use crate::engine::schema::Fault;
 use crate::engine::{cloud_event, codec};
+use crate::runtime::topics::GATEWAY;
 
 /// The handler.
 pub async fn post(
@@ -34,18 +35,17 @@ pub async fn post(
     let mut stamps = vec![header("agency", caller.agency.as_str())];
     stamps.extend(caller.unit.as_deref().map(|unit| header("unit", unit)));
     stamps.extend(text_header(&headers, "traceparent").map(|trace| header("traceparent", trace)));
-    let topic = format!("outcomes.{}", caller.agency);
     let outcome = match read(&bytes) {
         Ok(outcome) => outcome,
         Err(faults) => {
             stamps.extend(publish::refused(QuarantineReason::InvalidField, &faults));
-            gateway.publish(vec![keyed(topic, &[], bytes, stamps)]).await?;
+            gateway.publish(vec![keyed(GATEWAY, &[], bytes, stamps)]).await?;
             return Err(Problem::invalid_outcome(StatusCode::BAD_REQUEST, faults));
         }
     };
     let value = codec::encode(&outcome).map_err(|_| Problem::internal("The outcome could not be written down."))?;
-    let write = keyed(topic, outcome.outcome_id.as_bytes(), value, stamps);
-    let refusal = gateway.intake_refusal(&caller.agency, caller.unit.as_deref(), &write);
+    let write = keyed(GATEWAY, outcome.outcome_id.as_bytes(), value, stamps);
+    let refusal = gateway.intake_refusal(&caller.agency, caller.unit.as_deref(), true, &write);
     gateway.publish(vec![write]).await?;
     match refusal {
         None => {

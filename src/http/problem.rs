@@ -149,9 +149,12 @@ impl From<BrokerError> for Problem {
             }
             BrokerError::DiskFull(_) => unavailable("The router's disk is full. Send it again later.", 30),
             BrokerError::Stopping => unavailable("The router is stopping. Send it again.", 5),
-            BrokerError::Storage(_) | BrokerError::InUse(_) | BrokerError::Mismatch(_) | BrokerError::Fenced => {
-                unavailable("The router cannot store it now. Send it again.", 10)
-            }
+            BrokerError::Storage(_)
+            | BrokerError::Unreachable(_)
+            | BrokerError::Denied(_)
+            | BrokerError::InUse(_)
+            | BrokerError::Mismatch(_)
+            | BrokerError::Fenced => unavailable("The router cannot store it now. Send it again.", 10),
             BrokerError::UnknownTopic(_) => Self::internal("A topic of the configuration does not exist."),
         }
     }

@@ -19,7 +19,7 @@ pub fn header(name: &str, value: impl Into<Vec<u8>>) -> (String, Vec<u8>) {
 }
 
 /// A record for a topic's only partition, or the one its key falls in.
-pub fn keyed(topic: String, key: &[u8], value: Vec<u8>, headers: Vec<(String, Vec<u8>)>) -> Write {
+pub fn keyed(topic: &str, key: &[u8], value: Vec<u8>, headers: Vec<(String, Vec<u8>)>) -> Write {
     Write { topic: topic.into(), placement: Placement::ByKey, key: key.to_vec(), value: Some(value), headers }
 }
 
@@ -43,8 +43,8 @@ impl Gateway {
         if self.readiness.is_ready() { Ok(()) } else { Err(Problem::not_ready(&self.readiness.why_not())) }
     }
 
-    /// Whether INTAKE would refuse a record of `referrals.<sender>` or `outcomes.<sender>`, and why.
-    pub fn intake_refusal(&self, sender: &str, unit: Option<&str>, write: &Write) -> Option<Refusal> {
+    /// Whether INTAKE would refuse a record stamped as this sender's, and why.
+    pub fn intake_refusal(&self, sender: &str, unit: Option<&str>, is_outcome: bool, write: &Write) -> Option<Refusal> {
         let context = IntakeContext {
             keys: &self.keys,
             sealer: &self.sealer,
@@ -57,12 +57,13 @@ impl Gateway {
             offset: 0,
             receipt: self.now(),
             sender,
+            by_gateway: true,
             unit,
             headers: &write.headers,
+            fault: None,
             value: write.value.as_deref().unwrap_or_default(),
             allow_backfill: false,
         };
-        let is_outcome = write.topic.starts_with("outcomes.");
         let accepted = match is_outcome {
             true => intake::outcome(&context, &incoming),
             false => intake::referral(&context, &incoming),

@@ -15,6 +15,7 @@ use crate::engine::model::quarantine::Quarantined;
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::schema::{Fault, inspect};
 use crate::engine::{cloud_event, codec};
+use crate::runtime::topics::GATEWAY;
 
 /// Names the record that a retry came from.
 const RETRY_OF: &str = "retry_of";
@@ -25,7 +26,10 @@ pub fn check(kept: &Quarantined, now: Timestamp) -> Result<Write, Vec<Fault>> {
         let problem = "was itself a retry: retry the record that its header retry_of names";
         return Err(vec![Fault::new("", problem)]);
     }
+    let is_stamped = |name: &str| kept.headers.iter().any(|one| one.name == name);
     let (key, value) = match kept.topic.split_once('.') {
+        _ if kept.topic == GATEWAY && is_stamped("agency") => outcome(kept, now)?,
+        _ if kept.topic == GATEWAY => referral(kept, kept.partner.as_deref().unwrap_or_default(), now)?,
         Some(("referrals", partner)) => referral(kept, partner, now)?,
         Some(("outcomes", _)) => outcome(kept, now)?,
         _ if kept.topic == "inbox" => inbox(kept)?,
@@ -38,7 +42,7 @@ pub fn check(kept: &Quarantined, now: Timestamp) -> Result<Write, Vec<Fault>> {
         .map(|one| (one.name.clone(), one.value.clone()))
         .collect();
     headers.push(header(RETRY_OF, kept.quarantine_id.as_str()));
-    Ok(keyed(kept.topic.clone(), &key, value, headers))
+    Ok(keyed(&kept.topic, &key, value, headers))
 }
 
 /// A referral event in Avro, or in JSON as it came over HTTP.

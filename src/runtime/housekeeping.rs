@@ -18,9 +18,10 @@ const HOLD: &str = "broker";
 
 pub fn run(broker: &Arc<dyn Broker>, metrics: &Metrics, readiness: &Readiness, clock: &Clock, stop: &AtomicBool) {
     let mut journal = Journal::new(Instant::now());
+    let mut unreachable = None;
     let mut delete_at = Instant::now() + FIRST_DELETE_AFTER;
     while !stop.load(Ordering::Acquire) {
-        look(&**broker, metrics, readiness);
+        look(&**broker, metrics, readiness, &mut unreachable);
         let now = clock();
         metrics.waiting().show(now);
         journal.look(metrics, now, Instant::now());
@@ -33,13 +34,23 @@ pub fn run(broker: &Arc<dyn Broker>, metrics: &Metrics, readiness: &Readiness, c
     metrics.ready(false);
 }
 
-fn look(broker: &dyn Broker, metrics: &Metrics, readiness: &Readiness) {
+fn look(broker: &dyn Broker, metrics: &Metrics, readiness: &Readiness, unreachable: &mut Option<String>) {
     let health = broker.health();
     metrics.disk_full(health == Health::DiskFull);
     metrics.storage_failed(matches!(health, Health::Failed(_)));
+    metrics.log_unreachable(matches!(health, Health::Unreachable(_)));
+    if let Health::Unreachable(problem) = &health {
+        if unreachable.as_ref() != Some(problem) {
+            tracing::warn!(problem, "nothing is accepted until it answers; it is tried again");
+            *unreachable = Some(problem.clone());
+        }
+    } else if unreachable.take().is_some() {
+        tracing::info!("what could not be reached answers again");
+    }
     match health {
         Health::Ready => readiness.release(HOLD),
         Health::DiskFull => readiness.hold(HOLD, "the disk is full: make room, it goes on by itself"),
+        Health::Unreachable(problem) => readiness.hold(HOLD, &format!("{problem}: it goes on by itself")),
         Health::Failed(problem) => readiness.hold(HOLD, &format!("{problem}: mend it and restart")),
         Health::Stopped => readiness.hold(HOLD, "it is stopped"),
     }

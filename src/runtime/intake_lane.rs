@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::lane::{LaneError, LaneWork};
 use super::outputs::{Outputs, TRACE, UNIT, Unusable, header};
 use super::progress::IntakeProgress;
-use super::topics::{OUTCOMES_PREFIX, OutputTopics, REFERRALS_PREFIX};
+use super::topics::{GATEWAY, OUTCOMES_PREFIX, OutputTopics, REFERRALS_PREFIX};
 use crate::broker::{BrokerError, PartitionOwner, Record, Write};
 use crate::engine::context::Context;
 use crate::engine::intake::standing::Agencies;
@@ -17,6 +17,34 @@ use crate::telemetry::metrics::{Disposition, Metrics, Stage};
 
 /// Stamped by the gateway on what an operator imports: history only, no tasks.
 const BACKFILL: &str = "backfill";
+/// Stamped by the gateway: whose token it saw.
+const PARTNER: &str = "partner";
+const AGENCY: &str = "agency";
+
+/// Who sent a record: the partner or agency whose topic it came on, or whom the gateway stamped on its own.
+struct Origin<'a> {
+    sender: &'a str,
+    is_outcome: bool,
+    by_gateway: bool,
+}
+
+impl<'a> Origin<'a> {
+    fn of(record: &'a Record) -> Self {
+        let topic = record.topic.as_ref();
+        if topic == GATEWAY {
+            let (partner, agency) = (stamp(record, PARTNER), stamp(record, AGENCY));
+            let sender = partner.or(agency).unwrap_or(topic);
+            return Self { sender, is_outcome: partner.is_none() && agency.is_some(), by_gateway: true };
+        }
+        let agency = topic.strip_prefix(OUTCOMES_PREFIX);
+        let sender = agency.or_else(|| topic.strip_prefix(REFERRALS_PREFIX)).unwrap_or(topic);
+        Self { sender, is_outcome: agency.is_some(), by_gateway: false }
+    }
+}
+
+fn stamp<'a>(record: &'a Record, name: &str) -> Option<&'a str> {
+    header(record, name).and_then(|value| std::str::from_utf8(value).ok())
+}
 
 pub struct IntakeLane {
     pub context: Arc<Context>,
@@ -50,7 +78,8 @@ impl IntakeLane {
         Self { context, partners, topics, metrics, progress, number, agencies, notes: Vec::new() }
     }
 
-    fn accept(&self, record: &Record, sender: &str) -> Accepted {
+    fn accept(&self, record: &Record, origin: &Origin<'_>) -> Accepted {
+        let Origin { sender, is_outcome, by_gateway } = *origin;
         let context = IntakeContext {
             keys: &self.context.keys,
             sealer: &self.context.sealer,
@@ -63,12 +92,14 @@ impl IntakeLane {
             offset: record.offset,
             receipt: record.timestamp,
             sender,
-            unit: header(record, UNIT).and_then(|unit| std::str::from_utf8(unit).ok()),
+            by_gateway,
+            unit: stamp(record, UNIT).filter(|_| by_gateway),
             headers: &record.headers,
+            fault: record.fault.as_deref(),
             value: record.value.as_deref().unwrap_or_default(),
-            allow_backfill: header(record, BACKFILL) == Some(b"true"),
+            allow_backfill: by_gateway && header(record, BACKFILL) == Some(b"true"),
         };
-        let accept = || match record.topic.starts_with(OUTCOMES_PREFIX) {
+        let accept = || match is_outcome {
             true => intake::outcome(&context, &incoming),
             false => intake::referral(&context, &incoming),
         };
@@ -128,10 +159,9 @@ impl LaneWork for IntakeLane {
     }
 
     fn process(&mut self, record: Record, writes: &mut Vec<Write>) -> Result<(), LaneError> {
-        let topic = record.topic.as_ref();
-        let sender = topic.strip_prefix(REFERRALS_PREFIX).or_else(|| topic.strip_prefix(OUTCOMES_PREFIX));
-        let sender = sender.unwrap_or(topic);
-        let accepted = self.accept(&record, sender);
+        let origin = Origin::of(&record);
+        let sender = origin.sender;
+        let accepted = self.accept(&record, &origin);
         let trace = header(&record, TRACE);
         let outputs = Outputs { topics: &self.topics, keys: &self.context.keys };
         for inbox in &accepted.inbox {
@@ -157,5 +187,30 @@ impl LaneWork for IntakeLane {
 
     fn progressed(&mut self, now: Timestamp, oldest_unread: Option<Timestamp>) {
         self.progress.read_up_to(self.number, oldest_unread.unwrap_or(now));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(topic: &str, headers: &[(&str, &str)]) -> (String, bool, bool) {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
+        let (partition, offset, timestamp) = (0, 0, Timestamp(0));
+        let (topic, key, value, fault) = (topic.into(), Vec::new(), None, None);
+        let record = Record { topic, partition, offset, timestamp, key, value, headers, fault };
+        let Origin { sender, is_outcome, by_gateway } = Origin::of(&record);
+        (sender.to_owned(), is_outcome, by_gateway)
+    }
+
+    #[test]
+    fn stamps_are_believed_on_the_gateways_topic_alone() {
+        let forged = [("partner", "council"), ("agency", "police"), ("unit", "case-system"), ("backfill", "true")];
+        assert_eq!(of("referrals.schools", &forged), ("schools".to_owned(), false, false));
+        assert_eq!(of("outcomes.camhs", &forged), ("camhs".to_owned(), true, false));
+        assert_eq!(of("gateway.other", &[("partner", "council")]), ("gateway.other".to_owned(), false, false));
+        assert_eq!(of(GATEWAY, &[("partner", "council")]), ("council".to_owned(), false, true));
+        assert_eq!(of(GATEWAY, &[("agency", "police")]), ("police".to_owned(), true, true));
+        assert_eq!(of(GATEWAY, &[]), (GATEWAY.to_owned(), false, true));
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::broker::{TopicPattern, TopicSpec};
 use crate::config::Retention;
+use crate::engine::schema::SchemaName;
 
 /// Everything DECIDE reads, keyed by subject.
 pub const INBOX: &str = "inbox";
@@ -16,6 +17,16 @@ pub const DECISIONS: &str = "decisions";
 /// Records that could not be used. For operators alone.
 pub const QUARANTINE: &str = "quarantine";
 
+/// What came over HTTP: written by the gateway alone, which stamps each record with the partner or agency, and unit,
+/// whose token it saw. Nobody else's stamps are believed.
+pub const GATEWAY: &str = "gateway.http";
+
+/// Rule books, each from some time on. Compacted.
+pub const RULE_BOOKS: &str = "rulebooks";
+/// Which keys the topics were written with. Compacted.
+pub const IDENTITY: &str = "identity";
+
+pub const GATEWAY_PREFIX: &str = "gateway.";
 pub const REFERRALS_PREFIX: &str = "referrals.";
 pub const OUTCOMES_PREFIX: &str = "outcomes.";
 pub const TASKS_PREFIX: &str = "tasks.";
@@ -41,9 +52,12 @@ impl TopicPlan {
         let Retention { referrals, outcomes, inbox, tasks, feedback, decisions, quarantine } = self.retention;
         let mut specs = vec![
             spec(INBOX.to_owned(), self.partitions, inbox),
-            TopicSpec { name: HISTORY.to_owned(), partitions: self.partitions, compacted: true, retention: None },
+            compacted(HISTORY, self.partitions),
             spec(DECISIONS.to_owned(), 1, decisions),
+            spec(GATEWAY.to_owned(), 1, referrals.max(outcomes)),
             spec(QUARANTINE.to_owned(), 1, quarantine),
+            compacted(RULE_BOOKS, 1),
+            compacted(IDENTITY, 1),
         ];
         for partner in &self.partners {
             specs.push(spec(format!("{REFERRALS_PREFIX}{partner}"), 1, referrals));
@@ -58,13 +72,37 @@ impl TopicPlan {
     }
 }
 
+fn compacted(name: &str, partitions: u32) -> TopicSpec {
+    TopicSpec { name: name.to_owned(), partitions, compacted: true, retention: None }
+}
+
 fn spec(name: String, partitions: u32, retention: Duration) -> TopicSpec {
     TopicSpec { name, partitions, compacted: false, retention: Some(retention) }
 }
 
-/// What INTAKE reads: every partner's and every agency's topic, also those made later.
+/// What INTAKE reads: the gateway's, every partner's and every agency's topic, also those made later.
 pub fn intake_pattern() -> TopicPattern {
-    TopicPattern::Prefixes(vec![REFERRALS_PREFIX.to_owned(), OUTCOMES_PREFIX.to_owned()])
+    TopicPattern::Prefixes([GATEWAY_PREFIX, REFERRALS_PREFIX, OUTCOMES_PREFIX].map(str::to_owned).into())
+}
+
+/// Whether INTAKE reads a topic of this name.
+pub fn is_read_by_intake(topic: &str) -> bool {
+    [GATEWAY_PREFIX, REFERRALS_PREFIX, OUTCOMES_PREFIX].iter().any(|prefix| topic.starts_with(prefix))
+}
+
+/// The schema of a topic that others write or read; None: the router's own.
+pub fn schema_of(topic: &str) -> Option<SchemaName> {
+    let shared = [
+        (REFERRALS_PREFIX, SchemaName::ReferralEvent),
+        (OUTCOMES_PREFIX, SchemaName::Outcome),
+        (TASKS_PREFIX, SchemaName::Task),
+        (FEEDBACK_PREFIX, SchemaName::Feedback),
+    ];
+    match topic {
+        DECISIONS => Some(SchemaName::Decision),
+        QUARANTINE => Some(SchemaName::Quarantine),
+        _ => shared.into_iter().find(|(prefix, _)| topic.starts_with(prefix)).map(|(_, name)| name),
+    }
 }
 
 /// Names of the topics that lanes write to, shared by every record they write.
@@ -123,15 +161,19 @@ mod tests {
             [
                 "decisions",
                 "feedback.a-school",
+                "gateway.http",
                 "history",
+                "identity",
                 "inbox",
                 "outcomes.police",
                 "quarantine",
                 "referrals.a-school",
+                "rulebooks",
                 "tasks.police"
             ]
         );
-        assert!(specs.iter().all(|spec| spec.compacted == (spec.name == HISTORY)));
+        let compacted = [HISTORY, RULE_BOOKS, IDENTITY];
+        assert!(specs.iter().all(|spec| spec.compacted == compacted.contains(&spec.name.as_str())));
         assert!(specs.iter().all(|spec| (spec.partitions == 4) == [HISTORY, INBOX].contains(&spec.name.as_str())));
         let topics = OutputTopics::of(names.into_iter());
         assert_eq!(topics.tasks.get("police").map(AsRef::as_ref), Some("tasks.police"));

@@ -74,6 +74,7 @@ pub struct Metrics {
     queue_limit: IntGauge,
     disk_full: IntGauge,
     storage_failed: IntGauge,
+    log_unreachable: IntGauge,
     ready: IntGauge,
     http_requests: IntCounterVec,
     http_seconds: HistogramVec,
@@ -86,12 +87,7 @@ impl Metrics {
     pub fn new() -> Result<Self, prometheus::Error> {
         let r = Registry::new();
         let metrics = Self {
-            intake_consumed: counters(
-                &r,
-                "intake_consumed_total",
-                "Records INTAKE read, by who sent them",
-                &["partner"],
-            )?,
+            intake_consumed: counters(&r, "intake_consumed_total", "Records INTAKE read, by sender", &["partner"])?,
             intake_disposed: counters(
                 &r,
                 "intake_disposed_total",
@@ -132,6 +128,7 @@ impl Metrics {
             queue_limit: gauge(&r, "publish_queue_limit_requests", "Above this the gateway answers 429")?,
             disk_full: gauge(&r, "disk_full", "1 while the disk is full and nothing is accepted")?,
             storage_failed: gauge(&r, "storage_failed", "1 once the data file is damaged or cannot be used")?,
+            log_unreachable: gauge(&r, "log_unreachable", "1 while Kafka or its schema registry does not answer")?,
             ready: gauge(&r, "ready", "1 once every lane is restored and the gateway is open")?,
             http_requests: counters(&r, "http_requests_total", "Requests answered", &["route", "status"])?,
             http_seconds: histograms(
@@ -306,6 +303,10 @@ impl Metrics {
 
     pub fn storage_failed(&self, failed: bool) {
         self.storage_failed.set(i64::from(failed));
+    }
+
+    pub fn log_unreachable(&self, unreachable: bool) {
+        self.log_unreachable.set(i64::from(unreachable));
     }
 
     pub fn ready(&self, ready: bool) {

@@ -15,7 +15,7 @@ use pathway_router::engine::model::event::ReferralEvent;
 use pathway_router::engine::rules::{self, fault::SourceFile};
 use pathway_router::engine::seal::Sealer;
 use pathway_router::runtime::ServiceOptions;
-use pathway_router::runtime::topics::TopicPlan;
+use pathway_router::runtime::topics::{TopicPlan, is_read_by_intake};
 use pathway_router::simulate::partners::PARTNERS;
 use pathway_router::telemetry::metrics::Metrics;
 use pathway_router::telemetry::readiness::Readiness;
@@ -108,9 +108,6 @@ pub fn is_drained(broker: &dyn Broker) -> bool {
         })
     };
     let inputs = reader.topics().unwrap();
-    inputs
-        .iter()
-        .filter(|name| name.starts_with("referrals.") || name.starts_with("outcomes."))
-        .all(|name| is_read("intake", name))
+    inputs.iter().filter(|name| is_read_by_intake(name)).all(|name| is_read("intake", name))
         && is_read("decide", "inbox")
 }

@@ -17,7 +17,7 @@ use pathway_router::runtime::decide_lane::DecideLane;
 use pathway_router::runtime::intake_lane::IntakeLane;
 use pathway_router::runtime::lane::LaneWork;
 use pathway_router::runtime::progress::IntakeProgress;
-use pathway_router::runtime::topics::{HISTORY, INBOX, OutputTopics};
+use pathway_router::runtime::topics::{HISTORY, INBOX, OutputTopics, is_read_by_intake};
 use pathway_router::telemetry::metrics::Metrics;
 
 /// What one topic holds: for each key its values, in order where order is promised.
@@ -78,7 +78,7 @@ fn undisturbed(reader: &dyn Reader, context: Arc<Context>, partners: Arc<Partner
     let progress = Arc::new(IntakeProgress::new(0));
     let mut writes = Vec::new();
     let mut intake = IntakeLane::new(context.clone(), partners, topics.clone(), metrics.clone(), progress.clone(), 0);
-    for topic in names.iter().filter(|name| name.starts_with("referrals.") || name.starts_with("outcomes.")) {
+    for topic in names.iter().filter(|name| is_read_by_intake(name)) {
         for record in all(reader, topic, 0) {
             intake.process(record, &mut writes).unwrap();
         }
@@ -100,7 +100,7 @@ fn undisturbed(reader: &dyn Reader, context: Arc<Context>, partners: Arc<Partner
 fn held(reader: &dyn Reader) -> Contents {
     let mut records = Vec::new();
     for topic in reader.topics().unwrap() {
-        if topic.starts_with("referrals.") || topic.starts_with("outcomes.") {
+        if is_read_by_intake(&topic) {
             continue;
         }
         let mut newest: BTreeMap<Vec<u8>, Record> = BTreeMap::new();

@@ -222,7 +222,7 @@ fn an_outcome_is_stamped_with_who_answered() {
     let sent = outcome(&reply_to("111111"));
     let answer = post(&sent);
     assert_eq!((answer.status, &answer.json()["id"]), (202, &sent["outcome_id"]), "{}", answer.text);
-    let records = house.records("outcomes.school");
+    let records = house.records("gateway.http");
     assert_eq!((header(&records[0], "agency"), header(&records[0], "unit")), (Some("school"), Some("111111")));
     let stored: Outcome = codec::decode(records[0].value.as_deref().unwrap()).unwrap();
     assert_eq!(stored.by_role, "duty worker");
@@ -235,5 +235,5 @@ fn an_outcome_is_stamped_with_who_answered() {
     faulty["outcome"] = json!("ignored");
     let answer = post(&faulty);
     assert_eq!((answer.status, paths(&answer.json())), (400, vec!["outcome".to_owned()]));
-    assert_eq!(house.records("outcomes.school").len(), 4, "what was refused is kept by INTAKE");
+    assert_eq!(house.records("gateway.http").len(), 4, "what was refused is kept by INTAKE");
 }

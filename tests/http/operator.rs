@@ -35,7 +35,7 @@ fn quarantined(id: &str, original: Vec<u8>, headers: &[(&str, &str)]) -> Quarant
         quarantine_id: id.to_owned(),
         reason: QuarantineReason::InvalidField,
         faults: vec!["data.detail.setting must be one of these".to_owned()],
-        topic: "referrals.leighton-hospital".to_owned(),
+        topic: "gateway.http".to_owned(),
         partition: 0,
         offset: 3,
         partner: Some("leighton-hospital".to_owned()),

@@ -28,8 +28,8 @@ pub fn script() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kafka/kafka.sh")
 }
 
-/// None: there is no Java or Maven, and that is allowed.
-fn start() -> Option<String> {
+/// Whether there is no Java or Maven, and that is allowed.
+pub fn is_missing() -> bool {
     let missing: Vec<_> = [("java", "openjdk-17-jre-headless"), ("mvn", "maven")]
         .into_iter()
         .filter(|(program, _)| Command::new(program).arg("-version").output().is_err())
@@ -40,6 +40,14 @@ fn start() -> Option<String> {
         assert!(std::env::var(ALLOW_NONE).as_deref() == Ok("1"), "a real Kafka needs Java and Maven: {remedy}");
         // Past the test harness, which keeps to itself what passing tests print.
         let _ = writeln!(std::io::stderr(), "\nSKIPPED: no test ran against Kafka. For that: {remedy}\n");
+        return true;
+    }
+    false
+}
+
+/// None: there is no Java or Maven, and that is allowed.
+fn start() -> Option<String> {
+    if is_missing() {
         return None;
     }
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kafka-{}", std::process::id()));

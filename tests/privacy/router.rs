@@ -18,6 +18,7 @@ use pathway_router::engine::rules::fault::SourceFile;
 use pathway_router::engine::rules::load;
 use pathway_router::http::Gateway;
 use pathway_router::http::server::{Running, start};
+use pathway_router::runtime::topics::is_read_by_intake;
 use pathway_router::runtime::{Service, ServiceOptions};
 use pathway_router::telemetry::metrics::Metrics;
 use pathway_router::telemetry::readiness::Readiness;
@@ -159,7 +160,7 @@ impl Router {
             })
         };
         let topics = reader.topics().unwrap();
-        let mut came = topics.iter().filter(|topic| topic.starts_with("referrals.") || topic.starts_with("outcomes."));
+        let mut came = topics.iter().filter(|topic| is_read_by_intake(topic));
         wait_for("intake", || came.clone().all(|topic| is_read("intake", topic)));
         assert!(came.next().is_some());
         wait_for("decide", || is_read("decide", "inbox"));

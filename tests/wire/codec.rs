@@ -114,6 +114,8 @@ fn a_record_of_another_schema_is_unknown() {
     other[4] ^= 1;
     assert_eq!(decode::<ReferralEvent>(&other), Err(CodecError::UnknownSchema));
     other[0] = 0;
+    assert_eq!(decode::<ReferralEvent>(&other), Err(CodecError::FramedForRegistry));
+    other[0] = 1;
     assert_eq!(decode::<ReferralEvent>(&other), Err(CodecError::Unframed));
 }
 

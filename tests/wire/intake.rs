@@ -63,7 +63,10 @@ impl World {
     /// Takes in these bytes from a partner, as stamped by the gateway.
     fn referral_bytes(&self, partner: &str, unit: Option<&str>, value: &[u8]) -> Accepted {
         let topic = format!("referrals.{partner}");
-        intake::referral(&self.context(), &IncomingRecord { unit, ..incoming(&topic, partner, value) })
+        intake::referral(
+            &self.context(),
+            &IncomingRecord { by_gateway: true, unit, ..incoming(&topic, partner, value) },
+        )
     }
 
     fn referral(&self, event: &ReferralEvent) -> Accepted {
@@ -74,7 +77,7 @@ impl World {
     fn outcome(&self, agency: &str, unit: Option<&str>, outcome: &Outcome) -> Accepted {
         let topic = format!("outcomes.{agency}");
         let value = encode(outcome).expect("an outcome");
-        intake::outcome(&self.context(), &IncomingRecord { unit, ..incoming(&topic, agency, &value) })
+        intake::outcome(&self.context(), &IncomingRecord { by_gateway: true, unit, ..incoming(&topic, agency, &value) })
     }
 
     fn seal(&self, agency: &str, unit: Option<&str>) -> String {
@@ -94,8 +97,10 @@ fn incoming<'a>(topic: &'a str, sender: &'a str, value: &'a [u8]) -> IncomingRec
         offset: 41,
         receipt: RECEIPT,
         sender,
+        by_gateway: false,
         unit: None,
         headers: &[],
+        fault: None,
         value,
         allow_backfill: false,
     }

@@ -359,7 +359,7 @@ impl WriterPartition<'_> {
         if self.log.read_by_lane.load(Ordering::Acquire) {
             let Write { key, value, headers, .. } = write;
             let (topic, Published { partition, offset, timestamp }) = (self.topic.clone(), at);
-            let record = Record { topic, partition, offset, timestamp, key, value, headers };
+            let record = Record { topic, partition, offset, timestamp, key, value, headers, fault: None };
             self.log.hand_over(record);
         }
         self.log.last_timestamp.store(at.timestamp.0, Ordering::Release);

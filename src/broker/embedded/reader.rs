@@ -55,6 +55,7 @@ pub fn record(topic: &Topic, partition: u32, stored: layout::Stored) -> Record {
         key: stored.key,
         value: stored.value,
         headers: stored.headers,
+        fault: None,
     }
 }
 

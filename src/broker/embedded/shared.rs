@@ -124,6 +124,7 @@ impl Shared {
         match self.health() {
             Health::Ready => None,
             Health::DiskFull => Some(BrokerError::DiskFull(self.path.display().to_string())),
+            Health::Unreachable(problem) => Some(BrokerError::Unreachable(problem)),
             Health::Failed(problem) => Some(BrokerError::Storage(problem)),
             Health::Stopped => Some(BrokerError::Stopping),
         }

@@ -70,7 +70,7 @@ pub fn plan(shared: &Shared, specs: &[TopicSpec]) -> Result<TopicChanges, Broker
     if known.is_empty() {
         return Ok(changes);
     }
-    let admin = admin(shared)?;
+    let admin = client(shared)?;
     let described = describe(&admin, known.iter().map(|spec| spec.name.as_str()))?;
     for spec in known {
         let values = described.get(&spec.name).map(values).unwrap_or_default();
@@ -112,7 +112,7 @@ pub fn apply(shared: &Shared, changes: &TopicChanges) -> Result<(), BrokerError>
     if changes.create.is_empty() && changes.alter.is_empty() {
         return Ok(());
     }
-    let admin = admin(shared)?;
+    let admin = client(shared)?;
     create(&admin, shared, &changes.create)?;
     alter(&admin, &changes.alter)?;
     let deadline = Instant::now() + KNOWN_WITHIN;
@@ -127,7 +127,7 @@ pub fn apply(shared: &Shared, changes: &TopicChanges) -> Result<(), BrokerError>
     Ok(())
 }
 
-fn admin(shared: &Shared) -> Result<AdminClient<Quiet>, BrokerError> {
+pub fn client(shared: &Shared) -> Result<AdminClient<Quiet>, BrokerError> {
     let made = shared.options.admin().create_with_context(Quiet);
     made.map_err(|error| storage("a client for administration could not be made", &error))
 }

@@ -69,12 +69,29 @@ pub fn storage(what: &str, error: &KafkaError) -> BrokerError {
 
 /// A code as the port names it.
 pub fn named(what: &str, code: RDKafkaErrorCode) -> BrokerError {
+    use RDKafkaErrorCode as Code;
     match code {
         code if is_fenced(code) => BrokerError::Fenced,
         RDKafkaErrorCode::QueueFull => BrokerError::Busy,
         RDKafkaErrorCode::LogDirNotFound | RDKafkaErrorCode::KafkaStorageError => {
             BrokerError::DiskFull(format!("{what}: {code}"))
         }
+        Code::BrokerTransportFailure
+        | Code::AllBrokersDown
+        | Code::Resolve
+        | Code::OperationTimedOut
+        | Code::MessageTimedOut
+        | Code::BrokerNotAvailable
+        | Code::RequestTimedOut => BrokerError::Unreachable(format!("{what}: Kafka does not answer ({code})")),
+        Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL => {
+            BrokerError::Denied(format!("{what}: Kafka refuses who we are ({code})"))
+        }
+        Code::TopicAuthorizationFailed
+        | Code::GroupAuthorizationFailed
+        | Code::ClusterAuthorizationFailed
+        | Code::TransactionalIdAuthorizationFailed => BrokerError::Denied(format!(
+            "{what}: this principal lacks a right on Kafka ({code}); `topics plan` names the rights it needs"
+        )),
         code => BrokerError::Storage(format!("{what}: {code}")),
     }
 }

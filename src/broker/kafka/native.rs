@@ -16,6 +16,8 @@ use super::fault::Fault;
 use crate::broker::Record;
 use crate::engine::model::scalar::Timestamp;
 
+pub mod acls;
+
 /// A queue to which partitions are forwarded, so that a batch is read without serving the consumer's own events.
 /// Must be dropped before the consumer it was made from.
 pub struct Queue {
@@ -133,6 +135,7 @@ impl Queue {
             key: key.unwrap_or_default(),
             value,
             headers,
+            fault: None,
         })
     }
 

@@ -1,8 +1,8 @@
 //! What clients of librdkafka tell besides answers: log lines, broken connections, failed deliveries.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -10,6 +10,11 @@ use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
+
+use crate::broker::BrokerError;
+
+/// How long what a client was told explains why it is not answered.
+const TOLD_FOR: Duration = Duration::from_secs(30);
 
 /// librdkafka's lines name hosts, topics and groups; never a record's content.
 pub fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
@@ -27,6 +32,72 @@ pub fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
 pub fn unasked(error: &KafkaError, reason: &str) {
     tracing::debug!(%error, "librdkafka: {reason}");
 }
+
+/// Why the broker was last not reached: what a client was told when no call could be answered.
+#[derive(Default)]
+pub struct Trouble(Mutex<Option<Told>>);
+
+/// One thing told.
+#[derive(Clone)]
+struct Told {
+    reason: String,
+    /// It was reached, and refuses us: the credentials are wrong, or its certificate is.
+    refuses: bool,
+    at: Instant,
+}
+
+impl Trouble {
+    /// What was told lately, as the port names it.
+    pub fn lately(&self) -> Option<BrokerError> {
+        let told = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let named = if told.refuses { BrokerError::Denied } else { BrokerError::Unreachable };
+        (told.at.elapsed() < TOLD_FOR).then(|| named(told.reason))
+    }
+
+    pub fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// A refusal is not replaced by the mere loss of a connection that follows it.
+    fn note(&self, error: &KafkaError, reason: &str) {
+        let refuses = match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed) => true,
+            Some(RDKafkaErrorCode::SSL) => true,
+            Some(
+                RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::Resolve
+                | RDKafkaErrorCode::OperationTimedOut,
+            ) => false,
+            _ => return,
+        };
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if refuses || !told.as_ref().is_some_and(|told| told.refuses && told.at.elapsed() < TOLD_FOR) {
+            *told = Some(Told { reason: spoken(reason), refuses, at: Instant::now() });
+        }
+    }
+}
+
+/// librdkafka's own words, without what it says of its state and timing.
+fn spoken(reason: &str) -> String {
+    let end = reason.find(" (after ").unwrap_or(reason.len());
+    format!("Kafka: {}", &reason[..end])
+}
+
+/// For clients that ask what there is: why they are not answered is noted.
+pub struct Noting(pub Arc<Trouble>);
+
+impl ClientContext for Noting {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.note(&error, reason);
+        unasked(&error, reason);
+    }
+}
+
+impl ConsumerContext for Noting {}
 
 /// For clients of which nothing is noted.
 #[derive(Default)]

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 
+/// What every transactional id begins with.
+pub const TRANSACTIONAL_PREFIX: &str = "pathway-router.";
+
 /// Where the broker is and who we are to it.
 #[derive(Clone)]
 pub struct KafkaOptions {
@@ -141,6 +144,6 @@ impl KafkaOptions {
 
     /// A lane's name to the broker; a prefix that one permission can cover.
     pub fn transactional_id(&self, group: &str, index: u32) -> String {
-        format!("pathway-router.{group}.{}.{index}", self.instance)
+        format!("{TRANSACTIONAL_PREFIX}{group}.{}.{index}", self.instance)
     }
 }

@@ -1,29 +1,36 @@
 //! How many partitions each topic has, asked once: a partition count never changes under us.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 
 use super::fault::storage;
-use super::notes::Quiet;
+use super::notes::{Noting, Trouble};
 use super::settings::KafkaOptions;
 use crate::broker::BrokerError;
 
 const WAIT: Duration = Duration::from_secs(10);
+/// One call's share of it.
+const CALL: Duration = Duration::from_secs(2);
+/// Of the client's events, taken at a time.
+const EVENTS_MAX: usize = 20;
 
 pub struct Topology {
-    client: BaseConsumer<Quiet>,
+    client: BaseConsumer<Noting>,
+    trouble: Arc<Trouble>,
     counts: Mutex<HashMap<String, u32>>,
 }
 
 impl Topology {
     pub fn new(options: &KafkaOptions) -> Result<Self, BrokerError> {
-        let client = options.admin().create_with_context(Quiet).map_err(|error| storage("a client", &error))?;
-        Ok(Self { client, counts: Mutex::default() })
+        let trouble = Arc::new(Trouble::default());
+        let client = options.admin().create_with_context(Noting(trouble.clone()));
+        let client = client.map_err(|error| storage("a client could not be made", &error))?;
+        Ok(Self { client, trouble, counts: Mutex::default() })
     }
 
     /// `UnknownTopic` if there is none.
@@ -50,14 +57,45 @@ impl Topology {
     }
 
     fn fetch(&self, topic: Option<&str>) -> Result<Metadata, BrokerError> {
-        // Nothing else polls this client, and its log lines should not pile up.
-        drop(self.client.poll(Duration::ZERO));
-        match self.client.fetch_metadata(topic, WAIT) {
-            Err(KafkaError::MetadataFetch(
-                RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,
-            )) => Err(BrokerError::UnknownTopic(topic.unwrap_or_default().to_owned())),
-            other => other.map_err(|error| storage("the broker did not say what topics there are", &error)),
+        let deadline = Instant::now() + WAIT;
+        loop {
+            // Nothing else polls this client: its log lines should not pile up, and why nobody answers is told here.
+            self.serve();
+            match self.client.fetch_metadata(topic, CALL) {
+                Ok(metadata) => {
+                    self.trouble.forget();
+                    return Ok(metadata);
+                }
+                Err(KafkaError::MetadataFetch(
+                    RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,
+                )) => return Err(BrokerError::UnknownTopic(topic.unwrap_or_default().to_owned())),
+                Err(error) => {
+                    self.serve();
+                    match self.trouble.lately() {
+                        Some(denied @ BrokerError::Denied(_)) => return Err(denied),
+                        told if Instant::now() >= deadline => {
+                            let what = "the broker did not say what topics there are";
+                            return Err(told.unwrap_or_else(|| storage(what, &error)));
+                        }
+                        Some(_) | None => {}
+                    }
+                }
+            }
         }
+    }
+
+    /// Lets the client say what it was told.
+    fn serve(&self) {
+        for _ in 0..EVENTS_MAX {
+            if self.client.poll(Duration::ZERO).is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Why the broker is not reached, if that is known.
+    pub fn trouble(&self) -> Option<BrokerError> {
+        self.trouble.lately()
     }
 
     fn counts(&self) -> std::sync::MutexGuard<'_, HashMap<String, u32>> {

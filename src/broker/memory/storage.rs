@@ -116,7 +116,7 @@ impl Storage {
             let compacted = held.spec.compacted;
             let Some(log) = held.partitions.get_mut(partition as usize) else { continue };
             let (offset, timestamp) = (log.next, log.last.max(now));
-            log.push(Record { topic, partition, offset, timestamp, key, value, headers }, compacted);
+            log.push(Record { topic, partition, offset, timestamp, key, value, headers, fault: None }, compacted);
             published.push(Published { partition, offset, timestamp });
         }
         self.changes += 1;

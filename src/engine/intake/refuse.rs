@@ -44,6 +44,9 @@ impl Refusal {
 
     /// What the gateway found wrong with bytes that are no record: nearer to the truth than that they are not Avro.
     pub fn by_gateway(incoming: &IncomingRecord<'_>) -> Option<Self> {
+        if !incoming.by_gateway {
+            return None;
+        }
         let header = |name: &str| incoming.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value);
         let symbol = std::str::from_utf8(header(REFUSED_HEADER)?).ok()?;
         let reason = QuarantineReason::of_sender(symbol)?;
