@@ -10,6 +10,7 @@ use crate::engine::intake::{self, IncomingRecord, IntakeContext, Partner, Partne
 use crate::engine::model::decision::Decision;
 use crate::engine::model::event::ReferralEvent;
 use crate::engine::model::feedback::Feedback;
+use crate::engine::model::history::Entry;
 use crate::engine::model::inbox::InboxRecord;
 use crate::engine::model::outcome::Outcome;
 use crate::engine::model::quarantine::Quarantined;
@@ -19,6 +20,7 @@ use crate::engine::seal::Sealer;
 use crate::engine::state::State;
 use crate::engine::step::{Effect, Step, step, step_timer};
 
+pub mod coverage;
 pub mod expected;
 pub mod report;
 pub mod scenario;
@@ -95,6 +97,11 @@ impl Replay {
         };
         let (partners, allow_backfill) = (options.partners, options.allow_backfill);
         Self { context, partners, state: State::default(), agencies, allow_backfill, offset: 0 }
+    }
+
+    /// Everything that is remembered, in no order.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.state.histories().flat_map(|history| &history.entries).map(AsRef::as_ref)
     }
 
     /// Says from when on histories are complete.

@@ -9,6 +9,7 @@ use super::CliError;
 use super::files::read_text;
 use crate::engine::context::RuleBooks;
 use crate::engine::facts::PreparedBook;
+use crate::engine::rules::book::{Place, Rule};
 use crate::engine::rules::fault::{RuleFault, SourceFile};
 use crate::engine::rules::{self, RuleBook};
 
@@ -51,6 +52,21 @@ pub fn read_sound(folder: &Path) -> Result<RuleBook, CliError> {
             Err(CliError::failed(format!("{} has {}", folder.display(), counted(count, "fault"))))
         }
     }
+}
+
+/// Something wrong with a rule of a sound book, shown where the rule stands.
+pub fn report_of_rule(folder: &Path, rule: &Rule, problem: &str, write_instead: &str) -> Result<Report, CliError> {
+    let Place { file, line, span } = &rule.place;
+    let source = SourceFile { name: file.clone(), text: read_text(Some(&folder.join(file)))? };
+    let fault = RuleFault {
+        file: file.clone(),
+        line: *line,
+        column: 1,
+        span: *span,
+        problem: problem.to_owned(),
+        write_instead: write_instead.to_owned(),
+    };
+    Ok(report(folder, &[source], &fault))
 }
 
 /// The book, in force at any time: these commands ask what it would have done.

@@ -1,13 +1,16 @@
 //! `rules check` and `rules test`: what is wrong with a rule book, and whether it does what its scenarios say.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use miette::Report;
 
 use super::files::read_text;
 use super::rule_book::{self, RuleFolder, SCENARIOS_FOLDER, counted};
 use super::{CliError, Ending, output};
 use crate::engine::rules::RuleBook;
+use crate::replay::coverage::Coverage;
 use crate::replay::report::side_by_side;
 use crate::replay::scenario;
 
@@ -49,24 +52,54 @@ fn check(dir: &Path) -> Result<Ending, CliError> {
     match rule_book::read(dir)? {
         RuleFolder::Sound(book) => {
             let (rules, agencies) = (counted(book.rules.len(), "rule"), book.agencies.len());
+            let faults = without_scenario(dir, &book)?;
+            if !faults.is_empty() {
+                return Ok(report_faults(dir, &faults));
+            }
             output::line(format_args!("{}: {rules}, {agencies} agencies, no faults", book.title));
             output::line(format_args!("rule book {}", book.hash));
             Ok(Ending::Clean)
         }
-        RuleFolder::Faulty(reports) => {
-            for report in &reports {
-                eprintln!("{report:?}");
-            }
-            eprintln!("{}: {}", dir.display(), counted(reports.len(), "fault"));
-            Ok(Ending::FoundSomething)
+        RuleFolder::Faulty(reports) => Ok(report_faults(dir, &reports)),
+    }
+}
+
+fn report_faults(dir: &Path, reports: &[Report]) -> Ending {
+    for report in reports {
+        eprintln!("{report:?}");
+    }
+    eprintln!("{}: {}", dir.display(), counted(reports.len(), "fault"));
+    Ending::FoundSomething
+}
+
+/// Rules that no scenario of the book's own folder makes fire, and scenarios that cannot be run: faults of the book.
+fn without_scenario(dir: &Path, book: &RuleBook) -> Result<Vec<Report>, CliError> {
+    let folder = dir.join(SCENARIOS_FOLDER);
+    if !folder.is_dir() {
+        output::line(format_args!("no {SCENARIOS_FOLDER} folder: whether each rule has a scenario was not checked"));
+        return Ok(Vec::new());
+    }
+    let mut faults = Vec::new();
+    let mut coverage = Coverage::default();
+    for file in scenario_files(&folder)? {
+        let text = read_text(Some(&file))?;
+        let ran = scenario::parse(&text).and_then(|scenario| scenario::run(&scenario, &text, book));
+        match ran {
+            Ok(ran) => coverage.join(ran.coverage),
+            Err(fault) => faults.push(Report::msg(format!("{}:{}: {}", file.display(), fault.line, fault.problem))),
         }
     }
+    for rule in book.rules.iter().filter(|rule| !coverage.fired.contains(&rule.id)) {
+        let problem = format!("rule {} has no scenario: none makes it fire", rule.id);
+        faults.push(rule_book::report_of_rule(dir, rule, &problem, "add one to scenarios/ that shows it firing")?);
+    }
+    Ok(faults)
 }
 
 fn test(path: &Path, rules: Option<&Path>) -> Result<Ending, CliError> {
     let files = scenario_files(path)?;
     let mut books = BTreeMap::new();
-    let (mut passed, mut fired) = (0, BTreeSet::new());
+    let (mut passed, mut coverage) = (0, Coverage::default());
     for file in &files {
         let name = file.display().to_string();
         let text = read_text(Some(file))?;
@@ -85,18 +118,18 @@ fn test(path: &Path, rules: Option<&Path>) -> Result<Ending, CliError> {
         match scenario::run(&scenario, &text, book) {
             Ok(ran) if ran.differences.is_empty() => {
                 output::line(format_args!("ok      {} ({})", ran.title, counted(ran.steps, "step")));
-                fired.extend(ran.fired);
+                coverage.join(ran.coverage);
                 passed += 1;
             }
             Ok(ran) => {
                 output::line(format_args!("FAILED  {}\n{}", ran.title, side_by_side(&name, &ran)));
-                fired.extend(ran.fired);
+                coverage.join(ran.coverage);
             }
             Err(fault) => output::line(format_args!("FAULTY  {name}:{}: {}", fault.line, fault.problem)),
         }
     }
     if let (true, Some(book)) = (path.is_dir(), books.values().next()) {
-        print_untested(book, &fired);
+        print_coverage(book, &coverage);
     }
     output::line(format_args!(
         "{}: {passed} as expected, {} not",
@@ -106,12 +139,20 @@ fn test(path: &Path, rules: Option<&Path>) -> Result<Ending, CliError> {
     Ok(if passed == files.len() { Ending::Clean } else { Ending::FoundSomething })
 }
 
-/// Rules that no scenario made fire: worth a scenario each.
-fn print_untested(book: &RuleBook, fired: &BTreeSet<String>) {
-    let untested: Vec<&str> =
-        book.rules.iter().map(|rule| rule.id.as_str()).filter(|id| !fired.contains(*id)).collect();
-    if !untested.is_empty() {
-        output::line(format_args!("no scenario makes these fire: {}", untested.join(", ")));
+/// What the scenarios have shown, and what no scenario has: worth a scenario each.
+fn print_coverage(book: &RuleBook, coverage: &Coverage) {
+    let gaps = coverage.gaps(book);
+    let fired = book.rules.iter().filter(|rule| coverage.fired.contains(&rule.id)).count();
+    output::line(format_args!(
+        "coverage: {fired} of {} fired; {}",
+        counted(book.rules.len(), "rule"),
+        counted(Coverage::comparisons(book), "comparison")
+    ));
+    if gaps.is_empty() {
+        output::line(format_args!("coverage: complete, each comparison seen true, false and where it can be unknown"));
+    }
+    for gap in gaps {
+        output::line(format_args!("  not shown: {gap}"));
     }
 }
 

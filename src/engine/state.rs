@@ -32,6 +32,12 @@ impl State {
         self.staged.get(&subject).or_else(|| self.committed.get(&subject))
     }
 
+    /// Every history as the next step sees it, in no order.
+    pub fn histories(&self) -> impl Iterator<Item = &Arc<History>> {
+        let unchanged = self.committed.iter().filter(|(key, _)| !self.staged.contains_key(*key));
+        unchanged.map(|(_, history)| history).chain(self.staged.values())
+    }
+
     /// How many subjects are known.
     pub fn len(&self) -> usize {
         self.committed.len().saturating_add(self.staged.keys().filter(|key| !self.committed.contains_key(*key)).count())

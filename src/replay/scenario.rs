@@ -1,11 +1,12 @@
 //! Scenario files: what happens to a child, step by step, and what the rules are expected to make of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use toml::Spanned;
 
+use super::coverage::Coverage;
 use super::expected::{Difference, Expect, compare};
 use super::wall_time::{instant, local_instant};
 use super::{Replay, ReplayError, ReplayOptions, Results};
@@ -62,8 +63,7 @@ pub struct Ran {
     pub title: String,
     pub steps: usize,
     pub differences: Vec<StepDifferences>,
-    /// Rules that fired, for coverage.
-    pub fired: BTreeSet<String>,
+    pub coverage: Coverage,
 }
 
 /// Where one step came out otherwise than expected.
@@ -91,7 +91,7 @@ pub fn run(scenario: &Scenario, text: &str, book: &RuleBook) -> Result<Ran, Scen
         title: scenario.title.clone(),
         steps: scenario.step.len(),
         differences: Vec::new(),
-        fired: BTreeSet::new(),
+        coverage: Coverage::default(),
     };
     let mut last = Timestamp(i64::MIN);
     for (index, spanned) in scenario.step.iter().enumerate() {
@@ -105,7 +105,7 @@ pub fn run(scenario: &Scenario, text: &str, book: &RuleBook) -> Result<Ran, Scen
         last = at;
         let results = take(&mut replay, scenario, step, index, at).map_err(fault)?;
         for decision in &results.decisions {
-            ran.fired.extend(decision.fired.iter().map(|fired| fired.rule.clone()));
+            ran.coverage.decided(book, decision);
         }
         let Some(expect) = &step.expect else { continue };
         let differences = compare(expect, &results, step.event.is_some()).map_err(fault)?;
@@ -113,6 +113,7 @@ pub fn run(scenario: &Scenario, text: &str, book: &RuleBook) -> Result<Ran, Scen
             ran.differences.push(StepDifferences { step: index + 1, line, differences });
         }
     }
+    replay.entries().for_each(|entry| ran.coverage.remembered(book, entry));
     Ok(ran)
 }
 

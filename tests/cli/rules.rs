@@ -34,8 +34,34 @@ fn the_rule_book_is_sound_and_a_broken_one_is_told_by_file_and_line() {
 }
 
 #[test]
+fn a_rule_without_a_scenario_is_a_fault_where_the_book_has_scenarios() {
+    let folder = tempfile::tempdir().expect("a folder");
+    copy_of_the_book(folder.path());
+    let path = folder.path().to_str().expect("a path");
+    check(&["rules", "check", path], 0, &["no scenarios folder", "no faults"]);
+    let scenarios = folder.path().join("scenarios");
+    fs::create_dir(&scenarios).expect("a folder");
+    for entry in fs::read_dir(super::root().join(BOOK).join("scenarios")).expect("scenarios") {
+        let from = entry.expect("a file").path();
+        let name = from.file_name().expect("a name").to_owned();
+        if name != "r42-serious-incident.toml" {
+            fs::copy(&from, scenarios.join(name)).expect("a copy");
+        }
+    }
+    let done = check(&["rules", "check", path], 1, &["rule R42 has no scenario", "serious-incident.toml:3", "1 fault"]);
+    assert!(!done.err.contains("R31 has no"), "{}", done.err);
+    check(
+        &["rules", "test", path],
+        0,
+        &["57 of 58 rules fired", "not shown: rules/serious-incident.toml:3: R42: never fired"],
+    );
+    fs::write(scenarios.join("broken.toml"), "title = 3\n").expect("a scenario");
+    check(&["rules", "check", path], 1, &["broken.toml:1", "2 faults"]);
+}
+
+#[test]
 fn scenarios_pass_and_a_wrong_expectation_is_shown_side_by_side() {
-    check(&["rules", "test", BOOK], 0, &["as expected, 0 not"]);
+    check(&["rules", "test", BOOK], 0, &["coverage: complete", "as expected, 0 not"]);
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("mine.toml");
     let scenario = r#"

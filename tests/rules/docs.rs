@@ -53,5 +53,5 @@ fn the_first_rule_does_what_its_scenario_says() {
     let scenario = scenario::parse(text).expect("a scenario");
     let ran = scenario::run(&scenario, text, &book).expect("a scenario that runs");
     assert!(ran.differences.is_empty(), "{:#?}", ran.differences);
-    assert!(ran.fired.contains("R90"));
+    assert!(ran.coverage.fired.contains("R90"));
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use pathway_router::engine::rules::fault::SourceFile;
 use pathway_router::engine::rules::{self, RuleBook};
+use pathway_router::replay::coverage::Coverage;
 use pathway_router::replay::{report, scenario};
 
 /// The rule book in a folder, its scenarios left out.
@@ -72,20 +73,51 @@ tasks = []
 }
 
 #[test]
-fn every_rule_has_a_scenario_where_it_fires_and_a_near_miss() {
+fn every_rule_and_every_comparison_is_shown_every_way_and_has_a_near_miss() {
     let book = book(&shipped());
-    let (mut fired, mut silent) = (BTreeSet::new(), BTreeSet::new());
+    let (mut coverage, mut silent) = (Coverage::default(), BTreeSet::new());
     for path in toml_files(&shipped().join("scenarios")) {
         let text = fs::read_to_string(&path).unwrap();
         let scenario = scenario::parse(&text).unwrap();
-        fired.extend(scenario::run(&scenario, &text, &book).unwrap().fired);
+        coverage.join(scenario::run(&scenario, &text, &book).unwrap().coverage);
         silent.extend(expected_silent(&text.parse().unwrap()));
     }
     let without = |found: &BTreeSet<String>| -> Vec<String> {
         book.rules.iter().map(|rule| rule.id.clone()).filter(|id| !found.contains(id)).collect()
     };
-    assert_eq!(without(&fired), Vec::<String>::new(), "rules that fire in no scenario");
+    assert_eq!(without(&coverage.fired), Vec::<String>::new(), "rules that fire in no scenario");
+    let gaps: Vec<String> = coverage.gaps(&book).iter().map(ToString::to_string).collect();
+    assert!(gaps.is_empty(), "no scenario shows:\n{}", gaps.join("\n"));
     assert_eq!(without(&silent), Vec::<String>::new(), "rules that no scenario expects to stay silent");
+}
+
+#[test]
+fn what_no_scenario_shows_is_told() {
+    let text = r#"
+title = "one report"
+[child.sam]
+date_of_birth = "2011-02-03"
+[[step]]
+at = "2026-03-12 10:00"
+event = "missing.started"
+from = "police/force-control"
+child = "sam"
+detail = { grade = "medium" }
+"#;
+    let book = book(&shipped());
+    let ran = scenario::run(&scenario::parse(text).unwrap(), text, &book).unwrap();
+    let told: Vec<String> = ran.coverage.gaps(&book).iter().map(ToString::to_string).collect();
+    let expected = [
+        "R10: never fired",
+        "R10: `child.age_years < 13` was never true or unknown",
+        "R10: `event.grade == 'high'` was never true",
+        "missing_90d: `event.grade in ['absent', 'away']` was never true",
+        "R42: never fired",
+    ];
+    for gap in expected {
+        assert!(told.iter().any(|line| line.ends_with(gap)), "{gap} is not among\n{}", told.join("\n"));
+    }
+    assert!(!told.iter().any(|line| line.contains("R08-medium: never fired")));
 }
 
 /// The rules that steps of a scenario name as staying silent.

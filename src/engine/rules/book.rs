@@ -6,6 +6,7 @@ use jiff::civil;
 
 use super::expression::{Condition, Truth};
 use super::facts::{FactId, FactTable, Facts};
+use super::fault::Span;
 use super::template::Template;
 use crate::engine::calendar::Clock;
 use crate::engine::model::history::Entry;
@@ -43,12 +44,13 @@ pub struct Rule {
 }
 
 /// Where something stands in the files of the book.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Place {
     /// Relative to the book's folder.
     pub file: String,
     /// Counted from 1.
     pub line: usize,
+    pub span: Span,
 }
 
 /// When a timer rule is judged: when a tick passes `from` and `after`.
@@ -152,11 +154,14 @@ impl Aggregate {
 
 impl EntryCondition {
     pub fn truth(&self, facts: &BTreeMap<String, FactValue>) -> Truth {
-        self.condition.expr.truth(&|id| {
-            let (_, field, fact) = self.fields.iter().find(|(of, _, _)| *of == id)?;
-            let value = facts.get(field).or_else(|| fact.absent.as_ref().map(|absent| &absent.value))?;
-            fact.encode(value)
-        })
+        self.condition.expr.truth(&|id| self.slot(id, facts))
+    }
+
+    /// The encoded value of a fact it reads, as an entry with these facts has it; None: missing.
+    pub fn slot(&self, id: FactId, facts: &BTreeMap<String, FactValue>) -> Option<i64> {
+        let (_, field, fact) = self.fields.iter().find(|(of, _, _)| *of == id)?;
+        let value = facts.get(field).or_else(|| fact.absent.as_ref().map(|absent| &absent.value))?;
+        fact.encode(value)
     }
 }
 

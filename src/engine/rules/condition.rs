@@ -87,7 +87,13 @@ impl Reader<'_, '_> {
     /// The words at a place, as they stand in the condition.
     fn written(&self, span: Span) -> String {
         let within = |place: usize| place.saturating_sub(self.start);
-        self.text.text.get(within(span.start)..within(span.end)).unwrap_or(self.text.text).to_owned()
+        let (from, mut to) = (within(span.start), within(span.end));
+        // The parser keeps no place for the bracket that closes a list.
+        let rest = self.text.text.get(to..).unwrap_or_default();
+        if self.text.text.get(from..to).is_some_and(|words| words.contains('[') && !words.contains(']')) {
+            to = to.saturating_add(rest.find(']').map_or(0, |place| place.saturating_add(1)));
+        }
+        self.text.text.get(from..to).unwrap_or(self.text.text).to_owned()
     }
 
     fn refuse<T>(&mut self, span: Span, problem: impl AsRef<str>, write_instead: impl Into<String>) -> Option<T> {

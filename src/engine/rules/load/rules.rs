@@ -96,7 +96,11 @@ impl RuleReader<'_> {
             flags,
             reads,
             stratum: 0,
-            place: Place { file: key.file.name.clone(), line: key.file.line_and_column(key.span.start).0 },
+            place: Place {
+                file: key.file.name.clone(),
+                line: key.file.line_and_column(key.span.start).0,
+                span: key.span,
+            },
         })
     }
 
