@@ -6,6 +6,8 @@ mod cloud_events;
 mod codec;
 #[path = "wire/intake.rs"]
 mod intake;
+#[path = "wire/previous.rs"]
+mod previous;
 #[path = "wire/registry.rs"]
 mod registry;
 #[path = "wire/resolution.rs"]

@@ -53,11 +53,31 @@ impl From<SchemaError> for CodecError {
 }
 
 /// The record in single-object encoding.
+///
+/// By the last released schema where that can say it all: then routers and recipients of that release read it, and the
+/// same content keeps the same bytes when a schema grows. Histories are the router's own and use the newest.
 pub fn encode<T: Published>(record: &T) -> Result<Vec<u8>, CodecError> {
     let published = T::SCHEMA.published()?;
-    let mut config = SerializerConfig::new(published.own()?);
+    if !T::GROWS
+        && let Some(released) = published.released()
+        && let Ok(encoded) = encode_by(released, record)
+    {
+        return Ok(encoded);
+    }
+    encode_by(published.own()?, record).map_err(|()| unencodable(record, published))
+}
+
+/// The record by the last released schema, for whoever has not been upgraded: what that cannot say is left out.
+pub fn encode_for_released<T: Published>(record: &T) -> Result<Vec<u8>, CodecError> {
+    let published = T::SCHEMA.published()?;
+    let Some(released) = published.released() else { return encode(record) };
+    encode_by(released, &record.as_released()).map_err(|()| unencodable(record, published))
+}
+
+fn encode_by<T: Published>(schema: &serde_avro_fast::Schema, record: &T) -> Result<Vec<u8>, ()> {
+    let mut config = SerializerConfig::new(schema);
     let encoded = Vec::with_capacity(ENCODED_BYTES_USUAL);
-    serde_avro_fast::to_single_object(record, encoded, &mut config).map_err(|_| unencodable(record, published))
+    serde_avro_fast::to_single_object(record, encoded, &mut config).map_err(drop)
 }
 
 /// Finds the field by encoding again, slowly.

@@ -233,14 +233,15 @@ fn counted_between(
     level: Option<Level>,
 ) -> Vec<Timestamp> {
     let mut counted = Vec::new();
-    let mut episode: Option<&str> = None;
-    let mut counted_episode: Option<&str> = None;
-    for entry in &history.entries {
+    // By the place of its start: which episode this is, and which was counted last.
+    let mut episode: Option<usize> = None;
+    let mut counted_episode: Option<usize> = None;
+    for (place, entry) in history.entries.iter().enumerate() {
         if entry.kind == episodes::STARTED && !entry.withdrawn {
-            episode = Some(&entry.event_id);
+            episode = Some(place);
         }
         let inside = start.is_none_or(|start| entry.occurred_at >= start) && entry.occurred_at < end;
-        let is_judged = entry.event_id == judged.event_id && entry.source.partner == judged.source.partner;
+        let is_judged = entry.is_same_event(judged);
         let own_level = if is_judged { level } else { entry.level };
         if !inside
             || entry.withdrawn

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::model::detail::StatusChanged;
 use super::model::event::{ReferralEvent, Source};
-use super::model::history::{Corroboration, Entry, HeldBack, History, RecordedDecision, Status};
+use super::model::history::{Corroboration, Entry, HeldBack, History, RecordedDecision, Status, said_by};
 use super::model::scalar::{Coded, FactValue, Level, Timestamp};
 
 pub mod correction;
@@ -161,12 +161,14 @@ pub fn put(history: &mut History, changed: Entry) -> Arc<Entry> {
 
 /// What an event that is taken back had settled is settled no longer.
 pub fn forget(history: &mut History, withdrawn: &Entry) {
-    let of_event = |event_id: &Option<String>| event_id.as_ref() == Some(&withdrawn.event_id);
-    history.statuses.retain(|status| !of_event(&status.event_id));
-    if history.agreement.as_ref().is_some_and(|standing| of_event(&standing.event_id)) {
+    let of_event = |event_id: &Option<String>, partner: &Option<String>| {
+        said_by(event_id.as_deref(), partner.as_deref(), withdrawn)
+    };
+    history.statuses.retain(|status| !of_event(&status.event_id, &status.partner));
+    if history.agreement.as_ref().is_some_and(|standing| of_event(&standing.event_id, &standing.partner)) {
         history.agreement = None;
     }
-    if history.last_decision.as_ref().is_some_and(|decision| of_event(&decision.event_id)) {
+    if history.last_decision.as_ref().is_some_and(|decision| of_event(&decision.event_id, &decision.partner)) {
         history.last_decision = None;
         let levels = history.entries.iter().filter(|entry| !entry.withdrawn).map(|entry| entry.level);
         history.case_level = levels.max().flatten();
@@ -179,8 +181,10 @@ pub fn restate(history: &mut History, corrected: &Entry) {
         Some(FactValue::Bool(flag)) => Some(*flag),
         Some(FactValue::Int(_) | FactValue::Code(_)) | None => None,
     };
-    let of_event = |event_id: &Option<String>| event_id.as_ref() == Some(&corrected.event_id);
-    for status in history.statuses.iter_mut().filter(|status| of_event(&status.event_id)) {
+    let of_event = |event_id: &Option<String>, partner: &Option<String>| {
+        said_by(event_id.as_deref(), partner.as_deref(), corrected)
+    };
+    for status in history.statuses.iter_mut().filter(|status| of_event(&status.event_id, &status.partner)) {
         if let Some(FactValue::Code(named)) = corrected.facts.get("status") {
             status.status.clone_from(named);
         }
@@ -189,7 +193,7 @@ pub fn restate(history: &mut History, corrected: &Entry) {
         status.since = corrected.occurred_at;
     }
     history.statuses.sort_by_key(|status| status.since);
-    let standing = history.agreement.as_mut().filter(|standing| of_event(&standing.event_id));
+    let standing = history.agreement.as_mut().filter(|standing| of_event(&standing.event_id, &standing.partner));
     if let (Some(standing), Some(FactValue::Code(state))) = (standing, corrected.facts.get("state")) {
         standing.state.clone_from(state);
     }
@@ -208,6 +212,7 @@ pub fn apply_status(history: &mut History, change: &StatusChanged, arriving: &En
         out_of_area: change.out_of_area,
         allocated_worker: change.allocated_worker.clone(),
         event_id: Some(arriving.event_id.clone()),
+        partner: Some(arriving.source.partner.clone()),
     };
     let position = history.statuses.partition_point(|present| present.since <= changed.since);
     history.statuses.insert(position, changed);
@@ -330,7 +335,7 @@ pub fn is_open(state: &str) -> bool {
 /// Joins the history of a weaker key into this one. Entries known in both are kept once.
 pub fn merge(into: &mut History, from: History) -> Vec<Arc<Entry>> {
     let mut added = Vec::new();
-    let mut renamed: Vec<(String, String)> = Vec::new();
+    let mut renamed: Vec<(Arc<Entry>, Arc<Entry>)> = Vec::new();
     for entry in from.entries {
         match recognise(into, &entry) {
             Known::New => {
@@ -341,7 +346,7 @@ pub fn merge(into: &mut History, from: History) -> Vec<Arc<Entry>> {
             Known::Duplicate(index) => {
                 if let Some(present) = into.entries.get_mut(index) {
                     join(Arc::make_mut(present), &entry);
-                    renamed.push((entry.event_id.clone(), present.event_id.clone()));
+                    renamed.push((entry, Arc::clone(present)));
                 }
             }
         }
@@ -364,18 +369,20 @@ pub fn merge(into: &mut History, from: History) -> Vec<Arc<Entry>> {
     if into.agreement.as_ref().map(|agreement| agreement.at) < from.agreement.as_ref().map(|agreement| agreement.at) {
         into.agreement = from.agreement;
     }
-    let now_called = |event_id: &str| renamed.iter().find(|(old, _)| old == event_id).map(|(_, new)| new.clone());
     for mut task in from.tasks {
-        if let Some(event_id) = now_called(&task.event_id) {
-            Arc::make_mut(&mut task).event_id = event_id;
+        if let Some((_, new)) = renamed.iter().find(|(old, _)| task.is_of(old)) {
+            let task = Arc::make_mut(&mut task);
+            task.event_id.clone_from(&new.event_id);
+            task.partner = Some(new.source.partner.clone());
         }
         if !into.tasks.iter().any(|present| present.task_id == task.task_id) {
             into.tasks.push(task);
         }
     }
     for mut timer in from.timers {
-        if let Some(event_id) = now_called(&timer.event_id) {
-            timer.event_id = event_id;
+        if let Some((_, new)) = renamed.iter().find(|(old, _)| timer.is_of(old)) {
+            timer.event_id.clone_from(&new.event_id);
+            timer.partner = Some(new.source.partner.clone());
         }
         if !into.timers.contains(&timer) {
             into.timers.push(timer);

@@ -6,11 +6,13 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::model::codes::HumanDecision;
 use super::model::decision::Decision;
+use super::model::detail::Detail;
 use super::model::event::ReferralEvent;
-use super::model::feedback::Feedback;
+use super::model::feedback::{Feedback, FeedbackStatus};
 use super::model::history::History;
-use super::model::inbox::InboxRecord;
+use super::model::inbox::{InboxBody, InboxRecord};
 use super::model::outcome::Outcome;
 use super::model::quarantine::Quarantined;
 use super::model::task::Task;
@@ -130,6 +132,11 @@ impl PublishedSchema {
         self.writers.first().ok_or(SchemaError::NotListed("writer"))
     }
 
+    /// The last released schema, where ours has grown since.
+    pub fn released(&self) -> Option<&serde_avro_fast::Schema> {
+        self.writers.get(1)
+    }
+
     /// The schema with this fingerprint (CRC-64-AVRO, little-endian), if it is one we can read.
     pub fn writer(&self, fingerprint: &[u8]) -> Option<&serde_avro_fast::Schema> {
         self.writers.iter().find(|writer| writer.rabin_fingerprint().as_slice() == fingerprint)
@@ -151,18 +158,49 @@ pub enum SchemaError {
 }
 
 /// A record with a published schema.
-pub trait Published: Serialize + DeserializeOwned {
+pub trait Published: Clone + Serialize + DeserializeOwned {
     const SCHEMA: SchemaName;
+    /// Nearly every record says something that the last released schema cannot.
+    const GROWS: bool = false;
+
+    /// The record without what the last released schema cannot say.
+    fn as_released(&self) -> Self {
+        self.clone()
+    }
 }
 
 impl Published for ReferralEvent {
     const SCHEMA: SchemaName = SchemaName::ReferralEvent;
+
+    fn as_released(&self) -> Self {
+        let mut event = self.clone();
+        if let Detail::DecisionRecorded(decision) = &mut event.detail {
+            decision.unit = None;
+            let is_new = |code: &HumanDecision| {
+                matches!(code, HumanDecision::AssessmentStarted | HumanDecision::TaskReaddressed)
+            };
+            if decision.decision.as_ref().is_some_and(is_new) {
+                decision.decision = Some(HumanDecision::Unknown);
+            }
+        }
+        event
+    }
 }
 impl Published for Outcome {
     const SCHEMA: SchemaName = SchemaName::Outcome;
 }
 impl Published for InboxRecord {
     const SCHEMA: SchemaName = SchemaName::Inbox;
+
+    fn as_released(&self) -> Self {
+        let mut record = self.clone();
+        match &mut record.body {
+            InboxBody::Forward(forward) => forward.history = forward.history.as_released(),
+            InboxBody::Referral(referral) => referral.event = referral.event.as_released(),
+            InboxBody::Outcome(_) | InboxBody::Alias(_) | InboxBody::Signal(_) | InboxBody::Tick(_) => {}
+        }
+        record
+    }
 }
 impl Published for Task {
     const SCHEMA: SchemaName = SchemaName::Task;
@@ -172,9 +210,27 @@ impl Published for Decision {
 }
 impl Published for History {
     const SCHEMA: SchemaName = SchemaName::History;
+    const GROWS: bool = true;
+
+    fn as_released(&self) -> Self {
+        self.without_what_is_new()
+    }
 }
 impl Published for Feedback {
     const SCHEMA: SchemaName = SchemaName::Feedback;
+
+    fn as_released(&self) -> Self {
+        let status = match self.status {
+            FeedbackStatus::Decided => FeedbackStatus::Unknown,
+            FeedbackStatus::Received
+            | FeedbackStatus::AlreadyKnown
+            | FeedbackStatus::BeingLookedAt
+            | FeedbackStatus::NotAccepted
+            | FeedbackStatus::NotApplied
+            | FeedbackStatus::Unknown => self.status,
+        };
+        Self { status, ..self.clone() }
+    }
 }
 impl Published for Quarantined {
     const SCHEMA: SchemaName = SchemaName::Quarantine;

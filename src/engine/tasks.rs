@@ -209,7 +209,7 @@ impl<'b> Raising<'b> {
         let decided = self.history.last_decision.as_ref().map(|decision| decision.at);
         let many_units = |agency: &str| self.book.rules.has_many_units(agency);
         self.history.tasks.iter().any(|held| {
-            events.contains(&held.event_id.as_str())
+            events.iter().any(|event| held.is_of(event))
                 && held.agency == task.address.agency
                 && (held.unit == task.address.unit || !many_units(&held.agency))
                 && decided.is_none_or(|at| held.raised_at > at)

@@ -345,6 +345,7 @@ fn status_label(status: FeedbackStatus) -> &'static str {
         FeedbackStatus::Received => "received",
         FeedbackStatus::AlreadyKnown => "already_known",
         FeedbackStatus::BeingLookedAt => "being_looked_at",
+        FeedbackStatus::Decided => "decided",
         FeedbackStatus::NotAccepted => "not_accepted",
         FeedbackStatus::NotApplied => "not_applied",
         FeedbackStatus::Unknown => "unknown",

@@ -84,7 +84,7 @@ pub fn end_of(history: &History, started: &Entry) -> Option<Timestamp> {
     history
         .entries
         .iter()
-        .filter(|entry| !entry.withdrawn && entry.event_id != started.event_id)
+        .filter(|entry| !entry.withdrawn && !entry.is_same_event(started))
         .filter(|entry| entry.occurred_at >= started.occurred_at && (entry.kind == ENDED || entry.kind == STARTED))
         .filter(|entry| entry.kind == ENDED || entry.occurred_at > started.occurred_at)
         .map(|entry| entry.occurred_at)
@@ -118,13 +118,13 @@ pub fn counts_as_missing(entry: &Entry) -> bool {
 
 /// The events of the episode an entry belongs to: a regrade asks nobody again for what its start asked.
 /// Just the entry itself for every other kind.
-pub fn one_episode<'h>(history: &'h History, entry: &'h Entry) -> Vec<&'h str> {
-    let mut events = vec![entry.event_id.as_str()];
+pub fn one_episode<'h>(history: &'h History, entry: &'h Entry) -> Vec<&'h Entry> {
+    let mut events = vec![entry];
     if entry.kind != REGRADED {
         return events;
     }
     for earlier in history.entries.iter().rev().filter(|earlier| earlier.occurred_at <= entry.occurred_at) {
-        if earlier.withdrawn || earlier.event_id == entry.event_id {
+        if earlier.withdrawn || earlier.is_same_event(entry) {
             continue;
         }
         if earlier.kind == ENDED {
@@ -135,7 +135,7 @@ pub fn one_episode<'h>(history: &'h History, entry: &'h Entry) -> Vec<&'h str> {
             break;
         }
         if earlier.kind == REGRADED || earlier.kind == STARTED {
-            events.push(&earlier.event_id);
+            events.push(earlier);
         }
         if earlier.kind == STARTED {
             break;

@@ -180,6 +180,8 @@ details! {
         reason: Option<String>,
         other_reply_to: Option<String>,
         agency: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        unit: Option<String>,
     }
     /// Where the family's agreement to a service stands.
     AgreementRecorded = "agreement.recorded" as "pathway.AgreementRecorded" {

@@ -29,6 +29,8 @@ pub enum FeedbackStatus {
     AlreadyKnown,
     #[serde(rename = "being_looked_at")]
     BeingLookedAt,
+    #[serde(rename = "decided")]
+    Decided,
     #[serde(rename = "not_accepted")]
     NotAccepted,
     #[serde(rename = "not_applied")]

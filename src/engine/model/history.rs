@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::event::Source;
 use super::scalar::{FactValue, Level, Timestamp};
@@ -35,9 +35,68 @@ pub struct History {
     pub awaiting: Vec<Awaiting>,
     /// For a partner's own subject: the last triage task raised, by hour.
     pub triaged_hours: Vec<i64>,
+    /// When the next entry or task is too old to be kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fold_at: Option<Timestamp>,
     /// Weaker keys of this child that were told of this one.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "none_as_empty", skip_serializing_if = "Vec::is_empty")]
     pub weaker: Vec<SubjectKey>,
+}
+
+/// A list that an earlier schema does not have is left out when it is empty.
+fn none_as_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SubjectKey>, D::Error> {
+    Ok(Option::<Vec<SubjectKey>>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Whether something tied to an event's id, and to who sent it as far as that was kept, belongs to an entry.
+fn belongs(event_id: &str, partner: Option<&str>, entry: &Entry) -> bool {
+    event_id == entry.event_id && partner.is_none_or(|partner| partner == entry.source.partner)
+}
+
+/// Whether what was settled by some event was settled by this entry.
+pub fn said_by(event_id: Option<&str>, partner: Option<&str>, entry: &Entry) -> bool {
+    event_id.is_some_and(|event_id| belongs(event_id, partner, entry))
+}
+
+impl History {
+    /// As an earlier release would have kept it: what it does not know of, the next record that touches the subject, or
+    /// the next restore, works out again.
+    pub fn without_what_is_new(&self) -> Self {
+        let mut history = self.clone();
+        history.fold_at = None;
+        history.weaker.clear();
+        history.statuses.iter_mut().for_each(|status| status.partner = None);
+        history.timers.iter_mut().for_each(|timer| timer.partner = None);
+        history.agreement.iter_mut().for_each(|standing| standing.partner = None);
+        history.last_decision.iter_mut().for_each(|decision| decision.partner = None);
+        for task in &mut history.tasks {
+            let task = Arc::make_mut(task);
+            (task.partner, task.escalate_at, task.acknowledge_by, task.answer_from) = (None, None, None, None);
+            (task.rungs, task.needs_agreement, task.chases) = (None, None, None);
+        }
+        history
+    }
+}
+
+impl Entry {
+    /// One event: the id its sender chose, which another sender may choose too.
+    pub fn is_same_event(&self, other: &Entry) -> bool {
+        self.event_id == other.event_id && self.source.partner == other.source.partner
+    }
+}
+
+impl HeldTask {
+    /// Whether it was raised for this entry.
+    pub fn is_of(&self, entry: &Entry) -> bool {
+        belongs(&self.event_id, self.partner.as_deref(), entry)
+    }
+}
+
+impl Timer {
+    /// Whether it runs from this entry.
+    pub fn is_of(&self, entry: &Entry) -> bool {
+        belongs(&self.event_id, self.partner.as_deref(), entry)
+    }
 }
 
 /// One thing that happened.
@@ -113,6 +172,9 @@ pub struct Status {
     pub allocated_worker: Option<String>,
     /// The event that said so.
     pub event_id: Option<String>,
+    /// The partner that sent that event, for two partners may choose one id. None: told by an earlier release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partner: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -122,6 +184,9 @@ pub struct RecordedDecision {
     pub at: Timestamp,
     pub closed: bool,
     pub event_id: Option<String>,
+    /// The partner that sent that event, for two partners may choose one id. None: told by an earlier release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partner: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -129,6 +194,9 @@ pub struct AgreementStanding {
     pub state: String,
     pub at: Timestamp,
     pub event_id: Option<String>,
+    /// The partner that sent that event, for two partners may choose one id. None: told by an earlier release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partner: Option<String>,
 }
 
 /// A task that was raised for this subject.
@@ -144,11 +212,32 @@ pub struct HeldTask {
     pub raised_at: Timestamp,
     pub level: Option<Level>,
     pub rules: Vec<String>,
-    /// `raised`, `acknowledged`, `accepted`, `declined`, `completed`, `challenged`, `recalled`.
+    /// `raised`, `acknowledged`, `accepted`, `declined`, `completed`, `challenged`, `recalled`, `readdressed`,
+    /// `superseded`.
     pub state: String,
     pub state_at: Timestamp,
     /// Ids of the outcomes applied, so that a repeat changes nothing.
     pub outcomes: Vec<String>,
+    /// The partner whose event it was raised for. None: raised by an earlier release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partner: Option<String>,
+    /// When the next rung of its ladder is told, unless someone answers before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub escalate_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acknowledge_by: Option<Timestamp>,
+    /// From when its recipient can answer (a school in its holidays cannot); None: from when it was raised.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer_from: Option<Timestamp>,
+    /// How many rungs of its ladder have been told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rungs: Option<i32>,
+    /// A service that needs the family's agreement.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub needs_agreement: Option<bool>,
+    /// The unanswered task that this one is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chases: Option<String>,
 }
 
 /// Something to look at when a tick passes `due_at`.
@@ -159,6 +248,9 @@ pub struct Timer {
     pub rule: String,
     /// The entry it belongs to.
     pub event_id: String,
+    /// The partner that sent it. None: started by an earlier release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partner: Option<String>,
 }
 
 /// A correction or withdrawal that came before its original.

@@ -12,7 +12,8 @@ pub fn record(shape: &Record, raw: Value) -> Option<Value> {
     let Value::Object(mut raw) = raw else { return None };
     let mut fields = Map::new();
     for field in &shape.fields {
-        let value = raw.remove(&field.name)?;
+        let left_out = || matches!(field.shape, Shape::Optional(_)).then_some(Value::Null);
+        let value = raw.remove(&field.name).or_else(left_out)?;
         fields.insert(field.name.clone(), present(&field.shape, value)?);
     }
     raw.is_empty().then_some(Value::Object(fields))

@@ -133,8 +133,8 @@ fn remember(history: &mut History, referral: &Referral, arriving: &Entry) {
     } else if let Detail::AgreementRecorded(agreement) = &referral.event.detail
         && let Some(FactValue::Code(state)) = agreement.state.fact()
     {
-        let event_id = Some(arriving.event_id.clone());
-        history.agreement = Some(AgreementStanding { state, at: arriving.received_at, event_id });
+        let (event_id, partner) = (Some(arriving.event_id.clone()), Some(arriving.source.partner.clone()));
+        history.agreement = Some(AgreementStanding { state, at: arriving.received_at, event_id, partner });
     }
 }
 
@@ -155,6 +155,6 @@ fn remember_decision(history: &mut History, recorded: &DecisionRecorded, arrivin
     let closed = decision == "closed";
     let given = recorded.level.and_then(crate::engine::model::detail::ProposedLevel::level);
     let level = if closed { None } else { given.or(history.case_level) };
-    let event_id = Some(arriving.event_id.clone());
-    history::apply_decision(history, RecordedDecision { decision, level, at, closed, event_id });
+    let (event_id, partner) = (Some(arriving.event_id.clone()), Some(arriving.source.partner.clone()));
+    history::apply_decision(history, RecordedDecision { decision, level, at, closed, event_id, partner });
 }

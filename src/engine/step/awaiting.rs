@@ -34,7 +34,8 @@ pub fn keep(
     });
     let due = due_at(&draft.book.rules.calendar, &OWN_DUTY, draft.at, None)?;
     let (rule, event_id) = (timer::AWAITING_ORIGINAL.to_owned(), arriving.event_id.clone());
-    draft.history.timers.push(Timer { due_at: due.at, rule, event_id });
+    let partner = Some(arriving.source.partner.clone());
+    draft.history.timers.push(Timer { due_at: due.at, rule, event_id, partner });
     draft.history.timers.sort();
     let words = ["Received. The event it speaks of is not known yet; it is kept until that comes."];
     draft.tell_sender(&referral.event, FeedbackStatus::Received, &words);
@@ -47,8 +48,16 @@ pub fn withdrawn_before_it_came(draft: &mut Draft<'_>, arriving: &Entry) -> bool
     let speaks = |waiting: &Awaiting| waiting.changes.is_none() && speaks_of(draft, waiting, arriving);
     let Some(place) = draft.history.awaiting.iter().position(speaks) else { return false };
     let waiting = draft.history.awaiting.remove(place);
-    draft.history.timers.retain(|timer| timer.event_id != waiting.event_id);
+    draft.history.timers.retain(|timer| !waits_for(timer, &waiting));
     true
+}
+
+/// Whether a timer is the one that asks a person about this correction or withdrawal.
+fn waits_for(timer: &Timer, waiting: &Awaiting) -> bool {
+    let sent_by = |partner: &String| *partner == waiting.source.partner;
+    timer.rule == timer::AWAITING_ORIGINAL
+        && timer.event_id == waiting.event_id
+        && timer.partner.as_ref().is_none_or(sent_by)
 }
 
 fn speaks_of(draft: &Draft<'_>, waiting: &Awaiting, entry: &Entry) -> bool {
@@ -66,8 +75,8 @@ pub fn apply_to_known(draft: &mut Draft<'_>, referral: Option<&Referral>) -> Res
         let found = history::find(&draft.history, &waiting.original_event_id, &waiting.source, front_door);
         let Some(Spoken::Own(index)) = found else { continue };
         let Some(original) = draft.history.entries.get(index).map(Arc::clone) else { continue };
-        draft.history.awaiting.retain(|present| present.event_id != waiting.event_id);
-        draft.history.timers.retain(|timer| timer.event_id != waiting.event_id);
+        draft.history.awaiting.retain(|present| *present != waiting);
+        draft.history.timers.retain(|timer| !waits_for(timer, &waiting));
         let Some(changes) = waiting.changes else {
             withdrawal::apply(draft, &waiting.event_id, &original)?;
             continue;

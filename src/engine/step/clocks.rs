@@ -31,8 +31,12 @@ pub fn due_already<'a>(draft: &Draft<'a>, entry: &Arc<Entry>) -> Result<Vec<Find
 pub fn start_timers(draft: &mut Draft<'_>, entry: &Entry) -> Result<(), StepError> {
     let timers = timers_of(draft, entry)?;
     for (rule, due_at) in timers.into_iter().filter(|(_, due_at)| *due_at > draft.at) {
-        let timer = Timer { due_at, rule: rule.to_owned(), event_id: entry.event_id.clone() };
-        draft.history.timers.push(timer);
+        draft.history.timers.push(Timer {
+            due_at,
+            rule: rule.to_owned(),
+            event_id: entry.event_id.clone(),
+            partner: Some(entry.source.partner.clone()),
+        });
     }
     draft.history.timers.sort();
     Ok(())

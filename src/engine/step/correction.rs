@@ -134,7 +134,7 @@ fn act_on_change(
     let mut findings = findings_of(changed, &verdict, done);
     findings.extend(judged_again(draft, &before, changed));
     if changed.anchors != original.anchors {
-        draft.history.timers.retain(|timer| timer.event_id != changed.event_id);
+        draft.history.timers.retain(|timer| !timer.is_of(changed));
         findings.extend(due_already(draft, changed)?);
         start_timers(draft, changed)?;
     }
@@ -176,7 +176,7 @@ pub fn confirm<'w>(draft: &Draft<'_>, entry: &Arc<Entry>, to: Option<Level>) -> 
 /// What had fired for other entries only because of the one that changed goes to a person.
 pub fn review<'w>(draft: &Draft<'_>, before: &History, changed: &Arc<Entry>) -> Result<Option<Wanted<'w>>, StepError> {
     let mut lost = BTreeSet::new();
-    for entry in before.entries.iter().filter(|entry| entry.event_id != changed.event_id && !entry.fired.is_empty()) {
+    for entry in before.entries.iter().filter(|entry| !entry.is_same_event(changed) && !entry.fired.is_empty()) {
         let was = judge(draft.book, before, entry, AsOf::entry(entry), Moment::Arrival);
         let (Some(was), Some(is)) = (was, draft.judge(entry)) else { continue };
         let gone = was.fired.iter().filter(|rule| entry.fired.contains(&rule.id) && !is.fires(&rule.id));

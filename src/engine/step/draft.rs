@@ -85,6 +85,11 @@ impl<'a> Draft<'a> {
         self.decision.occurred_at = Some(entry.occurred_at);
     }
 
+    fn is_about(&self, entry: &Entry) -> bool {
+        let sent_by = |source: &Source| source.partner == entry.source.partner;
+        self.decision.event_id.as_ref() == Some(&entry.event_id) && self.decision.source.as_ref().is_some_and(sent_by)
+    }
+
     /// What tasks are raised from. `cause` goes into their ids.
     pub fn raising<'r>(&'r self, referral: Option<&'r Referral>, cause: &str) -> Raising<'r>
     where
@@ -138,7 +143,7 @@ impl<'a> Draft<'a> {
         for finding in findings {
             let (rule, verdict) = (finding.rule, &finding.verdict);
             let dates = |fact| self.book.dates(fact, &self.history, &finding.entry, verdict.as_of, verdict.level);
-            let earlier = self.decision.event_id.as_ref() != Some(&finding.entry.event_id);
+            let earlier = !self.is_about(&finding.entry);
             self.decision.fired.push(RuleFired {
                 rule: rule.id.clone(),
                 level: rule.level,

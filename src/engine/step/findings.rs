@@ -61,7 +61,7 @@ fn is_missing_still(draft: &Draft<'_>, entry: &Entry) -> bool {
 
 /// Whether a newcomer may lie in a window of an earlier judgement, or change a status it read.
 fn reaches(draft: &Draft<'_>, newcomer: &Entry, entry: &Entry) -> bool {
-    if entry.withdrawn || entry.backfilled || entry.event_id == newcomer.event_id || !is_concern(&entry.kind) {
+    if entry.withdrawn || entry.backfilled || entry.is_same_event(newcomer) || !is_concern(&entry.kind) {
         return false;
     }
     match newcomer.kind.as_str() {

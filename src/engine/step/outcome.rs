@@ -95,7 +95,7 @@ fn tell_referrer(draft: &mut Draft<'_>, task: &HeldTask, outcome: OutcomeKind) {
     if !started || task.agency != draft.book.rules.front_door {
         return;
     }
-    let entry = draft.history.entries.iter().find(|entry| entry.event_id == task.event_id).cloned();
+    let entry = draft.history.entries.iter().find(|entry| task.is_of(entry)).cloned();
     let Some(entry) = entry else { return };
     let (source, event_id) = (&entry.source, &entry.event_id);
     let held_back = held_back_of(&draft.history);
@@ -115,8 +115,10 @@ fn ask_front_door(
     received: &OutcomeReceived,
     cause: &str,
 ) -> Result<(), StepError> {
-    let entry = draft.history.entries.iter().find(|entry| entry.event_id == task.event_id).cloned();
-    let entry = entry.unwrap_or_else(|| Arc::new(stand_in_entry(&task.event_id, "", draft.at)));
+    let entry = draft.history.entries.iter().find(|entry| task.is_of(entry)).cloned();
+    let entry = entry.unwrap_or_else(|| {
+        Arc::new(stand_in_entry(&task.event_id, task.partner.as_deref().unwrap_or_default(), draft.at))
+    });
     let raising = draft.raising(None, cause);
     let due = raising.deadline_from_now(&OWN_DUTY)?;
     let title = draft.book.rules.agencies.get(&task.agency).map_or(task.agency.as_str(), |agency| &agency.title);

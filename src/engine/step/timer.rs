@@ -9,7 +9,7 @@ use crate::engine::context::{Context, StepError};
 use crate::engine::decide::{Moment, judge};
 use crate::engine::facts::AsOf;
 use crate::engine::model::decision::Trigger;
-use crate::engine::model::history::{Entry, Timer};
+use crate::engine::model::history::{Awaiting, Entry, Timer};
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::model::subject::SubjectKey;
 use crate::engine::state::State;
@@ -29,11 +29,11 @@ pub fn fired(
     if !known {
         return Ok(Step::default());
     }
-    let cause = format!("timer\0{}\0{}\0{}", timer.rule, timer.event_id, timer.due_at.0);
+    let partner = timer.partner.as_deref().unwrap_or_default();
+    let cause = format!("timer\0{}\0{}\0{partner}\0{}", timer.rule, timer.event_id, timer.due_at.0);
     let mut draft = Draft::open(context, state, subject, at, Trigger::Timer, &cause)?;
     draft.history.timers.retain(|present| present != timer);
-    let entry =
-        draft.history.entries.iter().find(|entry| entry.event_id == timer.event_id && !entry.withdrawn).cloned();
+    let entry = draft.history.entries.iter().find(|entry| timer.is_of(entry) && !entry.withdrawn).cloned();
     let Some(entry) = entry else {
         draft.decision.notes.push("The event this clock ran from is no longer held.".to_owned());
         return Ok(draft.finish());
@@ -58,8 +58,9 @@ fn judge_now(draft: &mut Draft<'_>, entry: &Arc<Entry>, rule: &str, cause: &str)
 }
 
 fn ask_for_original(draft: &mut Draft<'_>, entry: &Arc<Entry>, cause: &str) -> Result<(), StepError> {
-    let waiting =
-        draft.history.awaiting.iter_mut().find(|waiting| waiting.event_id == entry.event_id && !waiting.asked);
+    let of_entry =
+        |waiting: &Awaiting| waiting.event_id == entry.event_id && waiting.source.partner == entry.source.partner;
+    let waiting = draft.history.awaiting.iter_mut().find(|waiting| of_entry(waiting) && !waiting.asked);
     let Some(waiting) = waiting else { return Ok(()) };
     waiting.asked = true;
     let raising = draft.raising(None, cause);

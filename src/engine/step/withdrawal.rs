@@ -92,7 +92,7 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
     changed.withdrawn = true;
     let changed = put(&mut draft.history, changed);
     forget(&mut draft.history, &changed);
-    draft.history.timers.retain(|timer| timer.event_id != original.event_id);
+    draft.history.timers.retain(|timer| !timer.is_of(original));
     let told: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(|task| is_told(task, original)).cloned().collect();
     let mut extra = recalls(draft, &changed, &told)?;
     extra.extend(review(draft, &before, &changed)?);
@@ -114,9 +114,7 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
 
 /// Tasks of the withdrawn event, save those that are about a withdrawal themselves.
 fn is_told(task: &HeldTask, withdrawn: &Entry) -> bool {
-    task.event_id == withdrawn.event_id
-        && task.state != "recalled"
-        && !task.rules.iter().any(|rule| rule == WITHDRAWAL_RULE)
+    task.is_of(withdrawn) && task.state != "recalled" && !task.rules.iter().any(|rule| rule == WITHDRAWAL_RULE)
 }
 
 /// A return that was not: the clocks of the absence run on, and a person makes sure that someone is looking.
@@ -132,7 +130,7 @@ fn missing_after_all<'a>(
         return Ok(());
     };
     findings.extend(due_already(draft, &started)?);
-    draft.history.timers.retain(|timer| timer.event_id != started.event_id);
+    draft.history.timers.retain(|timer| !timer.is_of(&started));
     start_timers(draft, &started)?;
     let raising = draft.raising(None, "");
     let due = raising.deadline_from_now(&Clock::Now)?;

@@ -258,9 +258,7 @@ impl<'b> Raising<'b> {
     /// The task this one follows: the latest the same recipient holds for the same event, else its agency's.
     fn follows(&self, asked: &Asked<'_>) -> Option<String> {
         let of_event = |held: &&Arc<HeldTask>| {
-            held.event_id == asked.entry.event_id
-                && held.agency == asked.address.agency
-                && held.unit == asked.address.unit
+            held.is_of(&asked.entry) && held.agency == asked.address.agency && held.unit == asked.address.unit
         };
         self.history.tasks.iter().rev().find(of_event).map(|held| held.task_id.clone())
     }
@@ -280,6 +278,13 @@ impl<'b> Raising<'b> {
             state: "raised".to_owned(),
             state_at: self.at,
             outcomes: Vec::new(),
+            partner: Some(asked.entry.source.partner.clone()).filter(|partner| !partner.is_empty()),
+            escalate_at: None,
+            acknowledge_by: asked.acknowledge_by,
+            answer_from: None,
+            rungs: None,
+            needs_agreement: asked.needs_agreement.then_some(true),
+            chases: None,
         }
     }
 

@@ -98,7 +98,7 @@ impl Raising<'_> {
         let front_door = &self.book.rules.front_door;
         let holds = || {
             let of_event = |held: &&std::sync::Arc<crate::engine::model::history::HeldTask>| {
-                held.event_id == entry.event_id && held.agency == address.agency
+                held.is_of(entry) && held.agency == address.agency
             };
             self.history.tasks.iter().find(of_event).is_some()
         };
@@ -129,7 +129,7 @@ impl Raising<'_> {
                 .history
                 .tasks
                 .iter()
-                .find(|held| held.event_id == entry.event_id && held.agency == agency.name && held.unit.is_some());
+                .find(|held| held.is_of(entry) && held.agency == agency.name && held.unit.is_some());
             of_event.and_then(|held| held.unit.clone())
         };
         said.or_else(held)
