@@ -11,14 +11,14 @@ use crate::engine::model::decision::Decision;
 use crate::engine::model::event::ReferralEvent;
 use crate::engine::model::feedback::Feedback;
 use crate::engine::model::history::Entry;
-use crate::engine::model::inbox::InboxRecord;
+use crate::engine::model::inbox::{InboxBody, InboxRecord};
 use crate::engine::model::outcome::Outcome;
 use crate::engine::model::quarantine::Quarantined;
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::model::task::Task;
 use crate::engine::seal::Sealer;
 use crate::engine::state::State;
-use crate::engine::step::{Effect, Step, step, step_timer};
+use crate::engine::step::{Effect, Step, drop_timer, step, step_timer};
 
 pub mod coverage;
 pub mod expected;
@@ -51,6 +51,16 @@ pub struct Results {
     pub decisions: Vec<Decision>,
     pub feedback: Vec<Feedback>,
     pub quarantined: Vec<Quarantined>,
+    /// What could not be judged, and was left out: a running router would have put it into quarantine.
+    pub failed: Vec<Failed>,
+}
+
+/// A record, or a clock that ran out, that could not be judged.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failed {
+    /// The event, or the one the clock ran from.
+    pub event_id: Option<String>,
+    pub problem: String,
 }
 
 /// What the replay is asked to use beside the rule books.
@@ -148,7 +158,13 @@ impl Replay {
         while let Some(due_at) = self.state.next_timer().filter(|due_at| *due_at <= until) {
             let at = due_at.max(self.state.last_receipt());
             for (subject, timer) in self.state.due_timers(due_at, TIMERS_MAX) {
-                let step = step_timer(&self.context, &self.state, subject, &timer, at)?;
+                let step = match step_timer(&self.context, &self.state, subject, &timer, at) {
+                    Ok(step) => step,
+                    Err(error) => {
+                        results.fail(Some(timer.event_id.clone()).filter(|id| !id.is_empty()), error)?;
+                        drop_timer(&self.state, subject, &timer)
+                    }
+                };
                 self.apply(step, &mut results)?;
             }
         }
@@ -198,10 +214,16 @@ impl Replay {
         results.quarantined.extend(accepted.quarantined);
         results.feedback.extend(accepted.feedback);
         for record in accepted.inbox {
-            let step = step(&self.context, &self.state, &record)?;
-            self.apply(step, results)?;
+            self.judge(&record, results)?;
         }
         Ok(())
+    }
+
+    fn judge(&mut self, record: &InboxRecord, results: &mut Results) -> Result<(), ReplayError> {
+        match step(&self.context, &self.state, record) {
+            Ok(step) => self.apply(step, results),
+            Err(error) => results.fail(event_of(record), error),
+        }
     }
 
     /// Applies a step, and whatever it writes back to the inbox after it.
@@ -219,12 +241,26 @@ impl Replay {
                     Effect::Inbox(record) => waiting.push_back(*record),
                 }
             }
-            next = match waiting.pop_front() {
-                Some(record) => Some(step(&self.context, &self.state, &record)?),
-                None => None,
-            };
+            next = None;
+            while let Some(record) = waiting.pop_front() {
+                match step(&self.context, &self.state, &record) {
+                    Ok(step) => {
+                        next = Some(step);
+                        break;
+                    }
+                    Err(error) => results.fail(event_of(&record), error)?,
+                }
+            }
         }
         Ok(())
+    }
+}
+
+fn event_of(record: &InboxRecord) -> Option<String> {
+    match &record.body {
+        InboxBody::Referral(referral) => Some(referral.event.event_id.clone()),
+        InboxBody::Alias(alias) => Some(alias.event_id.clone()),
+        InboxBody::Outcome(_) | InboxBody::Forward(_) | InboxBody::Signal(_) | InboxBody::Tick(_) => None,
     }
 }
 
@@ -235,5 +271,17 @@ impl Results {
         self.decisions.extend(later.decisions);
         self.feedback.extend(later.feedback);
         self.quarantined.extend(later.quarantined);
+        self.failed.extend(later.failed);
+    }
+
+    /// Notes what a running router would put into quarantine; what would stop it, stops here too.
+    fn fail(&mut self, event_id: Option<String>, error: StepError) -> Result<(), ReplayError> {
+        match error {
+            StepError::NoBookInForce => Err(error.into()),
+            StepError::TooManyHops | StepError::Calendar(_) => {
+                self.failed.push(Failed { event_id, problem: error.to_string() });
+                Ok(())
+            }
+        }
     }
 }

@@ -21,7 +21,8 @@ use crate::replay::{Replay, ReplayOptions, Results};
 #[derive(clap::Args)]
 #[command(
     after_help = "An event is judged at its `receivedtime` if it has one, else at its `time`; lines must be in that \
-order. Deadlines that pass between two events are acted on, and after the last one those up to --until.\n\n\
+order. Deadlines that pass between two events are acted on, and after the last one those up to --until; every task \
+counts as answered.\n\n\
 Example:\n  pathway-router decide --rules rules/cheshire-east events.jsonl \\\n      --until 2026-10-16T17:00:00+01:00"
 )]
 pub struct Arguments {
@@ -76,14 +77,18 @@ pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
     }
     if let Some(until) = arguments.until.map(Timestamp::from_jiff) {
         let results = replay.pass_time(until).map_err(CliError::failed)?;
-        print(&results, &name)?;
+        if !print(&results, &name)? {
+            ending = Ending::FoundSomething;
+        }
     }
     Ok(ending)
 }
 
-/// An engine without a broker, under this book.
+/// An engine without a broker, under this book. Nobody is there to answer, so silence says nothing: no ladder is climbed.
 pub fn replay(book: &RuleBook, options: ReplayOptions) -> Replay {
-    Replay::new(standing_in(book), options)
+    let mut book = book.clone();
+    book.ladders.clear();
+    Replay::new(standing_in(&book), options)
 }
 
 fn options(keys: Option<&Path>) -> Result<ReplayOptions, CliError> {
@@ -164,5 +169,9 @@ fn print(results: &Results, place: &str) -> Result<bool, CliError> {
             eprintln!("{place}: {fault}");
         }
     }
-    Ok(results.quarantined.is_empty())
+    for failed in &results.failed {
+        let clock = failed.event_id.as_ref().map_or(String::new(), |id| format!(" (event {id})"));
+        eprintln!("{place}: left out{clock}: {}", failed.problem);
+    }
+    Ok(results.quarantined.is_empty() && results.failed.is_empty())
 }

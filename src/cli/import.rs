@@ -78,10 +78,7 @@ pub fn run(command: &Command) -> Result<Ending, CliError> {
         eprintln!("{}:{}: {}", arguments.file.display(), row.line, row.reason);
     }
     let refused = match &arguments.rules {
-        Some(rules) => {
-            as_events(&file, rules)?;
-            0
-        }
+        Some(rules) => as_events(&file, rules)?,
         None => backfill(&file, &arguments.router)?,
     };
     output::line(format_args!("{}", summary(&file)));
@@ -163,8 +160,9 @@ fn folded(file: &MissingFile, retention_days: i64) -> Option<String> {
     })
 }
 
-/// Judges the episodes as if they had been told when they happened, and prints the tasks.
-fn as_events(file: &MissingFile, rules: &Path) -> Result<(), CliError> {
+/// Judges the episodes as if they had been told when they happened, and prints the tasks; returns how many records could not
+/// be judged.
+fn as_events(file: &MissingFile, rules: &Path) -> Result<usize, CliError> {
     let book = read_sound(rules)?;
     let mut replay = replay(&book, ReplayOptions::default());
     let mut results = Results::default();
@@ -183,13 +181,17 @@ fn as_events(file: &MissingFile, rules: &Path) -> Result<(), CliError> {
     for record in &results.quarantined {
         output::line(format_args!("not judged: {}", record.faults.join("; ")));
     }
+    for failed in &results.failed {
+        let line = failed.event_id.as_ref().and_then(|id| file.lines.get(id)).copied().unwrap_or_default();
+        eprintln!("line {line}: left out: {}", failed.problem);
+    }
     let agencies: Vec<String> = by_agency.iter().map(|(agency, count)| format!("{agency} {count}")).collect();
     output::line(format_args!(
         "\n{} as of then ({}); nothing was sent",
         counted(results.tasks.len(), "task"),
         agencies.join(", ")
     ));
-    Ok(())
+    Ok(results.failed.len())
 }
 
 /// Line of the file that each task comes from.

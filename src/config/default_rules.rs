@@ -13,6 +13,8 @@ pub const FILES: &[(&str, &str)] = files![
     "book.toml",
     "calendar.toml",
     "facts.toml",
+    "ladders.toml",
+    "rules/decided.toml",
     "rules/domestic-abuse.toml",
     "rules/education.toml",
     "rules/exploitation.toml",

@@ -5,28 +5,22 @@ use std::sync::Arc;
 
 use super::model::detail::StatusChanged;
 use super::model::event::{ReferralEvent, Source};
-use super::model::history::{Corroboration, Entry, HeldBack, History, RecordedDecision, Status, said_by};
+use super::model::history::{
+    AgreementStanding, Corroboration, Entry, HeldBack, History, RecordedDecision, Status, said_by,
+};
 use super::model::scalar::{Coded, FactValue, Level, Timestamp};
 
 pub mod correction;
 pub mod entry;
 pub mod episodes;
+pub mod folding;
 #[cfg(test)]
 mod tests;
 
-/// Most entries kept whole for one subject; older ones fold into counts.
-pub const ENTRIES_MAX: usize = 256;
-/// Most tasks remembered for one subject; closed ones go first, oldest first.
-pub const TASKS_MAX: usize = 256;
-
-/// Most reports kept beside an entry, corrections kept waiting, and words on statuses, of one subject.
-pub const CORROBORATIONS_MAX: usize = 32;
-pub const AWAITING_MAX: usize = 64;
-pub const STATUSES_MAX: usize = 256;
-/// Most ids of folded imports remembered for one subject.
-pub const FOLDED_IDS_MAX: usize = 4096;
-
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+/// The timer of a subject whose tasks wait for the next rung of their ladder.
+pub const ESCALATION: &str = "escalation";
+/// The timer of a subject of whom something is too old to be kept.
+pub const FOLD: &str = "fold";
 
 /// How an arriving event relates to what is already known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,7 +47,7 @@ pub enum Spoken {
 
 /// Looks an arriving event up in what is known. Recognised within one subject only.
 pub fn recognise(history: &History, arriving: &Entry) -> Known {
-    if arriving.backfilled && history.folded_ids.binary_search(&folded_id(&arriving.event_id)).is_ok() {
+    if arriving.backfilled && history.folded_ids.binary_search(&folding::folded_id(&arriving.event_id)).is_ok() {
         return Known::Retransmission;
     }
     for (index, entry) in history.entries.iter().enumerate() {
@@ -166,13 +160,27 @@ pub fn forget(history: &mut History, withdrawn: &Entry) {
     };
     history.statuses.retain(|status| !of_event(&status.event_id, &status.partner));
     if history.agreement.as_ref().is_some_and(|standing| of_event(&standing.event_id, &standing.partner)) {
-        history.agreement = None;
+        history.agreement = latest_agreement(history);
     }
     if history.last_decision.as_ref().is_some_and(|decision| of_event(&decision.event_id, &decision.partner)) {
         history.last_decision = None;
         let levels = history.entries.iter().filter(|entry| !entry.withdrawn).map(|entry| entry.level);
         history.case_level = levels.max().flatten();
     }
+}
+
+/// Where agreement stands by the latest word on it that was not taken back.
+fn latest_agreement(history: &History) -> Option<AgreementStanding> {
+    let words = history.entries.iter().rev().filter(|entry| entry.kind == "agreement.recorded" && !entry.withdrawn);
+    words.into_iter().find_map(|entry| {
+        let Some(FactValue::Code(state)) = entry.facts.get("state") else { return None };
+        Some(AgreementStanding {
+            state: state.clone(),
+            at: entry.received_at,
+            event_id: Some(entry.event_id.clone()),
+            partner: Some(entry.source.partner.clone()),
+        })
+    })
 }
 
 /// What a corrected status or agreement settles now.
@@ -260,71 +268,6 @@ pub fn held_back_of(history: &History) -> BTreeSet<HeldBack> {
 /// Raises the case level; it is never lowered here.
 pub fn raise_case_level(history: &mut History, level: Option<Level>) {
     history.case_level = history.case_level.max(level);
-}
-
-/// Folds what is older than the retention, or over the cap, into counts by kind; returns how many went.
-///
-/// Statuses are kept: plans matter for the whole childhood. Closed tasks over the cap go, oldest first.
-pub fn fold(history: &mut History, now: Timestamp, retention_days: i64) -> usize {
-    let oldest_kept = now.plus_millis(retention_days.saturating_mul(DAY_MS).saturating_neg());
-    let over = history.entries.len().saturating_sub(ENTRIES_MAX);
-    // What is told now of long ago is kept as long as anything told now; what is imported goes by when it happened.
-    let expired = |entry: &Entry| {
-        let kept_by = if entry.backfilled { entry.occurred_at } else { entry.occurred_at.max(entry.received_at) };
-        kept_by < oldest_kept
-    };
-    let (mut kept, mut going) = (Vec::with_capacity(history.entries.len()), 0_usize);
-    for (place, entry) in std::mem::take(&mut history.entries).into_iter().enumerate() {
-        if place >= over && !expired(&entry) {
-            kept.push(entry);
-            continue;
-        }
-        going = going.saturating_add(1);
-        if entry.backfilled {
-            remember_folded(history, &entry.event_id);
-        }
-        if !entry.withdrawn {
-            let count = history.folded.entry(entry.kind.clone()).or_default();
-            *count = count.saturating_add(1);
-        }
-    }
-    history.entries = kept;
-    bound(history);
-    while history.tasks.len() > TASKS_MAX {
-        let closed = history.tasks.iter().position(|task| !is_open(&task.state)).unwrap_or(0);
-        history.tasks.remove(closed);
-    }
-    going
-}
-
-/// Bounds what would otherwise grow with every report: the oldest go first.
-fn bound(history: &mut History) {
-    fn keep_last<T>(list: &mut Vec<T>, most: usize) {
-        let over = list.len().saturating_sub(most);
-        list.drain(..over);
-    }
-    keep_last(&mut history.awaiting, AWAITING_MAX);
-    keep_last(&mut history.statuses, STATUSES_MAX);
-    for entry in &mut history.entries {
-        if entry.corroborated_by.len() > CORROBORATIONS_MAX {
-            keep_last(&mut Arc::make_mut(entry).corroborated_by, CORROBORATIONS_MAX);
-        }
-    }
-}
-
-fn remember_folded(history: &mut History, event_id: &str) {
-    let id = folded_id(event_id);
-    if let Err(place) = history.folded_ids.binary_search(&id)
-        && history.folded_ids.len() < FOLDED_IDS_MAX
-    {
-        history.folded_ids.insert(place, id);
-    }
-}
-
-/// The first eight bytes of an event's id.
-fn folded_id(event_id: &str) -> i64 {
-    let id = uuid::Uuid::parse_str(event_id).unwrap_or_default();
-    id.as_bytes().first_chunk::<8>().map_or(0, |bytes| i64::from_be_bytes(*bytes))
 }
 
 /// Whether a task in this state still waits for someone.

@@ -196,8 +196,12 @@ impl Published for InboxRecord {
         let mut record = self.clone();
         match &mut record.body {
             InboxBody::Forward(forward) => forward.history = forward.history.as_released(),
-            InboxBody::Referral(referral) => referral.event = referral.event.as_released(),
-            InboxBody::Outcome(_) | InboxBody::Alias(_) | InboxBody::Signal(_) | InboxBody::Tick(_) => {}
+            InboxBody::Referral(referral) => {
+                referral.event = referral.event.as_released();
+                referral.weaker.clear();
+            }
+            InboxBody::Alias(alias) => alias.checked_for = None,
+            InboxBody::Outcome(_) | InboxBody::Signal(_) | InboxBody::Tick(_) => {}
         }
         record
     }

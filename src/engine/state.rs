@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::history::{ESCALATION, FOLD};
 use super::model::history::{History, Timer};
 use super::model::scalar::Timestamp;
 use super::model::subject::SubjectKey;
@@ -22,6 +23,8 @@ pub struct State {
     staged: HashMap<SubjectKey, Arc<History>>,
     touched: BTreeSet<SubjectKey>,
     timers: BTreeSet<(Timestamp, SubjectKey, Timer)>,
+    /// When the oldest of a history is too old to be kept. Nobody waits for it: clocks go first.
+    folds: BTreeSet<(Timestamp, SubjectKey)>,
     last_receipt: Timestamp,
     committed_receipt: Timestamp,
 }
@@ -54,6 +57,15 @@ impl State {
         self.committed_receipt = self.last_receipt;
         self.index(subject, &history);
         self.committed.insert(subject, Arc::new(history));
+    }
+
+    /// Changes what was restored, where `change` says how: what an earlier release did not keep.
+    pub fn amend(&mut self, change: impl Fn(&History) -> Option<History>) {
+        let changed: Vec<(SubjectKey, History)> =
+            self.committed.iter().filter_map(|(subject, history)| Some((*subject, change(history)?))).collect();
+        for (subject, history) in changed {
+            self.restore(subject, history);
+        }
     }
 
     /// Lays a step's changes over the committed state.
@@ -96,19 +108,22 @@ impl State {
         self.last_receipt = self.committed_receipt;
     }
 
-    /// Timers due at or before `now`, earliest first, at most `timers_max`.
+    /// Timers due at or before `now`, earliest first, at most `timers_max`; after them what is to be folded.
     pub fn due_timers(&self, now: Timestamp, timers_max: usize) -> Vec<(SubjectKey, Timer)> {
-        self.timers
-            .iter()
-            .take_while(|(due_at, _, _)| *due_at <= now)
-            .take(timers_max)
+        let timers = self.timers.iter().take_while(|(due_at, _, _)| *due_at <= now);
+        let folds = self.folds.iter().take_while(|(due_at, _)| *due_at <= now);
+        timers
             .map(|(_, subject, timer)| (*subject, timer.clone()))
+            .chain(folds.map(|(due_at, subject)| (*subject, own_timer(FOLD, *due_at))))
+            .take(timers_max)
             .collect()
     }
 
-    /// When the earliest timer is due.
+    /// When the earliest timer is due, or the earliest fold.
     pub fn next_timer(&self) -> Option<Timestamp> {
-        self.timers.first().map(|(due_at, _, _)| *due_at)
+        let timer = self.timers.first().map(|(due_at, _, _)| *due_at);
+        let fold = self.folds.first().map(|(due_at, _)| *due_at);
+        timer.into_iter().chain(fold).min()
     }
 
     /// How many timers wait.
@@ -125,6 +140,12 @@ impl State {
         for timer in &history.timers {
             self.timers.insert((timer.due_at, subject, timer.clone()));
         }
+        if let Some(due_at) = next_escalation(history) {
+            self.timers.insert((due_at, subject, own_timer(ESCALATION, due_at)));
+        }
+        if let Some(fold_at) = history.fold_at {
+            self.folds.insert((fold_at, subject));
+        }
     }
 
     fn unindex(&mut self, subject: SubjectKey) {
@@ -132,5 +153,21 @@ impl State {
         for timer in &history.timers {
             self.timers.remove(&(timer.due_at, subject, timer.clone()));
         }
+        if let Some(due_at) = next_escalation(&history) {
+            self.timers.remove(&(due_at, subject, own_timer(ESCALATION, due_at)));
+        }
+        if let Some(fold_at) = history.fold_at {
+            self.folds.remove(&(fold_at, subject));
+        }
     }
+}
+
+/// The first rung that any of a subject's tasks waits for: one timer for all of them.
+fn next_escalation(history: &History) -> Option<Timestamp> {
+    history.tasks.iter().filter_map(|task| task.escalate_at).min()
+}
+
+/// A timer that belongs to a subject, not to one of its events.
+fn own_timer(what: &str, due_at: Timestamp) -> Timer {
+    Timer { due_at, rule: what.to_owned(), event_id: String::new(), partner: None }
 }

@@ -1,6 +1,8 @@
 //! The only conductor: step(state, record) gives a delta and effects. It reads no clock and does no IO.
 
 use super::context::{Context, StepError};
+use super::history::folding::fold;
+use super::history::{ESCALATION, FOLD};
 use super::model::decision::{Decision, Disposition};
 use super::model::feedback::Feedback;
 use super::model::history::Timer;
@@ -10,15 +12,19 @@ use super::model::subject::SubjectKey;
 use super::model::task::Task;
 use super::state::{Delta, State};
 
+mod agreement;
 mod alias;
 mod arrival;
 mod awaiting;
 mod clocks;
 mod correction;
+mod decided;
 mod draft;
 mod duplicate;
+mod escalation;
 mod findings;
 mod outcome;
+mod readdressed;
 mod siblings;
 mod signal;
 mod timer;
@@ -76,7 +82,39 @@ pub fn step_timer(
     timer: &Timer,
     at: Timestamp,
 ) -> Result<Step, StepError> {
-    timer::fired(context, state, subject, timer, at)
+    match timer.rule.as_str() {
+        ESCALATION => escalation::fired(context, state, subject, timer, at),
+        FOLD => folded(context, state, subject, at),
+        _ => timer::fired(context, state, subject, timer, at),
+    }
+}
+
+/// What is too old goes, though nothing came. It decides nothing, so it leaves no decision.
+fn folded(context: &Context, state: &State, subject: SubjectKey, at: Timestamp) -> Result<Step, StepError> {
+    let Some(history) = state.history(subject) else { return Ok(Step::default()) };
+    let book = context.books.in_force(at).ok_or(StepError::NoBookInForce)?;
+    let mut history = history.as_ref().clone();
+    fold(&mut history, at, book.rules.retention_days);
+    let mut delta = Delta::default();
+    delta.histories.insert(subject, history);
+    Ok(Step { delta, effects: Vec::new() })
+}
+
+/// Works out again, for all that was restored, what an earlier release did not keep: when something is too old, and
+/// which rung of its ladder a task waits for. Rungs that would have been told by the last receipt are not told now.
+pub fn catch_up(context: &Context, state: &mut State) {
+    let at = state.last_receipt();
+    let Some(book) = context.books.in_force(at) else { return };
+    state.amend(|history| {
+        let unfolded = history.fold_at.is_none() && !(history.entries.is_empty() && history.tasks.is_empty());
+        if !unfolded && !escalation::is_unarmed(history, &book.rules) {
+            return None;
+        }
+        let mut history = history.clone();
+        escalation::arm(&mut history, &book.rules, at);
+        fold(&mut history, at, book.rules.retention_days);
+        Some(history)
+    });
 }
 
 /// Takes a timer out without firing it: for one whose step panicked, so that it does not come back every tick.
@@ -84,6 +122,11 @@ pub fn drop_timer(state: &State, subject: SubjectKey, timer: &Timer) -> Step {
     let Some(history) = state.history(subject) else { return Step::default() };
     let mut history = history.as_ref().clone();
     history.timers.retain(|present| present != timer);
+    match timer.rule.as_str() {
+        ESCALATION => escalation::give_up(&mut history, timer.due_at),
+        FOLD => history.fold_at = None,
+        _ => {}
+    }
     let mut delta = Delta::default();
     delta.histories.insert(subject, history);
     Step { delta, effects: Vec::new() }

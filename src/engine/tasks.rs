@@ -7,7 +7,7 @@ use super::calendar::{Calendar, Clock, Due, LONDON};
 use super::context::{Context, StepError};
 use super::decide::Verdict;
 use super::facts::PreparedBook;
-use super::history::{entry, episodes, held_back_of};
+use super::history::{entry, episodes, held_back_of, is_open};
 use super::model::decision::{Disclosure, Suppressed};
 use super::model::history::{Entry, HeldBack, HeldTask, History};
 use super::model::inbox::Referral;
@@ -22,6 +22,9 @@ pub mod find_out;
 pub mod route;
 
 use route::Address;
+
+/// Events that a named person's decision is.
+const DECISION: &str = "decision.recorded";
 
 /// A rule that fired for an entry and has not been acted on yet.
 #[derive(Clone, Debug)]
@@ -67,6 +70,19 @@ pub struct Wanted<'b> {
     pub notes: Vec<String>,
     /// Asked by the router itself, not by a rule of the book.
     pub own_duty: bool,
+    pub relation: Relation,
+}
+
+/// How a task stands to one that its recipient, or another, was given before.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Relation {
+    /// It follows the latest that its recipient holds for the same event, if there is one.
+    #[default]
+    Usual,
+    /// Nobody has answered that task: this one says so, higher up.
+    Chases(String),
+    /// Word of what became of an answer to that task. It needs none itself, and is not remembered.
+    Word(String),
 }
 
 /// A reason that names facts, to be told only to those who may see them.
@@ -88,6 +104,8 @@ pub struct Deadline {
     pub assumed: bool,
     /// The clock runs through nights and weekends: it does not wait for an office.
     pub urgent: bool,
+    /// The clock waits for the school's next session: nobody can answer before.
+    pub at_session: bool,
 }
 
 /// What came of raising.
@@ -162,6 +180,7 @@ impl<'b> Raising<'b> {
                     level: finding.verdict.level,
                     notes,
                     own_duty: false,
+                    relation: Relation::Usual,
                     address,
                 });
             }
@@ -189,6 +208,7 @@ impl<'b> Raising<'b> {
             late: due.at < self.at,
             assumed: due.assumed,
             urgent: is_urgent(&task.by),
+            at_session: task.by == Clock::NextSessionDay,
         })
     }
 
@@ -196,7 +216,8 @@ impl<'b> Raising<'b> {
     pub fn deadline_from_now(&self, clock: &Clock) -> Result<Deadline, StepError> {
         let due = due_at(&self.book.rules.calendar, clock, self.at, None)?;
         let words = format!("{} from receipt", clock_in_words(clock));
-        Ok(Deadline { at: due.at, words, late: false, assumed: false, urgent: is_urgent(clock) })
+        let urgent = is_urgent(clock);
+        Ok(Deadline { at: due.at, words, late: false, assumed: false, urgent, at_session: false })
     }
 
     /// Asked of the same recipient for the same event or episode, and not closed by a person's decision since. What the
@@ -204,6 +225,9 @@ impl<'b> Raising<'b> {
     fn already_asked(&self, task: &Asked<'b>) -> bool {
         if task.own_duty {
             return false;
+        }
+        if task.entry.kind == DECISION {
+            return self.clock_runs(task);
         }
         let events = episodes::one_episode(self.history, &task.entry);
         let decided = self.history.last_decision.as_ref().map(|decision| decision.at);
@@ -216,6 +240,21 @@ impl<'b> Raising<'b> {
                 && held.role == task.address.role
                 && held.action == task.action
                 && held.state != "recalled"
+        })
+    }
+
+    /// A clock that a decision started runs until its task is done or the case is closed: a second decision starts none.
+    fn clock_runs(&self, task: &Asked<'b>) -> bool {
+        let closed_at =
+            self.history.last_decision.as_ref().filter(|decision| decision.closed).map(|decision| decision.at);
+        let decisions = || self.history.entries.iter().filter(|entry| entry.kind == DECISION && !entry.withdrawn);
+        self.history.tasks.iter().any(|held| {
+            held.agency == task.address.agency
+                && held.role == task.address.role
+                && held.action == task.action
+                && is_open(&held.state)
+                && closed_at.is_none_or(|at| held.raised_at > at)
+                && decisions().any(|entry| held.is_of(entry))
         })
     }
 
@@ -244,6 +283,7 @@ impl<'b> Raising<'b> {
             level: entry.level,
             notes: Vec::new(),
             own_duty: true,
+            relation: Relation::Usual,
         }
     }
 }
@@ -263,6 +303,7 @@ pub struct Asked<'b> {
     pub level: Option<Level>,
     pub notes: Vec<String>,
     pub own_duty: bool,
+    pub relation: Relation,
 }
 
 impl<'b> From<Wanted<'b>> for Asked<'b> {
@@ -280,6 +321,7 @@ impl<'b> From<Wanted<'b>> for Asked<'b> {
             level: one.level,
             notes: one.notes,
             own_duty: one.own_duty,
+            relation: one.relation,
         }
     }
 }
@@ -348,6 +390,7 @@ fn anchor_in_words(anchor: &str) -> &'static str {
         "last_seen_at" => "when the child was last seen",
         "ended_at" => "the child's return",
         "completed_at" => "the interview",
+        "strategy_discussion" => "the strategy discussion",
         "pregnancy_28_weeks" => "28 weeks of pregnancy",
         "turns_18" => "the eighteenth birthday",
         "as_index" => "what is due for the child they were named with",

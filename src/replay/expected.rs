@@ -61,9 +61,9 @@ pub struct Difference {
 }
 
 /// Compares a step's results with what is expected of it.
-pub fn compare(expect: &Expect, results: &Results, has_event: bool) -> Result<Vec<Difference>, String> {
+pub fn compare(expect: &Expect, results: &Results, about: Option<Trigger>) -> Result<Vec<Difference>, String> {
     let mut differences = Vec::new();
-    let judged = judged(results, has_event);
+    let judged = judged(results, about);
     let mut one = |what: &'static str, expected: &Option<String>, got: Option<String>| {
         if let Some(expected) = expected
             && got.as_deref().unwrap_or("none") != expected
@@ -92,10 +92,10 @@ pub fn compare(expect: &Expect, results: &Results, has_event: bool) -> Result<Ve
     Ok(differences)
 }
 
-/// The decision the step is about: the event's own, else the last a clock made.
-fn judged(results: &Results, has_event: bool) -> Option<&Decision> {
-    let of_event = |decision: &&Decision| !has_event || decision.trigger == Trigger::Event;
-    results.decisions.iter().rev().find(of_event)
+/// The decision the step is about: the event's or the answer's own, else the last a clock made.
+fn judged(results: &Results, about: Option<Trigger>) -> Option<&Decision> {
+    let is_about = |decision: &&Decision| about.is_none_or(|about| decision.trigger == about);
+    results.decisions.iter().rev().find(is_about)
 }
 
 fn disposition(results: &Results, judged: Option<&Decision>) -> Option<String> {

@@ -14,7 +14,9 @@ use crate::engine::cloud_event;
 use crate::engine::context::RuleBooks;
 use crate::engine::facts::PreparedBook;
 use crate::engine::ids::derived;
+use crate::engine::model::decision::Trigger;
 use crate::engine::model::scalar::Timestamp;
+use crate::engine::model::task::Task;
 use crate::engine::rules::RuleBook;
 
 /// A scenario file as written.
@@ -26,6 +28,9 @@ pub struct Scenario {
     pub source: Option<String>,
     /// Folder of the rule book, relative to the file.
     pub book: Option<String>,
+    /// Nobody answers unless a step says so, and silence climbs its ladder; left out, every task counts as answered.
+    #[serde(default)]
+    escalate: bool,
     /// The people, by a name of this file's own.
     #[serde(default)]
     child: BTreeMap<String, toml::Table>,
@@ -38,6 +43,10 @@ pub struct Scenario {
 struct Step {
     at: toml::Value,
     event: Option<String>,
+    /// What an agency answers to a task raised earlier in the file.
+    answer: Option<String>,
+    task: Option<TaskNamed>,
+    reason: Option<String>,
     from: Option<String>,
     child: Option<String>,
     id: Option<String>,
@@ -46,6 +55,17 @@ struct Step {
     detail: Option<toml::Table>,
     data: Option<toml::Table>,
     expect: Option<Expect>,
+}
+
+/// A task of an earlier step: the latest that fits.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+struct TaskNamed {
+    /// `agency` or `agency/role`.
+    to: String,
+    #[serde(rename = "do")]
+    action: Option<String>,
+    unit: Option<String>,
 }
 
 /// A scenario file that cannot be run.
@@ -85,8 +105,13 @@ pub fn parse(text: &str) -> Result<Scenario, ScenarioFault> {
 
 /// Runs a scenario against a rule book, from an empty history, under the public test key.
 pub fn run(scenario: &Scenario, text: &str, book: &RuleBook) -> Result<Ran, ScenarioFault> {
-    let books = RuleBooks::standing_in(vec![PreparedBook::new(book.clone())]);
+    let mut book = book.clone();
+    if !scenario.escalate {
+        book.ladders.clear();
+    }
+    let books = RuleBooks::standing_in(vec![PreparedBook::new(book)]);
     let mut replay = Replay::new(books, ReplayOptions::default());
+    let mut raised: Vec<Task> = Vec::new();
     let mut ran = Ran {
         title: scenario.title.clone(),
         steps: scenario.step.len(),
@@ -103,12 +128,16 @@ pub fn run(scenario: &Scenario, text: &str, book: &RuleBook) -> Result<Ran, Scen
             return Err(fault("`at` is earlier than the step before".to_owned()));
         }
         last = at;
-        let results = take(&mut replay, scenario, step, index, at).map_err(fault)?;
+        let results = take(&mut replay, scenario, step, index, at, &raised).map_err(fault)?;
+        if let Some(failed) = results.failed.first() {
+            return Err(fault(failed.problem.clone()));
+        }
+        raised.extend(results.tasks.iter().cloned());
         for decision in &results.decisions {
             ran.coverage.decided(book, decision);
         }
         let Some(expect) = &step.expect else { continue };
-        let differences = compare(expect, &results, step.event.is_some()).map_err(fault)?;
+        let differences = compare(expect, &results, step.about()).map_err(fault)?;
         if !differences.is_empty() {
             ran.differences.push(StepDifferences { step: index + 1, line, differences });
         }
@@ -117,9 +146,27 @@ pub fn run(scenario: &Scenario, text: &str, book: &RuleBook) -> Result<Ran, Scen
     Ok(ran)
 }
 
-/// One step: an event, or time passing.
-fn take(replay: &mut Replay, scenario: &Scenario, step: &Step, index: usize, at: Timestamp) -> Result<Results, String> {
+impl Step {
+    /// What the decision is about that its expectations speak of; None: time alone.
+    fn about(&self) -> Option<Trigger> {
+        let event = self.event.is_some().then_some(Trigger::Event);
+        event.or_else(|| self.answer.is_some().then_some(Trigger::Outcome))
+    }
+}
+
+/// One step: an event, an answer, or time passing.
+fn take(
+    replay: &mut Replay,
+    scenario: &Scenario,
+    step: &Step,
+    index: usize,
+    at: Timestamp,
+    raised: &[Task],
+) -> Result<Results, String> {
     let explain = |error: ReplayError| error.to_string();
+    if let Some(answer) = &step.answer {
+        return answered(replay, scenario, step, answer, index, at, raised);
+    }
     let Some(kind) = &step.event else { return replay.pass_time(at).map_err(explain) };
     let json = event_json(scenario, step, kind, index, at)?;
     let event = cloud_event::read(&json).map_err(|faults| {
@@ -127,6 +174,41 @@ fn take(replay: &mut Replay, scenario: &Scenario, step: &Step, index: usize, at:
         format!("the event is not valid:\n  {}", listed.join("\n  "))
     })?;
     replay.submit(&event.event, at).map_err(explain)
+}
+
+/// An agency's answer to the task that the step names; `from` says who answers when it is not the one who was asked.
+fn answered(
+    replay: &mut Replay,
+    scenario: &Scenario,
+    step: &Step,
+    answer: &str,
+    index: usize,
+    at: Timestamp,
+    raised: &[Task],
+) -> Result<Results, String> {
+    let named =
+        step.task.as_ref().ok_or("`task` is required beside `answer`: which task is answered, as { to = .. }")?;
+    let fits = |task: &&Task| {
+        let to = task.role.as_ref().map_or(task.agency.clone(), |role| format!("{}/{role}", task.agency));
+        to == named.to
+            && named.action.as_ref().is_none_or(|action| *action == task.action)
+            && named.unit.as_ref().is_none_or(|unit| task.unit.as_ref() == Some(unit))
+    };
+    let task = raised.iter().rev().find(fits).ok_or("no task was raised before this step that fits `task`")?;
+    let (agency, unit) = match &step.from {
+        Some(from) => from.split_once('/').map_or((from.as_str(), None), |(agency, unit)| (agency, Some(unit))),
+        None => (task.agency.as_str(), task.unit.as_deref()),
+    };
+    let name = step.id.clone().unwrap_or_else(|| format!("step {}", index + 1));
+    let outcome = cloud_event::outcome(&json!({
+        "outcome_id": event_id(scenario, &name), "reply_to": task.reply_to, "outcome": answer,
+        "by_name": "A. Worker", "by_role": "scenario", "at": rfc3339(at), "reason": step.reason,
+    }));
+    let outcome = outcome.map_err(|faults| {
+        let listed: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        format!("the answer is not valid: {}", listed.join("; "))
+    })?;
+    replay.answer(agency, unit, &outcome, at).map_err(|error| error.to_string())
 }
 
 /// The step as the CloudEvent a partner would send.

@@ -104,11 +104,17 @@ pub fn missing_open(history: &History, at: Timestamp) -> bool {
 }
 
 /// Whether the child is missing at an instant, and, for an entry of an episode, still in that same episode: a clock of
-/// one episode says nothing of the next.
+/// one episode says nothing of the next. An absence that is known to be over is over, whenever it is asked about.
 pub fn still_missing(history: &History, entry: &Entry, at: Timestamp) -> bool {
+    // A start a little ahead of our clock is a start all the same.
+    let at = if matches!(entry.kind.as_str(), STARTED | REGRADED) { at.max(entry.occurred_at) } else { at };
+    missing_open(history, at) && back_at(history, entry).is_none()
+}
+
+/// When the absence was over that an entry told of; None while it goes on, and for every other kind.
+pub fn back_at(history: &History, entry: &Entry) -> Option<Timestamp> {
     let of_episode = matches!(entry.kind.as_str(), STARTED | REGRADED);
-    let over = of_episode && end_of(history, entry).is_some_and(|ended_at| ended_at <= at);
-    missing_open(history, at) && !over
+    end_of(history, entry).filter(|_| of_episode)
 }
 
 /// Absent and away are not missing; an ungraded child is.

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{ENTRIES_MAX, Known, corroborate, fold, insert, merge, recognise};
+use super::{Known, corroborate, insert, merge, recognise};
 use crate::engine::history::episodes::missing_open;
+use crate::engine::history::folding::{ENTRIES_MAX, fold};
 use crate::engine::model::event::Source;
 use crate::engine::model::history::{Entry, History};
 use crate::engine::model::scalar::{FactValue, Timestamp};

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::event::Source;
 use super::scalar::{FactValue, Level, Timestamp};
-use super::subject::SubjectKey;
+use super::subject::{self, SubjectKey};
 
 /// The state of one subject, as written to the compacted `history` topic.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -39,13 +39,8 @@ pub struct History {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fold_at: Option<Timestamp>,
     /// Weaker keys of this child that were told of this one.
-    #[serde(default, deserialize_with = "none_as_empty", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "subject::none_as_empty", skip_serializing_if = "Vec::is_empty")]
     pub weaker: Vec<SubjectKey>,
-}
-
-/// A list that an earlier schema does not have is left out when it is empty.
-fn none_as_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SubjectKey>, D::Error> {
-    Ok(Option::<Vec<SubjectKey>>::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// Whether something tied to an event's id, and to who sent it as far as that was kept, belongs to an entry.

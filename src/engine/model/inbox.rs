@@ -6,7 +6,7 @@ use super::event::ReferralEvent;
 use super::history::History;
 use super::outcome::Outcome;
 use super::scalar::Timestamp;
-use super::subject::SubjectKey;
+use super::subject::{self, SubjectKey};
 
 /// One record of the inbox.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -52,10 +52,10 @@ pub struct Referral {
     /// How often the record was forwarded along aliases.
     pub hops: i32,
     /// Weaker verified keys of the same child, strongest first: each is told of the stronger once.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "subject::none_as_empty", skip_serializing_if = "Vec::is_empty")]
     pub weaker: Vec<SubjectKey>,
     /// Set when the router itself made the event for a child whom another's referral names.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub named_with: Option<NamedWith>,
 }
 
@@ -90,7 +90,7 @@ pub struct Alias {
     pub event_id: String,
     pub partner: String,
     /// A weaker key that belongs to this one already: whether this one and `stronger` are one child is only checked.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub checked_for: Option<SubjectKey>,
 }
 

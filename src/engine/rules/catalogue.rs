@@ -34,6 +34,7 @@ pub const FLAGS: &[&str] = &["re-referral", "open-case", "siblings", "one-family
 pub const REFERRER: &str = "referrer";
 
 /// Instants a clock may run from. Where the event has none, receipt stands in.
+/// `strategy_discussion` is the one that started a section 47 enquiry, for the decision that says it started;
 /// `pregnancy_28_weeks` is twelve weeks before the due date; `turns_18` the eighteenth birthday, known from some weeks
 /// before it; `as_index` when social care must act for the child whose referral names this one.
 pub const ANCHORS: &[&str] = &[
@@ -43,6 +44,7 @@ pub const ANCHORS: &[&str] = &[
     "last_seen_at",
     "ended_at",
     "completed_at",
+    "strategy_discussion",
     "pregnancy_28_weeks",
     "turns_18",
     "as_index",

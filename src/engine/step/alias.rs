@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::draft::{Draft, OWN_DUTY};
 use super::findings::findings_of;
-use super::{Effect, Step, awaiting};
+use super::{Effect, Step, agreement, awaiting};
 use crate::engine::context::{Context, HOPS_MAX, StepError};
 use crate::engine::decide::{Moment, judge};
 use crate::engine::facts::AsOf;
@@ -221,5 +221,6 @@ pub fn history_arrived(
     }
     draft.raise(None, &record.id, &findings, Vec::new())?;
     awaiting::apply_to_known(&mut draft, None)?;
+    agreement::stop_services(&mut draft, &record.id)?;
     Ok(draft.finish())
 }

@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use super::draft::{Draft, OWN_DUTY};
 use super::findings::{findings_of, judged_again};
-use super::{Step, alias, awaiting, clocks, correction, duplicate, withdrawal};
+use super::{Step, agreement, alias, awaiting, clocks, correction, decided, duplicate, readdressed, withdrawal};
 use crate::engine::calendar::LONDON;
 use crate::engine::context::{Context, StepError};
 use crate::engine::history::{self, Known, entry};
+use crate::engine::model::codes::HumanDecision;
 use crate::engine::model::decision::{Disposition, Trigger};
 use crate::engine::model::detail::{DecisionRecorded, Detail};
 use crate::engine::model::feedback::FeedbackStatus;
-use crate::engine::model::history::{AgreementStanding, Entry, History, RecordedDecision};
+use crate::engine::model::history::{Entry, History, RecordedDecision};
 use crate::engine::model::inbox::{InboxRecord, Referral};
-use crate::engine::model::scalar::{Coded, FactValue};
+use crate::engine::model::scalar::{Coded, FactValue, Timestamp};
 use crate::engine::rules::catalogue::is_concern;
 use crate::engine::state::State;
 use crate::engine::tasks::{Finding, Wanted};
@@ -62,6 +63,9 @@ fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entry) -
     let event = &referral.event;
     let before = draft.history.clone();
     arriving.withdrawn = awaiting::withdrawn_before_it_came(draft, &arriving);
+    if let Some(at) = strategy_discussion(&draft.history, &arriving) {
+        arriving.anchors.insert("strategy_discussion".to_owned(), at);
+    }
     if !arriving.withdrawn {
         remember(&mut draft.history, referral, &arriving);
     }
@@ -88,6 +92,7 @@ fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entry) -
     raise_with_fallback(draft, referral, &entry, &findings, find_out)?;
     clocks::start_timers(draft, &entry)?;
     awaiting::apply_to_known(draft, Some(referral))?;
+    follow_up(draft, referral, before.last_decision.as_ref())?;
     draft.note_coverage(&entry);
     let mut words = vec!["Received."];
     if !draft.decision.tasks.is_empty() {
@@ -95,6 +100,37 @@ fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entry) -
     }
     words.extend(findings.iter().filter_map(|finding| finding.rule.tell_referrer.as_deref()));
     draft.tell_sender(event, FeedbackStatus::Received, &words);
+    Ok(())
+}
+
+/// When the strategy discussion was held that started the section 47 enquiry of this decision: the latest recorded by then,
+/// unless an enquiry was started since; else the decision itself.
+fn strategy_discussion(history: &History, arriving: &Entry) -> Option<Timestamp> {
+    let said = |entry: &Entry, code: &str| {
+        entry.kind == arriving.kind && entry.facts.get("decision") == Some(&FactValue::Code(code.to_owned()))
+    };
+    if arriving.kind != "decision.recorded" || !said(arriving, "s47_started") {
+        return None;
+    }
+    let earlier =
+        history.entries.iter().rev().filter(|entry| !entry.withdrawn && entry.occurred_at <= arriving.occurred_at);
+    let held = earlier.take_while(|entry| !said(entry, "s47_started")).find(|entry| said(entry, "strategy_held"));
+    Some(held.map_or(arriving.occurred_at, |held| held.occurred_at))
+}
+
+/// What a recorded agreement or decision brings about beside what the rules ask.
+fn follow_up(draft: &mut Draft<'_>, referral: &Referral, before: Option<&RecordedDecision>) -> Result<(), StepError> {
+    let event = &referral.event;
+    if let Detail::AgreementRecorded(_) = &event.detail {
+        agreement::stop_services(draft, &event.event_id)?;
+    } else if let Detail::DecisionRecorded(decision) = &event.detail {
+        if decision.decision == Some(HumanDecision::TaskReaddressed) {
+            readdressed::pass_to_right_unit(draft, referral, decision)?;
+        }
+        if draft.history.last_decision.as_ref() != before {
+            decided::tell_referrers(draft, before.map(|before| before.at));
+        }
+    }
     Ok(())
 }
 
@@ -133,8 +169,7 @@ fn remember(history: &mut History, referral: &Referral, arriving: &Entry) {
     } else if let Detail::AgreementRecorded(agreement) = &referral.event.detail
         && let Some(FactValue::Code(state)) = agreement.state.fact()
     {
-        let (event_id, partner) = (Some(arriving.event_id.clone()), Some(arriving.source.partner.clone()));
-        history.agreement = Some(AgreementStanding { state, at: arriving.received_at, event_id, partner });
+        agreement::remember(history, state, arriving);
     }
 }
 

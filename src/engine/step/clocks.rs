@@ -7,6 +7,7 @@ use super::findings::findings_of;
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, judge};
 use crate::engine::facts::AsOf;
+use crate::engine::history::episodes;
 use crate::engine::model::history::{Entry, Timer};
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::rules::facts::KindId;
@@ -27,8 +28,11 @@ pub fn due_already<'a>(draft: &Draft<'a>, entry: &Arc<Entry>) -> Result<Vec<Find
     Ok(findings)
 }
 
-/// Starts the clocks that run from this entry and have not passed yet.
+/// Starts the clocks that run from this entry and have not passed yet; none of an absence that is over already.
 pub fn start_timers(draft: &mut Draft<'_>, entry: &Entry) -> Result<(), StepError> {
+    if episodes::back_at(&draft.history, entry).is_some() {
+        return Ok(());
+    }
     let timers = timers_of(draft, entry)?;
     for (rule, due_at) in timers.into_iter().filter(|(_, due_at)| *due_at > draft.at) {
         draft.history.timers.push(Timer {

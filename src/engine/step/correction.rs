@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::clocks::{due_already, start_timers};
 use super::draft::{Draft, OWN_DUTY};
 use super::findings::{findings_of, judged_again};
-use super::{awaiting, duplicate, siblings};
+use super::{agreement, awaiting, duplicate, siblings};
 use crate::engine::calendar::{Clock, LONDON};
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, judge};
@@ -102,6 +102,7 @@ pub fn apply(
     restate(&mut draft.history, &changed);
     if !original.backfilled {
         act_on_change(draft, referral, cause, before, original, &changed)?;
+        agreement::stop_services(draft, cause)?;
     }
     siblings::corrected(draft, referral, cause, original, correction);
     Ok(Ok(()))

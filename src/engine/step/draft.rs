@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{Effect, Step, siblings};
+use super::{Effect, Step, escalation, siblings};
 use crate::engine::calendar::Clock;
 use crate::engine::context::{Context, StepError};
 use crate::engine::decide::{Moment, Verdict, judge};
 use crate::engine::facts::{AsOf, PreparedBook, date_in_words};
-use crate::engine::history::{fold, held_back_of, raise_case_level};
+use crate::engine::history::folding::fold;
+use crate::engine::history::{held_back_of, raise_case_level};
 use crate::engine::ids::derived;
 use crate::engine::model::decision::{Decision, Disposition, FactUsed, RuleFired, TaskRaised, Trigger};
 use crate::engine::model::event::{ReferralEvent, Source};
@@ -213,7 +214,7 @@ impl<'a> Draft<'a> {
         words: &[&str],
     ) -> Feedback {
         let decision = &self.decision.decision_id;
-        let feedback_id = derived(&["feedback", decision, &source.partner, &source.unit]);
+        let feedback_id = derived(&["feedback", decision, &source.partner, &source.unit, event_id]);
         let phone = self.context.front_door_phone.as_deref();
         let ring = phone.map_or(String::new(), |phone| format!(" on {phone}"));
         let message = format!("{} To add or ask something, ring the front door{ring}.", words.join(" "));
@@ -246,6 +247,7 @@ impl<'a> Draft<'a> {
 
     /// Closes the step: the history within its bounds, the decision last.
     pub fn finish(mut self) -> Step {
+        escalation::arm(&mut self.history, &self.book.rules, self.at);
         let folded = fold(&mut self.history, self.at, self.book.rules.retention_days);
         if folded > 0 {
             self.decision.notes.push(format!("{folded} older entries were folded into counts."));

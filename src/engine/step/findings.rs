@@ -9,9 +9,11 @@ use crate::engine::facts::AsOf;
 use crate::engine::history::episodes;
 use crate::engine::model::history::{Entry, History};
 use crate::engine::rules::catalogue::is_concern;
+use crate::engine::rules::expression::Truth;
 use crate::engine::tasks::Finding;
 
 const STATUS: &str = "status.changed";
+const AGREEMENT: &str = "agreement.recorded";
 
 /// Most earlier judgements looked at again for one newcomer: far more than a child's busiest day holds.
 const JUDGED_AGAIN_MAX: usize = 64;
@@ -40,11 +42,24 @@ pub fn judged_again<'a>(draft: &Draft<'a>, before: &History, newcomer: &Entry) -
         let after = judge(draft.book, &draft.history, entry, as_of, Moment::Arrival).map(Arc::new);
         let without = judge(draft.book, before, entry, as_of, Moment::Arrival);
         let (Some(after), Some(without)) = (after, without) else { continue };
-        let fresh =
-            findings_of(entry, &after, &entry.fired).into_iter().filter(|finding| !without.fires(&finding.rule.id));
-        findings.extend(fresh);
+        let is_new = |finding: &Finding<'a>| {
+            let fires_newly = !entry.fired.contains(&finding.rule.id) && !without.fires(&finding.rule.id);
+            fires_newly || (newcomer.kind == AGREEMENT && is_agreed_newly(finding, &without))
+        };
+        findings.extend(findings_of(entry, &after, &[]).into_iter().filter(is_new));
     }
     findings
+}
+
+/// Whether a rule, though it fired before, asks for a service that nobody had agreed to until now. What else it asks is
+/// held already, and is not asked again.
+fn is_agreed_newly(finding: &Finding<'_>, without: &Verdict<'_>) -> bool {
+    let fired_without = without.fires(&finding.rule.id);
+    let mut services = finding.rule.tasks.iter().filter(|task| task.needs_agreement);
+    services.any(|task| {
+        task.applies(&finding.verdict.table) == Truth::True
+            && !(fired_without && task.applies(&without.table) == Truth::True)
+    })
 }
 
 /// A status that changes while a child is missing counts for the absence that is going on.
@@ -65,7 +80,7 @@ fn reaches(draft: &Draft<'_>, newcomer: &Entry, entry: &Entry) -> bool {
         return false;
     }
     match newcomer.kind.as_str() {
-        "agreement.recorded" => {
+        AGREEMENT => {
             let decided = draft.history.last_decision.as_ref().map(|decision| decision.at);
             decided.is_none_or(|at| entry.received_at > at)
                 && entry.received_at.plus_millis(AGREEMENT_REACHES_BACK_MS) >= newcomer.received_at

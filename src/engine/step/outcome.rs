@@ -2,19 +2,26 @@
 
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::alias::{pass_on, stand_in_entry};
 use super::draft::{Draft, OWN_DUTY};
-use super::{Effect, Step};
+use super::{Effect, Step, escalation};
+use crate::engine::calendar::Clock;
 use crate::engine::context::{Context, StepError};
 use crate::engine::history::held_back_of;
 use crate::engine::model::codes::OutcomeKind;
 use crate::engine::model::decision::{Disposition, Trigger};
 use crate::engine::model::feedback::FeedbackStatus;
-use crate::engine::model::history::HeldTask;
+use crate::engine::model::history::{HeldTask, History};
 use crate::engine::model::inbox::{InboxRecord, OutcomeReceived};
 use crate::engine::state::State;
-use crate::engine::tasks::route::sender_held_back;
+use crate::engine::tasks::route::{Address, sender_held_back};
+use crate::engine::tasks::{Relation, Wanted};
 
+/// The id under which whoever answered is told that it changed nothing.
+pub const REFUSED_RULE: &str = "answer-refused";
+const REFUSED_ACTION: &str = "Look again at your answer to this task; this word of it needs no answer";
 const UNANSWERED_RULE: &str = "not-taken-on";
 const UNANSWERED_ACTION: &str = "Decide what happens now: a task was declined or challenged";
 
@@ -30,9 +37,13 @@ pub fn received(
         return pass_on(context, state, record, stronger);
     }
     let mut draft = Draft::open(context, state, record.subject, record.receipt, Trigger::Outcome, &record.id)?;
+    if received.task_id == Uuid::nil().to_string() {
+        draft.decision.notes.push("An answer to what needed none: nothing to do.".to_owned());
+        return Ok(draft.finish());
+    }
     let held = draft.history.tasks.iter().position(|task| task.task_id == received.task_id);
     let Some((place, task)) = held.and_then(|place| Some((place, Arc::clone(draft.history.tasks.get(place)?)))) else {
-        return Ok(refused(draft, "no such task is held for this child"));
+        return refused(draft, received, &record.id, "no such task is held for this child");
     };
     draft.decision.event_id = Some(task.event_id.clone());
     if task.outcomes.contains(&received.outcome.outcome_id) {
@@ -41,32 +52,56 @@ pub fn received(
     }
     let by_unit = task.unit.is_some() && draft.book.rules.has_many_units(&task.agency);
     if task.agency != received.agency || (by_unit && task.unit != received.unit) {
-        return Ok(refused(draft, "the task was addressed to another agency or unit"));
+        return refused(draft, received, &record.id, "the task was addressed to another agency or unit");
     }
     let outcome = &received.outcome;
     let Some(next) = next_state(&task.state, outcome.outcome) else {
         let problem = format!("a task that is {} cannot be {}", task.state, outcome.outcome.symbol());
-        return Ok(refused(draft, &problem));
+        return refused(draft, received, &record.id, &problem);
     };
     let mut changed = HeldTask::clone(&task);
     next.clone_into(&mut changed.state);
     changed.state_at = draft.at;
+    if outcome.outcome == OutcomeKind::Challenged {
+        escalation::challenge(&draft.book.rules, &mut changed);
+    }
+    let first_word = !is_looked_at(&draft.history, &task);
     changed.outcomes.push(outcome.outcome_id.clone());
     if let Some(present) = draft.history.tasks.get_mut(place) {
         *present = Arc::new(changed);
     }
     draft.decision.notes.push(format!("{} by {}: {}.", task.action, task.agency, outcome.outcome.symbol()));
-    tell_referrer(&mut draft, &task, outcome.outcome);
+    if first_word {
+        tell_referrer(&mut draft, &task, outcome.outcome);
+    }
     if matches!(outcome.outcome, OutcomeKind::Declined | OutcomeKind::Challenged) {
         ask_front_door(&mut draft, &task, received, &record.id)?;
     }
     Ok(draft.finish())
 }
 
-fn refused(mut draft: Draft<'_>, problem: &str) -> Step {
+/// Changes nothing, and tells whoever answered: in their inbox, for there every agency reads.
+fn refused(mut draft: Draft<'_>, received: &OutcomeReceived, cause: &str, problem: &str) -> Result<Step, StepError> {
     draft.disposed(Disposition::Refused);
     draft.decision.notes.push(format!("The outcome changed nothing: {problem}."));
-    draft.finish()
+    let agency = draft.book.rules.agencies.get(&received.agency);
+    let unit = agency.and_then(|agency| agency.unit.clone().or_else(|| received.unit.clone()));
+    let entry = Arc::new(stand_in_entry(&received.outcome.outcome_id, "", draft.at));
+    let raising = draft.raising(None, cause);
+    let due = raising.deadline_from_now(&Clock::SameDay)?;
+    let why = format!("Your answer {} was not applied: {problem}.", received.outcome.outcome_id);
+    let own = raising.own_duty(REFUSED_RULE, "An answer that was not applied", why, REFUSED_ACTION, due, &entry);
+    let address = Address { agency: received.agency.clone(), unit, role: None, in_place_of: None };
+    let wanted = Wanted { address, relation: Relation::Word(received.task_id.clone()), ..own };
+    draft.raise(None, cause, &[], vec![wanted])?;
+    Ok(draft.finish())
+}
+
+/// Whether the front door has taken up this event before: its sender is told once.
+fn is_looked_at(history: &History, task: &HeldTask) -> bool {
+    let taken_up = |other: &HeldTask| matches!(other.state.as_str(), "acknowledged" | "accepted" | "completed");
+    let same_event = |other: &HeldTask| other.event_id == task.event_id && other.partner == task.partner;
+    history.tasks.iter().any(|other| other.agency == task.agency && same_event(other) && taken_up(other))
 }
 
 /// The state an answer leads to; None where it does not follow from the present one.

@@ -94,7 +94,7 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
     forget(&mut draft.history, &changed);
     draft.history.timers.retain(|timer| !timer.is_of(original));
     let told: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(|task| is_told(task, original)).cloned().collect();
-    let mut extra = recalls(draft, &changed, &told)?;
+    let mut extra = recalls(draft, &RECALL, &changed, &told)?;
     extra.extend(review(draft, &before, &changed)?);
     let mut findings = judged_again(draft, &before, &changed);
     if changed.kind == episodes::ENDED {
@@ -139,9 +139,25 @@ fn missing_after_all<'a>(
     Ok(())
 }
 
+/// Why those who were told are asked to stop.
+pub struct Recall {
+    pub rule: &'static str,
+    pub title: &'static str,
+    pub why: &'static str,
+    pub action: &'static str,
+}
+
+const RECALL: Recall = Recall {
+    rule: WITHDRAWAL_RULE,
+    title: "A referral was withdrawn",
+    why: "The sender withdrew the referral this came from.",
+    action: RECALL_ACTION,
+};
+
 /// One recall for each who was told, and word of the breach to the partnership.
-fn recalls<'w>(
+pub fn recalls<'w>(
     draft: &Draft<'_>,
+    reason: &Recall,
     withdrawn: &Arc<Entry>,
     told: &[Arc<HeldTask>],
 ) -> Result<Vec<Wanted<'w>>, StepError> {
@@ -151,10 +167,9 @@ fn recalls<'w>(
     for task in told {
         asked.entry((task.agency.clone(), task.unit.clone())).or_default().push(task.action.clone());
     }
-    let why = "The sender withdrew the referral this came from.".to_owned();
     let recall = |agency: String, unit: Option<String>, action: &str, note: String| {
-        let title = "A referral was withdrawn";
-        let own = raising.own_duty(WITHDRAWAL_RULE, title, why.clone(), action, due.clone(), withdrawn);
+        let why = reason.why.to_owned();
+        let own = raising.own_duty(reason.rule, reason.title, why, action, due.clone(), withdrawn);
         let address = Address { agency, unit, role: None, in_place_of: None };
         Wanted { address, notes: vec![note], ..own }
     };
@@ -162,7 +177,7 @@ fn recalls<'w>(
     let mut wanted: Vec<Wanted<'w>> = asked
         .into_iter()
         .map(|((agency, unit), actions)| {
-            recall(agency, unit, RECALL_ACTION, format!("What you were asked: {}.", actions.join("; ")))
+            recall(agency, unit, reason.action, format!("What you were asked: {}.", actions.join("; ")))
         })
         .collect();
     if !wanted.is_empty() && draft.book.rules.agencies.contains_key(PARTNERSHIP) {

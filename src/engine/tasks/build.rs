@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::route::{Address, suppression};
-use super::{Asked, Deadline, Raised, Raising, Wanted, Why};
+use super::route::suppression;
+use super::{Asked, Deadline, Raised, Raising, Relation, Wanted, Why, instant_in_words};
 use crate::engine::calendar::{Clock, london_date};
 use crate::engine::context::StepError;
 use crate::engine::disclose::{Disclosed, Permit};
+use crate::engine::history::episodes;
 use crate::engine::ids::derived;
 use crate::engine::model::decision::{Disclosure, Suppressed};
 use crate::engine::model::history::{Entry, HeldBack, HeldTask};
@@ -142,11 +143,13 @@ impl<'b> Raising<'b> {
             fields: fields.into_iter().collect(),
             bases: bases.iter().map(|basis| basis.letter.clone()).collect(),
         });
-        raised.held.push(self.held_task(&asked, &task_id));
+        if !matches!(asked.relation, Relation::Word(_)) {
+            raised.held.push(self.held_task(&asked, &task_id));
+        }
         let notes = self.notes(&asked, permit);
         let reasons = self.reasons(&asked, permit);
         raised.tasks.push(Task {
-            reply_to: self.reply_to(&task_id, &asked.address),
+            reply_to: self.reply_to(&task_id, &asked),
             task_id,
             agency: asked.address.agency.clone(),
             unit: asked.address.unit.clone(),
@@ -192,10 +195,16 @@ impl<'b> Raising<'b> {
         ])
     }
 
-    fn reply_to(&self, task_id: &str, address: &Address) -> String {
+    /// Where to answer. What needs no answer is sealed for no task, so that one given all the same leads nowhere.
+    fn reply_to(&self, task_id: &str, asked: &Asked<'_>) -> String {
+        let address = &asked.address;
+        let task_id = match asked.relation {
+            Relation::Word(_) => Uuid::nil(),
+            Relation::Usual | Relation::Chases(_) => Uuid::parse_str(task_id).unwrap_or_default(),
+        };
         self.context.sealer.seal(&ReplyTo {
             subject: self.subject,
-            task_id: Uuid::parse_str(task_id).unwrap_or_default(),
+            task_id,
             agency: address.agency.clone(),
             unit: address.unit.clone().filter(|_| self.book.rules.has_many_units(&address.agency)),
         })
@@ -257,6 +266,10 @@ impl<'b> Raising<'b> {
 
     /// The task this one follows: the latest the same recipient holds for the same event, else its agency's.
     fn follows(&self, asked: &Asked<'_>) -> Option<String> {
+        match &asked.relation {
+            Relation::Usual => {}
+            Relation::Chases(task_id) | Relation::Word(task_id) => return Some(task_id.clone()),
+        }
         let of_event = |held: &&Arc<HeldTask>| {
             held.is_of(&asked.entry) && held.agency == asked.address.agency && held.unit == asked.address.unit
         };
@@ -281,10 +294,13 @@ impl<'b> Raising<'b> {
             partner: Some(asked.entry.source.partner.clone()).filter(|partner| !partner.is_empty()),
             escalate_at: None,
             acknowledge_by: asked.acknowledge_by,
-            answer_from: None,
+            answer_from: asked.due.at_session.then_some(asked.due.at),
             rungs: None,
             needs_agreement: asked.needs_agreement.then_some(true),
-            chases: None,
+            chases: match &asked.relation {
+                Relation::Chases(task_id) => Some(task_id.clone()),
+                Relation::Usual | Relation::Word(_) => None,
+            },
         }
     }
 
@@ -301,6 +317,7 @@ impl<'b> Raising<'b> {
             notes.push("What the child said or wants was not recorded: ask, and record it.".to_owned());
         }
         notes.extend(self.person_not_to_tell(&asked.address.agency));
+        notes.extend(self.back_already(&asked.entry));
         notes.extend(self.one_family(&asked.address.agency));
         notes
     }
@@ -318,6 +335,12 @@ impl<'b> Raising<'b> {
         }
         let others = event.siblings.len();
         (others > 0).then(|| format!("One family: children named with this one: {others}. Look at them together."))
+    }
+
+    /// A start, or a regrading, that came to be known after the return: nobody goes out to look.
+    fn back_already(&self, entry: &Entry) -> Option<String> {
+        let back_at = episodes::back_at(self.history, entry).filter(|back_at| *back_at <= self.at)?;
+        Some(format!("The child was back by {}: there is nobody to look for.", instant_in_words(back_at)))
     }
 
     /// A wish that names a person and no agency holds back no route: whoever acts must know of it, and the front door whom

@@ -148,7 +148,8 @@ impl Raising<'_> {
     }
 }
 
-fn unit_said(agency: &Agency, child: &Child) -> Option<String> {
+/// The unit of an agency that serves a child, as far as the event says.
+pub fn unit_said(agency: &Agency, child: &Child) -> Option<String> {
     match agency.units {
         UnitKind::One => agency.unit.clone(),
         UnitKind::School => child.school_urn.clone(),

@@ -1,0 +1,42 @@
+//! A named person has decided: those who referred the child may know that much.
+
+use std::collections::BTreeSet;
+
+use super::Effect;
+use super::draft::Draft;
+use crate::engine::history::held_back_of;
+use crate::engine::model::event::Source;
+use crate::engine::model::feedback::FeedbackStatus;
+use crate::engine::model::scalar::Timestamp;
+use crate::engine::rules::catalogue::is_concern;
+use crate::engine::tasks::route::sender_held_back;
+
+/// Most referrals whose senders are told of one decision.
+const TOLD_MAX: usize = 64;
+
+/// Tells whoever reported something since the decision before: never what was decided.
+pub fn tell_referrers(draft: &mut Draft<'_>, decided_before: Option<Timestamp>) {
+    let held_back = held_back_of(&draft.history);
+    let since = |received_at: Timestamp| decided_before.is_none_or(|before| received_at > before);
+    let mut told: BTreeSet<(String, String, String)> = BTreeSet::new();
+    let mut senders: Vec<(Source, String, Option<String>)> = Vec::new();
+    let reported =
+        draft.history.entries.iter().rev().filter(|entry| {
+            is_concern(&entry.kind) && !entry.withdrawn && !entry.backfilled && since(entry.received_at)
+        });
+    for entry in reported.take(TOLD_MAX) {
+        let first = (entry.source.clone(), entry.event_id.clone(), entry.partner_reference.clone());
+        let others = entry.corroborated_by.iter().map(|other| (other.source.clone(), other.event_id.clone(), None));
+        for (source, event_id, reference) in std::iter::once(first).chain(others) {
+            let is_new = told.insert((source.partner.clone(), source.unit.clone(), event_id.clone()));
+            if is_new && !sender_held_back(source.agency.as_deref(), &source.unit, &held_back) {
+                senders.push((source, event_id, reference));
+            }
+        }
+    }
+    let words = ["A named person has decided what happens next."];
+    for (source, event_id, reference) in senders.into_iter().rev().take(TOLD_MAX) {
+        let feedback = draft.feedback(&source, &event_id, reference, FeedbackStatus::Decided, &words);
+        draft.publish(Effect::Feedback(feedback));
+    }
+}

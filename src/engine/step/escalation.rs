@@ -1,0 +1,215 @@
+//! R40: silence escalates, and so does a disagreement. Each open task waits for the next rung of its ladder.
+
+use std::sync::Arc;
+
+use super::Step;
+use super::alias::stand_in_entry;
+use super::draft::{Draft, OWN_DUTY};
+use crate::engine::calendar::Clock;
+use crate::engine::context::{Context, StepError};
+use crate::engine::history::is_open;
+use crate::engine::model::decision::{RuleFired, Trigger};
+use crate::engine::model::history::{HeldTask, History, Timer};
+use crate::engine::model::scalar::{Level, Timestamp};
+use crate::engine::model::subject::SubjectKey;
+use crate::engine::rules::RuleBook;
+use crate::engine::rules::book::{LadderStep, UnitKind};
+use crate::engine::state::State;
+use crate::engine::tasks::route::Address;
+use crate::engine::tasks::{Deadline, Relation, Wanted, instant_in_words};
+
+/// The id under which an escalated task gives its reason.
+pub const ESCALATION_RULE: &str = "R40";
+/// A disagreement starts above the practitioners who have it.
+const FIRST_RUNG_OF_A_CHALLENGE: usize = 1;
+
+/// Whether a task waits for an answer, or for a disagreement to end. A chase is not itself chased: the next rung is.
+fn waits(history: &History, task: &HeldTask) -> bool {
+    let decided = history.last_decision.as_ref();
+    match task.state.as_str() {
+        _ if task.chases.is_some() => false,
+        "raised" => !decided.is_some_and(|decision| decision.closed && decision.at >= task.raised_at),
+        "challenged" => decided.is_none_or(|decision| decision.at < task.state_at),
+        _ => false,
+    }
+}
+
+fn steps<'b>(rules: &'b RuleBook, task: &HeldTask) -> &'b [LadderStep] {
+    rules.ladder(task.level).map(|ladder| ladder.steps.as_slice()).unwrap_or_default()
+}
+
+fn rungs_told(task: &HeldTask) -> usize {
+    task.rungs.and_then(|rungs| usize::try_from(rungs).ok()).unwrap_or_default()
+}
+
+/// When a rung is told: the first when the task should have been acknowledged, the others counted from when it was raised
+/// (or its recipient could answer), or challenged. None above the top, and beyond the calendar.
+fn due(rules: &RuleBook, task: &HeldTask, rung: usize) -> Option<Timestamp> {
+    let step = steps(rules, task).get(rung)?;
+    let is_challenged = task.state == "challenged";
+    if rung == 0 && !is_challenged && task.acknowledge_by.is_some() {
+        return task.acknowledge_by;
+    }
+    let from =
+        if is_challenged { task.state_at } else { task.answer_from.unwrap_or(task.raised_at).max(task.raised_at) };
+    rules.calendar.due(&step.after, from, None).ok().map(|due| due.at)
+}
+
+/// Whether some task waits that has no rung to wait for, and has not been told all of them.
+pub fn is_unarmed(history: &History, rules: &RuleBook) -> bool {
+    let unarmed = |task: &&Arc<HeldTask>| {
+        task.escalate_at.is_none() && waits(history, task) && rungs_told(task) < steps(rules, task).len()
+    };
+    history.tasks.iter().any(|task| unarmed(&task))
+}
+
+/// Every task that waits has one rung to wait for, and no other has; chases of what no longer waits end with it.
+pub fn arm(history: &mut History, rules: &RuleBook, at: Timestamp) {
+    let mut changed: Vec<(usize, HeldTask)> = Vec::new();
+    for (place, task) in history.tasks.iter().enumerate() {
+        let is_over =
+            |chased: &String| !history.tasks.iter().any(|other| other.task_id == *chased && waits(history, other));
+        if task.chases.as_ref().is_some_and(|chased| is_open(&task.state) && is_over(chased)) {
+            changed.push((place, closed_as("superseded", task, at)));
+            continue;
+        }
+        match (waits(history, task), task.escalate_at) {
+            (true, None) => {
+                // What passed before it could be told is not told: a task of an earlier release, or one given up.
+                let ahead = (rungs_told(task)..steps(rules, task).len())
+                    .find_map(|rung| due(rules, task, rung).filter(|due| *due >= at).map(|due| (rung, due)));
+                let rung = ahead.map_or(steps(rules, task).len(), |(rung, _)| rung);
+                if ahead.is_some() || rung != rungs_told(task) {
+                    let (rungs, escalate_at) = (i32::try_from(rung).ok(), ahead.map(|(_, due)| due));
+                    changed.push((place, HeldTask { rungs, escalate_at, ..HeldTask::clone(task) }));
+                }
+            }
+            (false, Some(_)) => changed.push((place, HeldTask { escalate_at: None, ..HeldTask::clone(task) })),
+            (true, Some(_)) | (false, None) => {}
+        }
+    }
+    for (place, task) in changed {
+        if let Some(present) = history.tasks.get_mut(place) {
+            *present = Arc::new(task);
+        }
+    }
+}
+
+/// A task that ends otherwise than by its recipient's answer.
+pub fn closed_as(state: &str, task: &HeldTask, at: Timestamp) -> HeldTask {
+    HeldTask { state: state.to_owned(), state_at: at, escalate_at: None, ..HeldTask::clone(task) }
+}
+
+/// A disagreement goes up the ladder from when it began.
+pub fn challenge(rules: &RuleBook, task: &mut HeldTask) {
+    let top = steps(rules, task).len().saturating_sub(1);
+    task.rungs = i32::try_from(FIRST_RUNG_OF_A_CHALLENGE.min(top)).ok();
+    task.escalate_at = None;
+}
+
+/// Rungs whose step failed are not tried again at every tick.
+pub fn give_up(history: &mut History, due_at: Timestamp) {
+    for task in history.tasks.iter_mut().filter(|task| task.escalate_at.is_some_and(|at| at <= due_at)) {
+        let task = Arc::make_mut(task);
+        task.rungs = Some(task.rungs.unwrap_or_default().saturating_add(1));
+        task.escalate_at = None;
+    }
+}
+
+/// Tells the next rung of every task that has waited long enough.
+pub fn fired(
+    context: &Context,
+    state: &State,
+    subject: SubjectKey,
+    timer: &Timer,
+    at: Timestamp,
+) -> Result<Step, StepError> {
+    let is_due = |task: &HeldTask| task.escalate_at.is_some_and(|due_at| due_at <= at);
+    if !state.history(subject).is_some_and(|history| history.tasks.iter().any(|task| is_due(task))) {
+        return Ok(Step::default());
+    }
+    let cause = format!("{}\0{}", timer.rule, timer.due_at.0);
+    let mut draft = Draft::open(context, state, subject, at, Trigger::Timer, &cause)?;
+    let due: Vec<usize> =
+        draft.history.tasks.iter().enumerate().filter(|(_, task)| is_due(task)).map(|(place, _)| place).collect();
+    for place in due {
+        tell_next_rung(&mut draft, place)?;
+    }
+    Ok(draft.finish())
+}
+
+fn tell_next_rung(draft: &mut Draft<'_>, place: usize) -> Result<(), StepError> {
+    let rules = &draft.book.rules;
+    let Some(task) = draft.history.tasks.get(place).cloned().filter(|task| waits(&draft.history, task)) else {
+        return Ok(());
+    };
+    let rung = rungs_told(&task);
+    let (Some(ladder), Some(step)) = (rules.ladder(task.level), steps(rules, &task).get(rung)) else {
+        return Ok(());
+    };
+    let next = due(rules, &task, rung.saturating_add(1));
+    let entry = draft.history.entries.iter().find(|entry| task.is_of(entry)).cloned();
+    let partner = task.partner.as_deref().unwrap_or_default();
+    let entry = entry.unwrap_or_else(|| Arc::new(stand_in_entry(&task.event_id, partner, draft.at)));
+    let why = why(rules, &task);
+    let raising = draft.raising(None, "");
+    let last = if task.level == Some(Level::L4b) { Clock::SameDay } else { OWN_DUTY };
+    let due = match next.filter(|next| *next > draft.at) {
+        Some(at) => Deadline {
+            at,
+            words: "before it goes further up".to_owned(),
+            late: false,
+            assumed: false,
+            urgent: task.level == Some(Level::L4b),
+            at_session: false,
+        },
+        None => raising.deadline_from_now(&last)?,
+    };
+    let own = raising.own_duty(ESCALATION_RULE, &ladder.title, why.clone(), &step.action, due, &entry);
+    let wanted = Wanted {
+        address: address(rules, &task, step, &own.address),
+        bases: ladder.bases.clone(),
+        level: task.level,
+        relation: Relation::Chases(task.task_id.clone()),
+        ..own
+    };
+    let cause = format!("{}\0{}\0{}\0{rung}", task.task_id, task.state, task.state_at.0);
+    draft.decision.event_id.get_or_insert_with(|| task.event_id.clone());
+    let event_id = Some(task.event_id.clone());
+    draft.decision.fired.push(RuleFired { rule: ESCALATION_RULE.to_owned(), level: None, why, event_id });
+    draft.raise(None, &cause, &[], vec![wanted])?;
+    if let Some(present) = draft.history.tasks.get_mut(place) {
+        let present = Arc::make_mut(present);
+        present.rungs = i32::try_from(rung.saturating_add(1)).ok();
+        present.escalate_at = next;
+    }
+    Ok(())
+}
+
+/// Who is told: within the task's own agency and unit unless the step names another agency.
+fn address(rules: &RuleBook, task: &HeldTask, step: &LadderStep, front_door: &Address) -> Address {
+    let Some(to) = &step.to else {
+        let role = step.role.clone().or_else(|| task.role.clone());
+        return Address { agency: task.agency.clone(), unit: task.unit.clone(), role, in_place_of: None };
+    };
+    match rules.agencies.get(to).filter(|agency| agency.units == UnitKind::One) {
+        Some(agency) => {
+            Address { agency: to.clone(), unit: agency.unit.clone(), role: step.role.clone(), in_place_of: None }
+        }
+        // One of many units cannot be told without a child to tell it by.
+        None => Address { in_place_of: Some(to.clone()), ..front_door.clone() },
+    }
+}
+
+/// Names the task, whose it is and since when it waits; never the child.
+fn why(rules: &RuleBook, task: &HeldTask) -> String {
+    let title = rules.agencies.get(&task.agency).map_or(task.agency.as_str(), |agency| &agency.title);
+    let unit = task.unit.as_ref().filter(|_| rules.has_many_units(&task.agency));
+    let unit = unit.map_or(String::new(), |unit| format!(", unit {unit}"));
+    let (action, raised) = (&task.action, instant_in_words(task.raised_at));
+    if task.state == "challenged" {
+        let since = instant_in_words(task.state_at);
+        return format!("{title}{unit} challenged \"{action}\" on {since}, and the disagreement is not settled.");
+    }
+    format!("\"{action}\", given to {title}{unit} on {raised}, has been acknowledged by nobody.")
+}
