@@ -93,6 +93,11 @@ pub struct Identifiers {
     pub unverified: Vec<String>,
 }
 
+/// Weaker keys as they travel; None where there are none.
+pub fn keys_alone(weaker: Vec<(IdentifierKind, SubjectKey)>) -> Option<Vec<SubjectKey>> {
+    (!weaker.is_empty()).then(|| weaker.into_iter().map(|(_, key)| key).collect())
+}
+
 impl Identifiers {
     /// `event_id` makes the subject of a child who has no identifier at all.
     pub fn of(keys: &Keys, child: &Child, source: &Source, event_id: &str) -> Self {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest, Sha256};
 
 use super::codec::{self, CodecError};
-use super::identity::{Identifiers, Keys};
+use super::identity::{Identifiers, Keys, keys_alone};
 use super::ids::derived;
 use super::model::detail::Detail;
 use super::model::event::ReferralEvent;
@@ -144,7 +144,7 @@ fn inbox_record(
             keyed_by: keyed_by.to_owned(),
             unverified: identifiers.unverified,
             hops: 0,
-            weaker: weaker.into_iter().map(|(_, key)| key).collect(),
+            weaker: keys_alone(weaker),
             named_with: None,
         }),
     }

@@ -198,7 +198,7 @@ impl Published for InboxRecord {
             InboxBody::Forward(forward) => forward.history = forward.history.as_released(),
             InboxBody::Referral(referral) => {
                 referral.event = referral.event.as_released();
-                referral.weaker.clear();
+                (referral.weaker, referral.named_with) = (None, None);
             }
             InboxBody::Alias(alias) => alias.checked_for = None,
             InboxBody::Outcome(_) | InboxBody::Signal(_) | InboxBody::Tick(_) => {}

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::Source;
 use super::scalar::{FactValue, Level, Timestamp};
-use super::subject::{self, SubjectKey};
+use super::subject::SubjectKey;
 
 /// The state of one subject, as written to the compacted `history` topic.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -39,8 +39,8 @@ pub struct History {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fold_at: Option<Timestamp>,
     /// Weaker keys of this child that were told of this one.
-    #[serde(default, deserialize_with = "subject::none_as_empty", skip_serializing_if = "Vec::is_empty")]
-    pub weaker: Vec<SubjectKey>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weaker: Option<Vec<SubjectKey>>,
 }
 
 /// Whether something tied to an event's id, and to who sent it as far as that was kept, belongs to an entry.
@@ -59,7 +59,7 @@ impl History {
     pub fn without_what_is_new(&self) -> Self {
         let mut history = self.clone();
         history.fold_at = None;
-        history.weaker.clear();
+        history.weaker = None;
         history.statuses.iter_mut().for_each(|status| status.partner = None);
         history.timers.iter_mut().for_each(|timer| timer.partner = None);
         history.agreement.iter_mut().for_each(|standing| standing.partner = None);

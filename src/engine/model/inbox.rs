@@ -6,7 +6,7 @@ use super::event::ReferralEvent;
 use super::history::History;
 use super::outcome::Outcome;
 use super::scalar::Timestamp;
-use super::subject::{self, SubjectKey};
+use super::subject::SubjectKey;
 
 /// One record of the inbox.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -52,8 +52,8 @@ pub struct Referral {
     /// How often the record was forwarded along aliases.
     pub hops: i32,
     /// Weaker verified keys of the same child, strongest first: each is told of the stronger once.
-    #[serde(default, deserialize_with = "subject::none_as_empty", skip_serializing_if = "Vec::is_empty")]
-    pub weaker: Vec<SubjectKey>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weaker: Option<Vec<SubjectKey>>,
     /// Set when the router itself made the event for a child whom another's referral names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub named_with: Option<NamedWith>,

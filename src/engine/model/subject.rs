@@ -20,11 +20,6 @@ impl SubjectKey {
     }
 }
 
-/// A list that an earlier schema does not have, and that is left out when it is empty.
-pub fn none_as_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SubjectKey>, D::Error> {
-    Ok(Option::<Vec<SubjectKey>>::deserialize(deserializer)?.unwrap_or_default())
-}
-
 impl std::fmt::Debug for SubjectKey {
     /// Keys identify a child to whoever holds two of them, so none is printed by accident.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

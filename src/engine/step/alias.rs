@@ -28,11 +28,12 @@ const WEAKER_MAX: usize = 64;
 
 /// Tells each weaker key that came with a referral, once, that this is the same child.
 pub fn tell_weaker(draft: &mut Draft<'_>, referral: &Referral) {
-    for key in &referral.weaker {
-        if *key == draft.subject || draft.history.weaker.contains(key) {
+    let mut told = draft.history.weaker.take().unwrap_or_default();
+    for key in referral.weaker.iter().flatten() {
+        if *key == draft.subject || told.contains(key) {
             continue;
         }
-        draft.history.weaker.push(*key);
+        told.push(*key);
         let event = &referral.event;
         draft.publish(Effect::Inbox(Box::new(InboxRecord {
             id: derived(&["alias", &key.to_hex(), &draft.subject.to_hex(), &event.source.partner, &event.event_id]),
@@ -46,8 +47,9 @@ pub fn tell_weaker(draft: &mut Draft<'_>, referral: &Referral) {
             }),
         })));
     }
-    let over = draft.history.weaker.len().saturating_sub(WEAKER_MAX);
-    draft.history.weaker.drain(..over);
+    let over = told.len().saturating_sub(WEAKER_MAX);
+    told.drain(..over);
+    draft.history.weaker = (!told.is_empty()).then_some(told);
 }
 
 /// This key turned out to be a weaker name of `alias.stronger`.
@@ -156,7 +158,7 @@ pub fn pass_on(
     let hops = match &mut body {
         InboxBody::Referral(referral) => {
             // Told by this key, below: the stronger one may have heard of them otherwise.
-            referral.weaker.clear();
+            referral.weaker = None;
             &mut referral.hops
         }
         InboxBody::Outcome(outcome) => &mut outcome.hops,

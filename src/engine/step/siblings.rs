@@ -10,7 +10,7 @@ use super::draft::{Draft, OWN_DUTY};
 use crate::engine::calendar::london_date;
 use crate::engine::context::StepError;
 use crate::engine::history::put;
-use crate::engine::identity::Identifiers;
+use crate::engine::identity::{Identifiers, keys_alone};
 use crate::engine::ids::derived;
 use crate::engine::model::codes::Concern;
 use crate::engine::model::detail::{
@@ -134,7 +134,7 @@ fn send_to_each(draft: &mut Draft<'_>, referral: &Referral, asked: &Asked<'_>, c
             keyed_by: kind.symbol().to_owned(),
             unverified: identifiers.unverified,
             hops: 0,
-            weaker: identifiers.weaker.into_iter().map(|(_, key)| key).collect(),
+            weaker: keys_alone(identifiers.weaker),
             named_with: Some(named_with.clone()),
         };
         publish(draft, subject, made);
@@ -307,7 +307,7 @@ fn follow_up(
         keyed_by: "named_with".to_owned(),
         unverified: Vec::new(),
         hops: 0,
-        weaker: Vec::new(),
+        weaker: None,
         named_with: Some(named_with),
     };
     publish(draft, named.subject, made);
