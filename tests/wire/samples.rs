@@ -166,7 +166,10 @@ fn any_value(shape: &Shape, name: &str) -> BoxedStrategy<Value> {
         Shape::Map(values) => prop::collection::btree_map("[a-z]{1,8}", any_value(values, name), 0..3)
             .prop_map(|entries| Value::Object(entries.into_iter().collect()))
             .boxed(),
-        Shape::Optional(inner) => prop_oneof![Just(Value::Null), any_value(inner, name)].boxed(),
+        // A list that may be left out is left out when it is empty.
+        Shape::Optional(inner) => prop_oneof![Just(Value::Null), any_value(inner, name)]
+            .prop_map(|value| if value.as_array().is_some_and(Vec::is_empty) { Value::Null } else { value })
+            .boxed(),
         Shape::Scalar => prop_oneof![
             proptest::bool::ANY.prop_map(Value::from),
             proptest::num::i64::ANY.prop_map(Value::from),

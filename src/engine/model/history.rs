@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::event::Source;
 use super::scalar::{FactValue, Level, Timestamp};
@@ -43,6 +43,11 @@ pub struct History {
     pub weaker: Option<Vec<SubjectKey>>,
 }
 
+/// A list that an earlier schema does not have: left out when it is empty.
+fn none_as_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    Ok(Option::<Vec<T>>::deserialize(deserializer)?.unwrap_or_default())
+}
+
 /// Whether something tied to an event's id, and to who sent it as far as that was kept, belongs to an entry.
 fn belongs(event_id: &str, partner: Option<&str>, entry: &Entry) -> bool {
     event_id == entry.event_id && partner.is_none_or(|partner| partner == entry.source.partner)
@@ -64,6 +69,9 @@ impl History {
         history.timers.iter_mut().for_each(|timer| timer.partner = None);
         history.agreement.iter_mut().for_each(|standing| standing.partner = None);
         history.last_decision.iter_mut().for_each(|decision| decision.partner = None);
+        for entry in history.entries.iter_mut().filter(|entry| !entry.named.is_empty()) {
+            Arc::make_mut(entry).named.clear();
+        }
         for task in &mut history.tasks {
             let task = Arc::make_mut(task);
             (task.partner, task.escalate_at, task.acknowledge_by, task.answer_from) = (None, None, None, None);
@@ -123,7 +131,7 @@ pub struct Entry {
     pub backfilled: bool,
     pub withdrawn: bool,
     /// Other children whom this event was sent on to.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "none_as_empty", skip_serializing_if = "Vec::is_empty")]
     pub named: Vec<NamedChild>,
 }
 
