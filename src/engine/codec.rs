@@ -53,18 +53,18 @@ impl From<SchemaError> for CodecError {
 }
 
 /// The record in single-object encoding.
-///
-/// By the last released schema where that can say it all: then routers and recipients of that release read it, and the
-/// same content keeps the same bytes when a schema grows. Histories are the router's own and use the newest.
 pub fn encode<T: Published>(record: &T) -> Result<Vec<u8>, CodecError> {
     let published = T::SCHEMA.published()?;
-    if !T::GROWS
-        && let Some(released) = published.released()
-        && let Ok(encoded) = encode_by(released, record)
-    {
-        return Ok(encoded);
-    }
     encode_by(published.own()?, record).map_err(|()| unencodable(record, published))
+}
+
+/// The record by the last released schema where that can say it all, else by our own: then routers of that release read
+/// it, and the same content keeps the same bytes when a schema grows.
+pub fn encode_stably<T: Published>(record: &T) -> Result<Vec<u8>, CodecError> {
+    match T::SCHEMA.published()?.released().map(|released| encode_by(released, record)) {
+        Some(Ok(encoded)) => Ok(encoded),
+        Some(Err(())) | None => encode(record),
+    }
 }
 
 /// The record by the last released schema, for whoever has not been upgraded: what that cannot say is left out.

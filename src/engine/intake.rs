@@ -277,9 +277,9 @@ fn content_digest(event: &ReferralEvent) -> Result<String, Refusal> {
     let encoded = if event.source.agency.is_some() {
         let mut event = event.clone();
         event.source.agency = None;
-        codec::encode(&event).map_err(fault)?
+        codec::encode_stably(&event).map_err(fault)?
     } else {
-        codec::encode(event).map_err(fault)?
+        codec::encode_stably(event).map_err(fault)?
     };
     let digest: [u8; 32] = Sha256::digest(&encoded).into();
     Ok(digest.first_chunk::<16>().map(hex::encode).unwrap_or_default())

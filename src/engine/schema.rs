@@ -160,9 +160,6 @@ pub enum SchemaError {
 /// A record with a published schema.
 pub trait Published: Clone + Serialize + DeserializeOwned {
     const SCHEMA: SchemaName;
-    /// Nearly every record says something that the last released schema cannot.
-    const GROWS: bool = false;
-
     /// The record without what the last released schema cannot say.
     fn as_released(&self) -> Self {
         self.clone()
@@ -214,7 +211,6 @@ impl Published for Decision {
 }
 impl Published for History {
     const SCHEMA: SchemaName = SchemaName::History;
-    const GROWS: bool = true;
 
     fn as_released(&self) -> Self {
         self.without_what_is_new()

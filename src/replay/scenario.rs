@@ -105,11 +105,11 @@ pub fn parse(text: &str) -> Result<Scenario, ScenarioFault> {
 
 /// Runs a scenario against a rule book, from an empty history, under the public test key.
 pub fn run(scenario: &Scenario, text: &str, book: &RuleBook) -> Result<Ran, ScenarioFault> {
-    let mut book = book.clone();
+    let mut judging = book.clone();
     if !scenario.escalate {
-        book.ladders.clear();
+        judging.ladders.clear();
     }
-    let books = RuleBooks::standing_in(vec![PreparedBook::new(book)]);
+    let books = RuleBooks::standing_in(vec![PreparedBook::new(judging)]);
     let mut replay = Replay::new(books, ReplayOptions::default());
     let mut raised: Vec<Task> = Vec::new();
     let mut ran = Ran {
