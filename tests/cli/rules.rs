@@ -53,7 +53,7 @@ fn a_rule_without_a_scenario_is_a_fault_where_the_book_has_scenarios() {
     check(
         &["rules", "test", path],
         0,
-        &["57 of 58 rules fired", "not shown: rules/serious-incident.toml:3: R42: never fired"],
+        &["59 of 60 rules fired", "not shown: rules/serious-incident.toml:3: R42: never fired"],
     );
     fs::write(scenarios.join("broken.toml"), "title = 3\n").expect("a scenario");
     check(&["rules", "check", path], 1, &["broken.toml:1", "2 faults"]);
