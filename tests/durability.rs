@@ -9,5 +9,9 @@ mod kit;
 mod lanes;
 #[path = "durability/oracle.rs"]
 mod oracle;
+#[path = "durability/process.rs"]
+mod process;
+#[path = "durability/reference.rs"]
+mod reference;
 #[path = "durability/simulation.rs"]
 mod simulation;

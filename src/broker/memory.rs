@@ -1,5 +1,6 @@
 //! The same port in memory, with faults injected by a seeded plan: for simulations and tests.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -13,6 +14,7 @@ use super::{
 };
 
 pub mod faults;
+mod group;
 mod lane;
 mod storage;
 
@@ -31,17 +33,16 @@ impl Default for MemoryOptions {
     }
 }
 
-/// One process's hold on the log. What is committed outlives it: see `restart`.
+/// One process's hold on the log. What is committed outlives it: see `restart`. Others may hold the same: see `join`.
 #[derive(Clone)]
 pub struct Memory {
     held: Arc<Held>,
 }
 
-/// Shared by everything handed out, and by every restart.
+/// Shared by everything that one process was handed out.
 struct Held {
     options: MemoryOptions,
-    /// The process this is; a restart makes the next, and everything handed out before is dead.
-    life: u64,
+    dead: AtomicBool,
     log: Arc<Log>,
 }
 
@@ -56,19 +57,33 @@ impl Memory {
         let storage = Storage::new(Faults::new(&options.faults));
         let log =
             Log { storage: Mutex::new(storage), appended: std::sync::Condvar::new(), changes: watch::Sender::new(0) };
-        Self { held: Arc::new(Held { options, life: 0, log: Arc::new(log) }) }
+        Self { held: Arc::new(Held { options, dead: AtomicBool::new(false), log: Arc::new(log) }) }
     }
 
     /// The process after this one: the same log, and nothing that was not committed.
     pub fn restart(&self) -> Self {
-        let life = {
-            let mut storage = self.held.log.locked();
-            storage.life += 1;
-            storage.stopped = false;
-            storage.life
-        };
-        let held = Held { options: self.held.options.clone(), life, log: self.held.log.clone() };
-        Self { held: Arc::new(held) }
+        {
+            let _storage = self.held.log.locked();
+            self.held.die();
+        }
+        self.join()
+    }
+
+    /// Another process on the same log.
+    pub fn join(&self) -> Self {
+        let Held { options, log, .. } = &*self.held;
+        Self { held: Arc::new(Held { options: options.clone(), dead: AtomicBool::new(false), log: log.clone() }) }
+    }
+
+    /// Gives a partition to another lane of its group. The lane that holds it settles and lets go at its next poll, or,
+    /// `at_once`, is taken for dead: what it has open is refused.
+    pub fn give(&self, group: &str, topic: &str, partition: u32, to: LaneShare, at_once: bool) {
+        self.held.log.locked().groups.give((group.to_owned(), topic.into(), partition), to, at_once);
+    }
+
+    /// In every group, the lanes of a share are taken for dead: what they hold goes to another share's.
+    pub fn expire(&self, of: LaneShare, to: LaneShare) {
+        self.held.log.locked().groups.expire(of, to);
     }
 
     /// No more faults from now on: to let a simulation come to rest.
@@ -98,7 +113,16 @@ impl Held {
     /// The log, unless this process is over.
     fn living(&self) -> Result<MutexGuard<'_, Storage>, BrokerError> {
         let storage = self.log.locked();
-        if storage.life == self.life && !storage.stopped { Ok(storage) } else { Err(BrokerError::Stopping) }
+        if self.is_alive() { Ok(storage) } else { Err(BrokerError::Stopping) }
+    }
+
+    fn is_alive(&self) -> bool {
+        !self.dead.load(Ordering::Acquire)
+    }
+
+    /// Called with the log locked, so that nothing of this process's is half done.
+    fn die(&self) {
+        self.dead.store(true, Ordering::Release);
     }
 }
 
@@ -139,8 +163,8 @@ impl Broker for Memory {
     }
 
     fn close(&self) {
-        if let Ok(mut storage) = self.held.living() {
-            storage.stopped = true;
+        if let Ok(_storage) = self.held.living() {
+            self.held.die();
         }
         self.held.log.announce();
     }
@@ -174,12 +198,13 @@ impl Memory {
                 Err(BrokerError::Stopping)
             }
             Fate::CrashBefore => {
-                storage.stopped = true;
+                self.held.die();
                 Err(BrokerError::Stopping)
             }
-            Fate::CrashAfter => {
+            // Appends are atomic: in the middle is before or after.
+            Fate::CrashAfter | Fate::CrashDuring(..) | Fate::Unknown(_) => {
                 storage.append(writes, now)?;
-                storage.stopped = true;
+                self.held.die();
                 Err(BrokerError::Stopping)
             }
         }

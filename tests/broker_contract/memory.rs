@@ -44,6 +44,9 @@ fn faults_cost_nothing_and_repeat_nothing() {
             duplicate: 0.1,
             lost_answer: 0.1,
             busy: 0.1,
+            crash_during: 0.1,
+            unknown: 0.1,
+            ..FaultPlan::default()
         };
         let mut memory = Memory::new(MemoryOptions { faults, ..MemoryOptions::default() });
         memory.ensure_topics(&[topic("in", 1), topic("out", 1)]).unwrap();

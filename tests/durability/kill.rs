@@ -220,5 +220,5 @@ fn check(home: &Home, acknowledged: &BTreeSet<String>) {
         .collect();
     assert!(acknowledged.len() > 100, "there was load: {}", acknowledged.len());
     assert_eq!(acknowledged.difference(&published).count(), 0, "every acknowledged event is there");
-    oracle::check(&*reader, Arc::new(options().context), Arc::new(options().partners));
+    oracle::check(&*reader, &options().context, &options().partners);
 }

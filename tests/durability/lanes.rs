@@ -74,7 +74,7 @@ fn every_record_is_accounted_for() {
     each_alias_is_told_once(&memory);
     let quarantined: Vec<Quarantined> = all(&memory, "quarantine");
     assert!(quarantined.iter().any(|kept| kept.reason == QuarantineReason::Undecodable && kept.original.len() == 40));
-    oracle::check(&memory, Arc::new(kit::context(None)), Arc::new(kit::partners()));
+    oracle::check(&memory, &kit::context(None), &kit::partners());
 }
 
 /// However many events carry the same identifiers, a weaker key hears of the stronger once.
@@ -152,5 +152,5 @@ fn clocks_run_out_without_another_event() {
     now.fetch_add(30 * 3_600_000, Ordering::SeqCst);
     wait_until("a timer's decision", || memory.end_offset("decisions", 0).unwrap() > before);
     assert!(service.stop(Duration::from_secs(60)));
-    oracle::check(&memory, Arc::new(kit::context(None)), Arc::new(kit::partners()));
+    oracle::check(&memory, &kit::context(None), &kit::partners());
 }

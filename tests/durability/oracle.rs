@@ -1,147 +1,211 @@
-//! The undisturbed run: every input record through fresh lanes, once, in order, with no broker between. What a
-//! disturbed router left in its topics must be that, no more and no less.
+//! What must hold of everything a router left in its topics, however it was disturbed: equal to the reference router,
+//! and counted from the outputs alone, each input came to one thing, once, in order.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
-use pathway_router::broker::{PartitionOwner, Reader, Record, Write};
+use pathway_router::broker::{Reader, Record, Write};
 use pathway_router::engine::codec;
 use pathway_router::engine::context::Context;
 use pathway_router::engine::intake::Partners;
-use pathway_router::engine::model::decision::Decision;
+use pathway_router::engine::model::decision::{Decision, Trigger};
+use pathway_router::engine::model::feedback::Feedback;
 use pathway_router::engine::model::history::History;
 use pathway_router::engine::model::inbox::{InboxBody, InboxRecord};
+use pathway_router::engine::model::quarantine::Quarantined;
 use pathway_router::engine::model::scalar::Timestamp;
+use pathway_router::engine::model::subject::SubjectKey;
 use pathway_router::engine::model::task::Task;
-use pathway_router::runtime::decide_lane::DecideLane;
-use pathway_router::runtime::intake_lane::IntakeLane;
-use pathway_router::runtime::lane::LaneWork;
-use pathway_router::runtime::progress::IntakeProgress;
-use pathway_router::runtime::topics::{HISTORY, INBOX, OutputTopics, is_read_by_intake};
-use pathway_router::telemetry::metrics::Metrics;
+use pathway_router::engine::schema::Published;
+use pathway_router::runtime::topics::{DECISIONS, HISTORY, INBOX, QUARANTINE};
+
+use super::reference::{Log, Reference, is_input, log_of};
 
 /// What one topic holds: for each key its values, in order where order is promised.
 type Contents = BTreeMap<String, BTreeMap<Vec<u8>, Vec<Vec<u8>>>>;
 
-/// Compares every topic the lanes write with the undisturbed run on the same inputs.
-pub fn check(reader: &dyn Reader, context: Arc<Context>, partners: Arc<Partners>) {
-    let expected = undisturbed(reader, context, partners);
-    let held = held(reader);
+/// What was looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Counts {
+    pub inputs: usize,
+    pub inbox: usize,
+    pub decisions: usize,
+    pub tasks: usize,
+    pub histories: usize,
+}
+
+impl Counts {
+    pub fn add(&mut self, other: Counts) {
+        self.inputs += other.inputs;
+        self.inbox += other.inbox;
+        self.decisions += other.decisions;
+        self.tasks += other.tasks;
+        self.histories += other.histories;
+    }
+}
+
+/// Panics with what differs.
+pub fn check(reader: &dyn Reader, context: &Context, partners: &Partners) -> Counts {
+    let log = log_of(reader);
+    check_log(&log, &Reference::run(&log, context, partners))
+}
+
+pub fn check_log(log: &Log, reference: &Reference<'_>) -> Counts {
+    compare(log, reference);
+    count(log)
+}
+
+/// Every topic against what the reference wrote, and every history against what it remembers.
+fn compare(log: &Log, reference: &Reference<'_>) {
+    let written = reference.writes.iter().map(|Write { topic, key, value, .. }| (&**topic, key, value));
+    let expected = contents(written);
+    let outputs = log.iter().filter(|(topic, _)| !is_input(topic) && *topic != HISTORY);
+    let held = outputs.flat_map(|(_, partitions)| partitions.iter().flatten());
+    let held = held.filter(|record| &*record.topic != INBOX || !is_tick(record));
+    let held = contents(held.map(|record| (&*record.topic, &record.key, &record.value)));
+    let none = BTreeMap::new();
     for topic in expected.keys().chain(held.keys()) {
-        let (expected, held) = (expected.get(topic), held.get(topic));
-        let count = |contents: Option<&BTreeMap<Vec<u8>, Vec<Vec<u8>>>>| {
-            contents.map_or(0, |contents| contents.values().map(Vec::len).sum::<usize>())
-        };
-        assert_eq!(count(held), count(expected), "records in {topic}");
+        let (expected, held) = (expected.get(topic).unwrap_or(&none), held.get(topic).unwrap_or(&none));
         if held != expected {
-            panic!("{topic} differs from the undisturbed run: {}", first_difference(topic, held, expected));
+            panic!("{topic} differs from the reference: {}", first_difference(topic, held, expected));
         }
     }
-    no_task_twice(reader);
-}
-
-/// The first decision that differs, for whoever has to find out why.
-fn first_difference(
-    topic: &str,
-    held: Option<&BTreeMap<Vec<u8>, Vec<Vec<u8>>>>,
-    expected: Option<&BTreeMap<Vec<u8>, Vec<Vec<u8>>>>,
-) -> String {
-    let shown = |values: Option<&Vec<Vec<u8>>>, place: usize| {
-        let value = values.and_then(|values| values.get(place)).cloned().unwrap_or_default();
-        match topic {
-            "decisions" => format!("{:#?}", codec::decode::<Decision>(&value)),
-            HISTORY => format!("{:#?}", codec::decode::<History>(&value)),
-            INBOX => format!("{:#?}", codec::decode::<InboxRecord>(&value)),
-            _ => format!("{:#?}", codec::decode::<Task>(&value)),
-        }
-    };
-    let empty = BTreeMap::new();
-    let (held, expected) = (held.unwrap_or(&empty), expected.unwrap_or(&empty));
-    let key = held.keys().chain(expected.keys()).find(|key| held.get(*key) != expected.get(*key));
-    let Some(key) = key else { return String::new() };
-    let (held, expected) = (held.get(key), expected.get(key));
-    let place = (0..)
-        .find(|place| held.and_then(|values| values.get(*place)) != expected.and_then(|values| values.get(*place)));
-    let place = place.unwrap_or(0);
-    format!("at {place}, held {}\nexpected {}", shown(held, place), shown(expected, place))
-}
-
-fn all(reader: &dyn Reader, topic: &str, partition: u32) -> Vec<Record> {
-    reader.read(topic, partition, 0, usize::MAX).unwrap()
-}
-
-/// INTAKE on every partner's topic; DECIDE on every inbox partition as it came to be.
-fn undisturbed(reader: &dyn Reader, context: Arc<Context>, partners: Arc<Partners>) -> Contents {
-    let names = reader.topics().unwrap();
-    let topics = OutputTopics::of(names.iter().map(String::as_str));
-    let metrics = Arc::new(Metrics::new().unwrap());
-    let progress = Arc::new(IntakeProgress::new(0));
-    let mut writes = Vec::new();
-    let mut intake = IntakeLane::new(context.clone(), partners, topics.clone(), metrics.clone(), progress.clone(), 0);
-    for topic in names.iter().filter(|name| is_read_by_intake(name)) {
-        for record in all(reader, topic, 0) {
-            intake.process(record, &mut writes).unwrap();
+    for (partition, records) in (0..).zip(&log[HISTORY]) {
+        let held: BTreeMap<SubjectKey, History> = records.iter().map(history).collect();
+        let remembered = &reference.remembered[&partition];
+        let differing = |subject: &&SubjectKey| held.get(subject) != remembered.get(subject);
+        if let Some(subject) = held.keys().chain(remembered.keys()).find(differing) {
+            let (held, expected) = (held.get(subject), remembered.get(subject));
+            panic!("a history in partition {partition} differs:\nheld {held:#?}\nexpected {expected:#?}");
         }
     }
-    let mut decide = DecideLane::new(context, topics, metrics, progress, 0);
-    for partition in 0..reader.partitions(INBOX).unwrap() {
-        decide.assigned(partition, &mut std::iter::empty()).unwrap();
-        for record in all(reader, INBOX, partition) {
-            decide.process(record, &mut writes).unwrap();
-            decide.committed();
-        }
-    }
-    // Long before any timer: histories, and no tick.
-    decide.conclude(Timestamp(i64::MIN), &mut writes).unwrap();
-    contents(writes.into_iter().map(|Write { topic, key, value, .. }| (topic.to_string(), key, value)))
 }
 
-/// What the router left: of histories the newest; of the inbox all but the ticks, which are input.
-fn held(reader: &dyn Reader) -> Contents {
-    let mut records = Vec::new();
-    for topic in reader.topics().unwrap() {
-        if is_read_by_intake(&topic) {
-            continue;
-        }
-        let mut newest: BTreeMap<Vec<u8>, Record> = BTreeMap::new();
-        for record in (0..reader.partitions(&topic).unwrap()).flat_map(|partition| all(reader, &topic, partition)) {
-            if topic == HISTORY {
-                newest.insert(record.key.clone(), record);
-            } else if topic != INBOX || !is_tick(&record) {
-                records.push(record);
-            }
-        }
-        records.extend(newest.into_values());
-    }
-    contents(records.into_iter().map(|record| (record.topic.to_string(), record.key, record.value)))
+fn history(record: &Record) -> (SubjectKey, History) {
+    (SubjectKey(record.key.as_slice().try_into().unwrap()), decoded(record))
 }
 
-fn contents(records: impl Iterator<Item = (String, Vec<u8>, Option<Vec<u8>>)>) -> Contents {
+fn decoded<T: Published>(record: &Record) -> T {
+    codec::decode(record.value.as_deref().unwrap_or_default()).unwrap()
+}
+
+fn all<'a, T: Published>(log: &'a Log, topic: &str) -> impl Iterator<Item = T> + use<'a, T> {
+    log[topic].iter().flatten().map(decoded)
+}
+
+fn is_tick(record: &Record) -> bool {
+    matches!(decoded::<InboxRecord>(record).body, InboxBody::Tick(_))
+}
+
+fn contents<'a>(records: impl Iterator<Item = (&'a str, &'a Vec<u8>, &'a Option<Vec<u8>>)>) -> Contents {
     let mut contents = Contents::new();
     for (topic, key, value) in records {
-        contents.entry(topic).or_default().entry(key).or_default().extend(value);
+        contents.entry(topic.to_owned()).or_default().entry(key.clone()).or_default().extend(value.clone());
     }
     // Senders' records mix in the inbox as they come; and what is not by subject keeps no order.
     for (topic, keys) in &mut contents {
-        let ordered = topic == "decisions" || topic.starts_with("tasks.") || topic == HISTORY;
-        if !ordered {
+        if topic != DECISIONS && !topic.starts_with("tasks.") {
             keys.values_mut().for_each(|values| values.sort());
         }
     }
     contents
 }
 
-fn is_tick(record: &Record) -> bool {
-    let inbox: InboxRecord = codec::decode(record.value.as_deref().unwrap_or_default()).unwrap();
-    matches!(inbox.body, InboxBody::Tick(_))
+/// The first record that differs, for whoever has to find out why.
+fn first_difference(
+    topic: &str,
+    held: &BTreeMap<Vec<u8>, Vec<Vec<u8>>>,
+    expected: &BTreeMap<Vec<u8>, Vec<Vec<u8>>>,
+) -> String {
+    let count = |contents: &BTreeMap<Vec<u8>, Vec<Vec<u8>>>| contents.values().map(Vec::len).sum::<usize>();
+    let none = Vec::new();
+    let mut keys = held.keys().chain(expected.keys());
+    let key = keys.find(|key| held.get(*key) != expected.get(*key)).unwrap();
+    let (of_key, expected_of_key) = (held.get(key).unwrap_or(&none), expected.get(key).unwrap_or(&none));
+    let place = (0..).find(|place| of_key.get(*place) != expected_of_key.get(*place)).unwrap();
+    let shown = |values: &Vec<Vec<u8>>| match values.get(place) {
+        None => "nothing".to_owned(),
+        Some(value) => match topic {
+            DECISIONS => format!("{:#?}", codec::decode::<Decision>(value)),
+            INBOX => format!("{:#?}", codec::decode::<InboxRecord>(value)),
+            QUARANTINE => format!("{:#?}", codec::decode::<Quarantined>(value)),
+            tasks if tasks.starts_with("tasks.") => format!("{:#?}", codec::decode::<Task>(value)),
+            _ => format!("{:#?}", codec::decode::<Feedback>(value)),
+        },
+    };
+    let (records, expected_records) = (count(held), count(expected));
+    let (held, expected) = (shown(of_key), shown(expected_of_key));
+    format!("{records} records, not {expected_records}; number {place} of a key is {held}\nnot {expected}")
 }
 
-fn no_task_twice(reader: &dyn Reader) {
-    let mut seen = std::collections::BTreeSet::new();
-    for topic in reader.topics().unwrap().iter().filter(|name| name.starts_with("tasks.")) {
-        for record in all(reader, topic, 0) {
-            let task: Task = codec::decode(record.value.as_deref().unwrap_or_default()).unwrap();
-            assert!(seen.insert(task.task_id), "a task was published twice on {topic}");
+/// Counts alone, without the engine: each input came to one thing, nothing has an id twice, each subject's records were
+/// judged in order.
+fn count(log: &Log) -> Counts {
+    let mut ids = BTreeSet::new();
+    let mut unique = |id: String| assert!(ids.insert(id.clone()), "{id} was published twice");
+    let inputs =
+        log.iter().filter(|(topic, _)| is_input(topic)).flat_map(|(_, partitions)| partitions.iter().flatten());
+    let mut counts = Counts { inputs: inputs.count(), histories: 0, ..Counts::default() };
+    let mut refused = 0;
+    let mut faulted = BTreeSet::new();
+    for quarantined in all::<Quarantined>(log, QUARANTINE) {
+        match is_input(&quarantined.topic) {
+            true => refused += 1,
+            false => drop(faulted.insert((quarantined.partition, quarantined.offset))),
+        }
+        unique(quarantined.quarantine_id);
+    }
+    for topic in log.keys().filter(|topic| topic.starts_with("tasks.")) {
+        for task in all::<Task>(log, topic) {
+            counts.tasks += 1;
+            unique(task.task_id);
         }
     }
+    let repeated = repeated(log);
+    let mut judged: BTreeMap<SubjectKey, Vec<Option<String>>> = BTreeMap::new();
+    for decision in all::<Decision>(log, DECISIONS) {
+        counts.decisions += 1;
+        if !repeated.contains(&(decision.event_id.clone(), decision.receipt)) {
+            unique(decision.decision_id);
+        }
+        if decision.trigger == Trigger::Event {
+            judged.entry(decision.subject).or_default().push(decision.event_id);
+        }
+    }
+    let mut accepted = 0;
+    let mut received: BTreeMap<SubjectKey, Vec<Option<String>>> = BTreeMap::new();
+    for (partition, records) in (0..).zip(&log[INBOX]) {
+        for record in records.iter().filter(|record| !faulted.contains(&(partition, record.offset))) {
+            counts.inbox += 1;
+            let inbox: InboxRecord = decoded(record);
+            match inbox.body {
+                InboxBody::Referral(referral) => {
+                    accepted += usize::from(referral.hops == 0);
+                    received.entry(inbox.subject).or_default().push(Some(referral.event.event_id));
+                }
+                InboxBody::Outcome(outcome) => accepted += usize::from(outcome.hops == 0),
+                InboxBody::Alias(_) | InboxBody::Forward(_) | InboxBody::Signal(_) | InboxBody::Tick(_) => {}
+            }
+        }
+    }
+    assert_eq!(accepted + refused, counts.inputs, "each input was accepted once, or is in quarantine once");
+    assert!(judged == received, "each subject's referrals have one decision each, in the order in which they came");
+    let subjects: BTreeSet<&[u8]> = log[HISTORY].iter().flatten().map(|record| record.key.as_slice()).collect();
+    counts.histories = subjects.len();
+    counts
+}
+
+/// Events that came more than once in one millisecond: their decisions are told apart by nothing.
+fn repeated(log: &Log) -> BTreeSet<(Option<String>, Timestamp)> {
+    let (mut once, mut repeated) = (BTreeSet::new(), BTreeSet::new());
+    for inbox in all::<InboxRecord>(log, INBOX) {
+        let event = match inbox.body {
+            InboxBody::Referral(referral) => referral.event.event_id,
+            InboxBody::Alias(alias) => alias.event_id,
+            InboxBody::Outcome(_) | InboxBody::Forward(_) | InboxBody::Signal(_) | InboxBody::Tick(_) => continue,
+        };
+        if !once.insert((inbox.id, inbox.receipt)) {
+            repeated.insert((Some(event), inbox.receipt));
+        }
+    }
+    repeated
 }

@@ -12,6 +12,12 @@ pub struct FaultPlan {
     /// The process ends just before, or just after, a commit or an append is durable.
     pub crash_before: f64,
     pub crash_after: f64,
+    /// The process ends in the middle of a commit: it comes to pass a little later, or not at all.
+    pub crash_during: f64,
+    /// A commit is not answered. It came to pass, or it did not: the lane has to find out.
+    pub unknown: f64,
+    /// What is restored breaks off half-way.
+    pub restore: f64,
     /// A publication is appended twice, as by a sender that did not hear the answer.
     pub duplicate: f64,
     /// A publication is appended, but its answer is lost.
@@ -29,7 +35,14 @@ pub enum Fate {
     LostAnswer,
     CrashBefore,
     CrashAfter,
+    /// With: after how many looks of anybody it is settled, and whether it then comes to pass.
+    CrashDuring(u32, bool),
+    /// With: whether it came to pass.
+    Unknown(bool),
 }
+
+/// The most looks that an unsettled commit lasts.
+const LOOKS_MAX: u32 = 12;
 
 pub struct Faults {
     plan: FaultPlan,
@@ -65,7 +78,19 @@ impl Faults {
 
     /// `Refused` is an abort.
     pub fn of_commit(&mut self) -> Fate {
-        let FaultPlan { crash_before, crash_after, abort, .. } = self.plan;
-        self.draw(&[(crash_before, Fate::CrashBefore), (crash_after, Fate::CrashAfter), (abort, Fate::Refused)])
+        let FaultPlan { crash_before, crash_after, crash_during, unknown, abort, .. } = self.plan;
+        let (looks, comes_to_pass) = (self.random.random_range(1..=LOOKS_MAX), self.random.random());
+        self.draw(&[
+            (crash_before, Fate::CrashBefore),
+            (crash_after, Fate::CrashAfter),
+            (crash_during, Fate::CrashDuring(looks, comes_to_pass)),
+            (unknown, Fate::Unknown(comes_to_pass)),
+            (abort, Fate::Refused),
+        ])
+    }
+
+    /// Whether a restore breaks off.
+    pub fn of_restore(&mut self) -> bool {
+        self.draw(&[(self.plan.restore, Fate::Refused)]) == Fate::Refused
     }
 }

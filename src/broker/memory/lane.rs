@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use super::Held;
 use super::faults::Fate;
-use super::storage::Storage;
-use crate::broker::partition::is_ours;
+use super::group::{Holder, Seat};
+use super::storage::{Storage, Unsettled};
 use crate::broker::{
     BatchLimit, BrokerError, Commit, Consumed, LaneBroker, LanePlan, LaneShare, PartitionOwner, Record, Write,
 };
@@ -16,8 +16,7 @@ use crate::engine::model::scalar::Timestamp;
 pub struct MemoryLane {
     held: Arc<Held>,
     plan: LanePlan,
-    share: LaneShare,
-    epoch: u64,
+    holder: Holder,
     partitions: Vec<LanePartition>,
     owned: BTreeSet<u32>,
     turn: usize,
@@ -32,17 +31,24 @@ struct LanePartition {
     committed: i64,
 }
 
+/// What came of an attempt to commit.
+enum Attempt {
+    Settled(Commit),
+    /// Not answered.
+    Unknown,
+}
+
 impl MemoryLane {
     pub fn open(held: Arc<Held>, plan: LanePlan, share: LaneShare) -> Result<Self, BrokerError> {
         if share.index >= share.count {
             return Err(BrokerError::Mismatch(format!("there is no lane {} of {}", share.index, share.count)));
         }
-        let epoch = held.living()?.register_lane(&plan.group, share, &plan.topics);
+        let now = (held.options.clock)();
+        let holder = held.living()?.register_lane(&plan, share, now);
         Ok(Self {
             held,
             plan,
-            share,
-            epoch,
+            holder,
             partitions: Vec::new(),
             owned: BTreeSet::new(),
             turn: 0,
@@ -51,27 +57,72 @@ impl MemoryLane {
         })
     }
 
+    fn seat(&self, topic: &Arc<str>, partition: u32) -> Seat {
+        (self.plan.group.clone(), topic.clone(), partition)
+    }
+
+    /// Partitions that are another's now go, after what is open over them was settled.
+    fn give_up(&mut self, owner: &mut dyn PartitionOwner) -> Result<(), BrokerError> {
+        let lost: Vec<Seat> = {
+            let storage = self.held.living()?;
+            let seats = self.partitions.iter().map(|held| self.seat(&held.topic, held.partition));
+            let is_lost = |seat: &Seat| {
+                let number = storage.topic(&seat.1).map_or(0, |topic| topic.number);
+                let groups = &storage.groups;
+                !groups.holds(seat, self.holder) || !groups.is_due(&self.plan, self.holder.0, number, seat)
+            };
+            seats.filter(is_lost).collect()
+        };
+        if lost.is_empty() {
+            return Ok(());
+        }
+        if !(self.writes.is_empty() && self.consumed.is_empty()) {
+            self.commit(owner)?;
+        }
+        for seat in lost {
+            self.held.living()?.groups.release(&seat, self.holder);
+            self.partitions.retain(|held| (&held.topic, held.partition) != (&seat.1, seat.2));
+            if !self.partitions.iter().any(|held| held.partition == seat.2) && self.owned.remove(&seat.2) {
+                owner.revoked(seat.2);
+            }
+        }
+        Ok(())
+    }
+
     fn take_up(&mut self, owner: &mut dyn PartitionOwner) -> Result<(), BrokerError> {
-        let storage = self.held.living()?;
-        let (plan, share, held) = (&self.plan, self.share, &self.partitions);
+        let mut storage = self.held.living()?;
+        let (plan, holder) = (&self.plan, self.holder);
         let mut fresh = Vec::new();
         for (name, topic) in storage.topics().filter(|(name, _)| plan.topics.matches(name)) {
-            for partition in (0..topic.spec.partitions).filter(|number| is_ours(plan, share, topic.number, *number)) {
-                if !held.iter().any(|known| known.topic == *name && known.partition == partition) {
-                    let committed = storage.position(&plan.group, name, partition).unwrap_or(0);
-                    fresh.push(LanePartition { topic: name.clone(), partition, position: committed, committed });
+            for partition in 0..topic.spec.partitions {
+                let is_known = self.partitions.iter().any(|known| known.topic == *name && known.partition == partition);
+                let seat = (plan.group.clone(), name.clone(), partition);
+                if !is_known
+                    && storage.groups.is_due(plan, holder.0, topic.number, &seat)
+                    && !storage.is_unsettled(plan, name, partition)
+                {
+                    fresh.push(seat);
                 }
             }
         }
-        for taken in fresh {
-            if self.owned.insert(taken.partition) {
-                let restored: Vec<Record> = match &self.plan.restore_from {
-                    Some(name) => storage.partition(name, taken.partition)?.from(0).cloned().collect(),
+        for seat in fresh {
+            if !storage.groups.take(seat.clone(), holder) {
+                continue;
+            }
+            let (_, topic, partition) = seat;
+            let committed = storage.position(&plan.group, &topic, partition).unwrap_or(0);
+            if self.owned.insert(partition) {
+                let mut restored: Vec<Result<Record, BrokerError>> = match &plan.restore_from {
+                    Some(name) => storage.partition(name, partition)?.from(0).cloned().map(Ok).collect(),
                     None => Vec::new(),
                 };
-                owner.assigned(taken.partition, &mut restored.into_iter().map(Ok))?;
+                if plan.restore_from.is_some() && storage.faults.of_restore() {
+                    restored.truncate(restored.len() / 2);
+                    restored.push(Err(BrokerError::Storage("restoring broke off".to_owned())));
+                }
+                owner.assigned(partition, &mut restored.into_iter())?;
             }
-            self.partitions.push(taken);
+            self.partitions.push(LanePartition { topic, partition, position: committed, committed });
         }
         Ok(())
     }
@@ -95,34 +146,61 @@ impl MemoryLane {
         Ok(records)
     }
 
-    fn transact(&self, writes: Vec<Write>, consumed: Vec<Consumed>) -> Result<Commit, BrokerError> {
+    fn transact(&mut self, writes: Vec<Write>, consumed: Vec<Consumed>) -> Result<Attempt, BrokerError> {
         let now = (self.held.options.clock)();
         let mut storage = self.held.living()?;
-        if !storage.is_current(&self.plan.group, self.share, self.epoch) {
+        let (group, holder) = (&self.plan.group, self.holder);
+        if !storage.groups.is_current(group, holder) {
             return Err(BrokerError::Fenced);
+        }
+        let mut seats = self.partitions.iter().map(|held| self.seat(&held.topic, held.partition));
+        if seats.any(|seat| !storage.groups.holds(&seat, holder)) {
+            return Ok(Attempt::Settled(Commit::Aborted));
         }
         match storage.faults.of_commit() {
             Fate::Done | Fate::Twice | Fate::LostAnswer => {
-                storage.transact(&self.plan.group, writes, consumed, now)?;
-                Ok(Commit::Committed)
+                storage.transact(group, writes, consumed, now)?;
+                Ok(Attempt::Settled(Commit::Committed))
             }
-            Fate::Refused => Ok(Commit::Aborted),
+            Fate::Refused => Ok(Attempt::Settled(Commit::Aborted)),
+            Fate::Unknown(comes_to_pass) => {
+                if comes_to_pass {
+                    storage.transact(group, writes, consumed, now)?;
+                }
+                Ok(Attempt::Unknown)
+            }
             Fate::CrashBefore => {
-                storage.stopped = true;
+                self.held.die();
+                Err(BrokerError::Stopping)
+            }
+            Fate::CrashDuring(looks, comes_to_pass) => {
+                let group = group.clone();
+                storage.leave_unsettled(Unsettled { group, holder, writes, consumed, looks, comes_to_pass });
+                self.held.die();
                 Err(BrokerError::Stopping)
             }
             Fate::CrashAfter => {
-                storage.transact(&self.plan.group, writes, consumed, now)?;
-                storage.stopped = true;
+                storage.transact(group, writes, consumed, now)?;
+                self.held.die();
                 Err(BrokerError::Stopping)
             }
         }
     }
 
+    /// The stored positions tell whether a commit that was not answered came to pass.
+    fn find_out(&self, consumed: &[Consumed]) -> Result<Commit, BrokerError> {
+        let storage = self.held.living()?;
+        let is_stored = |moved: &Consumed| {
+            storage.position(&self.plan.group, &moved.topic, moved.partition) == Some(moved.next_offset)
+        };
+        let came_to_pass = !consumed.is_empty() && consumed.iter().all(is_stored);
+        Ok(if came_to_pass { Commit::Committed } else { Commit::Aborted })
+    }
+
     fn wait_beyond(&self, seen: u64, deadline: Instant) -> Result<(), BrokerError> {
         let storage = self.held.living()?;
         let left = deadline.saturating_duration_since(Instant::now());
-        let unchanged = |storage: &mut Storage| storage.changes == seen && !storage.stopped;
+        let unchanged = |storage: &mut Storage| storage.changes == seen && self.held.is_alive();
         let waited = self.held.log.appended.wait_timeout_while(storage, left, unchanged);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
         Ok(())
@@ -133,7 +211,12 @@ impl LaneBroker for MemoryLane {
     fn poll(&mut self, owner: &mut dyn PartitionOwner, limit: &BatchLimit) -> Result<Vec<Record>, BrokerError> {
         let deadline = Instant::now() + limit.wait;
         loop {
-            let seen = self.held.living()?.changes;
+            let seen = {
+                let mut storage = self.held.living()?;
+                storage.look((self.held.options.clock)());
+                storage.changes
+            };
+            self.give_up(owner)?;
             self.take_up(owner)?;
             let records = self.gather(limit)?;
             if !records.is_empty() || Instant::now() >= deadline {
@@ -143,15 +226,22 @@ impl LaneBroker for MemoryLane {
         }
     }
 
-    fn stage(&mut self, mut writes: Vec<Write>, mut consumed: Vec<Consumed>) -> Result<(), BrokerError> {
+    fn stage(&mut self, mut writes: Vec<Write>, consumed: Vec<Consumed>) -> Result<(), BrokerError> {
         self.writes.append(&mut writes);
-        self.consumed.append(&mut consumed);
+        for later in consumed {
+            self.consumed.retain(|staged| (&staged.topic, staged.partition) != (&later.topic, later.partition));
+            self.consumed.push(later);
+        }
         Ok(())
     }
 
     fn commit(&mut self, owner: &mut dyn PartitionOwner) -> Result<Commit, BrokerError> {
         let (writes, consumed) = (std::mem::take(&mut self.writes), std::mem::take(&mut self.consumed));
-        let result = self.transact(writes, consumed.clone());
+        let result = match self.transact(writes, consumed.clone()) {
+            Ok(Attempt::Settled(commit)) => Ok(commit),
+            Ok(Attempt::Unknown) => self.find_out(&consumed),
+            Err(error) => Err(error),
+        };
         if result == Ok(Commit::Committed) {
             for Consumed { topic, partition, next_offset } in consumed {
                 let found = self.partitions.iter_mut().find(|held| held.topic == topic && held.partition == partition);
@@ -180,5 +270,15 @@ impl LaneBroker for MemoryLane {
 
     fn owned(&self) -> Vec<u32> {
         self.owned.iter().copied().collect()
+    }
+}
+
+impl Drop for MemoryLane {
+    /// Leaves its group, unless the process is over: then nobody is told.
+    fn drop(&mut self) {
+        let Ok(mut storage) = self.held.living() else { return };
+        for held in &self.partitions {
+            storage.groups.release(&self.seat(&held.topic, held.partition), self.holder);
+        }
     }
 }

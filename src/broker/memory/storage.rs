@@ -4,20 +4,31 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::faults::Faults;
+use super::group::{Groups, Holder, Seat};
 use crate::broker::partition::place;
-use crate::broker::{BrokerError, Consumed, LaneShare, Published, Record, TopicPattern, TopicSpec, Write};
+use crate::broker::{BrokerError, Consumed, LanePlan, Placement, Published, Record, TopicPattern, TopicSpec, Write};
 use crate::engine::model::scalar::Timestamp;
 
 pub struct Storage {
     topics: BTreeMap<Arc<str>, Topic>,
-    positions: BTreeMap<(String, Arc<str>, u32), i64>,
-    lanes: HashMap<(String, LaneShare), u64>,
+    positions: BTreeMap<Seat, i64>,
     patterns: BTreeMap<String, TopicPattern>,
+    unsettled: Vec<Unsettled>,
+    pub groups: Groups,
     pub faults: Faults,
-    pub life: u64,
-    pub stopped: bool,
     /// Counts whatever a waiting lane may care about.
     pub changes: u64,
+}
+
+/// A commit whose lane died in the middle of it.
+pub struct Unsettled {
+    pub group: String,
+    pub holder: Holder,
+    pub writes: Vec<Write>,
+    pub consumed: Vec<Consumed>,
+    /// How many more looks it takes to be settled.
+    pub looks: u32,
+    pub comes_to_pass: bool,
 }
 
 pub struct Topic {
@@ -59,11 +70,10 @@ impl Storage {
         Self {
             topics: BTreeMap::new(),
             positions: BTreeMap::new(),
-            lanes: HashMap::new(),
             patterns: BTreeMap::new(),
+            unsettled: Vec::new(),
+            groups: Groups::default(),
             faults,
-            life: 0,
-            stopped: false,
             changes: 0,
         }
     }
@@ -151,15 +161,48 @@ impl Storage {
         Ok(())
     }
 
-    pub fn register_lane(&mut self, group: &str, share: LaneShare, pattern: &TopicPattern) -> u64 {
-        self.patterns.insert(group.to_owned(), pattern.clone());
-        let epoch = self.lanes.entry((group.to_owned(), share)).or_default();
-        *epoch += 1;
-        *epoch
+    /// What an earlier lane of the name left unsettled is settled.
+    pub fn register_lane(&mut self, plan: &LanePlan, share: crate::broker::LaneShare, now: Timestamp) -> Holder {
+        self.patterns.insert(plan.group.clone(), plan.topics.clone());
+        for open in &mut self.unsettled {
+            if open.group == plan.group && open.holder.0 == share {
+                open.looks = 0;
+            }
+        }
+        self.settle(now);
+        self.groups.register(&plan.group, share)
     }
 
-    pub fn is_current(&self, group: &str, share: LaneShare, epoch: u64) -> bool {
-        self.lanes.get(&(group.to_owned(), share)) == Some(&epoch)
+    pub fn leave_unsettled(&mut self, unsettled: Unsettled) {
+        self.unsettled.push(unsettled);
+    }
+
+    /// One more look: what has been unsettled for long enough comes to pass, or does not.
+    pub fn look(&mut self, now: Timestamp) {
+        self.unsettled.iter_mut().for_each(|open| open.looks = open.looks.saturating_sub(1));
+        self.settle(now);
+    }
+
+    fn settle(&mut self, now: Timestamp) {
+        let (settled, open): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.unsettled).into_iter().partition(|open| open.looks == 0);
+        self.unsettled = open;
+        for Unsettled { group, writes, consumed, .. } in settled.into_iter().filter(|open| open.comes_to_pass) {
+            // Its topics were there when it was staged.
+            let settled = self.transact(&group, writes, consumed, now);
+            debug_assert!(settled.is_ok(), "what was staged can be settled");
+        }
+    }
+
+    /// Whether an unsettled commit may yet move a partition's position, or change what is restored there.
+    pub fn is_unsettled(&self, plan: &LanePlan, topic: &str, partition: u32) -> bool {
+        self.unsettled.iter().filter(|open| open.group == plan.group).any(|open| {
+            let moves = |consumed: &Consumed| &*consumed.topic == topic && consumed.partition == partition;
+            let changes = |write: &Write| {
+                plan.restore_from.as_ref() == Some(&write.topic) && write.placement == Placement::Partition(partition)
+            };
+            open.consumed.iter().any(moves) || open.writes.iter().any(changes)
+        })
     }
 
     pub fn delete_expired(&mut self, now: Timestamp) -> u64 {

@@ -1,0 +1,175 @@
+//! The reference router: slow and obvious. Every input through the pure engine, one record after the other as the log
+//! has them; no batch, no transaction, no lane. What a real router left in its topics must be that, no more and no less.
+
+use std::collections::BTreeMap;
+
+use pathway_router::broker::{Reader, Record, Write};
+use pathway_router::engine::codec;
+use pathway_router::engine::context::Context;
+use pathway_router::engine::intake::standing::Agencies;
+use pathway_router::engine::intake::{self, IncomingRecord, IntakeContext, Partners};
+use pathway_router::engine::model::history::{History, Timer};
+use pathway_router::engine::model::inbox::{InboxBody, InboxRecord};
+use pathway_router::engine::model::quarantine::QuarantineReason;
+use pathway_router::engine::model::scalar::Timestamp;
+use pathway_router::engine::model::subject::SubjectKey;
+use pathway_router::engine::state::State;
+use pathway_router::engine::step::{Effect, Step, step, step_timer};
+use pathway_router::runtime::decide_lane::TIMERS_PER_TICK_MAX;
+use pathway_router::runtime::outputs::{Outputs, TRACE, UNIT, Unusable, header};
+use pathway_router::runtime::topics::{INBOX, OutputTopics};
+
+/// Everything that lies in a broker: topic, partition, records in order.
+pub type Log = BTreeMap<String, Vec<Vec<Record>>>;
+
+pub fn log_of(reader: &dyn Reader) -> Log {
+    let partitions = |topic: &str| {
+        let all = |partition| reader.read(topic, partition, 0, usize::MAX).unwrap();
+        (0..reader.partitions(topic).unwrap()).map(all).collect()
+    };
+    reader.topics().unwrap().into_iter().map(|topic| (topic.clone(), partitions(&topic))).collect()
+}
+
+pub fn is_input(topic: &str) -> bool {
+    topic.starts_with("referrals.") || topic.starts_with("outcomes.")
+}
+
+pub struct Reference<'a> {
+    context: &'a Context,
+    partners: &'a Partners,
+    agencies: Agencies,
+    topics: OutputTopics,
+    /// Everything it would have published.
+    pub writes: Vec<Write>,
+    /// By partition of the inbox.
+    pub remembered: BTreeMap<u32, BTreeMap<SubjectKey, History>>,
+}
+
+impl<'a> Reference<'a> {
+    /// Runs over all that was sent, and over the inbox as it came to be.
+    pub fn run(log: &Log, context: &'a Context, partners: &'a Partners) -> Self {
+        let topics = OutputTopics::of(log.keys().map(String::as_str));
+        let agencies = Agencies::of(context.books.all().map(|book| &book.rules));
+        let (writes, remembered) = (Vec::new(), BTreeMap::new());
+        let mut reference = Self { context, partners, agencies, topics, writes, remembered };
+        for (topic, partitions) in log.iter().filter(|(topic, _)| is_input(topic)) {
+            let (_, sender) = topic.split_once('.').unwrap();
+            partitions.iter().flatten().for_each(|record| reference.take_in(record, sender));
+        }
+        for (partition, records) in (0..).zip(&log[INBOX]) {
+            reference.decide(partition, records);
+        }
+        reference
+    }
+
+    /// Timers that were due by then and have not fired.
+    pub fn overdue(&self, by: Timestamp) -> usize {
+        let histories = self.remembered.values().flat_map(BTreeMap::values);
+        histories.flat_map(|history| &history.timers).filter(|timer| timer.due_at <= by).count()
+    }
+
+    fn write(&mut self, effect: &Effect, trace: Option<&[u8]>) {
+        let outputs = Outputs { topics: &self.topics, keys: &self.context.keys };
+        let write = outputs.effect(effect, trace).unwrap();
+        self.writes.extend(write);
+    }
+
+    fn take_in(&mut self, record: &Record, sender: &str) {
+        let intake = IntakeContext {
+            keys: &self.context.keys,
+            sealer: &self.context.sealer,
+            partners: self.partners,
+            agencies: &self.agencies,
+        };
+        let incoming = IncomingRecord {
+            topic: &record.topic,
+            partition: record.partition,
+            offset: record.offset,
+            receipt: record.timestamp,
+            sender,
+            unit: header(record, UNIT).and_then(|unit| std::str::from_utf8(unit).ok()),
+            headers: &record.headers,
+            value: record.value.as_deref().unwrap_or_default(),
+            allow_backfill: header(record, "backfill") == Some(b"true"),
+        };
+        let accepted = if record.topic.starts_with("outcomes.") {
+            intake::outcome(&intake, &incoming)
+        } else {
+            intake::referral(&intake, &incoming)
+        };
+        for inbox in accepted.inbox {
+            self.write(&Effect::Inbox(inbox), header(record, TRACE));
+        }
+        if let Some(quarantined) = accepted.quarantined {
+            let outputs = Outputs { topics: &self.topics, keys: &self.context.keys };
+            self.writes.push(outputs.quarantined(&quarantined).unwrap());
+        }
+        if let Some(feedback) = accepted.feedback {
+            self.write(&Effect::Feedback(feedback), header(record, TRACE));
+        }
+    }
+
+    fn decide(&mut self, partition: u32, records: &[Record]) {
+        let mut histories = BTreeMap::new();
+        let mut state = State::default();
+        for record in records {
+            let inbox: InboxRecord = codec::decode(record.value.as_deref().unwrap_or_default()).unwrap();
+            if let InboxBody::Tick(_) = inbox.body {
+                let at = histories.values().map(|history: &History| history.updated_at).max().unwrap_or_default();
+                let at = at.max(record.timestamp);
+                for (_, subject, timer) in due(&histories, at) {
+                    let stepped = step_timer(self.context, &state, subject, &timer, at).unwrap();
+                    self.apply(stepped, record, &mut state, &mut histories);
+                }
+                continue;
+            }
+            match step(self.context, &state, &inbox) {
+                Ok(stepped) => self.apply(stepped, record, &mut state, &mut histories),
+                Err(error) => self.give_up(record, &inbox, error.to_string()),
+            }
+        }
+        self.remembered.insert(partition, histories);
+    }
+
+    fn apply(&mut self, step: Step, record: &Record, state: &mut State, histories: &mut BTreeMap<SubjectKey, History>) {
+        step.effects.iter().for_each(|effect| self.write(effect, header(record, TRACE)));
+        for (subject, history) in step.delta.histories {
+            state.restore(subject, history.clone());
+            histories.insert(subject, history);
+        }
+    }
+
+    /// A record that cannot be judged goes to quarantine, and a person is asked to look.
+    fn give_up(&mut self, record: &Record, inbox: &InboxRecord, fault: String) {
+        let (partner, event_id) = match &inbox.body {
+            InboxBody::Referral(referral) => {
+                (Some(referral.event.source.partner.clone()), Some(referral.event.event_id.clone()))
+            }
+            InboxBody::Outcome(outcome) => (Some(outcome.agency.clone()), Some(outcome.outcome.outcome_id.clone())),
+            InboxBody::Alias(alias) => (Some(alias.partner.clone()), Some(alias.event_id.clone())),
+            InboxBody::Forward(_) | InboxBody::Signal(_) | InboxBody::Tick(_) => (None, None),
+        };
+        let reason = QuarantineReason::RouterFault;
+        let unusable = Unusable { record, reason, fault, part: "", partner, event_id, receipt: inbox.receipt };
+        let quarantined = unusable.quarantined();
+        let outputs = Outputs { topics: &self.topics, keys: &self.context.keys };
+        self.writes.push(outputs.quarantined(&quarantined).unwrap());
+        if !matches!(inbox.body, InboxBody::Signal(_)) {
+            let signal = unusable.signal(&self.context.keys, &quarantined);
+            self.write(&Effect::Inbox(signal), None);
+        }
+    }
+}
+
+/// Every timer of every child, looked at one by one; the earliest first.
+fn due(histories: &BTreeMap<SubjectKey, History>, at: Timestamp) -> Vec<(Timestamp, SubjectKey, Timer)> {
+    let all = histories.iter().flat_map(|(subject, history)| history.timers.iter().map(|timer| (*subject, timer)));
+    let mut due: Vec<_> = all
+        .filter(|(_, timer)| timer.due_at <= at)
+        .map(|(subject, timer)| (timer.due_at, subject, timer.clone()))
+        .collect();
+    due.sort();
+    due.dedup();
+    due.truncate(TIMERS_PER_TICK_MAX);
+    due
+}
