@@ -137,14 +137,14 @@ pub struct BatchLimit {
 
 /// Who owns the state behind a lane's partitions. Called only from within `poll` and `commit`.
 pub trait PartitionOwner {
-    /// A partition was given to this lane: `restored` yields the compacted topic's records, oldest first.
-    fn assigned(
-        &mut self,
-        partition: u32,
-        restored: &mut dyn Iterator<Item = Result<Record, BrokerError>>,
-    ) -> Result<(), BrokerError>;
+    /// A record of the compacted topic, oldest first, for a partition that is on its way to this lane. Between two of
+    /// them the lane may read and commit in other partitions.
+    fn restored(&mut self, partition: u32, record: Record) -> Result<(), BrokerError>;
 
-    /// The partition is another's now: drop its state.
+    /// The partition is this lane's: all there was has been restored.
+    fn assigned(&mut self, partition: u32) -> Result<(), BrokerError>;
+
+    /// The partition is another's now, or was on its way and does not come: drop its state.
     fn revoked(&mut self, partition: u32);
 
     /// All that was staged is durable: apply it.

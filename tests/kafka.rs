@@ -4,6 +4,16 @@
 mod faults;
 #[path = "broker_contract/kit.rs"]
 mod kit;
+#[path = "kafka/load.rs"]
+mod load;
+#[path = "durability/oracle.rs"]
+mod oracle;
+#[path = "kafka/proof.rs"]
+mod proof;
+#[path = "durability/reference.rs"]
+mod reference;
+#[path = "kafka/router.rs"]
+mod router;
 #[path = "kafka/server.rs"]
 mod server;
 #[path = "broker_contract/suite.rs"]

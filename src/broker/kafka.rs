@@ -23,6 +23,7 @@ use super::{Broker, BrokerError, Health, LaneBroker, LanePlan, LaneShare, Publis
 
 pub mod access;
 pub mod admin;
+mod arrivals;
 mod fault;
 mod lane;
 mod native;

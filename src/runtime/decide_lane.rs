@@ -33,6 +33,8 @@ pub struct DecideLane {
     progress: Arc<IntakeProgress>,
     number: usize,
     partitions: BTreeMap<u32, Partition>,
+    /// What is restored so far of partitions on their way.
+    arriving: BTreeMap<u32, State>,
     notes: Notes,
 }
 
@@ -58,8 +60,8 @@ impl DecideLane {
         progress: Arc<IntakeProgress>,
         number: usize,
     ) -> Self {
-        let (partitions, notes) = (BTreeMap::new(), Notes::default());
-        Self { context, topics, metrics, progress, number, partitions, notes }
+        let (partitions, arriving, notes) = (BTreeMap::new(), BTreeMap::new(), Notes::default());
+        Self { context, topics, metrics, progress, number, partitions, arriving, notes }
     }
 
     fn outputs(&self) -> Outputs<'_> {
@@ -280,33 +282,31 @@ fn event_of(body: &InboxBody) -> Option<String> {
 }
 
 impl PartitionOwner for DecideLane {
-    fn assigned(
-        &mut self,
-        partition: u32,
-        restored: &mut dyn Iterator<Item = Result<Record, BrokerError>>,
-    ) -> Result<(), BrokerError> {
-        let mut state = State::default();
-        for record in restored {
-            let record = record?;
-            let unreadable = |problem: &str| {
-                BrokerError::Storage(format!(
-                    "the history at partition {partition}, offset {} cannot be read: {problem}",
-                    record.offset
-                ))
-            };
-            let key = record.key.as_slice().try_into().map_err(|_| unreadable("its key is not a subject's"))?;
-            let history: History = match &record.value {
-                Some(value) => codec::decode(value).map_err(|error| unreadable(&error.to_string()))?,
-                None => History::default(),
-            };
-            state.restore(SubjectKey(key), history);
-        }
+    fn restored(&mut self, partition: u32, record: Record) -> Result<(), BrokerError> {
+        let unreadable = |problem: &str| {
+            BrokerError::Storage(format!(
+                "the history at partition {partition}, offset {} cannot be read: {problem}",
+                record.offset
+            ))
+        };
+        let key = record.key.as_slice().try_into().map_err(|_| unreadable("its key is not a subject's"))?;
+        let history: History = match &record.value {
+            Some(value) => codec::decode(value).map_err(|error| unreadable(&error.to_string()))?,
+            None => History::default(),
+        };
+        self.arriving.entry(partition).or_default().restore(SubjectKey(key), history);
+        Ok(())
+    }
+
+    fn assigned(&mut self, partition: u32) -> Result<(), BrokerError> {
+        let mut state = self.arriving.remove(&partition).unwrap_or_default();
         catch_up(&self.context, &mut state);
         self.partitions.insert(partition, Partition { state, ticker: Ticker::default() });
         Ok(())
     }
 
     fn revoked(&mut self, partition: u32) {
+        self.arriving.remove(&partition);
         self.partitions.remove(&partition);
     }
 

@@ -125,11 +125,11 @@ impl IntakeLane {
 }
 
 impl PartitionOwner for IntakeLane {
-    fn assigned(
-        &mut self,
-        _partition: u32,
-        _restored: &mut dyn Iterator<Item = Result<Record, BrokerError>>,
-    ) -> Result<(), BrokerError> {
+    fn restored(&mut self, _partition: u32, _record: Record) -> Result<(), BrokerError> {
+        Ok(())
+    }
+
+    fn assigned(&mut self, _partition: u32) -> Result<(), BrokerError> {
         Ok(())
     }
 

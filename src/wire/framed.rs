@@ -96,12 +96,12 @@ struct Relay<'o> {
 }
 
 impl PartitionOwner for Relay<'_> {
-    fn assigned(
-        &mut self,
-        partition: u32,
-        restored: &mut dyn Iterator<Item = Result<Record, BrokerError>>,
-    ) -> Result<(), BrokerError> {
-        self.owner.assigned(partition, restored)
+    fn restored(&mut self, partition: u32, record: Record) -> Result<(), BrokerError> {
+        self.owner.restored(partition, record)
+    }
+
+    fn assigned(&mut self, partition: u32) -> Result<(), BrokerError> {
+        self.owner.assigned(partition)
     }
 
     fn revoked(&mut self, partition: u32) {

@@ -30,15 +30,13 @@ pub struct Owner {
 }
 
 impl PartitionOwner for Owner {
-    fn assigned(
-        &mut self,
-        partition: u32,
-        restored: &mut dyn Iterator<Item = Result<Record, BrokerError>>,
-    ) -> Result<(), BrokerError> {
+    fn restored(&mut self, _partition: u32, record: Record) -> Result<(), BrokerError> {
+        self.restored.push(record);
+        Ok(())
+    }
+
+    fn assigned(&mut self, partition: u32) -> Result<(), BrokerError> {
         self.assigned.push(partition);
-        for record in restored {
-            self.restored.push(record?);
-        }
         Ok(())
     }
 

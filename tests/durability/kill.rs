@@ -24,7 +24,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tempfile::TempDir;
 
-use super::{kit, oracle};
+use super::kit;
 
 const KILLS: usize = 24;
 const SEED: u64 = 11;
@@ -220,5 +220,5 @@ fn check(home: &Home, acknowledged: &BTreeSet<String>) {
         .collect();
     assert!(acknowledged.len() > 100, "there was load: {}", acknowledged.len());
     assert_eq!(acknowledged.difference(&published).count(), 0, "every acknowledged event is there");
-    oracle::check(&*reader, &options().context, &options().partners);
+    kit::check(&*reader, &options().context, &options().partners, system_clock()());
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pathway_router::broker::{Broker, BrokerError, Clock, Placement, Published, Write};
+use pathway_router::broker::{Broker, BrokerError, Clock, Placement, Published, Reader, Write};
 use pathway_router::config::{Retention, default_rules};
 use pathway_router::engine::codec;
 use pathway_router::engine::context::{Context, RuleBooks};
@@ -12,6 +12,7 @@ use pathway_router::engine::facts::PreparedBook;
 use pathway_router::engine::identity::Keys;
 use pathway_router::engine::intake::{Partner, Partners};
 use pathway_router::engine::model::event::ReferralEvent;
+use pathway_router::engine::model::scalar::Timestamp;
 use pathway_router::engine::rules::{self, fault::SourceFile};
 use pathway_router::engine::seal::Sealer;
 use pathway_router::runtime::ServiceOptions;
@@ -19,6 +20,9 @@ use pathway_router::runtime::topics::{TopicPlan, is_read_by_intake};
 use pathway_router::simulate::partners::PARTNERS;
 use pathway_router::telemetry::metrics::Metrics;
 use pathway_router::telemetry::readiness::Readiness;
+
+use super::oracle::{self, Counts};
+use super::reference::{Reference, log_of};
 
 pub const PARTITIONS: u32 = 4;
 
@@ -89,6 +93,15 @@ pub fn write_of(event: &ReferralEvent) -> Write {
         value: Some(codec::encode(event).unwrap()),
         headers: vec![header("partner", partner), header("unit", &event.source.unit)],
     }
+}
+
+/// Everything a router left against the reference router. What was due five minutes before `now` must have fired.
+pub fn check(reader: &dyn Reader, context: &Context, partners: &Partners, now: Timestamp) -> Counts {
+    let log = log_of(reader);
+    let reference = Reference::run(&log, context, partners);
+    let counts = oracle::check(&log, &reference);
+    assert_eq!(reference.overdue(now.plus_millis(-5 * 60_000)), 0, "timers that never fired");
+    counts
 }
 
 /// Publishes and waits for the answer.

@@ -19,7 +19,7 @@ use pathway_router::runtime::Service;
 use pathway_router::simulate;
 use pathway_router::telemetry::metrics::Metrics;
 
-use super::{kit, oracle};
+use super::kit;
 
 fn wait_until(what: &str, condition: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(120);
@@ -74,7 +74,7 @@ fn every_record_is_accounted_for() {
     each_alias_is_told_once(&memory);
     let quarantined: Vec<Quarantined> = all(&memory, "quarantine");
     assert!(quarantined.iter().any(|kept| kept.reason == QuarantineReason::Undecodable && kept.original.len() == 40));
-    oracle::check(&memory, &kit::context(None), &kit::partners());
+    kit::check(&memory, &kit::context(None), &kit::partners(), system_clock()());
 }
 
 /// However many events carry the same identifiers, a weaker key hears of the stronger once.
@@ -152,5 +152,5 @@ fn clocks_run_out_without_another_event() {
     now.fetch_add(30 * 3_600_000, Ordering::SeqCst);
     wait_until("a timer's decision", || memory.end_offset("decisions", 0).unwrap() > before);
     assert!(service.stop(Duration::from_secs(60)));
-    oracle::check(&memory, &kit::context(None), &kit::partners());
+    kit::check(&memory, &kit::context(None), &kit::partners(), system_clock()());
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use pathway_router::broker::{Reader, Record, Write};
 use pathway_router::engine::codec;
 use pathway_router::engine::context::Context;
+use pathway_router::engine::history::{ESCALATION, FOLD};
 use pathway_router::engine::intake::standing::Agencies;
 use pathway_router::engine::intake::{self, IncomingRecord, IntakeContext, Partners};
 use pathway_router::engine::model::history::{History, Timer};
@@ -17,7 +18,7 @@ use pathway_router::engine::state::State;
 use pathway_router::engine::step::{Effect, Step, step, step_timer};
 use pathway_router::runtime::decide_lane::TIMERS_PER_TICK_MAX;
 use pathway_router::runtime::outputs::{Outputs, TRACE, UNIT, Unusable, header};
-use pathway_router::runtime::topics::{INBOX, OutputTopics};
+use pathway_router::runtime::topics::{GATEWAY, INBOX, OutputTopics, is_read_by_intake};
 
 /// Everything that lies in a broker: topic, partition, records in order.
 pub type Log = BTreeMap<String, Vec<Vec<Record>>>;
@@ -28,10 +29,6 @@ pub fn log_of(reader: &dyn Reader) -> Log {
         (0..reader.partitions(topic).unwrap()).map(all).collect()
     };
     reader.topics().unwrap().into_iter().map(|topic| (topic.clone(), partitions(&topic))).collect()
-}
-
-pub fn is_input(topic: &str) -> bool {
-    topic.starts_with("referrals.") || topic.starts_with("outcomes.")
 }
 
 pub struct Reference<'a> {
@@ -52,9 +49,8 @@ impl<'a> Reference<'a> {
         let agencies = Agencies::of(context.books.all().map(|book| &book.rules));
         let (writes, remembered) = (Vec::new(), BTreeMap::new());
         let mut reference = Self { context, partners, agencies, topics, writes, remembered };
-        for (topic, partitions) in log.iter().filter(|(topic, _)| is_input(topic)) {
-            let (_, sender) = topic.split_once('.').unwrap();
-            partitions.iter().flatten().for_each(|record| reference.take_in(record, sender));
+        for (_, partitions) in log.iter().filter(|(topic, _)| is_read_by_intake(topic)) {
+            partitions.iter().flatten().for_each(|record| reference.take_in(record));
         }
         for (partition, records) in (0..).zip(&log[INBOX]) {
             reference.decide(partition, records);
@@ -64,8 +60,7 @@ impl<'a> Reference<'a> {
 
     /// Timers that were due by then and have not fired.
     pub fn overdue(&self, by: Timestamp) -> usize {
-        let histories = self.remembered.values().flat_map(BTreeMap::values);
-        histories.flat_map(|history| &history.timers).filter(|timer| timer.due_at <= by).count()
+        self.remembered.values().map(|histories| due(histories, by).len()).sum()
     }
 
     fn write(&mut self, effect: &Effect, trace: Option<&[u8]>) {
@@ -74,12 +69,20 @@ impl<'a> Reference<'a> {
         self.writes.extend(write);
     }
 
-    fn take_in(&mut self, record: &Record, sender: &str) {
+    fn take_in(&mut self, record: &Record) {
         let intake = IntakeContext {
             keys: &self.context.keys,
             sealer: &self.context.sealer,
             partners: self.partners,
             agencies: &self.agencies,
+        };
+        let stamp = |name: &str| header(record, name).map(|value| std::str::from_utf8(value).unwrap());
+        // On its own topic the gateway says who sent it; else the topic says so.
+        let by_gateway = &*record.topic == GATEWAY;
+        let (sender, is_outcome) = match (by_gateway, stamp("partner"), record.topic.split_once('.').unwrap()) {
+            (true, Some(partner), _) => (partner, false),
+            (true, None, _) => (stamp("agency").unwrap(), true),
+            (false, _, (kind, sender)) => (sender, kind == "outcomes"),
         };
         let incoming = IncomingRecord {
             topic: &record.topic,
@@ -87,18 +90,17 @@ impl<'a> Reference<'a> {
             offset: record.offset,
             receipt: record.timestamp,
             sender,
-            unit: header(record, UNIT).and_then(|unit| std::str::from_utf8(unit).ok()),
+            by_gateway,
+            unit: stamp(UNIT).filter(|_| by_gateway),
             headers: &record.headers,
+            fault: record.fault.as_deref(),
             value: record.value.as_deref().unwrap_or_default(),
-            allow_backfill: header(record, "backfill") == Some(b"true"),
+            allow_backfill: by_gateway && stamp("backfill") == Some("true"),
         };
-        let accepted = if record.topic.starts_with("outcomes.") {
-            intake::outcome(&intake, &incoming)
-        } else {
-            intake::referral(&intake, &incoming)
-        };
+        let accepted =
+            if is_outcome { intake::outcome(&intake, &incoming) } else { intake::referral(&intake, &incoming) };
         for inbox in accepted.inbox {
-            self.write(&Effect::Inbox(inbox), header(record, TRACE));
+            self.write(&Effect::Inbox(Box::new(inbox)), header(record, TRACE));
         }
         if let Some(quarantined) = accepted.quarantined {
             let outputs = Outputs { topics: &self.topics, keys: &self.context.keys };
@@ -156,20 +158,27 @@ impl<'a> Reference<'a> {
         self.writes.push(outputs.quarantined(&quarantined).unwrap());
         if !matches!(inbox.body, InboxBody::Signal(_)) {
             let signal = unusable.signal(&self.context.keys, &quarantined);
-            self.write(&Effect::Inbox(signal), None);
+            self.write(&Effect::Inbox(Box::new(signal)), None);
         }
     }
 }
 
-/// Every timer of every child, looked at one by one; the earliest first.
+/// Every timer of every child, looked at one by one; the earliest first, then what is too old to be kept.
 fn due(histories: &BTreeMap<SubjectKey, History>, at: Timestamp) -> Vec<(Timestamp, SubjectKey, Timer)> {
-    let all = histories.iter().flat_map(|(subject, history)| history.timers.iter().map(|timer| (*subject, timer)));
-    let mut due: Vec<_> = all
-        .filter(|(_, timer)| timer.due_at <= at)
-        .map(|(subject, timer)| (timer.due_at, subject, timer.clone()))
-        .collect();
+    let own = |rule: &str, due_at| Timer { due_at, rule: rule.to_owned(), event_id: String::new(), partner: None };
+    let (mut due, mut folds) = (Vec::new(), Vec::new());
+    for (subject, history) in histories {
+        let escalation = history.tasks.iter().filter_map(|task| task.escalate_at).min();
+        let escalation = escalation.map(|due_at| own(ESCALATION, due_at));
+        let timers = history.timers.iter().cloned().chain(escalation);
+        due.extend(timers.map(|timer| (timer.due_at, *subject, timer)));
+        folds.extend(history.fold_at.map(|due_at| (due_at, *subject, own(FOLD, due_at))));
+    }
     due.sort();
     due.dedup();
+    folds.sort();
+    due.extend(folds);
+    due.retain(|(due_at, _, _)| *due_at <= at);
     due.truncate(TIMERS_PER_TICK_MAX);
     due
 }

@@ -74,6 +74,30 @@ fn a_dead_writer_without_a_name_is_waited_out() {
     restores_above_an_open_transaction(None, Duration::from_secs(4));
 }
 
+/// Nobody knows whose transaction lies open in one partition of the history: the other is read meanwhile.
+#[test]
+fn a_partition_on_its_way_holds_up_no_other() {
+    let kafka = OnKafka::new();
+    let broker = kafka.instance("test");
+    broker.ensure_topics(&[topic("inbox", 2), compacted("history", 2)]).unwrap();
+    publish(&broker, vec![write_to("inbox", 0, "held up"), write_to("inbox", 1, "read at once")]).unwrap();
+    let dead = producer("other", Duration::from_secs(10));
+    begin(&dead, "history", "never committed", None);
+    let plan = LanePlan { restore_from: Some("history".into()), ..names("g", &["inbox"]) };
+    let mut owner = Owner::default();
+    let mut lane = broker.lane(plan, ALONE).unwrap();
+    let records = loop {
+        let records = lane.poll(&mut owner, &limit(10)).unwrap();
+        if !records.is_empty() {
+            break records;
+        }
+    };
+    assert_eq!((values(&records), &owner.assigned), (vec!["read at once".to_owned()], &vec![1]));
+    assert!(!lane.is_restored());
+    assert_eq!(values(&poll_all(&mut *lane, &mut owner)), ["held up"]);
+    assert_eq!(owner.assigned, [1, 0]);
+}
+
 #[test]
 fn lanes_of_a_group_share_all_partitions() {
     let kafka = OnKafka::new();
@@ -193,16 +217,13 @@ struct Counts {
 }
 
 impl PartitionOwner for Counts {
-    fn assigned(
-        &mut self,
-        partition: u32,
-        restored: &mut dyn Iterator<Item = Result<Record, BrokerError>>,
-    ) -> Result<(), BrokerError> {
-        for record in restored {
-            let record = record?;
-            let count = String::from_utf8(record.value.unwrap()).unwrap().parse().unwrap();
-            self.durable.insert((partition, record.key), count);
-        }
+    fn restored(&mut self, partition: u32, record: Record) -> Result<(), BrokerError> {
+        let count = String::from_utf8(record.value.unwrap()).unwrap().parse().unwrap();
+        self.durable.insert((partition, record.key), count);
+        Ok(())
+    }
+
+    fn assigned(&mut self, _partition: u32) -> Result<(), BrokerError> {
         Ok(())
     }
 

@@ -18,6 +18,8 @@ use super::kit::{Harness, QUIET_MS};
 
 /// Set to run the other tests on a machine without Java.
 const ALLOW_NONE: &str = "PATHWAY_ALLOW_NO_KAFKA";
+/// A small file system for the broker's files, to be filled.
+const SMALL_DISK: &str = "PATHWAY_TEST_SMALL_DISK";
 /// A group's rebalance, and the notice of a new topic, take less.
 const QUIET: Duration = Duration::from_millis(1500);
 
@@ -26,6 +28,20 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 pub fn script() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kafka/kafka.sh")
+}
+
+/// Where the broker keeps its files: on a small disk, if one was given.
+fn folder() -> PathBuf {
+    let disk = std::env::var(SMALL_DISK).map_or_else(|_| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from);
+    disk.join(format!("kafka-{}", std::process::id()))
+}
+
+/// Ends the broker (`stop`, or `kill` as a power cut would) and starts it again on the same files and port.
+pub fn restart(how: &str) {
+    for what in [how, "start"] {
+        let output = Command::new(script()).arg(what).arg(folder()).output().expect("bash runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 /// Whether there is no Java or Maven, and that is allowed.
@@ -50,7 +66,7 @@ fn start() -> Option<String> {
     if is_missing() {
         return None;
     }
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kafka-{}", std::process::id()));
+    let folder = folder();
     let output = Command::new(script())
         .args(["start", "--while", &std::process::id().to_string()])
         .arg(&folder)

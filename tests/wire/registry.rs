@@ -131,13 +131,14 @@ fn judge(head: &str, body: &str, state: &mut Registered) -> (u16, String) {
 struct Owner;
 
 impl PartitionOwner for Owner {
-    fn assigned(
-        &mut self,
-        _: u32,
-        _: &mut dyn Iterator<Item = Result<Record, BrokerError>>,
-    ) -> Result<(), BrokerError> {
+    fn restored(&mut self, _: u32, _: Record) -> Result<(), BrokerError> {
         Ok(())
     }
+
+    fn assigned(&mut self, _: u32) -> Result<(), BrokerError> {
+        Ok(())
+    }
+
     fn revoked(&mut self, _: u32) {}
     fn committed(&mut self) {}
     fn aborted(&mut self) {}

@@ -112,7 +112,7 @@ impl EmbeddedLane {
 
     fn restore(&self, owner: &mut dyn PartitionOwner, partition: u32) -> Result<(), BrokerError> {
         let Some(name) = &self.plan.restore_from else {
-            return owner.assigned(partition, &mut std::iter::empty());
+            return owner.assigned(partition);
         };
         let topic = self.shared.topic(name)?;
         let table = layout::table(topic.id, partition);
@@ -121,10 +121,11 @@ impl EmbeddedLane {
             .prepare(&format!("SELECT {} FROM {table} ORDER BY off", layout::COLUMNS))
             .map_err(|error| self.shared.read_failed(&error))?;
         let rows = select.query_map([], layout::stored).map_err(|error| self.shared.read_failed(&error))?;
-        let mut records = rows.map(|row| {
-            row.map(|stored| record(&topic, partition, stored)).map_err(|error| self.shared.read_failed(&error))
-        });
-        owner.assigned(partition, &mut records)
+        for row in rows {
+            let stored = row.map_err(|error| self.shared.read_failed(&error))?;
+            owner.restored(partition, record(&topic, partition, stored))?;
+        }
+        owner.assigned(partition)
     }
 
     fn gather(&mut self, limits: &mut Limits) -> Result<Vec<Record>, BrokerError> {

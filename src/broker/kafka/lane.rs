@@ -8,9 +8,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::arrivals::Arrivals;
 use super::fault::storage;
 use super::native::{self, Drawn, Queue};
-use super::restore::Restorer;
 use super::seat::{Event, Place, Seat, SeatContext, Stage, add};
 use super::shared::Shared;
 use super::transaction::Transaction;
@@ -22,14 +22,13 @@ use crate::engine::model::scalar::Timestamp;
 
 /// The longest wait for records before the group is served again.
 const GLANCE: Duration = Duration::from_millis(20);
+const SHORT_GLANCE: Duration = Duration::from_millis(1);
 /// Messages taken from librdkafka at a time; what a poll's limits leave of them waits for the next.
 const DRAW_MAX: usize = 256;
 /// Control events served at a time; most often there is none.
 const EVENTS_MAX: usize = 3;
 const SEEK_WAIT: Duration = Duration::from_secs(2);
-const POSITION_WAIT: Duration = Duration::from_millis(500);
-/// A stored position that stays open for this long belongs to a dead owner's transaction.
-const BLOCKED_AFTER: Duration = Duration::from_secs(1);
+const POSITION_WAIT: Duration = Duration::from_millis(200);
 const LEAVE_WAIT: Duration = Duration::from_secs(3);
 
 pub struct KafkaLane {
@@ -37,10 +36,8 @@ pub struct KafkaLane {
     plan: LanePlan,
     seat: Arc<Mutex<Seat>>,
     consumer: BaseConsumer<SeatContext>,
-    restorer: Option<Restorer>,
     /// Assigned and not yet restored.
-    given: Vec<Place>,
-    given_since: Instant,
+    arrivals: Arrivals,
     /// Restored: the owner knows of their numbers.
     taken_up: BTreeSet<Place>,
     owned: BTreeSet<u32>,
@@ -64,6 +61,7 @@ impl KafkaLane {
             .create_with_context(SeatContext(seat.clone()))
             .map_err(|error| storage("a consumer could not be made", &error))?;
         locked(&seat).queue = Queue::of(&consumer);
+        let arrivals = Arrivals::new(shared.clone(), &plan.group, plan.restore_from.clone(), &id);
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         consumer.subscribe(&names).map_err(|error| storage("topics could not be subscribed to", &error))?;
         Ok(Self {
@@ -71,9 +69,7 @@ impl KafkaLane {
             plan,
             seat,
             consumer,
-            restorer: None,
-            given: Vec::new(),
-            given_since: Instant::now(),
+            arrivals,
             taken_up: BTreeSet::new(),
             owned: BTreeSet::new(),
             waiting: VecDeque::new(),
@@ -92,10 +88,7 @@ impl KafkaLane {
                     owner.committed();
                 }
                 Event::Settled(Commit::Aborted) => owner.aborted(),
-                Event::Given(place) => {
-                    self.given_since = Instant::now();
-                    self.given.push(place);
-                }
+                Event::Given(place) => self.arrivals.add(place),
                 Event::Taken(place) => self.drop_place(&place, owner),
                 Event::Failed(error) => {
                     owner.aborted();
@@ -107,7 +100,7 @@ impl KafkaLane {
     }
 
     fn drop_place(&mut self, place: &Place, owner: &mut dyn PartitionOwner) {
-        self.given.retain(|given| given != place);
+        self.arrivals.remove(place, owner);
         self.waiting.retain(|record| !is_at(record, place));
         if self.taken_up.remove(place)
             && !self.taken_up.iter().any(|other| other.1 == place.1)
@@ -117,86 +110,20 @@ impl KafkaLane {
         }
     }
 
-    /// Finds out where each new partition begins, and restores what its owner needs. One whose position is still
-    /// open holds up no other.
+    /// What has arrived is read from where it is to begin.
     fn take_up(&mut self, owner: &mut dyn PartitionOwner) -> Result<(), BrokerError> {
-        for place in std::mem::take(&mut self.given) {
-            let given = locked(&self.seat).partitions.get(&place).map(|held| held.assignment);
-            let Some(assignment) = given else { continue };
-            let stored = match stored_position(&self.consumer, &place) {
-                Ok(stored) => stored,
-                Err(error) => {
-                    tracing::debug!(%error, partition = place.1, "where to begin is not known yet");
-                    self.unblock(place.1)?;
-                    self.given.push(place);
-                    continue;
-                }
-            };
-            if !self.owned.contains(&place.1) && !self.restore(owner, &place, assignment)? {
-                continue;
-            }
+        for (place, stored) in self.arrivals.look(&self.consumer, owner)? {
             let mut seat = locked(&self.seat);
-            let held = seat.partitions.get_mut(&place).filter(|held| held.assignment == assignment);
-            if let Some(held) = held {
+            if let Some(held) = seat.partitions.get_mut(&place) {
                 held.committed = stored;
                 held.position = stored.unwrap_or(0);
                 held.stage = Stage::Seeking;
-                self.owned.insert(place.1);
-                self.taken_up.insert(place);
             }
-        }
-        if self.given.is_empty() {
-            self.restorer = None;
-        }
-        Ok(())
-    }
-
-    /// False: the partition went elsewhere meanwhile.
-    fn restore(&mut self, owner: &mut dyn PartitionOwner, place: &Place, assignment: u64) -> Result<bool, BrokerError> {
-        let partition = place.1;
-        if self.plan.restore_from.is_none() {
-            return owner.assigned(partition, &mut std::iter::empty()).map(|()| true);
-        }
-        self.make_restorer()?;
-        let (consumer, seat, shared) = (&self.consumer, &self.seat, &self.shared);
-        let is_ours = || locked(seat).partitions.get(place).is_some_and(|held| held.assignment == assignment);
-        let mut alive = || {
-            shared.check()?;
-            serve(consumer)?;
-            let gone = || BrokerError::Storage(format!("partition {partition} went elsewhere while it was restored"));
-            if is_ours() { Ok(()) } else { Err(gone()) }
-        };
-        let Some(restorer) = &mut self.restorer else { return Ok(false) };
-        let started = Instant::now();
-        let result =
-            restorer.restore(partition, &mut alive).and_then(|mut records| owner.assigned(partition, &mut records));
-        if !is_ours() {
-            owner.revoked(partition);
-            return Ok(false);
-        }
-        tracing::info!(partition, took_ms = started.elapsed().as_millis(), "a partition is restored");
-        result.map(|()| true)
-    }
-
-    fn make_restorer(&mut self) -> Result<(), BrokerError> {
-        if self.restorer.is_none()
-            && let Some(topic) = &self.plan.restore_from
-        {
-            let id = locked(&self.seat).transaction.id().to_owned();
-            self.restorer = Some(Restorer::new(&self.shared.options, &self.plan.group, topic.clone(), &id)?);
-        }
-        Ok(())
-    }
-
-    /// A dead owner's transaction may hold a stored position open: fence it rather than wait for its time-out.
-    fn unblock(&mut self, partition: u32) -> Result<(), BrokerError> {
-        if self.given_since.elapsed() < BLOCKED_AFTER || self.plan.restore_from.is_none() {
-            return Ok(());
-        }
-        self.given_since = Instant::now();
-        self.make_restorer()?;
-        if let Some(restorer) = &mut self.restorer {
-            restorer.fence_open(partition)?;
+            drop(seat);
+            if self.owned.insert(place.1) && self.plan.restore_from.is_none() {
+                owner.assigned(place.1)?;
+            }
+            self.taken_up.insert(place);
         }
         Ok(())
     }
@@ -371,7 +298,9 @@ impl LaneBroker for KafkaLane {
             self.take_up(owner)?;
             self.seek();
             let left = deadline.saturating_duration_since(Instant::now());
-            let records = self.gather(limit, left.min(GLANCE));
+            // What is on its way is not to wait for records.
+            let glance = if self.arrivals.is_empty() { GLANCE } else { SHORT_GLANCE };
+            let records = self.gather(limit, left.min(glance));
             if !records.is_empty() || left.is_zero() {
                 return Ok(records);
             }
@@ -443,7 +372,7 @@ impl LaneBroker for KafkaLane {
 
     fn is_restored(&self) -> bool {
         let seat = locked(&self.seat);
-        seat.joined && seat.events.is_empty() && self.given.is_empty()
+        seat.joined && seat.events.is_empty() && self.arrivals.is_empty()
     }
 }
 

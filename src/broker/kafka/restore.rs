@@ -1,7 +1,6 @@
 //! Reads a compacted partition whole: up to its end as a reader of open transactions sees it, waiting those out or
 //! fencing their dead writer.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -18,6 +17,10 @@ use crate::broker::{BrokerError, Record};
 /// Records taken at a time, and how long one look waits.
 const DRAW_MAX: usize = 500;
 const DRAW_WAIT: Duration = Duration::from_millis(50);
+/// The same while other partitions wait to be read.
+const PIECE_WAIT: Duration = Duration::from_millis(2);
+/// How often the log says how far a long restore has come.
+const REPORT_EVERY: Duration = Duration::from_secs(5);
 /// An open transaction that blocks for this long is taken for a dead one's.
 const BLOCKED_AFTER: Duration = Duration::from_millis(500);
 /// Nothing moved for this long: give up, and let the lane start again.
@@ -66,7 +69,7 @@ impl Tail {
     }
 }
 
-/// Restores partitions of one topic, one after the other.
+/// Restores partitions of one topic, one after the other, each a piece at a time.
 pub struct Restorer {
     options: KafkaOptions,
     committed: Tail,
@@ -74,6 +77,23 @@ pub struct Restorer {
     topic: std::sync::Arc<str>,
     /// Ours: never fenced.
     transactional_id: String,
+    current: Option<Restoring>,
+    /// Begun, and left off for others while nothing came.
+    put_off: Vec<Restoring>,
+}
+
+/// A partition that is being restored. Done when the position has reached the end, control records counted.
+struct Restoring {
+    partition: u32,
+    first: i64,
+    position: i64,
+    end: i64,
+    records: u64,
+    started: Instant,
+    said_at: Instant,
+    moved_at: Instant,
+    resumed_at: Instant,
+    fenced_at: Instant,
 }
 
 impl Restorer {
@@ -89,29 +109,113 @@ impl Restorer {
             options: options.clone(),
             topic,
             transactional_id: transactional_id.to_owned(),
+            current: None,
+            put_off: Vec::new(),
         })
     }
 
-    /// `alive` is called between looks: it serves the group, and refuses when the partition is another's by now.
-    pub fn restore<'a>(
-        &'a mut self,
-        partition: u32,
-        alive: &'a mut dyn FnMut() -> Result<(), BrokerError>,
-    ) -> Result<Restoring<'a>, BrokerError> {
-        let (_, end) = self.uncommitted.bounds(&self.topic, partition)?;
+    /// The partition that is being restored.
+    pub fn current(&self) -> Option<u32> {
+        self.current.as_ref().map(|restoring| restoring.partition)
+    }
+
+    /// Begins, or goes on where it was put off.
+    pub fn begin(&mut self, partition: u32) -> Result<(), BrokerError> {
+        if let Some(index) = self.put_off.iter().position(|restoring| restoring.partition == partition) {
+            let mut restoring = self.put_off.swap_remove(index);
+            self.committed.start(&self.topic, partition, Offset::Offset(restoring.position))?;
+            restoring.resumed_at = Instant::now();
+            self.current = Some(restoring);
+            return Ok(());
+        }
+        let (first, end) = self.uncommitted.bounds(&self.topic, partition)?;
         self.committed.start(&self.topic, partition, Offset::Beginning)?;
         let now = Instant::now();
-        Ok(Restoring {
-            restorer: self,
-            alive,
+        self.current = Some(Restoring {
             partition,
-            position: 0,
+            first,
+            position: first,
             end,
-            waiting: VecDeque::new(),
+            records: 0,
+            started: now,
+            said_at: now,
             moved_at: now,
+            resumed_at: now,
             fenced_at: now,
-            ended: false,
-        })
+        });
+        Ok(())
+    }
+
+    /// One piece. True: that was the last.
+    pub fn advance(&mut self, take: &mut dyn FnMut(Record) -> Result<(), BrokerError>) -> Result<bool, BrokerError> {
+        let Some(restoring) = &mut self.current else { return Ok(true) };
+        let before = restoring.position;
+        if before < restoring.end {
+            let mut drawn = Vec::new();
+            self.committed.draw(DRAW_MAX, PIECE_WAIT, &mut drawn);
+            for look in drawn {
+                restoring.take(look, take)?;
+            }
+        }
+        if restoring.position >= restoring.end {
+            restoring.report("a partition is restored");
+            self.stop();
+            return Ok(true);
+        }
+        if restoring.position > before {
+            restoring.moved_at = Instant::now();
+            if restoring.said_at.elapsed() >= REPORT_EVERY {
+                restoring.said_at = Instant::now();
+                restoring.report("restoring");
+            }
+        } else {
+            self.blocked()?;
+        }
+        Ok(false)
+    }
+
+    fn stop(&mut self) {
+        self.current = None;
+        self.committed.stop();
+    }
+
+    /// Nothing has come for a while: others may go first.
+    pub fn is_blocked(&self) -> bool {
+        let waits = |restoring: &Restoring| restoring.moved_at.max(restoring.resumed_at).elapsed() >= BLOCKED_AFTER;
+        self.current.as_ref().is_some_and(waits)
+    }
+
+    pub fn put_off(&mut self) {
+        self.put_off.extend(self.current.take());
+        self.committed.stop();
+    }
+
+    /// The partition went elsewhere. True: it had been begun.
+    pub fn forget(&mut self, partition: u32) -> bool {
+        if self.current() == Some(partition) {
+            self.stop();
+            return true;
+        }
+        let begun = self.put_off.len();
+        self.put_off.retain(|restoring| restoring.partition != partition);
+        self.put_off.len() < begun
+    }
+
+    /// Nothing came. If a transaction is open there, its writer is dead or a zombie: this partition is ours now.
+    fn blocked(&mut self) -> Result<(), BrokerError> {
+        let Some(Restoring { partition, position, end, moved_at, fenced_at, .. }) = self.current.as_mut() else {
+            return Ok(());
+        };
+        let since = moved_at.elapsed();
+        if since >= GIVE_UP_AFTER {
+            return Err(BrokerError::Storage(format!("partition {partition} is restored to {position} of {end} only")));
+        }
+        if since >= BLOCKED_AFTER && fenced_at.elapsed() >= BLOCKED_AFTER {
+            *fenced_at = Instant::now();
+            let partition = *partition;
+            self.fence_open(partition)?;
+        }
+        Ok(())
     }
 
     /// Fences the writer whose transaction is the first that is open in a partition. False: none is open, or it
@@ -153,84 +257,31 @@ impl Restorer {
     }
 }
 
-/// A partition's records, oldest first. Ends when the position has reached the end, control records counted.
-pub struct Restoring<'a> {
-    restorer: &'a mut Restorer,
-    alive: &'a mut dyn FnMut() -> Result<(), BrokerError>,
-    partition: u32,
-    position: i64,
-    end: i64,
-    waiting: VecDeque<Record>,
-    moved_at: Instant,
-    fenced_at: Instant,
-    ended: bool,
-}
-
-impl Restoring<'_> {
-    fn look(&mut self) -> Result<(), BrokerError> {
-        (self.alive)()?;
-        let mut drawn = Vec::new();
-        self.restorer.committed.draw(DRAW_MAX, DRAW_WAIT, &mut drawn);
-        let before = self.position;
-        for look in drawn {
-            match look {
-                Drawn::Record(mut record) if record.partition == self.partition && record.offset >= self.position => {
-                    self.position = record.offset + 1;
-                    record.headers.retain(|(name, _)| name != WRITER);
-                    self.waiting.push_back(record);
-                }
-                Drawn::End { partition, offset, .. } if partition == self.partition => {
-                    self.position = self.position.max(offset);
-                }
-                Drawn::Record(_) | Drawn::End { .. } => {}
-                Drawn::Fault { code, .. } => tracing::warn!(partition = self.partition, %code, "restoring"),
+impl Restoring {
+    fn take(
+        &mut self,
+        look: Drawn,
+        take: &mut dyn FnMut(Record) -> Result<(), BrokerError>,
+    ) -> Result<(), BrokerError> {
+        match look {
+            Drawn::Record(mut record) if record.partition == self.partition && record.offset >= self.position => {
+                self.position = record.offset + 1;
+                self.records += 1;
+                record.headers.retain(|(name, _)| name != WRITER);
+                take(record)?;
             }
-        }
-        if self.position > before {
-            self.moved_at = Instant::now();
-        } else {
-            self.blocked()?;
+            Drawn::End { partition, offset, .. } if partition == self.partition => {
+                self.position = self.position.max(offset);
+            }
+            Drawn::Record(_) | Drawn::End { .. } => {}
+            Drawn::Fault { code, .. } => tracing::warn!(partition = self.partition, %code, "restoring"),
         }
         Ok(())
     }
 
-    /// Nothing came. If a transaction is open there, its writer is dead or a zombie: this partition is ours now.
-    fn blocked(&mut self) -> Result<(), BrokerError> {
-        let since = self.moved_at.elapsed();
-        if since >= GIVE_UP_AFTER {
-            let (partition, end) = (self.partition, self.end);
-            let position = self.position;
-            return Err(BrokerError::Storage(format!("partition {partition} is restored to {position} of {end} only")));
-        }
-        if since >= BLOCKED_AFTER && self.fenced_at.elapsed() >= BLOCKED_AFTER {
-            self.restorer.fence_open(self.partition)?;
-            self.fenced_at = Instant::now();
-        }
-        Ok(())
-    }
-}
-
-impl Iterator for Restoring<'_> {
-    type Item = Result<Record, BrokerError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(record) = self.waiting.pop_front() {
-                return Some(Ok(record));
-            }
-            if self.ended || self.position >= self.end {
-                return None;
-            }
-            if let Err(error) = self.look() {
-                self.ended = true;
-                return Some(Err(error));
-            }
-        }
-    }
-}
-
-impl Drop for Restoring<'_> {
-    fn drop(&mut self) {
-        self.restorer.committed.stop();
+    fn report(&self, what: &str) {
+        let Self { partition, records, .. } = self;
+        let percent = (self.position - self.first) * 100 / (self.end - self.first).max(1);
+        tracing::info!(partition, records, percent, took_ms = self.started.elapsed().as_millis(), "{what}");
     }
 }

@@ -30,14 +30,11 @@ pub struct Seat {
     pub events: VecDeque<Event>,
     /// The group has answered at least once.
     pub joined: bool,
-    assignments: u64,
 }
 
 /// One partition of this lane's.
 pub struct Held {
     pub stage: Stage,
-    /// Which assignment it came with: a partition may go and come back between two looks.
-    pub assignment: u64,
     pub paused: bool,
     /// Of the last record handed out, or when the partition came.
     pub reached: Timestamp,
@@ -48,10 +45,9 @@ pub struct Held {
 }
 
 impl Held {
-    fn given(assignment: u64) -> Self {
+    fn given() -> Self {
         Self {
             stage: Stage::Given,
-            assignment,
             paused: true,
             reached: Timestamp::from_jiff(jiff::Timestamp::now()),
             position: 0,
@@ -88,7 +84,6 @@ impl Seat {
             staged: BTreeMap::new(),
             events: VecDeque::new(),
             joined: false,
-            assignments: 0,
         }
     }
 
@@ -105,10 +100,12 @@ impl Seat {
             return Ok(Commit::Committed);
         }
         let staged = std::mem::take(&mut self.staged);
-        // A batch read under an assignment that has ended since is not ours to commit.
+        // A batch read under an assignment that has ended since is not ours to commit: when the partition came back,
+        // another may have read further, or not as far.
         let ours = staged.iter().all(|(place, next)| {
-            let held = self.partitions.get(place);
-            held.is_some_and(|held| held.stage == Stage::Reading && *next <= held.position)
+            self.partitions.get(place).is_some_and(|held| {
+                held.stage == Stage::Reading && *next <= held.position && held.committed.is_none_or(|done| *next > done)
+            })
         });
         let settled = match ours {
             true => self.transaction.commit(consumer, &self.positions(&staged)),
@@ -260,9 +257,8 @@ impl Seat {
         if list.count() > 0 {
             consumer.pause(&list)?;
         }
-        self.assignments += 1;
         for place in places {
-            self.partitions.insert(place.clone(), Held::given(self.assignments));
+            self.partitions.insert(place.clone(), Held::given());
             self.events.push_back(Event::Given(place));
         }
         Ok(())

@@ -38,7 +38,7 @@ impl KafkaOptions {
             replication: 1,
             min_in_sync: 1,
             session: Duration::from_secs(6),
-            transaction: Duration::from_secs(15),
+            transaction: Duration::from_secs(7),
             queue_requests_max: 10_000,
             queue_bytes_max: 64 << 20,
         }

@@ -112,15 +112,16 @@ impl MemoryLane {
             let (_, topic, partition) = seat;
             let committed = storage.position(&plan.group, &topic, partition).unwrap_or(0);
             if self.owned.insert(partition) {
-                let mut restored: Vec<Result<Record, BrokerError>> = match &plan.restore_from {
-                    Some(name) => storage.partition(name, partition)?.from(0).cloned().map(Ok).collect(),
-                    None => Vec::new(),
-                };
-                if plan.restore_from.is_some() && storage.faults.of_restore() {
-                    restored.truncate(restored.len() / 2);
-                    restored.push(Err(BrokerError::Storage("restoring broke off".to_owned())));
+                if let Some(name) = &plan.restore_from {
+                    let records: Vec<Record> = storage.partition(name, partition)?.from(0).cloned().collect();
+                    let breaks_off = storage.faults.of_restore();
+                    let whole = if breaks_off { records.len() / 2 } else { records.len() };
+                    records.into_iter().take(whole).try_for_each(|record| owner.restored(partition, record))?;
+                    if breaks_off {
+                        return Err(BrokerError::Storage("restoring broke off".to_owned()));
+                    }
                 }
-                owner.assigned(partition, &mut restored.into_iter())?;
+                owner.assigned(partition)?;
             }
             self.partitions.push(LanePartition { topic, partition, position: committed, committed });
         }
