@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::facts::{AsOf, PreparedBook};
+use super::facts::{AsOf, Counts, PreparedBook};
 use super::model::history::{Entry, History};
 use super::model::scalar::Level;
 use super::rules::Unknown;
@@ -53,7 +53,7 @@ pub fn judge<'b>(
     let mut named: BTreeSet<&str> = BTreeSet::new();
     for stratum in 0..book.rules.strata().max(1) {
         if stratum > 0 {
-            book.gather_counts(history, entry, as_of, verdict.level, &mut verdict.table);
+            book.gather_counts(history, entry, as_of, verdict.level, Counts::ByLevel, &mut verdict.table);
             book.set_results(verdict.level, &named, &mut verdict.table);
             book.set_turns_18(entry, &verdict.fired, &mut verdict.table);
         }

@@ -29,6 +29,16 @@ pub struct PreparedBook {
     turns_18: Option<FactId>,
     /// For each kind, the facts that its rules read: what a decision records.
     read_by_kind: BTreeMap<&'static str, BTreeSet<FactId>>,
+    /// For each kind, the counts among them, as places in `rules.aggregates`: no other is worked out for it.
+    counts_by_kind: BTreeMap<&'static str, Vec<usize>>,
+}
+
+/// Which counts to work out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Counts {
+    All,
+    /// Those that change as the judged entry's own level becomes known.
+    ByLevel,
 }
 
 /// The instants a judgement looks from.
@@ -73,10 +83,15 @@ impl PreparedBook {
                 read_by_kind.entry(kind).or_default().extend(rule.reads.iter().copied());
             }
         }
+        let read_by = |kind: &&'static str, facts: &BTreeSet<FactId>| {
+            let counts = (0..).zip(&rules.aggregates).filter(|(_, aggregate)| facts.contains(&aggregate.fact));
+            (*kind, counts.map(|(place, _)| place).collect())
+        };
+        let counts_by_kind = read_by_kind.iter().map(|(kind, facts)| read_by(kind, facts)).collect();
         let level = rules.facts.id("result.level");
         let turns_18 = rules.facts.id("result.turns_18_before_deadline");
         let turns_18 = turns_18.filter(|id| rules.rules.iter().any(|rule| rule.reads.contains(id)));
-        Self { rules, kept, statuses, agencies, level, turns_18, read_by_kind }
+        Self { rules, kept, statuses, agencies, level, turns_18, read_by_kind, counts_by_kind }
     }
 
     /// The facts that rules for this kind read, in the order of the book.
@@ -96,7 +111,7 @@ impl PreparedBook {
             let authority = self.rules.authority.as_deref();
             table.set_bool(*id, holds(history, entry, status, as_of.statuses, authority));
         }
-        self.gather_counts(history, entry, as_of, level, table);
+        self.gather_counts(history, entry, as_of, level, Counts::All, table);
         self.rules.facts.fill_absent(table);
     }
 
@@ -111,18 +126,28 @@ impl PreparedBook {
         }
     }
 
-    /// Fills in the counts over history. Those with level bounds change as the entry's own level becomes known.
+    /// Fills in the counts over history that the rules for the entry's kind read.
     pub fn gather_counts(
         &self,
         history: &History,
         entry: &Entry,
         as_of: AsOf,
         level: Option<Level>,
+        which: Counts,
         table: &mut FactTable,
     ) {
+        let read = self.counts_by_kind.get(entry.kind.as_str()).map_or(&[][..], Vec::as_slice);
+        let mut wanted = read
+            .iter()
+            .filter_map(|place| self.rules.aggregates.get(*place))
+            .filter(|aggregate| which == Counts::All || aggregate.reads_level())
+            .peekable();
+        if wanted.peek().is_none() {
+            return;
+        }
         let end = self.rules.calendar.window_end(as_of.windows);
         let mut starts: Vec<(Window, Option<Timestamp>)> = Vec::new();
-        for aggregate in &self.rules.aggregates {
+        for aggregate in wanted {
             // Many counts share a window, and a London midnight takes longer to work out than a count.
             let known = starts.iter().find(|(window, _)| *window == aggregate.window).map(|(_, start)| *start);
             let start = known.unwrap_or_else(|| self.window_start(aggregate.window, as_of));

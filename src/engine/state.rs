@@ -1,12 +1,34 @@
 //! The state of a partition: histories by subject, staged changes over committed ones, timers in order.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use super::history::{ESCALATION, FOLD};
 use super::model::history::{History, Timer};
 use super::model::scalar::Timestamp;
 use super::model::subject::SubjectKey;
+
+/// Subject keys are keyed hashes already, which nobody outside can choose: their first bytes are as good as any hash.
+#[derive(Clone, Copy, Default)]
+struct FirstBytes(u64);
+
+type KeyHashing = BuildHasherDefault<FirstBytes>;
+
+impl Hasher for FirstBytes {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 = u64::from_le_bytes(*first);
+        }
+    }
+
+    /// The length that precedes an array says nothing.
+    fn write_usize(&mut self, _length: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 /// What one step changes: the new histories of the subjects it touched.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -19,8 +41,8 @@ pub struct Delta {
 /// Steps read the staged view. `commit` makes it the committed one; `abort` goes back to what was committed.
 #[derive(Debug, Default)]
 pub struct State {
-    committed: HashMap<SubjectKey, Arc<History>>,
-    staged: HashMap<SubjectKey, Arc<History>>,
+    committed: HashMap<SubjectKey, Arc<History>, KeyHashing>,
+    staged: HashMap<SubjectKey, Arc<History>, KeyHashing>,
     touched: BTreeSet<SubjectKey>,
     timers: BTreeSet<(Timestamp, SubjectKey, Timer)>,
     /// When the oldest of a history is too old to be kept. Nobody waits for it: clocks go first.

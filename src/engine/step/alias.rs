@@ -1,5 +1,6 @@
 //! One child under two keys: the weaker passes everything on to the stronger.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::draft::{Draft, OWN_DUTY};
@@ -17,7 +18,7 @@ use crate::engine::model::inbox::{Alias, Forward, InboxBody, InboxRecord, Referr
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::model::subject::SubjectKey;
 use crate::engine::rules::catalogue::is_concern;
-use crate::engine::state::State;
+use crate::engine::state::{Delta, State};
 
 const SAME_CHILD_RULE: &str = "same-child";
 const SAME_CHILD_ACTION: &str =
@@ -59,6 +60,9 @@ pub fn learned(context: &Context, state: &State, record: &InboxRecord, alias: &A
     if standing == Some(alias.stronger) || record.subject == alias.stronger {
         return Ok(Step::default());
     }
+    if alias.checked_for.is_none() && known.is_none() {
+        return Ok(empty_key(record, alias));
+    }
     let mut draft = Draft::open(context, state, record.subject, record.receipt, Trigger::Alias, &record.id)?;
     draft.decision.event_id = Some(alias.event_id.clone());
     if let Some(standing) = standing {
@@ -83,6 +87,13 @@ pub fn learned(context: &Context, state: &State, record: &InboxRecord, alias: &A
         draft.publish(forwarded_history(record, record.subject, alias.stronger, moved, 1));
     }
     Ok(draft.finish())
+}
+
+/// Nothing was known under this key: there is nothing to decide, only where to pass on what comes.
+fn empty_key(record: &InboxRecord, alias: &Alias) -> Step {
+    let history = History { alias_of: Some(alias.stronger), updated_at: record.receipt, ..History::default() };
+    let delta = Delta { histories: BTreeMap::from([(record.subject, history)]) };
+    Step { delta, effects: Vec::new() }
 }
 
 /// A key that belongs to another already may do so only because that one was itself found to be `alias.stronger` since:
@@ -134,9 +145,9 @@ pub fn stand_in_entry(event_id: &str, partner: &str, at: Timestamp) -> Entry {
         episode_ref: None,
         occurred_at: at,
         received_at: at,
-        anchors: std::collections::BTreeMap::new(),
+        anchors: BTreeMap::new(),
         date_only: false,
-        facts: std::collections::BTreeMap::new(),
+        facts: BTreeMap::new(),
         held_back: Vec::new(),
         level: None,
         fired: Vec::new(),
