@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+#[path = "cli/book.rs"]
+mod book;
 #[path = "cli/offline.rs"]
 mod offline;
 #[path = "cli/rules.rs"]

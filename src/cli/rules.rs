@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 
 use miette::Report;
 
-use super::files::read_text;
+use super::files::{read_text, unwritable};
 use super::rule_book::{self, RuleFolder, SCENARIOS_FOLDER, counted};
 use super::{CliError, Ending, output};
 use crate::engine::rules::RuleBook;
 use crate::replay::coverage::Coverage;
 use crate::replay::report::side_by_side;
 use crate::replay::scenario;
+
+mod page;
 
 /// Check a rule book, or test it against scenarios
 #[derive(clap::Subcommand)]
@@ -39,13 +41,37 @@ pathway-router rules test my-scenario.toml --rules rules/cheshire-east"
         #[arg(long, value_name = "DIR")]
         rules: Option<PathBuf>,
     },
+    /// Write the rule book as one HTML page, for the screen, for paper and for a screen reader
+    #[command(after_help = "Example:\n  pathway-router rules book rules/cheshire-east --out rule-book.html")]
+    Book {
+        /// Folder of the rule book
+        dir: PathBuf,
+
+        /// File to write; standard output without it
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
 }
 
 pub fn run(command: &Command) -> Result<Ending, CliError> {
     match command {
         Command::Check { dir } => check(dir),
         Command::Test { path, rules } => test(path, rules.as_deref()),
+        Command::Book { dir, out } => book(dir, out.as_deref()),
     }
+}
+
+fn book(dir: &Path, out: Option<&Path>) -> Result<Ending, CliError> {
+    let book = rule_book::read_sound(dir)?;
+    let page = page::page(&book).map_err(|error| CliError::failed(format!("the page could not be made: {error}")))?;
+    match out {
+        Some(path) => {
+            fs::write(path, page).map_err(|error| unwritable(path, &error))?;
+            output::line(format_args!("{}: {}", path.display(), counted(book.rules.len(), "rule")));
+        }
+        None => output::line(page),
+    }
+    Ok(Ending::Clean)
 }
 
 fn check(dir: &Path) -> Result<Ending, CliError> {

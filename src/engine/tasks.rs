@@ -26,6 +26,10 @@ use route::Address;
 /// Events that a named person's decision is.
 const DECISION: &str = "decision.recorded";
 
+/// The clock of a child who was named with another runs as that one's; so does its urgency.
+const AS_INDEX: &str = "as_index";
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
 /// A rule that fired for an entry and has not been acted on yet.
 #[derive(Clone, Debug)]
 pub struct Finding<'b> {
@@ -201,13 +205,14 @@ impl<'b> Raising<'b> {
         let without_anchor =
             if self.referral.is_none() && task.from != "receipt" { entry.received_at } else { self.at };
         let due = due_at(&self.book.rules.calendar, &task.by, anchor.unwrap_or(without_anchor), school)?;
-        let from = if anchor.is_some() { anchor_in_words(task.from) } else { "receipt" };
+        let from = if anchor.is_some() { task.from } else { "receipt" };
+        let at = due.at.max(self.at);
         Ok(Deadline {
-            at: due.at.max(self.at),
-            words: format!("{} from {from}", clock_in_words(&task.by)),
+            at,
+            words: deadline_in_words(&task.by, from),
             late: due.at < self.at,
             assumed: due.assumed,
-            urgent: is_urgent(&task.by),
+            urgent: is_urgent(&task.by) && (from != AS_INDEX || at <= self.at.plus_millis(DAY_MS)),
             at_session: task.by == Clock::NextSessionDay,
         })
     }
@@ -215,7 +220,7 @@ impl<'b> Raising<'b> {
     /// A deadline that runs from now.
     pub fn deadline_from_now(&self, clock: &Clock) -> Result<Deadline, StepError> {
         let due = due_at(&self.book.rules.calendar, clock, self.at, None)?;
-        let words = format!("{} from receipt", clock_in_words(clock));
+        let words = deadline_in_words(clock, "receipt");
         let urgent = is_urgent(clock);
         Ok(Deadline { at: due.at, words, late: false, assumed: false, urgent, at_session: false })
     }
@@ -383,6 +388,20 @@ fn is_urgent(clock: &Clock) -> bool {
     }
 }
 
+/// A task's clock as a practitioner reads it: `5 working days from receipt`. `from`: of `catalogue::ANCHORS`.
+pub fn deadline_in_words(clock: &Clock, from: &str) -> String {
+    let (words, anchor) = (clock_in_words(clock), anchor_in_words(from));
+    match clock {
+        Clock::Now if from == "receipt" => words,
+        Clock::Now if from == AS_INDEX => format!("as soon as {anchor}"),
+        Clock::OnTheDay => format!("{words} of {anchor}"),
+        Clock::Now | Clock::Minutes(_) | Clock::Hours(_) | Clock::SameDay | Clock::WorkingDays(_) => {
+            format!("{words} from {anchor}")
+        }
+        Clock::NextSessionDay | Clock::TimeOfDay { .. } | Clock::TimeThatDay { .. } => format!("{words} from {anchor}"),
+    }
+}
+
 fn anchor_in_words(anchor: &str) -> &'static str {
     match anchor {
         "occurred_at" => "when it happened",
@@ -393,7 +412,7 @@ fn anchor_in_words(anchor: &str) -> &'static str {
         "strategy_discussion" => "the strategy discussion",
         "pregnancy_28_weeks" => "28 weeks of pregnancy",
         "turns_18" => "the eighteenth birthday",
-        "as_index" => "what is due for the child they were named with",
+        "as_index" => "for the child they were named with",
         _ => "receipt",
     }
 }
@@ -401,7 +420,7 @@ fn anchor_in_words(anchor: &str) -> &'static str {
 fn clock_in_words(clock: &Clock) -> String {
     let counted = |count: u16, unit: &str| format!("{count} {unit}{}", if count == 1 { "" } else { "s" });
     match clock {
-        Clock::Now => "at once,".to_owned(),
+        Clock::Now => "at once".to_owned(),
         Clock::Minutes(minutes) => counted(*minutes, "minute"),
         Clock::Hours(hours) => counted(*hours, "hour"),
         Clock::SameDay => "the same day (8 hours)".to_owned(),
@@ -409,7 +428,7 @@ fn clock_in_words(clock: &Clock) -> String {
         Clock::NextSessionDay => "the next school session".to_owned(),
         Clock::TimeOfDay { hour, minute } => format!("by {hour:02}:{minute:02}"),
         Clock::TimeThatDay { hour, minute } => format!("by {hour:02}:{minute:02} of that day"),
-        Clock::OnTheDay => "by the close of the day".to_owned(),
+        Clock::OnTheDay => "by 17:00 on the day".to_owned(),
     }
 }
 

@@ -7,7 +7,7 @@ use super::{check, command};
 
 const BOOK: &str = "rules/cheshire-east";
 
-fn copy_of_the_book(folder: &Path) {
+pub fn copy_of_the_book(folder: &Path) {
     fs::create_dir(folder.join("rules")).expect("a folder");
     for part in ["", "rules/"] {
         for entry in fs::read_dir(super::root().join(BOOK).join(part)).expect("the rule book") {
