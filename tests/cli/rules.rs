@@ -50,11 +50,7 @@ fn a_rule_without_a_scenario_is_a_fault_where_the_book_has_scenarios() {
     }
     let done = check(&["rules", "check", path], 1, &["rule R42 has no scenario", "serious-incident.toml:3", "1 fault"]);
     assert!(!done.err.contains("R31 has no"), "{}", done.err);
-    check(
-        &["rules", "test", path],
-        0,
-        &["59 of 60 rules fired", "not shown: rules/serious-incident.toml:3: R42: never fired"],
-    );
+    check(&["rules", "test", path], 0, &["not shown: rules/serious-incident.toml:3: R42: never fired"]);
     fs::write(scenarios.join("broken.toml"), "title = 3\n").expect("a scenario");
     check(&["rules", "check", path], 1, &["broken.toml:1", "2 faults"]);
 }
