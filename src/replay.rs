@@ -10,7 +10,7 @@ use crate::engine::intake::{self, IncomingRecord, IntakeContext, Partner, Partne
 use crate::engine::model::decision::Decision;
 use crate::engine::model::event::ReferralEvent;
 use crate::engine::model::feedback::Feedback;
-use crate::engine::model::history::Entry;
+use crate::engine::model::history::{Entry, History};
 use crate::engine::model::inbox::{InboxBody, InboxRecord};
 use crate::engine::model::outcome::Outcome;
 use crate::engine::model::quarantine::Quarantined;
@@ -18,7 +18,7 @@ use crate::engine::model::scalar::Timestamp;
 use crate::engine::model::task::Task;
 use crate::engine::seal::Sealer;
 use crate::engine::state::State;
-use crate::engine::step::{Effect, Step, drop_timer, step, step_timer};
+use crate::engine::step::{Effect, Step, catch_up, drop_timer, step, step_timer};
 
 pub mod coverage;
 pub mod expected;
@@ -112,6 +112,21 @@ impl Replay {
     /// Everything that is remembered, in no order.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.state.histories().flat_map(|history| &history.entries).map(AsRef::as_ref)
+    }
+
+    /// What is remembered of every subject, in no order.
+    pub fn histories(&self) -> impl Iterator<Item = &History> {
+        self.state.histories().map(AsRef::as_ref)
+    }
+
+    /// Goes on as after a restart, with every history as `kept` gives it back.
+    pub fn restart(&mut self, kept: impl Fn(&History) -> History) {
+        let mut state = State::default();
+        for (subject, history) in self.state.by_subject() {
+            state.restore(subject, kept(history));
+        }
+        catch_up(&self.context, &mut state);
+        self.state = state;
     }
 
     /// Says from when on histories are complete.

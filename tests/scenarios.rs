@@ -5,6 +5,8 @@
 mod family;
 #[path = "scenarios/files.rs"]
 mod files;
+#[path = "scenarios/lifecycle.rs"]
+mod lifecycle;
 #[path = "scenarios/naive.rs"]
 mod naive;
 #[path = "scenarios/properties.rs"]

@@ -57,6 +57,11 @@ impl State {
         self.staged.get(&subject).or_else(|| self.committed.get(&subject))
     }
 
+    /// Every history that is committed, with whose it is, in no order.
+    pub fn by_subject(&self) -> impl Iterator<Item = (SubjectKey, &History)> {
+        self.committed.iter().map(|(subject, history)| (*subject, history.as_ref()))
+    }
+
     /// Every history as the next step sees it, in no order.
     pub fn histories(&self) -> impl Iterator<Item = &Arc<History>> {
         let unchanged = self.committed.iter().filter(|(key, _)| !self.staged.contains_key(*key));

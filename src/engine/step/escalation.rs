@@ -20,6 +20,8 @@ use crate::engine::tasks::{Deadline, Relation, Wanted, instant_in_words};
 
 /// The id under which an escalated task gives its reason.
 pub const ESCALATION_RULE: &str = "R40";
+/// As many rungs as no ladder has: of a task that nobody waits for any more, since a person decided.
+const NONE_LEFT: i32 = i32::MAX;
 /// A disagreement starts above the practitioners who have it.
 const FIRST_RUNG_OF_A_CHALLENGE: usize = 1;
 
@@ -27,11 +29,16 @@ const FIRST_RUNG_OF_A_CHALLENGE: usize = 1;
 fn waits(history: &History, task: &HeldTask) -> bool {
     let decided = history.last_decision.as_ref();
     match task.state.as_str() {
-        _ if task.chases.is_some() => false,
+        _ if is_chase(task) => false,
         "raised" => !decided.is_some_and(|decision| decision.closed && decision.at >= task.raised_at),
         "challenged" => decided.is_none_or(|decision| decision.at < task.state_at),
         _ => false,
     }
+}
+
+/// Also one whose earlier release did not keep which task it chases.
+fn is_chase(task: &HeldTask) -> bool {
+    task.chases.is_some() || task.rules.iter().any(|rule| rule == ESCALATION_RULE)
 }
 
 fn steps<'b>(rules: &'b RuleBook, task: &HeldTask) -> &'b [LadderStep] {
@@ -75,14 +82,20 @@ pub fn arm(history: &mut History, rules: &RuleBook, at: Timestamp) {
         }
         match (waits(history, task), task.escalate_at) {
             (true, None) => {
+                let is_ahead = |due: Timestamp| due > at || (due == at && task.raised_at == at);
                 // What passed before it could be told is not told: a task of an earlier release, or one given up.
                 let ahead = (rungs_told(task)..steps(rules, task).len())
-                    .find_map(|rung| due(rules, task, rung).filter(|due| *due >= at).map(|due| (rung, due)));
+                    .find_map(|rung| due(rules, task, rung).filter(|due| is_ahead(*due)).map(|due| (rung, due)));
                 let rung = ahead.map_or(steps(rules, task).len(), |(rung, _)| rung);
-                if ahead.is_some() || rung != rungs_told(task) {
+                if ahead.is_some() || rung > rungs_told(task) {
                     let (rungs, escalate_at) = (i32::try_from(rung).ok(), ahead.map(|(_, due)| due));
                     changed.push((place, HeldTask { rungs, escalate_at, ..HeldTask::clone(task) }));
                 }
+            }
+            // Left open by its recipient, but not by whoever decides: also when a later decision opens the case again.
+            (false, Some(_)) if matches!(task.state.as_str(), "raised" | "challenged") => {
+                let task = HeldTask { rungs: Some(NONE_LEFT), escalate_at: None, ..HeldTask::clone(task) };
+                changed.push((place, task));
             }
             (false, Some(_)) => changed.push((place, HeldTask { escalate_at: None, ..HeldTask::clone(task) })),
             (true, Some(_)) | (false, None) => {}
