@@ -122,6 +122,7 @@ fn options(settings: &Settings, broker: Arc<Embedded>, metrics: Arc<Metrics>) ->
     };
     let days = |days: u64| Duration::from_secs(days * 86_400);
     ServiceOptions {
+        written_for_previous: false,
         broker,
         context: Context {
             books: RuleBooks::new(vec![PreparedBook::new(book)]),

@@ -54,6 +54,8 @@ pub struct Config {
     /// From when on histories are complete (go-live, or the start of what was imported). Decisions that look further back
     /// say so; None: they do not.
     pub history_complete_since: Option<Timestamp>,
+    /// Other instances still run the previous release: histories and the inbox are written as it reads them.
+    pub written_for_previous: bool,
     /// The rule book's folder.
     pub rules: PathBuf,
     pub partners: BTreeMap<String, Partner>,
@@ -164,7 +166,7 @@ impl Config {
         let lanes = read_lanes(&mut reading, &mut document);
         let http = read_http(&mut reading, &mut document, folder);
         let front_door = read_front_door(&mut reading, &mut document);
-        let history_complete_since = read_history(&mut reading, &mut document);
+        let (history_complete_since, written_for_previous) = read_history(&mut reading, &mut document);
         let (rules, rules_span) = read_path(&mut reading, &mut document, "rules", "folder", folder, "rules");
         if !rules.is_dir() {
             reading.fault(&rules_span, "the rule book's folder does not exist", "name the folder with book.toml in it");
@@ -186,6 +188,7 @@ impl Config {
                 http,
                 front_door,
                 history_complete_since,
+                written_for_previous,
                 rules,
                 partners,
                 agency_principals,
@@ -306,17 +309,18 @@ fn read_http(reading: &mut Reading<'_>, document: &mut Table<'_>, folder: &Path)
     Http { bind, tls }
 }
 
-fn read_history(reading: &mut Reading<'_>, document: &mut Table<'_>) -> Option<Timestamp> {
+fn read_history(reading: &mut Reading<'_>, document: &mut Table<'_>) -> (Option<Timestamp>, bool) {
     let mut table = document.table(reading, "history");
     let given = table.text(reading, "complete_since");
+    let written_for_previous = table.word(reading, "written_for", ("this", false), &[("previous", true)]);
     table.finish(reading);
-    let (date, span) = given?;
-    let Ok(date) = date.parse::<jiff::civil::Date>() else {
+    let Some((date, span)) = given else { return (None, written_for_previous) };
+    let since = date.parse::<jiff::civil::Date>().ok().map(start_of);
+    if since.is_none() {
         let problem = "`history.complete_since` must be a date";
         reading.fault(&span, problem, "write complete_since = \"2026-09-01\"");
-        return None;
-    };
-    Some(start_of(date))
+    }
+    (since, written_for_previous)
 }
 
 fn read_front_door(reading: &mut Reading<'_>, document: &mut Table<'_>) -> FrontDoor {

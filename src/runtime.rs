@@ -46,6 +46,8 @@ pub struct ServiceOptions {
     pub intake_lanes: usize,
     pub decide_lanes: usize,
     pub retention: crate::config::Retention,
+    /// Histories and the inbox are written as the previous release reads them.
+    pub written_for_previous: bool,
     pub metrics: Arc<Metrics>,
     /// `Readiness::starting()`: the service lets go of `start` once its lanes are running.
     pub readiness: Arc<Readiness>,
@@ -78,6 +80,7 @@ impl ServiceOptions {
             intake_lanes: config.lanes.intake,
             decide_lanes: config.lanes.decide,
             retention: config.retention,
+            written_for_previous: config.written_for_previous,
             metrics,
             readiness,
             clock: crate::broker::system_clock(),
@@ -146,6 +149,7 @@ impl Service {
         };
         let names = broker.reader().topics()?;
         let topics = OutputTopics::of(names.iter().map(String::as_str));
+        let topics = OutputTopics { written_for_previous: options.written_for_previous, ..topics };
         options.metrics.expect(options.partners.keys().map(String::as_str));
         service.start_housekeeping(options.clock.clone())?;
         for seat in seats(options, &topics, &stop) {

@@ -77,6 +77,12 @@ fn faults_name_line_and_remedy() {
     );
     check_fault("config.toml", "units = \"any\"", "units = \"all\"", "or the word \"any\"");
     check_fault("config.toml", "complete_since = \"2", "complete_since = \"year 2", "must be a date; write");
+    check_fault(
+        "config.toml",
+        "# written_for = \"previous\"",
+        "written_for = \"both\"",
+        "`history.written_for` must be one of \"this\", \"previous\"",
+    );
     check_fault("config.toml", "[log]", "[log", "this is not TOML");
     check_fault(
         "tokens.toml",

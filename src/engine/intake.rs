@@ -10,7 +10,7 @@ use super::ids::derived;
 use super::model::detail::Detail;
 use super::model::event::ReferralEvent;
 use super::model::feedback::Feedback;
-use super::model::inbox::{InboxBody, InboxRecord, OutcomeReceived, Referral};
+use super::model::inbox::{Alias, InboxBody, InboxRecord, OutcomeReceived, Referral};
 use super::model::outcome::Outcome;
 use super::model::quarantine::{QuarantineReason, Quarantined};
 use super::model::scalar::Timestamp;
@@ -148,6 +148,24 @@ fn inbox_record(
             named_with: None,
         }),
     }
+}
+
+/// The weaker keys of a referral as records of their own, for a release that does not tell them itself.
+pub fn aliases_of(record: &InboxRecord) -> Vec<InboxRecord> {
+    let InboxBody::Referral(referral) = &record.body else { return Vec::new() };
+    let (event_id, partner) = (&referral.event.event_id, &referral.event.source.partner);
+    let told = referral.weaker.iter().flatten().map(|key| InboxRecord {
+        id: derived(&["alias", &key.to_hex(), &record.subject.to_hex(), partner, event_id]),
+        subject: *key,
+        receipt: record.receipt,
+        body: InboxBody::Alias(Alias {
+            stronger: record.subject,
+            event_id: event_id.clone(),
+            partner: partner.clone(),
+            checked_for: None,
+        }),
+    });
+    told.collect()
 }
 
 fn accept_outcome(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) -> Result<InboxRecord, Refusal> {

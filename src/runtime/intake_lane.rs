@@ -166,6 +166,11 @@ impl LaneWork for IntakeLane {
         let outputs = Outputs { topics: &self.topics, keys: &self.context.keys };
         for inbox in &accepted.inbox {
             writes.push(outputs.inbox(inbox, trace)?);
+            if self.topics.written_for_previous {
+                for alias in intake::aliases_of(inbox) {
+                    writes.push(outputs.inbox(&alias, trace)?);
+                }
+            }
         }
         if let Some(quarantined) = &accepted.quarantined {
             writes.push(outputs.quarantined(quarantined)?);

@@ -78,12 +78,17 @@ impl Outputs<'_> {
     }
 
     pub fn inbox(&self, record: &InboxRecord, trace: Option<&[u8]>) -> Result<Write, OutputError> {
-        Ok(by_key(&self.topics.inbox, record.subject.0.to_vec(), codec::encode(record)?, trace_only(trace)))
+        Ok(by_key(&self.topics.inbox, record.subject.0.to_vec(), self.own(record)?, trace_only(trace)))
+    }
+
+    /// What the router alone reads: as the release reads it that some instance still runs.
+    fn own<T: Published>(&self, record: &T) -> Result<Vec<u8>, CodecError> {
+        if self.topics.written_for_previous { codec::encode_for_released(record) } else { codec::encode(record) }
     }
 
     /// Into the same partition as the subject's inbox, whatever the number of partitions.
     pub fn history(&self, partition: u32, subject: SubjectKey, history: &History) -> Result<Write, OutputError> {
-        let write = by_key(&self.topics.history, subject.0.to_vec(), codec::encode(history)?, Vec::new());
+        let write = by_key(&self.topics.history, subject.0.to_vec(), self.own(history)?, Vec::new());
         Ok(Write { placement: Placement::Partition(partition), ..write })
     }
 

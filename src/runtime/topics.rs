@@ -116,6 +116,8 @@ pub struct OutputTopics {
     pub tasks: BTreeMap<String, Arc<str>>,
     /// By partner.
     pub feedback: BTreeMap<String, Arc<str>>,
+    /// Histories and the inbox are written as the previous release reads them.
+    pub written_for_previous: bool,
 }
 
 impl OutputTopics {
@@ -132,6 +134,7 @@ impl OutputTopics {
             quarantine: QUARANTINE.into(),
             tasks: under(TASKS_PREFIX),
             feedback: under(FEEDBACK_PREFIX),
+            written_for_previous: false,
         }
     }
 }

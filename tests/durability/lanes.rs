@@ -1,5 +1,6 @@
 //! The running service: one bad record costs its sender alone, clocks run out, and every record is accounted for.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
@@ -13,9 +14,10 @@ use pathway_router::engine::model::event::ReferralEvent;
 use pathway_router::engine::model::inbox::{InboxBody, InboxRecord};
 use pathway_router::engine::model::quarantine::{QuarantineReason, Quarantined};
 use pathway_router::engine::model::scalar::Timestamp;
+use pathway_router::engine::model::subject::SubjectKey;
 use pathway_router::engine::model::task::Task;
 use pathway_router::engine::schema::Published;
-use pathway_router::runtime::Service;
+use pathway_router::runtime::{Service, ServiceOptions};
 use pathway_router::simulate;
 use pathway_router::telemetry::metrics::Metrics;
 
@@ -79,9 +81,18 @@ fn every_record_is_accounted_for() {
 
 /// However many events carry the same identifiers, a weaker key hears of the stronger once.
 fn each_alias_is_told_once(reader: &dyn Reader) {
+    let mut told = each_alias_is_told(reader);
+    let count = told.len();
+    told.sort();
+    told.dedup();
+    assert_eq!(told.len(), count);
+}
+
+/// Every weaker key with the stronger it was told of, each time.
+fn each_alias_is_told(reader: &dyn Reader) -> Vec<(SubjectKey, SubjectKey)> {
     let records = (0..kit::PARTITIONS).flat_map(|partition| reader.read("inbox", partition, 0, usize::MAX).unwrap());
     let inbox = records.map(|record| codec::decode::<InboxRecord>(&record.value.unwrap()).unwrap());
-    let mut told: Vec<_> = inbox
+    let told: Vec<_> = inbox
         .filter_map(|record| match record.body {
             InboxBody::Alias(alias) => alias.checked_for.is_none().then_some((record.subject, alias.stronger)),
             InboxBody::Referral(_)
@@ -91,11 +102,37 @@ fn each_alias_is_told_once(reader: &dyn Reader) {
             | InboxBody::Tick(_) => None,
         })
         .collect();
-    let count = told.len();
-    told.sort();
-    told.dedup();
-    assert!(count > 20, "{count} aliases");
-    assert_eq!(told.len(), count);
+    assert!(told.len() > 20, "{} aliases", told.len());
+    told
+}
+
+/// The start of every record in `topic`: its schema.
+fn schemas(reader: &dyn Reader, topic: &str) -> BTreeSet<Vec<u8>> {
+    let records = (0..kit::PARTITIONS).flat_map(|partition| reader.read(topic, partition, 0, usize::MAX).unwrap());
+    records.filter_map(|record| record.value).map(|value| value[..10].to_vec()).collect()
+}
+
+#[test]
+fn beside_the_previous_release_what_it_must_read_is_written_as_it_reads_it() {
+    let memory = Memory::new(MemoryOptions::default());
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let options = kit::options(Arc::new(memory.clone()), kit::context(None), metrics, system_clock());
+    let service = Service::start(ServiceOptions { written_for_previous: true, ..options }).unwrap();
+    wait_until("readiness", || service.ready());
+    for event in events(60) {
+        kit::publish(&memory, vec![kit::write_of(&event)]).unwrap();
+    }
+    wait_until("the end of the inbox", || kit::is_drained(&memory));
+    assert!(service.stop(Duration::from_secs(60)));
+    let previous = |name: &str| {
+        let path = format!("{}/tests/samples/previous/{name}.jsonl", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(path).unwrap();
+        let line: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        BTreeSet::from([hex::decode(&line["avro"].as_str().unwrap()[..20]).unwrap()])
+    };
+    assert_eq!(schemas(&memory, "history"), previous("history"));
+    assert_eq!(schemas(&memory, "inbox"), previous("inbox"));
+    each_alias_is_told(&memory);
 }
 
 #[test]
