@@ -106,7 +106,7 @@ fn summary(file: &MissingFile) -> String {
 /// Tells the router; returns how many events it refused.
 fn backfill(file: &MissingFile, arguments: &RouterArguments) -> Result<usize, CliError> {
     let router = Router::of(arguments)?;
-    let mut refused = 0;
+    let (mut refused, mut new, mut known) = (0, 0, 0);
     for batch in file.events.chunks(BATCH_EVENTS_MAX) {
         let body: Vec<Value> = batch.iter().map(written).collect::<Result<_, _>>()?;
         let body = serde_json::to_vec(&body).map_err(CliError::failed)?;
@@ -115,6 +115,11 @@ fn backfill(file: &MissingFile, arguments: &RouterArguments) -> Result<usize, Cl
             return Err(CliError::failed(answer.problem()));
         };
         for (event, result) in batch.iter().zip(results) {
+            match result.get("history").and_then(Value::as_str) {
+                Some("new") => new += 1,
+                Some("known") => known += 1,
+                Some(_) | None => {}
+            }
             if result.get("status").and_then(Value::as_str) != Some("accepted") {
                 refused += 1;
                 let line = file.lines.get(&event.event_id).copied().unwrap_or_default();
@@ -123,8 +128,10 @@ fn backfill(file: &MissingFile, arguments: &RouterArguments) -> Result<usize, Cl
         }
     }
     let accepted = file.events.len() - refused;
+    let unjudged = accepted - new - known;
+    let unjudged = if unjudged > 0 { format!(", {unjudged} not judged yet") } else { String::new() };
     output::line(format_args!(
-        "{} accepted as history, new or known already: no tasks, and those known change nothing",
+        "{} accepted as history: {new} new, {known} known already{unjudged}; no tasks, and those known change nothing",
         counted(accepted, "event")
     ));
     if let Some(text) = folded(file, RETENTION_DAYS) {

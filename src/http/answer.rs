@@ -15,6 +15,8 @@ pub struct Verdict {
     pub id: Option<String>,
     pub immediate_danger: bool,
     pub refusal: Option<Refusal>,
+    /// Of history that was imported: whether the router had it already; None: not asked, or not judged yet.
+    pub known: Option<bool>,
 }
 
 /// Why an event was refused.
@@ -79,6 +81,9 @@ fn result_of(index: usize, verdict: Verdict) -> Value {
             json!({ "index": index, "id": verdict.id, "status": "refused", "code": status.as_u16(), "problems": faults })
         }
     };
+    if let Some(known) = verdict.known {
+        result["history"] = Value::String(if known { "known" } else { "new" }.to_owned());
+    }
     if verdict.immediate_danger {
         result["immediate_danger"] = Value::Bool(true);
     }

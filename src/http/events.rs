@@ -110,7 +110,7 @@ fn judge(gateway: &Gateway, caller: &PartnerCaller, item: Item, trace: Option<&s
         let named = id.as_deref().filter(|_| headers.is_empty()).map(|id| header("ce_id", id));
         let write = refused(caller, original, headers.into_iter().chain(named).collect(), reason, &faults);
         let refusal = Some(Refusal { status, faults });
-        Judged { verdict: Verdict { id: id.clone(), immediate_danger, refusal }, write }
+        Judged { verdict: Verdict { id: id.clone(), immediate_danger, refusal, known: None }, write }
     };
     let read = match item.read(gateway.now()) {
         Ok(read) => read,
@@ -137,7 +137,7 @@ fn judge(gateway: &Gateway, caller: &PartnerCaller, item: Item, trace: Option<&s
     let write = keyed(GATEWAY, event.event_id.as_bytes(), value, headers);
     // INTAKE will refuse it by itself: the bytes go as they are, and the sender is told now.
     let refusal = gateway.intake_refusal(&caller.partner, Some(&caller.unit), false, &write);
-    Judged { verdict: Verdict { id: Some(event.event_id), immediate_danger, refusal }, write }
+    Judged { verdict: Verdict { id: Some(event.event_id), immediate_danger, refusal, known: None }, write }
 }
 
 fn stamps(caller: &PartnerCaller) -> Vec<(String, Vec<u8>)> {

@@ -1,6 +1,7 @@
 //! `POST /v1/import`: history from before go-live, in the name of the partners it came from. Makes no tasks.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -16,8 +17,13 @@ use super::problem::Problem;
 use super::publish::{header, keyed};
 use crate::broker::Write;
 use crate::engine::codec;
+use crate::engine::model::decision::{Decision, Disposition, Trigger};
 use crate::engine::schema::Fault;
-use crate::runtime::topics::GATEWAY;
+use crate::runtime::topics::{DECISIONS, GATEWAY};
+
+/// How long an import waits to hear what became of its events.
+const JUDGED_WITHIN: Duration = Duration::from_secs(10);
+const CHUNK_RECORDS: usize = 500;
 
 /// The handler. What cannot be used is refused and not kept: the operator holds the file it came from.
 pub async fn post(
@@ -42,12 +48,55 @@ pub async fn post(
             }
             Err(faults) => Some(Refusal { status: StatusCode::BAD_REQUEST, faults }),
         };
-        verdicts.push(Verdict { id, immediate_danger: false, refusal });
+        verdicts.push(Verdict { id, immediate_danger: false, refusal, known: None });
     }
     if !writes.is_empty() {
+        let from = gateway.reader.end_offset(DECISIONS, 0).ok();
         gateway.publish(writes).await?;
+        if let Some(from) = from {
+            tell_new_from_known(&gateway, &mut verdicts, from).await;
+        }
     }
     Ok(answer::of_batch(&gateway, verdicts))
+}
+
+/// Waits for what became of each event, for a while: accepted as history, it is either new or known already.
+async fn tell_new_from_known(gateway: &Arc<Gateway>, verdicts: &mut [Verdict], mut from: i64) {
+    let accepted = |verdict: &&mut Verdict| verdict.refusal.is_none() && verdict.known.is_none();
+    let until = tokio::time::Instant::now() + gateway.limits.long_poll.min(JUDGED_WITHIN);
+    let mut changes = gateway.reader.changes();
+    while verdicts.iter_mut().any(|verdict| accepted(&verdict)) {
+        let reader = gateway.reader.clone();
+        let read = tokio::task::spawn_blocking(move || reader.read(DECISIONS, 0, from, CHUNK_RECORDS)).await;
+        let Ok(Ok(records)) = read else { return };
+        for record in &records {
+            from = record.offset + 1;
+            let decision = record.value.as_deref().and_then(|value| codec::decode::<Decision>(value).ok());
+            let Some((id, known)) = decision.as_ref().and_then(became) else { continue };
+            for verdict in verdicts.iter_mut().filter(accepted) {
+                if verdict.id.as_deref() == Some(id) {
+                    verdict.known = Some(known);
+                }
+            }
+        }
+        let is_stopping = *gateway.stopping.borrow();
+        let waited = records.is_empty() && tokio::time::timeout_at(until, changes.changed()).await.is_err();
+        if waited || is_stopping || tokio::time::Instant::now() >= until {
+            return;
+        }
+    }
+}
+
+/// Which event a decision was about, and whether it was known already.
+fn became(decision: &Decision) -> Option<(&str, bool)> {
+    let known = match decision.disposition {
+        Disposition::Backfilled | Disposition::Judged => false,
+        Disposition::Retransmission | Disposition::Duplicate => true,
+        Disposition::Forwarded | Disposition::AwaitingOriginal | Disposition::Refused | Disposition::Unknown => {
+            return None;
+        }
+    };
+    decision.event_id.as_deref().filter(|_| decision.trigger == Trigger::Event).map(|id| (id, known))
 }
 
 fn read(gateway: &Gateway, item: &Item) -> Result<Write, Vec<Fault>> {

@@ -62,7 +62,7 @@ impl Gateway {
             headers: &write.headers,
             fault: None,
             value: write.value.as_deref().unwrap_or_default(),
-            allow_backfill: false,
+            allow_backfill: write.headers.iter().any(|(name, value)| name == "backfill" && value == b"true"),
         };
         let accepted = match is_outcome {
             true => intake::outcome(&context, &incoming),

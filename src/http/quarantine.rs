@@ -93,7 +93,10 @@ pub async fn retry(
     query: Asked<RetryQuery>,
 ) -> Result<Response, Problem> {
     let kept = find(&gateway, id).await?;
-    let checked = retry::check(&kept, gateway.now());
+    let checked = retry::check(&kept, gateway.now()).and_then(|write| match retry::refusal(&gateway, &kept, &write) {
+        None => Ok(write),
+        Some(faults) => Err(faults),
+    });
     let id = kept.quarantine_id;
     match (checked, query.0.dry_run) {
         (Ok(_), true) => Ok(Json(json!({ "id": id, "dry_run": true, "would_be": "accepted" })).into_response()),

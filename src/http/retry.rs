@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::Gateway;
 use super::envelope::Item;
 use super::publish::{header, keyed};
 use crate::broker::Write;
@@ -43,6 +44,18 @@ pub fn check(kept: &Quarantined, now: Timestamp) -> Result<Write, Vec<Fault>> {
         .collect();
     headers.push(header(RETRY_OF, kept.quarantine_id.as_str()));
     Ok(keyed(&kept.topic, &key, value, headers))
+}
+
+/// What INTAKE itself would refuse it for, if anything. A record of the inbox is past INTAKE.
+pub fn refusal(gateway: &Gateway, kept: &Quarantined, write: &Write) -> Option<Vec<Fault>> {
+    let is_stamped = |name: &str| kept.headers.iter().any(|one| one.name == name);
+    let (sender, is_outcome) = match kept.topic.split_once('.') {
+        _ if kept.topic == GATEWAY => (kept.partner.as_deref().unwrap_or_default(), is_stamped("agency")),
+        Some(("referrals", partner)) => (partner, false),
+        Some(("outcomes", agency)) => (agency, true),
+        Some(_) | None => return None,
+    };
+    gateway.intake_refusal(sender, kept.unit.as_deref(), is_outcome, write).map(|refusal| refusal.faults)
 }
 
 /// A referral event in Avro, or in JSON as it came over HTTP.

@@ -125,6 +125,38 @@ fn a_missing_file_is_judged_as_of_then_the_same_way_each_time() {
     check(&arguments[..4], 2, &["--rules"]);
 }
 
+#[test]
+fn what_lies_beyond_the_calendar_is_left_out_by_name_and_the_rest_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    copy_of_the_book(folder.path());
+    let calendar =
+        "[bank_holidays]\nfrom = \"2017-01-01\"\nto = \"2017-12-29\"\ndates = [\"2017-12-25\", \"2017-12-26\"]\n";
+    fs::write(folder.path().join("calendar.toml"), calendar).expect("a calendar");
+    let book = folder.path().to_str().expect("a path");
+    let import = ["import", "ssda903", "tests/samples/ssda903/missing-2017-18.csv", "--as-events", "--rules", book];
+    let known = "the calendar covers 2017-01-01 to 2017-12-29";
+    let done =
+        check(&import, 1, &["line ", ": left out: a deadline could not be worked out", known, "R13", "as of then"]);
+    assert!(!done.err.contains("line 0"), "{}", done.err);
+
+    let sample = |kind: &str, time: &str| {
+        let path = super::root().join(format!("tests/samples/events/{kind}.json"));
+        let mut event: serde_json::Value =
+            serde_json::from_str(&fs::read_to_string(path).expect("a sample")).expect("JSON");
+        event["time"] = time.into();
+        event["data"]["occurred_at"] = time.into();
+        event["data"]["reported_at"] = time.into();
+        event.to_string()
+    };
+    let late = sample("concern.reported", "2017-12-29T12:00:00Z");
+    let record = sample("information.requested", "2017-12-30T12:00:00Z");
+    let file = folder.path().join("events.jsonl");
+    fs::write(&file, format!("{late}\n{record}\n")).expect("events");
+    let path = file.to_str().expect("a path");
+    let expected = ["events.jsonl:1: left out", known, "\"information.requested\""];
+    check(&["decide", "--rules", book, path, "--until", "2018-02-01T00:00:00Z"], 1, &expected);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_reader_that_has_seen_enough_is_no_failure() {

@@ -82,6 +82,21 @@ fn the_quarantine_is_listed_shown_and_tried_again() {
     codec::decode::<ReferralEvent>(records[0].value.as_deref().unwrap()).unwrap();
 }
 
+/// INTAKE's own checks, not only the form: a decision is the front door's alone.
+#[test]
+fn a_retry_that_intake_would_refuse_is_refused_beforehand() {
+    let house = House::open();
+    let mut decision = event();
+    decision["type"] = json!("decision.recorded");
+    decision["data"]["detail"] = json!({ "decision": "closed", "decided_by": "A.", "decided_by_role": "manager" });
+    let stamps = [("partner", "leighton-hospital"), ("unit", "emergency-department")];
+    house.put("quarantine", &quarantined("q", decision.to_string().into_bytes(), &stamps), None);
+    let dry = house.post("/v1/quarantine/q/retry?dry_run=true", "operator", "text/plain", "").json();
+    assert_eq!(dry["would_be"], json!("refused"), "{dry}");
+    assert_eq!(house.post("/v1/quarantine/q/retry", "operator", "text/plain", "").status, 409);
+    assert_eq!(house.referrals().len(), 0);
+}
+
 #[test]
 fn a_binary_mode_event_is_tried_again_with_its_attributes() {
     let house = House::open();

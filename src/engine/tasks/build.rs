@@ -317,6 +317,7 @@ impl<'b> Raising<'b> {
             notes.push("What the child said or wants was not recorded: ask, and record it.".to_owned());
         }
         notes.extend(self.person_not_to_tell(&asked.address.agency));
+        notes.extend(self.wish_in_words(&asked.address.agency));
         notes.extend(self.back_already(&asked.entry));
         notes.extend(self.one_family(&asked.address.agency));
         notes
@@ -335,6 +336,18 @@ impl<'b> Raising<'b> {
         }
         let others = event.siblings.len();
         (others > 0).then(|| format!("One family: children named with this one: {others}. Look at them together."))
+    }
+
+    /// What a child wants is said in words, which nothing here reads: whoever decides is asked to, before a school is told
+    /// more than it has been.
+    fn wish_in_words(&self, agency: &str) -> Option<String> {
+        let event = &self.referral.filter(|_| agency == self.book.rules.front_door)?.event;
+        let said = event.voice_of_child.as_ref().is_some_and(|voice| voice.said.is_some());
+        let open = event.do_not_inform.is_empty() && event.child.school_urn.is_some();
+        (said && open).then(|| {
+            "The child said what they want: read it before a school is told more. Words alone hold no route back."
+                .to_owned()
+        })
     }
 
     /// A start, or a regrading, that came to be known after the return: nobody goes out to look.
