@@ -18,7 +18,7 @@ use crate::engine::model::scalar::Timestamp;
 use crate::engine::model::task::Task;
 use crate::engine::seal::Sealer;
 use crate::engine::state::State;
-use crate::engine::step::{Effect, Step, catch_up, drop_timer, step, step_timer};
+use crate::engine::step::{Effect, Step, catch_up, drop_timer, notice_calendar, step, step_timer};
 
 pub mod coverage;
 pub mod expected;
@@ -42,6 +42,8 @@ pub struct Replay {
     agencies: Agencies,
     allow_backfill: bool,
     offset: i64,
+    /// The last instant at which a book took effect that was looked at.
+    noticed: Timestamp,
 }
 
 /// Everything that came of some input, in order.
@@ -106,7 +108,15 @@ impl Replay {
             panic_on_event: None,
         };
         let (partners, allow_backfill) = (options.partners, options.allow_backfill);
-        Self { context, partners, state: State::default(), agencies, allow_backfill, offset: 0 }
+        Self {
+            context,
+            partners,
+            state: State::default(),
+            agencies,
+            allow_backfill,
+            offset: 0,
+            noticed: Timestamp(i64::MIN),
+        }
     }
 
     /// Everything that is remembered, in no order.
@@ -167,23 +177,37 @@ impl Replay {
         Ok(results)
     }
 
-    /// Fires every timer due up to and at `until`, each at the instant it is due.
+    /// Fires every timer due up to and at `until`, each at the instant it is due. A book that takes effect meanwhile is
+    /// noticed then.
     pub fn pass_time(&mut self, until: Timestamp) -> Result<Results, ReplayError> {
         let mut results = Results::default();
-        while let Some(due_at) = self.state.next_timer().filter(|due_at| *due_at <= until) {
-            let at = due_at.max(self.state.last_receipt());
-            for (subject, timer) in self.state.due_timers(due_at, TIMERS_MAX) {
-                let step = match step_timer(&self.context, &self.state, subject, &timer, at) {
-                    Ok(step) => step,
-                    Err(error) => {
-                        results.fail(Some(timer.event_id.clone()).filter(|id| !id.is_empty()), error)?;
-                        drop_timer(&self.state, subject, &timer)
-                    }
-                };
-                self.apply(step, &mut results)?;
+        loop {
+            let change = self.context.books.next_change(self.noticed).filter(|change| *change <= until);
+            let timer = self.state.next_timer().filter(|due_at| *due_at <= until);
+            match (change, timer) {
+                (Some(change), timer) if timer.is_none_or(|due_at| change <= due_at) => {
+                    self.noticed = change;
+                    notice_calendar(&self.context, &mut self.state, change);
+                }
+                (_, Some(due_at)) => self.fire(due_at, &mut results)?,
+                (_, None) => return Ok(results),
             }
         }
-        Ok(results)
+    }
+
+    fn fire(&mut self, due_at: Timestamp, results: &mut Results) -> Result<(), ReplayError> {
+        let at = due_at.max(self.state.last_receipt());
+        for (subject, timer) in self.state.due_timers(due_at, TIMERS_MAX) {
+            let step = match step_timer(&self.context, &self.state, subject, &timer, at) {
+                Ok(step) => step,
+                Err(error) => {
+                    results.fail(Some(timer.event_id.clone()).filter(|id| !id.is_empty()), error)?;
+                    drop_timer(&self.state, subject, &timer)
+                }
+            };
+            self.apply(step, results)?;
+        }
+        Ok(())
     }
 
     fn know(&mut self, sender: &str) {

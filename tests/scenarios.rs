@@ -1,6 +1,8 @@
 //! What the router does to a child's record, in the domain's words: every scenario file, and properties over random
 //! histories.
 
+#[path = "scenarios/calendar.rs"]
+mod calendar;
 #[path = "scenarios/family.rs"]
 mod family;
 #[path = "scenarios/files.rs"]

@@ -48,6 +48,11 @@ impl RuleBooks {
         self.books.iter()
     }
 
+    /// The first instant after `after` at which another book takes effect.
+    pub fn next_change(&self, after: Timestamp) -> Option<Timestamp> {
+        self.books.iter().map(|book| book.rules.effective_from).find(|from| *from > after)
+    }
+
     /// The book in force at an instant. None: this instance lacks it and must not decide by another.
     pub fn in_force(&self, at: Timestamp) -> Option<&Arc<PreparedBook>> {
         let earlier = self.books.iter().rev().find(|book| book.rules.effective_from <= at);

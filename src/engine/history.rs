@@ -21,6 +21,8 @@ mod tests;
 pub const ESCALATION: &str = "escalation";
 /// The timer of a subject of whom something is too old to be kept.
 pub const FOLD: &str = "fold";
+/// The timer that counts deadlines again by a corrected calendar.
+pub const RECOUNT: &str = "recount";
 
 /// How an arriving event relates to what is already known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
-use super::history::{ESCALATION, FOLD};
+use super::history::{ESCALATION, FOLD, RECOUNT};
 use super::model::history::{History, Timer};
 use super::model::scalar::Timestamp;
 use super::model::subject::SubjectKey;
@@ -170,6 +170,9 @@ impl State {
         if let Some(due_at) = next_escalation(history) {
             self.timers.insert((due_at, subject, own_timer(ESCALATION, due_at)));
         }
+        if let Some(recount_at) = history.recount_at {
+            self.timers.insert((recount_at, subject, own_timer(RECOUNT, recount_at)));
+        }
         if let Some(fold_at) = history.fold_at {
             self.folds.insert((fold_at, subject));
         }
@@ -182,6 +185,9 @@ impl State {
         }
         if let Some(due_at) = next_escalation(&history) {
             self.timers.remove(&(due_at, subject, own_timer(ESCALATION, due_at)));
+        }
+        if let Some(recount_at) = history.recount_at {
+            self.timers.remove(&(recount_at, subject, own_timer(RECOUNT, recount_at)));
         }
         if let Some(fold_at) = history.fold_at {
             self.folds.remove(&(fold_at, subject));

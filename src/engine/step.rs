@@ -2,10 +2,10 @@
 
 use super::context::{Context, StepError};
 use super::history::folding::fold;
-use super::history::{ESCALATION, FOLD};
+use super::history::{ESCALATION, FOLD, RECOUNT};
 use super::model::decision::{Decision, Disposition};
 use super::model::feedback::Feedback;
-use super::model::history::Timer;
+use super::model::history::{History, Timer};
 use super::model::inbox::{InboxBody, InboxRecord};
 use super::model::scalar::Timestamp;
 use super::model::subject::SubjectKey;
@@ -25,6 +25,7 @@ mod escalation;
 mod findings;
 mod outcome;
 mod readdressed;
+mod recount;
 mod siblings;
 mod signal;
 mod timer;
@@ -85,6 +86,7 @@ pub fn step_timer(
     match timer.rule.as_str() {
         ESCALATION => escalation::fired(context, state, subject, timer, at),
         FOLD => folded(context, state, subject, at),
+        RECOUNT => recount::fired(context, state, subject, timer, at),
         _ => timer::fired(context, state, subject, timer, at),
     }
 }
@@ -117,6 +119,18 @@ pub fn catch_up(context: &Context, state: &mut State) {
     });
 }
 
+/// Where the book in force at `at`, or else the next to take effect, puts the deadlines of open tasks elsewhere than they
+/// are, the next tick counts them again. For what was committed: a partition that arrives, a book that takes effect.
+pub fn notice_calendar(context: &Context, state: &mut State, at: Timestamp) {
+    let books = &context.books;
+    let from = if books.in_force(at).is_some() { Some(at) } else { books.next_change(at) };
+    let Some((book, from)) = from.and_then(|from| Some((books.in_force(from)?, from))) else { return };
+    state.amend(|history| {
+        let called_for = recount::is_called_for(history, &book.rules);
+        called_for.then(|| History { recount_at: Some(from), ..history.clone() })
+    });
+}
+
 /// Takes a timer out without firing it: for one whose step panicked, so that it does not come back every tick.
 pub fn drop_timer(state: &State, subject: SubjectKey, timer: &Timer) -> Step {
     let Some(history) = state.history(subject) else { return Step::default() };
@@ -125,6 +139,7 @@ pub fn drop_timer(state: &State, subject: SubjectKey, timer: &Timer) -> Step {
     match timer.rule.as_str() {
         ESCALATION => escalation::give_up(&mut history, timer.due_at),
         FOLD => history.fold_at = None,
+        RECOUNT => history.recount_at = None,
         _ => {}
     }
     let mut delta = Delta::default();

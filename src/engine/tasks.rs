@@ -99,6 +99,8 @@ pub enum Why<'b> {
 /// When a task is due and how that came about.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Deadline {
+    /// How to count it again, where it depends on the calendar.
+    pub counted: Option<Counted>,
     pub at: Timestamp,
     /// `5 working days from receipt`.
     pub words: String,
@@ -110,6 +112,24 @@ pub struct Deadline {
     pub urgent: bool,
     /// The clock waits for the school's next session: nobody can answer before.
     pub at_session: bool,
+}
+
+/// The clock of a deadline that another calendar would put elsewhere.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Counted {
+    pub clock: Clock,
+    pub from: Timestamp,
+    /// Whose sessions it counts.
+    pub school: Option<String>,
+}
+
+impl Counted {
+    /// None: the clock does not look into the calendar.
+    fn of(clock: &Clock, from: Timestamp, school: Option<&str>) -> Option<Self> {
+        let by_calendar = matches!(clock, Clock::WorkingDays(_) | Clock::NextSessionDay);
+        let school = school.filter(|_| *clock == Clock::NextSessionDay).map(str::to_owned);
+        by_calendar.then_some(Self { clock: *clock, from, school })
+    }
 }
 
 /// What came of raising.
@@ -214,6 +234,7 @@ impl<'b> Raising<'b> {
             assumed: due.assumed,
             urgent: is_urgent(&task.by) && (from != AS_INDEX || at <= self.at.plus_millis(DAY_MS)),
             at_session: task.by == Clock::NextSessionDay,
+            counted: Counted::of(&task.by, anchor.unwrap_or(without_anchor), school),
         })
     }
 
@@ -222,7 +243,8 @@ impl<'b> Raising<'b> {
         let due = due_at(&self.book.rules.calendar, clock, self.at, None)?;
         let words = deadline_in_words(clock, "receipt");
         let urgent = is_urgent(clock);
-        Ok(Deadline { at: due.at, words, late: false, assumed: false, urgent, at_session: false })
+        let counted = Counted::of(clock, self.at, None);
+        Ok(Deadline { at: due.at, words, late: false, assumed: false, urgent, at_session: false, counted })
     }
 
     /// Asked of the same recipient for the same event or episode, and not closed by a person's decision since. What the

@@ -20,7 +20,7 @@ use crate::engine::model::quarantine::QuarantineReason;
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::model::subject::SubjectKey;
 use crate::engine::state::State;
-use crate::engine::step::{Step, catch_up, drop_timer, step, step_timer};
+use crate::engine::step::{Step, catch_up, drop_timer, notice_calendar, step, step_timer};
 use crate::telemetry::metrics::{Disposition, Metrics, RecordKind, Stage};
 
 /// Timers one tick fires in one partition; the rest wait for the next, a second later.
@@ -301,6 +301,8 @@ impl PartitionOwner for DecideLane {
     fn assigned(&mut self, partition: u32) -> Result<(), BrokerError> {
         let mut state = self.arriving.remove(&partition).unwrap_or_default();
         catch_up(&self.context, &mut state);
+        let at = state.last_receipt();
+        notice_calendar(&self.context, &mut state, at);
         self.partitions.insert(partition, Partition { state, ticker: Ticker::default() });
         Ok(())
     }

@@ -11,12 +11,17 @@ use pathway_router::replay::{report, scenario};
 
 /// The rule book in a folder, its scenarios left out.
 pub fn book(folder: &Path) -> RuleBook {
+    rules::load(&sources(folder)).unwrap_or_else(|faults| panic!("{faults:#?}"))
+}
+
+/// The files of a rule book.
+pub fn sources(folder: &Path) -> Vec<SourceFile> {
     let mut files: Vec<SourceFile> = Vec::new();
     for path in toml_files(folder).into_iter().chain(toml_files(&folder.join("rules"))) {
         let name = path.strip_prefix(folder).unwrap().to_string_lossy().into_owned();
         files.push(SourceFile { name, text: fs::read_to_string(&path).unwrap() });
     }
-    rules::load(&files).unwrap_or_else(|faults| panic!("{faults:#?}"))
+    files
 }
 
 pub fn shipped() -> PathBuf {

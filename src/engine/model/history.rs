@@ -38,6 +38,9 @@ pub struct History {
     /// When the next entry or task is too old to be kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fold_at: Option<Timestamp>,
+    /// Since when a corrected calendar gives an open task another deadline.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recount_at: Option<Timestamp>,
     /// Weaker keys of this child that were told of this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weaker: Option<Vec<SubjectKey>>,
@@ -64,6 +67,7 @@ impl History {
     pub fn without_what_is_new(&self) -> Self {
         let mut history = self.clone();
         history.fold_at = None;
+        history.recount_at = None;
         history.weaker = None;
         history.statuses.iter_mut().for_each(|status| status.partner = None);
         history.timers.iter_mut().for_each(|timer| timer.partner = None);
@@ -76,6 +80,7 @@ impl History {
             let task = Arc::make_mut(task);
             (task.partner, task.escalate_at, task.acknowledge_by, task.answer_from) = (None, None, None, None);
             (task.rungs, task.needs_agreement, task.chases) = (None, None, None);
+            (task.clock, task.clock_from, task.clock_school) = (None, None, None);
         }
         history
     }
@@ -241,6 +246,14 @@ pub struct HeldTask {
     /// The unanswered task that this one is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chases: Option<String>,
+    /// The clock its deadline runs by, as the rule book writes it, where that depends on the calendar.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock_from: Option<Timestamp>,
+    /// Whose sessions it counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock_school: Option<String>,
 }
 
 /// Something to look at when a tick passes `due_at`.

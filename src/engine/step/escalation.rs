@@ -175,6 +175,7 @@ fn tell_next_rung(draft: &mut Draft<'_>, place: usize) -> Result<(), StepError> 
             assumed: false,
             urgent: task.level == Some(Level::L4b),
             at_session: false,
+            counted: None,
         },
         None => raising.deadline_from_now(&last)?,
     };

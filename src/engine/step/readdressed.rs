@@ -85,6 +85,7 @@ fn passed_on<'w>(draft: &Draft<'_>, task: &HeldTask, entry: &Arc<Entry>, address
         assumed: false,
         urgent: false,
         at_session: false,
+        counted: None,
     };
     Wanted {
         address,

@@ -248,7 +248,7 @@ fn ask_front_door(
     let raising = draft.raising(referral, cause);
     let usual = raising.deadline_from_now(&OWN_DUTY)?;
     let due = match social_care_due(draft, entry).filter(|due| *due < usual.at) {
-        Some(at) => Deadline { at: at.max(draft.at), urgent: true, words: usual.words.clone(), ..usual },
+        Some(at) => Deadline { at: at.max(draft.at), urgent: true, words: usual.words.clone(), counted: None, ..usual },
         None => usual,
     };
     let source = &entry.source;

@@ -301,6 +301,9 @@ impl<'b> Raising<'b> {
                 Relation::Chases(task_id) => Some(task_id.clone()),
                 Relation::Usual | Relation::Word(_) => None,
             },
+            clock: asked.due.counted.as_ref().map(|counted| counted.clock.to_string()),
+            clock_from: asked.due.counted.as_ref().map(|counted| counted.from),
+            clock_school: asked.due.counted.as_ref().and_then(|counted| counted.school.clone()),
         }
     }
 

@@ -1,0 +1,98 @@
+//! A corrected calendar: the deadlines of open tasks are counted again, and whoever holds one that moves is told.
+
+use std::sync::Arc;
+
+use super::Step;
+use super::alias::stand_in_entry;
+use super::draft::Draft;
+use crate::engine::calendar::Clock;
+use crate::engine::context::{Context, StepError};
+use crate::engine::history::is_open;
+use crate::engine::model::decision::Trigger;
+use crate::engine::model::history::{HeldTask, History, Timer};
+use crate::engine::model::scalar::Timestamp;
+use crate::engine::model::subject::SubjectKey;
+use crate::engine::rules::RuleBook;
+use crate::engine::state::State;
+use crate::engine::tasks::route::Address;
+use crate::engine::tasks::{Deadline, Relation, Wanted, instant_in_words};
+
+/// The id under which a moved deadline gives its reason.
+const RECOUNT_RULE: &str = "calendar";
+
+/// Whether the book's calendar gives any open task another deadline than it has.
+pub fn is_called_for(history: &History, rules: &RuleBook) -> bool {
+    history.tasks.iter().any(|task| moved(task, rules).is_some())
+}
+
+/// The deadline of an open task by the book's calendar, where it is another than the task has.
+fn moved(task: &HeldTask, rules: &RuleBook) -> Option<Timestamp> {
+    if !is_open(&task.state) {
+        return None;
+    }
+    let clock: Clock = task.clock.as_ref()?.parse().ok()?;
+    let due = rules.calendar.due(&clock, task.clock_from?, task.clock_school.as_deref()).ok()?;
+    // What had run out on arrival was due then.
+    let at = due.at.max(task.raised_at);
+    (at != task.due_at).then_some(at)
+}
+
+pub fn fired(
+    context: &Context,
+    state: &State,
+    subject: SubjectKey,
+    timer: &Timer,
+    at: Timestamp,
+) -> Result<Step, StepError> {
+    if state.history(subject).is_none_or(|history| history.recount_at.is_none()) {
+        return Ok(Step::default());
+    }
+    let cause = format!("{}\0{}", timer.rule, timer.due_at.0);
+    let mut draft = Draft::open(context, state, subject, at, Trigger::Timer, &cause)?;
+    draft.history.recount_at = None;
+    let rules = &draft.book.rules;
+    let found: Vec<(Arc<HeldTask>, Timestamp)> =
+        draft.history.tasks.iter().filter_map(|task| Some((Arc::clone(task), moved(task, rules)?))).collect();
+    for (task, due_at) in &found {
+        tell(&mut draft, task, *due_at)?;
+    }
+    for (task, due_at) in &found {
+        let Some(present) = draft.history.tasks.iter_mut().find(|present| present.task_id == task.task_id) else {
+            continue;
+        };
+        let present = Arc::make_mut(present);
+        present.answer_from = present.answer_from.map(|_| *due_at);
+        present.due_at = *due_at;
+        // The rungs of its ladder count by the same calendar: they are worked out again when the step is finished.
+        present.escalate_at = None;
+    }
+    draft.decision.notes.push(format!("The calendar was corrected: deadlines that moved: {}.", found.len()));
+    Ok(draft.finish())
+}
+
+/// Word to whoever holds the task; it asks for no answer, and names no child.
+fn tell(draft: &mut Draft<'_>, task: &HeldTask, due_at: Timestamp) -> Result<(), StepError> {
+    let entry = draft.history.entries.iter().find(|entry| task.is_of(entry)).cloned();
+    let partner = task.partner.as_deref().unwrap_or_default();
+    let entry = entry.unwrap_or_else(|| Arc::new(stand_in_entry(&task.event_id, partner, draft.at)));
+    let raising = draft.raising(None, "");
+    let due = Deadline {
+        at: due_at.max(draft.at),
+        words: "counted again by the corrected calendar".to_owned(),
+        late: due_at < draft.at,
+        assumed: false,
+        urgent: false,
+        at_session: false,
+        counted: None,
+    };
+    let (before, now) = (instant_in_words(task.due_at), instant_in_words(due_at));
+    let why = format!("\"{}\" was due {before}; by the corrected calendar it is due {now}.", task.action);
+    let action = format!("Note the new deadline of the task you hold: {}", task.action);
+    let own = raising.own_duty(RECOUNT_RULE, "The calendar was corrected", why, &action, due, &entry);
+    let address =
+        Address { agency: task.agency.clone(), unit: task.unit.clone(), role: task.role.clone(), in_place_of: None };
+    let wanted = Wanted { address, level: task.level, relation: Relation::Word(task.task_id.clone()), ..own };
+    draft.decision.event_id.get_or_insert_with(|| task.event_id.clone());
+    let cause = format!("{RECOUNT_RULE}\0{}\0{}", task.task_id, due_at.0);
+    draft.raise(None, &cause, &[], vec![wanted]).map(drop)
+}
