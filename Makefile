@@ -16,13 +16,13 @@ demo-kafka: ready ready-kafka ## The same on a real Apache Kafka, fetched and st
 	bootstrap=$$(deploy/kafka/kafka.sh start target/demo-kafka); \
 	$(CARGO) run --locked -- demo --events 2000 --kafka "$$bootstrap"
 
-test: ready ## Format, lints, documentation, and every test that needs no Kafka
+test: ready ready-kafka ## Format, lints, documentation, and every test, those on a real Apache Kafka included
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 	$(CARGO) test --locked --no-fail-fast
 
-test-kafka: ready ready-kafka ## The broker's contract and faults on a real Apache Kafka, fetched by Maven
+test-kafka: ready ready-kafka ## Those on a real Apache Kafka alone
 	$(CARGO) test --locked --test kafka
 
 bench: ready ## Measure: printed, never asserted
@@ -51,11 +51,12 @@ ready:
 		exit 1; \
 	fi
 
-# The Kafka tests run on a real broker. PATHWAY_ALLOW_NO_KAFKA=1 leaves them out, and says so.
+# The Kafka tests run on a real broker, with clients in Python too. PATHWAY_ALLOW_NO_KAFKA=1 leaves them out, and says so.
 ready-kafka:
-	@if [[ "$${PATHWAY_ALLOW_NO_KAFKA:-}" != 1 ]] && ! { command -v java && command -v mvn; } >/dev/null; then \
-		printf '%s\n' "Java or Maven is missing (the tests fetch and run a real Apache Kafka). On Debian or Ubuntu:" \
-		"  sudo apt-get install --yes openjdk-17-jre-headless maven" \
-		"or leave those tests out: PATHWAY_ALLOW_NO_KAFKA=1 make test-kafka" >&2; \
+	@if [[ "$${PATHWAY_ALLOW_NO_KAFKA:-}" != 1 ]] && \
+		! { command -v java && command -v mvn && command -v openssl && python3 -c 'import ensurepip'; } >/dev/null 2>&1; then \
+		printf '%s\n' "Java, Maven, OpenSSL or Python is missing (a real Apache Kafka is fetched and run). On Debian or Ubuntu:" \
+		"  sudo apt-get install --yes openjdk-17-jre-headless maven openssl python3-venv" \
+		"or leave those tests out: PATHWAY_ALLOW_NO_KAFKA=1 make test" >&2; \
 		exit 1; \
 	fi

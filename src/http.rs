@@ -12,6 +12,8 @@
 //! | `GET /v1/quarantine` | operator | what could not be used |
 //! | `GET /v1/quarantine/{id}` | operator | one of them, with its bytes |
 //! | `POST /v1/quarantine/{id}/retry` | operator | try one again (`?dry_run=true`: only say what would happen) |
+//! | `GET /v1/rules` | operator | the rule books there are |
+//! | `POST /v1/rules` | operator | another, from some time on |
 //! | `GET /metrics` | anyone who can connect | Prometheus |
 //! | `GET /livez`, `GET /readyz` | anyone who can connect | is it alive, may it take work |
 //!
@@ -19,7 +21,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use axum::Router;
@@ -58,6 +60,7 @@ mod publish;
 mod quarantine;
 mod query;
 mod retry;
+mod rules;
 pub mod server;
 
 /// What the handlers need. Built once, shared by all.
@@ -69,17 +72,23 @@ pub struct Gateway {
     clock: Clock,
     keys: Keys,
     sealer: Sealer,
-    tokens: TokenBook,
-    /// The same, as INTAKE knows them.
-    intake_partners: intake::Partners,
-    partners: BTreeMap<String, Partner>,
-    agencies: Agencies,
+    callers: RwLock<Arc<Callers>>,
     front_door: FrontDoor,
     limits: Limits,
     /// For saying where to change a setting.
     config_file: PathBuf,
     /// True once the router stops: long polls and streams end.
     stopping: watch::Sender<bool>,
+}
+
+/// Who may call, and what there is to name. Replaced as a whole.
+#[derive(Clone)]
+pub struct Callers {
+    tokens: TokenBook,
+    partners: BTreeMap<String, Partner>,
+    /// The same, as INTAKE knows them.
+    intake_partners: intake::Partners,
+    agencies: Agencies,
 }
 
 impl Gateway {
@@ -101,15 +110,40 @@ impl Gateway {
             clock,
             keys: Keys::from_secret(config.keys.subject.bytes()),
             sealer: Sealer::from_secret(config.keys.sealing.bytes()),
-            tokens: config.tokens.clone(),
-            intake_partners: config.intake_partners(),
-            partners: config.partners.clone(),
-            agencies,
+            callers: RwLock::new(Arc::new(Callers {
+                tokens: config.tokens.clone(),
+                intake_partners: config.intake_partners(),
+                partners: config.partners.clone(),
+                agencies,
+            })),
             front_door: config.front_door.clone(),
             limits: config.limits,
             config_file: config.file.clone(),
             stopping: watch::Sender::new(false),
         })
+    }
+
+    fn callers(&self) -> Arc<Callers> {
+        self.callers.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn replace(&self, change: impl FnOnce(&mut Callers)) {
+        let mut callers = self.callers.write().unwrap_or_else(PoisonError::into_inner);
+        change(Arc::make_mut(&mut callers));
+    }
+
+    /// Partners and tokens of a configuration that was read again.
+    pub fn replace_callers(&self, config: &Config) {
+        self.replace(|callers| {
+            callers.tokens = config.tokens.clone();
+            callers.intake_partners = config.intake_partners();
+            callers.partners = config.partners.clone();
+        });
+    }
+
+    /// Those of the rule books in use.
+    pub fn replace_agencies(&self, agencies: Agencies) {
+        self.replace(|callers| callers.agencies = agencies);
     }
 
     /// What a sender is told who says that a child is in danger now.
@@ -137,6 +171,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/quarantine", get(quarantine::list))
         .route("/v1/quarantine/{id}", get(quarantine::show))
         .route("/v1/quarantine/{id}/retry", post(quarantine::retry))
+        .route("/v1/rules", get(rules::list).post(rules::publish))
         .route("/metrics", get(operations::metrics))
         .route("/livez", get(operations::live))
         .route("/readyz", get(operations::ready))

@@ -7,11 +7,14 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use self::decide_lane::DecideLane;
+use self::directory::{Current, Directory};
 use self::intake_lane::IntakeLane;
 use self::lane::{LaneControl, LaneWork};
 use self::progress::IntakeProgress;
+use self::rule_books::Publication;
+use self::starting::BookWatch;
 use self::supervise::LaneSeat;
-use self::topics::{DECIDE_GROUP, HISTORY, INBOX, INTAKE_GROUP, OutputTopics, TopicPlan, intake_pattern};
+use self::topics::{DECIDE_GROUP, HISTORY, INBOX, INTAKE_GROUP, TopicPlan, intake_pattern};
 use crate::broker::{Broker, BrokerError, Clock, LanePlan, LaneShare, Publisher, Reader, TopicPattern};
 use crate::config::Config;
 use crate::engine::context::{Context, RuleBooks};
@@ -24,12 +27,16 @@ use crate::telemetry::readiness::Readiness;
 pub mod access;
 pub mod decide_lane;
 mod decide_notes;
+pub mod directory;
 mod housekeeping;
+mod identity;
 pub mod intake_lane;
 mod journal;
 pub mod lane;
 pub mod outputs;
 pub mod progress;
+pub mod rule_books;
+mod starting;
 mod supervise;
 mod ticks;
 pub mod topics;
@@ -88,12 +95,25 @@ impl ServiceOptions {
     }
 
     fn topic_plan(&self) -> TopicPlan {
-        let mut agencies = self.agencies.clone();
-        agencies.extend(self.context.books.all().flat_map(|book| book.rules.agencies.keys().cloned()));
-        agencies.extend(self.partners.values().filter_map(|partner| partner.agency.clone()));
-        let partners = self.partners.keys().cloned().collect();
-        TopicPlan { partners, agencies, partitions: self.partitions, retention: self.retention }
+        let agencies = self.agencies.clone();
+        TopicPlan { partners: BTreeSet::new(), agencies, partitions: self.partitions, retention: self.retention }
     }
+}
+
+/// Hears of the rule books in use.
+pub type OnBooks = Box<dyn Fn(&RuleBooks) + Send + Sync>;
+
+/// What a router on the way up needs besides; nothing of it in a test of lanes.
+#[derive(Default)]
+pub struct Beginning {
+    /// Set: waiting for the broker ends.
+    pub stop: Arc<AtomicBool>,
+    /// The configuration's book, published if there is none. None: the context's books, for ever.
+    pub book: Option<Publication>,
+    /// Told of the books in use, at once and whenever one is added.
+    pub on_books: Option<OnBooks>,
+    /// Fingerprints of the keys that the topics belong to; the embedded broker keeps its own.
+    pub belongs_to: Vec<(&'static str, String)>,
 }
 
 /// The topics a configuration needs, with the agencies of its rule book.
@@ -128,6 +148,9 @@ fn telephone(front_door: &crate::config::FrontDoor) -> String {
 /// A service that runs: its lanes are on threads of their own.
 pub struct Service {
     broker: Arc<dyn Broker>,
+    directory: Arc<Directory>,
+    /// Without partners: they are the directory's.
+    plan: TopicPlan,
     readiness: Arc<Readiness>,
     metrics: Arc<Metrics>,
     stop: Arc<AtomicBool>,
@@ -137,27 +160,66 @@ pub struct Service {
 impl Service {
     /// Makes the topics and starts the lanes. They are ready when `readiness` says so.
     pub fn start(options: ServiceOptions) -> Result<Self, BrokerError> {
-        options.broker.ensure_topics(&options.topic_plan().specs())?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let ServiceOptions { broker, readiness, .. } = &options;
+        Self::begin(options, Beginning::default())
+    }
+
+    /// As `start`, for a router: waits for a broker that cannot be reached, and goes by the books on its topic.
+    pub fn begin(mut options: ServiceOptions, beginning: Beginning) -> Result<Self, BrokerError> {
+        let plan = options.topic_plan();
+        let broker = options.broker.clone();
+        let shelf = starting::prepare(&mut options, &plan, &beginning)?;
+        let directory = Arc::new(Directory::new(Current {
+            context: Arc::new(options.context),
+            partners: Arc::new(options.partners),
+            topics: starting::topics(&*broker, options.written_for_previous)?,
+        }));
         let service = Self {
             broker: broker.clone(),
-            readiness: readiness.clone(),
+            directory: directory.clone(),
+            plan,
+            readiness: options.readiness.clone(),
             metrics: options.metrics.clone(),
-            stop: stop.clone(),
+            stop: beginning.stop.clone(),
             threads: Mutex::default(),
         };
-        let names = broker.reader().topics()?;
-        let topics = OutputTopics::of(names.iter().map(String::as_str));
-        let topics = OutputTopics { written_for_previous: options.written_for_previous, ..topics };
-        options.metrics.expect(options.partners.keys().map(String::as_str));
+        options.metrics.expect(directory.current().partners.keys().map(String::as_str));
         service.start_housekeeping(options.clock.clone())?;
-        for seat in seats(options, &topics, &stop) {
+        if let Some(on_books) = &beginning.on_books {
+            on_books(&directory.current().context.books);
+        }
+        if let Some(shelf) = shelf {
+            let (broker, plan) = (broker.clone(), service.plan.clone());
+            let on_books = beginning.on_books.unwrap_or_else(|| Box::new(|_| {}));
+            let watch =
+                BookWatch { broker, directory: directory.clone(), plan, on_books, clock: options.clock.clone() };
+            watch.confirm(&shelf)?;
+            service.threads().push(watch.start(shelf, service.stop.clone())?);
+        }
+        let lanes = Lanes {
+            broker,
+            directory,
+            metrics: options.metrics,
+            readiness: options.readiness,
+            clock: options.clock,
+            stop: service.stop.clone(),
+        };
+        for seat in lanes.seats(options.intake_lanes, options.decide_lanes) {
             let thread = supervise::start(seat)?;
             service.threads().push(thread);
         }
         service.readiness.release("start");
         Ok(service)
+    }
+
+    /// Partners who are new are known from the next batch on, with topics made for them. Who is gone is unknown.
+    pub fn replace_partners(&self, partners: Partners) -> Result<(), BrokerError> {
+        let current = self.directory.current();
+        let specs = starting::topic_plan(&self.plan, &partners, &current.context.books).specs();
+        self.broker.ensure_topics(&specs)?;
+        let topics = starting::topics(&*self.broker, current.topics.written_for_previous)?;
+        self.metrics.expect(partners.keys().map(String::as_str));
+        self.directory.update(|current| (current.partners, current.topics) = (Arc::new(partners), topics));
+        Ok(())
     }
 
     fn start_housekeeping(&self, clock: Clock) -> Result<(), BrokerError> {
@@ -218,46 +280,69 @@ impl Drop for Service {
     }
 }
 
-/// Every lane of both stages, and housekeeping beside them.
-fn seats(options: ServiceOptions, topics: &OutputTopics, stop: &Arc<AtomicBool>) -> Vec<LaneSeat> {
-    let ServiceOptions { broker, context, partners, metrics, readiness, clock, .. } = options;
-    let (context, partners) = (Arc::new(context), Arc::new(partners));
-    let progress = Arc::new(IntakeProgress::new(options.intake_lanes));
-    let seat = |stage: &str, number: usize, count: usize, plan: LanePlan, work| LaneSeat {
-        name: format!("{stage}-{number}"),
-        broker: broker.clone(),
-        plan,
-        share: LaneShare {
-            index: u32::try_from(number).unwrap_or(u32::MAX),
-            count: u32::try_from(count).unwrap_or(u32::MAX),
-        },
-        control: LaneControl { stop: stop.clone(), metrics: metrics.clone(), clock: clock.clone(), number },
-        readiness: readiness.clone(),
-        work,
-    };
-    let mut seats = Vec::new();
-    for number in 0..options.intake_lanes {
-        let (context, partners, topics) = (context.clone(), partners.clone(), topics.clone());
-        let (metrics, progress) = (metrics.clone(), progress.clone());
-        let work = move || -> Box<dyn LaneWork> {
-            let (context, partners, topics) = (context.clone(), partners.clone(), topics.clone());
-            Box::new(IntakeLane::new(context, partners, topics, metrics.clone(), progress.clone(), number))
-        };
-        let plan = LanePlan { group: INTAKE_GROUP.to_owned(), topics: intake_pattern(), restore_from: None };
-        seats.push(seat("intake", number, options.intake_lanes, plan, Box::new(work)));
+/// What every lane of both stages shares.
+struct Lanes {
+    broker: Arc<dyn Broker>,
+    directory: Arc<Directory>,
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+    clock: Clock,
+    stop: Arc<AtomicBool>,
+}
+
+impl Lanes {
+    fn seats(&self, intake_lanes: usize, decide_lanes: usize) -> Vec<LaneSeat> {
+        let progress = Arc::new(IntakeProgress::new(intake_lanes));
+        let mut seats = Vec::new();
+        for number in 0..intake_lanes {
+            let (directory, metrics, progress) = (self.directory.clone(), self.metrics.clone(), progress.clone());
+            let work = move || -> Box<dyn LaneWork> {
+                let Current { context, partners, topics } = directory.current();
+                let lane = IntakeLane::new(context, partners, topics, metrics.clone(), progress.clone(), number);
+                Box::new(lane.following(directory.clone()))
+            };
+            let plan = LanePlan { group: INTAKE_GROUP.to_owned(), topics: intake_pattern(), restore_from: None };
+            seats.push(self.seat("intake", number, intake_lanes, plan, Box::new(work)));
+        }
+        for number in 0..decide_lanes {
+            let (directory, metrics, progress) = (self.directory.clone(), self.metrics.clone(), progress.clone());
+            let work = move || -> Box<dyn LaneWork> {
+                let Current { context, topics, .. } = directory.current();
+                let lane = DecideLane::new(context, topics, metrics.clone(), progress.clone(), number);
+                Box::new(lane.following(directory.clone()))
+            };
+            let plan = LanePlan {
+                group: DECIDE_GROUP.to_owned(),
+                topics: TopicPattern::Names(vec![INBOX.into()]),
+                restore_from: Some(HISTORY.into()),
+            };
+            seats.push(self.seat("decide", number, decide_lanes, plan, Box::new(work)));
+        }
+        seats
     }
-    for number in 0..options.decide_lanes {
-        let (context, topics) = (context.clone(), topics.clone());
-        let (metrics, progress) = (metrics.clone(), progress.clone());
-        let work = move || -> Box<dyn LaneWork> {
-            Box::new(DecideLane::new(context.clone(), topics.clone(), metrics.clone(), progress.clone(), number))
-        };
-        let plan = LanePlan {
-            group: DECIDE_GROUP.to_owned(),
-            topics: TopicPattern::Names(vec![INBOX.into()]),
-            restore_from: Some(HISTORY.into()),
-        };
-        seats.push(seat("decide", number, options.decide_lanes, plan, Box::new(work)));
+
+    fn seat(
+        &self,
+        stage: &str,
+        number: usize,
+        count: usize,
+        plan: LanePlan,
+        work: Box<dyn Fn() -> Box<dyn LaneWork> + Send>,
+    ) -> LaneSeat {
+        let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        LaneSeat {
+            name: format!("{stage}-{number}"),
+            broker: self.broker.clone(),
+            plan,
+            share: LaneShare { index: small(number), count: small(count) },
+            control: LaneControl {
+                stop: self.stop.clone(),
+                metrics: self.metrics.clone(),
+                clock: self.clock.clone(),
+                number,
+            },
+            readiness: self.readiness.clone(),
+            work,
+        }
     }
-    seats
 }

@@ -2,6 +2,8 @@
 
 #[path = "kafka/faults.rs"]
 mod faults;
+#[path = "kafka/house.rs"]
+mod house;
 #[path = "broker_contract/kit.rs"]
 mod kit;
 #[path = "kafka/load.rs"]
@@ -14,6 +16,8 @@ mod proof;
 mod reference;
 #[path = "kafka/router.rs"]
 mod router;
+#[path = "kafka/secured.rs"]
+mod secured;
 #[path = "kafka/server.rs"]
 mod server;
 #[path = "broker_contract/suite.rs"]

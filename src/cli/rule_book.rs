@@ -27,6 +27,15 @@ pub enum RuleFolder {
 
 /// Reads every TOML file of the folder and judges the whole.
 pub fn read(folder: &Path) -> Result<RuleFolder, CliError> {
+    let files = files(folder)?;
+    Ok(match rules::load(&files) {
+        Ok(book) => RuleFolder::Sound(Box::new(book)),
+        Err(faults) => RuleFolder::Faulty(faults.iter().map(|fault| report(folder, &files, fault)).collect()),
+    })
+}
+
+/// The folder's TOML files, in order of their names.
+pub fn files(folder: &Path) -> Result<Vec<SourceFile>, CliError> {
     if !folder.join(BOOK_FILE).is_file() {
         let folder = folder.display();
         return Err(CliError::Usage(format!("{folder} is no rule book's folder: it has no {BOOK_FILE}")));
@@ -34,10 +43,7 @@ pub fn read(folder: &Path) -> Result<RuleFolder, CliError> {
     let mut files = Vec::new();
     collect(folder, folder, &mut files)?;
     files.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(match rules::load(&files) {
-        Ok(book) => RuleFolder::Sound(Box::new(book)),
-        Err(faults) => RuleFolder::Faulty(faults.iter().map(|fault| report(folder, &files, fault)).collect()),
-    })
+    Ok(files)
 }
 
 /// As `read`, for commands that need a sound book: prints the faults of any other.

@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use miette::Report;
-
 use super::files::{read_text, unwritable};
+use super::router::RouterArguments;
 use super::rule_book::{self, RuleFolder, SCENARIOS_FOLDER, counted};
 use super::{CliError, Ending, output};
 use crate::engine::rules::RuleBook;
 use crate::replay::coverage::Coverage;
 use crate::replay::report::side_by_side;
 use crate::replay::scenario;
+use miette::Report;
 
 mod page;
+mod publish;
 
 /// Check a rule book, or test it against scenarios
 #[derive(clap::Subcommand)]
@@ -25,6 +26,31 @@ pub enum Command {
     Check {
         /// Folder of the rule book
         dir: PathBuf,
+    },
+    /// Put a rule book into force from some time on, for every router of the partnership
+    #[command(
+        after_help = "It travels ahead: the time must be at least 10 minutes away. Events are judged by the book in force \
+when they were received. To take a published book back before it takes effect, publish the one before it again, for the \
+same time.\n\nExample:\n  pathway-router rules publish rules/cheshire-east --effective-from 2026-12-01T00:00:00Z \\\n      \
+--to http://127.0.0.1:8080 --token-file data/tokens/operator.token"
+    )]
+    Publish {
+        /// Folder of the rule book
+        dir: PathBuf,
+
+        /// From when on, with its offset; left out: as its book.toml says
+        #[arg(long, value_name = "TIME")]
+        effective_from: Option<String>,
+
+        #[command(flatten)]
+        router: RouterArguments,
+    },
+    /// List the rule books that are published, the last one last
+    #[command(after_help = "Example:\n  pathway-router rules list --to http://127.0.0.1:8080 \\\n      \
+--token-file data/tokens/operator.token")]
+    List {
+        #[command(flatten)]
+        router: RouterArguments,
     },
     /// Run scenario files and show expected and got side by side
     #[command(
@@ -58,6 +84,8 @@ pub fn run(command: &Command) -> Result<Ending, CliError> {
         Command::Check { dir } => check(dir),
         Command::Test { path, rules } => test(path, rules.as_deref()),
         Command::Book { dir, out } => book(dir, out.as_deref()),
+        Command::Publish { dir, effective_from, router } => publish::publish(dir, effective_from.as_deref(), router),
+        Command::List { router } => publish::list(router),
     }
 }
 

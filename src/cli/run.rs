@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::local::{config_error, load_config};
-use super::service::{RunningRouter, until_told_to_stop};
+use super::service::{RunningRouter, reloads, until_told_to_stop};
 use super::{CliError, Ending};
 use crate::broker::embedded::Expected;
 use crate::config::Config;
+use crate::config::broker::Broker;
 use crate::config::first_start::{config_file, first_start};
 use crate::telemetry::logging;
 
@@ -30,6 +31,16 @@ pub struct Arguments {
     /// Make the data file, for a router that never ran; refused if there is one
     #[arg(long)]
     new_data_file: bool,
+
+    /// Only one of the two stages; others of the same cluster must run the other (Kafka alone)
+    #[arg(long, value_name = "STAGE", value_enum)]
+    stages: Option<Stage>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Stage {
+    Intake,
+    Decide,
 }
 
 pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
@@ -51,9 +62,24 @@ pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
             load_config(&config_file(folder))?
         }
     };
+    if arguments.stages.is_some() && matches!(config.broker, Broker::Embedded { .. }) {
+        let reason = "--stages is for Kafka: nobody else can run the other stage on an embedded broker";
+        return Err(CliError::Usage(reason.to_owned()));
+    }
     logging::start(config.log.format, config.log.level);
+    let config = of_stage(config, arguments.stages);
     let runtime = tokio::runtime::Runtime::new().map_err(CliError::failed)?;
     runtime.block_on(serve(&config, expected))
+}
+
+/// Without the lanes of the other stage.
+fn of_stage(mut config: Config, stage: Option<Stage>) -> Config {
+    match stage {
+        None => {}
+        Some(Stage::Intake) => config.lanes.decide = 0,
+        Some(Stage::Decide) => config.lanes.intake = 0,
+    }
+    config
 }
 
 /// The first start: a configuration, keys and sample tokens in the data folder.
@@ -67,16 +93,26 @@ fn write_own_config(folder: &Path) -> Result<(), CliError> {
 }
 
 async fn serve(config: &Config, expected: Expected) -> Result<Ending, CliError> {
-    let router = RunningRouter::start(config, expected).await?;
-    tracing::info!(address = router.url(config), "listening");
     let stop = until_told_to_stop();
     tokio::pin!(stop);
-    tokio::select! {
-        () = router.until_ready() => {
-            tracing::info!("ready");
-            stop.await;
+    let router = tokio::select! {
+        router = RunningRouter::start(config, expected) => router?,
+        () = &mut stop => {
+            tracing::info!("stopped before it was ready");
+            return Ok(Ending::Clean);
         }
-        () = &mut stop => {}
+    };
+    let mut asked = reloads();
+    let mut is_ready = false;
+    loop {
+        tokio::select! {
+            () = router.until_ready(), if !is_ready => {
+                tracing::info!("ready");
+                is_ready = true;
+            }
+            () = asked.next() => reload(&router, &config.file).await,
+            () = &mut stop => break,
+        }
     }
     tracing::info!("stopping");
     if router.stop().await {
@@ -84,5 +120,20 @@ async fn serve(config: &Config, expected: Expected) -> Result<Ending, CliError> 
         Ok(Ending::Clean)
     } else {
         Err(CliError::failed("stopped before every lane had finished; nothing acknowledged is lost"))
+    }
+}
+
+/// Reads the configuration again. A faulty one changes nothing.
+async fn reload(router: &RunningRouter, file: &Path) {
+    match Config::load(file) {
+        Ok(config) => match router.reload(&config).await {
+            Ok(()) => tracing::info!(partners = config.partners.len(), "partners and tokens were read again"),
+            Err(error) => tracing::error!(%error, "partners and tokens stay as they were"),
+        },
+        Err(faults) => {
+            for fault in &faults.0 {
+                tracing::error!(%fault, "partners and tokens stay as they were");
+            }
+        }
     }
 }

@@ -2,20 +2,22 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::CliError;
 use super::rule_book::read_sound;
 use crate::broker::embedded::Expected;
-use crate::broker::{Broker, Publisher, Reader, system_clock};
-use crate::config::Config;
+use crate::broker::{Broker, BrokerError, Publisher, Reader, system_clock};
+use crate::config::{self, Config};
 use crate::engine::context::RuleBooks;
 use crate::engine::facts::PreparedBook;
 use crate::engine::intake::standing::Agencies;
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::UnitKind;
 use crate::http::{Gateway, server};
-use crate::runtime::{Service, ServiceOptions};
+use crate::runtime::rule_books::Publication;
+use crate::runtime::{Beginning, Service, ServiceOptions};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
 
@@ -25,8 +27,9 @@ const LANES_STOP: Duration = Duration::from_secs(10);
 /// A router that runs.
 pub struct RunningRouter {
     broker: Arc<dyn Broker>,
-    service: Service,
+    service: Arc<Service>,
     server: server::Running,
+    gateway: Arc<Gateway>,
     readiness: Arc<Readiness>,
     pub metrics: Arc<Metrics>,
 }
@@ -36,6 +39,8 @@ impl RunningRouter {
     pub async fn start(config: &Config, expected: Expected) -> Result<Self, CliError> {
         hide_what_panics_say();
         let book = read_sound(&config.rules)?;
+        let own = Publication::of(&super::rule_book::files(&config.rules)?, None);
+        let own = own.map_err(|_| CliError::failed("the rule book changed while it was read"))?;
         let agencies = check_against_rules(config, &book)?;
         let books = RuleBooks::new(vec![PreparedBook::new(book)]);
         if books.in_force(system_clock()()).is_none() {
@@ -46,7 +51,6 @@ impl RunningRouter {
         let metrics = Arc::new(Metrics::new().map_err(CliError::failed)?);
         let readiness = Arc::new(Readiness::starting());
         let options = ServiceOptions::from_config(config, broker.clone(), books, metrics.clone(), readiness.clone());
-        let service = Service::start(options).map_err(CliError::failed)?;
         let gateway = Gateway::new(
             config,
             agencies,
@@ -56,14 +60,48 @@ impl RunningRouter {
             readiness.clone(),
             system_clock(),
         );
-        match server::start(gateway, &config.http).await {
-            Ok(server) => Ok(Self { broker, service, server, readiness, metrics }),
+        // Listening first: while the broker is waited for, `/readyz` says so.
+        let server = match server::start(gateway.clone(), &config.http).await {
+            Ok(server) => server,
             Err(error) => {
-                service.stop(LANES_STOP);
+                broker.close();
+                return Err(CliError::failed(error));
+            }
+        };
+        tracing::info!(address = url(config, server.address()), "listening");
+        let (on_books, stop) = (gateway.clone(), StopWhenDropped::default());
+        let beginning = Beginning {
+            stop: stop.0.clone(),
+            book: Some(own),
+            on_books: Some(Box::new(move |books| {
+                on_books.replace_agencies(Agencies::of(books.all().map(|book| &book.rules)));
+            })),
+            belongs_to: match config.broker {
+                config::broker::Broker::Embedded { .. } => Vec::new(),
+                config::broker::Broker::Kafka(_) => config.keys.fingerprints(),
+            },
+        };
+        let begun = tokio::task::spawn_blocking(move || Service::begin(options, beginning)).await;
+        match begun.map_err(CliError::failed)? {
+            Ok(service) => {
+                stop.keep();
+                Ok(Self { broker, service: Arc::new(service), server, gateway, readiness, metrics })
+            }
+            Err(error) => {
+                server.stop().await;
                 broker.close();
                 Err(CliError::failed(error))
             }
         }
+    }
+
+    /// Takes up partners and tokens of a configuration that was read again. The rest of it waits for a restart.
+    pub async fn reload(&self, config: &Config) -> Result<(), BrokerError> {
+        let (service, partners) = (self.service.clone(), config.intake_partners());
+        let replaced = tokio::task::spawn_blocking(move || service.replace_partners(partners)).await;
+        replaced.unwrap_or(Err(BrokerError::Stopping))?;
+        self.gateway.replace_callers(config);
+        Ok(())
     }
 
     /// Where it listens.
@@ -73,8 +111,7 @@ impl RunningRouter {
 
     /// `http://` or `https://` and the address.
     pub fn url(&self, config: &Config) -> String {
-        let scheme = if config.http.tls.is_some() { "https" } else { "http" };
-        format!("{scheme}://{}", self.address())
+        url(config, self.address())
     }
 
     pub fn reader(&self) -> Arc<dyn Reader> {
@@ -102,6 +139,28 @@ impl RunningRouter {
             clean
         });
         stopped.await.unwrap_or(false)
+    }
+}
+
+fn url(config: &Config, address: SocketAddr) -> String {
+    let scheme = if config.http.tls.is_some() { "https" } else { "http" };
+    format!("{scheme}://{address}")
+}
+
+/// Ends the wait for a broker when nobody waits for the router any more.
+#[derive(Default)]
+struct StopWhenDropped(Arc<AtomicBool>);
+
+impl StopWhenDropped {
+    /// The router runs: it is the service's flag now.
+    fn keep(mut self) {
+        self.0 = Arc::default();
+    }
+}
+
+impl Drop for StopWhenDropped {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
     }
 }
 
@@ -137,5 +196,34 @@ pub async fn until_told_to_stop() {
     #[cfg(not(unix))]
     {
         let _ = interrupted.await;
+    }
+}
+
+/// SIGHUP, as often as it comes. Elsewhere than on Unix: never.
+pub fn reloads() -> Reloads {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        Reloads(signal(SignalKind::hangup()).ok())
+    }
+    #[cfg(not(unix))]
+    Reloads()
+}
+
+#[cfg(unix)]
+pub struct Reloads(Option<tokio::signal::unix::Signal>);
+
+#[cfg(not(unix))]
+pub struct Reloads();
+
+impl Reloads {
+    pub async fn next(&mut self) {
+        #[cfg(unix)]
+        if let Some(signal) = &mut self.0
+            && signal.recv().await.is_some()
+        {
+            return;
+        }
+        std::future::pending::<()>().await;
     }
 }

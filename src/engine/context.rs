@@ -12,7 +12,7 @@ use super::seal::Sealer;
 pub const HOPS_MAX: i32 = 8;
 
 /// What a step needs beside state and record. All of it is the same for every instance of the router.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Context {
     pub books: RuleBooks,
     pub keys: Keys,
@@ -29,13 +29,22 @@ pub struct Context {
 #[derive(Clone, Debug, Default)]
 pub struct RuleBooks {
     books: Vec<Arc<PreparedBook>>,
+    /// When books take effect that there are, and that this instance cannot read.
+    gaps: Vec<Timestamp>,
     stand_in: bool,
 }
 
 impl RuleBooks {
     pub fn new(mut books: Vec<PreparedBook>) -> Self {
         books.sort_by_key(|book| book.rules.effective_from);
-        Self { books: books.into_iter().map(Arc::new).collect(), stand_in: false }
+        Self { books: books.into_iter().map(Arc::new).collect(), ..Self::default() }
+    }
+
+    /// As published, in that order: of two that take effect at once the later counts. `gaps`: when books take effect
+    /// that this instance cannot read.
+    pub fn with_gaps(mut books: Vec<Arc<PreparedBook>>, gaps: Vec<Timestamp>) -> Self {
+        books.sort_by_key(|book| book.rules.effective_from);
+        Self { books, gaps, stand_in: false }
     }
 
     /// For commands that ask what a book would have done: the earliest book stands in for the time before it.
@@ -56,6 +65,10 @@ impl RuleBooks {
     /// The book in force at an instant. None: this instance lacks it and must not decide by another.
     pub fn in_force(&self, at: Timestamp) -> Option<&Arc<PreparedBook>> {
         let earlier = self.books.iter().rev().find(|book| book.rules.effective_from <= at);
+        let replaces = |gap: &Timestamp| *gap <= at && earlier.is_none_or(|book| book.rules.effective_from <= *gap);
+        if self.gaps.iter().any(replaces) {
+            return None;
+        }
         earlier.or_else(|| if self.stand_in { self.books.first() } else { None })
     }
 }

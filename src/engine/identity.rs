@@ -44,6 +44,7 @@ impl IdentifierKind {
 }
 
 /// The secret that subject keys are made with. Whoever lacks it can neither make a key nor test a guess.
+#[derive(Clone)]
 pub struct Keys {
     subjects: Zeroizing<[u8; 32]>,
     topics: Zeroizing<[u8; 32]>,

@@ -20,6 +20,7 @@ use super::schema::inspect::{self, Findings};
 use super::schema::limits::RECORD_BYTES_MAX;
 use super::seal::{ReplyTo, Sealer};
 
+mod attributes;
 pub mod refuse;
 pub mod standing;
 
@@ -101,6 +102,7 @@ pub fn outcome(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) -> Ac
 fn accept_referral(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) -> Result<InboxRecord, Refusal> {
     let event: ReferralEvent = decoded(incoming)?;
     let refused = |refusal: Refusal| refusal.of_event(&event);
+    attributes::of_event(incoming, &event).map_err(refused)?;
     let findings = inspect::event(&event, Some(incoming.receipt));
     refuse_findings(findings).map_err(refused)?;
     let partner = authenticated(context, incoming, &event).map_err(refused)?;
@@ -171,6 +173,7 @@ pub fn aliases_of(record: &InboxRecord) -> Vec<InboxRecord> {
 fn accept_outcome(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) -> Result<InboxRecord, Refusal> {
     let outcome: Outcome = decoded(incoming)?;
     let refused = |refusal: Refusal| refusal.of_outcome(&outcome);
+    attributes::of_outcome(incoming, &outcome).map_err(refused)?;
     refuse_findings(inspect::outcome(&outcome, Some(incoming.receipt))).map_err(refused)?;
     let reply = opened(context, "reply_to", &outcome.reply_to).map_err(refused)?;
     if reply.agency != incoming.sender || (reply.unit.is_some() && reply.unit.as_deref() != incoming.unit) {

@@ -48,6 +48,7 @@ pub enum SealError {
 }
 
 /// Seals and opens reply addresses under one secret.
+#[derive(Clone)]
 pub struct Sealer {
     cipher_key: Zeroizing<[u8; 32]>,
     nonce_key: Zeroizing<[u8; 32]>,

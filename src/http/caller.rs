@@ -46,13 +46,13 @@ impl PartnerCaller {
     }
 }
 
-fn caller<'a>(parts: &Parts, gateway: &'a Gateway) -> Result<&'a Caller, Problem> {
+fn caller(parts: &Parts, gateway: &Gateway) -> Result<Caller, Problem> {
     let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let (scheme, token) = header.and_then(|text| text.split_once(' ')).ok_or_else(Problem::unauthenticated)?;
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(Problem::unauthenticated());
     }
-    gateway.tokens.caller(token.trim()).ok_or_else(Problem::unauthenticated)
+    gateway.callers().tokens.caller(token.trim()).cloned().ok_or_else(Problem::unauthenticated)
 }
 
 impl FromRequestParts<Arc<Gateway>> for PartnerCaller {
@@ -60,7 +60,7 @@ impl FromRequestParts<Arc<Gateway>> for PartnerCaller {
 
     async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
         match caller(parts, gateway)? {
-            Caller::Partner { partner, unit } => Ok(Self { partner: partner.clone(), unit: unit.clone() }),
+            Caller::Partner { partner, unit } => Ok(Self { partner, unit }),
             Caller::Agency { .. } | Caller::Operator => Err(Problem::forbidden("Use a partner's token.")),
         }
     }
@@ -71,10 +71,10 @@ impl FromRequestParts<Arc<Gateway>> for AgencyCaller {
 
     async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
         match caller(parts, gateway)? {
-            Caller::Agency { agency, unit: None } if gateway.agencies.of_many_units.contains(agency) => {
+            Caller::Agency { agency, unit: None } if gateway.callers().agencies.of_many_units.contains(&agency) => {
                 Err(Problem::forbidden("This agency has many units: use a unit's token."))
             }
-            Caller::Agency { agency, unit } => Ok(Self { agency: agency.clone(), unit: unit.clone() }),
+            Caller::Agency { agency, unit } => Ok(Self { agency, unit }),
             Caller::Partner { .. } | Caller::Operator => Err(Problem::forbidden("Use an agency's token.")),
         }
     }

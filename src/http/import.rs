@@ -103,7 +103,8 @@ fn read(gateway: &Gateway, item: &Item) -> Result<Write, Vec<Fault>> {
     let read = item.read(gateway.now()).map_err(|(_, faults)| faults)?;
     let mut event = read.event;
     let source = &event.source;
-    let partner = gateway
+    let callers = gateway.callers();
+    let partner = callers
         .partners
         .get(&source.partner)
         .ok_or_else(|| vec![Fault::new("source", "must name a partner of the configuration: give partner/unit")])?;

@@ -45,11 +45,12 @@ impl Gateway {
 
     /// Whether INTAKE would refuse a record stamped as this sender's, and why.
     pub fn intake_refusal(&self, sender: &str, unit: Option<&str>, is_outcome: bool, write: &Write) -> Option<Refusal> {
+        let callers = self.callers();
         let context = IntakeContext {
             keys: &self.keys,
             sealer: &self.sealer,
-            partners: &self.intake_partners,
-            agencies: &self.agencies,
+            partners: &callers.intake_partners,
+            agencies: &callers.agencies,
         };
         let incoming = IncomingRecord {
             topic: &write.topic,

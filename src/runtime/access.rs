@@ -8,7 +8,7 @@ use super::topics::{
     QUARANTINE, REFERRALS_PREFIX, RULE_BOOKS, TASKS_PREFIX,
 };
 use crate::broker::kafka::access::{Operation, Pattern, Resource, Right};
-use crate::broker::kafka::settings::TRANSACTIONAL_PREFIX;
+use crate::broker::kafka::settings::{READERS, TRANSACTIONAL_PREFIX};
 
 /// Who is who on the cluster, as Kafka names them: `User:police`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -53,6 +53,7 @@ impl Principals {
         for group in [INTAKE_GROUP, DECIDE_GROUP] {
             may(&[Read], Resource::Group, Pattern::Literal, group);
         }
+        may(&[Describe], Resource::Group, Pattern::Literal, READERS);
         may(&[Describe, Write], Resource::TransactionalId, Pattern::Prefixed, TRANSACTIONAL_PREFIX);
     }
 }

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::decide_notes::Notes;
+use super::directory::Directory;
 use super::lane::{LaneError, LaneWork};
 use super::outputs::{OutputError, Outputs, TRACE, Unusable, header};
 use super::progress::IntakeProgress;
@@ -36,6 +37,9 @@ pub struct DecideLane {
     /// What is restored so far of partitions on their way.
     arriving: BTreeMap<u32, State>,
     notes: Notes,
+    /// What changes while the lane runs; None: nothing does.
+    directory: Option<Arc<Directory>>,
+    seen: u64,
 }
 
 #[derive(Default)]
@@ -61,7 +65,27 @@ impl DecideLane {
         number: usize,
     ) -> Self {
         let (partitions, arriving, notes) = (BTreeMap::new(), BTreeMap::new(), Notes::default());
-        Self { context, topics, metrics, progress, number, partitions, arriving, notes }
+        let (directory, seen) = (None, 0);
+        Self { context, topics, metrics, progress, number, partitions, arriving, notes, directory, seen }
+    }
+
+    /// Takes up what changes in the directory.
+    #[must_use]
+    pub fn following(mut self, directory: Arc<Directory>) -> Self {
+        self.directory = Some(directory);
+        self.seen = u64::MAX;
+        self.look_up();
+        self
+    }
+
+    fn look_up(&mut self) {
+        if let Some(current) = self.directory.as_ref().and_then(|directory| directory.newer(&mut self.seen)) {
+            (self.context, self.topics) = (current.context, current.topics);
+        }
+    }
+
+    fn knows_book_at(&self, instant: Timestamp) -> bool {
+        self.directory.as_ref().is_none_or(|directory| directory.knows_books_at(instant))
     }
 
     fn outputs(&self) -> Outputs<'_> {
@@ -337,6 +361,9 @@ impl LaneWork for DecideLane {
             Ok(inbox) => inbox,
             Err(error) => return self.undecodable(&record, error.to_string(), writes),
         };
+        if !self.knows_book_at(inbox.receipt.max(record.timestamp)) {
+            return Err(LaneError::BooksUnknown);
+        }
         self.notes.consumed(kind_of(&inbox.body));
         match &inbox.body {
             InboxBody::Tick(_) => self.tick(&record, writes),
@@ -359,6 +386,7 @@ impl LaneWork for DecideLane {
     }
 
     fn progressed(&mut self, _now: Timestamp, _oldest_unread: Option<Timestamp>) {
+        self.look_up();
         let states = || self.partitions.values().map(|partition| &partition.state);
         let subjects = states().map(State::len).sum();
         let timers = states().map(State::timers_pending).sum();

@@ -3,8 +3,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use super::directory::Directory;
 use super::lane::{LaneError, LaneWork};
-use super::outputs::{Outputs, TRACE, UNIT, Unusable, header};
+use super::outputs::{Outputs, UNIT, Unusable, header, trace_of};
 use super::progress::IntakeProgress;
 use super::topics::{GATEWAY, OUTCOMES_PREFIX, OutputTopics, REFERRALS_PREFIX};
 use crate::broker::{BrokerError, PartitionOwner, Record, Write};
@@ -55,6 +56,9 @@ pub struct IntakeLane {
     pub number: usize,
     agencies: Agencies,
     notes: Vec<Note>,
+    /// What changes while the lane runs; None: nothing does.
+    directory: Option<Arc<Directory>>,
+    seen: u64,
 }
 
 /// What to count once the batch is durable.
@@ -75,7 +79,24 @@ impl IntakeLane {
         number: usize,
     ) -> Self {
         let agencies = Agencies::of(context.books.all().map(|book| &book.rules));
-        Self { context, partners, topics, metrics, progress, number, agencies, notes: Vec::new() }
+        let (notes, directory, seen) = (Vec::new(), None, 0);
+        Self { context, partners, topics, metrics, progress, number, agencies, notes, directory, seen }
+    }
+
+    /// Takes up what changes in the directory.
+    #[must_use]
+    pub fn following(mut self, directory: Arc<Directory>) -> Self {
+        self.directory = Some(directory);
+        self.seen = u64::MAX;
+        self.look_up();
+        self
+    }
+
+    fn look_up(&mut self) {
+        if let Some(current) = self.directory.as_ref().and_then(|directory| directory.newer(&mut self.seen)) {
+            (self.context, self.partners, self.topics) = (current.context, current.partners, current.topics);
+            self.agencies = Agencies::of(self.context.books.all().map(|book| &book.rules));
+        }
     }
 
     fn accept(&self, record: &Record, origin: &Origin<'_>) -> Accepted {
@@ -162,7 +183,7 @@ impl LaneWork for IntakeLane {
         let origin = Origin::of(&record);
         let sender = origin.sender;
         let accepted = self.accept(&record, &origin);
-        let trace = header(&record, TRACE);
+        let trace = trace_of(&record);
         let outputs = Outputs { topics: &self.topics, keys: &self.context.keys };
         for inbox in &accepted.inbox {
             writes.push(outputs.inbox(inbox, trace)?);
@@ -191,6 +212,7 @@ impl LaneWork for IntakeLane {
     }
 
     fn progressed(&mut self, now: Timestamp, oldest_unread: Option<Timestamp>) {
+        self.look_up();
         self.progress.read_up_to(self.number, oldest_unread.unwrap_or(now));
     }
 }

@@ -29,6 +29,8 @@ pub enum LaneError {
     Broker(#[from] BrokerError),
     #[error("the record at {topic}/{partition}/{offset} cannot be judged: {error}")]
     Step { topic: Arc<str>, partition: u32, offset: i64, error: StepError },
+    #[error("which rule book is in force is not known: the rule books' topic could not be read for too long")]
+    BooksUnknown,
     #[error("an output could not be written: {0}")]
     Output(#[from] super::outputs::OutputError),
 }

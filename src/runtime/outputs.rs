@@ -20,6 +20,8 @@ use crate::engine::step::Effect;
 
 /// The W3C trace context, passed from what came in to what goes out.
 pub const TRACE: &str = "traceparent";
+/// The same as an attribute of a CloudEvent.
+const CLOUD_EVENT_TRACE: &str = "ce_traceparent";
 /// The unit a record is for, or from.
 pub const UNIT: &str = "unit";
 /// `ce_source` of everything the router publishes.
@@ -66,7 +68,8 @@ impl Outputs<'_> {
 
     fn decision(&self, decision: &Decision, trace: Option<&[u8]>) -> Result<Write, OutputError> {
         let key = decision.subject.0.to_vec();
-        Ok(by_key(&self.topics.decisions, key, codec::encode(decision)?, trace_only(trace)))
+        let headers = cloud_event(&decision.decision_id, "decision.made", decision.receipt, trace);
+        Ok(by_key(&self.topics.decisions, key, codec::encode(decision)?, headers))
     }
 
     pub fn feedback(&self, feedback: &Feedback, trace: Option<&[u8]>) -> Result<Option<Write>, OutputError> {
@@ -94,7 +97,8 @@ impl Outputs<'_> {
 
     pub fn quarantined(&self, quarantined: &Quarantined) -> Result<Write, OutputError> {
         let key = quarantined.quarantine_id.as_bytes().to_vec();
-        Ok(by_key(&self.topics.quarantine, key, encode(quarantined)?, Vec::new()))
+        let headers = cloud_event(&quarantined.quarantine_id, "record.quarantined", quarantined.receipt, None);
+        Ok(by_key(&self.topics.quarantine, key, encode(quarantined)?, headers))
     }
 }
 
@@ -121,6 +125,15 @@ fn cloud_event(id: &str, kind: &str, time: Timestamp, trace: Option<&[u8]>) -> H
     ];
     headers.extend(trace_only(trace));
     headers
+}
+
+/// The trace a sender's record belongs to, unless it is none: what goes on to every agency is of this form alone.
+pub fn trace_of(record: &Record) -> Option<&[u8]> {
+    let sent = header(record, TRACE).or_else(|| header(record, CLOUD_EVENT_TRACE))?;
+    let parts: Vec<&[u8]> = sent.split(|byte| *byte == b'-').collect();
+    let is_hex = |part: &&[u8]| part.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+    (lengths == [2, 32, 16, 2] && parts.iter().all(is_hex)).then_some(sent)
 }
 
 /// A record's header.

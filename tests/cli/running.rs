@@ -127,6 +127,69 @@ fn events_are_sent_and_what_is_wrong_is_named() {
     router.stop();
 }
 
+/// Waits until the router has read its configuration again.
+fn until_known(router: &Router, file: &str, token: &str) {
+    let send = ["send", file, "--to", &router.url, "--token-file", &router.path(token)];
+    let patience = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while run(&send).code != Some(0) {
+        assert!(std::time::Instant::now() < patience, "the new partner was never known");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn a_partner_added_to_the_configuration_is_known_without_a_restart() {
+    let router = Router::start();
+    let (config, tokens) = (router.path("config.toml"), router.path("tokens.toml"));
+    let event = fs::read_to_string(super::root().join(SAMPLE)).expect("a sample");
+    fs::write(router.path("event.json"), event.replace("leighton-hospital", "walk-in-centre")).expect("an event");
+    fs::write(router.path("new.token"), "pathway_new\n").expect("a token");
+    let hash = pathway_router::config::tokens::hash_of("pathway_new");
+    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let entry =
+        format!("\n[new]\nsha256 = \"{hash}\"\npartner = \"walk-in-centre\"\nunit = \"emergency-department\"\n");
+    let known = fs::read_to_string(&tokens).expect("tokens");
+    let partners = fs::read_to_string(&config).expect("a configuration");
+    let hang_up = || {
+        let id = router.process.id().to_string();
+        assert!(std::process::Command::new("kill").args(["-HUP", &id]).status().expect("kill runs").success());
+    };
+    // Faulty: a token of a partner that there is not. Nothing changes, and nothing ends.
+    fs::write(&tokens, format!("{known}{entry}")).expect("tokens");
+    hang_up();
+    router.send(SAMPLE, TOKEN, 0, &["1 accepted, 0 refused"]);
+    router.send(&router.path("event.json"), "new.token", 1, &["No valid token (401)"]);
+    let added = "[partners.walk-in-centre]\nunits = [\"emergency-department\"]\n\n[limits]";
+    fs::write(&config, partners.replace("[limits]", added)).expect("a configuration");
+    hang_up();
+    until_known(&router, &router.path("event.json"), "new.token");
+    fs::write(&tokens, known).expect("tokens");
+    hang_up();
+    let send = ["send", &router.path("event.json"), "--to", &router.url, "--token-file", &router.path("new.token")];
+    let patience = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while run(&send).code == Some(0) {
+        assert!(std::time::Instant::now() < patience, "the token was never revoked");
+    }
+    router.stop();
+}
+
+#[test]
+fn a_rule_book_is_published_ahead_of_its_time_or_not_at_all() {
+    let router = Router::start();
+    let rules = router.path("rules/cheshire-east");
+    router.operate(&["rules", "list"], 0, &["2012-01-01T00:00:00Z", "Right Help, Right Time"]);
+    router.operate(&["rules", "publish", &rules], 1, &["effective_from is too soon", "10 minutes ahead"]);
+    let publish = ["rules", "publish", &rules, "--effective-from", "2031-01-01T00:00:00Z"];
+    router.operate(&publish, 0, &["from 2031-01-01T00:00:00Z on"]);
+    router.operate(&publish, 1, &["is published already"]);
+    router.operate(&["rules", "list"], 0, &["2031-01-01T00:00:00Z"]);
+    let token = router.path(TOKEN);
+    check(&["rules", "list", "--to", &router.url, "--token-file", &token], 1, &["operator's token"]);
+    let folder = router.stop();
+    // With the router stopped its own file is opened; what was published is still there.
+    check(&["rules", "list", "--config", &path(&folder, "config.toml")], 0, &["2031-01-01T00:00:00Z"]);
+}
+
 #[test]
 fn a_missing_file_is_imported_twice_and_again_with_the_router_stopped() {
     let router = Router::start();

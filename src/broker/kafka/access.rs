@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::AdminClient;
 use rdkafka::error::RDKafkaErrorCode;
@@ -12,6 +13,8 @@ use super::notes::Quiet;
 use super::shared::Shared;
 use crate::broker::BrokerError;
 
+const KNOWN_WITHIN: Duration = Duration::from_secs(20);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// From any machine.
 pub const ANY_HOST: &str = "*";
 /// Whoever it may be.
@@ -117,12 +120,22 @@ fn compare(present: &BTreeSet<Right>, wanted: &BTreeSet<Right>, topics: &BTreeSe
     }
 }
 
-/// Grants what is missing.
+/// Grants what is missing; the broker goes by it when this returns.
 pub fn apply(shared: &Shared, changes: &RightChanges) -> Result<(), BrokerError> {
     if changes.grant.is_empty() {
         return Ok(());
     }
-    acls::create(&admin(shared)?, &changes.grant).map_err(|code| named("rights could not be granted", code))
+    let admin = admin(shared)?;
+    acls::create(&admin, &changes.grant).map_err(|code| named("rights could not be granted", code))?;
+    let deadline = Instant::now() + KNOWN_WITHIN;
+    while Instant::now() < deadline {
+        let present = acls::describe(&admin).map_err(|code| named("the rights on the cluster are not known", code))?;
+        if changes.grant.iter().all(|right| present.contains(right)) {
+            return Ok(());
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    Err(BrokerError::Unreachable("rights were granted, and the broker does not go by them yet".to_owned()))
 }
 
 fn admin(shared: &Shared) -> Result<AdminClient<Quiet>, BrokerError> {

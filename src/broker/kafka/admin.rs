@@ -201,7 +201,12 @@ fn describe<'a>(
     let described = described.map_err(|error| storage("topics' settings are not known", &error))?;
     for (specifier, resource) in resources.iter().zip(described) {
         let ResourceSpecifier::Topic(topic) = specifier else { continue };
-        let resource = resource.map_err(|code| named("a topic's settings are not known", code))?;
+        let what = "a topic's settings are not known";
+        let resource = resource.map_err(|code| named(what, code))?;
+        // A topic has settings: where none are shown, none may be seen.
+        if resource.entries.is_empty() {
+            return Err(named(what, RDKafkaErrorCode::TopicAuthorizationFailed));
+        }
         found.insert((*topic).to_owned(), resource);
     }
     Ok(found)

@@ -8,11 +8,10 @@ use tokio::sync::watch;
 
 use super::native::Drawn;
 use super::restore::Tail;
+use super::settings::READERS;
 use super::shared::Shared;
 use crate::broker::{BrokerError, Reader, Record};
 
-/// Not a group that anybody joins: librdkafka wants a name.
-const GROUP: &str = "pathway-router.readers";
 /// Consumers kept for the next read.
 const KEPT_MAX: usize = 4;
 const DRAW_MAX: usize = 500;
@@ -34,7 +33,7 @@ impl KafkaReader {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut tail = match kept {
             Some(tail) => tail,
-            None => Tail::new(&self.shared.options.tail_consumer("reader", GROUP))?,
+            None => Tail::new(&self.shared.options.tail_consumer("reader", READERS))?,
         };
         let result = with(&mut tail);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);

@@ -8,6 +8,9 @@ use rdkafka::ClientConfig;
 /// What every transactional id begins with.
 pub const TRANSACTIONAL_PREFIX: &str = "pathway-router.";
 
+/// Not a group that anybody joins: librdkafka wants a name for those who read alone.
+pub const READERS: &str = "pathway-router.readers";
+
 /// Where the broker is and who we are to it.
 #[derive(Clone)]
 pub struct KafkaOptions {

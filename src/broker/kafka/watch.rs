@@ -11,6 +11,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::fault::storage;
 use super::notes::Quiet;
 use super::seat::add;
+use super::settings::READERS;
 use super::shared::Shared;
 use crate::broker::BrokerError;
 
@@ -21,10 +22,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How soon a new topic is watched too.
 const TOPICS_EVERY: Duration = Duration::from_secs(5);
 const WAIT: Duration = Duration::from_secs(5);
-const GROUP: &str = "pathway-router.readers";
 
 pub fn start(shared: &Arc<Shared>) -> Result<JoinHandle<()>, BrokerError> {
-    let config = shared.options.tail_consumer("watch", GROUP);
+    let config = shared.options.tail_consumer("watch", READERS);
     let client: BaseConsumer<Quiet> =
         config.create_with_context(Quiet).map_err(|error| storage("a client could not be made", &error))?;
     let shared = shared.clone();

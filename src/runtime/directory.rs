@@ -1,0 +1,59 @@
+//! What may change while lanes run: partners, topics, rule books. Lanes look between batches.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::topics::OutputTopics;
+use crate::engine::context::Context;
+use crate::engine::intake::Partners;
+use crate::engine::model::scalar::Timestamp;
+
+/// All of it at one time.
+#[derive(Clone)]
+pub struct Current {
+    pub context: Arc<Context>,
+    pub partners: Arc<Partners>,
+    pub topics: OutputTopics,
+}
+
+pub struct Directory {
+    current: RwLock<Current>,
+    version: AtomicU64,
+    /// Which book is in force is known for records before this.
+    books_known_until: AtomicI64,
+}
+
+impl Directory {
+    /// With books that never change.
+    pub fn new(current: Current) -> Self {
+        Self { current: RwLock::new(current), version: AtomicU64::new(0), books_known_until: AtomicI64::new(i64::MAX) }
+    }
+
+    pub fn current(&self) -> Current {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn update(&self, change: impl FnOnce(&mut Current)) {
+        change(&mut self.current.write().unwrap_or_else(PoisonError::into_inner));
+        self.version.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// What is current, if it is not what was `seen`.
+    pub fn newer(&self, seen: &mut u64) -> Option<Current> {
+        let version = self.version.load(Ordering::Acquire);
+        if *seen == version {
+            return None;
+        }
+        *seen = version;
+        Some(self.current())
+    }
+
+    pub fn know_books_until(&self, instant: Timestamp) {
+        self.books_known_until.store(instant.0, Ordering::Release);
+    }
+
+    /// Whether it is known which book is in force then.
+    pub fn knows_books_at(&self, instant: Timestamp) -> bool {
+        instant.0 < self.books_known_until.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,181 @@
+//! Rule books as they travel: on a compacted topic, ahead of the time they take effect, so that every lane has a book
+//! before the first record that it judges by it.
+//!
+//! The first book on the topic is in force at once. Every later one must have been appended ten minutes before it takes
+//! effect, else every instance passes it over. An instance that has read the topic to its end therefore knows every book
+//! for the next ten minutes; it relies on five of them, as clocks differ, and stops deciding when it could not look for
+//! so long, or when it cannot read a book that is in force.
+
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::topics::RULE_BOOKS;
+use crate::broker::{Broker, BrokerError, Placement, Reader, Record, Write};
+use crate::engine::context::RuleBooks;
+use crate::engine::facts::PreparedBook;
+use crate::engine::model::scalar::Timestamp;
+use crate::engine::rules::fault::{RuleFault, SourceFile};
+use crate::engine::rules::{self, RuleBook};
+
+/// How long before it takes effect a book must be on the topic.
+pub const AHEAD_MS: i64 = 10 * 60 * 1000;
+/// How long what was read counts.
+pub const KNOWN_FOR_MS: i64 = AHEAD_MS / 2;
+/// What a broker takes in one record, with room to spare.
+pub const BYTES_MAX: usize = 900_000;
+const RECORDS_MAX: usize = 100;
+const SHOWN_WITHIN: Duration = Duration::from_secs(20);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// A book as it lies on the topic.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Publication {
+    /// The book's name: the hash of its content.
+    pub hash: String,
+    pub title: String,
+    /// By receipt. Milliseconds since 1970.
+    pub effective_from_ms: i64,
+    pub files: Vec<PublishedFile>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PublishedFile {
+    pub name: String,
+    pub text: String,
+}
+
+impl Publication {
+    /// Of a folder's files; `effective_from`: else as its book.toml says.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the rules.
+    pub fn of(files: &[SourceFile], effective_from: Option<Timestamp>) -> Result<Self, Vec<RuleFault>> {
+        let book = rules::load(files)?;
+        let published = |file: &SourceFile| PublishedFile { name: file.name.clone(), text: file.text.clone() };
+        Ok(Self {
+            effective_from_ms: effective_from.unwrap_or(book.effective_from).0,
+            hash: book.hash,
+            title: book.title,
+            files: files.iter().map(published).collect(),
+        })
+    }
+
+    fn book(&self) -> Result<RuleBook, String> {
+        let source = |file: &PublishedFile| SourceFile { name: file.name.clone(), text: file.text.clone() };
+        let files: Vec<SourceFile> = self.files.iter().map(source).collect();
+        let mut book = rules::load(&files).map_err(|faults| format!("{} faults", faults.len()))?;
+        if book.hash != self.hash {
+            return Err("its name is not that of its content".to_owned());
+        }
+        book.effective_from = Timestamp(self.effective_from_ms);
+        Ok(book)
+    }
+
+    /// Each lies there for ever: the time it takes effect is part of the key.
+    pub fn write(&self) -> Write {
+        Write {
+            topic: RULE_BOOKS.into(),
+            placement: Placement::Partition(0),
+            key: format!("{} {}", self.effective_from_ms, self.hash).into_bytes(),
+            value: Some(serde_json::to_vec(self).unwrap_or_default()),
+            headers: Vec::new(),
+        }
+    }
+}
+
+/// One book of the topic that counts.
+pub struct Shelved {
+    pub hash: String,
+    pub title: String,
+    pub effective_from: Timestamp,
+    /// Err: there is such a book, and this router cannot read it.
+    pub book: Result<Arc<PreparedBook>, String>,
+}
+
+/// Every book read so far.
+#[derive(Default)]
+pub struct Shelf {
+    next_offset: i64,
+    pub books: Vec<Shelved>,
+}
+
+impl Shelf {
+    /// Reads on to the topic's end. True: there are more books than before.
+    pub fn read(&mut self, reader: &dyn Reader) -> Result<bool, BrokerError> {
+        let before = self.books.len();
+        loop {
+            let records = reader.read(RULE_BOOKS, 0, self.next_offset, RECORDS_MAX)?;
+            let Some(last) = records.last() else { return Ok(self.books.len() > before) };
+            self.next_offset = last.offset + 1;
+            records.iter().for_each(|record| self.take(record));
+        }
+    }
+
+    fn take(&mut self, record: &Record) {
+        let value = record.value.as_deref().unwrap_or_default();
+        let Ok(publication) = serde_json::from_slice::<Publication>(value) else {
+            tracing::warn!(offset = record.offset, "a record on the rule books' topic is no rule book: passed over");
+            return;
+        };
+        let effective_from = Timestamp(publication.effective_from_ms);
+        let ahead_ms = effective_from.0.saturating_sub(record.timestamp.0);
+        let Publication { hash, title, .. } = &publication;
+        if !self.books.is_empty() && ahead_ms < AHEAD_MS {
+            tracing::warn!(book = hash, "a rule book came too late for the time it was to take effect: passed over");
+            return;
+        }
+        let book = publication.book();
+        match &book {
+            Ok(_) => {
+                let from = effective_from.to_jiff();
+                tracing::info!(book = hash, title, effective_from = %from, "a rule book is known");
+            }
+            Err(problem) => tracing::error!(book = hash, problem, "a published rule book cannot be read here"),
+        }
+        let book = book.map(|book| Arc::new(PreparedBook::new(book)));
+        self.books.push(Shelved { hash: hash.clone(), title: title.clone(), effective_from, book });
+    }
+
+    /// As lanes decide by them.
+    pub fn rule_books(&self) -> RuleBooks {
+        let readable = self.books.iter().filter_map(|shelved| shelved.book.as_ref().ok().cloned()).collect();
+        let gaps = self.books.iter().filter(|shelved| shelved.book.is_err()).map(|shelved| shelved.effective_from);
+        RuleBooks::with_gaps(readable, gaps.collect())
+    }
+
+    pub fn has(&self, hash: &str) -> bool {
+        self.books.iter().any(|shelved| shelved.hash == hash)
+    }
+}
+
+/// Every book of the topic; the first is put there when it is empty.
+pub fn begin(broker: &dyn Broker, own: &Publication) -> Result<Shelf, BrokerError> {
+    let (mut shelf, reader) = (Shelf::default(), broker.reader());
+    shelf.read(&*reader)?;
+    if shelf.books.is_empty() {
+        let (done, answer) = channel();
+        broker.publisher().publish(vec![own.write()], Box::new(move |result| drop(done.send(result))));
+        answer.recv().unwrap_or(Err(BrokerError::Stopping))?;
+    }
+    let deadline = Instant::now() + SHOWN_WITHIN;
+    while shelf.books.is_empty() {
+        if Instant::now() >= deadline {
+            return Err(BrokerError::Unreachable("the first rule book could not be read back".to_owned()));
+        }
+        std::thread::sleep(LOOK_EVERY);
+        shelf.read(&*reader)?;
+    }
+    if !shelf.has(&own.hash) {
+        tracing::warn!(
+            book = own.hash,
+            "the rule book of the configuration is not published: decisions are by those that are (see `rules publish`)"
+        );
+    }
+    Ok(shelf)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+//! Before the lanes run, and beside them: waiting for the broker, making topics, reading rule books and watching for more.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::directory::Directory;
+use super::rule_books::{self, KNOWN_FOR_MS, Shelf};
+use super::supervise::rest;
+use super::topics::{OutputTopics, TopicPlan};
+use super::{Beginning, OnBooks, ServiceOptions, identity};
+use crate::broker::{Broker, BrokerError, Clock};
+use crate::engine::context::{Context, RuleBooks};
+use crate::engine::intake::Partners;
+
+const TRY_EVERY: Duration = Duration::from_secs(1);
+/// How soon a new rule book is known.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// What waits for the broker.
+const HOLD: &str = "broker";
+
+/// A plan with the agencies of these books and these partners.
+pub fn topic_plan(plan: &TopicPlan, partners: &Partners, books: &RuleBooks) -> TopicPlan {
+    let mut plan = plan.clone();
+    plan.agencies.extend(books.all().flat_map(|book| book.rules.agencies.keys().cloned()));
+    plan.agencies.extend(partners.values().filter_map(|partner| partner.agency.clone()));
+    plan.partners = partners.keys().cloned().collect::<BTreeSet<_>>();
+    plan
+}
+
+pub fn topics(broker: &dyn Broker, written_for_previous: bool) -> Result<OutputTopics, BrokerError> {
+    let names = broker.reader().topics()?;
+    Ok(OutputTopics { written_for_previous, ..OutputTopics::of(names.iter().map(String::as_str)) })
+}
+
+/// Topics made, keys compared, books read: the options' context has them afterwards.
+pub fn prepare(
+    options: &mut ServiceOptions,
+    plan: &TopicPlan,
+    beginning: &Beginning,
+) -> Result<Option<Shelf>, BrokerError> {
+    let broker = options.broker.clone();
+    let needed = |context: &Context| topic_plan(plan, &options.partners, &context.books).specs();
+    let specs = needed(&options.context);
+    let shelf = waited_for(options, &beginning.stop, || {
+        broker.ensure_topics(&specs)?;
+        identity::check(&*broker, &beginning.belongs_to)?;
+        beginning.book.as_ref().map(|own| rule_books::begin(&*broker, own)).transpose()
+    })?;
+    if let Some(shelf) = &shelf {
+        options.context.books = shelf.rule_books();
+        let now = (options.clock)();
+        if options.context.books.in_force(now).is_none() {
+            let problem =
+                "no published rule book that this router can read is in force: see effective_from in book.toml";
+            return Err(BrokerError::Mismatch(problem.to_owned()));
+        }
+        broker.ensure_topics(&needed(&options.context))?;
+    }
+    Ok(shelf)
+}
+
+/// Tries again for as long as nobody answers.
+fn waited_for<T>(
+    options: &ServiceOptions,
+    stop: &AtomicBool,
+    attempt: impl Fn() -> Result<T, BrokerError>,
+) -> Result<T, BrokerError> {
+    let mut said = String::new();
+    loop {
+        match attempt() {
+            Err(BrokerError::Unreachable(problem)) => {
+                if problem != said {
+                    tracing::warn!(problem, "nothing is accepted until it answers; it is tried again");
+                }
+                options.readiness.hold(HOLD, &problem);
+                options.metrics.log_unreachable(true);
+                said = problem;
+            }
+            answer => {
+                options.readiness.release(HOLD);
+                options.metrics.log_unreachable(false);
+                return answer;
+            }
+        }
+        rest(TRY_EVERY, stop);
+        if stop.load(Ordering::Acquire) {
+            return Err(BrokerError::Stopping);
+        }
+    }
+}
+
+/// Looks for new rule books, on a thread of its own.
+pub struct BookWatch {
+    pub broker: Arc<dyn Broker>,
+    pub directory: Arc<Directory>,
+    /// Without partners.
+    pub plan: TopicPlan,
+    pub on_books: OnBooks,
+    pub clock: Clock,
+}
+
+impl BookWatch {
+    /// Every book that takes effect soon is known now: the topic was read to its end.
+    pub fn confirm(&self, shelf: &Shelf) -> Result<(), BrokerError> {
+        if shelf.books.is_empty() {
+            return Err(BrokerError::Mismatch("there is no rule book".to_owned()));
+        }
+        self.directory.know_books_until((self.clock)().plus_millis(KNOWN_FOR_MS));
+        Ok(())
+    }
+
+    pub fn start(self, mut shelf: Shelf, stop: Arc<AtomicBool>) -> Result<JoinHandle<()>, BrokerError> {
+        let thread = std::thread::Builder::new().name("rule-books".to_owned());
+        let spawned = thread.spawn(move || {
+            while !stop.load(Ordering::Acquire) {
+                if let Err(error) = self.look(&mut shelf) {
+                    tracing::debug!(%error, "rule books could not be looked for");
+                }
+                rest(LOOK_EVERY, &stop);
+            }
+        });
+        spawned.map_err(|error| BrokerError::Storage(format!("a thread could not be started: {error}")))
+    }
+
+    fn look(&self, shelf: &mut Shelf) -> Result<(), BrokerError> {
+        // Of before the look: what comes meanwhile is not in it.
+        let looked_at = (self.clock)();
+        if shelf.read(&*self.broker.reader())? {
+            self.take(shelf.rule_books());
+        }
+        self.directory.know_books_until(looked_at.plus_millis(KNOWN_FOR_MS));
+        Ok(())
+    }
+
+    /// Lanes have a new book before its agencies have topics only if those could not be made: then it says so.
+    fn take(&self, books: RuleBooks) {
+        let current = self.directory.current();
+        let made = self
+            .broker
+            .ensure_topics(&topic_plan(&self.plan, &current.partners, &books).specs())
+            .and_then(|()| topics(&*self.broker, current.topics.written_for_previous));
+        (self.on_books)(&books);
+        self.directory.update(|current| {
+            current.context = Arc::new(Context { books, ..(*current.context).clone() });
+            match made {
+                Ok(topics) => current.topics = topics,
+                Err(error) => tracing::error!(%error, "topics that the new rule book needs could not be made"),
+            }
+        });
+    }
+}

@@ -1,0 +1,255 @@
+//! A cluster that asks who we are: TLS, passwords, rights and a schema registry, through the router's own commands, with a
+//! partner and an agency in another language.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::PoisonError;
+use std::time::Instant;
+
+use pathway_router::engine::codec;
+use pathway_router::engine::model::event::ReferralEvent;
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::house::{Cluster, House, ONE_AT_A_TIME, Running, broker_section, cluster, start, wait_for};
+use super::server::script;
+
+fn sample(kind: &str, id: &str) -> ReferralEvent {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/samples/events/{kind}.json"));
+    let json = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+    let mut event = pathway_router::engine::cloud_event::read(&json).unwrap().event;
+    id.clone_into(&mut event.event_id);
+    "leighton-hospital".clone_into(&mut event.source.partner);
+    "emergency-department".clone_into(&mut event.source.unit);
+    event
+}
+
+#[test]
+fn a_partner_and_an_agency_in_another_language_are_served_and_kept_apart() {
+    let (_turn, cluster) = cluster();
+    let house = House::secured(cluster);
+    let admin = cluster.properties("admin");
+    let (code, planned) = house.topics("plan", &admin);
+    assert_eq!(code, Some(1), "{planned}");
+    for said in
+        ["create referrals.police: 1 partitions", "message.timestamp.type=LogAppendTime", "fixed once they exist"]
+    {
+        assert!(planned.contains(said), "{said}: {planned}");
+    }
+    assert!(planned.contains("grant: User:hospital may Write Topic referrals.leighton-hospital\n"), "{planned}");
+    assert!(planned.contains("register tasks.camhs-value"), "{planned}");
+    let (code, applied) = house.topics("apply", &admin);
+    assert_eq!(code, Some(0), "{applied}");
+    let (code, again) = house.topics("plan", &admin);
+    assert_eq!(code, Some(0), "{again}");
+    assert!(again.contains("rights: 0 to grant") && again.contains("schemas: 0 to change"), "{again}");
+
+    // Each stage by a process of its own.
+    let (intake, decide) = (Running::of(&house, &["--stages", "intake"]), Running::of(&house, &["--stages", "decide"]));
+    intake.until_it_says(" ready");
+    decide.until_it_says(" ready");
+    served_in_python(cluster);
+    kept_apart(cluster, &house);
+    a_newcomer_is_heard(cluster, &house, [&intake, &decide]);
+    let log = intake.stop() + &decide.stop();
+    for user in ["router", "admin", "hospital"] {
+        assert!(!log.contains(&cluster.password(user)), "a password in the log");
+    }
+    a_cluster_knows_its_keys(cluster);
+}
+
+fn served_in_python(cluster: &Cluster) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let id = "5b0d9a44-0d2e-4c58-9a35-1f7a3b1c0e01";
+    let output = Command::new(root.join("tests/kafka/foreign/run.sh"))
+        .arg(Path::new(env!("CARGO_TARGET_TMPDIR")).join("foreign-python"))
+        .args([&cluster.bootstrap, &cluster.registry])
+        .args([cluster.properties("hospital"), cluster.properties("camhs")])
+        .arg(root.join("schemas/referral-event.avsc"))
+        .arg(id)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(said["feedback"]["event_id"], id, "{said}");
+    assert_eq!((&said["task"]["agency"], &said["task"]["given_names"]), (&"camhs".into(), &"Test".into()), "{said}");
+    assert_eq!(said["headers"]["traceparent"], said["trace"], "{said}");
+    assert_eq!(said["headers"]["ce_type"], "task.raised", "{said}");
+}
+
+fn kept_apart(cluster: &Cluster, house: &House) {
+    let denied = Err(RDKafkaErrorCode::TopicAuthorizationFailed);
+    let event = sample("self_harm.reported", "5b0d9a44-0d2e-4c58-9a35-1f7a3b1c0e02");
+    let value = codec::encode(&event).unwrap();
+    for topic in ["referrals.police", "gateway.http", "inbox", "tasks.camhs", "rulebooks"] {
+        assert_eq!(cluster.write("hospital", topic, &value, &[]), denied, "{topic}");
+    }
+    for (user, topic) in [("camhs", "tasks.police"), ("camhs", "inbox"), ("hospital", "feedback.police")] {
+        assert_eq!(cluster.read(user, topic, |_, _| Some(())), denied, "{user} {topic}");
+    }
+    // What only the gateway may stamp is not believed of a partner: the event is judged as its own, and gives tasks.
+    let trace = "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let stamps = [("unit", "paediatrics"), ("backfill", "true"), ("partner", "police"), ("refused", "too_large")];
+    let forged = [&stamps[..], &[("traceparent", trace)]].concat();
+    let own = "referrals.leighton-hospital";
+    assert_eq!(cluster.write("hospital", own, &value, &forged), Ok(()));
+    let fed_back = |id: &str| {
+        let id = id.to_owned();
+        cluster.read("hospital", "feedback.leighton-hospital", move |value, headers| {
+            let unit = headers.into_iter().find(|(name, _)| name == "unit").map(|(_, unit)| unit);
+            String::from_utf8_lossy(value).contains(&id).then_some(unit)
+        })
+    };
+    assert_eq!(fed_back(&event.event_id), Ok(Some("emergency-department".to_owned())));
+    let task = cluster.read("camhs", "tasks.camhs", |_, headers| {
+        headers.iter().any(|(name, value)| name == "traceparent" && value == trace).then_some(())
+    });
+    assert_eq!(task, Ok(()), "it was not taken for history");
+    // Another's name on one's own topic.
+    let mut stolen = sample("self_harm.reported", "5b0d9a44-0d2e-4c58-9a35-1f7a3b1c0e03");
+    "police".clone_into(&mut stolen.source.partner);
+    assert_eq!(cluster.write("hospital", own, &codec::encode(&stolen).unwrap(), &[("partner", "police")]), Ok(()));
+    // An id that the registry does not have.
+    let unknown = [&[0, 0, 0x7F, 0xFF, 0xFF][..], &value[10..]].concat();
+    assert_eq!(cluster.write("hospital", own, &unknown, &[]), Ok(()));
+    let listed = wait_for(
+        "both in quarantine",
+        || {
+            let (_, listed) = house.run(&["quarantine", "list"]);
+            (listed.contains("wrong_source") && listed.contains("unknown_schema")).then_some(listed)
+        },
+        || house.run(&["quarantine", "list"]).1,
+    );
+    assert!(listed.contains("leighton-hospital"), "{listed}");
+}
+
+/// A partner that joins while the routers run.
+fn a_newcomer_is_heard(cluster: &Cluster, house: &House, routers: [&Running; 2]) {
+    house.edit(
+        "[partners.police]",
+        "[partners.newcomer]\nunits = \"any\"\nprincipal = \"User:hospital\"\n\n[partners.police]",
+    );
+    let (code, applied) = house.topics("apply", &cluster.properties("admin"));
+    assert_eq!(code, Some(0), "{applied}");
+    assert!(applied.contains("create referrals.newcomer"), "{applied}");
+    for router in routers {
+        router.signal("-HUP");
+        router.until_it_says("partners and tokens were read again");
+    }
+    let mut event = sample("missing.started", "5b0d9a44-0d2e-4c58-9a35-1f7a3b1c0e04");
+    "newcomer".clone_into(&mut event.source.partner);
+    let value = codec::encode(&event).unwrap();
+    assert_eq!(cluster.write("hospital", "referrals.newcomer", &value, &[]), Ok(()));
+    let sent = Instant::now();
+    assert_eq!(cluster.read("hospital", "feedback.newcomer", |_, _| Some(())), Ok(()));
+    eprintln!("a new partner's first event was answered after {} ms", sent.elapsed().as_millis());
+}
+
+fn a_cluster_knows_its_keys(cluster: &Cluster) {
+    let stranger = House::secured(cluster);
+    let (code, log) = Running::start(&stranger).ended();
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("another subject key"), "{log}");
+}
+
+/// `run` and `topics plan` both say this and no secret.
+fn check_refused(house: &House, secrets: &[&str], says: &str) {
+    let (code, log) = Running::start(house).ended();
+    assert!(code != Some(0) && log.contains(says), "{code:?} {log}");
+    let (code, planned) = house.run(&["topics", "plan"]);
+    assert!(code != Some(0) && planned.contains(says), "{code:?} {planned}");
+    for secret in secrets {
+        assert!(!log.contains(secret) && !planned.contains(secret), "a secret in {log}{planned}");
+    }
+}
+
+fn private(house: &House, name: &str, text: &str) -> PathBuf {
+    let file = house.folder.path().join(name);
+    let mut made = fs::File::create(&file).unwrap();
+    made.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    made.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+#[test]
+fn a_wrong_password_a_wrong_authority_and_a_missing_right_are_named_and_no_secret_is() {
+    let (_turn, cluster) = cluster();
+    let good = fs::read_to_string(cluster.properties("router")).unwrap();
+    let house = House::secured(cluster);
+    let before = cluster.properties("router").display().to_string();
+    let wrong = private(&house, "wrong.properties", &good.replace(&cluster.password("router"), "open-sesame"));
+    house.edit(&before, &wrong.display().to_string());
+    check_refused(&house, &["open-sesame"], "Authentication failed");
+
+    let authority = authority_of_another(&house);
+    let other = private(&house, "other.properties", &good.replace("/ca.pem", "/none.pem"));
+    let text = fs::read_to_string(&other).unwrap();
+    let known = cluster.folder.join("none.pem").display().to_string();
+    fs::write(&other, text.replace(&known, &authority.display().to_string())).unwrap();
+    house.edit(&wrong.display().to_string(), &other.display().to_string());
+    check_refused(&house, &[&cluster.password("router")], "certificate verify failed");
+
+    // The hospital's own name may do nothing of what a router does.
+    house.edit(&other.display().to_string(), &cluster.properties("hospital").display().to_string());
+    check_refused(&house, &[&cluster.password("hospital")], "lacks a right on Kafka");
+}
+
+/// An authority that has signed nothing here.
+fn authority_of_another(house: &House) -> PathBuf {
+    let (key, file) = (house.folder.path().join("other.key"), house.folder.path().join("other.pem"));
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=another", "-keyout"])
+        .arg(key)
+        .arg("-out")
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert!(made.status.success());
+    file
+}
+
+#[test]
+fn an_unreachable_cluster_and_an_unreachable_registry_are_waited_for() {
+    let (_turn, cluster) = cluster();
+    let house = House::secured(cluster);
+    house.edit(&cluster.bootstrap, "127.0.0.1:1");
+    let running = Running::start(&house);
+    let waiting = || {
+        let said = running.readiness();
+        said.contains("Kafka").then_some(said)
+    };
+    let said = wait_for("what it waits for", waiting, || running.log());
+    assert!(said.contains("\"ready\":false") && !said.contains("storage failed"), "{said}");
+    running.until_it_says("it is tried again");
+    running.stop();
+
+    let house = House::secured(cluster);
+    assert_eq!(house.topics("apply", &cluster.properties("admin")).0, Some(0));
+    house.edit(&cluster.registry, "http://127.0.0.1:1");
+    let running = Running::start(&house);
+    let waiting = || {
+        let said = running.readiness();
+        said.contains("the schema registry does not answer").then_some(said)
+    };
+    wait_for("what it waits for", waiting, || running.log());
+    running.stop();
+}
+
+#[test]
+fn a_certificate_is_enough_to_say_who_we_are() {
+    let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some((folder, bootstrap)) = start("certificates", &["--tls", "--acls"]) else { std::process::exit(0) };
+    let broker = broker_section(&bootstrap, &folder.join("router.client.properties"), "User:CN=router");
+    let house = House::new(&broker, None, "User:CN=NAME");
+    let (code, applied) = house.topics("apply", &folder.join("admin.client.properties"));
+    assert_eq!(code, Some(0), "{applied}");
+    let running = Running::start(&house);
+    running.until_it_says(" ready");
+    running.stop();
+    let (code, refused) = house.topics("apply", &folder.join("hospital.client.properties"));
+    assert!(code == Some(2) || code == Some(1), "{refused}");
+    assert!(refused.contains("lacks a right on Kafka"), "{refused}");
+    Command::new(script()).arg("stop").arg(&folder).output().unwrap();
+    drop(turn);
+}
