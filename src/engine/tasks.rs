@@ -220,7 +220,7 @@ impl<'b> Raising<'b> {
     /// is due on arrival.
     pub fn deadline(&self, task: &TaskRule, entry: &Entry) -> Result<Deadline, StepError> {
         let anchor = entry.anchors.get(task.from).copied();
-        let school = self.referral.and_then(|referral| referral.event.child.school_urn.as_deref());
+        let school = self.referral.and_then(|referral| route::school_of(&referral.event.child));
         // A timer's own instant is no receipt: a clock whose anchor is missing runs from the event's.
         let without_anchor =
             if self.referral.is_none() && task.from != "receipt" { entry.received_at } else { self.at };

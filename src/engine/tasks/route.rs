@@ -148,11 +148,16 @@ impl Raising<'_> {
     }
 }
 
+/// A child who is educated at home has no school, whatever register they once stood in.
+pub fn school_of(child: &Child) -> Option<&str> {
+    child.school_urn.as_deref().filter(|_| child.home_educated != Some(true))
+}
+
 /// The unit of an agency that serves a child, as far as the event says.
 pub fn unit_said(agency: &Agency, child: &Child) -> Option<String> {
     match agency.units {
         UnitKind::One => agency.unit.clone(),
-        UnitKind::School => child.school_urn.clone(),
+        UnitKind::School => school_of(child).map(str::to_owned),
         UnitKind::Practice => child.gp_ods.clone(),
         UnitKind::Locality => {
             let locality = child.locality.clone()?;
