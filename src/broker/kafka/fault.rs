@@ -82,6 +82,11 @@ pub fn named(what: &str, code: RDKafkaErrorCode) -> BrokerError {
         | Code::OperationTimedOut
         | Code::MessageTimedOut
         | Code::BrokerNotAvailable
+        | Code::NotLeaderForPartition
+        | Code::LeaderNotAvailable
+        | Code::CoordinatorNotAvailable
+        | Code::CoordinatorLoadInProgress
+        | Code::NotCoordinator
         | Code::RequestTimedOut => BrokerError::Unreachable(format!("{what}: Kafka does not answer ({code})")),
         Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL => {
             BrokerError::Denied(format!("{what}: Kafka refuses who we are ({code})"))
