@@ -10,6 +10,7 @@ use pathway_router::engine::context::RuleBooks;
 use pathway_router::engine::facts::PreparedBook;
 use pathway_router::engine::model::event::ReferralEvent;
 use pathway_router::engine::model::scalar::Timestamp;
+use pathway_router::engine::model::task::Task;
 use pathway_router::engine::rules::RuleBook;
 use pathway_router::replay::{Replay, ReplayOptions};
 use proptest::prelude::*;
@@ -21,6 +22,7 @@ use crate::files::{book, shipped};
 #[derive(Clone, Debug)]
 enum Happening {
     Missing { grade: Option<&'static str> },
+    Back,
     SelfHarm { at_hospital: bool, overdose: bool, plan: bool, abuse: bool },
 }
 
@@ -32,14 +34,14 @@ struct Dated {
 }
 
 const YOUNG: i64 = 12;
-const RULES: [&str; 9] = ["R08-low", "R08-medium", "R09", "R10", "R13", "R16", "R17", "R17-no-plan", "R18"];
+const RULES: [&str; 10] = ["R08-low", "R08-medium", "R09", "R10", "R12", "R13", "R16", "R17", "R17-no-plan", "R18"];
 
 fn happening() -> impl Strategy<Value = Happening> {
     let grades = [None, Some("absent"), Some("away"), Some("low"), Some("medium"), Some("high"), Some("not_graded")];
     let missing = prop::sample::select(grades.to_vec()).prop_map(|grade| Happening::Missing { grade });
     let self_harm = any::<(bool, bool, bool, bool)>()
         .prop_map(|(at_hospital, overdose, plan, abuse)| Happening::SelfHarm { at_hospital, overdose, plan, abuse });
-    prop_oneof![3 => missing, 2 => self_harm]
+    prop_oneof![3 => missing, 1 => Just(Happening::Back), 2 => self_harm]
 }
 
 fn history() -> impl Strategy<Value = (Vec<Dated>, Vec<usize>, i64)> {
@@ -71,6 +73,9 @@ fn instant(datetime: DateTime) -> jiff::Timestamp {
 fn event(place: usize, dated: &Dated, age: i64) -> ReferralEvent {
     let (kind, detail) = match &dated.what {
         Happening::Missing { grade } => ("missing.started", json!({ "grade": grade })),
+        Happening::Back => {
+            ("missing.ended", json!({ "ended_at": instant(moment(dated)).to_string(), "harm_disclosed": false }))
+        }
         Happening::SelfHarm { at_hospital, overdose, plan, abuse } => (
             "self_harm.reported",
             json!({
@@ -121,6 +126,7 @@ fn by_hand(all: &[Dated], age: i64) -> BTreeSet<(usize, &'static str)> {
                     fired.insert((place, "R13"));
                 }
             }
+            Happening::Back => _ = fired.insert((place, "R12")),
             Happening::SelfHarm { at_hospital, overdose, plan, abuse } => {
                 let times =
                     all.iter().filter(within).filter(|other| matches!(other.what, Happening::SelfHarm { .. })).count();
@@ -145,6 +151,9 @@ fn by_router(book: &RuleBook, all: &[Dated], order: &[usize], age: i64, live: bo
         let late = long_after.plus_millis(i64::try_from(step).unwrap() * 60_000);
         let receipt = if live { event.occurred_at } else { late };
         let results = replay.submit(&event, receipt).unwrap();
+        if is_over(all, &order[..step], *place) {
+            assert!(!results.tasks.iter().any(sends_out), "somebody is sent to look for a child who is back");
+        }
         for decision in &results.decisions {
             for rule in &decision.fired {
                 let of = rule.event_id.as_ref().or(decision.event_id.as_ref()).unwrap();
@@ -156,6 +165,19 @@ fn by_router(book: &RuleBook, all: &[Dated], order: &[usize], age: i64, live: bo
         }
     }
     fired
+}
+
+/// Whether what came before already showed that the absence was over: a return, or the next absence.
+fn is_over(all: &[Dated], known: &[usize], place: usize) -> bool {
+    let shows = |other: &usize| {
+        let later = moment(&all[*other]) > moment(&all[place]);
+        later && matches!(all[*other].what, Happening::Back | Happening::Missing { .. })
+    };
+    matches!(all[place].what, Happening::Missing { .. }) && known.iter().any(shows)
+}
+
+fn sends_out(task: &Task) -> bool {
+    ["Find the child", "Share what is known", "Tell the police"].iter().any(|action| task.action.starts_with(action))
 }
 
 #[test]

@@ -44,6 +44,7 @@ fn simulated(book: &RuleBook, seed: u64) -> Vec<(ReferralEvent, Results)> {
     let taken = events.into_iter().enumerate().map(|(place, event)| {
         let receipt = RECEIVED.plus_millis(i64::try_from(place).unwrap() * 1_000);
         let results = replay.submit(&event, receipt).unwrap();
+        assert!(results.failed.is_empty(), "{:?}", results.failed);
         (event, results)
     });
     taken.collect()

@@ -57,9 +57,32 @@ fn due(rules: &RuleBook, task: &HeldTask, rung: usize) -> Option<Timestamp> {
     if rung == 0 && !is_challenged && task.acknowledge_by.is_some() {
         return task.acknowledge_by;
     }
-    let from =
-        if is_challenged { task.state_at } else { task.answer_from.unwrap_or(task.raised_at).max(task.raised_at) };
-    rules.calendar.due(&step.after, from, None).ok().map(|due| due.at)
+    rules.calendar.due(&step.after, runs_from(task), None).ok().map(|due| due.at)
+}
+
+/// When the clocks of a task's ladder start.
+fn runs_from(task: &HeldTask) -> Timestamp {
+    if task.state == "challenged" {
+        return task.state_at;
+    }
+    task.answer_from.unwrap_or(task.raised_at).max(task.raised_at)
+}
+
+/// A rung worked out for one task holds for others of the same ladder that run from the same instant, which the tasks of
+/// one event nearly all do.
+type WorkedOut = Vec<((Timestamp, Clock), Option<Timestamp>)>;
+
+fn due_like_others(rules: &RuleBook, task: &HeldTask, rung: usize, known: &mut WorkedOut) -> Option<Timestamp> {
+    if task.acknowledge_by.is_some() {
+        return due(rules, task, rung);
+    }
+    let clock = (runs_from(task), steps(rules, task).get(rung)?.after);
+    if let Some((_, due)) = known.iter().find(|(known, _)| *known == clock) {
+        return *due;
+    }
+    let due = due(rules, task, rung);
+    known.push((clock, due));
+    due
 }
 
 /// Whether some task waits that has no rung to wait for, and has not been told all of them.
@@ -72,7 +95,7 @@ pub fn is_unarmed(history: &History, rules: &RuleBook) -> bool {
 
 /// Every task that waits has one rung to wait for, and no other has; chases of what no longer waits end with it.
 pub fn arm(history: &mut History, rules: &RuleBook, at: Timestamp) {
-    let mut changed: Vec<(usize, HeldTask)> = Vec::new();
+    let (mut changed, mut known): (Vec<(usize, HeldTask)>, WorkedOut) = (Vec::new(), Vec::new());
     for (place, task) in history.tasks.iter().enumerate() {
         let is_over =
             |chased: &String| !history.tasks.iter().any(|other| other.task_id == *chased && waits(history, other));
@@ -84,11 +107,13 @@ pub fn arm(history: &mut History, rules: &RuleBook, at: Timestamp) {
             (true, None) => {
                 let is_ahead = |due: Timestamp| due > at || (due == at && task.raised_at == at);
                 // What passed before it could be told is not told: a task of an earlier release, or one given up.
-                let ahead = (rungs_told(task)..steps(rules, task).len())
-                    .find_map(|rung| due(rules, task, rung).filter(|due| is_ahead(*due)).map(|due| (rung, due)));
+                let ahead = (rungs_told(task)..steps(rules, task).len()).find_map(|rung| {
+                    due_like_others(rules, task, rung, &mut known).filter(|due| is_ahead(*due)).map(|due| (rung, due))
+                });
                 let rung = ahead.map_or(steps(rules, task).len(), |(rung, _)| rung);
                 if ahead.is_some() || rung > rungs_told(task) {
-                    let (rungs, escalate_at) = (i32::try_from(rung).ok(), ahead.map(|(_, due)| due));
+                    let rungs = i32::try_from(rung).ok().filter(|rungs| *rungs > 0);
+                    let escalate_at = ahead.map(|(_, due)| due);
                     changed.push((place, HeldTask { rungs, escalate_at, ..HeldTask::clone(task) }));
                 }
             }
