@@ -58,6 +58,8 @@ pub struct LaneShare {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Health {
     Ready,
+    /// What is read over HTTP is not all here yet.
+    CatchingUp,
     /// Nothing is accepted until there is room; lanes wait, nothing acknowledged is lost.
     DiskFull,
     /// What the log needs (its cluster, a schema registry) does not answer, and why; tried again until it does.

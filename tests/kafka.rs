@@ -4,6 +4,8 @@
 mod faults;
 #[path = "kafka/house.rs"]
 mod house;
+#[path = "kafka/inboxes.rs"]
+mod inboxes;
 #[path = "broker_contract/kit.rs"]
 mod kit;
 #[path = "kafka/load.rs"]

@@ -27,7 +27,7 @@ mod compaction;
 mod copy;
 mod identity;
 mod lane;
-mod layout;
+pub(super) mod layout;
 mod lock;
 mod publisher;
 mod reader;

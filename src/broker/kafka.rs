@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 use rdkafka::consumer::BaseConsumer;
 
 use self::fault::storage;
+use self::index::IndexedReader;
 use self::lane::{KafkaLane, stored_position};
 use self::notes::Quiet;
 use self::publisher::KafkaPublisher;
@@ -25,6 +26,7 @@ pub mod access;
 pub mod admin;
 mod arrivals;
 mod fault;
+pub mod index;
 mod lane;
 mod native;
 mod notes;
@@ -42,16 +44,21 @@ pub struct Kafka {
     shared: Arc<Shared>,
     publisher: Arc<KafkaPublisher>,
     reader: Arc<KafkaReader>,
+    indexed: Option<Arc<IndexedReader>>,
     watcher: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Kafka {
     /// Does not wait for the broker to be there: the first call that needs it does.
     pub fn open(options: KafkaOptions) -> Result<Self, BrokerError> {
+        let index = options.index.clone();
         let shared = Shared::new(options)?;
+        let reader = Arc::new(KafkaReader::new(shared.clone()));
+        let indexed = index.map(|index| IndexedReader::start(&shared, index, reader.clone()).map(Arc::new));
         Ok(Self {
             publisher: Arc::new(KafkaPublisher::start(&shared)?),
-            reader: Arc::new(KafkaReader::new(shared.clone())),
+            indexed: indexed.transpose()?,
+            reader,
             watcher: Mutex::new(Some(watch::start(&shared)?)),
             shared,
         })
@@ -98,7 +105,10 @@ impl Broker for Kafka {
     }
 
     fn reader(&self) -> Arc<dyn Reader> {
-        self.reader.clone()
+        match &self.indexed {
+            Some(indexed) => indexed.clone(),
+            None => self.reader.clone(),
+        }
     }
 
     fn health(&self) -> Health {
@@ -107,6 +117,8 @@ impl Broker for Kafka {
         } else if self.shared.unreachable.load(Ordering::Acquire) {
             let told = self.shared.topology.trouble().map(|told| told.to_string());
             Health::Unreachable(told.unwrap_or_else(|| "no Kafka broker can be reached".to_owned()))
+        } else if self.indexed.as_ref().is_some_and(|indexed| !indexed.is_caught_up()) {
+            Health::CatchingUp
         } else {
             Health::Ready
         }
@@ -142,6 +154,9 @@ impl Broker for Kafka {
     fn close(&self) {
         self.shared.stopping.store(true, Ordering::Release);
         self.publisher.close();
+        if let Some(indexed) = &self.indexed {
+            indexed.join();
+        }
         let watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(watcher) = watcher {
             let _ = watcher.join();

@@ -6,10 +6,11 @@ use super::CliError;
 use crate::broker;
 use crate::broker::embedded::{Embedded, EmbeddedOptions, Expected};
 use crate::broker::kafka::Kafka;
+use crate::broker::kafka::index::IndexOptions;
 use crate::broker::kafka::settings::KafkaOptions;
 use crate::config::broker::Broker;
 use crate::config::{self, Config};
-use crate::runtime::topics::schema_of;
+use crate::runtime::topics::{FEEDBACK_PREFIX, TASKS_PREFIX, schema_of};
 use crate::wire::Wire;
 use crate::wire::framed::Framed;
 
@@ -27,7 +28,10 @@ pub fn open(config: &Config, expected: Expected) -> Result<Arc<dyn broker::Broke
             Arc::new(Embedded::open(options).map_err(CliError::failed)?)
         }
         Broker::Kafka(kafka) => {
-            let log: Arc<dyn broker::Broker> = Arc::new(open_kafka(config, kafka)?);
+            let prefixes = vec![TASKS_PREFIX.to_owned(), FEEDBACK_PREFIX.to_owned()];
+            let index = IndexOptions { file: kafka.index_file.clone(), prefixes };
+            let options = KafkaOptions { index: Some(index), ..kafka_options(config, kafka) };
+            let log: Arc<dyn broker::Broker> = Arc::new(Kafka::open(options).map_err(CliError::failed)?);
             match wire(config)? {
                 Some(wire) => Arc::new(Framed::new(log, Arc::new(wire))),
                 None => log,
@@ -43,13 +47,16 @@ pub fn wire(config: &Config) -> Result<Option<Wire>, CliError> {
 }
 
 pub fn open_kafka(config: &Config, kafka: &config::broker::Kafka) -> Result<Kafka, CliError> {
+    Kafka::open(kafka_options(config, kafka)).map_err(CliError::failed)
+}
+
+fn kafka_options(config: &Config, kafka: &config::broker::Kafka) -> KafkaOptions {
     let copies = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
-    let options = KafkaOptions {
+    KafkaOptions {
         properties: kafka.properties.0.clone(),
         replication: copies(kafka.replication),
         min_in_sync: copies(kafka.min_in_sync),
         queue_requests_max: config.limits.queue_requests,
         ..KafkaOptions::new(&kafka.bootstrap, &kafka.instance)
-    };
-    Kafka::open(options).map_err(CliError::failed)
+    }
 }

@@ -31,6 +31,8 @@ pub struct Kafka {
     pub replication: u32,
     pub min_in_sync: u32,
     pub properties: Properties,
+    /// What is read over HTTP, kept beside this instance. Made anew when it is missing.
+    pub index_file: PathBuf,
     /// The router's own name on the cluster, such as `User:pathway-router`. None: rights are not looked after.
     pub principal: Option<String>,
 }
@@ -83,10 +85,12 @@ fn read_kafka(reading: &mut Reading<'_>, table: &mut Table<'_>, folder: &Path) -
         Some((file, span)) => read_properties(reading, &folder.join(file), &span),
         None => Properties::default(),
     };
+    let index_file = table.text(reading, "index_file").map(|(file, _)| file);
+    let index_file = folder.join(index_file.unwrap_or_else(|| format!("inboxes-{instance}.db")));
     let principal = table.text(reading, "principal").map(|(name, span)| checked_principal(reading, name, &span));
     let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
     let (replication, min_in_sync) = (small(replication), small(min_in_sync));
-    Kafka { bootstrap, instance, replication, min_in_sync, properties, principal }
+    Kafka { bootstrap, instance, replication, min_in_sync, properties, index_file, principal }
 }
 
 /// A principal as Kafka names it.

@@ -49,6 +49,7 @@ fn look(broker: &dyn Broker, metrics: &Metrics, readiness: &Readiness, unreachab
     }
     match health {
         Health::Ready => readiness.release(HOLD),
+        Health::CatchingUp => readiness.hold(HOLD, "reading in what the inboxes show"),
         Health::DiskFull => readiness.hold(HOLD, "the disk is full: make room, it goes on by itself"),
         Health::Unreachable(problem) => readiness.hold(HOLD, &format!("{problem}: it goes on by itself")),
         Health::Failed(problem) => readiness.hold(HOLD, &format!("{problem}: mend it and restart")),

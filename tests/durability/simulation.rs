@@ -27,7 +27,7 @@ use super::process::{INSTANCES, Process, share};
 const START: Timestamp = Timestamp(1_781_085_600_000);
 const MINUTE_MS: i64 = 60_000;
 const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
-const EVENTS: usize = 16;
+const EVENTS: usize = 12;
 const SEEDS: u64 = 500;
 /// Turns in which nothing came before a simulation is taken to rest.
 const QUIET: usize = 25;
@@ -94,10 +94,10 @@ impl Simulation {
 
     /// Most turns are short; in some, clocks run out.
     fn pass_time(&mut self) {
-        let passed = match (self.at_rest, self.random.random_range(0..20)) {
+        let passed = match (self.at_rest, self.random.random_range(0..60)) {
             (true, _) => 2_000,
-            (false, 0) => self.random.random_range(DAY_MS..4 * DAY_MS),
-            (false, 1..6) => self.random.random_range(0..40 * MINUTE_MS),
+            (false, 0) => self.random.random_range(DAY_MS / 2..3 * DAY_MS),
+            (false, 1..16) => self.random.random_range(0..40 * MINUTE_MS),
             (false, _) => self.random.random_range(0..2 * MINUTE_MS),
         };
         self.now.fetch_add(passed, Ordering::SeqCst);

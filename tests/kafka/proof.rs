@@ -43,6 +43,8 @@ struct Faults {
     rolls: usize,
     /// Another instance joins and is killed a moment later, over and over.
     storms: usize,
+    /// The broker's disk is full for a while.
+    full_disks: usize,
 }
 
 /// How long until every partition is decided again.
@@ -51,7 +53,7 @@ struct Takeovers(Vec<(&'static str, Duration)>);
 
 impl Takeovers {
     fn report(&self) {
-        for kind in ["killed", "told to stop", "stopped", "broker back", "broker restarted"] {
+        for kind in ["killed", "told to stop", "stopped", "broker back", "broker restarted", "disk full"] {
             let mut took: Vec<f64> =
                 self.0.iter().filter(|(of, _)| *of == kind).map(|(_, took)| took.as_secs_f64()).collect();
             took.sort_by(f64::total_cmp);
@@ -149,7 +151,8 @@ impl Proof<'_> {
     fn run(&mut self, faults: &Faults) {
         self.ready();
         std::thread::sleep(Duration::from_secs(2));
-        let most = faults.kills.max(faults.broker_restarts).max(faults.zombies).max(faults.rolls).max(faults.storms);
+        let Faults { kills, broker_restarts, zombies, rolls, storms, full_disks, .. } = *faults;
+        let most = kills.max(broker_restarts).max(zombies).max(rolls).max(storms).max(full_disks);
         for round in 0..most {
             if round < faults.kills {
                 self.kill(round % faults.instances);
@@ -166,6 +169,11 @@ impl Proof<'_> {
             }
             if round < faults.storms {
                 self.storm(faults.instances);
+            }
+            if round < faults.full_disks {
+                let since = Instant::now();
+                server::fill_disk(Duration::from_secs(6));
+                self.taken_over("disk full", since);
             }
             if round < faults.rolls {
                 self.ready();
@@ -260,4 +268,22 @@ fn check(home: &Home, broker: &Kafka, load: &Load) -> Counts {
 #[test]
 fn faults_on_a_real_broker_change_nothing_but_time() {
     prove(&Faults { instances: 2, kills: 5, broker_restarts: 2, zombies: 1, rolls: 1, ..Faults::default() });
+}
+
+#[test]
+#[ignore = "long: make soak"]
+fn soak_of_two() {
+    prove(&Faults { instances: 2, kills: 25, broker_restarts: 5, zombies: 2, rolls: 1, ..Faults::default() });
+}
+
+#[test]
+#[ignore = "long: make soak"]
+fn soak_of_three() {
+    prove(&Faults { instances: 3, kills: 25, broker_restarts: 5, zombies: 1, rolls: 1, storms: 5, full_disks: 0 });
+}
+
+#[test]
+#[ignore = "wants a small file system to fill: make soak"]
+fn soak_of_a_full_disk() {
+    prove(&Faults { instances: 2, full_disks: 3, ..Faults::default() });
 }

@@ -44,6 +44,17 @@ pub fn restart(how: &str) {
     }
 }
 
+/// Leaves the broker no room for a while. It ends by that, or is ended, and is started again once there is room.
+pub fn fill_disk(full: Duration) {
+    let filler = PathBuf::from(std::env::var(SMALL_DISK).expect("a small disk to fill")).join("filler");
+    let mut file = std::fs::File::create(&filler).unwrap();
+    let block = vec![0; 1 << 16];
+    while file.write_all(&block).is_ok() {}
+    std::thread::sleep(full);
+    std::fs::remove_file(filler).unwrap();
+    restart("kill");
+}
+
 /// Whether there is no Java or Maven, and that is allowed.
 pub fn is_missing() -> bool {
     let missing: Vec<_> = [("java", "openjdk-17-jre-headless"), ("mvn", "maven")]
@@ -90,6 +101,11 @@ impl OnKafka {
         let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         clear(&bootstrap());
         Self { _turn: turn }
+    }
+
+    /// Deletes every topic.
+    pub fn clear(&self) {
+        clear(&bootstrap());
     }
 
     /// A process of its own, as far as the broker can tell.

@@ -122,7 +122,7 @@ impl Shared {
     /// The error that the present health answers requests with.
     pub fn refusal(&self) -> Option<BrokerError> {
         match self.health() {
-            Health::Ready => None,
+            Health::Ready | Health::CatchingUp => None,
             Health::DiskFull => Some(BrokerError::DiskFull(self.path.display().to_string())),
             Health::Unreachable(problem) => Some(BrokerError::Unreachable(problem)),
             Health::Failed(problem) => Some(BrokerError::Storage(problem)),

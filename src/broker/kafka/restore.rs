@@ -48,6 +48,16 @@ impl Tail {
         self.consumer.assign(&list).map_err(|error| storage("a partition could not be read", &error))
     }
 
+    /// Reads on in several partitions at once, and in no others.
+    pub fn start_all(&self, places: &[(&str, u32, i64)]) -> Result<(), BrokerError> {
+        let mut list = TopicPartitionList::new();
+        for (topic, partition, offset) in places {
+            add(&mut list, topic, *partition, Offset::Offset(*offset));
+            self.queue.forward(topic, *partition);
+        }
+        self.consumer.assign(&list).map_err(|error| storage("partitions could not be read", &error))
+    }
+
     pub fn stop(&self) {
         if let Err(error) = self.consumer.unassign() {
             tracing::debug!(%error, "a reader kept its partition");

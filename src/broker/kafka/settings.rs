@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 
+use super::index::IndexOptions;
+
 /// What every transactional id begins with.
 pub const TRANSACTIONAL_PREFIX: &str = "pathway-router.";
 
@@ -27,6 +29,8 @@ pub struct KafkaOptions {
     pub session: Duration,
     /// How long an open transaction of a dead lane may hold readers back.
     pub transaction: Duration,
+    /// Keeps what is read over HTTP beside this instance; None: it is read from the broker each time.
+    pub index: Option<IndexOptions>,
     /// What may wait in the publisher's queue.
     pub queue_requests_max: usize,
     pub queue_bytes_max: usize,
@@ -42,6 +46,7 @@ impl KafkaOptions {
             min_in_sync: 1,
             session: Duration::from_secs(6),
             transaction: Duration::from_secs(7),
+            index: None,
             queue_requests_max: 10_000,
             queue_bytes_max: 64 << 20,
         }

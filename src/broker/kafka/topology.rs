@@ -48,6 +48,12 @@ impl Topology {
         }
     }
 
+    /// The cluster's own name for itself.
+    pub fn cluster(&self) -> Result<String, BrokerError> {
+        let missing = || BrokerError::Storage("the broker did not say which cluster it belongs to".to_owned());
+        self.client.client().fetch_cluster_id(WAIT).ok_or_else(missing)
+    }
+
     /// Every topic and its partitions, sorted; the broker's own are left out.
     pub fn topics(&self) -> Result<Vec<(String, u32)>, BrokerError> {
         let metadata = self.fetch(None)?;
