@@ -1,7 +1,7 @@
 //! The router on a real Apache Kafka on this machine: how long from a partner's record to its visible decision at a
 //! steady rate, how many events a second when all wait, how long a restart restores. Prints a table; asserts nothing.
 //!
-//! `cargo bench --bench kafka -- [events a second] [seconds] [events of the plain run]`
+//! `cargo bench --bench kafka -- [events a second] [seconds] [events of the plain run] [decide lanes]`
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -37,8 +37,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const PARTITIONS: u32 = 8;
 const SEED: u64 = 7;
-/// Not counted: histories, connections and caches are cold.
-const WARM_UP: Duration = Duration::from_secs(5);
+/// Not counted: histories and caches are cold, and the broker is still being compiled by its virtual machine.
+const WARM_UP: Duration = Duration::from_secs(30);
 /// One publication of the steady run, and of the plain one.
 const STEP: Duration = Duration::from_millis(5);
 const PLAIN: usize = 100;
@@ -52,8 +52,10 @@ fn main() {
     let server = Server::start();
     let mut events = writes(rate * (seconds + WARM_UP.as_secs() as usize) + plain);
     let later = events.split_off(events.len() - plain);
-    steady(&server.bootstrap, events, rate, seconds);
-    backlog(&server.bootstrap, later);
+    let lanes = number(3, 1);
+    println!("1 intake lane, {lanes} decide lanes, {PARTITIONS} partitions");
+    steady(&server.bootstrap, events, (rate, seconds), lanes);
+    backlog(&server.bootstrap, later, lanes);
 }
 
 /// One broker on this machine, ended with the bench.
@@ -97,7 +99,7 @@ fn writes(count: usize) -> Vec<Write> {
     simulate::referral_events(SEED, count, end).into_iter().map(write).collect()
 }
 
-fn service(broker: &Arc<Kafka>) -> Service {
+fn service(broker: &Arc<Kafka>, decide_lanes: usize) -> Service {
     let source = |(name, text): &(&str, &str)| SourceFile { name: (*name).to_owned(), text: (*text).to_owned() };
     let files: Vec<SourceFile> = default_rules::FILES.iter().map(source).collect();
     let book = pathway_router::engine::rules::load(&files).unwrap();
@@ -116,8 +118,9 @@ fn service(broker: &Arc<Kafka>) -> Service {
         partners: PARTNERS.iter().map(|partner| (partner.name.to_owned(), known(partner.agency))).collect::<Partners>(),
         agencies: BTreeSet::new(),
         partitions: PARTITIONS,
+        written_for_previous: false,
         intake_lanes: 1,
-        decide_lanes: 2,
+        decide_lanes,
         retention: Retention {
             referrals: kept,
             outcomes: kept,
@@ -134,9 +137,9 @@ fn service(broker: &Arc<Kafka>) -> Service {
     Service::start(options).unwrap()
 }
 
-fn started(broker: &Arc<Kafka>) -> (Service, Duration) {
+fn started(broker: &Arc<Kafka>, lanes: usize) -> (Service, Duration) {
     let since = Instant::now();
-    let service = service(broker);
+    let service = service(broker, lanes);
     while !service.ready() {
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -169,9 +172,9 @@ fn publish(publisher: &dyn Publisher, writes: Vec<Write>) {
 }
 
 /// Sends at an even pace and waits for every decision.
-fn steady(bootstrap: &str, events: Vec<Write>, rate: usize, seconds: usize) {
+fn steady(bootstrap: &str, events: Vec<Write>, (rate, seconds): (usize, usize), lanes: usize) {
     let broker = Arc::new(Kafka::open(KafkaOptions::new(bootstrap, "bench")).unwrap());
-    let (service, _) = started(&broker);
+    let (service, _) = started(&broker, lanes);
     let (seen, stop) = (Mutex::new(HashMap::new()), AtomicBool::new(false));
     let mut sent: BTreeMap<Vec<u8>, Instant> = BTreeMap::new();
     std::thread::scope(|scope| {
@@ -210,7 +213,7 @@ fn steady(bootstrap: &str, events: Vec<Write>, rate: usize, seconds: usize) {
 }
 
 /// All lie there before the router starts.
-fn backlog(bootstrap: &str, events: Vec<Write>) {
+fn backlog(bootstrap: &str, events: Vec<Write>, lanes: usize) {
     let count = events.len();
     let sender = Kafka::open(KafkaOptions::new(bootstrap, "sender")).unwrap();
     let publisher = sender.publisher();
@@ -225,7 +228,7 @@ fn backlog(bootstrap: &str, events: Vec<Write>) {
     }
     let before = decided(&sender);
     let broker = Arc::new(Kafka::open(KafkaOptions::new(bootstrap, "bench")).unwrap());
-    let (service, restored) = started(&broker);
+    let (service, restored) = started(&broker, lanes);
     let since = Instant::now();
     while !is_read(&sender) {
         std::thread::sleep(Duration::from_millis(50));
@@ -237,7 +240,7 @@ fn backlog(bootstrap: &str, events: Vec<Write>) {
     service.stop(Duration::from_secs(20));
     broker.close();
     let broker = Arc::new(Kafka::open(KafkaOptions::new(bootstrap, "bench")).unwrap());
-    let (service, restored) = started(&broker);
+    let (service, restored) = started(&broker, lanes);
     let histories = histories(&sender);
     println!("ready          {:.2} s after a start with {histories} histories", restored.as_secs_f64());
     service.stop(Duration::from_secs(20));

@@ -23,7 +23,7 @@ use super::router::{Home, Instance};
 use super::server::{self, OnKafka};
 
 /// Events a second, all senders together: half over HTTP, half produced.
-const LOAD: usize = 120;
+const LOAD: usize = 60;
 /// A stopped process is past its session, and others have its partitions.
 const PAST_SESSION: Duration = Duration::from_secs(9);
 const STOPS_WITHIN: Duration = Duration::from_secs(5);
