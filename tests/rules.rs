@@ -6,6 +6,8 @@ mod book;
 mod condition_faults;
 #[path = "rules/content.rs"]
 mod content;
+#[path = "rules/directory.rs"]
+mod directory;
 #[path = "rules/docs.rs"]
 mod docs;
 #[path = "rules/file_faults.rs"]

@@ -7,6 +7,8 @@ mod calendar;
 mod family;
 #[path = "scenarios/files.rs"]
 mod files;
+#[path = "scenarios/identity.rs"]
+mod identity;
 #[path = "scenarios/lifecycle.rs"]
 mod lifecycle;
 #[path = "scenarios/naive.rs"]

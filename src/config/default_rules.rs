@@ -12,6 +12,7 @@ pub const FILES: &[(&str, &str)] = files![
     "bases.toml",
     "book.toml",
     "calendar.toml",
+    "directory.toml",
     "facts.toml",
     "ladders.toml",
     "rules/decided.toml",

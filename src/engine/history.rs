@@ -14,6 +14,7 @@ pub mod correction;
 pub mod entry;
 pub mod episodes;
 pub mod folding;
+pub mod parting;
 #[cfg(test)]
 mod tests;
 
@@ -335,6 +336,13 @@ pub fn merge(into: &mut History, from: History) -> Vec<Arc<Entry>> {
     }
     into.timers.sort();
     into.awaiting.extend(from.awaiting);
+    let mut pairs = into.pairs.take().unwrap_or_default();
+    for pair in from.pairs.into_iter().flatten() {
+        if !pairs.iter().any(|present| present.subject == pair.subject) {
+            pairs.push(pair);
+        }
+    }
+    into.pairs = (!pairs.is_empty()).then_some(pairs);
     into.updated_at = into.updated_at.max(from.updated_at);
     added
 }

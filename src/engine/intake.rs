@@ -7,7 +7,8 @@ use sha2::{Digest, Sha256};
 use super::codec::{self, CodecError};
 use super::identity::{Identifiers, Keys, keys_alone};
 use super::ids::derived;
-use super::model::detail::Detail;
+use super::model::codes::HumanDecision;
+use super::model::detail::{DecisionRecorded, Detail};
 use super::model::event::ReferralEvent;
 use super::model::feedback::Feedback;
 use super::model::inbox::{Alias, InboxBody, InboxRecord, OutcomeReceived, Referral};
@@ -132,9 +133,9 @@ fn inbox_record(
 ) -> InboxRecord {
     let identifiers = Identifiers::of(context.keys, &event.child, &event.source, &event.event_id);
     let (strongest_kind, strongest) = identifiers.strongest;
-    let (subject, keyed_by, weaker) = match replied {
-        Some(subject) => (subject, KEYED_BY_REPLY, Vec::new()),
-        None => (strongest, strongest_kind.symbol(), identifiers.weaker),
+    let (subject, keyed_by, weaker, sighting) = match replied {
+        Some(subject) => (subject, KEYED_BY_REPLY, Vec::new(), None),
+        None => (strongest, strongest_kind.symbol(), identifiers.weaker, identifiers.sighting),
     };
     InboxRecord {
         id: derived(&["referral", &subject.to_hex(), incoming.sender, &event.event_id, &content_digest]),
@@ -148,6 +149,7 @@ fn inbox_record(
             hops: 0,
             weaker: keys_alone(weaker),
             named_with: None,
+            sighting,
         }),
     }
 }
@@ -255,10 +257,9 @@ fn reply(
     event: &ReferralEvent,
     partner: &Partner,
 ) -> Result<Option<SubjectKey>, Refusal> {
-    if let Detail::DecisionRecorded(decision) = &event.detail
-        && let Some(other) = &decision.other_reply_to
-    {
-        opened(context, "detail.other_reply_to", other)?;
+    let recipients = [Some(incoming.sender), partner.agency.as_deref()];
+    if let Detail::DecisionRecorded(decision) = &event.detail {
+        other_reply(context, decision, &recipients)?;
     }
     let answers = matches!(
         event.detail,
@@ -269,12 +270,34 @@ fn reply(
     );
     let Some(sealed) = event.reply_to.as_deref().filter(|_| answers) else { return Ok(None) };
     let reply = opened(context, "reply_to", sealed)?;
-    let recipients = [Some(incoming.sender), partner.agency.as_deref()];
     if !recipients.contains(&Some(reply.agency.as_str())) {
         let problem = "was sealed for another recipient: echo the address of your own task or feedback";
         return Err(Refusal::of(QuarantineReason::WrongSource, "reply_to", problem));
     }
     Ok(Some(reply.subject))
+}
+
+/// A decision about two children names the other by an address that its sender was given.
+fn other_reply(
+    context: &IntakeContext<'_>,
+    decision: &DecisionRecorded,
+    recipients: &[Option<&str>],
+) -> Result<(), Refusal> {
+    let path = "detail.other_reply_to";
+    let Some(other) = &decision.other_reply_to else {
+        let of_two = [HumanDecision::SubjectsLinked, HumanDecision::SubjectsUnlinked];
+        if decision.decision.is_some_and(|decided| of_two.contains(&decided)) {
+            let problem = "is required: echo the address of the other child's task or feedback";
+            return Err(Refusal::of(QuarantineReason::InvalidField, path, problem));
+        }
+        return Ok(());
+    };
+    let reply = opened(context, path, other)?;
+    if !recipients.contains(&Some(reply.agency.as_str())) {
+        let problem = "was sealed for another recipient: echo the address of your own task or feedback";
+        return Err(Refusal::of(QuarantineReason::WrongSource, path, problem));
+    }
+    Ok(())
 }
 
 fn opened(context: &IntakeContext<'_>, path: &str, sealed: &str) -> Result<ReplyTo, Refusal> {

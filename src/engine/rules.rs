@@ -4,6 +4,7 @@ pub mod book;
 pub mod catalogue;
 mod compile;
 mod condition;
+pub mod directory;
 pub mod expression;
 pub mod facts;
 pub mod fault;
@@ -19,6 +20,7 @@ use jiff::civil;
 
 use book::{Agency, Aggregate, Basis, Ladder, Rule};
 use compile::Compiled;
+use directory::Directory;
 use expression::Truth;
 use facts::{FactId, FactTable, Facts, KindId};
 use fault::{RuleFault, SourceFile};
@@ -48,6 +50,7 @@ pub struct RuleBook {
     pub bases: BTreeMap<String, Basis>,
     pub ladders: Vec<Ladder>,
     pub calendar: Calendar,
+    pub directory: Directory,
     compiled: Compiled,
 }
 

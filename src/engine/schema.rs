@@ -195,16 +195,24 @@ impl Published for InboxRecord {
             InboxBody::Forward(forward) => forward.history = forward.history.as_released(),
             InboxBody::Referral(referral) => {
                 referral.event = referral.event.as_released();
-                (referral.weaker, referral.named_with) = (None, None);
+                (referral.weaker, referral.named_with, referral.sighting) = (None, None, None);
             }
             InboxBody::Alias(alias) => alias.checked_for = None,
-            InboxBody::Outcome(_) | InboxBody::Signal(_) | InboxBody::Tick(_) => {}
+            InboxBody::Signal(signal) => {
+                (signal.other, signal.keyed_by, signal.reference) = (None, None, None);
+                (signal.events, signal.hops) = (None, None);
+            }
+            InboxBody::Outcome(_) | InboxBody::Tick(_) => {}
         }
         record
     }
 }
 impl Published for Task {
     const SCHEMA: SchemaName = SchemaName::Task;
+
+    fn as_released(&self) -> Self {
+        Self { other_reply_to: None, ..self.clone() }
+    }
 }
 impl Published for Decision {
     const SCHEMA: SchemaName = SchemaName::Decision;

@@ -15,6 +15,7 @@ use super::model::scalar::{Level, Timestamp};
 use super::model::subject::SubjectKey;
 use super::model::task::Task;
 use super::rules::book::{Rule, TaskRule};
+use super::rules::directory::school_of;
 use super::rules::expression::Truth;
 
 mod build;
@@ -85,6 +86,8 @@ pub enum Relation {
     Usual,
     /// Nobody has answered that task: this one says so, higher up.
     Chases(String),
+    /// It asks whether its child and another are one.
+    Besides(SubjectKey),
     /// Word of what became of an answer to that task. It needs none itself, and is not remembered.
     Word(String),
 }
@@ -220,7 +223,7 @@ impl<'b> Raising<'b> {
     /// is due on arrival.
     pub fn deadline(&self, task: &TaskRule, entry: &Entry) -> Result<Deadline, StepError> {
         let anchor = entry.anchors.get(task.from).copied();
-        let school = self.referral.and_then(|referral| route::school_of(&referral.event.child));
+        let school = self.referral.and_then(|referral| school_of(&referral.event.child));
         // A timer's own instant is no receipt: a clock whose anchor is missing runs from the event's.
         let without_anchor =
             if self.referral.is_none() && task.from != "receipt" { entry.received_at } else { self.at };

@@ -45,6 +45,7 @@ struct Step {
     event: Option<String>,
     /// What an agency answers to a task raised earlier in the file.
     answer: Option<String>,
+    /// The task that is answered, or whose addresses an event echoes.
     task: Option<TaskNamed>,
     reason: Option<String>,
     from: Option<String>,
@@ -168,7 +169,7 @@ fn take(
         return answered(replay, scenario, step, answer, index, at, raised);
     }
     let Some(kind) = &step.event else { return replay.pass_time(at).map_err(explain) };
-    let json = event_json(scenario, step, kind, index, at)?;
+    let json = event_json(scenario, step, kind, index, at, raised)?;
     let event = cloud_event::read(&json).map_err(|faults| {
         let listed: Vec<String> = faults.iter().map(|fault| format!("{}: {}", fault.path, fault.problem)).collect();
         format!("the event is not valid:\n  {}", listed.join("\n  "))
@@ -188,13 +189,7 @@ fn answered(
 ) -> Result<Results, String> {
     let named =
         step.task.as_ref().ok_or("`task` is required beside `answer`: which task is answered, as { to = .. }")?;
-    let fits = |task: &&Task| {
-        let to = task.role.as_ref().map_or(task.agency.clone(), |role| format!("{}/{role}", task.agency));
-        to == named.to
-            && named.action.as_ref().is_none_or(|action| *action == task.action)
-            && named.unit.as_ref().is_none_or(|unit| task.unit.as_ref() == Some(unit))
-    };
-    let task = raised.iter().rev().find(fits).ok_or("no task was raised before this step that fits `task`")?;
+    let task = find_task(named, raised)?;
     let (agency, unit) = match &step.from {
         Some(from) => from.split_once('/').map_or((from.as_str(), None), |(agency, unit)| (agency, Some(unit))),
         None => (task.agency.as_str(), task.unit.as_deref()),
@@ -211,8 +206,27 @@ fn answered(
     replay.answer(agency, unit, &outcome, at).map_err(|error| error.to_string())
 }
 
+/// The latest task raised so far that fits.
+fn find_task<'t>(named: &TaskNamed, raised: &'t [Task]) -> Result<&'t Task, String> {
+    let fits = |task: &&Task| {
+        let to = task.role.as_ref().map_or(task.agency.clone(), |role| format!("{}/{role}", task.agency));
+        to == named.to
+            && named.action.as_ref().is_none_or(|action| *action == task.action)
+            && named.unit.as_ref().is_none_or(|unit| task.unit.as_ref() == Some(unit))
+    };
+    let found = raised.iter().rev().find(fits);
+    found.ok_or_else(|| "no task was raised before this step that fits `task`".to_owned())
+}
+
 /// The step as the CloudEvent a partner would send.
-fn event_json(scenario: &Scenario, step: &Step, kind: &str, index: usize, at: Timestamp) -> Result<Value, String> {
+fn event_json(
+    scenario: &Scenario,
+    step: &Step,
+    kind: &str,
+    index: usize,
+    at: Timestamp,
+    raised: &[Task],
+) -> Result<Value, String> {
     let from = step.from.as_deref().ok_or("`from` is required beside `event`: who sends it, as \"partner/unit\"")?;
     let mut data = json_table(step.data.as_ref())?;
     if let Some(name) = &step.child {
@@ -230,6 +244,13 @@ fn event_json(scenario: &Scenario, step: &Step, kind: &str, index: usize, at: Ti
     let mut detail = json_table(step.detail.as_ref())?;
     if let Some(original) = &step.corrects {
         detail.insert("original_event_id".to_owned(), json!(event_id(scenario, original)));
+    }
+    if let Some(named) = &step.task {
+        let task = find_task(named, raised)?;
+        data.insert("reply_to".to_owned(), json!(task.reply_to));
+        if let Some(other) = &task.other_reply_to {
+            detail.insert("other_reply_to".to_owned(), json!(other));
+        }
     }
     if kind == "missing.ended" {
         detail.entry("ended_at").or_insert_with(|| json!(rfc3339(occurred_at)));

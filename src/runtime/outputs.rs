@@ -189,6 +189,7 @@ impl Unusable<'_> {
                 partner: Some(partner),
                 unit: quarantined.unit.clone(),
                 reason: Some(self.reason.symbol().to_owned()),
+                ..Signal::default()
             }),
         }
     }

@@ -44,6 +44,7 @@ fn task(action: &str, agency: &str, unit: Option<&str>) -> Task {
         notes: Vec::new(),
         raised_at: Timestamp(1_780_000_000_000),
         reply_to: "sealed".to_owned(),
+        other_reply_to: None,
     }
 }
 

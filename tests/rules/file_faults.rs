@@ -256,7 +256,7 @@ agencies.toml:6:9: agency social-care: there is nothing to see called `child.nam
 agencies.toml:6:23: agency social-care: there is nothing to see called `events.*`; did you mean `event.*`?
 agencies.toml:6:35: agency social-care: there is nothing to see called `result.level`; write a fact, child.<field>, `level`, `narrative`, `voice_of_child`, `carers`, `call_back`, `partner_reference`, `child.*`, `event.*`, `history.*`, `status.*`
 agencies.toml:7:2: agency police lacks `title`; add `title = "what people call it"`
-agencies.toml:8:9: agency police: units cannot be `borough`; write one of `one`, `school`, `practice`, `locality`
+agencies.toml:8:9: agency police: units cannot be `borough`; write one of `one`, `school`, `practice`, `locality`, `authority`
 agencies.toml:12:8: agency school: its unit is told by the child, so it has no fixed one; take this out, or write units = "one"
 agencies.toml:13:13: there is no agency `polices`; did you mean `police`?
 agencies.toml:14:26: agency school: `confidential_addresses` is text, not true or false; write `confidential_addresses = true`

@@ -122,6 +122,10 @@ fn no_agency_is_shown_a_field_its_list_does_not_name() {
         for task in &results.tasks {
             let agency = &book.agencies[&task.agency];
             assert!(agency.units == UnitKind::One || task.unit.is_some(), "a task for no unit of {}", task.agency);
+            let listed = book.directory.units_of(agency.units);
+            let is_one = |unit: &String| listed.contains(unit) || *unit == event.source.unit;
+            let addressed = agency.units == UnitKind::One || task.unit.as_ref().is_some_and(is_one);
+            assert!(addressed, "a task for a unit of {} that no directory lists", task.agency);
             let child = task.child.clone().unwrap_or_default();
             let shown = [
                 ("child.nhs_number", child.nhs_number.is_some()),

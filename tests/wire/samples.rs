@@ -130,7 +130,10 @@ fn bare_record(record: &Record) -> Value {
 
 /// Fields that hold a subject key.
 fn is_key(name: &str) -> bool {
-    matches!(name, "subject" | "stronger" | "weaker" | "checked_for" | "from" | "alias_of")
+    matches!(
+        name,
+        "subject" | "stronger" | "weaker" | "checked_for" | "from" | "alias_of" | "seen" | "sighting" | "other"
+    )
 }
 
 fn text(name: &str) -> Value {

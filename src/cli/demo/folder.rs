@@ -1,6 +1,6 @@
 //! The demo's throw-away folder: rule book, keys, tokens and configuration, gone when the demo ends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -72,12 +72,17 @@ impl DemoFolder {
             let caller = |unit: &&str| Caller::Partner { partner: partner.name.to_owned(), unit: (*unit).to_owned() };
             callers.extend(partner.units.iter().map(caller));
         }
-        for (name, agency) in &read_sound(rules)?.agencies {
+        let book = read_sound(rules)?;
+        for (name, agency) in &book.agencies {
             let units: Vec<Option<String>> = match agency.units {
                 UnitKind::One => vec![None],
                 UnitKind::School => SCHOOL_URNS.iter().map(|urn| Some((*urn).to_owned())).collect(),
                 UnitKind::Practice => PRACTICE_CODES.iter().map(|code| Some((*code).to_owned())).collect(),
-                UnitKind::Locality => agency.localities.iter().flatten().cloned().map(Some).collect(),
+                UnitKind::Locality | UnitKind::Authority => {
+                    let listed = book.directory.units_of(agency.units);
+                    let known = listed.into_iter().chain(agency.localities.iter().flatten().cloned());
+                    known.collect::<BTreeSet<String>>().into_iter().map(Some).collect()
+                }
             };
             callers.extend(units.into_iter().map(|unit| Caller::Agency { agency: name.clone(), unit }));
         }

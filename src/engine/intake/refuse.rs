@@ -91,6 +91,7 @@ impl Refusal {
                 partner: Some(incoming.sender.to_owned()),
                 unit: unit.clone(),
                 reason: Some(self.reason.symbol().to_owned()),
+                ..Signal::default()
             }),
         };
         let quarantined = Quarantined {

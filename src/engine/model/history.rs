@@ -41,9 +41,46 @@ pub struct History {
     /// Since when a corrected calendar gives an open task another deadline.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recount_at: Option<Timestamp>,
-    /// Weaker keys of this child that were told of this one.
+    /// Weaker keys of this child that were told of this one, that by name and birth among them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weaker: Option<Vec<SubjectKey>>,
+    /// What made this key: a symbol of `IdentifierKind`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keyed_by: Option<String>,
+    /// For a key by name and birth: stronger keys that events of this name and birth came under.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Vec<SubjectKey>>,
+    /// Others who may be the same child.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pairs: Option<Vec<Pair>>,
+    /// Set when a person, not an identifier, made this key one with `alias_of`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub linked: Option<Linked>,
+}
+
+/// Another subject who may be the same child, and where that question stands.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Pair {
+    pub subject: SubjectKey,
+    /// `told` (the other was told), `asked`, `different` (a person said so), `unlinked` (a person undid their link).
+    pub standing: String,
+    /// The task that asks.
+    pub task_id: Option<String>,
+}
+
+/// A person linked this key to another, stronger one.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Linked {
+    pub subject: SubjectKey,
+    /// What came under this key, so that it comes back when the link is undone.
+    pub events: Vec<EventOf>,
+}
+
+/// An event and who sent it, for two partners may choose one id.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct EventOf {
+    pub event_id: String,
+    pub partner: String,
 }
 
 /// A list that an earlier schema does not have: left out when it is empty.
@@ -68,7 +105,8 @@ impl History {
         let mut history = self.clone();
         history.fold_at = None;
         history.recount_at = None;
-        history.weaker = None;
+        (history.weaker, history.keyed_by, history.seen) = (None, None, None);
+        (history.pairs, history.linked) = (None, None);
         history.statuses.iter_mut().for_each(|status| status.partner = None);
         history.timers.iter_mut().for_each(|timer| timer.partner = None);
         history.agreement.iter_mut().for_each(|standing| standing.partner = None);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::event::ReferralEvent;
-use super::history::History;
+use super::history::{EventOf, History};
 use super::outcome::Outcome;
 use super::scalar::Timestamp;
 use super::subject::SubjectKey;
@@ -57,6 +57,9 @@ pub struct Referral {
     /// Set when the router itself made the event for a child whom another's referral names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub named_with: Option<NamedWith>,
+    /// The key by name and birth, where something stronger made the subject: it is told once that this one was seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sighting: Option<SubjectKey>,
 }
 
 /// Whose referral names this child.
@@ -102,16 +105,31 @@ pub struct Forward {
     pub hops: i32,
 }
 
-/// Word from elsewhere in the router: another subject's rule, or INTAKE's quarantine. Raises no signals itself.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+/// Word from elsewhere in the router: of another subject, or of INTAKE's quarantine.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Signal {
-    /// `unread_record`: a partner's record went to quarantine.
+    /// `unread_record`: a partner's record went to quarantine. The others: `step/sighting.rs`, `step/link.rs`.
     pub kind: String,
     /// What caused it (event id, quarantine id).
     pub cause: String,
     pub partner: Option<String>,
     pub unit: Option<String>,
     pub reason: Option<String>,
+    /// The other subject it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other: Option<SubjectKey>,
+    /// What made the other's key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keyed_by: Option<String>,
+    /// The sender's own reference of the other's event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// What came under the other's own key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub events: Option<Vec<EventOf>>,
+    /// How often it was forwarded along aliases.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hops: Option<i32>,
 }
 
 /// Time passes: appended to each inbox partition by its owner.

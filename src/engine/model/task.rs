@@ -53,6 +53,9 @@ pub struct Task {
     pub raised_at: Timestamp,
     /// Sealed address to answer to.
     pub reply_to: String,
+    /// Of a task that asks whether two records are one child: the address of the other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other_reply_to: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

@@ -247,6 +247,8 @@ pub enum UnitKind {
     Practice,
     /// By the child's home locality.
     Locality,
+    /// By the authority that placed a looked-after child.
+    Authority,
 }
 
 /// Why something may be shared.

@@ -2,6 +2,7 @@
 
 mod agencies;
 mod calendar;
+mod directory;
 mod facts;
 pub mod rules;
 
@@ -36,17 +37,19 @@ pub enum Part {
     Bases,
     Agencies,
     Calendar,
+    Directory,
     Ladders,
 }
 
 impl Part {
-    const NAMES: [(&'static str, Part); 7] = [
+    const NAMES: [(&'static str, Part); 8] = [
         ("book.toml", Part::Book),
         ("rules.toml", Part::Rules),
         ("facts.toml", Part::Facts),
         ("bases.toml", Part::Bases),
         ("agencies.toml", Part::Agencies),
         ("calendar.toml", Part::Calendar),
+        ("directory.toml", Part::Directory),
         ("ladders.toml", Part::Ladders),
     ];
 
@@ -65,6 +68,7 @@ impl Part {
             Part::Bases => "bases",
             Part::Agencies => "agencies",
             Part::Calendar => "calendar",
+            Part::Directory => "directory",
             Part::Ladders => "ladders",
         }
     }
@@ -145,6 +149,8 @@ pub fn load(files: &[SourceFile]) -> Result<RuleBook, Vec<RuleFault>> {
     let bases = agencies::bases(&documents, &names, &mut faults);
     let ladders = agencies::ladders(&documents, &names, &mut faults);
     let calendar = calendar::read(&documents, &mut faults);
+    let directory = directory::read(&documents, &mut faults);
+    agencies::check_directory(&documents, &agencies, &directory, &mut faults);
     let (mut rules, places) = rules::read(&documents, &names, &facts, &mut faults);
     let strata = strata::assign(&mut rules, &facts, &aggregates, &places, &mut faults);
     let compiled = compile::compile(&rules, &facts, strata, &places, &mut faults);
@@ -166,6 +172,7 @@ pub fn load(files: &[SourceFile]) -> Result<RuleBook, Vec<RuleFault>> {
         bases,
         ladders,
         calendar,
+        directory,
         compiled,
     })
 }
@@ -197,7 +204,7 @@ fn parse<'i>(files: &'i [SourceFile], faults: &mut Faults) -> Vec<Document<'i>> 
         documents.push(Document { part, file, table: table.into_inner(), broken });
     }
     for (name, part) in Part::NAMES {
-        let optional = matches!(part, Part::Calendar | Part::Ladders | Part::Facts);
+        let optional = matches!(part, Part::Calendar | Part::Directory | Part::Ladders | Part::Facts);
         if !optional && !documents.iter().any(|document| document.part == part) {
             let missing = SourceFile { name: name.to_owned(), text: String::new() };
             faults.add(&missing, Span::default(), "the rule book lacks this file", format!("add {name}"));

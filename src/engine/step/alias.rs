@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::draft::{Draft, OWN_DUTY};
+use super::draft::Draft;
 use super::findings::findings_of;
-use super::{Effect, Step, agreement, awaiting};
+use super::{Effect, Step, agreement, awaiting, link, sighting};
 use crate::engine::context::{Context, HOPS_MAX, StepError};
 use crate::engine::decide::{Moment, judge};
 use crate::engine::facts::AsOf;
-use crate::engine::history::{self, is_open};
+use crate::engine::history;
 use crate::engine::ids::derived;
 use crate::engine::model::decision::{Disposition, Trigger};
 use crate::engine::model::event::Source;
@@ -19,10 +19,6 @@ use crate::engine::model::scalar::Timestamp;
 use crate::engine::model::subject::SubjectKey;
 use crate::engine::rules::catalogue::is_concern;
 use crate::engine::state::{Delta, State};
-
-const SAME_CHILD_RULE: &str = "same-child";
-const SAME_CHILD_ACTION: &str =
-    "Same child? Two records share an identifier: decide, and record the link or that there is none";
 
 /// Weaker keys of one child that are remembered as told; one that was forgotten is told again, which changes nothing.
 const WEAKER_MAX: usize = 64;
@@ -63,26 +59,24 @@ pub fn learned(context: &Context, state: &State, record: &InboxRecord, alias: &A
     if alias.checked_for.is_none() && known.is_none() {
         return Ok(empty_key(record, alias));
     }
-    let mut draft = Draft::open(context, state, record.subject, record.receipt, Trigger::Alias, &record.id)?;
-    draft.decision.event_id = Some(alias.event_id.clone());
     if let Some(standing) = standing {
+        let mut draft = Draft::open(context, state, record.subject, record.receipt, Trigger::Alias, &record.id)?;
+        draft.decision.event_id = Some(alias.event_id.clone());
         draft.disposed(Disposition::Forwarded);
         draft.publish(check_at(standing, record, alias));
         return Ok(draft.finish());
     }
-    if alias.checked_for.is_some() {
-        let asked = draft.history.tasks.iter().any(|task| task.action == SAME_CHILD_ACTION && is_open(&task.state));
-        if asked {
-            draft.disposed(Disposition::Duplicate);
-        } else {
-            ask_same_child(&mut draft, alias, &record.id)?;
-        }
-        return Ok(draft.finish());
+    let asks = alias.checked_for.is_some() || known.is_some_and(|history| is_parted(history, alias.stronger));
+    if asks {
+        return Ok(known.map(|history| ask_same_child(history, record, alias)).unwrap_or_default());
     }
+    let mut draft = Draft::open(context, state, record.subject, record.receipt, Trigger::Alias, &record.id)?;
+    draft.decision.event_id = Some(alias.event_id.clone());
     draft.disposed(Disposition::Forwarded);
     let moved = std::mem::take(&mut draft.history);
     draft.history.alias_of = Some(alias.stronger);
     draft.history.weaker.clone_from(&moved.weaker);
+    draft.history.keyed_by.clone_from(&moved.keyed_by);
     if holds_anything(&moved) {
         draft.publish(forwarded_history(record, record.subject, alias.stronger, moved, 1));
     }
@@ -114,7 +108,7 @@ fn holds_anything(history: &History) -> bool {
         || last_decision.is_some()
 }
 
-fn forwarded_history(cause: &InboxRecord, from: SubjectKey, to: SubjectKey, history: History, hops: i32) -> Effect {
+pub fn forwarded_history(cause: &InboxRecord, from: SubjectKey, to: SubjectKey, history: History, hops: i32) -> Effect {
     Effect::Inbox(Box::new(InboxRecord {
         id: derived(&["forward", &cause.id, &to.to_hex()]),
         subject: to,
@@ -123,14 +117,22 @@ fn forwarded_history(cause: &InboxRecord, from: SubjectKey, to: SubjectKey, hist
     }))
 }
 
-/// The identifier already belongs to another subject: never merged by itself, a person is asked.
-fn ask_same_child(draft: &mut Draft<'_>, alias: &Alias, cause: &str) -> Result<(), StepError> {
-    let raising = draft.raising(None, cause);
-    let due = raising.deadline_from_now(&OWN_DUTY)?;
-    let entry = Arc::new(stand_in_entry(&alias.event_id, &alias.partner, draft.at));
-    let why = "An identifier of this referral is already tied to another child's record.".to_owned();
-    let wanted = raising.own_duty(SAME_CHILD_RULE, "Possibly the same child", why, SAME_CHILD_ACTION, due, &entry);
-    draft.raise(None, cause, &[], vec![wanted]).map(drop)
+/// What a person has parted, no identifier joins again; and where a link was undone, none is taken for granted.
+fn is_parted(history: &History, stronger: SubjectKey) -> bool {
+    let undone = history.pairs.iter().flatten().any(|pair| pair.standing == sighting::UNLINKED);
+    undone || sighting::standing(history, stronger) == Some(sighting::DIFFERENT)
+}
+
+/// The identifier already belongs to another subject, or a person parted the two: never merged by itself, a person is asked.
+fn ask_same_child(history: &History, record: &InboxRecord, alias: &Alias) -> Step {
+    if matches!(sighting::standing(history, alias.stronger), Some(sighting::DIFFERENT | sighting::ASKED)) {
+        return Step::default();
+    }
+    let (cause, reason) = (&alias.event_id, sighting::BY_IDENTIFIER);
+    let known = sighting::latest(history);
+    let first = record.subject;
+    let effects = vec![sighting::put_to(alias.stronger, first, record.receipt, cause, reason, known.as_deref())];
+    Step { effects, ..Step::default() }
 }
 
 /// An entry for tasks about an event whose record lies with another subject.
@@ -186,6 +188,7 @@ pub fn pass_on(
         draft.decision.event_id = Some(referral.event.event_id.clone());
         draft.decision.event_kind = Some(referral.event.detail.kind().to_owned());
         tell_weaker(&mut draft, referral);
+        link::note_passed_on(&mut draft.history, referral);
     }
     draft.publish(Effect::Inbox(Box::new(InboxRecord {
         id: derived(&["forward", &record.id, &stronger.to_hex()]),
@@ -220,6 +223,7 @@ pub fn history_arrived(
     let mut draft = Draft::open(context, state, record.subject, record.receipt, Trigger::Forward, &record.id)?;
     let before = draft.history.clone();
     let added = history::merge(&mut draft.history, forward.history.clone());
+    draft.history.pairs.iter_mut().for_each(|pairs| pairs.retain(|pair| pair.subject != draft.subject));
     let mut findings = Vec::new();
     for entry in draft.history.entries.iter().filter(|entry| is_concern(&entry.kind)) {
         if entry.withdrawn || entry.backfilled {

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use super::draft::{Draft, OWN_DUTY};
 use super::findings::{findings_of, judged_again};
-use super::{Step, agreement, alias, awaiting, clocks, correction, decided, duplicate, readdressed, withdrawal};
+use super::withdrawal;
+use super::{Step, agreement, alias, awaiting, clocks, correction, decided, duplicate, link, readdressed, sighting};
 use crate::engine::calendar::LONDON;
 use crate::engine::context::{Context, StepError};
 use crate::engine::history::{self, Known, entry};
+use crate::engine::intake::KEYED_BY_REPLY;
 use crate::engine::model::codes::HumanDecision;
 use crate::engine::model::decision::{Disposition, Trigger};
 use crate::engine::model::detail::{DecisionRecorded, Detail};
@@ -30,7 +32,8 @@ pub fn referral(
     record: &InboxRecord,
     referral: &Referral,
 ) -> Result<Step, StepError> {
-    if let Some(stronger) = state.history(record.subject).and_then(|history| history.alias_of) {
+    let standing = state.history(record.subject).filter(|history| !link::frees(history, referral, context));
+    if let Some(stronger) = standing.and_then(|history| history.alias_of) {
         return alias::pass_on(context, state, record, stronger);
     }
     let event = &referral.event;
@@ -40,7 +43,9 @@ pub fn referral(
     draft.sender_knows = own;
     let arriving = entry::of(referral, record.receipt, &LONDON);
     draft.about(&arriving);
+    remember_making(&mut draft.history, referral);
     alias::tell_weaker(&mut draft, referral);
+    sighting::leave(&mut draft, referral);
     match history::recognise(&draft.history, &arriving) {
         Known::Retransmission => draft.disposed(Disposition::Retransmission),
         Known::Withdrawn => sent_again(&mut draft, referral, arriving)?,
@@ -56,6 +61,14 @@ pub fn referral(
         }
     }
     Ok(draft.finish())
+}
+
+/// What made this key: the strongest identifier of whatever came under it first.
+fn remember_making(history: &mut History, referral: &Referral) {
+    let by_identifier = referral.hops == 0 && referral.keyed_by != KEYED_BY_REPLY && referral.keyed_by != "named_with";
+    if by_identifier && history.keyed_by.is_none() {
+        history.keyed_by = Some(referral.keyed_by.clone());
+    }
 }
 
 /// Something new: remembered first, then judged with all that is known.
@@ -90,6 +103,7 @@ fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entry) -
     draft.decision.unknown = open.unknown;
     findings.extend(judged_again(draft, &before, &entry));
     raise_with_fallback(draft, referral, &entry, &findings, find_out)?;
+    sighting::own_event(draft, referral);
     clocks::start_timers(draft, &entry)?;
     awaiting::apply_to_known(draft, Some(referral))?;
     follow_up(draft, referral, before.last_decision.as_ref())?;
@@ -126,6 +140,10 @@ fn follow_up(draft: &mut Draft<'_>, referral: &Referral, before: Option<&Recorde
     } else if let Detail::DecisionRecorded(decision) = &event.detail {
         if decision.decision == Some(HumanDecision::TaskReaddressed) {
             readdressed::pass_to_right_unit(draft, referral, decision)?;
+        }
+        let of_two = [HumanDecision::SubjectsLinked, HumanDecision::SubjectsUnlinked];
+        if decision.decision.is_some_and(|decided| of_two.contains(&decided)) {
+            link::decided(draft, referral, decision)?;
         }
         if draft.history.last_decision.as_ref() != before {
             decided::tell_referrers(draft, before.map(|before| before.at));

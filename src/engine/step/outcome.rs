@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::alias::{pass_on, stand_in_entry};
 use super::draft::{Draft, OWN_DUTY};
-use super::{Effect, Step, escalation};
+use super::{Effect, Step, escalation, link};
 use crate::engine::calendar::Clock;
 use crate::engine::context::{Context, StepError};
 use crate::engine::history::held_back_of;
@@ -35,6 +35,10 @@ pub fn received(
     let held_here = known.is_some_and(|history| history.tasks.iter().any(|task| task.task_id == received.task_id));
     if let Some(stronger) = known.and_then(|history| history.alias_of).filter(|_| !held_here) {
         return pass_on(context, state, record, stronger);
+    }
+    let elsewhere = known.and_then(|history| link::parted_from(history)).filter(|_| !held_here && received.hops == 0);
+    if let Some(other) = elsewhere {
+        return pass_on(context, state, record, other);
     }
     let mut draft = Draft::open(context, state, record.subject, record.receipt, Trigger::Outcome, &record.id)?;
     if received.task_id == Uuid::nil().to_string() {

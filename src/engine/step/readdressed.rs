@@ -10,7 +10,7 @@ use crate::engine::history::is_open;
 use crate::engine::model::detail::DecisionRecorded;
 use crate::engine::model::history::{Entry, HeldTask};
 use crate::engine::model::inbox::Referral;
-use crate::engine::tasks::route::{Address, unit_said};
+use crate::engine::tasks::route::Address;
 use crate::engine::tasks::{Deadline, Relation, Wanted, Why};
 
 pub const READDRESSED_RULE: &str = "readdressed";
@@ -28,7 +28,9 @@ pub fn pass_to_right_unit(
     decision: &DecisionRecorded,
 ) -> Result<(), StepError> {
     let named = decision.agency.as_ref().and_then(|name| draft.book.rules.agencies.get(name));
-    let right = named.and_then(|agency| decision.unit.clone().or_else(|| unit_said(agency, &referral.event.child)));
+    let directory = &draft.book.rules.directory;
+    let right =
+        named.and_then(|agency| decision.unit.clone().or_else(|| directory.unit(agency, &referral.event.child, None)));
     let (Some(agency), Some(right)) = (named, right) else {
         draft.decision.notes.push("No task was passed on: name the agency, and the unit it goes to.".to_owned());
         return Ok(());

@@ -136,6 +136,7 @@ fn send_to_each(draft: &mut Draft<'_>, referral: &Referral, asked: &Asked<'_>, c
             hops: 0,
             weaker: keys_alone(identifiers.weaker),
             named_with: Some(named_with.clone()),
+            sighting: identifiers.sighting,
         };
         publish(draft, subject, made);
     }
@@ -309,6 +310,7 @@ fn follow_up(
         hops: 0,
         weaker: None,
         named_with: Some(named_with),
+        sighting: None,
     };
     publish(draft, named.subject, made);
 }

@@ -1,10 +1,10 @@
-//! Word from elsewhere in the router: a partner's records that could not be read reach a person, once an hour.
+//! Word from elsewhere in the router, by its kind; a partner's records that could not be read reach a person, once an hour.
 
 use std::sync::Arc;
 
-use super::Step;
 use super::alias::stand_in_entry;
 use super::draft::Draft;
+use super::{Step, link, sighting};
 use crate::engine::calendar::Clock;
 use crate::engine::context::{Context, StepError};
 use crate::engine::model::decision::{Disposition, Trigger};
@@ -19,6 +19,18 @@ const HOUR_MS: i64 = 60 * 60 * 1000;
 const HOURS_MAX: usize = 48;
 
 pub fn received(context: &Context, state: &State, record: &InboxRecord, signal: &Signal) -> Result<Step, StepError> {
+    match signal.kind.as_str() {
+        sighting::SIGHTING => Ok(sighting::seen(state, record, signal)),
+        sighting::SAME_CHILD => sighting::check(state, record, signal),
+        sighting::SAME_CHILD_CHECKED => sighting::ask(context, state, record, signal),
+        link::LINK => link::join(context, state, record, signal),
+        link::UNLINK => link::part(context, state, record, signal),
+        link::GIVE_BACK => link::give_back(context, state, record, signal),
+        _ => unread_record(context, state, record, signal),
+    }
+}
+
+fn unread_record(context: &Context, state: &State, record: &InboxRecord, signal: &Signal) -> Result<Step, StepError> {
     let mut draft = Draft::open(context, state, record.subject, record.receipt, Trigger::Signal, &record.id)?;
     if signal.kind != UNREAD_RECORD {
         draft.disposed(Disposition::Refused);

@@ -150,6 +150,7 @@ impl<'b> Raising<'b> {
         let reasons = self.reasons(&asked, permit);
         raised.tasks.push(Task {
             reply_to: self.reply_to(&task_id, &asked),
+            other_reply_to: self.other_reply_to(&task_id, &asked),
             task_id,
             agency: asked.address.agency.clone(),
             unit: asked.address.unit.clone(),
@@ -200,7 +201,9 @@ impl<'b> Raising<'b> {
         let address = &asked.address;
         let task_id = match asked.relation {
             Relation::Word(_) => Uuid::nil(),
-            Relation::Usual | Relation::Chases(_) => Uuid::parse_str(task_id).unwrap_or_default(),
+            Relation::Usual | Relation::Chases(_) | Relation::Besides(_) => {
+                Uuid::parse_str(task_id).unwrap_or_default()
+            }
         };
         self.context.sealer.seal(&ReplyTo {
             subject: self.subject,
@@ -208,6 +211,18 @@ impl<'b> Raising<'b> {
             agency: address.agency.clone(),
             unit: address.unit.clone().filter(|_| self.book.rules.has_many_units(&address.agency)),
         })
+    }
+
+    /// The address of the other child whom a question is about. It leads to no task: it is for a decision about both.
+    fn other_reply_to(&self, task_id: &str, asked: &Asked<'_>) -> Option<String> {
+        let Relation::Besides(subject) = asked.relation else { return None };
+        let address = &asked.address;
+        Some(self.context.sealer.seal(&ReplyTo {
+            subject,
+            task_id: Uuid::parse_str(&derived(&["other", task_id])).unwrap_or_default(),
+            agency: address.agency.clone(),
+            unit: address.unit.clone().filter(|_| self.book.rules.has_many_units(&address.agency)),
+        }))
     }
 
     /// What the recipient is shown. Without a referral at hand no child is named, only the sender's reference.
@@ -267,7 +282,7 @@ impl<'b> Raising<'b> {
     /// The task this one follows: the latest the same recipient holds for the same event, else its agency's.
     fn follows(&self, asked: &Asked<'_>) -> Option<String> {
         match &asked.relation {
-            Relation::Usual => {}
+            Relation::Usual | Relation::Besides(_) => {}
             Relation::Chases(task_id) | Relation::Word(task_id) => return Some(task_id.clone()),
         }
         let of_event = |held: &&Arc<HeldTask>| {
@@ -299,7 +314,7 @@ impl<'b> Raising<'b> {
             needs_agreement: asked.needs_agreement.then_some(true),
             chases: match &asked.relation {
                 Relation::Chases(task_id) => Some(task_id.clone()),
-                Relation::Usual | Relation::Word(_) => None,
+                Relation::Usual | Relation::Word(_) | Relation::Besides(_) => None,
             },
             clock: asked.due.counted.as_ref().map(|counted| counted.clock.to_string()),
             clock_from: asked.due.counted.as_ref().map(|counted| counted.from),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Raising;
 use crate::engine::calendar::{LONDON, london_date};
 use crate::engine::facts::open_plan;
-use crate::engine::model::event::Child;
+use crate::engine::history::latest_status;
 use crate::engine::model::history::{Entry, HeldBack};
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::{Agency, Recipient, UnitKind};
@@ -69,7 +69,9 @@ impl Raising<'_> {
         let agency = self.book.rules.agencies.get(source.agency.as_ref()?)?;
         let unit = match agency.units {
             UnitKind::One => self.single_unit(agency, urgent),
-            UnitKind::School | UnitKind::Practice | UnitKind::Locality => Some(source.unit.clone()),
+            UnitKind::School | UnitKind::Practice | UnitKind::Locality | UnitKind::Authority => {
+                Some(source.unit.clone())
+            }
         };
         Some(Address { agency: agency.name.clone(), unit, role: None, in_place_of: None })
     }
@@ -123,7 +125,10 @@ impl Raising<'_> {
 
     /// The child's unit: as the referral says, else the one that already holds a task for this event.
     fn unit_of_child(&self, agency: &Agency, entry: &Entry) -> Option<String> {
-        let said = self.referral.and_then(|referral| unit_said(agency, &referral.event.child));
+        let directory = &self.book.rules.directory;
+        let placed_by = self.placed_by();
+        let said =
+            self.referral.and_then(|referral| directory.unit(agency, &referral.event.child, placed_by.as_deref()));
         let held = || {
             let of_event = self
                 .history
@@ -135,6 +140,12 @@ impl Raising<'_> {
         said.or_else(held)
     }
 
+    /// The authority that placed the child here, as far as is recorded. The book's own is no other.
+    fn placed_by(&self) -> Option<String> {
+        let lac = latest_status(self.history, "lac", self.at).filter(|lac| lac.open)?;
+        lac.placing_authority.clone()
+    }
+
     fn stand_in(&self, agency: &Agency, urgent: bool) -> Address {
         let rules = &self.book.rules;
         let name = agency.otherwise.as_ref().unwrap_or(&rules.front_door);
@@ -144,25 +155,6 @@ impl Raising<'_> {
                 Address { agency: other.name.clone(), unit: self.single_unit(other, urgent), role: None, in_place_of }
             }
             None => Address { in_place_of, ..self.front_door(urgent) },
-        }
-    }
-}
-
-/// A child who is educated at home has no school, whatever register they once stood in.
-pub fn school_of(child: &Child) -> Option<&str> {
-    child.school_urn.as_deref().filter(|_| child.home_educated != Some(true))
-}
-
-/// The unit of an agency that serves a child, as far as the event says.
-pub fn unit_said(agency: &Agency, child: &Child) -> Option<String> {
-    match agency.units {
-        UnitKind::One => agency.unit.clone(),
-        UnitKind::School => school_of(child).map(str::to_owned),
-        UnitKind::Practice => child.gp_ods.clone(),
-        UnitKind::Locality => {
-            let locality = child.locality.clone()?;
-            let known = agency.localities.as_ref().is_none_or(|localities| localities.contains(&locality));
-            known.then_some(locality)
         }
     }
 }

@@ -7,8 +7,9 @@ use toml::de::DeValue;
 use super::{Document, Names, Part, check_known, check_name, clock, date, level};
 use crate::engine::rules::book::{Agency, Basis, Ladder, LadderStep, UnitKind};
 use crate::engine::rules::catalogue;
+use crate::engine::rules::directory::Directory;
 use crate::engine::rules::facts::Facts;
-use crate::engine::rules::read::{Faults, Table, Text, instead, listed};
+use crate::engine::rules::read::{Faults, Table, Text, instead, listed, span_of};
 
 fn of<'d, 'i>(documents: &'d [Document<'i>], part: Part) -> impl Iterator<Item = &'d Document<'i>> {
     documents.iter().filter(move |document| document.part == part)
@@ -102,12 +103,35 @@ fn agency(key: Text<'_>, mut table: Table<'_>, names: &Names, facts: &Facts, fau
     agency
 }
 
+/// Other authorities are known by the directory alone.
+pub fn check_directory(
+    documents: &[Document<'_>],
+    agencies: &BTreeMap<String, Agency>,
+    directory: &Directory,
+    faults: &mut Faults,
+) {
+    if directory.authorities.is_some() {
+        return;
+    }
+    for document in of(documents, Part::Agencies) {
+        for (key, _) in &document.table {
+            let agency = agencies.get(key.get_ref().as_ref());
+            if agency.is_some_and(|agency| agency.units == UnitKind::Authority) {
+                let problem = format!("agency {}: units = \"authority\", and no authority is listed", key.get_ref());
+                let instead = "add directory.toml with [authority.\"Stockport\"] and the like";
+                faults.add(document.file, span_of(key), problem, instead);
+            }
+        }
+    }
+}
+
 fn units(table: &mut Table<'_>, faults: &mut Faults) -> UnitKind {
     let known = [
         ("one", UnitKind::One),
         ("school", UnitKind::School),
         ("practice", UnitKind::Practice),
         ("locality", UnitKind::Locality),
+        ("authority", UnitKind::Authority),
     ];
     let Some(text) = table.text(faults, "units", "\"one\"") else { return UnitKind::One };
     let found = known.iter().find(|(name, _)| *name == text.text).map(|(_, kind)| *kind);

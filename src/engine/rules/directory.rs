@@ -1,0 +1,128 @@
+//! Who serves whom: localities and their family hubs, schools, practices, other authorities. As `directory.toml` says.
+
+use std::collections::BTreeMap;
+
+use super::book::{Agency, UnitKind};
+use crate::engine::model::event::Child;
+
+/// The units a book knows. A table that the file leaves out says nothing: there the child's own word is taken.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Directory {
+    /// By locality, as events name it.
+    pub localities: Option<BTreeMap<String, Locality>>,
+    /// By URN.
+    pub schools: Option<BTreeMap<String, School>>,
+    /// By ODS code.
+    pub practices: Option<BTreeMap<String, Practice>>,
+    /// By name in small letters, as statuses name who placed a child.
+    pub authorities: Option<BTreeMap<String, Authority>>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Locality {
+    pub title: String,
+    /// The family hub that serves it.
+    pub hub: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct School {
+    pub name: String,
+    /// Of `PHASES`.
+    pub phase: String,
+    /// Whose safeguarding lead answers for it: its own URN, or that of the school it shares one with.
+    pub safeguarding_unit: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Practice {
+    pub name: String,
+    /// The practice that took it over, where it is no more.
+    pub merged_into: Option<String>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Authority {
+    pub name: String,
+    pub unit: String,
+}
+
+pub const PHASES: &[&str] =
+    &["nursery", "primary", "middle", "secondary", "all-through", "post-16", "special", "alternative"];
+
+/// Practices merged one into another: more in a row than ever happens.
+const MERGERS_MAX: usize = 16;
+
+impl Directory {
+    /// The unit of an agency that serves a child, as far as event and directory say. `placed_by`: the authority that
+    /// placed a looked-after child across a border.
+    pub fn unit(&self, agency: &Agency, child: &Child, placed_by: Option<&str>) -> Option<String> {
+        match agency.units {
+            UnitKind::One => agency.unit.clone(),
+            UnitKind::School => self.school(school_of(child)?),
+            UnitKind::Practice => self.practice(child.gp_ods.as_deref()?),
+            UnitKind::Locality => self.hub(agency, child.locality.as_deref()?),
+            UnitKind::Authority => self.authority(placed_by?),
+        }
+    }
+
+    fn school(&self, urn: &str) -> Option<String> {
+        let Some(schools) = &self.schools else { return Some(urn.to_owned()) };
+        schools.get(plain(urn).as_str()).map(|school| school.safeguarding_unit.clone())
+    }
+
+    fn practice(&self, code: &str) -> Option<String> {
+        let Some(practices) = &self.practices else { return Some(code.to_owned()) };
+        let mut code = code.trim().to_uppercase();
+        for _ in 0..MERGERS_MAX {
+            match &practices.get(&code)?.merged_into {
+                Some(into) => code.clone_from(into),
+                None => return Some(code),
+            }
+        }
+        None
+    }
+
+    fn hub(&self, agency: &Agency, locality: &str) -> Option<String> {
+        if let Some(localities) = &self.localities {
+            return localities.get(plain(locality).as_str()).map(|known| known.hub.clone());
+        }
+        let known = agency.localities.as_ref().is_none_or(|localities| localities.contains(locality));
+        known.then(|| locality.to_owned())
+    }
+
+    fn authority(&self, name: &str) -> Option<String> {
+        self.authorities.as_ref()?.get(plain(name).as_str()).map(|authority| authority.unit.clone())
+    }
+
+    /// Every unit of a kind that a task may be addressed to.
+    pub fn units_of(&self, kind: UnitKind) -> Vec<String> {
+        let mut units: Vec<String> = match kind {
+            UnitKind::One => Vec::new(),
+            UnitKind::School => {
+                self.schools.iter().flatten().map(|(_, school)| school.safeguarding_unit.clone()).collect()
+            }
+            UnitKind::Practice => {
+                let standing = self.practices.iter().flatten().filter(|(_, practice)| practice.merged_into.is_none());
+                standing.map(|(code, _)| code.clone()).collect()
+            }
+            UnitKind::Locality => self.localities.iter().flatten().map(|(_, locality)| locality.hub.clone()).collect(),
+            UnitKind::Authority => {
+                self.authorities.iter().flatten().map(|(_, authority)| authority.unit.clone()).collect()
+            }
+        };
+        units.sort();
+        units.dedup();
+        units
+    }
+}
+
+/// A child who is educated at home has no school, whatever register they once stood in.
+pub fn school_of(child: &Child) -> Option<&str> {
+    child.school_urn.as_deref().filter(|_| child.home_educated != Some(true))
+}
+
+/// A name as it is looked up.
+pub fn plain(name: &str) -> String {
+    name.trim().to_lowercase()
+}

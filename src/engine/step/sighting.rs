@@ -1,0 +1,256 @@
+//! Two subjects who may be one child: seen under one name and date of birth, or both tied to one identifier. A person is
+//! asked, once for each pair, and nothing is merged.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::alias::stand_in_entry;
+use super::draft::{Draft, OWN_DUTY};
+use super::{Effect, Step};
+use crate::engine::context::{Context, HOPS_MAX, StepError};
+use crate::engine::ids::derived;
+use crate::engine::model::decision::Trigger;
+use crate::engine::model::history::{Entry, History, Pair};
+use crate::engine::model::inbox::{InboxBody, InboxRecord, Referral, Signal};
+use crate::engine::model::scalar::Timestamp;
+use crate::engine::model::subject::SubjectKey;
+use crate::engine::state::{Delta, State};
+use crate::engine::tasks::{Relation, Wanted};
+
+/// `other` was seen under this key of a name and birth.
+pub const SIGHTING: &str = "sighting";
+/// Whether this subject and `other` are one child: each hears of it first, for either may have been joined to the other.
+pub const SAME_CHILD: &str = "same_child";
+/// As `same_child`, and `other` is known to stand alone: this one asks, unless it is `other`.
+pub const SAME_CHILD_CHECKED: &str = "same_child_checked";
+
+pub const BY_NAME: &str = "name_and_birth";
+pub const BY_IDENTIFIER: &str = "shared_identifier";
+
+/// Where the question of a pair stands.
+pub const TOLD: &str = "told";
+pub const ASKED: &str = "asked";
+pub const DIFFERENT: &str = "different";
+pub const UNLINKED: &str = "unlinked";
+
+const SAME_CHILD_RULE: &str = "same-child";
+const SAME_CHILD_ACTION: &str = "Same child? Decide, and record the link or that there is none";
+
+/// Subjects remembered as seen under one name and birth, and pairs remembered of one subject: the oldest go first.
+const SEEN_MAX: usize = 16;
+const PAIRS_MAX: usize = 64;
+
+/// Tells the key of the child's name and birth, once, that this subject was seen under it. What is told before go-live asks
+/// nobody anything, and so leaves nothing.
+pub fn leave(draft: &mut Draft<'_>, referral: &Referral) {
+    let Some(key) = referral.sighting.filter(|key| *key != draft.subject && !referral.event.backfill) else { return };
+    let told = draft.history.weaker.get_or_insert_default();
+    if told.contains(&key) {
+        return;
+    }
+    told.push(key);
+    let event = &referral.event;
+    let signal = Signal {
+        kind: SIGHTING.to_owned(),
+        cause: event.event_id.clone(),
+        other: Some(draft.subject),
+        ..Signal::default()
+    };
+    let effect = send(key, draft.at, signal);
+    draft.publish(effect);
+}
+
+/// A signal as an inbox record: one for its kind, the two subjects and the cause.
+pub fn send(to: SubjectKey, at: Timestamp, signal: Signal) -> Effect {
+    let other = signal.other.map(SubjectKey::to_hex).unwrap_or_default();
+    let hops = signal.hops.unwrap_or_default().to_string();
+    Effect::Inbox(Box::new(InboxRecord {
+        id: derived(&["signal", &signal.kind, &to.to_hex(), &other, &signal.cause, &hops]),
+        subject: to,
+        receipt: at,
+        body: InboxBody::Signal(signal),
+    }))
+}
+
+/// A subject was seen under this name and birth: with each other who was, a person is asked. Nothing is decided here.
+pub fn seen(state: &State, record: &InboxRecord, signal: &Signal) -> Step {
+    let Some(here) = signal.other else { return Step::default() };
+    let mut history = state.history(record.subject).map(|history| history.as_ref().clone()).unwrap_or_default();
+    let mut seen = history.seen.take().unwrap_or_default();
+    if seen.contains(&here) {
+        return Step::default();
+    }
+    let mut others = seen.clone();
+    if history.alias_of.is_some() || !history.entries.is_empty() {
+        others.push(record.subject);
+    }
+    let ask = |other: SubjectKey| {
+        let asks = Signal { kind: SAME_CHILD.to_owned(), reason: Some(BY_NAME.to_owned()), ..signal.clone() };
+        send(other, record.receipt, asks)
+    };
+    let effects = others.into_iter().map(ask).collect();
+    seen.push(here);
+    let over = seen.len().saturating_sub(SEEN_MAX);
+    seen.drain(..over);
+    history.seen = Some(seen);
+    history.updated_at = history.updated_at.max(record.receipt);
+    let delta = Delta { histories: BTreeMap::from([(record.subject, history)]) };
+    Step { delta, effects }
+}
+
+/// Something came under this name and birth alone: whether that is one of those seen under it, a person is asked.
+pub fn own_event(draft: &mut Draft<'_>, referral: &Referral) {
+    for other in draft.history.seen.clone().unwrap_or_default() {
+        if standing(&draft.history, other).is_some() {
+            continue;
+        }
+        stand(&mut draft.history, other, TOLD, None);
+        let signal = Signal {
+            kind: SAME_CHILD.to_owned(),
+            cause: referral.event.event_id.clone(),
+            reason: Some(BY_NAME.to_owned()),
+            other: Some(draft.subject),
+            ..Signal::default()
+        };
+        let effect = send(other, draft.at, signal);
+        draft.publish(effect);
+    }
+}
+
+/// Passes a signal on to whom this key was joined to.
+pub fn pass_on(record: &InboxRecord, signal: &Signal, stronger: SubjectKey) -> Result<Step, StepError> {
+    let hops = signal.hops.unwrap_or_default().saturating_add(1);
+    if hops > HOPS_MAX {
+        return Err(StepError::TooManyHops);
+    }
+    let effects = vec![send(stronger, record.receipt, Signal { hops: Some(hops), ..signal.clone() })];
+    Ok(Step { effects, ..Step::default() })
+}
+
+/// The first of a pair hears of the question: it puts it to the second, with what tells the two apart.
+pub fn check(state: &State, record: &InboxRecord, signal: &Signal) -> Result<Step, StepError> {
+    let Some(other) = signal.other else { return Ok(Step::default()) };
+    let history = state.history(record.subject);
+    let stronger = history.and_then(|history| history.alias_of);
+    if other == record.subject || stronger == Some(other) {
+        return Ok(Step::default());
+    }
+    if let Some(stronger) = stronger {
+        return pass_on(record, signal, stronger);
+    }
+    let reason = signal.reason.as_deref().unwrap_or(BY_NAME);
+    if history.is_some_and(|history| is_settled(history, other, reason)) {
+        return Ok(Step::default());
+    }
+    let known = history.and_then(|history| latest(history));
+    let effects = vec![put_to(other, record.subject, record.receipt, &signal.cause, reason, known.as_deref())];
+    Ok(Step { effects, ..Step::default() })
+}
+
+/// Puts the question to the second of a pair.
+pub fn put_to(
+    second: SubjectKey,
+    first: SubjectKey,
+    at: Timestamp,
+    cause: &str,
+    reason: &str,
+    known: Option<&Entry>,
+) -> Effect {
+    let signal = Signal {
+        kind: SAME_CHILD_CHECKED.to_owned(),
+        cause: known.map_or(cause, |entry| &entry.event_id).to_owned(),
+        partner: known.map(|entry| entry.source.partner.clone()),
+        unit: known.map(|entry| entry.source.unit.clone()),
+        reference: known.and_then(|entry| entry.partner_reference.clone()),
+        reason: Some(reason.to_owned()),
+        other: Some(first),
+        ..Signal::default()
+    };
+    send(second, at, signal)
+}
+
+/// The second of a pair asks a person, unless it is the first, or the question was asked or settled before.
+pub fn ask(context: &Context, state: &State, record: &InboxRecord, signal: &Signal) -> Result<Step, StepError> {
+    let Some(other) = signal.other else { return Ok(Step::default()) };
+    let history = state.history(record.subject);
+    let stronger = history.and_then(|history| history.alias_of);
+    if other == record.subject || stronger == Some(other) {
+        return Ok(Step::default());
+    }
+    if let Some(stronger) = stronger {
+        return pass_on(record, signal, stronger);
+    }
+    let reason = signal.reason.as_deref().unwrap_or(BY_NAME);
+    if history.is_some_and(|history| is_settled(history, other, reason)) {
+        return Ok(Step::default());
+    }
+    let mut draft = Draft::open(context, state, record.subject, record.receipt, Trigger::Signal, &record.id)?;
+    let partner = signal.partner.as_deref().unwrap_or_default();
+    let entry =
+        latest(&draft.history).unwrap_or_else(|| Arc::new(stand_in_entry(&signal.cause, partner, record.receipt)));
+    draft.decision.event_id = Some(entry.event_id.clone());
+    let raising = draft.raising(None, &record.id);
+    let due = raising.deadline_from_now(&OWN_DUTY)?;
+    let title = "Possibly the same child";
+    let own = raising.own_duty(SAME_CHILD_RULE, title, why(reason, &entry, signal), SAME_CHILD_ACTION, due, &entry);
+    let wanted = Wanted { relation: Relation::Besides(other), level: None, ..own };
+    draft.raise(None, &record.id, &[], vec![wanted])?;
+    let task_id = draft.decision.tasks.last().map(|task| task.task_id.clone());
+    stand(&mut draft.history, other, ASKED, task_id);
+    Ok(draft.finish())
+}
+
+/// What a person needs to tell two records apart: who sent each, and what they call it.
+fn why(reason: &str, own: &Entry, other: &Signal) -> String {
+    let shared = match reason {
+        BY_IDENTIFIER => "An identifier is tied to two records",
+        _ => "Two records bear the same name and date of birth",
+    };
+    let told = |event_id: &str, partner: Option<&str>, unit: Option<&str>, reference: Option<&str>| {
+        let sender = partner.filter(|partner| !partner.is_empty()).map_or(String::new(), |partner| {
+            format!(
+                " of {partner}{}",
+                unit.filter(|unit| !unit.is_empty()).map_or(String::new(), |unit| format!(", {unit}"))
+            )
+        });
+        let reference = reference.map_or(String::new(), |reference| format!(" (their reference: {reference})"));
+        format!("event {event_id}{sender}{reference}")
+    };
+    let source = &own.source;
+    let one = told(&own.event_id, Some(&source.partner), Some(&source.unit), own.partner_reference.as_deref());
+    let two = told(&other.cause, other.partner.as_deref(), other.unit.as_deref(), other.reference.as_deref());
+    format!(
+        "{shared}, and nothing was joined. One: {one}. The other: {two}. Ask their senders; then record decision \
+         subjects_linked, or subjects_unlinked if they are two children, with both addresses of this task."
+    )
+}
+
+/// The latest thing known of a subject: what a person can ask about.
+pub fn latest(history: &History) -> Option<Arc<Entry>> {
+    history.entries.iter().rev().find(|entry| !entry.withdrawn).cloned()
+}
+
+/// Where the question of this pair stands.
+pub fn standing(history: &History, other: SubjectKey) -> Option<&str> {
+    let pair = history.pairs.iter().flatten().find(|pair| pair.subject == other)?;
+    Some(pair.standing.as_str())
+}
+
+/// A name alone raises no question that was asked before. What ties identifiers together does, once, after a link was undone.
+fn is_settled(history: &History, other: SubjectKey, reason: &str) -> bool {
+    match standing(history, other) {
+        Some(ASKED | DIFFERENT) => true,
+        Some(UNLINKED) => reason != BY_IDENTIFIER,
+        _ => false,
+    }
+}
+
+/// Notes where the question of a pair stands; the task that asks is kept where none is given.
+pub fn stand(history: &mut History, other: SubjectKey, standing: &str, task_id: Option<String>) {
+    let pairs = history.pairs.get_or_insert_default();
+    let known = pairs.iter().position(|pair| pair.subject == other).map(|place| pairs.remove(place));
+    let task_id = task_id.or_else(|| known.and_then(|pair| pair.task_id));
+    pairs.push(Pair { subject: other, standing: standing.to_owned(), task_id });
+    let over = pairs.len().saturating_sub(PAIRS_MAX);
+    pairs.drain(..over);
+}
