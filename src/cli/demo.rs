@@ -18,17 +18,21 @@ use crate::engine::model::scalar::Timestamp;
 use crate::simulate::{Simulated, generate};
 use crate::telemetry::logging::{self, LogFormat, LogLevel};
 
+mod fates;
 mod folder;
 mod screen;
 mod senders;
 mod tally;
 mod watch;
+mod year;
 
 /// All is judged when the router has published nothing for so long.
 const QUIET: Duration = Duration::from_millis(1500);
 /// Without --events: how many are ready to trickle in, and how fast.
 const TRICKLE_EVENTS: usize = 20_000;
 const TRICKLE_PAUSE: Duration = Duration::from_millis(1500);
+/// As many as a partnership of Cheshire East's size has.
+const EVENTS_A_YEAR: u64 = 60_000;
 const REDRAW: Duration = Duration::from_millis(150);
 
 /// Watch a simulated partnership's referral events become tasks
@@ -39,13 +43,17 @@ Examples:\n  pathway-router demo --events 500 --seed 7   500 events, then a summ
 pathway-router demo                         serves until Ctrl-C, with tokens to try things by hand"
 )]
 pub struct Arguments {
-    /// How many events to send; without it the demo serves until Ctrl-C
+    /// How many events to send; without it the demo serves until Ctrl-C, and a year has 60,000
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     events: Option<u64>,
 
     /// The same seed gives the same events
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
+
+    /// Let a year pass on a clock of its own, with agencies that answer in time, late or never
+    #[arg(long, conflicts_with = "kafka")]
+    year: bool,
 
     /// Keep the log in this Apache Kafka instead of a file (it must be one for this demo alone)
     #[arg(long, value_name = "HOST:PORT")]
@@ -54,6 +62,10 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
     logging::start(LogFormat::Text, LogLevel::ERROR);
+    if arguments.year {
+        let events = arguments.events.unwrap_or(EVENTS_A_YEAR);
+        return year::run(usize::try_from(events).unwrap_or(usize::MAX), arguments.seed);
+    }
     let runtime = tokio::runtime::Runtime::new().map_err(CliError::failed)?;
     runtime.block_on(demo(arguments))
 }

@@ -21,7 +21,7 @@ mod correction;
 mod decided;
 mod draft;
 mod duplicate;
-mod escalation;
+pub mod escalation;
 mod findings;
 mod link;
 mod outcome;

@@ -1,0 +1,161 @@
+//! What happened to every task of the simulated year: answered in time, late or never, and how it ended.
+
+use std::collections::BTreeMap;
+
+use crate::broker::{BrokerError, Reader};
+use crate::engine::codec::decode;
+use crate::engine::model::history::History;
+use crate::engine::model::outcome::Outcome;
+use crate::engine::model::scalar::Timestamp;
+use crate::engine::model::task::Task;
+use crate::engine::step::escalation::ESCALATION_RULE;
+use crate::runtime::topics::HISTORY;
+
+/// Records read from the histories at a time.
+const CHUNK_RECORDS: usize = 10_000;
+
+/// How a task may end, as its history says, in the order of the columns.
+const ENDS: [(&str, &[&str]); 7] = [
+    ("completed", &["completed"]),
+    ("taken on", &["acknowledged", "accepted"]),
+    ("declined", &["declined"]),
+    ("disputed", &["challenged"]),
+    ("recalled", &["recalled"]),
+    ("replaced", &["superseded", "readdressed"]),
+    ("open", &["raised"]),
+];
+
+#[derive(Default)]
+pub struct Fates {
+    sent: usize,
+    tasks: BTreeMap<String, Fate>,
+    /// The task that each outcome answers.
+    answers: BTreeMap<String, String>,
+    /// Published twice under one id.
+    repeated: usize,
+}
+
+struct Fate {
+    agency: String,
+    answer_by: Timestamp,
+    answered_at: Option<Timestamp>,
+    is_rung: bool,
+    /// As the history of its child says at the end; None: it remembers nothing of the task.
+    state: Option<String>,
+}
+
+/// One row: how many tasks, how they were answered, how they ended.
+#[derive(Default, Clone)]
+struct Row {
+    tasks: usize,
+    in_time: usize,
+    late: usize,
+    never: usize,
+    ends: [usize; ENDS.len()],
+    forgotten: usize,
+}
+
+impl Fates {
+    pub fn sent(&mut self, count: usize) {
+        self.sent += count;
+    }
+
+    pub fn raised(&mut self, task: &Task) {
+        let fate = Fate {
+            agency: task.agency.clone(),
+            answer_by: task.acknowledge_by.unwrap_or(task.due_at),
+            answered_at: None,
+            is_rung: task.reasons.iter().any(|reason| reason.rule == ESCALATION_RULE),
+            state: None,
+        };
+        self.repeated += usize::from(self.tasks.insert(task.task_id.clone(), fate).is_some());
+    }
+
+    pub fn will_answer(&mut self, outcome_id: &str, task_id: &str) {
+        self.answers.insert(outcome_id.to_owned(), task_id.to_owned());
+    }
+
+    pub fn answered(&mut self, outcome: &Outcome) {
+        let task = self.answers.get(&outcome.outcome_id).and_then(|task_id| self.tasks.get_mut(task_id));
+        if let Some(fate) = task {
+            fate.answered_at.get_or_insert(outcome.at);
+        }
+    }
+
+    /// The state of every task, from the newest history of each child.
+    pub fn read_histories(&mut self, reader: &dyn Reader) -> Result<(), BrokerError> {
+        for partition in 0..reader.partitions(HISTORY)? {
+            let mut newest: BTreeMap<Vec<u8>, History> = BTreeMap::new();
+            let (mut next, end) = (0, reader.end_offset(HISTORY, partition)?);
+            while next < end {
+                let records = reader.read(HISTORY, partition, next, CHUNK_RECORDS)?;
+                next = records.last().map_or(end, |last| last.offset + 1);
+                for record in records {
+                    if let Ok(history) = decode(record.value.as_deref().unwrap_or_default()) {
+                        newest.insert(record.key, history);
+                    }
+                }
+            }
+            for held in newest.values().flat_map(|history| &history.tasks) {
+                if let Some(fate) = self.tasks.get_mut(&held.task_id) {
+                    fate.state = Some(held.state.clone());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// No task was published twice, and each is remembered by some child's history.
+    pub fn all_accounted_for(&self) -> bool {
+        self.repeated == 0 && self.tasks.values().all(|fate| fate.state.is_some())
+    }
+
+    /// Every task once, by agency; then the sums.
+    pub fn table(&self) -> String {
+        let mut rows: BTreeMap<&str, Row> = BTreeMap::new();
+        let mut all = Row::default();
+        for fate in self.tasks.values() {
+            rows.entry(&fate.agency).or_default().add(fate);
+            all.add(fate);
+        }
+        let rungs = self.tasks.values().filter(|fate| fate.is_rung).count();
+        let mut text =
+            format!("{} events sent; {} tasks, {rungs} of them rungs of a ladder.\n\n", self.sent, all.tasks);
+        text.push_str(&format!("{:<24}{:>8} |{:>9}{:>8}{:>8} |", "agency", "tasks", "in time", "late", "never"));
+        for (name, _) in ENDS {
+            text.push_str(&format!("{name:>10}"));
+        }
+        text.push('\n');
+        for (agency, row) in rows.iter().map(|(agency, row)| (*agency, row)).chain([("all", &all)]) {
+            text.push_str(&row.line(agency));
+        }
+        text.push_str("\nAnswered: in time, late (after its clock) or never. Then how each task stood at the end.\n");
+        if all.forgotten + self.repeated > 0 {
+            text.push_str(&format!("NOT ACCOUNTED FOR: {}; published twice: {}\n", all.forgotten, self.repeated));
+        }
+        text
+    }
+}
+
+impl Row {
+    fn add(&mut self, fate: &Fate) {
+        self.tasks += 1;
+        match fate.answered_at {
+            Some(at) if at <= fate.answer_by => self.in_time += 1,
+            Some(_) => self.late += 1,
+            None => self.never += 1,
+        }
+        let state = fate.state.as_deref().unwrap_or_default();
+        let column = ENDS.iter().zip(&mut self.ends).find(|((_, states), _)| states.contains(&state));
+        match column {
+            Some((_, count)) => *count += 1,
+            None => self.forgotten += 1,
+        }
+    }
+
+    fn line(&self, agency: &str) -> String {
+        let Self { tasks, in_time, late, never, .. } = self;
+        let ends: String = self.ends.iter().map(|count| format!("{count:>10}")).collect();
+        format!("{agency:<24}{tasks:>8} |{in_time:>9}{late:>8}{never:>8} |{ends}\n")
+    }
+}
