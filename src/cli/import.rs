@@ -12,11 +12,11 @@ use super::router::{Router, RouterArguments};
 use super::rule_book::{counted, read_sound};
 use super::{CliError, Ending, output};
 use crate::engine::calendar::LONDON;
+use crate::engine::calendar::instant_in_words;
 use crate::engine::cloud_event;
 use crate::engine::model::event::ReferralEvent;
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::model::task::Task;
-use crate::engine::tasks::instant_in_words;
 use crate::import::ssda903::{self, MissingFile};
 use crate::replay::{ReplayOptions, Results};
 

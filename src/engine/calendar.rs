@@ -213,3 +213,8 @@ fn next_time_of_day(hour: i8, minute: i8, from: Timestamp) -> Result<Timestamp, 
     }
     instant(today.tomorrow().map_err(|_| CalendarError::OutOfRange)?, time)
 }
+
+/// An instant in words, Europe/London: `Wednesday 17 June 2026 17:00`.
+pub fn instant_in_words(at: Timestamp) -> String {
+    LONDON.to_datetime(at.to_jiff()).strftime("%A %-d %B %Y %H:%M").to_string()
+}

@@ -2,11 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::calendar::instant_in_words;
 use super::model::detail::Detail;
 use super::model::event::{Address, Carer, Child, Practitioner, ReferralEvent, VoiceOfChild};
 use super::model::history::Entry;
+use super::model::scalar::Told;
 use super::model::task::ChildView;
 use super::rules::book::Agency;
+
+/// A sealed address: it means something to the router alone.
+const OTHERS_ADDRESS: &str = "other_reply_to";
 
 /// The part of an event that one recipient is shown, and the names of the fields in it.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -79,6 +84,22 @@ impl Permit<'_> {
                 disclosed.fields.insert(full);
             }
         }
+    }
+
+    /// Adds what else the sender said of the event (where, when last seen, whose employee) that this recipient may see.
+    pub fn show_other_fields(&self, event: &ReferralEvent, disclosed: &mut Disclosed) {
+        event.detail.other_fields(&mut |name, told| {
+            let full = fact_name(name);
+            if !self.allows(&full) || name == OTHERS_ADDRESS {
+                return;
+            }
+            let words = match told {
+                Told::Text(text) => text,
+                Told::Instant(at) => instant_in_words(at),
+            };
+            disclosed.facts.insert(full.clone(), words);
+            disclosed.fields.insert(full);
+        });
     }
 
     fn show_child(&self, event: &ReferralEvent, unverified: &[String], fields: &mut BTreeSet<String>) -> ChildView {

@@ -268,6 +268,16 @@ pub fn held_back_of(history: &History) -> BTreeSet<HeldBack> {
     standing.flat_map(|entry| entry.held_back.iter().cloned()).collect()
 }
 
+/// The highest level that fired for an entry so far.
+pub fn note_level(history: &mut History, of: &Entry, level: Option<Level>) {
+    let same = |entry: &&mut Arc<Entry>| entry.event_id == of.event_id && entry.source == of.source;
+    if let Some(entry) = history.entries.iter_mut().find(same)
+        && level > entry.level
+    {
+        Arc::make_mut(entry).level = level;
+    }
+}
+
 /// Raises the case level; it is never lowered here.
 pub fn raise_case_level(history: &mut History, level: Option<Level>) {
     history.case_level = history.case_level.max(level);

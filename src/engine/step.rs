@@ -24,7 +24,7 @@ mod duplicate;
 pub mod escalation;
 mod findings;
 mod link;
-mod outcome;
+pub mod outcome;
 mod readdressed;
 mod recount;
 mod siblings;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::sync::Arc;
 
-use super::calendar::{Calendar, Clock, Due, LONDON};
+use super::calendar::{Calendar, Clock, Due};
 use super::context::{Context, StepError};
 use super::decide::Verdict;
 use super::facts::PreparedBook;
@@ -455,9 +455,4 @@ fn clock_in_words(clock: &Clock) -> String {
         Clock::TimeThatDay { hour, minute } => format!("by {hour:02}:{minute:02} of that day"),
         Clock::OnTheDay => "by 17:00 on the day".to_owned(),
     }
-}
-
-/// A deadline in words, Europe/London: `Wednesday 17 June 2026 17:00`.
-pub fn instant_in_words(at: Timestamp) -> String {
-    LONDON.to_datetime(at.to_jiff()).strftime("%A %-d %B %Y %H:%M").to_string()
 }

@@ -6,10 +6,10 @@ use serde::Deserialize;
 
 use super::Results;
 use super::wall_time::instant;
+use crate::engine::calendar::instant_in_words;
 use crate::engine::model::decision::{Decision, Trigger};
 use crate::engine::model::scalar::Level;
 use crate::engine::model::task::Task;
-use crate::engine::tasks::instant_in_words;
 
 /// Expectations of one step; what is left out is not compared.
 #[derive(Deserialize, Debug, Default)]

@@ -256,3 +256,9 @@ fn the_demo_ends_with_a_summary_and_leaves_nothing() {
     assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0, "the demo left something behind");
     assert_eq!(run(&["demo", "--events", "none"]).code, Some(2));
 }
+
+#[test]
+fn a_simulated_year_says_what_happened_to_every_task() {
+    let args = ["demo", "--year", "--events", "60", "--seed", "3"];
+    check(&args, 0, &["60 events sent", "agency", "in time", "social-care", "all"]);
+}

@@ -6,7 +6,9 @@ use pathway_router::engine::codec;
 use pathway_router::engine::context::RuleBooks;
 use pathway_router::engine::facts::PreparedBook;
 use pathway_router::engine::intake::Partner;
+use pathway_router::engine::model::codes::Grade;
 use pathway_router::engine::model::decision::{Disposition, Trigger};
+use pathway_router::engine::model::detail::Detail;
 use pathway_router::engine::model::event::ReferralEvent;
 use pathway_router::engine::model::scalar::Timestamp;
 use pathway_router::engine::rules::RuleBook;
@@ -183,4 +185,27 @@ fn the_same_events_give_the_same_bytes_and_a_repeat_gives_nothing() {
             event.detail.kind()
         );
     }
+}
+
+#[test]
+fn what_a_sender_says_beside_coded_facts_reaches_those_who_may_see_it() {
+    let book = book(&shipped());
+    let mut replay = replay(&book);
+    let events = simulate::referral_events(15, 2000, END);
+    let mut seen = BTreeMap::new();
+    for mut event in events {
+        if let Detail::MissingStarted(started) = &mut event.detail {
+            started.place = Some("made-up bus station".to_owned());
+            started.grade = Some(Grade::Medium);
+        } else {
+            continue;
+        }
+        for task in replay.submit(&event, RECEIVED).unwrap().tasks {
+            let told = task.facts.get("event.place").is_some_and(|place| place == "made-up bus station");
+            let may = book.agencies[&task.agency].may_see("event.place");
+            assert!(told == may || task.child.is_none(), "{}", task.agency);
+            *seen.entry(told).or_insert(0) += 1;
+        }
+    }
+    assert!(seen[&true] > 10 && seen[&false] > 10, "{seen:?}");
 }

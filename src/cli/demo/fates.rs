@@ -9,6 +9,7 @@ use crate::engine::model::outcome::Outcome;
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::model::task::Task;
 use crate::engine::step::escalation::ESCALATION_RULE;
+use crate::engine::step::outcome::REFUSED_RULE;
 use crate::runtime::topics::HISTORY;
 
 /// Records read from the histories at a time.
@@ -31,8 +32,11 @@ pub struct Fates {
     tasks: BTreeMap<String, Fate>,
     /// The task that each outcome answers.
     answers: BTreeMap<String, String>,
+    /// Answers that came too late for their task, as their agencies were told.
+    refused: usize,
     /// Published twice under one id.
     repeated: usize,
+    unreadable: usize,
 }
 
 struct Fate {
@@ -40,6 +44,8 @@ struct Fate {
     answer_by: Timestamp,
     answered_at: Option<Timestamp>,
     is_rung: bool,
+    /// The first rule that asked for it.
+    asked_by: String,
     /// As the history of its child says at the end; None: it remembers nothing of the task.
     state: Option<String>,
 }
@@ -60,15 +66,22 @@ impl Fates {
         self.sent += count;
     }
 
-    pub fn raised(&mut self, task: &Task) {
+    /// Whether the task wants an answer: word that an answer was not applied wants none.
+    pub fn raised(&mut self, task: &Task) -> bool {
+        if task.reasons.iter().any(|reason| reason.rule == REFUSED_RULE) {
+            self.refused += 1;
+            return false;
+        }
         let fate = Fate {
             agency: task.agency.clone(),
             answer_by: task.acknowledge_by.unwrap_or(task.due_at),
             answered_at: None,
+            asked_by: task.reasons.first().map_or(String::new(), |reason| reason.rule.clone()),
             is_rung: task.reasons.iter().any(|reason| reason.rule == ESCALATION_RULE),
             state: None,
         };
         self.repeated += usize::from(self.tasks.insert(task.task_id.clone(), fate).is_some());
+        true
     }
 
     pub fn will_answer(&mut self, outcome_id: &str, task_id: &str) {
@@ -91,8 +104,9 @@ impl Fates {
                 let records = reader.read(HISTORY, partition, next, CHUNK_RECORDS)?;
                 next = records.last().map_or(end, |last| last.offset + 1);
                 for record in records {
-                    if let Ok(history) = decode(record.value.as_deref().unwrap_or_default()) {
-                        newest.insert(record.key, history);
+                    match decode(record.value.as_deref().unwrap_or_default()) {
+                        Ok(history) => drop(newest.insert(record.key, history)),
+                        Err(_) => self.unreadable += 1,
                     }
                 }
             }
@@ -119,8 +133,11 @@ impl Fates {
             all.add(fate);
         }
         let rungs = self.tasks.values().filter(|fate| fate.is_rung).count();
-        let mut text =
-            format!("{} events sent; {} tasks, {rungs} of them rungs of a ladder.\n\n", self.sent, all.tasks);
+        let mut text = format!(
+            "{} events sent; {} tasks, {rungs} of them rungs of a ladder; {} answers came when their \
+task was over already, and were told so.\n\n",
+            self.sent, all.tasks, self.refused
+        );
         text.push_str(&format!("{:<24}{:>8} |{:>9}{:>8}{:>8} |", "agency", "tasks", "in time", "late", "never"));
         for (name, _) in ENDS {
             text.push_str(&format!("{name:>10}"));
@@ -131,7 +148,15 @@ impl Fates {
         }
         text.push_str("\nAnswered: in time, late (after its clock) or never. Then how each task stood at the end.\n");
         if all.forgotten + self.repeated > 0 {
-            text.push_str(&format!("NOT ACCOUNTED FOR: {}; published twice: {}\n", all.forgotten, self.repeated));
+            let mut asked_by: BTreeMap<&str, usize> = BTreeMap::new();
+            for fate in self.tasks.values().filter(|fate| fate.state.is_none()) {
+                *asked_by.entry(&fate.asked_by).or_default() += 1;
+            }
+            text.push_str(&format!(
+                "NOT ACCOUNTED FOR: {}, by the rule that asked for them: {asked_by:?}; published twice: {}; histories \
+that could not be read: {}\n",
+                all.forgotten, self.repeated, self.unreadable
+            ));
         }
         text
     }

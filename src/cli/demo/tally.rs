@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use crate::engine::calendar::instant_in_words;
 use crate::engine::model::decision::{Decision, Disposition, Trigger};
 use crate::engine::model::quarantine::Quarantined;
 use crate::engine::model::task::Task;
-use crate::engine::tasks::instant_in_words;
 
 /// How many of the last tasks the live table shows.
 pub const TASKS_SHOWN: usize = 12;

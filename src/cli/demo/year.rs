@@ -188,7 +188,9 @@ impl Year {
     }
 
     fn plan_answers(&mut self, task: &Task) {
-        self.fates.raised(task);
+        if !self.fates.raised(task) {
+            return;
+        }
         let answer_by = task.acknowledge_by.unwrap_or(task.due_at);
         for outcome in agencies::answers(&mut self.rng, &task.reply_to, task.raised_at, answer_by) {
             self.fates.will_answer(&outcome.outcome_id, &task.task_id);

@@ -8,7 +8,7 @@ use super::codes::{
     AgreementState, CheckKind, Concern, CrisisForm, ExploitationKind, Grade, Hackett, HumanDecision, IncidentKind,
     MissingEducationReason, PlanCategory, PoliceRisk, Score, Setting, StatusChange, SuspectIs, UnbornRisk,
 };
-use super::scalar::{Coded, Date, FactType, FactValue, Level, Timestamp};
+use super::scalar::{Coded, Date, FactType, FactValue, Level, Timestamp, Told};
 
 macro_rules! details {
     ($($(#[$meta:meta])* $name:ident = $kind:literal as $avro:literal {
@@ -47,6 +47,16 @@ macro_rules! details {
                     $(Detail::$name(detail) => {
                         let _ = detail;
                         $(if let Some(value) = Coded::fact(&detail.$field) { visit(stringify!($field), value); })*
+                    })+
+                }
+            }
+
+            /// Hands every field to `visit` that is present and no fact, in schema order.
+            pub fn other_fields(&self, visit: &mut dyn FnMut(&'static str, Told)) {
+                match self {
+                    $(Detail::$name(detail) => {
+                        let _ = detail;
+                        $(if let Some(told) = Coded::told(&detail.$field) { visit(stringify!($field), told); })*
                     })+
                 }
             }

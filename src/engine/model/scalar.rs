@@ -122,6 +122,18 @@ pub trait Coded {
     fn fact(&self) -> Option<FactValue> {
         None
     }
+
+    /// What no rule reads and a recipient may still have to know.
+    fn told(&self) -> Option<Told> {
+        None
+    }
+}
+
+/// A field that is no fact: text, or an instant.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Told {
+    Text(String),
+    Instant(Timestamp),
 }
 
 impl Coded for bool {
@@ -146,14 +158,35 @@ impl<T: Coded> Coded for Option<T> {
     fn fact(&self) -> Option<FactValue> {
         self.as_ref().and_then(Coded::fact)
     }
+
+    fn told(&self) -> Option<Told> {
+        self.as_ref().and_then(Coded::told)
+    }
 }
 
-impl Coded for String {}
+impl Coded for String {
+    fn told(&self) -> Option<Told> {
+        Some(Told::Text(self.clone()))
+    }
+}
 
-impl Coded for Timestamp {}
+impl Coded for Timestamp {
+    fn told(&self) -> Option<Told> {
+        Some(Told::Instant(*self))
+    }
+}
 
-impl Coded for Date {}
+impl Coded for Date {
+    fn told(&self) -> Option<Told> {
+        Some(Told::Text(self.to_civil().to_string()))
+    }
+}
 
-impl<T> Coded for Vec<T> {}
+impl<T: Coded> Coded for Vec<T> {
+    fn told(&self) -> Option<Told> {
+        let symbols: Vec<String> = self.iter().filter_map(|item| item.fact().map(|fact| fact.to_string())).collect();
+        (!symbols.is_empty()).then(|| Told::Text(symbols.join(", ")))
+    }
+}
 
 impl<K, V> Coded for std::collections::BTreeMap<K, V> {}

@@ -1,6 +1,6 @@
 //! What a rule book may name: kinds, built-in facts, anchors, flags and the fields an agency may see. One table each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use crate::engine::model::codes::AgreementState;
@@ -28,7 +28,10 @@ pub const RESULT_LEVELS: &[&str] = &["L0", "L1", "L2", "L3", "L4a", "L4b"];
 /// What a rule may set besides a level and tasks.
 /// `re-referral`: marks the decision; `open-case`: this is no new referral; `siblings`: the same event is
 /// judged for each other child named; `one-family`: each other child named comes to social care with this one.
-pub const FLAGS: &[&str] = &["re-referral", "open-case", "siblings", "one-family"];
+/// `beside`: whoever gets its tasks joins those who see to the event, and does not stand in for them.
+pub const FLAGS: &[&str] = &["re-referral", "open-case", "siblings", "one-family", BESIDE];
+
+pub const BESIDE: &str = "beside";
 
 /// Stands in a task's `to` for the sender of the event: their own unit, where they are an agency of the book.
 pub const REFERRER: &str = "referrer";
@@ -168,6 +171,13 @@ pub fn event_fields() -> BTreeMap<String, (FactType, Vec<&'static str>)> {
         }
     }
     found
+}
+
+/// The fields of all kinds that no rule reads and a task may show, as `event.<field>`.
+pub fn other_event_fields() -> BTreeSet<String> {
+    let of_kind = |kind: &&'static str| detail::fields(kind).unwrap_or_default().iter();
+    let others = kinds().iter().flat_map(of_kind).filter(|(_, value_type)| value_type.is_none());
+    others.map(|(field, _)| format!("event.{field}")).collect()
 }
 
 /// Whether the symbols of a fact have an order: only levels do.

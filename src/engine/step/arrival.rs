@@ -11,13 +11,13 @@ use crate::engine::context::{Context, StepError};
 use crate::engine::history::{self, Known, entry};
 use crate::engine::intake::KEYED_BY_REPLY;
 use crate::engine::model::codes::HumanDecision;
-use crate::engine::model::decision::{Disposition, Trigger};
+use crate::engine::model::decision::{Disposition, TaskRaised, Trigger};
 use crate::engine::model::detail::{DecisionRecorded, Detail};
 use crate::engine::model::feedback::FeedbackStatus;
 use crate::engine::model::history::{Entry, History, RecordedDecision};
 use crate::engine::model::inbox::{InboxRecord, Referral};
 use crate::engine::model::scalar::{Coded, FactValue, Timestamp};
-use crate::engine::rules::catalogue::is_concern;
+use crate::engine::rules::catalogue::{BESIDE, is_concern};
 use crate::engine::state::State;
 use crate::engine::tasks::{Finding, Wanted};
 
@@ -101,6 +101,8 @@ fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entry) -
     let open = raising.left_open(&entry, &verdict, &findings)?;
     let find_out = raising.find_out(&open, &entry)?;
     draft.decision.unknown = open.unknown;
+    // Counts of earlier entries may have bounds on the level of this one.
+    history::note_level(&mut draft.history, &entry, verdict.level);
     findings.extend(judged_again(draft, &before, &entry));
     raise_with_fallback(draft, referral, &entry, &findings, find_out)?;
     sighting::own_event(draft, referral);
@@ -162,7 +164,11 @@ fn raise_with_fallback<'a>(
 ) -> Result<(), StepError> {
     let cause = &referral.event.event_id;
     let asked_already = draft.raise(Some(referral), cause, findings, find_out.into_iter().collect())?;
-    if is_concern(&entry.kind) && draft.decision.tasks.is_empty() && !asked_already {
+    let sees_to_it = |task: &TaskRaised| {
+        let rules = task.rules.iter().map(|id| draft.book.rules.rule(id));
+        rules.into_iter().any(|rule| rule.is_none_or(|rule| !rule.flags.contains(BESIDE)))
+    };
+    if is_concern(&entry.kind) && !draft.decision.tasks.iter().any(sees_to_it) && !asked_already {
         let raising = draft.raising(Some(referral), cause);
         let due = raising.deadline_from_now(&OWN_DUTY)?;
         let why = "No rule of the book gives this referral to anyone; every referral reaches a person.".to_owned();

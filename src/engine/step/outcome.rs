@@ -15,6 +15,7 @@ use crate::engine::model::decision::{Disposition, Trigger};
 use crate::engine::model::feedback::FeedbackStatus;
 use crate::engine::model::history::{HeldTask, History};
 use crate::engine::model::inbox::{InboxRecord, OutcomeReceived};
+use crate::engine::model::scalar::Level;
 use crate::engine::state::State;
 use crate::engine::tasks::route::{Address, sender_held_back};
 use crate::engine::tasks::{Relation, Wanted};
@@ -24,6 +25,9 @@ pub const REFUSED_RULE: &str = "answer-refused";
 const REFUSED_ACTION: &str = "Look again at your answer to this task; this word of it needs no answer";
 const UNANSWERED_RULE: &str = "not-taken-on";
 const UNANSWERED_ACTION: &str = "Decide what happens now: a task was declined or challenged";
+
+/// Suspected significant harm that one agency will not act on does not wait for the next working day.
+const AT_HIGHEST_LEVEL: Clock = Clock::Hours(1);
 
 pub fn received(
     context: &Context,
@@ -159,7 +163,8 @@ fn ask_front_door(
         Arc::new(stand_in_entry(&task.event_id, task.partner.as_deref().unwrap_or_default(), draft.at))
     });
     let raising = draft.raising(None, cause);
-    let due = raising.deadline_from_now(&OWN_DUTY)?;
+    let clock = if task.level == Some(Level::L4b) { AT_HIGHEST_LEVEL } else { OWN_DUTY };
+    let due = raising.deadline_from_now(&clock)?;
     let title = draft.book.rules.agencies.get(&task.agency).map_or(task.agency.as_str(), |agency| &agency.title);
     let verb = received.outcome.outcome.symbol();
     let reason = received.outcome.reason.as_deref().map_or(String::new(), |reason| format!(" Reason given: {reason}"));

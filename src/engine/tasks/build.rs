@@ -6,8 +6,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::route::suppression;
-use super::{Asked, Deadline, Raised, Raising, Relation, Wanted, Why, instant_in_words};
-use crate::engine::calendar::{Clock, london_date};
+use super::{Asked, Deadline, Raised, Raising, Relation, Wanted, Why};
+use crate::engine::calendar::{Clock, instant_in_words, london_date};
 use crate::engine::context::StepError;
 use crate::engine::disclose::{Disclosed, Permit};
 use crate::engine::history::episodes;
@@ -21,6 +21,8 @@ use crate::engine::seal::ReplyTo;
 
 const HELD_BACK_RULE: &str = "held-back";
 const HELD_BACK_ACTION: &str = "Confirm or lift the route that was held back";
+
+const PERSON_ACTION: &str = "Decide who must not learn of this, and tell those who act";
 
 /// A held-back route, as it is put to the front door.
 struct Question {
@@ -49,6 +51,7 @@ impl<'b> Raising<'b> {
             }
         }
         self.ask_front_door(questions, &mut open)?;
+        self.ask_about_persons(&mut open)?;
         for task in open {
             self.build(task, &mut raised);
         }
@@ -237,6 +240,7 @@ impl<'b> Raising<'b> {
         };
         let mut disclosed = permit.show(&referral.event, &referral.unverified);
         permit.show_facts(&asked.entry, &mut disclosed);
+        permit.show_other_fields(&referral.event, &mut disclosed);
         disclosed
     }
 
@@ -334,7 +338,7 @@ impl<'b> Raising<'b> {
         if permit.allows("voice_of_child") && !permit.minimum && self.referral.is_some_and(voice_missing) {
             notes.push("What the child said or wants was not recorded: ask, and record it.".to_owned());
         }
-        notes.extend(self.person_not_to_tell(&asked.address.agency));
+        notes.extend(self.persons_not_to_tell(&asked.address.agency));
         notes.extend(self.wish_in_words(&asked.address.agency));
         notes.extend(self.back_already(&asked.entry));
         notes.extend(self.one_family(&asked.address.agency));
@@ -376,17 +380,43 @@ impl<'b> Raising<'b> {
 
     /// A wish that names a person and no agency holds back no route: whoever acts must know of it, and the front door whom
     /// it is about.
-    fn person_not_to_tell(&self, agency: &str) -> Option<String> {
-        let wishes = self.referral.map(|referral| referral.event.do_not_inform.as_slice()).unwrap_or_default();
-        let wish = wishes.iter().find(|wish| wish.agency.is_none() && wish.person.is_some())?;
-        let person = wish.person.as_deref().filter(|_| agency == self.book.rules.front_door);
-        Some(match person {
-            Some(person) => {
-                format!("The sender asks that {person} does not learn of this: decide, and tell those who act.")
-            }
-            None => "A certain person must not learn of this: ask the front door whom before you speak to anyone."
-                .to_owned(),
+    fn persons_not_to_tell(&self, agency: &str) -> Option<String> {
+        let persons = self.persons();
+        if persons.is_empty() {
+            return None;
+        }
+        Some(if agency == self.book.rules.front_door {
+            format!(
+                "The sender asks that these do not learn of this: {}. Decide, and tell those who act.",
+                persons.join("; ")
+            )
+        } else {
+            "A certain person must not learn of this: ask the front door whom before you speak to anyone.".to_owned()
         })
+    }
+
+    /// Everyone whom the sender asks not to tell, as they are called.
+    fn persons(&self) -> Vec<&str> {
+        let wishes = self.referral.map(|referral| referral.event.do_not_inform.as_slice()).unwrap_or_default();
+        wishes.iter().filter(|wish| wish.agency.is_none()).filter_map(|wish| wish.person.as_deref()).collect()
+    }
+
+    /// Those who act are sent to the front door to ask whom not to tell: so it must hold a task that says.
+    fn ask_about_persons(&self, open: &mut Vec<Asked<'b>>) -> Result<(), StepError> {
+        let front_door = &self.book.rules.front_door;
+        let Some(soonest) = open.iter().min_by_key(|task| task.due.at).filter(|_| !self.persons().is_empty()) else {
+            return Ok(());
+        };
+        if open.iter().any(|task| task.address.agency == *front_door) {
+            return Ok(());
+        }
+        let due =
+            if soonest.due.urgent { soonest.due.clone() } else { self.deadline_from_now(&Clock::WorkingDays(1))? };
+        let entry = Arc::clone(&soonest.entry);
+        let why = "Those who act were told to ask the front door who must not learn of this.".to_owned();
+        let title = "Someone must not learn of this";
+        open.push(self.own_duty(HELD_BACK_RULE, title, why, PERSON_ACTION, due, &entry).into());
+        Ok(())
     }
 }
 

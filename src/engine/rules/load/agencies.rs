@@ -150,12 +150,14 @@ fn fields(table: &mut Table<'_>, key: &'static str, facts: &Facts, faults: &mut 
     }
     let texts = table.texts(faults, key, "[\"child.given_names\", \"event.*\"]")?;
     let child: Vec<String> = catalogue::CHILD_FIELDS.iter().map(|field| format!("child.{field}")).collect();
+    let others = catalogue::other_event_fields();
     let readable = facts.iter().map(|(_, fact)| fact.name.as_str()).filter(|name| !name.starts_with("result."));
     let known: BTreeSet<&str> = catalogue::TASK_FIELDS
         .iter()
         .chain(catalogue::FIELD_GROUPS)
         .copied()
         .chain(child.iter().map(String::as_str))
+        .chain(others.iter().map(String::as_str))
         .chain(readable)
         .collect();
     for text in &texts {
