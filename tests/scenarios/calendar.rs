@@ -1,12 +1,12 @@
 //! A corrected calendar: a new version of the book moves the deadlines that are still open, and says so.
 
+use pathway_router::engine::calendar::instant_in_words;
 use pathway_router::engine::cloud_event;
 use pathway_router::engine::context::RuleBooks;
 use pathway_router::engine::facts::PreparedBook;
 use pathway_router::engine::model::scalar::Timestamp;
 use pathway_router::engine::model::task::Task;
 use pathway_router::engine::rules::{self, RuleBook};
-use pathway_router::engine::tasks::instant_in_words;
 use pathway_router::replay::{Replay, ReplayOptions, Results};
 use serde_json::json;
 

@@ -200,6 +200,8 @@ fn what_a_sender_says_beside_coded_facts_reaches_those_who_may_see_it() {
         } else {
             continue;
         }
+        // Children named with this one are judged by an event of their own.
+        event.siblings.clear();
         for task in replay.submit(&event, RECEIVED).unwrap().tasks {
             let told = task.facts.get("event.place").is_some_and(|place| place == "made-up bus station");
             let may = book.agencies[&task.agency].may_see("event.place");

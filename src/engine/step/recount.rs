@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Step;
 use super::alias::stand_in_entry;
 use super::draft::Draft;
-use crate::engine::calendar::Clock;
+use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::{Context, StepError};
 use crate::engine::history::is_open;
 use crate::engine::model::decision::Trigger;
@@ -15,7 +15,7 @@ use crate::engine::model::subject::SubjectKey;
 use crate::engine::rules::RuleBook;
 use crate::engine::state::State;
 use crate::engine::tasks::route::Address;
-use crate::engine::tasks::{Deadline, Relation, Wanted, instant_in_words};
+use crate::engine::tasks::{Deadline, Relation, Wanted};
 
 /// The id under which a moved deadline gives its reason.
 const RECOUNT_RULE: &str = "calendar";
