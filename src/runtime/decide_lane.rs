@@ -46,6 +46,8 @@ pub struct DecideLane {
 struct Partition {
     state: State,
     ticker: Ticker,
+    /// Books that took effect up to then have had their say on open deadlines.
+    noticed: Timestamp,
 }
 
 /// Why one record gave no step.
@@ -250,6 +252,17 @@ impl DecideLane {
         Ok(self.quarantine(&unusable, true, writes)?)
     }
 
+    /// A book that took effect may have a corrected calendar: the next tick counts open deadlines again.
+    fn notice_books(&mut self, now: Timestamp) {
+        for partition in self.partitions.values_mut() {
+            let books = &self.context.books;
+            while let Some(change) = books.next_change(partition.noticed).filter(|change| *change <= now) {
+                notice_calendar(&self.context, &mut partition.state, change);
+                partition.noticed = change;
+            }
+        }
+    }
+
     fn append_ticks(&mut self, now: Timestamp, writes: &mut Vec<Write>) -> Result<(), LaneError> {
         let behind = self.progress.behind_ms(now);
         for (number, partition) in &mut self.partitions {
@@ -327,7 +340,7 @@ impl PartitionOwner for DecideLane {
         catch_up(&self.context, &mut state);
         let at = state.last_receipt();
         notice_calendar(&self.context, &mut state, at);
-        self.partitions.insert(partition, Partition { state, ticker: Ticker::default() });
+        self.partitions.insert(partition, Partition { state, ticker: Ticker::default(), noticed: at });
         Ok(())
     }
 
@@ -385,8 +398,9 @@ impl LaneWork for DecideLane {
         self.append_ticks(now, writes)
     }
 
-    fn progressed(&mut self, _now: Timestamp, _oldest_unread: Option<Timestamp>) {
+    fn progressed(&mut self, now: Timestamp, _oldest_unread: Option<Timestamp>) {
         self.look_up();
+        self.notice_books(now);
         let states = || self.partitions.values().map(|partition| &partition.state);
         let subjects = states().map(State::len).sum();
         let timers = states().map(State::timers_pending).sum();

@@ -7,15 +7,20 @@ use std::time::{Duration, Instant};
 
 use pathway_router::broker::memory::{Memory, MemoryOptions};
 use pathway_router::broker::{Clock, Reader, system_clock};
+use pathway_router::config::default_rules;
 use pathway_router::engine::codec;
+use pathway_router::engine::context::{Context, RuleBooks};
+use pathway_router::engine::facts::PreparedBook;
 use pathway_router::engine::model::codes::Grade;
 use pathway_router::engine::model::detail::Detail;
 use pathway_router::engine::model::event::ReferralEvent;
 use pathway_router::engine::model::inbox::{InboxBody, InboxRecord};
 use pathway_router::engine::model::quarantine::{QuarantineReason, Quarantined};
-use pathway_router::engine::model::scalar::Timestamp;
+use pathway_router::engine::model::scalar::{Date, Timestamp};
 use pathway_router::engine::model::subject::SubjectKey;
 use pathway_router::engine::model::task::Task;
+use pathway_router::engine::rules;
+use pathway_router::engine::rules::fault::SourceFile;
 use pathway_router::engine::schema::Published;
 use pathway_router::runtime::{Service, ServiceOptions};
 use pathway_router::simulate;
@@ -190,4 +195,53 @@ fn clocks_run_out_without_another_event() {
     wait_until("a timer's decision", || memory.end_offset("decisions", 0).unwrap() > before);
     assert!(service.stop(Duration::from_secs(60)));
     kit::check(&memory, &kit::context(None), &kit::partners(), system_clock()());
+}
+
+/// The shipped book from an instant on, with words of its calendar changed.
+fn book_from(from: &str, calendar: (&str, &str)) -> PreparedBook {
+    let source = |(name, text): &(&str, &str)| {
+        let text = text.replace("2012-01-01T00:00:00Z", from).replacen(calendar.0, calendar.1, 1);
+        SourceFile { name: (*name).to_owned(), text }
+    };
+    let files: Vec<SourceFile> = default_rules::FILES.iter().map(source).collect();
+    PreparedBook::new(rules::load(&files).unwrap())
+}
+
+#[test]
+fn a_book_that_takes_effect_while_lanes_run_counts_open_deadlines_again() {
+    let at = |text: &str| Timestamp::from_jiff(text.parse().unwrap());
+    let now = Arc::new(AtomicI64::new(at("2026-05-22T10:00:00Z").0));
+    let clock: Clock = {
+        let now = now.clone();
+        Arc::new(move || Timestamp(now.load(Ordering::SeqCst)))
+    };
+    let holiday = "\"2026-05-25\", ";
+    let books = || {
+        vec![book_from("2012-01-01T00:00:00Z", (holiday, "")), book_from("2026-05-22T11:00:00Z", (holiday, holiday))]
+    };
+    let context = || Context { books: RuleBooks::new(books()), ..kit::context(None) };
+    let (memory, _, service) = started(context(), clock);
+    let mut assessed = events(2000)
+        .into_iter()
+        .find(|event| matches!(event.detail, Detail::NeglectAssessed(_)))
+        .expect("neglect is assessed in any simulation");
+    assessed.occurred_at = Timestamp(now.load(Ordering::SeqCst));
+    assessed.reported_at = None;
+    assessed.child.date_of_birth = Some(Date(15_000));
+    if let Detail::NeglectAssessed(detail) = &mut assessed.detail {
+        (detail.gcp2_grade, detail.medical_neglect) = (Some(5), Some(false));
+    }
+    kit::publish(&memory, vec![kit::write_of(&assessed)]).unwrap();
+    wait_until("a task by the calendar without the holiday", || {
+        let due: Vec<Task> = all(&memory, "tasks.social-care");
+        due.iter().any(|task| task.due_at == at("2026-05-25T16:00:00Z"))
+    });
+    now.store(at("2026-05-22T11:05:00Z").0, Ordering::SeqCst);
+    wait_until("word of the deadline that moved", || {
+        let told: Vec<Task> = all(&memory, "tasks.social-care");
+        told.iter().any(|task| {
+            task.due_at == at("2026-05-26T16:00:00Z") && task.reasons.iter().any(|reason| reason.rule == "calendar")
+        })
+    });
+    assert!(service.stop(Duration::from_secs(60)));
 }
