@@ -427,7 +427,7 @@ fn read_limits(reading: &mut Reading<'_>, document: &mut Table<'_>) -> Limits {
         batch_events: size(table.whole(reading, "batch_events", 1..=10_000, 1_000)),
         connections: size(table.whole(reading, "connections", 1..=100_000, 1_024)),
         long_poll: Duration::from_secs(table.whole(reading, "long_poll_seconds", 1..=300, 30)),
-        drain: Duration::from_secs(table.whole(reading, "drain_seconds", 1..=300, 20)),
+        drain: Duration::from_secs(table.whole(reading, "drain_seconds", 1..=300, 4)),
     };
     table.finish(reading);
     limits

@@ -202,7 +202,7 @@ impl Replay {
                 Ok(step) => step,
                 Err(error) => {
                     results.fail(Some(timer.event_id.clone()).filter(|id| !id.is_empty()), error)?;
-                    drop_timer(&self.state, subject, &timer)
+                    drop_timer(&self.context, &self.state, subject, &timer, at)
                 }
             };
             self.apply(step, results)?;

@@ -190,8 +190,8 @@ impl Service {
         if let Some(shelf) = shelf {
             let (broker, plan) = (broker.clone(), service.plan.clone());
             let on_books = beginning.on_books.unwrap_or_else(|| Box::new(|_| {}));
-            let watch =
-                BookWatch { broker, directory: directory.clone(), plan, on_books, clock: options.clock.clone() };
+            let (metrics, clock) = (options.metrics.clone(), options.clock.clone());
+            let watch = BookWatch { broker, directory: directory.clone(), plan, on_books, metrics, clock };
             watch.confirm(&shelf)?;
             service.threads().push(watch.start(shelf, service.stop.clone())?);
         }

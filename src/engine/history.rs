@@ -1,6 +1,6 @@
 //! What is remembered of a subject: insertion, duplicates, statuses, retention and merging.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::model::detail::StatusChanged;
@@ -288,11 +288,34 @@ pub fn is_open(state: &str) -> bool {
     matches!(state, "raised" | "acknowledged" | "accepted" | "challenged")
 }
 
+fn join_folded(into: &mut History, counts: BTreeMap<String, i64>, ids: Vec<i64>) {
+    for (kind, count) in counts {
+        let sum = into.folded.entry(kind).or_default();
+        *sum = sum.saturating_add(count);
+    }
+    into.folded_ids.extend(ids);
+    into.folded_ids.sort_unstable();
+    into.folded_ids.dedup();
+}
+
+/// What was taken back under one key is no witness to what is reported under another.
+fn keep_withdrawn(into: &mut History, entry: &Entry) {
+    let same =
+        |present: &Arc<Entry>| present.event_id == entry.event_id && present.source.partner == entry.source.partner;
+    if !into.entries.iter().any(same) {
+        insert(into, entry.clone());
+    }
+}
+
 /// Joins the history of a weaker key into this one. Entries known in both are kept once.
 pub fn merge(into: &mut History, from: History) -> Vec<Arc<Entry>> {
     let mut added = Vec::new();
     let mut renamed: Vec<(Arc<Entry>, Arc<Entry>)> = Vec::new();
     for entry in from.entries {
+        if entry.withdrawn {
+            keep_withdrawn(into, &entry);
+            continue;
+        }
         match recognise(into, &entry) {
             Known::New => {
                 insert(into, Entry::clone(&entry));
@@ -307,16 +330,14 @@ pub fn merge(into: &mut History, from: History) -> Vec<Arc<Entry>> {
             }
         }
     }
-    for (kind, count) in from.folded {
-        let sum = into.folded.entry(kind).or_default();
-        *sum = sum.saturating_add(count);
-    }
+    join_folded(into, from.folded, from.folded_ids);
     for status in from.statuses {
         if !into.statuses.contains(&status) {
             let position = into.statuses.partition_point(|present| present.since <= status.since);
             into.statuses.insert(position, status);
         }
     }
+    into.recount_at = into.recount_at.into_iter().chain(from.recount_at).min();
     raise_case_level(into, from.case_level);
     if into.last_decision.as_ref().map(|decision| decision.at) < from.last_decision.as_ref().map(|decision| decision.at)
     {

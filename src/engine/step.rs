@@ -134,12 +134,17 @@ pub fn notice_calendar(context: &Context, state: &mut State, at: Timestamp) {
 }
 
 /// Takes a timer out without firing it: for one whose step panicked, so that it does not come back every tick.
-pub fn drop_timer(state: &State, subject: SubjectKey, timer: &Timer) -> Step {
+pub fn drop_timer(context: &Context, state: &State, subject: SubjectKey, timer: &Timer, at: Timestamp) -> Step {
     let Some(history) = state.history(subject) else { return Step::default() };
     let mut history = history.as_ref().clone();
     history.timers.retain(|present| present != timer);
     match timer.rule.as_str() {
-        ESCALATION => escalation::give_up(&mut history, timer.due_at),
+        ESCALATION => {
+            escalation::give_up(&mut history, timer.due_at);
+            if let Some(book) = context.books.in_force(at) {
+                escalation::arm(&mut history, &book.rules, at);
+            }
+        }
         FOLD => history.fold_at = None,
         RECOUNT => history.recount_at = None,
         _ => {}

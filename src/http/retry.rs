@@ -10,7 +10,7 @@ use super::publish::{header, keyed};
 use crate::broker::Write;
 use crate::engine::intake::refuse::{FAULTS_HEADER, REFUSED_HEADER};
 use crate::engine::model::event::ReferralEvent;
-use crate::engine::model::inbox::InboxRecord;
+use crate::engine::model::inbox::{InboxBody, InboxRecord};
 use crate::engine::model::outcome::Outcome;
 use crate::engine::model::quarantine::Quarantined;
 use crate::engine::model::scalar::Timestamp;
@@ -123,6 +123,10 @@ fn outcome(kept: &Quarantined, now: Timestamp) -> Result<(Vec<u8>, Vec<u8>), Vec
 /// A record that made a step fault: the same bytes again, for a router that has been mended.
 fn inbox(kept: &Quarantined) -> Result<(Vec<u8>, Vec<u8>), Vec<Fault>> {
     let record = codec::decode::<InboxRecord>(&kept.original).map_err(told)?;
+    if let InboxBody::Tick(_) = record.body {
+        let problem = "is a clock that could not be judged, and cannot be started again: see its triage task";
+        return Err(vec![Fault::new("", problem)]);
+    }
     Ok((record.subject.0.to_vec(), kept.original.clone()))
 }
 

@@ -236,7 +236,7 @@ impl DecideLane {
         writes: &mut Vec<Write>,
     ) -> Result<(), LaneError> {
         if let Some(partition) = self.partitions.get_mut(&record.partition) {
-            let dropped = drop_timer(&partition.state, subject, timer);
+            let dropped = drop_timer(&self.context, &partition.state, subject, timer, at);
             partition.state.stage(dropped.delta);
         }
         let part = derived(&[&timer.rule, &timer.event_id, &timer.due_at.0.to_string(), &subject.to_hex()]);

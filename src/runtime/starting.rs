@@ -14,6 +14,8 @@ use super::{Beginning, OnBooks, ServiceOptions, identity};
 use crate::broker::{Broker, BrokerError, Clock};
 use crate::engine::context::{Context, RuleBooks};
 use crate::engine::intake::Partners;
+use crate::engine::model::scalar::Timestamp;
+use crate::telemetry::metrics::Metrics;
 
 const TRY_EVERY: Duration = Duration::from_secs(1);
 /// How soon a new rule book is known.
@@ -99,6 +101,7 @@ pub struct BookWatch {
     /// Without partners.
     pub plan: TopicPlan,
     pub on_books: OnBooks,
+    pub metrics: Arc<Metrics>,
     pub clock: Clock,
 }
 
@@ -108,7 +111,7 @@ impl BookWatch {
         if shelf.books.is_empty() {
             return Err(BrokerError::Mismatch("there is no rule book".to_owned()));
         }
-        self.directory.know_books_until((self.clock)().plus_millis(KNOWN_FOR_MS));
+        self.know_from((self.clock)());
         Ok(())
     }
 
@@ -131,8 +134,14 @@ impl BookWatch {
         if shelf.read(&*self.broker.reader())? {
             self.take(shelf.rule_books());
         }
-        self.directory.know_books_until(looked_at.plus_millis(KNOWN_FOR_MS));
+        self.know_from(looked_at);
         Ok(())
+    }
+
+    /// After a clock was set back the log's time runs on from where it was, and that is the time records are judged at.
+    fn know_from(&self, looked_at: Timestamp) {
+        let ahead_ms = self.metrics.waiting().ahead_ms(looked_at);
+        self.directory.know_books_until(looked_at.plus_millis(KNOWN_FOR_MS.saturating_add(ahead_ms)));
     }
 
     /// Lanes have a new book before its agencies have topics only if those could not be made: then it says so.

@@ -42,6 +42,8 @@ where
     // Libraries below us log what they parse, headers and tokens too, at `debug` and `trace`: they stay at `warn`.
     let filter = EnvFilter::new(format!("warn,pathway_router={level}"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(false);
+    // A log that cannot be written (its disk is full) must not end the router.
+    let builder = builder.log_internal_errors(false);
     let installed = match format {
         LogFormat::Text => builder.with_target(false).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use pathway_router::broker::{Broker, BrokerError, TopicSpec};
+use pathway_router::broker::{Broker, BrokerError, Commit, LaneShare, TopicSpec};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 
-use super::kit::{compacted, topic};
+use super::kit::{Owner, compacted, consumed, contents, names, poll_all, publish, topic, write};
 use super::server::{OnKafka, bootstrap};
 
 #[test]
@@ -57,4 +57,21 @@ fn a_shape_that_differs_is_refused() {
         assert!(message.contains("cannot be changed"), "{message}");
         assert_eq!(broker.reader().topics().unwrap(), ["inbox"]);
     }
+}
+
+/// A partner's largest record goes to quarantine whole, with what is known of it: the router must be able to write that.
+#[test]
+fn a_record_beyond_a_mebibyte_is_written() {
+    let kafka = OnKafka::new();
+    let broker = kafka.instance("test");
+    broker.ensure_topics(&[topic("quarantine", 1)]).unwrap();
+    let large = "x".repeat((1 << 20) + (64 << 10));
+    publish(&broker, vec![write("quarantine", "a", &large)]).unwrap();
+    let plan = names("g", &["quarantine"]);
+    let mut owner = Owner::default();
+    let mut lane = broker.lane(plan, LaneShare { index: 0, count: 1 }).unwrap();
+    let read = poll_all(&mut *lane, &mut owner);
+    lane.stage(vec![write("quarantine", "b", &large)], read.iter().map(consumed).collect()).unwrap();
+    assert_eq!(lane.commit(&mut owner).unwrap(), Commit::Committed);
+    assert_eq!(contents(&broker, "quarantine", 0).iter().map(String::len).collect::<Vec<_>>(), [large.len(); 2]);
 }

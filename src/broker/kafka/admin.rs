@@ -16,6 +16,7 @@ use rdkafka::error::RDKafkaErrorCode;
 
 use super::fault::{named, storage};
 use super::notes::Quiet;
+use super::settings::RECORD_BYTES_MAX;
 use super::shared::Shared;
 use crate::broker::{BrokerError, TopicSpec};
 
@@ -42,6 +43,7 @@ pub fn settings(spec: &TopicSpec, min_in_sync: i32) -> BTreeMap<String, String> 
         ("retention.ms", retention),
         ("message.timestamp.type", "LogAppendTime".to_owned()),
         ("min.insync.replicas", min_in_sync.to_string()),
+        ("max.message.bytes", RECORD_BYTES_MAX.to_string()),
     ];
     wanted.map(|(name, value)| (name.to_owned(), value)).into()
 }

@@ -61,6 +61,10 @@ pub fn is_fenced(code: RDKafkaErrorCode) -> bool {
 
 /// An error as the port names it.
 pub fn storage(what: &str, error: &KafkaError) -> BrokerError {
+    if let KafkaError::ClientConfig(_, problem, name, _) = error {
+        // Never the value: it may be a password under a misspelt name.
+        return BrokerError::Mismatch(format!("{what}: {problem} ({name}); see the properties file"));
+    }
     match error.rdkafka_error_code() {
         Some(code) => named(what, code),
         None => BrokerError::Storage(format!("{what}: {error}")),

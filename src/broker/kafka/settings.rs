@@ -13,6 +13,9 @@ pub const TRANSACTIONAL_PREFIX: &str = "pathway-router.";
 /// Not a group that anybody joins: librdkafka wants a name for those who read alone.
 pub const READERS: &str = "pathway-router.readers";
 
+/// The largest record the router writes: a partner's largest (1 MiB) in quarantine with its headers, a child's whole history.
+pub const RECORD_BYTES_MAX: usize = 4 << 20;
+
 /// Where the broker is and who we are to it.
 #[derive(Clone)]
 pub struct KafkaOptions {
@@ -123,6 +126,7 @@ impl KafkaOptions {
             .set("enable.idempotence", "true")
             .set("acks", "all")
             .set("partitioner", "murmur2_random")
+            .set("message.max.bytes", RECORD_BYTES_MAX.to_string())
             .set("compression.type", "lz4")
             .set("queue.buffering.max.messages", "100000")
             .set("queue.buffering.max.kbytes", "65536");

@@ -65,6 +65,7 @@ fn next_midnight(at: Timestamp) -> Timestamp {
 
 fn fold_entries(history: &mut History, oldest_kept: Timestamp, over: usize) -> usize {
     let (mut kept, mut going) = (Vec::with_capacity(history.entries.len()), 0_usize);
+    let mut held_back = Vec::new();
     for (place, entry) in std::mem::take(&mut history.entries).into_iter().enumerate() {
         if place >= over && kept_by(&entry) >= oldest_kept {
             kept.push(entry);
@@ -77,9 +78,17 @@ fn fold_entries(history: &mut History, oldest_kept: Timestamp, over: usize) -> u
         if !entry.withdrawn {
             let count = history.folded.entry(entry.kind.clone()).or_default();
             *count = count.saturating_add(1);
+            held_back.extend(entry.held_back.iter().cloned());
         }
     }
     history.entries = kept;
+    // A route once held back stays so until a person lifts it: the oldest entry that is left holds it on.
+    if let Some(oldest) = history.entries.iter_mut().find(|entry| !entry.withdrawn).filter(|_| !held_back.is_empty()) {
+        let oldest = Arc::make_mut(oldest);
+        oldest.held_back.append(&mut held_back);
+        oldest.held_back.sort();
+        oldest.held_back.dedup();
+    }
     going
 }
 
@@ -97,8 +106,12 @@ fn bound(history: &mut History) {
         }
     }
     while history.tasks.len() > TASKS_MAX {
-        let closed = history.tasks.iter().position(|task| !is_open(&task.state)).unwrap_or(0);
-        history.tasks.remove(closed);
+        // What still waits for somebody goes last.
+        let place = |wanted: fn(&HeldTask) -> bool| history.tasks.iter().position(|task| wanted(task));
+        let gone = place(|task| !is_open(&task.state))
+            .or_else(|| place(|task| task.chases.is_some()))
+            .or_else(|| place(|task| matches!(task.state.as_str(), "acknowledged" | "accepted")));
+        history.tasks.remove(gone.unwrap_or(0));
     }
 }
 

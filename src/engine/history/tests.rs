@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Known, corroborate, insert, merge, recognise};
+use super::{Known, corroborate, held_back_of, insert, merge, recognise};
 use crate::engine::history::episodes::missing_open;
 use crate::engine::history::folding::{ENTRIES_MAX, fold};
 use crate::engine::model::event::Source;
-use crate::engine::model::history::{Entry, History};
+use crate::engine::model::history::{Entry, HeldBack, History};
 use crate::engine::model::scalar::{FactValue, Timestamp};
 
 const HOUR: i64 = 60 * 60 * 1000;
@@ -141,4 +141,36 @@ fn joining_two_histories_keeps_each_happening_once_and_in_order() {
     assert_eq!(into.entries.iter().map(|entry| entry.event_id.as_str()).collect::<Vec<_>>(), ["c", "a"]);
     let joined: Vec<&Arc<Entry>> = into.entries.iter().filter(|entry| !entry.corroborated_by.is_empty()).collect();
     assert_eq!(joined.len(), 1);
+}
+
+#[test]
+fn what_was_taken_back_under_one_key_is_no_witness_under_another() {
+    let mut history = History::default();
+    insert(
+        &mut history,
+        Entry { police_reference: Some("CP-1".to_owned()), ..happened("concern.reported", "a", "police", 5) },
+    );
+    let mut other = History::default();
+    insert(
+        &mut other,
+        Entry {
+            police_reference: Some("CP-1".to_owned()),
+            withdrawn: true,
+            ..happened("concern.reported", "b", "school", 6)
+        },
+    );
+    merge(&mut history, other);
+    assert!(history.entries.iter().all(|entry| entry.corroborated_by.is_empty()));
+    assert_eq!(history.entries.len(), 2);
+}
+
+#[test]
+fn a_route_held_back_outlives_the_entry_that_asked_for_it() {
+    let mut history = History::default();
+    let route = HeldBack { agency: "school".to_owned(), unit: None, cause: "asked".to_owned() };
+    insert(&mut history, Entry { held_back: vec![route.clone()], ..happened("concern.reported", "old", "police", 24) });
+    insert(&mut history, happened("concern.reported", "new", "police", 900 * 24));
+    fold(&mut history, Timestamp(900 * 24 * HOUR), 762);
+    assert_eq!(history.entries.len(), 1);
+    assert!(held_back_of(&history).contains(&route));
 }

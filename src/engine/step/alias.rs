@@ -102,10 +102,11 @@ fn check_at(standing: SubjectKey, record: &InboxRecord, alias: &Alias) -> Effect
 }
 
 fn holds_anything(history: &History) -> bool {
-    let History { entries, folded, statuses, tasks, awaiting, agreement, last_decision, .. } = history;
+    let History { entries, folded, statuses, tasks, awaiting, agreement, last_decision, pairs, .. } = history;
     !(entries.is_empty() && folded.is_empty() && statuses.is_empty() && tasks.is_empty() && awaiting.is_empty())
         || agreement.is_some()
         || last_decision.is_some()
+        || pairs.as_ref().is_some_and(|pairs| !pairs.is_empty())
 }
 
 pub fn forwarded_history(cause: &InboxRecord, from: SubjectKey, to: SubjectKey, history: History, hops: i32) -> Effect {

@@ -180,6 +180,12 @@ fn raise_with_fallback<'a>(
 
 /// An event comes again under the id of one that its sender withdrew: not a repeat, and not to be lost.
 fn sent_again(draft: &mut Draft<'_>, referral: &Referral, arriving: Entry) -> Result<(), StepError> {
+    // Whoever sends at least once sends this again, too: the first time is enough.
+    let mut held = draft.history.tasks.iter();
+    if held.any(|task| task.is_of(&arriving) && task.action == correction::REFUSED_ACTION) {
+        draft.disposed(Disposition::Retransmission);
+        return Ok(());
+    }
     let problem = "an event of this id was withdrawn; send it under a new id";
     correction::refuse(draft, referral, &Arc::new(arriving), problem)
 }

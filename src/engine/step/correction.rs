@@ -23,7 +23,7 @@ use crate::engine::tasks::Wanted;
 
 pub const CORRECTION_RULE: &str = "correction";
 const CONFIRM_ACTION: &str = "Confirm or refuse the correction: it would lower what was proposed";
-const REFUSED_ACTION: &str = "Ask the sender what they meant: their correction could not be applied";
+pub const REFUSED_ACTION: &str = "Ask the sender what they meant: their correction could not be applied";
 const REVIEW_ACTION: &str = "Review what was started: an event it counted on was changed or withdrawn";
 const RISEN_ACTION: &str = "Look again: the proposed level has risen";
 const DANGER: &str = "immediate_danger";

@@ -183,6 +183,11 @@ fn tell_next_rung(draft: &mut Draft<'_>, place: usize) -> Result<(), StepError> 
     };
     let rung = rungs_told(&task);
     let (Some(ladder), Some(step)) = (rules.ladder(task.level), steps(rules, &task).get(rung)) else {
+        // A later book has a shorter ladder, or none: its top is reached.
+        let top = i32::try_from(steps(rules, &task).len()).ok();
+        if let Some(present) = draft.history.tasks.get_mut(place) {
+            *present = Arc::new(HeldTask { rungs: top, escalate_at: None, ..HeldTask::clone(&task) });
+        }
         return Ok(());
     };
     let next = due(rules, &task, rung.saturating_add(1));
