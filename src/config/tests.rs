@@ -64,9 +64,9 @@ fn faults_name_line_and_remedy() {
     );
     check_fault(
         "config.toml",
-        "drain_seconds = 20",
+        "drain_seconds = 4",
         "drain_seconds = \"soon\"",
-        "must be a whole number from 1 to 300; write drain_seconds = 20",
+        "must be a whole number from 1 to 300; write drain_seconds = 4",
     );
     check_fault("config.toml", "127.0.0.1:8080", "0.0.0.0:8080", "needs TLS");
     check_fault(
