@@ -50,8 +50,23 @@ impl Topology {
 
     /// The cluster's own name for itself.
     pub fn cluster(&self) -> Result<String, BrokerError> {
-        let missing = || BrokerError::Storage("the broker did not say which cluster it belongs to".to_owned());
-        self.client.client().fetch_cluster_id(WAIT).ok_or_else(missing)
+        let deadline = Instant::now() + WAIT;
+        loop {
+            self.serve();
+            if let Some(name) = self.client.client().fetch_cluster_id(CALL) {
+                self.trouble.forget();
+                return Ok(name);
+            }
+            self.serve();
+            match self.trouble.lately() {
+                Some(denied @ BrokerError::Denied(_)) => return Err(denied),
+                told if Instant::now() >= deadline => {
+                    let missing = "the broker did not say which cluster it belongs to";
+                    return Err(told.unwrap_or_else(|| BrokerError::Storage(missing.to_owned())));
+                }
+                Some(_) | None => {}
+            }
+        }
     }
 
     /// Every topic and its partitions, sorted; the broker's own are left out.

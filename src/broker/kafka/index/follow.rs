@@ -29,11 +29,18 @@ type Places = BTreeMap<(String, u32), Followed>;
 
 /// Refused if the file cannot be made; what fails later is tried again.
 pub fn start(index: &Arc<Index>) -> Result<JoinHandle<()>, BrokerError> {
-    let cluster = index.shared.topology.cluster()?;
-    let connection = store::open(&index.options.file, &cluster)?;
+    let known = match index.shared.topology.cluster() {
+        Ok(cluster) => {
+            let connection = store::open(&index.options.file, &cluster)?;
+            Some((cluster, connection))
+        }
+        // Like everything else it waits for the cluster, and the file is opened once that is known by name.
+        Err(BrokerError::Unreachable(_)) => None,
+        Err(error) => return Err(error),
+    };
     let index = index.clone();
     let thread = std::thread::Builder::new().name("inboxes".to_owned());
-    let spawned = thread.spawn(move || keep_following(&index, &cluster, connection));
+    let spawned = thread.spawn(move || keep_following(&index, known));
     spawned.map_err(|error| BrokerError::Storage(format!("a thread could not be started: {error}")))
 }
 
@@ -46,8 +53,18 @@ enum Fault {
     File(#[from] rusqlite::Error),
 }
 
-fn keep_following(index: &Index, cluster: &str, connection: Connection) {
-    let mut connection = Some(connection);
+fn reopened(index: &Index, cluster: &mut Option<String>) -> Result<Connection, Fault> {
+    let name = match cluster.take() {
+        Some(name) => name,
+        None => index.shared.topology.cluster()?,
+    };
+    let opened = store::open(&index.options.file, &name);
+    *cluster = Some(name);
+    Ok(opened?)
+}
+
+fn keep_following(index: &Index, known: Option<(String, Connection)>) {
+    let (mut cluster, mut connection) = known.unzip();
     while index.shared.check().is_ok() {
         let fault = match connection.take() {
             Some(mut open) => {
@@ -55,12 +72,12 @@ fn keep_following(index: &Index, cluster: &str, connection: Connection) {
                 connection = Some(open);
                 ended.err()
             }
-            None => match store::open(&index.options.file, cluster) {
+            None => match reopened(index, &mut cluster) {
                 Ok(open) => {
                     connection = Some(open);
                     None
                 }
-                Err(error) => Some(error.into()),
+                Err(fault) => Some(fault),
             },
         };
         let Some(fault) = fault else { continue };
