@@ -240,7 +240,7 @@ prepare() {
         fi
         write_client_properties "$dir" "$name" "$word" >"$dir/$name.client.properties"
     done
-    tool kafka.tools.StorageTool format -t "$(cluster_id)" -c "$dir/server.properties" "${scram[@]}" \
+    tool kafka.tools.StorageTool format --cluster-id="$(cluster_id)" -c "$dir/server.properties" "${scram[@]}" \
         >"$dir/format.log" 2>&1 || fail "the storage could not be formatted:" "$(tail -n 5 "$dir/format.log")"
     printf '127.0.0.1:%s\n' "$port" >"$dir/bootstrap.new"
 }
