@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::facts::{AsOf, Counts, PreparedBook};
+use super::facts::{AsOf, Counts, PreparedBook, open_plan};
 use super::model::history::{Entry, History};
 use super::model::scalar::Level;
 use super::rules::Unknown;
-use super::rules::book::Rule;
+use super::rules::book::{Recipient, Rule};
+use super::rules::catalogue::{ALLOCATED_WORKER, OPEN_CASE};
 use super::rules::expression::Truth;
 use super::rules::facts::{FactTable, KindId};
 
@@ -51,6 +52,7 @@ pub fn judge<'b>(
     book.gather(history, entry, as_of, None, &mut table);
     let mut verdict = Verdict { fired: Vec::new(), unknown: Vec::new(), level: None, table, as_of };
     let mut named: BTreeSet<&str> = BTreeSet::new();
+    let plan_is_open = open_plan(history, as_of.statuses);
     for stratum in 0..book.rules.strata().max(1) {
         if stratum > 0 {
             book.gather_counts(history, entry, as_of, verdict.level, Counts::ByLevel, &mut verdict.table);
@@ -60,7 +62,7 @@ pub fn judge<'b>(
         let fired = fired_in(book, stratum, moment, &mut verdict);
         for rule in fired {
             verdict.level = verdict.level.max(rule.level);
-            named.extend(named_by(rule, &verdict.table));
+            named.extend(named_by(rule, &verdict.table, plan_is_open));
             verdict.fired.push(rule);
         }
     }
@@ -91,8 +93,13 @@ fn fired_in<'b>(
     judgement.fired.into_iter().chain(due).collect()
 }
 
-/// The agencies that a rule which fired names.
-fn named_by<'b>(rule: &'b Rule, table: &FactTable) -> Vec<&'b str> {
+/// The agencies that a rule which fired names. What is told to those who hold the open case is no referral to their agency.
+fn named_by<'b>(rule: &'b Rule, table: &FactTable, plan_is_open: bool) -> Vec<&'b str> {
+    if rule.flags.contains(OPEN_CASE) {
+        return Vec::new();
+    }
+    let holds_case = |recipient: &&Recipient| plan_is_open && recipient.role.as_deref() == Some(ALLOCATED_WORKER);
     let asked = rule.tasks.iter().filter(|task| task.applies(table) == Truth::True);
-    asked.flat_map(|task| &task.to).map(|recipient| recipient.agency.as_str()).collect()
+    let named = asked.flat_map(|task| &task.to).filter(|recipient| !holds_case(recipient));
+    named.map(|recipient| recipient.agency.as_str()).collect()
 }

@@ -1,6 +1,7 @@
 //! Facts of one judgement: what the rules may read, gathered from event, child, status and history.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use jiff::civil;
 
@@ -10,10 +11,12 @@ use super::model::history::{Entry, History};
 use super::model::scalar::{FactValue, Level, Timestamp};
 use super::rules::RuleBook;
 use super::rules::book::{Aggregate, Rule, Window};
+use super::rules::catalogue::is_concern;
 use super::rules::expression::Truth;
 use super::rules::facts::{FactId, FactTable};
 
-const YEAR_MS: i64 = 365 * 24 * 60 * 60 * 1000;
+/// Concerns that speak of an earlier referral and are none themselves.
+const FOLLOWS_A_REFERRAL: [&str; 3] = [episodes::REGRADED, episodes::ENDED, "return_interview.completed"];
 const STATUS_PREFIX: &str = "status.";
 const AGENCY_PREFIX: &str = "result.agencies.";
 
@@ -304,8 +307,9 @@ fn holds(history: &History, entry: &Entry, status: &str, at: Timestamp, authorit
         "out_of_area" => latest_status(history, "lac", at).is_some_and(|lac| lac.open && lac.out_of_area == Some(true)),
         "open_plan" => open_plan(history, at),
         "cpp_ever" => history.statuses.iter().any(|present| present.status == "cpp" && present.since <= at),
-        "case_closed_12m" => closed_within_a_year(history, at),
+        "case_closed_12m" => referred_before_and_closed(history, entry, at),
         "missing_open" => episodes::still_missing(history, entry, at),
+        "absent_open" => episodes::still_absent(history, entry, at),
         other => status_open(history, other, at),
     }
 }
@@ -323,14 +327,21 @@ pub fn open_plan(history: &History, at: Timestamp) -> bool {
     ["cin", "cpp", "lac"].iter().any(|status| status_open(history, status, at))
 }
 
-fn closed_within_a_year(history: &History, at: Timestamp) -> bool {
-    let since = at.plus_millis(YEAR_MS.saturating_neg());
+/// Whether the child was referred in the 12 months before, by the date of that referral, and the case was closed since.
+fn referred_before_and_closed(history: &History, judged: &Entry, at: Timestamp) -> bool {
     let closed = FactValue::Code("closed".to_owned());
+    let is_closing = |entry: &&Arc<Entry>| {
+        entry.kind == "decision.recorded" && !entry.withdrawn && entry.facts.get("decision") == Some(&closed)
+    };
+    let closings = history.entries.iter().rev().filter(is_closing);
+    let Some(last) = closings.map(|entry| entry.occurred_at).find(|closed_at| *closed_at <= at) else { return false };
+    let Some(since) = london_date(at).checked_sub(jiff::Span::new().years(1)).ok() else { return false };
+    let is_referral = |entry: &Entry| is_concern(&entry.kind) && !FOLLOWS_A_REFERRAL.contains(&entry.kind.as_str());
     history.entries.iter().any(|entry| {
-        entry.kind == "decision.recorded"
+        entry.occurred_at <= last
             && !entry.withdrawn
-            && entry.occurred_at >= since
-            && entry.occurred_at <= at
-            && entry.facts.get("decision") == Some(&closed)
+            && is_referral(entry)
+            && !entry.is_same_event(judged)
+            && london_date(entry.occurred_at) >= since
     })
 }

@@ -1,5 +1,7 @@
 //! Missing episodes: which reports are of one and the same, and whether a child is missing now.
 
+use std::sync::Arc;
+
 use crate::engine::model::history::{Entry, History};
 use crate::engine::model::scalar::{FactValue, Timestamp};
 
@@ -94,21 +96,31 @@ pub fn end_of(history: &History, started: &Entry) -> Option<Timestamp> {
 /// Whether the child is missing at an instant: the latest start or regrade says missing (not absent, not away)
 /// and no end has come since.
 pub fn missing_open(history: &History, at: Timestamp) -> bool {
-    history
-        .entries
-        .iter()
-        .rev()
-        .filter(|entry| !entry.withdrawn && entry.occurred_at <= at)
-        .find(|entry| matches!(entry.kind.as_str(), STARTED | REGRADED | ENDED))
-        .is_some_and(|entry| entry.kind != ENDED && counts_as_missing(entry))
+    not_back(history, at).is_some_and(counts_as_missing)
+}
+
+/// The latest start or regrade of an absence that no end has followed by this instant.
+fn not_back(history: &History, at: Timestamp) -> Option<&Entry> {
+    let known = history.entries.iter().rev().filter(|entry| !entry.withdrawn && entry.occurred_at <= at);
+    let mut of_episodes = known.filter(|entry| is_of_episode(&entry.kind));
+    of_episodes.next().filter(|entry| entry.kind != ENDED).map(Arc::as_ref)
 }
 
 /// Whether the child is missing at an instant, and, for an entry of an episode, still in that same episode: a clock of
 /// one episode says nothing of the next. An absence that is known to be over is over, whenever it is asked about.
 pub fn still_missing(history: &History, entry: &Entry, at: Timestamp) -> bool {
-    // A start a little ahead of our clock is a start all the same.
-    let at = if matches!(entry.kind.as_str(), STARTED | REGRADED) { at.max(entry.occurred_at) } else { at };
-    missing_open(history, at) && back_at(history, entry).is_none()
+    missing_open(history, not_before(entry, at)) && back_at(history, entry).is_none()
+}
+
+/// The same of a child whom the police grade absent: not known to be anywhere, and taken to be at no risk.
+pub fn still_absent(history: &History, entry: &Entry, at: Timestamp) -> bool {
+    let absent = |entry: &Entry| is_graded(entry, "absent");
+    not_back(history, not_before(entry, at)).is_some_and(absent) && back_at(history, entry).is_none()
+}
+
+/// A start a little ahead of our clock is a start all the same.
+fn not_before(entry: &Entry, at: Timestamp) -> Timestamp {
+    if matches!(entry.kind.as_str(), STARTED | REGRADED) { at.max(entry.occurred_at) } else { at }
 }
 
 /// When the absence was over that an entry told of; None while it goes on, and for every other kind.
@@ -119,7 +131,11 @@ pub fn back_at(history: &History, entry: &Entry) -> Option<Timestamp> {
 
 /// Absent and away are not missing; an ungraded child is.
 pub fn counts_as_missing(entry: &Entry) -> bool {
-    !matches!(entry.facts.get("grade"), Some(FactValue::Code(grade)) if grade == "absent" || grade == "away")
+    !is_graded(entry, "absent") && !is_graded(entry, "away")
+}
+
+fn is_graded(entry: &Entry, grade: &str) -> bool {
+    matches!(entry.facts.get("grade"), Some(FactValue::Code(given)) if given == grade)
 }
 
 /// The events of the episode an entry belongs to: a regrade asks nobody again for what its start asked.

@@ -29,9 +29,15 @@ pub const RESULT_LEVELS: &[&str] = &["L0", "L1", "L2", "L3", "L4a", "L4b"];
 /// `re-referral`: marks the decision; `open-case`: this is no new referral; `siblings`: the same event is
 /// judged for each other child named; `one-family`: each other child named comes to social care with this one.
 /// `beside`: whoever gets its tasks joins those who see to the event, and does not stand in for them.
-pub const FLAGS: &[&str] = &["re-referral", "open-case", "siblings", "one-family", BESIDE];
+pub const FLAGS: &[&str] = &["re-referral", OPEN_CASE, "siblings", "one-family", BESIDE];
 
 pub const BESIDE: &str = "beside";
+
+/// The flag of a rule that tells those who hold the child's open case: no new referral to their agency.
+pub const OPEN_CASE: &str = "open-case";
+
+/// The role kept only while a worker holds the child's plan.
+pub const ALLOCATED_WORKER: &str = "allocated-worker";
 
 /// Stands in a task's `to` for the sender of the event: their own unit, where they are an agency of the book.
 pub const REFERRER: &str = "referrer";
@@ -137,8 +143,9 @@ pub const BUILT_IN: &[BuiltIn] = &[
     recorded("status.placed_by_other", FactType::Bool, "another authority placed the child here"),
     recorded("status.open_plan", FactType::Bool, "a plan is open: in need, child protection or looked after"),
     recorded("status.cpp_ever", FactType::Bool, "a child protection plan was ever open"),
-    recorded("status.case_closed_12m", FactType::Bool, "an earlier referral within 12 months was closed"),
+    recorded("status.case_closed_12m", FactType::Bool, "referred in the 12 months before, and that case closed"),
     recorded("status.missing_open", FactType::Bool, "the child is missing now"),
+    recorded("status.absent_open", FactType::Bool, "the child is absent now"),
     recorded("result.level", FactType::Code(RESULT_LEVELS), "the level proposed so far"),
     may_be_missing("result.turns_18_before_deadline", FactType::Bool, "the child's age"),
 ];

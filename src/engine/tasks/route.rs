@@ -9,7 +9,7 @@ use crate::engine::history::latest_status;
 use crate::engine::model::history::{Entry, HeldBack};
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::{Agency, Recipient, UnitKind};
-use crate::engine::rules::catalogue::REFERRER;
+use crate::engine::rules::catalogue::{ALLOCATED_WORKER, REFERRER};
 
 /// The office is open from half past eight to five on working days.
 const OFFICE_OPENS: jiff::civil::Time = jiff::civil::Time::constant(8, 30, 0, 0);
@@ -17,9 +17,6 @@ const OFFICE_CLOSES: jiff::civil::Time = jiff::civil::Time::constant(17, 0, 0, 0
 
 /// Who is asked when the front door is itself the suspect's own agency.
 const IN_PLACE_OF_FRONT_DOOR: [&str; 2] = ["lado", "partnership"];
-
-/// The role kept only while a worker holds the child's plan.
-const ALLOCATED_WORKER: &str = "allocated-worker";
 
 /// A recipient of one child's task.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
