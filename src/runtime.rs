@@ -168,11 +168,11 @@ impl Service {
         let plan = options.topic_plan();
         let broker = options.broker.clone();
         let shelf = starting::prepare(&mut options, &plan, &beginning)?;
-        let directory = Arc::new(Directory::new(Current {
-            context: Arc::new(options.context),
-            partners: Arc::new(options.partners),
-            topics: starting::topics(&*broker, options.written_for_previous)?,
-        }));
+        let (surveyed, for_previous) = (broker.clone(), options.written_for_previous);
+        let survey = move || starting::topics(&*surveyed, for_previous);
+        let (context, partners) = (Arc::new(options.context), Arc::new(options.partners));
+        let current = Current { context, partners, topics: survey()? };
+        let directory = Arc::new(Directory::new(current, Box::new(survey)));
         let service = Self {
             broker: broker.clone(),
             directory: directory.clone(),

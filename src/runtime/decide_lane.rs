@@ -86,6 +86,16 @@ impl DecideLane {
         }
     }
 
+    /// A topic that another instance made, for a partner that this one has not been told of, is looked for.
+    fn learn_topics(&mut self, step: &Step) -> Result<(), BrokerError> {
+        let missing: Vec<String> = step.effects.iter().filter_map(|effect| self.topics.missing(effect)).collect();
+        if let Some(directory) = self.directory.as_ref().filter(|_| !missing.is_empty()) {
+            missing.iter().try_for_each(|topic| directory.look_for(topic))?;
+            self.topics = directory.current().topics;
+        }
+        Ok(())
+    }
+
     fn knows_book_at(&self, instant: Timestamp) -> bool {
         self.directory.as_ref().is_none_or(|directory| directory.knows_books_at(instant))
     }
@@ -121,6 +131,7 @@ impl DecideLane {
         timing.observe_duration();
         let taken = match stepped {
             Ok(stepped) => {
+                self.learn_topics(&stepped)?;
                 let disposition = Notes::disposition(&stepped);
                 self.take(record, stepped, writes).map(|()| disposition)
             }
@@ -214,7 +225,10 @@ impl DecideLane {
             let stepped =
                 self.guarded(record.partition, |context, state| step_timer(context, state, subject, &timer, at));
             let taken = match stepped {
-                Ok(stepped) => self.take(record, stepped, writes),
+                Ok(stepped) => {
+                    self.learn_topics(&stepped)?;
+                    self.take(record, stepped, writes)
+                }
                 Err(Fault::OfRecord(fault)) => Err(fault),
                 Err(Fault::Fatal(error)) => return Err(fatal(record, error)),
             };
@@ -366,6 +380,10 @@ impl PartitionOwner for DecideLane {
 impl LaneWork for DecideLane {
     fn stage(&self) -> Stage {
         Stage::Decide
+    }
+
+    fn begin(&mut self) {
+        self.look_up();
     }
 
     fn process(&mut self, record: Record, writes: &mut Vec<Write>) -> Result<(), LaneError> {

@@ -179,6 +179,10 @@ impl LaneWork for IntakeLane {
         Stage::Intake
     }
 
+    fn begin(&mut self) {
+        self.look_up();
+    }
+
     fn process(&mut self, record: Record, writes: &mut Vec<Write>) -> Result<(), LaneError> {
         let origin = Origin::of(&record);
         let sender = origin.sender;

@@ -39,6 +39,9 @@ pub enum LaneError {
 pub trait LaneWork: PartitionOwner {
     fn stage(&self) -> Stage;
 
+    /// Before the first record of a batch: takes up what changed while it was waited for.
+    fn begin(&mut self);
+
     /// Adds what comes of one record to `writes`. A fault of the record's is an output like any other; an error
     /// stops the lane.
     fn process(&mut self, record: Record, writes: &mut Vec<Write>) -> Result<(), LaneError>;
@@ -118,6 +121,9 @@ fn process(
     let count = records.len();
     let consumed = consumed(&records);
     let mut writes = Vec::with_capacity(count.saturating_mul(4));
+    if count > 0 {
+        work.begin();
+    }
     for record in records {
         work.process(record, &mut writes)?;
     }

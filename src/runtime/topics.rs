@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::broker::{TopicPattern, TopicSpec};
 use crate::config::Retention;
 use crate::engine::schema::SchemaName;
+use crate::engine::step::Effect;
 
 /// Everything DECIDE reads, keyed by subject.
 pub const INBOX: &str = "inbox";
@@ -136,6 +137,21 @@ impl OutputTopics {
             feedback: under(FEEDBACK_PREFIX),
             written_for_previous: false,
         }
+    }
+
+    /// Whether it is a task or feedback topic that we know.
+    pub fn has(&self, topic: &str) -> bool {
+        self.tasks.values().chain(self.feedback.values()).any(|known| known.as_ref() == topic)
+    }
+
+    /// The topic that an effect would go to, and that is not known.
+    pub fn missing(&self, effect: &Effect) -> Option<String> {
+        let (known, prefix, name) = match effect {
+            Effect::Task(task, _) => (&self.tasks, TASKS_PREFIX, &task.agency),
+            Effect::Feedback(feedback) => (&self.feedback, FEEDBACK_PREFIX, &feedback.partner),
+            Effect::Decision(_) | Effect::Inbox(_) => return None,
+        };
+        (!known.contains_key(name)).then(|| format!("{prefix}{name}"))
     }
 }
 

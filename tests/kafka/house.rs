@@ -126,7 +126,7 @@ pub fn broker_section(bootstrap: &str, properties: &Path, principal: &str) -> St
     )
 }
 
-/// A router that runs; its log so far.
+/// A router that runs; its log so far, shown when a test fails (it names nobody).
 pub struct Running {
     process: Child,
     log: Arc<Mutex<String>>,
@@ -201,6 +201,9 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("a router's log:\n{}", self.log());
+        }
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -288,9 +291,14 @@ impl Cluster {
         list.add_partition_offset(topic, 0, Offset::Beginning).unwrap();
         consumer.assign(&list).unwrap();
         let deadline = Instant::now() + PATIENCE;
+        let mut heard = Vec::new();
         loop {
-            assert!(Instant::now() < deadline, "nothing fitting came on {topic}");
-            if let Some(Ok(message)) = consumer.poll(Duration::from_millis(200)) {
+            assert!(Instant::now() < deadline, "nothing fitting came on {topic}: {heard:?}");
+            let polled = consumer.poll(Duration::from_millis(200));
+            if let Some(Err(error)) = &polled {
+                heard.push(error.to_string());
+            }
+            if let Some(Ok(message)) = polled {
                 let headers = message.headers().into_iter().flat_map(Headers::iter).map(|header| {
                     (header.key.to_owned(), String::from_utf8_lossy(header.value.unwrap_or_default()).into_owned())
                 });
