@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::civil;
 
 use super::calendar::london_date;
-use super::history::{episodes, latest_status, status_open};
+use super::history::{episodes, known_as, latest_status, status_open};
 use super::model::history::{Entry, History};
 use super::model::scalar::{FactValue, Level, Timestamp};
 use super::rules::RuleBook;
@@ -276,6 +276,7 @@ fn counted_between(
             || (is_judged && !aggregate.includes_judged)
             || !aggregate.level_within(own_level)
             || !aggregate.counts(&entry.kind, &entry.facts)
+            || known_as::count_apart(history, entry, judged)
         {
             continue;
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::model::detail::StatusChanged;
 use super::model::event::{ReferralEvent, Source};
 use super::model::history::{
-    AgreementStanding, Corroboration, Entry, HeldBack, History, RecordedDecision, Status, said_by,
+    AgreementStanding, Corroboration, Entry, HeldBack, History, LookAlikes, RecordedDecision, Status, said_by,
 };
 use super::model::scalar::{Coded, FactValue, Level, Timestamp};
 
@@ -14,6 +14,7 @@ pub mod correction;
 pub mod entry;
 pub mod episodes;
 pub mod folding;
+pub mod known_as;
 pub mod parting;
 #[cfg(test)]
 mod tests;
@@ -77,9 +78,11 @@ pub fn recognise(history: &History, arriving: &Entry) -> Known {
         .enumerate()
         .filter(|(_, entry)| !entry.withdrawn && entry.kind == arriving.kind)
         .find(|(_, entry)| {
-            same_police_reference(history, entry, arriving)
+            let same_happening = same_police_reference(history, entry, arriving)
                 || episodes::same_episode(history, entry, arriving)
-                || same_incident(entry, arriving)
+                || same_incident(entry, arriving);
+            // Two children under one identifier: what happened to one did not happen to the other.
+            same_happening && !known_as::are_two(history, entry, arriving)
         })
         .map_or(Known::New, |(index, _)| Known::Duplicate(index))
 }
@@ -307,6 +310,14 @@ fn keep_withdrawn(into: &mut History, entry: &Entry) {
     }
 }
 
+fn join_look_alikes(into: &mut History, from: Option<Vec<LookAlikes>>) {
+    for known in from.into_iter().flatten() {
+        if known_as::standing(into, &known.one, &known.two).is_none() {
+            into.look_alikes.get_or_insert_default().push(known);
+        }
+    }
+}
+
 /// Joins the history of a weaker key into this one. Entries known in both are kept once.
 pub fn merge(into: &mut History, from: History) -> Vec<Arc<Entry>> {
     let mut added = Vec::new();
@@ -374,6 +385,7 @@ pub fn merge(into: &mut History, from: History) -> Vec<Arc<Entry>> {
         }
     }
     into.pairs = (!pairs.is_empty()).then_some(pairs);
+    join_look_alikes(into, from.look_alikes);
     into.updated_at = into.updated_at.max(from.updated_at);
     added
 }

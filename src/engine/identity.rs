@@ -11,8 +11,15 @@ use unicode_normalization::char::is_combining_mark;
 use zeroize::Zeroizing;
 
 use super::model::event::{Child, Source};
+use super::model::history::KnownAs;
 use super::model::subject::SubjectKey;
 pub use check_digits::{nhs_number_is_valid, upn_is_valid};
+
+/// Most given names that are compared.
+const GIVEN_NAMES_MAX: usize = 8;
+/// What is put for the name of a child who has none yet, or whose name is not known.
+const NO_NAME_YET: [&str; 10] =
+    ["baby", "infant", "newborn", "unborn", "child", "boy", "girl", "male", "female", "unknown"];
 
 /// What a subject key was made from, strongest first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -67,6 +74,22 @@ impl Keys {
     /// The key of an identifier already in its normal form; the same text under another kind gives another key.
     pub fn subject_key(&self, kind: IdentifierKind, identifier: &str) -> SubjectKey {
         SubjectKey(keyed_hash(&self.subjects, &[kind.symbol().as_bytes(), &[0], identifier.as_bytes()]))
+    }
+
+    /// What a child is called and when they were born, as keyed hashes. None: neither is said.
+    pub fn known_as(&self, child: &Child) -> Option<KnownAs> {
+        let of = |what: &str, text: &str| {
+            let hash = keyed_hash(&self.subjects, &[b"known as ", what.as_bytes(), &[0], text.as_bytes()]);
+            hash.first_chunk::<8>().map_or(0, |bytes| i64::from_be_bytes(*bytes))
+        };
+        let birth = child.date_of_birth.map(|born| of("birth", &born.to_civil().to_string()));
+        let names = given_names(child.given_names.as_deref().unwrap_or_default());
+        let known = KnownAs {
+            birth,
+            whole: (!names.is_empty()).then(|| of("given", &names.concat())),
+            given: names.iter().map(|name| of("given", name)).collect(),
+        };
+        (known.birth.is_some() || known.whole.is_some()).then_some(known)
     }
 
     /// The key that a task is published under: one agency's tasks for a child share it, two agencies' never do.
@@ -157,6 +180,17 @@ pub fn normalise_name(name: &str) -> String {
     // Upper case first, as case folding asks: ß and ss are one.
     let folded = name.nfkd().flat_map(char::to_uppercase).flat_map(char::to_lowercase);
     folded.nfkd().filter(|character| character.is_alphabetic() && !is_combining_mark(*character)).collect()
+}
+
+/// Given names one by one, as they are compared; none where the child has no name yet. Numbers stay: they tell twins apart.
+fn given_names(text: &str) -> Vec<String> {
+    let parts = text.split(|character: char| character.is_whitespace() || "-\u{2010}\u{2011}".contains(character));
+    let plain = |part: &str| {
+        let number: String = part.chars().filter(char::is_ascii_digit).collect();
+        normalise_name(part) + &number
+    };
+    let names: Vec<String> = parts.map(plain).filter(|name| !name.is_empty()).take(GIVEN_NAMES_MAX).collect();
+    if names.iter().all(|name| NO_NAME_YET.contains(&name.as_str())) { Vec::new() } else { names }
 }
 
 fn name_and_birth(child: &Child) -> Option<String> {

@@ -24,6 +24,7 @@ mod duplicate;
 pub mod escalation;
 mod findings;
 mod link;
+mod look_alike;
 pub mod outcome;
 mod readdressed;
 mod recount;

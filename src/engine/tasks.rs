@@ -8,6 +8,7 @@ use super::context::{Context, StepError};
 use super::decide::Verdict;
 use super::facts::PreparedBook;
 use super::history::{entry, episodes, held_back_of, is_open};
+use super::ids::derived;
 use super::model::decision::{Disclosure, Suppressed};
 use super::model::history::{Entry, HeldBack, HeldTask, History};
 use super::model::inbox::Referral;
@@ -398,6 +399,11 @@ fn merge<'b>(wanted: Vec<Wanted<'b>>) -> Vec<Asked<'b>> {
         }
     }
     merged.into_values().collect()
+}
+
+/// What the address of the other child, of a task that asks about two, is sealed for.
+pub fn other_address_id(task_id: &str) -> String {
+    derived(&["other", task_id])
 }
 
 /// A clock worked out, with the calendar's refusal as the step's.

@@ -69,6 +69,7 @@ pub fn of(referral: &Referral, receipt: Timestamp, zone: &TimeZone) -> Entry {
         backfilled: event.backfill,
         withdrawn: false,
         named: Vec::new(),
+        known_as: None,
     }
 }
 

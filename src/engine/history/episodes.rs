@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::known_as::are_two;
 use crate::engine::model::history::{Entry, History};
 use crate::engine::model::scalar::{FactValue, Timestamp};
 
@@ -39,7 +40,7 @@ pub fn same_episode(history: &History, entry: &Entry, arriving: &Entry) -> bool 
 pub fn is_over_before(history: &History, started: &Entry, arriving: &Entry) -> bool {
     let ended = history.entries.iter().filter(|entry| !entry.withdrawn && entry.kind == ENDED);
     let mut within = ended.filter(|entry| entry.occurred_at >= started.occurred_at);
-    within.any(|entry| entry.occurred_at < arriving.occurred_at)
+    within.any(|entry| entry.occurred_at < arriving.occurred_at && !are_two(history, entry, started))
 }
 
 fn from_elsewhere(entry: &Entry, arriving: &Entry) -> bool {
@@ -62,6 +63,7 @@ fn own_end(history: &History, arriving: &Entry) -> Timestamp {
         .iter()
         .filter(|entry| !entry.withdrawn && entry.source.partner == arriving.source.partner)
         .filter(|entry| entry.occurred_at > arriving.occurred_at && (entry.kind == ENDED || entry.kind == STARTED))
+        .filter(|entry| !are_two(history, entry, arriving))
         .map(|entry| entry.occurred_at)
         .min()
         .unwrap_or_else(|| arriving.occurred_at.plus_millis(OPEN_EPISODE_MAX_MS))
@@ -77,7 +79,11 @@ fn same_return(history: &History, ended: &Entry, arriving: &Entry) -> bool {
     let close = later.0.saturating_sub(earlier.0) <= OPEN_EPISODE_MAX_MS;
     close
         && !history.entries.iter().any(|entry| {
-            entry.kind == STARTED && !entry.withdrawn && entry.occurred_at > earlier && entry.occurred_at <= later
+            entry.kind == STARTED
+                && !entry.withdrawn
+                && entry.occurred_at > earlier
+                && entry.occurred_at <= later
+                && !are_two(history, entry, arriving)
         })
 }
 
@@ -89,33 +95,34 @@ pub fn end_of(history: &History, started: &Entry) -> Option<Timestamp> {
         .filter(|entry| !entry.withdrawn && !entry.is_same_event(started))
         .filter(|entry| entry.occurred_at >= started.occurred_at && (entry.kind == ENDED || entry.kind == STARTED))
         .filter(|entry| entry.kind == ENDED || entry.occurred_at > started.occurred_at)
+        .filter(|entry| !are_two(history, entry, started))
         .map(|entry| entry.occurred_at)
         .min()
 }
 
-/// Whether the child is missing at an instant: the latest start or regrade says missing (not absent, not away)
+/// Whether the child of an entry is missing at an instant: the latest start or regrade says missing (not absent, not away)
 /// and no end has come since.
-pub fn missing_open(history: &History, at: Timestamp) -> bool {
-    not_back(history, at).is_some_and(counts_as_missing)
+pub fn missing_open(history: &History, of: &Entry, at: Timestamp) -> bool {
+    not_back(history, of, at).is_some_and(counts_as_missing)
 }
 
-/// The latest start or regrade of an absence that no end has followed by this instant.
-fn not_back(history: &History, at: Timestamp) -> Option<&Entry> {
+/// The latest start or regrade of an absence of this entry's child that no end has followed by this instant.
+fn not_back<'h>(history: &'h History, of: &Entry, at: Timestamp) -> Option<&'h Entry> {
     let known = history.entries.iter().rev().filter(|entry| !entry.withdrawn && entry.occurred_at <= at);
-    let mut of_episodes = known.filter(|entry| is_of_episode(&entry.kind));
+    let mut of_episodes = known.filter(|entry| is_of_episode(&entry.kind) && !are_two(history, entry, of));
     of_episodes.next().filter(|entry| entry.kind != ENDED).map(Arc::as_ref)
 }
 
 /// Whether the child is missing at an instant, and, for an entry of an episode, still in that same episode: a clock of
 /// one episode says nothing of the next. An absence that is known to be over is over, whenever it is asked about.
 pub fn still_missing(history: &History, entry: &Entry, at: Timestamp) -> bool {
-    missing_open(history, not_before(entry, at)) && back_at(history, entry).is_none()
+    missing_open(history, entry, not_before(entry, at)) && back_at(history, entry).is_none()
 }
 
 /// The same of a child whom the police grade absent: not known to be anywhere, and taken to be at no risk.
 pub fn still_absent(history: &History, entry: &Entry, at: Timestamp) -> bool {
     let absent = |entry: &Entry| is_graded(entry, "absent");
-    not_back(history, not_before(entry, at)).is_some_and(absent) && back_at(history, entry).is_none()
+    not_back(history, entry, not_before(entry, at)).is_some_and(absent) && back_at(history, entry).is_none()
 }
 
 /// A start a little ahead of our clock is a start all the same.
@@ -146,7 +153,7 @@ pub fn one_episode<'h>(history: &'h History, entry: &'h Entry) -> Vec<&'h Entry>
         return events;
     }
     for earlier in history.entries.iter().rev().filter(|earlier| earlier.occurred_at <= entry.occurred_at) {
-        if earlier.withdrawn || earlier.is_same_event(entry) {
+        if earlier.withdrawn || earlier.is_same_event(entry) || are_two(history, earlier, entry) {
             continue;
         }
         if earlier.kind == ENDED {

@@ -11,7 +11,8 @@ pub fn take_out(history: &mut History, events: &[EventOf]) -> History {
     let is_theirs = |event_id: &str, partner: &str| {
         events.iter().any(|event| event.event_id == event_id && event.partner == partner)
     };
-    let mut taken = History { updated_at: history.updated_at, ..History::default() };
+    let look_alikes = history.look_alikes.clone();
+    let mut taken = History { updated_at: history.updated_at, look_alikes, ..History::default() };
     for entry in std::mem::take(&mut history.entries) {
         let (goes, stays) = parted(&entry, &is_theirs);
         goes.into_iter().for_each(|entry| {

@@ -32,6 +32,7 @@ fn happened(kind: &str, id: &str, partner: &str, hours: i64) -> Entry {
         backfilled: false,
         withdrawn: false,
         named: Vec::new(),
+        known_as: None,
     }
 }
 
@@ -101,6 +102,7 @@ fn absent_and_away_are_not_missing_and_a_return_ends_it() {
         entry.facts.insert("grade".to_owned(), FactValue::Code(grade.to_owned()));
         entry
     };
+    let missing_open = |history: &History, at: Timestamp| missing_open(history, &happened("x", "x", "x", 0), at);
     let away = known(&[graded("a", "missing.started", 1, "away")]);
     assert!(!missing_open(&away, Timestamp(2 * HOUR)));
     let regraded = known(&[graded("a", "missing.started", 1, "away"), graded("b", "missing.regraded", 3, "medium")]);

@@ -56,6 +56,31 @@ pub struct History {
     /// Set when a person, not an identifier, made this key one with `alias_of`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub linked: Option<Linked>,
+    /// Those who bear different names or birthdays under this one key, and whether they are one child.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub look_alikes: Option<Vec<LookAlikes>>,
+}
+
+/// What a child was called and when they were born, as keyed hashes: to tell two children under one identifier apart.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct KnownAs {
+    /// None: not said.
+    pub birth: Option<i64>,
+    /// All given names run together; None: not said.
+    pub whole: Option<i64>,
+    /// Each given name.
+    pub given: Vec<i64>,
+}
+
+/// Two names or birthdays under one key.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LookAlikes {
+    pub one: KnownAs,
+    pub two: KnownAs,
+    /// `asked`, `one` (a person said that they are one child), `different` (a person said that they are two).
+    pub standing: String,
+    /// The task that asks.
+    pub task_id: Option<String>,
 }
 
 /// Another subject who may be the same child, and where that question stands.
@@ -106,13 +131,16 @@ impl History {
         history.fold_at = None;
         history.recount_at = None;
         (history.weaker, history.keyed_by, history.seen) = (None, None, None);
-        (history.pairs, history.linked) = (None, None);
+        (history.pairs, history.linked, history.look_alikes) = (None, None, None);
         history.statuses.iter_mut().for_each(|status| status.partner = None);
         history.timers.iter_mut().for_each(|timer| timer.partner = None);
         history.agreement.iter_mut().for_each(|standing| standing.partner = None);
         history.last_decision.iter_mut().for_each(|decision| decision.partner = None);
-        for entry in history.entries.iter_mut().filter(|entry| !entry.named.is_empty()) {
-            Arc::make_mut(entry).named.clear();
+        let is_new = |entry: &&mut Arc<Entry>| !entry.named.is_empty() || entry.known_as.is_some();
+        for entry in history.entries.iter_mut().filter(is_new) {
+            let entry = Arc::make_mut(entry);
+            entry.named.clear();
+            entry.known_as = None;
         }
         for task in &mut history.tasks {
             let task = Arc::make_mut(task);
@@ -176,6 +204,9 @@ pub struct Entry {
     /// Other children whom this event was sent on to.
     #[serde(default, deserialize_with = "none_as_empty", skip_serializing_if = "Vec::is_empty")]
     pub named: Vec<NamedChild>,
+    /// What the sender called the child, and their birthday. None: neither was said, or an earlier release kept it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub known_as: Option<KnownAs>,
 }
 
 /// Another child who was named with this one.

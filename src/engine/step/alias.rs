@@ -158,6 +158,7 @@ pub fn stand_in_entry(event_id: &str, partner: &str, at: Timestamp) -> Entry {
         backfilled: false,
         withdrawn: false,
         named: Vec::new(),
+        known_as: None,
     }
 }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::draft::{Draft, OWN_DUTY};
 use super::findings::{findings_of, judged_again};
 use super::withdrawal;
-use super::{Step, agreement, alias, awaiting, clocks, correction, decided, duplicate, link, readdressed, sighting};
+use super::{
+    Step, agreement, alias, awaiting, clocks, correction, decided, duplicate, link, look_alike, readdressed, sighting,
+};
 use crate::engine::calendar::LONDON;
 use crate::engine::context::{Context, StepError};
 use crate::engine::history::{self, Known, entry};
@@ -41,10 +43,13 @@ pub fn referral(
     let trigger = if own { Trigger::Signal } else { Trigger::Event };
     let mut draft = Draft::open(context, state, record.subject, record.receipt, trigger, &record.id)?;
     draft.sender_knows = own;
-    let arriving = entry::of(referral, record.receipt, &LONDON);
+    let known_as = context.keys.known_as(&event.child);
+    let arriving = Entry { known_as, ..entry::of(referral, record.receipt, &LONDON) };
     draft.about(&arriving);
     remember_making(&mut draft.history, referral);
-    alias::tell_weaker(&mut draft, referral);
+    if !look_alike::is_in_doubt(&draft.history, &arriving) {
+        alias::tell_weaker(&mut draft, referral);
+    }
     sighting::leave(&mut draft, referral);
     match history::recognise(&draft.history, &arriving) {
         Known::Retransmission => draft.disposed(Disposition::Retransmission),
@@ -106,6 +111,7 @@ fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entry) -
     findings.extend(judged_again(draft, &before, &entry));
     raise_with_fallback(draft, referral, &entry, &findings, find_out)?;
     sighting::own_event(draft, referral);
+    look_alike::ask(draft, &entry)?;
     clocks::start_timers(draft, &entry)?;
     awaiting::apply_to_known(draft, Some(referral))?;
     follow_up(draft, referral, before.last_decision.as_ref())?;

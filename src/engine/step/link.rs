@@ -7,7 +7,7 @@ use super::alias::{forwarded_history, stand_in_entry};
 use super::draft::{Draft, OWN_DUTY};
 use super::escalation::closed_as;
 use super::sighting::{DIFFERENT, UNLINKED, pass_on, send, stand, standing};
-use super::{Effect, Step};
+use super::{Effect, Step, look_alike};
 use crate::engine::context::{Context, StepError};
 use crate::engine::decide::{Moment, judge};
 use crate::engine::facts::{AsOf, PreparedBook};
@@ -58,6 +58,9 @@ pub fn decided(draft: &mut Draft<'_>, referral: &Referral, decision: &DecisionRe
     let Some(other) = other_of(draft.context, decision) else { return Ok(()) };
     let event_id = &referral.event.event_id;
     if other == draft.subject {
+        if look_alike::answered(draft, &referral.event, decision)? {
+            return Ok(());
+        }
         draft.decision.notes.push("Both addresses are of one record already: nothing changed.".to_owned());
         return if decision.decision == Some(HumanDecision::SubjectsUnlinked) {
             not_undone(draft, referral)

@@ -1,6 +1,6 @@
 //! Other children named with a child: what the rules ask for them goes on to each as a subject of their own. One hop.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::civil;
@@ -9,6 +9,7 @@ use super::Effect;
 use super::draft::{Draft, OWN_DUTY};
 use crate::engine::calendar::london_date;
 use crate::engine::context::StepError;
+use crate::engine::history::known_as::differ;
 use crate::engine::history::put;
 use crate::engine::identity::{Identifiers, keys_alone};
 use crate::engine::ids::derived;
@@ -17,7 +18,7 @@ use crate::engine::model::detail::{
     ConcernReported, Detail, EventCorrected, EventWithdrawn, ProposedLevel, fields as fields_of,
 };
 use crate::engine::model::event::{Child, Practitioner, ReferralEvent, Source};
-use crate::engine::model::history::{Entry, NamedChild};
+use crate::engine::model::history::{Entry, KnownAs, NamedChild};
 use crate::engine::model::inbox::{InboxBody, InboxRecord, NamedWith, Referral};
 use crate::engine::model::scalar::{FactValue, Level, Timestamp};
 use crate::engine::model::subject::SubjectKey;
@@ -112,7 +113,8 @@ fn send_to_each(draft: &mut Draft<'_>, referral: &Referral, asked: &Asked<'_>, c
         suspect_unit: suspect(&referral.event.detail).and_then(|(_, unit)| unit),
     };
     let mut named = Vec::new();
-    let mut seen = BTreeSet::from([draft.subject]);
+    let keys = &draft.context.keys;
+    let mut seen = BTreeMap::from([(draft.subject, keys.known_as(&referral.event.child))]);
     let mut grown = 0_usize;
     for (place, child) in children.iter().enumerate().take(NAMED_MAX) {
         if is_grown(child, draft.at) {
@@ -121,15 +123,22 @@ fn send_to_each(draft: &mut Draft<'_>, referral: &Referral, asked: &Asked<'_>, c
         }
         // A child without any identifier is a subject by this event and their place in it.
         let own_id = derived(&["named", &asked.entry.event_id, &place.to_string()]);
-        let identifiers = Identifiers::of(&draft.context.keys, child, &referral.event.source, &own_id);
+        let known_as = keys.known_as(child);
+        let mut child = (*child).clone();
+        let mut identifiers = Identifiers::of(keys, &child, &referral.event.source, &own_id);
+        if seen.get(&identifiers.strongest.1).is_some_and(|other| are_named_apart(other.as_ref(), known_as.as_ref())) {
+            // One identifier cannot be of two: this child is known by name and birth.
+            (child.nhs_number, child.upn, child.local_id) = (None, None, None);
+            identifiers = Identifiers::of(keys, &child, &referral.event.source, &own_id);
+        }
         let (kind, subject) = identifiers.strongest;
-        if !seen.insert(subject) {
+        if seen.insert(subject, known_as).is_some() {
             continue;
         }
         let event_id = derived(&["named", &asked.entry.event_id, asked.rule, &subject.to_hex()]);
         named.push(NamedChild { subject, event_id: event_id.clone(), same_event: asked.same_event });
         let made = Referral {
-            event: event_for(referral, asked, event_id, (*child).clone()),
+            event: event_for(referral, asked, event_id, child),
             content_digest: referral.content_digest.clone(),
             keyed_by: kind.symbol().to_owned(),
             unverified: identifiers.unverified,
@@ -147,6 +156,11 @@ fn send_to_each(draft: &mut Draft<'_>, referral: &Referral, asked: &Asked<'_>, c
         entry.named.extend(named);
         put(&mut draft.history, entry);
     }
+}
+
+/// Whether two children of one referral bear different names or birthdays.
+fn are_named_apart(one: Option<&KnownAs>, other: Option<&KnownAs>) -> bool {
+    one.zip(other).is_some_and(|(one, other)| differ(one, other))
 }
 
 fn note(draft: &mut Draft<'_>, sent: usize, grown: usize) {

@@ -33,8 +33,8 @@ pub const ASKED: &str = "asked";
 pub const DIFFERENT: &str = "different";
 pub const UNLINKED: &str = "unlinked";
 
-const SAME_CHILD_RULE: &str = "same-child";
-const SAME_CHILD_ACTION: &str = "Same child? Decide, and record the link or that there is none";
+pub const SAME_CHILD_RULE: &str = "same-child";
+pub const SAME_CHILD_ACTION: &str = "Same child? Decide, and record the link or that there is none";
 
 /// Subjects remembered as seen under one name and birth, and pairs remembered of one subject: the oldest go first.
 const SEEN_MAX: usize = 16;
@@ -206,23 +206,22 @@ fn why(reason: &str, own: &Entry, other: &Signal) -> String {
         BY_IDENTIFIER => "An identifier is tied to two records",
         _ => "Two records bear the same name and date of birth",
     };
-    let told = |event_id: &str, partner: Option<&str>, unit: Option<&str>, reference: Option<&str>| {
-        let sender = partner.filter(|partner| !partner.is_empty()).map_or(String::new(), |partner| {
-            format!(
-                " of {partner}{}",
-                unit.filter(|unit| !unit.is_empty()).map_or(String::new(), |unit| format!(", {unit}"))
-            )
-        });
-        let reference = reference.map_or(String::new(), |reference| format!(" (their reference: {reference})"));
-        format!("event {event_id}{sender}{reference}")
-    };
-    let source = &own.source;
-    let one = told(&own.event_id, Some(&source.partner), Some(&source.unit), own.partner_reference.as_deref());
-    let two = told(&other.cause, other.partner.as_deref(), other.unit.as_deref(), other.reference.as_deref());
+    let (source, reference) = (&own.source, own.partner_reference.as_deref());
+    let one = event_in_words(&own.event_id, Some(&source.partner), Some(&source.unit), reference);
+    let two = event_in_words(&other.cause, other.partner.as_deref(), other.unit.as_deref(), other.reference.as_deref());
     format!(
         "{shared}, and nothing was joined. One: {one}. The other: {two}. Ask their senders; then record decision \
          subjects_linked, or subjects_unlinked if they are two children, with both addresses of this task."
     )
+}
+
+/// An event as its sender knows it.
+pub fn event_in_words(event_id: &str, partner: Option<&str>, unit: Option<&str>, reference: Option<&str>) -> String {
+    let unit = unit.filter(|unit| !unit.is_empty()).map_or(String::new(), |unit| format!(", {unit}"));
+    let sender = partner.filter(|partner| !partner.is_empty());
+    let sender = sender.map_or(String::new(), |partner| format!(" of {partner}{unit}"));
+    let reference = reference.map_or(String::new(), |reference| format!(" (their reference: {reference})"));
+    format!("event {event_id}{sender}{reference}")
 }
 
 /// The latest thing known of a subject: what a person can ask about.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::route::suppression;
-use super::{Asked, Deadline, Raised, Raising, Relation, Wanted, Why};
+use super::{Asked, Deadline, Raised, Raising, Relation, Wanted, Why, other_address_id};
 use crate::engine::calendar::{Clock, instant_in_words, london_date};
 use crate::engine::context::StepError;
 use crate::engine::disclose::{Disclosed, Permit};
@@ -222,7 +222,7 @@ impl<'b> Raising<'b> {
         let address = &asked.address;
         Some(self.context.sealer.seal(&ReplyTo {
             subject,
-            task_id: Uuid::parse_str(&derived(&["other", task_id])).unwrap_or_default(),
+            task_id: Uuid::parse_str(&other_address_id(task_id)).unwrap_or_default(),
             agency: address.agency.clone(),
             unit: address.unit.clone().filter(|_| self.book.rules.has_many_units(&address.agency)),
         }))
