@@ -264,11 +264,31 @@ pub fn lift_route(history: &mut History, agency: &str) {
     }
 }
 
+/// A person said where a suspect works, of whom that was not known: that route alone is held back from now on. None: for no
+/// agency of the book.
+pub fn suspect_is_known(history: &mut History, agency: Option<&str>, unit: Option<&str>) {
+    let is_open_question = |route: &HeldBack| route.cause == entry::UNKNOWN_SUSPECT;
+    for entry in &mut history.entries {
+        if !entry.held_back.iter().any(is_open_question) {
+            continue;
+        }
+        let entry = Arc::make_mut(entry);
+        entry.held_back.retain(|route| !is_open_question(route));
+        entry.held_back.extend(agency.map(|agency| HeldBack {
+            agency: agency.to_owned(),
+            unit: unit.map(str::to_owned),
+            cause: "suspect".to_owned(),
+        }));
+    }
+}
+
 /// Routes that some event of this subject asked to hold back, or that are a suspect's own: until a person lifts them they
-/// hold for every event, also of senders who do not know why.
+/// hold for every event, also of senders who do not know why. A wish ends with the event that is taken back; a suspect's
+/// route does not, for only a person says that there is none.
 pub fn held_back_of(history: &History) -> BTreeSet<HeldBack> {
-    let standing = history.entries.iter().filter(|entry| !entry.withdrawn);
-    standing.flat_map(|entry| entry.held_back.iter().cloned()).collect()
+    let routes = history.entries.iter().flat_map(|entry| entry.held_back.iter().map(move |route| (entry, route)));
+    let standing = routes.filter(|(entry, route)| !entry.withdrawn || route.cause != "asked");
+    standing.map(|(_, route)| route.clone()).collect()
 }
 
 /// The highest level that fired for an entry so far.

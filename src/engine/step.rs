@@ -31,6 +31,7 @@ mod recount;
 mod siblings;
 mod sighting;
 mod signal;
+mod suspect;
 mod timer;
 mod withdrawal;
 

@@ -411,7 +411,8 @@ pub fn due_at(calendar: &Calendar, clock: &Clock, from: Timestamp, school: Optio
     calendar.due(clock, from, school).map_err(StepError::Calendar)
 }
 
-fn is_urgent(clock: &Clock) -> bool {
+/// Whether a clock runs through nights and weekends.
+pub fn is_urgent(clock: &Clock) -> bool {
     match clock {
         Clock::Now | Clock::Minutes(_) | Clock::Hours(_) | Clock::SameDay => true,
         Clock::TimeOfDay { .. } | Clock::TimeThatDay { .. } => true,

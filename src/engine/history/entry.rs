@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::tz::TimeZone;
 use jiff::{Span, Unit, civil};
 
+use crate::engine::model::codes::SuspectIs;
 use crate::engine::model::detail::Detail;
 use crate::engine::model::event::{Child, ReferralEvent};
 use crate::engine::model::history::{Entry, HeldBack};
@@ -166,10 +167,28 @@ pub fn held_back(event: &ReferralEvent) -> Vec<HeldBack> {
     asked.chain(suspect).collect()
 }
 
+/// Held back because a suspect may be there: nobody has said where they work.
+pub const UNKNOWN_SUSPECT: &str = "unknown_suspect";
+
+/// In the place of an agency: nobody has said which.
+pub const ANY_AGENCY: &str = "*";
+
+/// Whether an event is about a suspect who works with children, and does not say for whom.
+pub fn is_suspect_unknown(detail: &Detail) -> bool {
+    if let Detail::SexualAbuseAlleged(alleged) = detail {
+        alleged.suspect_is == Some(SuspectIs::Professional) && alleged.suspect_agency.is_none()
+    } else if let Detail::PositionOfTrustAlleged(alleged) = detail {
+        alleged.employer_agency.is_none()
+    } else {
+        false
+    }
+}
+
 /// The suspect's route that came with a child of the same family.
 fn suspect_of_family(referral: &Referral) -> Option<HeldBack> {
     let named = referral.named_with.as_ref()?;
-    let (agency, unit) = (named.suspect_agency.clone()?, named.suspect_unit.clone());
+    let agency = named.suspect_agency.clone().filter(|agency| agency != ANY_AGENCY)?;
+    let unit = named.suspect_unit.clone();
     Some(HeldBack { agency, unit, cause: "suspect".to_owned() })
 }
 

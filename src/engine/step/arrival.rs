@@ -7,6 +7,7 @@ use super::findings::{findings_of, judged_again};
 use super::withdrawal;
 use super::{
     Step, agreement, alias, awaiting, clocks, correction, decided, duplicate, link, look_alike, readdressed, sighting,
+    suspect,
 };
 use crate::engine::calendar::LONDON;
 use crate::engine::context::{Context, StepError};
@@ -44,7 +45,8 @@ pub fn referral(
     let mut draft = Draft::open(context, state, record.subject, record.receipt, trigger, &record.id)?;
     draft.sender_knows = own;
     let known_as = context.keys.known_as(&event.child);
-    let arriving = Entry { known_as, ..entry::of(referral, record.receipt, &LONDON) };
+    let mut arriving = Entry { known_as, ..entry::of(referral, record.receipt, &LONDON) };
+    suspect::hold_back(&draft.book.rules, referral, &mut arriving);
     draft.about(&arriving);
     remember_making(&mut draft.history, referral);
     if !look_alike::is_in_doubt(&draft.history, &arriving) {
@@ -104,12 +106,13 @@ fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entry) -
     findings.extend(clocks::due_already(draft, &entry)?);
     let raising = draft.raising(Some(referral), &event.event_id);
     let open = raising.left_open(&entry, &verdict, &findings)?;
-    let find_out = raising.find_out(&open, &entry)?;
+    let mut own_duties: Vec<Wanted<'_>> = raising.find_out(&open, &entry)?.into_iter().collect();
+    own_duties.extend(suspect::ask(draft, referral, &entry, verdict.level)?);
     draft.decision.unknown = open.unknown;
     // Counts of earlier entries may have bounds on the level of this one.
     history::note_level(&mut draft.history, &entry, verdict.level);
     findings.extend(judged_again(draft, &before, &entry));
-    raise_with_fallback(draft, referral, &entry, &findings, find_out)?;
+    raise_with_fallback(draft, referral, &entry, &findings, own_duties)?;
     sighting::own_event(draft, referral);
     look_alike::ask(draft, &entry)?;
     clocks::start_timers(draft, &entry)?;
@@ -154,6 +157,7 @@ fn follow_up(draft: &mut Draft<'_>, referral: &Referral, before: Option<&Recorde
             link::decided(draft, referral, decision)?;
         }
         if draft.history.last_decision.as_ref() != before {
+            withdrawal::decided(draft, &event.event_id)?;
             decided::tell_referrers(draft, before.map(|before| before.at));
         }
     }
@@ -166,10 +170,10 @@ fn raise_with_fallback<'a>(
     referral: &Referral,
     entry: &Arc<Entry>,
     findings: &[Finding<'a>],
-    find_out: Option<Wanted<'a>>,
+    own_duties: Vec<Wanted<'a>>,
 ) -> Result<(), StepError> {
     let cause = &referral.event.event_id;
-    let asked_already = draft.raise(Some(referral), cause, findings, find_out.into_iter().collect())?;
+    let asked_already = draft.raise(Some(referral), cause, findings, own_duties)?;
     let sees_to_it = |task: &TaskRaised| {
         let rules = task.rules.iter().map(|id| draft.book.rules.rule(id));
         rules.into_iter().any(|rule| rule.is_none_or(|rule| !rule.flags.contains(BESIDE)))
@@ -213,10 +217,11 @@ fn remember(history: &mut History, referral: &Referral, arriving: &Entry) {
 fn remember_decision(history: &mut History, recorded: &DecisionRecorded, arriving: &Entry) {
     let at = arriving.occurred_at;
     let Some(FactValue::Code(decision)) = recorded.decision.fact() else { return };
-    if decision == "route_lifted"
-        && let Some(agency) = &recorded.agency
-    {
-        history::lift_route(history, agency);
+    match (decision.as_str(), recorded.agency.as_deref()) {
+        ("route_lifted", Some(agency)) => history::lift_route(history, agency),
+        ("route_lifted", None) => history::suspect_is_known(history, None, None),
+        ("route_confirmed", Some(agency)) => history::suspect_is_known(history, Some(agency), recorded.unit.as_deref()),
+        (_, _) => {}
     }
     let settles = matches!(decision.as_str(), "level_confirmed" | "level_set" | "stepped_down" | "closed");
     let newest = history.last_decision.as_ref().is_none_or(|last| last.at <= at);

@@ -16,7 +16,7 @@ use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::{LadderStep, UnitKind};
 use crate::engine::state::State;
 use crate::engine::tasks::route::Address;
-use crate::engine::tasks::{Deadline, Relation, Wanted};
+use crate::engine::tasks::{Deadline, Raising, Relation, Wanted, is_urgent};
 
 /// The id under which an escalated task gives its reason.
 pub const ESCALATION_RULE: &str = "R40";
@@ -196,6 +196,8 @@ fn tell_next_rung(draft: &mut Draft<'_>, place: usize) -> Result<(), StepError> 
     let entry = entry.unwrap_or_else(|| Arc::new(stand_in_entry(&task.event_id, partner, draft.at)));
     let why = why(rules, &task);
     let raising = draft.raising(None, "");
+    // A rung by the hour, or of a task to be acknowledged by the minute, does not wait for the office.
+    let urgent = is_urgent(&step.after) || (rung == 0 && task.acknowledge_by.is_some());
     let last = if task.level == Some(Level::L4b) { Clock::SameDay } else { OWN_DUTY };
     let due = match next.filter(|next| *next > draft.at) {
         Some(at) => Deadline {
@@ -203,7 +205,7 @@ fn tell_next_rung(draft: &mut Draft<'_>, place: usize) -> Result<(), StepError> 
             words: "before it goes further up".to_owned(),
             late: false,
             assumed: false,
-            urgent: task.level == Some(Level::L4b),
+            urgent,
             at_session: false,
             counted: None,
         },
@@ -211,7 +213,7 @@ fn tell_next_rung(draft: &mut Draft<'_>, place: usize) -> Result<(), StepError> 
     };
     let own = raising.own_duty(ESCALATION_RULE, &ladder.title, why.clone(), &step.action, due, &entry);
     let wanted = Wanted {
-        address: address(rules, &task, step, &own.address),
+        address: address(&raising, &task, step, urgent),
         bases: ladder.bases.clone(),
         level: task.level,
         relation: Relation::Chases(task.task_id.clone()),
@@ -230,18 +232,24 @@ fn tell_next_rung(draft: &mut Draft<'_>, place: usize) -> Result<(), StepError> 
     Ok(())
 }
 
-/// Who is told: within the task's own agency and unit unless the step names another agency.
-fn address(rules: &RuleBook, task: &HeldTask, step: &LadderStep, front_door: &Address) -> Address {
+/// Who is told: within the task's own agency and unit unless the step names another agency. Whoever is on duty now, where an
+/// agency has a unit out of hours.
+fn address(raising: &Raising<'_>, task: &HeldTask, step: &LadderStep, urgent: bool) -> Address {
+    let rules = &raising.book.rules;
+    let of_one_unit = |name: &str| rules.agencies.get(name).filter(|agency| agency.units == UnitKind::One);
     let Some(to) = &step.to else {
         let role = step.role.clone().or_else(|| task.role.clone());
-        return Address { agency: task.agency.clone(), unit: task.unit.clone(), role, in_place_of: None };
+        let on_duty = of_one_unit(&task.agency).and_then(|agency| raising.single_unit(agency, urgent));
+        let unit = on_duty.or_else(|| task.unit.clone());
+        return Address { agency: task.agency.clone(), unit, role, in_place_of: None };
     };
-    match rules.agencies.get(to).filter(|agency| agency.units == UnitKind::One) {
+    match of_one_unit(to) {
         Some(agency) => {
-            Address { agency: to.clone(), unit: agency.unit.clone(), role: step.role.clone(), in_place_of: None }
+            let unit = raising.single_unit(agency, urgent);
+            Address { agency: to.clone(), unit, role: step.role.clone(), in_place_of: None }
         }
         // One of many units cannot be told without a child to tell it by.
-        None => Address { in_place_of: Some(to.clone()), ..front_door.clone() },
+        None => Address { in_place_of: Some(to.clone()), ..raising.front_door(urgent) },
     }
 }
 

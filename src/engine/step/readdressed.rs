@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::draft::Draft;
 use super::escalation::closed_as;
-use super::withdrawal::{Recall, recalls};
+use super::withdrawal::{Recall, breach, recalls};
 use crate::engine::context::StepError;
 use crate::engine::history::is_open;
 use crate::engine::model::detail::DecisionRecorded;
@@ -58,7 +58,8 @@ pub fn pass_to_right_unit(
             },
         );
         draft.raise(Some(referral), &cause, &[], vec![wanted])?;
-        let recalled = recalls(draft, &RECALL, &entry, std::slice::from_ref(&task))?;
+        let mut recalled = recalls(draft, &RECALL, &entry, std::slice::from_ref(&task))?;
+        recalled.extend(breach(draft, RECALL.rule, &entry, std::slice::from_ref(&task))?);
         draft.raise(None, &cause, &[], recalled)?;
         let closed = closed_as("readdressed", &task, draft.at);
         if let Some(present) = draft.history.tasks.iter_mut().find(|present| present.task_id == task.task_id) {

@@ -10,7 +10,7 @@ use super::draft::{Draft, OWN_DUTY};
 use crate::engine::calendar::london_date;
 use crate::engine::context::StepError;
 use crate::engine::history::known_as::differ;
-use crate::engine::history::put;
+use crate::engine::history::{entry, put};
 use crate::engine::identity::{Identifiers, keys_alone};
 use crate::engine::ids::derived;
 use crate::engine::model::codes::Concern;
@@ -192,6 +192,9 @@ fn social_care_due(draft: &Draft<'_>, entry: &Entry) -> Option<Timestamp> {
 }
 
 fn suspect(detail: &Detail) -> Option<(Option<String>, Option<String>)> {
+    if entry::is_suspect_unknown(detail) {
+        return Some((Some(entry::ANY_AGENCY.to_owned()), None));
+    }
     if let Detail::SexualAbuseAlleged(alleged) = detail {
         Some((alleged.suspect_agency.clone(), alleged.suspect_unit.clone()))
     } else if let Detail::PositionOfTrustAlleged(alleged) = detail {

@@ -1,11 +1,15 @@
 //! An event is taken back: all who were told are recalled, counts are redone, and what they led to goes to a person.
+//!
+//! Of suspected significant harm nothing stops before a named person says so: what was asked stays asked until a decision
+//! closes the case or sets a lower level. The level of a case is lowered by no withdrawal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::clocks::{due_already, start_timers};
 use super::correction::{refuse, review};
 use super::draft::{Draft, OWN_DUTY};
+use super::escalation::closed_as;
 use super::findings::judged_again;
 use super::{awaiting, siblings};
 use crate::engine::calendar::Clock;
@@ -15,6 +19,8 @@ use crate::engine::model::decision::Disposition;
 use crate::engine::model::feedback::FeedbackStatus;
 use crate::engine::model::history::{Entry, HeldTask};
 use crate::engine::model::inbox::Referral;
+use crate::engine::model::scalar::Level;
+use crate::engine::rules::book::UnitKind;
 use crate::engine::rules::catalogue::NEVER_JUDGED;
 use crate::engine::tasks::route::Address;
 use crate::engine::tasks::{Finding, Wanted};
@@ -22,6 +28,9 @@ use crate::engine::tasks::{Finding, Wanted};
 pub const WITHDRAWAL_RULE: &str = "withdrawal";
 const RECALL_ACTION: &str =
     "Recall: the referral behind your task was withdrawn; stop, do not use it, and ask before you keep or delete it";
+const RECALL_NOT_YET_ACTION: &str = "Recall: the referral behind your task was withdrawn; share it no further, and ask before \
+    you keep or delete it; go on keeping the child safe until social care has decided";
+const CONFIRM_ACTION: &str = "Confirm or refuse the withdrawal: level 4b stands, and nothing stops, until you decide";
 const BREACH_ACTION: &str = "Information breach: details were shared about the wrong child or event; look into it";
 const SECOND_ACTION: &str = "Decide: one of several who reported the same has withdrawn their report";
 const MISSING_ACTION: &str =
@@ -94,7 +103,12 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
     forget(&mut draft.history, &changed);
     draft.history.timers.retain(|timer| !timer.is_of(original));
     let told: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(|task| is_told(task, original)).cloned().collect();
-    let mut extra = recalls(draft, &RECALL, &changed, &told)?;
+    let stands = stands_until_decided(draft, original);
+    let mut extra = recalls(draft, if stands { &RECALL_NOT_YET } else { &RECALL }, &changed, &told)?;
+    extra.extend(breach(draft, RECALL.rule, &changed, &told)?);
+    if stands {
+        extra.push(confirm(draft, &changed)?);
+    }
     extra.extend(review(draft, &before, &changed)?);
     let mut findings = judged_again(draft, &before, &changed);
     if changed.kind == episodes::ENDED {
@@ -102,14 +116,52 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
     }
     draft.raise(None, cause, &findings, extra)?;
     siblings::withdrawn(draft, cause, original);
-    for task in draft.history.tasks.iter_mut().filter(|task| is_open(&task.state)) {
-        if told.iter().any(|told| told.task_id == task.task_id) {
-            let task = Arc::make_mut(task);
-            task.state = "recalled".to_owned();
-            task.state_at = draft.at;
-        }
+    if !stands {
+        end(draft, &told);
     }
     Ok(())
+}
+
+/// Whether nobody but a named person may end what an event brought about: it was of suspected significant harm, and so the
+/// case still is.
+fn stands_until_decided(draft: &Draft<'_>, original: &Entry) -> bool {
+    original.level == Some(Level::L4b) && draft.history.case_level == Some(Level::L4b)
+}
+
+fn confirm<'w>(draft: &Draft<'_>, withdrawn: &Arc<Entry>) -> Result<Wanted<'w>, StepError> {
+    let raising = draft.raising(None, "");
+    let due = raising.deadline_from_now(&Clock::SameDay)?;
+    let why = "A referral of suspected significant harm was withdrawn. A sender may be mistaken or under pressure: ask them, \
+               see that the child is safe, and record a decision about the case."
+        .to_owned();
+    let title = "A withdrawal at level 4b";
+    Ok(raising.own_duty(WITHDRAWAL_RULE, title, why, CONFIRM_ACTION, due, withdrawn))
+}
+
+/// A named person has closed the case, or set it lower: what only a withdrawn event had asked ends now, and whoever holds it
+/// is told.
+pub fn decided(draft: &mut Draft<'_>, cause: &str) -> Result<(), StepError> {
+    let level = draft.history.case_level;
+    let ended = |entry: &&Arc<Entry>| entry.withdrawn && entry.level > level;
+    for entry in draft.history.entries.iter().filter(ended).cloned().collect::<Vec<_>>() {
+        let of_entry = |task: &&Arc<HeldTask>| is_open(&task.state) && is_told(task, &entry);
+        let open: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(of_entry).cloned().collect();
+        let stop = recalls(draft, &RECALL, &entry, &open)?;
+        draft.raise(None, cause, &[], stop)?;
+        end(draft, &open);
+        let mut free = entry.as_ref().clone();
+        free.held_back.clear();
+        put(&mut draft.history, free);
+    }
+    Ok(())
+}
+
+fn end(draft: &mut Draft<'_>, told: &[Arc<HeldTask>]) {
+    for task in draft.history.tasks.iter_mut().filter(|task| is_open(&task.state)) {
+        if told.iter().any(|told| told.task_id == task.task_id) {
+            *task = Arc::new(closed_as("recalled", task, draft.at));
+        }
+    }
 }
 
 /// Tasks of the withdrawn event, save those that are about a withdrawal themselves.
@@ -154,7 +206,9 @@ const RECALL: Recall = Recall {
     action: RECALL_ACTION,
 };
 
-/// One recall for each who was told, and word of the breach to the partnership.
+const RECALL_NOT_YET: Recall = Recall { action: RECALL_NOT_YET_ACTION, ..RECALL };
+
+/// One recall for each who was told.
 pub fn recalls<'w>(
     draft: &Draft<'_>,
     reason: &Recall,
@@ -165,32 +219,50 @@ pub fn recalls<'w>(
     let due = raising.deadline_from_now(&OWN_DUTY)?;
     let mut asked: BTreeMap<(String, Option<String>), Vec<String>> = BTreeMap::new();
     for task in told {
-        asked.entry((task.agency.clone(), task.unit.clone())).or_default().push(task.action.clone());
+        // An agency of one unit is told once, whoever of it was on duty.
+        let agency = draft.book.rules.agencies.get(&task.agency).filter(|agency| agency.units == UnitKind::One);
+        let unit = agency.map_or(task.unit.clone(), |agency| raising.single_unit(agency, due.urgent));
+        asked.entry((task.agency.clone(), unit)).or_default().push(task.action.clone());
     }
-    let recall = |agency: String, unit: Option<String>, action: &str, note: String| {
+    let stays = draft
+        .history
+        .case_level
+        .map(|level| format!("The case stays at {} until a named person decides otherwise.", level.symbol()));
+    let recall = |((agency, unit), actions): ((String, Option<String>), Vec<String>)| {
         let why = reason.why.to_owned();
-        let own = raising.own_duty(reason.rule, reason.title, why, action, due.clone(), withdrawn);
-        let address = Address { agency, unit, role: None, in_place_of: None };
-        Wanted { address, notes: vec![note], ..own }
+        let own = raising.own_duty(reason.rule, reason.title, why, reason.action, due.clone(), withdrawn);
+        let mut notes = vec![format!("What you were asked: {}.", actions.join("; "))];
+        notes.extend(stays.clone().filter(|_| agency == draft.book.rules.front_door));
+        Wanted { address: Address { agency, unit, role: None, in_place_of: None }, notes, ..own }
     };
-    let agencies: Vec<String> = asked.keys().map(|(agency, _)| agency.clone()).collect();
-    let mut wanted: Vec<Wanted<'w>> = asked
-        .into_iter()
-        .map(|((agency, unit), actions)| {
-            recall(agency, unit, reason.action, format!("What you were asked: {}.", actions.join("; ")))
-        })
-        .collect();
-    if !wanted.is_empty() && draft.book.rules.agencies.contains_key(PARTNERSHIP) {
-        let reference = withdrawn.partner_reference.as_deref().unwrap_or("none given");
-        let source = &withdrawn.source;
-        let note = format!(
-            "Sent by {}, {}; their reference: {reference}; event {}. Told: {}.",
-            source.partner,
-            source.unit,
-            withdrawn.event_id,
-            agencies.join(", ")
-        );
-        wanted.push(recall(PARTNERSHIP.to_owned(), None, BREACH_ACTION, note));
+    Ok(asked.into_iter().map(recall).collect())
+}
+
+/// Word to the partnership of what was shared and should not have been.
+pub fn breach<'w>(
+    draft: &Draft<'_>,
+    rule: &str,
+    withdrawn: &Arc<Entry>,
+    told: &[Arc<HeldTask>],
+) -> Result<Option<Wanted<'w>>, StepError> {
+    if told.is_empty() || !draft.book.rules.agencies.contains_key(PARTNERSHIP) {
+        return Ok(None);
     }
-    Ok(wanted)
+    let raising = draft.raising(None, "");
+    let due = raising.deadline_from_now(&OWN_DUTY)?;
+    let agencies: BTreeSet<&str> = told.iter().map(|task| task.agency.as_str()).collect();
+    let agencies: Vec<&str> = agencies.into_iter().collect();
+    let reference = withdrawn.partner_reference.as_deref().unwrap_or("none given");
+    let source = &withdrawn.source;
+    let note = format!(
+        "Sent by {}, {}; their reference: {reference}; event {}. Told: {}.",
+        source.partner,
+        source.unit,
+        withdrawn.event_id,
+        agencies.join(", ")
+    );
+    let why = "What was sent to others should not have been, or not about this child.".to_owned();
+    let own = raising.own_duty(rule, "An information breach", why, BREACH_ACTION, due, withdrawn);
+    let address = Address { agency: PARTNERSHIP.to_owned(), unit: None, role: None, in_place_of: None };
+    Ok(Some(Wanted { address, notes: vec![note], ..own }))
 }

@@ -10,6 +10,7 @@ use super::{Asked, Deadline, Raised, Raising, Relation, Wanted, Why, other_addre
 use crate::engine::calendar::{Clock, instant_in_words, london_date};
 use crate::engine::context::StepError;
 use crate::engine::disclose::{Disclosed, Permit};
+use crate::engine::history::entry::UNKNOWN_SUSPECT;
 use crate::engine::history::episodes;
 use crate::engine::ids::derived;
 use crate::engine::model::decision::{Disclosure, Suppressed};
@@ -78,6 +79,9 @@ impl<'b> Raising<'b> {
         if route.cause == "suspect" {
             return "the suspect's own route".to_owned();
         }
+        if route.cause == UNKNOWN_SUSPECT {
+            return "the suspect works with children, and where is not known".to_owned();
+        }
         let wishes = self.referral.map(|referral| referral.event.do_not_inform.as_slice()).unwrap_or_default();
         let given = wishes
             .iter()
@@ -97,26 +101,33 @@ impl<'b> Raising<'b> {
         )
     }
 
-    /// Puts held-back routes to whoever decides: on the front door's own decision (its latest task), else on a task
-    /// raised for it; and on one that is due as soon as what was held back, when that cannot wait.
+    /// Puts held-back routes to whoever decides: on the front door's own decision (its latest task) where that is due no
+    /// later than what was held back, and what was held back can wait; else on a task of its own, due no later.
     fn ask_front_door(&self, questions: Vec<Question>, open: &mut Vec<Asked<'b>>) -> Result<(), StepError> {
-        let (urgent, patient): (Vec<Question>, Vec<Question>) =
-            questions.into_iter().partition(|question| question.due.urgent);
-        if let Some(soonest) = urgent.iter().min_by_key(|question| question.due.at) {
-            let (due, entry) = (soonest.due.clone(), Arc::clone(&soonest.entry));
-            open.push(self.about_held_back(due, &entry, urgent));
-        }
-        let Some(first) = patient.first() else { return Ok(()) };
         let front_door = &self.book.rules.front_door;
         let own = |task: &&mut Asked<'b>| task.address.agency == *front_door && task.address.in_place_of.is_none();
-        if let Some(task) = open.iter_mut().filter(own).max_by_key(|task| task.due.at) {
-            task.notes.extend(patient.into_iter().map(|question| question.words));
-            return Ok(());
+        let mut decision = open.iter_mut().filter(own).max_by_key(|task| task.due.at);
+        let mut apart = Vec::new();
+        for question in questions {
+            match decision.as_mut().filter(|task| !question.due.urgent && task.due.at <= question.due.at) {
+                Some(task) => task.notes.push(question.words),
+                None => apart.push(question),
+            }
         }
-        let due = self.deadline_from_now(&Clock::WorkingDays(1))?;
-        let entry = Arc::clone(&first.entry);
-        open.push(self.about_held_back(due, &entry, patient));
+        let Some(soonest) = apart.iter().min_by_key(|question| question.due.at) else { return Ok(()) };
+        let (due, entry) = (self.no_later_than(&soonest.due)?, Arc::clone(&soonest.entry));
+        open.push(self.about_held_back(due, &entry, apart));
         Ok(())
+    }
+
+    /// The clock of a question about what others are asked: a working day, and no later than theirs.
+    fn no_later_than(&self, theirs: &Deadline) -> Result<Deadline, StepError> {
+        let usual = self.deadline_from_now(&Clock::WorkingDays(1))?;
+        if theirs.at >= usual.at {
+            return Ok(usual);
+        }
+        let urgent = theirs.urgent || !self.office_opens_before(theirs.at);
+        Ok(Deadline { urgent, at_session: false, assumed: false, ..theirs.clone() })
     }
 
     fn about_held_back(&self, due: Deadline, entry: &Arc<Entry>, questions: Vec<Question>) -> Asked<'b> {
@@ -161,7 +172,7 @@ impl<'b> Raising<'b> {
             level,
             level_is_proposed: true,
             due_at: asked.due.at,
-            due_reason: asked.due.words.clone(),
+            due_reason: due_in_words(&asked),
             late_on_arrival: asked.due.late,
             acknowledge_by: asked.acknowledge_by,
             reasons,
@@ -410,14 +421,22 @@ impl<'b> Raising<'b> {
         if open.iter().any(|task| task.address.agency == *front_door) {
             return Ok(());
         }
-        let due =
-            if soonest.due.urgent { soonest.due.clone() } else { self.deadline_from_now(&Clock::WorkingDays(1))? };
+        let due = self.no_later_than(&soonest.due)?;
         let entry = Arc::clone(&soonest.entry);
         let why = "Those who act were told to ask the front door who must not learn of this.".to_owned();
         let title = "Someone must not learn of this";
         open.push(self.own_duty(HELD_BACK_RULE, title, why, PERSON_ACTION, due, &entry).into());
         Ok(())
     }
+}
+
+/// How the deadline came about, and the time itself as the clock on the wall shows it.
+fn due_in_words(asked: &Asked<'_>) -> String {
+    let mut words = format!("{}: by {}, London time", asked.due.words, instant_in_words(asked.due.at));
+    if let Some(by) = asked.acknowledge_by {
+        words.push_str(&format!("; acknowledge by {}", instant_in_words(by)));
+    }
+    words
 }
 
 /// Whether a referral says neither what the child wants nor why that is not known.

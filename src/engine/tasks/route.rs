@@ -2,11 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use jiff::civil::Date;
+
 use super::Raising;
 use crate::engine::calendar::{LONDON, london_date};
 use crate::engine::facts::open_plan;
+use crate::engine::history::entry::UNKNOWN_SUSPECT;
 use crate::engine::history::latest_status;
 use crate::engine::model::history::{Entry, HeldBack};
+use crate::engine::model::scalar::Timestamp;
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::{Agency, Recipient, UnitKind};
 use crate::engine::rules::catalogue::{ALLOCATED_WORKER, REFERRER};
@@ -108,7 +112,7 @@ impl Raising<'_> {
     }
 
     /// The unit out of hours takes what cannot wait; the rest is there when the office opens.
-    fn single_unit(&self, agency: &Agency, urgent: bool) -> Option<String> {
+    pub fn single_unit(&self, agency: &Agency, urgent: bool) -> Option<String> {
         let out_of_hours = agency.out_of_hours_unit.as_ref().filter(|_| urgent && !self.office_open());
         out_of_hours.or(agency.unit.as_ref()).cloned()
     }
@@ -118,6 +122,17 @@ impl Raising<'_> {
         let time = LONDON.to_datetime(self.at.to_jiff()).time();
         let working_day = self.book.rules.calendar.is_working_day(london_date(self.at)).unwrap_or(false);
         working_day && time >= OFFICE_OPENS && time < OFFICE_CLOSES
+    }
+
+    /// Whether someone is in the office between receipt and this instant.
+    pub(super) fn office_opens_before(&self, due: Timestamp) -> bool {
+        let opens_on = |date: Date| {
+            let opens = LONDON.to_ambiguous_timestamp(date.to_datetime(OFFICE_OPENS)).compatible().ok()?;
+            let working_day = self.book.rules.calendar.is_working_day(date).unwrap_or(false);
+            working_day.then(|| Timestamp::from_jiff(opens)).filter(|opens| *opens >= self.at)
+        };
+        let days = london_date(self.at).series(jiff::Span::new().days(1)).take_while(|date| *date <= london_date(due));
+        self.office_open() || days.filter_map(opens_on).any(|opens| opens < due)
     }
 
     /// The child's unit: as the referral says, else the one that already holds a task for this event.
@@ -170,7 +185,8 @@ pub fn suppression<'r>(address: &Address, front_door: &str, held_back: &'r BTree
 
 /// Whether a sender's own unit must not even be told that the referral arrived.
 pub fn sender_held_back(agency: Option<&str>, unit: &str, held_back: &BTreeSet<HeldBack>) -> bool {
-    held_back.iter().any(|route| {
+    // Whoever sent it knows of it already: only where the suspect is known to be there, nothing is said.
+    held_back.iter().filter(|route| route.cause != UNKNOWN_SUSPECT).any(|route| {
         Some(route.agency.as_str()) == agency && route.unit.as_ref().is_none_or(|held_unit| held_unit == unit)
     })
 }

@@ -1,0 +1,59 @@
+//! A suspect works with children, and nobody has said where: nothing goes to those who do until a person says.
+
+use std::sync::Arc;
+
+use super::draft::{Draft, OWN_DUTY};
+use crate::engine::calendar::Clock;
+use crate::engine::context::StepError;
+use crate::engine::history::entry;
+use crate::engine::model::history::{Entry, HeldBack};
+use crate::engine::model::inbox::Referral;
+use crate::engine::model::scalar::Level;
+use crate::engine::rules::RuleBook;
+use crate::engine::rules::book::{Agency, UnitKind};
+use crate::engine::tasks::Wanted;
+
+pub const HELD_BACK_RULE: &str = "held-back";
+const ASK_ACTION: &str = "Find out where the suspect works, and record whose route it is, or that it is none of ours";
+
+/// Holds back every route that such a suspect may see, for this event and for all that follow.
+pub fn hold_back(rules: &RuleBook, referral: &Referral, arriving: &mut Entry) {
+    if referral.event.backfill || !is_unknown(referral) {
+        return;
+    }
+    let works_with_children = |agency: &&Agency| {
+        agency.children_only || matches!(agency.units, UnitKind::School | UnitKind::Practice | UnitKind::Locality)
+    };
+    let routes = rules.agencies.values().filter(works_with_children).filter(|agency| agency.name != rules.front_door);
+    arriving.held_back.extend(routes.map(|agency| HeldBack {
+        agency: agency.name.clone(),
+        unit: None,
+        cause: entry::UNKNOWN_SUSPECT.to_owned(),
+    }));
+}
+
+fn is_unknown(referral: &Referral) -> bool {
+    let of_family = referral.named_with.as_ref().and_then(|named| named.suspect_agency.as_deref());
+    entry::is_suspect_unknown(&referral.event.detail) || of_family == Some(entry::ANY_AGENCY)
+}
+
+/// Puts it to whoever decides where the suspect works; asked once, of the child whose event says so.
+pub fn ask<'w>(
+    draft: &Draft<'_>,
+    referral: &Referral,
+    entry: &Arc<Entry>,
+    level: Option<Level>,
+) -> Result<Option<Wanted<'w>>, StepError> {
+    if !entry.held_back.iter().any(|route| route.cause == entry::UNKNOWN_SUSPECT) || referral.named_with.is_some() {
+        return Ok(None);
+    }
+    let raising = draft.raising(Some(referral), &referral.event.event_id);
+    let clock = if level == Some(Level::L4b) { Clock::SameDay } else { OWN_DUTY };
+    let due = raising.deadline_from_now(&clock)?;
+    let why =
+        "Someone who works with children is the suspect, and it is not said for which agency and unit. Until it is \
+               recorded, nothing goes to those who work with children: route_confirmed with the agency and unit, or \
+               route_lifted where it is none of ours."
+            .to_owned();
+    Ok(Some(raising.own_duty(HELD_BACK_RULE, "Where the suspect works is not known", why, ASK_ACTION, due, entry)))
+}
