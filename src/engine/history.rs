@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::model::detail::StatusChanged;
 use super::model::event::{ReferralEvent, Source};
 use super::model::history::{
-    AgreementStanding, Corroboration, Entry, HeldBack, History, LookAlikes, RecordedDecision, Status, said_by,
+    AgreementStanding, Corroboration, Entry, HeldBack, History, LookAlikes, Pair, RecordedDecision, Status, said_by,
 };
 use super::model::scalar::{Coded, FactValue, Level, Timestamp};
 
@@ -330,6 +330,16 @@ fn keep_withdrawn(into: &mut History, entry: &Entry) {
     }
 }
 
+fn join_pairs(into: &mut History, from: Option<Vec<Pair>>) {
+    let mut pairs = into.pairs.take().unwrap_or_default();
+    for pair in from.into_iter().flatten() {
+        if !pairs.iter().any(|present| present.subject == pair.subject) {
+            pairs.push(pair);
+        }
+    }
+    into.pairs = (!pairs.is_empty()).then_some(pairs);
+}
+
 fn join_look_alikes(into: &mut History, from: Option<Vec<LookAlikes>>) {
     for known in from.into_iter().flatten() {
         if known_as::standing(into, &known.one, &known.two).is_none() {
@@ -398,14 +408,11 @@ pub fn merge(into: &mut History, from: History) -> Vec<Arc<Entry>> {
     }
     into.timers.sort();
     into.awaiting.extend(from.awaiting);
-    let mut pairs = into.pairs.take().unwrap_or_default();
-    for pair in from.pairs.into_iter().flatten() {
-        if !pairs.iter().any(|present| present.subject == pair.subject) {
-            pairs.push(pair);
-        }
-    }
-    into.pairs = (!pairs.is_empty()).then_some(pairs);
+    join_pairs(into, from.pairs);
     join_look_alikes(into, from.look_alikes);
+    for first in from.first_receipts.into_iter().flatten() {
+        into.first_receipts.get_or_insert_default().push(first);
+    }
     into.updated_at = into.updated_at.max(from.updated_at);
     added
 }

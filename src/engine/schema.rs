@@ -179,6 +179,8 @@ impl Published for ReferralEvent {
             if decision.decision.as_ref().is_some_and(is_new) {
                 decision.decision = Some(HumanDecision::Unknown);
             }
+        } else if let Detail::EventWithdrawn(withdrawn) = &mut event.detail {
+            (withdrawn.right_child, withdrawn.right_event_id) = (None, None);
         }
         event
     }
@@ -200,7 +202,7 @@ impl Published for InboxRecord {
             InboxBody::Alias(alias) => alias.checked_for = None,
             InboxBody::Signal(signal) => {
                 (signal.other, signal.keyed_by, signal.reference) = (None, None, None);
-                (signal.events, signal.hops) = (None, None);
+                (signal.events, signal.hops, signal.first) = (None, None, None);
             }
             InboxBody::Outcome(_) | InboxBody::Tick(_) => {}
         }

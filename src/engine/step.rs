@@ -23,6 +23,7 @@ mod draft;
 mod duplicate;
 pub mod escalation;
 mod findings;
+mod first_receipt;
 mod link;
 mod look_alike;
 pub mod outcome;

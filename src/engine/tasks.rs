@@ -7,6 +7,7 @@ use super::calendar::{Calendar, Clock, Due};
 use super::context::{Context, StepError};
 use super::decide::Verdict;
 use super::facts::PreparedBook;
+use super::history::entry::FIRST_RECEIPT;
 use super::history::{entry, episodes, held_back_of, is_open};
 use super::ids::derived;
 use super::model::decision::{Disclosure, Suppressed};
@@ -225,11 +226,14 @@ impl<'b> Raising<'b> {
     pub fn deadline(&self, task: &TaskRule, entry: &Entry) -> Result<Deadline, StepError> {
         let anchor = entry.anchors.get(task.from).copied();
         let school = self.referral.and_then(|referral| school_of(&referral.event.child));
-        // A timer's own instant is no receipt: a clock whose anchor is missing runs from the event's.
-        let without_anchor =
-            if self.referral.is_none() && task.from != "receipt" { entry.received_at } else { self.at };
+        // A timer's own instant is no receipt: a clock whose anchor is missing runs from the event's. One that was sent
+        // under the wrong child before arrives as of then.
+        let of_event = self.referral.is_none() && task.from != "receipt";
+        let first = entry.anchors.get(FIRST_RECEIPT).filter(|_| of_event || self.at == entry.received_at).copied();
+        let without_anchor = first.unwrap_or(if of_event { entry.received_at } else { self.at });
         let due = due_at(&self.book.rules.calendar, &task.by, anchor.unwrap_or(without_anchor), school)?;
-        let from = if anchor.is_some() { task.from } else { "receipt" };
+        let receipt = if first.is_some() { FIRST_RECEIPT } else { "receipt" };
+        let from = if anchor.is_some() { task.from } else { receipt };
         let at = due.at.max(self.at);
         Ok(Deadline {
             at,
@@ -444,6 +448,7 @@ fn anchor_in_words(anchor: &str) -> &'static str {
         "strategy_discussion" => "the strategy discussion",
         "pregnancy_28_weeks" => "28 weeks of pregnancy",
         "turns_18" => "the eighteenth birthday",
+        FIRST_RECEIPT => "its first receipt, under the wrong child",
         "as_index" => "for the child they were named with",
         _ => "receipt",
     }

@@ -52,6 +52,8 @@ struct Step {
     child: Option<String>,
     id: Option<String>,
     corrects: Option<String>,
+    /// Of a withdrawal: the event of this file that is sent instead.
+    right_event: Option<String>,
     occurred_at: Option<toml::Value>,
     detail: Option<toml::Table>,
     data: Option<toml::Table>,
@@ -244,6 +246,9 @@ fn event_json(
     let mut detail = json_table(step.detail.as_ref())?;
     if let Some(original) = &step.corrects {
         detail.insert("original_event_id".to_owned(), json!(event_id(scenario, original)));
+    }
+    if let Some(instead) = &step.right_event {
+        detail.insert("right_event_id".to_owned(), json!(event_id(scenario, instead)));
     }
     if let Some(named) = &step.task {
         let task = find_task(named, raised)?;

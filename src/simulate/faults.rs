@@ -75,7 +75,9 @@ fn correction(rng: &mut ChaCha8Rng, (at, original): &Sent) -> Option<Sent> {
 
 fn withdrawal(rng: &mut ChaCha8Rng, (at, original): &Sent) -> Sent {
     let reason = Some("Wrong child selected.".to_owned());
-    let detail = Detail::EventWithdrawn(EventWithdrawn { original_event_id: original.event_id.clone(), reason });
+    let original_event_id = original.event_id.clone();
+    let withdrawn = EventWithdrawn { original_event_id, reason, right_child: None, right_event_id: None };
+    let detail = Detail::EventWithdrawn(withdrawn);
     follow_up(rng, *at, original, detail)
 }
 

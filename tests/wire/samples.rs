@@ -132,7 +132,16 @@ fn bare_record(record: &Record) -> Value {
 fn is_key(name: &str) -> bool {
     matches!(
         name,
-        "subject" | "stronger" | "weaker" | "checked_for" | "from" | "alias_of" | "seen" | "sighting" | "other"
+        "subject"
+            | "stronger"
+            | "weaker"
+            | "checked_for"
+            | "from"
+            | "alias_of"
+            | "seen"
+            | "sighting"
+            | "other"
+            | "keys"
     )
 }
 

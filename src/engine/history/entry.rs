@@ -24,6 +24,9 @@ const BIRTHDAY_KEPT_DAYS: i32 = 100;
 /// The router made the event for a child whom another's referral names.
 pub const NAMED_WITH_ANOTHER: &str = "named_with_another";
 
+/// When an event that was sent under the wrong child before was received there: its clocks run from then.
+pub const FIRST_RECEIPT: &str = "first_receipt";
+
 /// Facts and anchors that are worked out, and worked out again by a correction.
 pub const ANY_RISK_FACTOR: &str = "any_risk_factor";
 pub const WEEKS_OF_PREGNANCY: &str = "child.weeks_of_pregnancy";

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::is_open;
-use crate::engine::model::history::{Entry, HeldTask, History};
+use crate::engine::model::history::{Entry, FirstReceipt, HeldTask, History};
 use crate::engine::model::scalar::Timestamp;
 
 /// Most entries kept whole for one subject; older ones fold into counts.
@@ -34,6 +34,10 @@ pub fn fold(history: &mut History, now: Timestamp, retention_days: i64) -> usize
         history.tasks.retain(|task| task_kept_by(task) >= oldest_kept);
         history.awaiting.retain(|waiting| waiting.received_at >= oldest_kept);
         history.agreement.take_if(|standing| standing.at < oldest_kept);
+        let first_receipts = history.first_receipts.take().unwrap_or_default();
+        let kept: Vec<FirstReceipt> =
+            first_receipts.into_iter().filter(|first| first.received_at >= oldest_kept).collect();
+        history.first_receipts = (!kept.is_empty()).then_some(kept);
     }
     bound(history);
     history.fold_at = oldest(history).map(|oldest| next_midnight(oldest.plus_millis(retention_ms)));
@@ -46,7 +50,8 @@ fn oldest(history: &History) -> Option<Timestamp> {
     let tasks = history.tasks.iter().map(|task| task_kept_by(task)).min();
     let awaiting = history.awaiting.iter().map(|waiting| waiting.received_at).min();
     let agreement = history.agreement.as_ref().map(|standing| standing.at);
-    [entries, tasks, awaiting, agreement].into_iter().flatten().min()
+    let first_receipts = history.first_receipts.iter().flatten().map(|first| first.received_at).min();
+    [entries, tasks, awaiting, agreement, first_receipts].into_iter().flatten().min()
 }
 
 /// What is told now of long ago is kept as long as anything told now; what is imported goes by when it happened.

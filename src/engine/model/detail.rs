@@ -8,6 +8,7 @@ use super::codes::{
     AgreementState, CheckKind, Concern, CrisisForm, ExploitationKind, Grade, Hackett, HumanDecision, IncidentKind,
     MissingEducationReason, PlanCategory, PoliceRisk, Score, Setting, StatusChange, SuspectIs, UnbornRisk,
 };
+use super::event::Child;
 use super::scalar::{Coded, Date, FactType, FactValue, Level, Timestamp, Told};
 
 macro_rules! details {
@@ -205,9 +206,14 @@ details! {
         reason: Option<String>,
     }
     /// An earlier event of the same sender is taken back (the wrong child, say).
+    /// `right_child`: whom it was about, by what the event sent instead carries.
     EventWithdrawn = "event.withdrawn" as "pathway.EventWithdrawn" {
         original_event_id: String,
         reason: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        right_child: Option<Box<Child>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        right_event_id: Option<String>,
     }
     /// Death of, or serious harm to, a child.
     SeriousIncidentNotified = "serious_incident.notified" as "pathway.SeriousIncidentNotified" {
@@ -234,6 +240,8 @@ details! {
         reason: Option<String>,
     }
 }
+
+impl Coded for Box<Child> {}
 
 /// A level as a partner may propose it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]

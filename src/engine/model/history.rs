@@ -59,6 +59,31 @@ pub struct History {
     /// Those who bear different names or birthdays under this one key, and whether they are one child.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub look_alikes: Option<Vec<LookAlikes>>,
+    /// First receipts, under a wrong child, of events about this one that are still to come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_receipts: Option<Vec<FirstReceipt>>,
+}
+
+/// An event about this child was received before, under the wrong one.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FirstReceipt {
+    pub kind: String,
+    pub occurred_at: Timestamp,
+    pub received_at: Timestamp,
+    /// Who sent it under the wrong child.
+    pub partner: String,
+    /// Who took it back there.
+    pub withdrawn_by: String,
+    /// The event sent instead. None: the one of its kind and time.
+    pub event_id: Option<String>,
+}
+
+/// Whom an event that is withdrawn was about.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RightChild {
+    pub keys: Vec<SubjectKey>,
+    /// The event sent instead.
+    pub event_id: Option<String>,
 }
 
 /// What a child was called and when they were born, as keyed hashes: to tell two children under one identifier apart.
@@ -132,6 +157,8 @@ impl History {
         history.recount_at = None;
         (history.weaker, history.keyed_by, history.seen) = (None, None, None);
         (history.pairs, history.linked, history.look_alikes) = (None, None, None);
+        history.first_receipts = None;
+        history.awaiting.iter_mut().for_each(|waiting| waiting.right_child = None);
         history.statuses.iter_mut().for_each(|status| status.partner = None);
         history.timers.iter_mut().for_each(|timer| timer.partner = None);
         history.agreement.iter_mut().for_each(|standing| standing.partner = None);
@@ -348,4 +375,7 @@ pub struct Awaiting {
     /// None: a withdrawal.
     pub changes: Option<BTreeMap<String, FactValue>>,
     pub asked: bool,
+    /// Of a withdrawal: the child it was about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub right_child: Option<RightChild>,
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::event::ReferralEvent;
-use super::history::{EventOf, History};
+use super::history::{EventOf, FirstReceipt, History};
 use super::outcome::Outcome;
 use super::scalar::Timestamp;
 use super::subject::SubjectKey;
@@ -108,7 +108,8 @@ pub struct Forward {
 /// Word from elsewhere in the router: of another subject, or of INTAKE's quarantine.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Signal {
-    /// `unread_record`: a partner's record went to quarantine. The others: `step/sighting.rs`, `step/link.rs`.
+    /// `unread_record`: a partner's record went to quarantine. The others: `step/sighting.rs`, `step/link.rs`,
+    /// `step/first_receipt.rs`.
     pub kind: String,
     /// What caused it (event id, quarantine id).
     pub cause: String,
@@ -130,6 +131,9 @@ pub struct Signal {
     /// How often it was forwarded along aliases.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hops: Option<i32>,
+    /// The event that this subject's own was sent instead of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first: Option<FirstReceipt>,
 }
 
 /// Time passes: appended to each inbox partition by its owner.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::draft::Draft;
 use super::findings::findings_of;
-use super::{Effect, Step, agreement, awaiting, link, sighting};
+use super::{Effect, Step, agreement, awaiting, first_receipt, link, sighting};
 use crate::engine::context::{Context, HOPS_MAX, StepError};
 use crate::engine::decide::{Moment, judge};
 use crate::engine::facts::AsOf;
@@ -107,6 +107,7 @@ fn holds_anything(history: &History) -> bool {
         || agreement.is_some()
         || last_decision.is_some()
         || pairs.as_ref().is_some_and(|pairs| !pairs.is_empty())
+        || history.first_receipts.is_some()
 }
 
 pub fn forwarded_history(cause: &InboxRecord, from: SubjectKey, to: SubjectKey, history: History, hops: i32) -> Effect {
@@ -240,6 +241,7 @@ pub fn history_arrived(
     }
     draft.raise(None, &record.id, &findings, Vec::new())?;
     awaiting::apply_to_known(&mut draft, None)?;
+    first_receipt::apply_to_known(&mut draft, &record.id)?;
     agreement::stop_services(&mut draft, &record.id)?;
     Ok(draft.finish())
 }

@@ -6,8 +6,8 @@ use super::draft::{Draft, OWN_DUTY};
 use super::findings::{findings_of, judged_again};
 use super::withdrawal;
 use super::{
-    Step, agreement, alias, awaiting, clocks, correction, decided, duplicate, link, look_alike, readdressed, sighting,
-    suspect,
+    Step, agreement, alias, awaiting, clocks, correction, decided, duplicate, first_receipt, link, look_alike,
+    readdressed, sighting, suspect,
 };
 use crate::engine::calendar::LONDON;
 use crate::engine::context::{Context, StepError};
@@ -61,7 +61,7 @@ pub fn referral(
             if let Detail::EventCorrected(correction) = &event.detail {
                 correction::received(&mut draft, referral, arriving, correction)?;
             } else if let Detail::EventWithdrawn(withdrawal) = &event.detail {
-                withdrawal::received(&mut draft, referral, arriving, &withdrawal.original_event_id)?;
+                withdrawal::received(&mut draft, referral, arriving, withdrawal)?;
             } else {
                 arrive(&mut draft, referral, arriving)?;
             }
@@ -83,6 +83,7 @@ fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entry) -
     let event = &referral.event;
     let before = draft.history.clone();
     arriving.withdrawn = awaiting::withdrawn_before_it_came(draft, &arriving);
+    first_receipt::take(draft, &mut arriving);
     if let Some(at) = strategy_discussion(&draft.history, &arriving) {
         arriving.anchors.insert("strategy_discussion".to_owned(), at);
     }

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::draft::{Draft, OWN_DUTY};
+use super::first_receipt::tell_right_child;
 use super::{correction, timer, withdrawal};
 use crate::engine::context::StepError;
 use crate::engine::history::{self, Spoken};
 use crate::engine::model::decision::Disposition;
 use crate::engine::model::detail::EventCorrected;
 use crate::engine::model::feedback::FeedbackStatus;
-use crate::engine::model::history::{Awaiting, Entry, Timer};
+use crate::engine::model::history::{Awaiting, Entry, RightChild, Timer};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::FactValue;
 use crate::engine::tasks::due_at;
@@ -22,6 +23,7 @@ pub fn keep(
     arriving: Entry,
     original_event_id: &str,
     changes: Option<&BTreeMap<String, FactValue>>,
+    right_child: Option<RightChild>,
 ) -> Result<(), StepError> {
     draft.disposed(Disposition::AwaitingOriginal);
     draft.history.awaiting.push(Awaiting {
@@ -31,6 +33,7 @@ pub fn keep(
         received_at: draft.at,
         changes: changes.cloned(),
         asked: false,
+        right_child,
     });
     let due = due_at(&draft.book.rules.calendar, &OWN_DUTY, draft.at, None)?;
     let (rule, event_id) = (timer::AWAITING_ORIGINAL.to_owned(), arriving.event_id.clone());
@@ -49,6 +52,9 @@ pub fn withdrawn_before_it_came(draft: &mut Draft<'_>, arriving: &Entry) -> bool
     let Some(place) = draft.history.awaiting.iter().position(speaks) else { return false };
     let waiting = draft.history.awaiting.remove(place);
     draft.history.timers.retain(|timer| !waits_for(timer, &waiting));
+    if let Some(right) = &waiting.right_child {
+        tell_right_child(draft, &waiting.event_id, &waiting.source, arriving, arriving.received_at, right);
+    }
     true
 }
 
@@ -79,6 +85,9 @@ pub fn apply_to_known(draft: &mut Draft<'_>, referral: Option<&Referral>) -> Res
         draft.history.timers.retain(|timer| !waits_for(timer, &waiting));
         let Some(changes) = waiting.changes else {
             withdrawal::apply(draft, &waiting.event_id, &original)?;
+            if let Some(right) = &waiting.right_child {
+                tell_right_child(draft, &waiting.event_id, &waiting.source, &original, original.received_at, right);
+            }
             continue;
         };
         let correction = EventCorrected { original_event_id: waiting.original_event_id, changes, reason: None };

@@ -7,6 +7,7 @@ use super::findings::findings_of;
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, judge};
 use crate::engine::facts::AsOf;
+use crate::engine::history::entry::FIRST_RECEIPT;
 use crate::engine::history::episodes;
 use crate::engine::model::history::{Entry, Timer};
 use crate::engine::model::scalar::Timestamp;
@@ -52,7 +53,8 @@ fn timers_of<'a>(draft: &Draft<'a>, entry: &Entry) -> Result<Vec<(&'a str, Times
     let mut timers = Vec::new();
     for rule in draft.book.rules.timers(kind) {
         let Some(timer) = &rule.timer else { continue };
-        let from = entry.anchors.get(timer.from).copied().unwrap_or(draft.at);
+        let received_at = entry.anchors.get(FIRST_RECEIPT).copied().unwrap_or(entry.received_at);
+        let from = entry.anchors.get(timer.from).copied().unwrap_or(received_at);
         let due = due_at(&draft.book.rules.calendar, &timer.after, from, None)?;
         timers.push((rule.id.as_str(), due.at));
     }

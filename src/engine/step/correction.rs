@@ -42,7 +42,9 @@ pub fn received(
     let front_door = &draft.book.rules.front_door;
     let spoken = history::find(&draft.history, &correction.original_event_id, &arriving.source, front_door);
     match spoken {
-        None => awaiting::keep(draft, referral, arriving, &correction.original_event_id, Some(&correction.changes)),
+        None => {
+            awaiting::keep(draft, referral, arriving, &correction.original_event_id, Some(&correction.changes), None)
+        }
         Some(Spoken::Corroborated(index)) => second_reporter(draft, referral, arriving, &correction, index),
         Some(Spoken::Own(index)) => {
             let Some(original) = draft.history.entries.get(index).cloned() else { return Ok(()) };

@@ -54,7 +54,10 @@ pub fn fired(
     let found: Vec<(Arc<HeldTask>, Timestamp)> =
         draft.history.tasks.iter().filter_map(|task| Some((Arc::clone(task), moved(task, rules)?))).collect();
     for (task, due_at) in &found {
-        tell(&mut draft, task, *due_at)?;
+        let (before, now) = (instant_in_words(task.due_at), instant_in_words(*due_at));
+        let why = format!("\"{}\" was due {before}; by the corrected calendar it is due {now}.", task.action);
+        let (title, words) = ("The calendar was corrected", "counted again by the corrected calendar");
+        tell(&mut draft, task, Moved { rule: RECOUNT_RULE, title, words, why, due_at: *due_at })?;
     }
     for (task, due_at) in &found {
         let Some(present) = draft.history.tasks.iter_mut().find(|present| present.task_id == task.task_id) else {
@@ -70,29 +73,38 @@ pub fn fired(
     Ok(draft.finish())
 }
 
+/// Why and whereto a deadline has moved.
+pub struct Moved {
+    pub rule: &'static str,
+    pub title: &'static str,
+    /// How the new one came about.
+    pub words: &'static str,
+    pub why: String,
+    pub due_at: Timestamp,
+}
+
 /// Word to whoever holds the task; it asks for no answer, and names no child.
-fn tell(draft: &mut Draft<'_>, task: &HeldTask, due_at: Timestamp) -> Result<(), StepError> {
+pub fn tell(draft: &mut Draft<'_>, task: &HeldTask, moved: Moved) -> Result<(), StepError> {
+    let due_at = moved.due_at;
     let entry = draft.history.entries.iter().find(|entry| task.is_of(entry)).cloned();
     let partner = task.partner.as_deref().unwrap_or_default();
     let entry = entry.unwrap_or_else(|| Arc::new(stand_in_entry(&task.event_id, partner, draft.at)));
     let raising = draft.raising(None, "");
     let due = Deadline {
         at: due_at.max(draft.at),
-        words: "counted again by the corrected calendar".to_owned(),
+        words: moved.words.to_owned(),
         late: due_at < draft.at,
         assumed: false,
         urgent: false,
         at_session: false,
         counted: None,
     };
-    let (before, now) = (instant_in_words(task.due_at), instant_in_words(due_at));
-    let why = format!("\"{}\" was due {before}; by the corrected calendar it is due {now}.", task.action);
     let action = format!("Note the new deadline of the task you hold: {}", task.action);
-    let own = raising.own_duty(RECOUNT_RULE, "The calendar was corrected", why, &action, due, &entry);
+    let own = raising.own_duty(moved.rule, moved.title, moved.why, &action, due, &entry);
     let address =
         Address { agency: task.agency.clone(), unit: task.unit.clone(), role: task.role.clone(), in_place_of: None };
     let wanted = Wanted { address, level: task.level, relation: Relation::Word(task.task_id.clone()), ..own };
     draft.decision.event_id.get_or_insert_with(|| task.event_id.clone());
-    let cause = format!("{RECOUNT_RULE}\0{}\0{}", task.task_id, due_at.0);
+    let cause = format!("{}\0{}\0{}", moved.rule, task.task_id, due_at.0);
     draft.raise(None, &cause, &[], vec![wanted]).map(drop)
 }

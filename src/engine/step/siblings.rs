@@ -303,7 +303,12 @@ pub fn corrected(
 /// What is withdrawn is withdrawn for every child it was sent on to.
 pub fn withdrawn(draft: &mut Draft<'_>, cause: &str, original: &Entry) {
     for named in &original.named {
-        let detail = EventWithdrawn { original_event_id: named.event_id.clone(), reason: None };
+        let detail = EventWithdrawn {
+            original_event_id: named.event_id.clone(),
+            reason: None,
+            right_child: None,
+            right_event_id: None,
+        };
         follow_up(draft, cause, original, named, Detail::EventWithdrawn(detail), None);
     }
 }

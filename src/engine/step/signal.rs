@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::alias::stand_in_entry;
 use super::draft::Draft;
-use super::{Step, link, sighting};
+use super::{Step, first_receipt, link, sighting};
 use crate::engine::calendar::Clock;
 use crate::engine::context::{Context, StepError};
 use crate::engine::model::decision::{Disposition, Trigger};
@@ -25,6 +25,7 @@ pub fn received(context: &Context, state: &State, record: &InboxRecord, signal: 
         sighting::SAME_CHILD_CHECKED => sighting::ask(context, state, record, signal),
         link::LINK => link::join(context, state, record, signal),
         link::UNLINK => link::part(context, state, record, signal),
+        first_receipt::RIGHT_CHILD => first_receipt::received(context, state, record, signal),
         link::GIVE_BACK => link::give_back(context, state, record, signal),
         _ => unread_record(context, state, record, signal),
     }

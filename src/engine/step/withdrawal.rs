@@ -11,15 +11,17 @@ use super::correction::{refuse, review};
 use super::draft::{Draft, OWN_DUTY};
 use super::escalation::closed_as;
 use super::findings::judged_again;
+use super::first_receipt::{right_child, tell_right_child};
 use super::{awaiting, siblings};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::history::{self, Spoken, episodes, forget, is_open, put};
 use crate::engine::model::decision::Disposition;
+use crate::engine::model::detail::EventWithdrawn;
 use crate::engine::model::feedback::FeedbackStatus;
 use crate::engine::model::history::{Entry, HeldTask};
 use crate::engine::model::inbox::Referral;
-use crate::engine::model::scalar::Level;
+use crate::engine::model::scalar::{Level, Timestamp};
 use crate::engine::rules::book::UnitKind;
 use crate::engine::rules::catalogue::NEVER_JUDGED;
 use crate::engine::tasks::route::Address;
@@ -41,12 +43,14 @@ pub fn received(
     draft: &mut Draft<'_>,
     referral: &Referral,
     arriving: Entry,
-    original_event_id: &str,
+    withdrawn: &EventWithdrawn,
 ) -> Result<(), StepError> {
     let event = &referral.event;
+    let original_event_id = withdrawn.original_event_id.as_str();
+    let right = right_child(&draft.context.keys, event, withdrawn);
     let front_door = &draft.book.rules.front_door;
     let (index, own) = match history::find(&draft.history, original_event_id, &arriving.source, front_door) {
-        None => return awaiting::keep(draft, referral, arriving, original_event_id, None),
+        None => return awaiting::keep(draft, referral, arriving, original_event_id, None, right),
         Some(Spoken::Own(index)) => (index, true),
         Some(Spoken::Corroborated(index)) => (index, false),
     };
@@ -55,6 +59,16 @@ pub fn received(
     history::insert(&mut draft.history, arriving.as_ref().clone());
     if NEVER_JUDGED.contains(&original.kind.as_str()) {
         return refuse(draft, referral, &arriving, "what it withdraws is itself a correction or withdrawal");
+    }
+    if let Some(right) = &right {
+        tell_right_child(
+            draft,
+            &event.event_id,
+            &event.source,
+            &original,
+            reported_at(&original, original_event_id),
+            right,
+        );
     }
     if original.withdrawn {
         draft.disposed(Disposition::Duplicate);
@@ -70,6 +84,13 @@ pub fn received(
     let words = ["Received. Your referral is withdrawn, and whoever was told is being recalled."];
     draft.tell_sender(event, FeedbackStatus::Received, &words);
     Ok(())
+}
+
+/// When the report was received that is withdrawn: the first one, or one that is kept beside it.
+fn reported_at(original: &Entry, withdrawn_event_id: &str) -> Timestamp {
+    let mut beside = original.corroborated_by.iter();
+    let report = beside.find(|report| report.event_id == withdrawn_event_id);
+    report.map_or(original.received_at, |report| report.received_at)
 }
 
 /// What others reported too does not end with one of them.
