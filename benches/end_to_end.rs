@@ -1,21 +1,26 @@
-//! Events a second from a partner's topic to the last decision, on the embedded broker. Prints a table; asserts nothing.
+//! Events a second from a partner's topic to the last decision, on the embedded broker. Prints two tables; asserts nothing.
+//!
+//! The same events twice: received when they are sent, on a clock that the bench moves along with them; and all received
+//! today, so that each is late, falls before what came of later ones, and has most of the child's history judged again.
+//! Timers run in neither: no tick is due while the lanes' own clock stands.
 //!
 //! `cargo bench --bench end_to_end -- [events] [intake lanes] [decide lanes] [partitions] [producers]`
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use pathway_router::broker::embedded::{Embedded, EmbeddedOptions};
-use pathway_router::broker::{Broker, BrokerError, Placement, Publisher, Write, system_clock};
+use pathway_router::broker::{Broker, BrokerError, Clock, Placement, Publisher, Write, system_clock};
 use pathway_router::config::{Retention, default_rules};
 use pathway_router::engine::codec;
 use pathway_router::engine::context::{Context, RuleBooks};
 use pathway_router::engine::facts::PreparedBook;
 use pathway_router::engine::identity::Keys;
 use pathway_router::engine::intake::{Partner, Partners};
+use pathway_router::engine::model::scalar::Timestamp;
 use pathway_router::engine::rules::fault::SourceFile;
 use pathway_router::engine::seal::Sealer;
 use pathway_router::runtime::{Service, ServiceOptions};
@@ -62,24 +67,66 @@ fn main() {
     );
     // Follow-ups of the last incidents come days later, and nothing may lie in the future.
     let end = system_clock()().plus_millis(-14 * 86_400_000);
-    let made = Instant::now();
+    for received in [Received::WhenSent, Received::Today] {
+        run(&settings, end, received);
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Received {
+    WhenSent,
+    Today,
+}
+
+/// The instant it is for the broker: moved along with what is sent, never back.
+#[derive(Clone)]
+struct Moving(Arc<AtomicI64>);
+
+impl Moving {
+    fn at(at: Timestamp) -> Self {
+        Self(Arc::new(AtomicI64::new(at.0)))
+    }
+
+    fn to(&self, at: Timestamp) {
+        self.0.fetch_max(at.0, Ordering::AcqRel);
+    }
+
+    fn clock(&self) -> Clock {
+        let told = self.0.clone();
+        Arc::new(move || Timestamp(told.load(Ordering::Acquire)))
+    }
+}
+
+fn run(settings: &Settings, end: Timestamp, received: Received) {
     let publications = publications(settings.events, end);
-    println!("{} events made and encoded in {:.1} s", settings.events, made.elapsed().as_secs_f64());
+    let start = publications.first().map_or(end, |first| first.at);
+    let moving = Moving::at(match received {
+        Received::WhenSent => start,
+        Received::Today => system_clock()(),
+    });
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let broker = Arc::new(Embedded::open(EmbeddedOptions::new(folder.path().join("router.db"))).unwrap());
+    let path = folder.path().join("router.db");
+    let broker =
+        Arc::new(Embedded::open(EmbeddedOptions { clock: moving.clock(), ..EmbeddedOptions::new(path) }).unwrap());
     let metrics = Arc::new(Metrics::new().unwrap());
-    let service = Service::start(options(&settings, broker.clone(), metrics.clone())).unwrap();
+    let standing = moving.0.load(Ordering::Acquire);
+    let service = Service::start(ServiceOptions {
+        clock: Moving::at(Timestamp(standing)).clock(),
+        ..options(settings, broker.clone(), metrics.clone())
+    })
+    .unwrap();
     while !service.ready() {
         std::thread::sleep(Duration::from_millis(5));
     }
     let (started, cpu) = (Instant::now(), cpu_seconds());
-    produce(&service, publications, settings.producers);
+    produce(&service, publications, settings.producers, &moving);
     let published = started.elapsed();
     wait_until_decided(&*broker, settings.partitions);
     let decided = started.elapsed();
     let cpu = cpu_seconds() - cpu;
+    println!("\nreceived {received:?}");
     thread_times();
-    report(&settings, &*broker, folder.path(), published, decided, cpu);
+    report(settings, &*broker, folder.path(), published, decided, cpu);
     if std::env::var_os("SHOW_METRICS").is_some() {
         println!("{}", metrics.render());
     }
@@ -87,12 +134,19 @@ fn main() {
     broker.close();
 }
 
+/// One request's worth of events, and when the last of them is sent.
+struct Publication {
+    at: Timestamp,
+    writes: Vec<Write>,
+}
+
 /// Events in the order of sending, encoded, in requests of one partner each.
-fn publications(events: usize, end: pathway_router::engine::model::scalar::Timestamp) -> Vec<Vec<Write>> {
+fn publications(events: usize, end: Timestamp) -> Vec<Publication> {
     let mut open: BTreeMap<String, Vec<Write>> = BTreeMap::new();
-    let mut closed = Vec::new();
+    let (mut closed, mut at) = (Vec::new(), Timestamp(0));
     for event in simulate::referral_events(SEED, events, end) {
         let partner = event.source.partner.clone();
+        at = at.max(event.occurred_at).max(event.reported_at.unwrap_or(event.occurred_at));
         let header = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
         let write = Write {
             topic: format!("referrals.{partner}").into(),
@@ -104,10 +158,11 @@ fn publications(events: usize, end: pathway_router::engine::model::scalar::Times
         let gathered = open.entry(partner).or_default();
         gathered.push(write);
         if gathered.len() == EVENTS_A_PUBLICATION {
-            closed.push(std::mem::take(gathered));
+            closed.push(Publication { at, writes: std::mem::take(gathered) });
         }
     }
-    closed.extend(open.into_values().filter(|writes| !writes.is_empty()));
+    let left = open.into_values().filter(|writes| !writes.is_empty());
+    closed.extend(left.map(|writes| Publication { at, writes }));
     closed
 }
 
@@ -153,21 +208,22 @@ fn options(settings: &Settings, broker: Arc<Embedded>, metrics: Arc<Metrics>) ->
 }
 
 /// Producers share the publications; each keeps some open at once, as a gateway of many connections does.
-fn produce(service: &Service, publications: Vec<Vec<Write>>, producers: usize) {
+fn produce(service: &Service, publications: Vec<Publication>, producers: usize, moving: &Moving) {
     let waiting = Mutex::new(publications.into_iter());
     let publisher = service.publisher();
     std::thread::scope(|scope| {
         for _ in 0..producers {
-            scope.spawn(|| producer(&*publisher, &waiting));
+            scope.spawn(|| producer(&*publisher, &waiting, moving));
         }
     });
 }
 
-fn producer(publisher: &dyn Publisher, waiting: &Mutex<std::vec::IntoIter<Vec<Write>>>) {
+fn producer(publisher: &dyn Publisher, waiting: &Mutex<std::vec::IntoIter<Publication>>, moving: &Moving) {
     let open = Arc::new(AtomicUsize::new(0));
     loop {
         let next = waiting.lock().unwrap().next();
-        let Some(writes) = next else { break };
+        let Some(Publication { at, writes }) = next else { break };
+        moving.to(at);
         while open.load(Ordering::Acquire) >= OPEN_MAX {
             std::thread::sleep(Duration::from_micros(200));
         }

@@ -7,13 +7,14 @@ use jiff::civil;
 
 use super::calendar::london_date;
 use super::history::{episodes, known_as, latest_status, status_open};
+use super::model::detail::KINDS;
 use super::model::history::{Entry, History};
 use super::model::scalar::{FactValue, Level, Timestamp};
 use super::rules::RuleBook;
 use super::rules::book::{Aggregate, Rule, Window};
 use super::rules::catalogue::is_concern;
 use super::rules::expression::Truth;
-use super::rules::facts::{FactId, FactTable};
+use super::rules::facts::{Absences, FactId, FactTable, KindId};
 
 /// Concerns that speak of an earlier referral and are none themselves.
 const FOLLOWS_A_REFERRAL: [&str; 3] = [episodes::REGRADED, episodes::ENDED, "return_interview.completed"];
@@ -34,6 +35,10 @@ pub struct PreparedBook {
     read_by_kind: BTreeMap<&'static str, BTreeSet<FactId>>,
     /// For each kind, the counts among them, as places in `rules.aggregates`: no other is worked out for it.
     counts_by_kind: BTreeMap<&'static str, Vec<usize>>,
+    /// The kinds that each count counts, in the order of `rules.aggregates`.
+    counted_kinds: Vec<Kinds>,
+    /// By the place of the kind in the catalogue.
+    absences: Vec<Absences>,
 }
 
 /// Which counts to work out.
@@ -94,7 +99,9 @@ impl PreparedBook {
         let level = rules.facts.id("result.level");
         let turns_18 = rules.facts.id("result.turns_18_before_deadline");
         let turns_18 = turns_18.filter(|id| rules.rules.iter().any(|rule| rule.reads.contains(id)));
-        Self { rules, kept, statuses, agencies, level, turns_18, read_by_kind, counts_by_kind }
+        let absences = KindId::all().map(|kind| rules.facts.absences(kind)).collect();
+        let counted_kinds = rules.aggregates.iter().map(Kinds::counted_by).collect();
+        Self { rules, kept, statuses, agencies, level, turns_18, read_by_kind, counts_by_kind, counted_kinds, absences }
     }
 
     /// The facts that rules for this kind read, in the order of the book.
@@ -115,7 +122,9 @@ impl PreparedBook {
             table.set_bool(*id, holds(history, entry, status, as_of.statuses, authority));
         }
         self.gather_counts(history, entry, as_of, level, Counts::All, table);
-        self.rules.facts.fill_absent(table);
+        if let Some(absences) = self.absences.get(table.kind().place()) {
+            absences.fill(table);
+        }
     }
 
     /// Where agreement stands: as last recorded, unless the event itself says.
@@ -142,27 +151,30 @@ impl PreparedBook {
         let read = self.counts_by_kind.get(entry.kind.as_str()).map_or(&[][..], Vec::as_slice);
         let mut wanted = read
             .iter()
-            .filter_map(|place| self.rules.aggregates.get(*place))
-            .filter(|aggregate| which == Counts::All || aggregate.reads_level())
+            .filter_map(|place| Some((self.rules.aggregates.get(*place)?, self.counted_kinds.get(*place)?)))
+            .filter(|(aggregate, _)| which == Counts::All || aggregate.reads_level())
             .peekable();
         if wanted.peek().is_none() {
             return;
         }
+        let remembered = Remembered::all(history, entry);
         let end = self.rules.calendar.window_end(as_of.windows);
         let mut starts: Vec<(Window, Option<Timestamp>)> = Vec::new();
-        for aggregate in wanted {
+        for (aggregate, kinds) in wanted {
             // Many counts share a window, and a London midnight takes longer to work out than a count.
             let known = starts.iter().find(|(window, _)| *window == aggregate.window).map(|(_, start)| *start);
             let start = known.unwrap_or_else(|| self.window_start(aggregate.window, as_of));
             if known.is_none() {
                 starts.push((aggregate.window, start));
             }
-            let counted = counted_between(aggregate, history, entry, (start, end), level).len();
+            let mut counted = 0_i64;
+            let mut count = |_| counted = counted.saturating_add(1);
+            each_counted((aggregate, *kinds), &remembered, (start, end), level, &mut count);
             let folded = match aggregate.window {
                 Window::Ever => aggregate.kinds.iter().filter_map(|kind| history.folded.get(*kind)).sum(),
                 Window::Days(_) | Window::Months(_) => 0,
             };
-            table.set_int(aggregate.fact, i64::try_from(counted).unwrap_or(i64::MAX).saturating_add(folded));
+            table.set_int(aggregate.fact, counted.saturating_add(folded));
         }
     }
 
@@ -211,8 +223,11 @@ impl PreparedBook {
         as_of: AsOf,
         level: Option<Level>,
     ) -> Vec<Timestamp> {
-        let end = self.rules.calendar.window_end(as_of.windows);
-        counted_between(aggregate, history, judged, (self.window_start(aggregate.window, as_of), end), level)
+        let between = (self.window_start(aggregate.window, as_of), self.rules.calendar.window_end(as_of.windows));
+        let (remembered, mut counted) = (Remembered::all(history, judged), Vec::new());
+        let kinds = Kinds::counted_by(aggregate);
+        each_counted((aggregate, kinds), &remembered, between, level, &mut |at| counted.push(at));
+        counted
     }
 
     /// None: at the beginning.
@@ -252,31 +267,69 @@ impl PreparedBook {
     }
 }
 
-/// When the entries happened that a count counts, from the start (if there is one) until before the end.
-fn counted_between(
-    aggregate: &Aggregate,
-    history: &History,
-    judged: &Entry,
+/// Event kinds, a bit each by their place in the catalogue, which has fewer than 64.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Kinds(u64);
+
+const _: () = assert!(KINDS.len() <= 64, "a bit each");
+
+impl Kinds {
+    fn counted_by(aggregate: &Aggregate) -> Self {
+        Self(aggregate.kinds.iter().map(|kind| Self::of(kind).0).fold(0, |all, one| all | one))
+    }
+
+    /// None of them for a kind that the catalogue does not know.
+    fn of(kind: &str) -> Self {
+        let place = KindId::of(kind).and_then(|kind| u32::try_from(kind.place()).ok());
+        Self(place.and_then(|place| 1_u64.checked_shl(place)).unwrap_or_default())
+    }
+
+    fn contains(self, other: Kinds) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+/// An entry with what every count asks of it.
+struct Remembered<'h> {
+    entry: &'h Entry,
+    kind: Kinds,
+    is_judged: bool,
+}
+
+impl<'h> Remembered<'h> {
+    /// All that was not withdrawn and is not of another child under the same key, oldest first.
+    fn all(history: &'h History, judged: &Entry) -> Vec<Self> {
+        let counts = |entry: &&Arc<Entry>| !entry.withdrawn && !known_as::count_apart(history, entry, judged);
+        let entries = history.entries.iter().filter(counts);
+        let remembered =
+            |entry: &'h Entry| Self { entry, kind: Kinds::of(&entry.kind), is_judged: entry.is_same_event(judged) };
+        entries.map(|entry| remembered(entry)).collect()
+    }
+}
+
+/// Visits when the entries happened that a count counts, oldest first, from the start (if there is one) until before the
+/// end.
+fn each_counted(
+    (aggregate, kinds): (&Aggregate, Kinds),
+    remembered: &[Remembered<'_>],
     (start, end): (Option<Timestamp>, Timestamp),
     level: Option<Level>,
-) -> Vec<Timestamp> {
-    let mut counted = Vec::new();
+    visit: &mut dyn FnMut(Timestamp),
+) {
     // By the place of its start: which episode this is, and which was counted last.
     let mut episode: Option<usize> = None;
     let mut counted_episode: Option<usize> = None;
-    for (place, entry) in history.entries.iter().enumerate() {
-        if entry.kind == episodes::STARTED && !entry.withdrawn {
+    for (place, Remembered { entry, kind, is_judged }) in remembered.iter().enumerate() {
+        if aggregate.once_per_episode && entry.kind == episodes::STARTED {
             episode = Some(place);
         }
         let inside = start.is_none_or(|start| entry.occurred_at >= start) && entry.occurred_at < end;
-        let is_judged = entry.is_same_event(judged);
-        let own_level = if is_judged { level } else { entry.level };
+        let own_level = if *is_judged { level } else { entry.level };
         if !inside
-            || entry.withdrawn
-            || (is_judged && !aggregate.includes_judged)
+            || !kinds.contains(*kind)
+            || (*is_judged && !aggregate.includes_judged)
             || !aggregate.level_within(own_level)
             || !aggregate.counts(&entry.kind, &entry.facts)
-            || known_as::count_apart(history, entry, judged)
         {
             continue;
         }
@@ -286,9 +339,8 @@ fn counted_between(
             }
             counted_episode = episode;
         }
-        counted.push(entry.occurred_at);
+        visit(entry.occurred_at);
     }
-    counted
 }
 
 /// The date as a practitioner writes it; the year only when it is another.

@@ -1,5 +1,6 @@
 //! The state of a partition: histories by subject, staged changes over committed ones, timers in order.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
@@ -44,9 +45,11 @@ pub struct State {
     committed: HashMap<SubjectKey, Arc<History>, KeyHashing>,
     staged: HashMap<SubjectKey, Arc<History>, KeyHashing>,
     touched: BTreeSet<SubjectKey>,
-    timers: BTreeSet<(Timestamp, SubjectKey, Timer)>,
+    /// When the earliest timer of each subject is due. Which timers those are, its history says.
+    timers: BTreeSet<(Timestamp, SubjectKey)>,
     /// When the oldest of a history is too old to be kept. Nobody waits for it: clocks go first.
     folds: BTreeSet<(Timestamp, SubjectKey)>,
+    timers_pending: usize,
     last_receipt: Timestamp,
     committed_receipt: Timestamp,
 }
@@ -79,10 +82,9 @@ impl State {
 
     /// Takes over a history read back from the `history` topic; a later one of the same subject replaces it.
     pub fn restore(&mut self, subject: SubjectKey, history: History) {
-        self.unindex(subject);
+        self.index(subject, &history);
         self.last_receipt = self.last_receipt.max(history.updated_at);
         self.committed_receipt = self.last_receipt;
-        self.index(subject, &history);
         self.committed.insert(subject, Arc::new(history));
     }
 
@@ -98,9 +100,8 @@ impl State {
     /// Lays a step's changes over the committed state.
     pub fn stage(&mut self, delta: Delta) {
         for (subject, history) in delta.histories {
-            self.unindex(subject);
-            self.last_receipt = self.last_receipt.max(history.updated_at);
             self.index(subject, &history);
+            self.last_receipt = self.last_receipt.max(history.updated_at);
             self.staged.insert(subject, Arc::new(history));
             self.touched.insert(subject);
         }
@@ -124,11 +125,9 @@ impl State {
     pub fn abort(&mut self) {
         let dropped: Vec<SubjectKey> = self.staged.keys().copied().collect();
         for subject in dropped {
-            self.unindex(subject);
+            let committed = self.committed.get(&subject).cloned().unwrap_or_default();
+            self.index(subject, &committed);
             self.staged.remove(&subject);
-            if let Some(history) = self.committed.get(&subject).cloned() {
-                self.index(subject, &history);
-            }
         }
         self.touched.clear();
         // Else a tick that is read again would take its time from records that come after it.
@@ -137,10 +136,19 @@ impl State {
 
     /// Timers due at or before `now`, earliest first, at most `timers_max`; after them what is to be folded.
     pub fn due_timers(&self, now: Timestamp, timers_max: usize) -> Vec<(SubjectKey, Timer)> {
-        let timers = self.timers.iter().take_while(|(due_at, _, _)| *due_at <= now);
+        // Each subject has one at least, and its others come later: no more subjects are needed than timers.
+        let subjects = self.timers.iter().take_while(|(due_at, _)| *due_at <= now).take(timers_max);
+        let mut timers: Vec<(Timestamp, SubjectKey, Timer)> = Vec::new();
+        for (_, subject) in subjects {
+            let Some(history) = self.history(*subject) else { continue };
+            let due = timers_of(history).filter(|timer| timer.due_at <= now);
+            timers.extend(due.map(|timer| (timer.due_at, *subject, timer.into_owned())));
+        }
+        timers.sort_unstable();
         let folds = self.folds.iter().take_while(|(due_at, _)| *due_at <= now);
         timers
-            .map(|(_, subject, timer)| (*subject, timer.clone()))
+            .into_iter()
+            .map(|(_, subject, timer)| (subject, timer))
             .chain(folds.map(|(due_at, subject)| (*subject, own_timer(FOLD, *due_at))))
             .take(timers_max)
             .collect()
@@ -148,14 +156,14 @@ impl State {
 
     /// When the earliest timer is due, or the earliest fold.
     pub fn next_timer(&self) -> Option<Timestamp> {
-        let timer = self.timers.first().map(|(due_at, _, _)| *due_at);
+        let timer = self.timers.first().map(|(due_at, _)| *due_at);
         let fold = self.folds.first().map(|(due_at, _)| *due_at);
         timer.into_iter().chain(fold).min()
     }
 
     /// How many timers wait.
     pub fn timers_pending(&self) -> usize {
-        self.timers.len()
+        self.timers_pending
     }
 
     /// The latest receipt among the records judged so far: no tick is earlier than it.
@@ -163,36 +171,50 @@ impl State {
         self.last_receipt
     }
 
+    /// Puts a subject's timers where those of the history it is to have are due.
     fn index(&mut self, subject: SubjectKey, history: &History) {
-        for timer in &history.timers {
-            self.timers.insert((timer.due_at, subject, timer.clone()));
-        }
-        if let Some(due_at) = next_escalation(history) {
-            self.timers.insert((due_at, subject, own_timer(ESCALATION, due_at)));
-        }
-        if let Some(recount_at) = history.recount_at {
-            self.timers.insert((recount_at, subject, own_timer(RECOUNT, recount_at)));
-        }
-        if let Some(fold_at) = history.fold_at {
-            self.folds.insert((fold_at, subject));
-        }
+        let before = self.history(subject).map(|present| Pending::of(present)).unwrap_or_default();
+        let after = Pending::of(history);
+        self.timers_pending = self.timers_pending.saturating_sub(before.timers).saturating_add(after.timers);
+        let move_in =
+            |index: &mut BTreeSet<(Timestamp, SubjectKey)>, from: Option<Timestamp>, to: Option<Timestamp>| {
+                if from == to {
+                    return;
+                }
+                if let Some(due_at) = from {
+                    index.remove(&(due_at, subject));
+                }
+                index.extend(to.map(|due_at| (due_at, subject)));
+            };
+        move_in(&mut self.timers, before.earliest, after.earliest);
+        move_in(&mut self.folds, before.fold_at, after.fold_at);
     }
+}
 
-    fn unindex(&mut self, subject: SubjectKey) {
-        let Some(history) = self.history(subject).cloned() else { return };
-        for timer in &history.timers {
-            self.timers.remove(&(timer.due_at, subject, timer.clone()));
+/// What a history waits for.
+#[derive(Default)]
+struct Pending {
+    timers: usize,
+    earliest: Option<Timestamp>,
+    fold_at: Option<Timestamp>,
+}
+
+impl Pending {
+    fn of(history: &History) -> Self {
+        let (mut timers, mut earliest) = (0_usize, None::<Timestamp>);
+        for timer in timers_of(history) {
+            timers = timers.saturating_add(1);
+            earliest = Some(earliest.map_or(timer.due_at, |earliest| earliest.min(timer.due_at)));
         }
-        if let Some(due_at) = next_escalation(&history) {
-            self.timers.remove(&(due_at, subject, own_timer(ESCALATION, due_at)));
-        }
-        if let Some(recount_at) = history.recount_at {
-            self.timers.remove(&(recount_at, subject, own_timer(RECOUNT, recount_at)));
-        }
-        if let Some(fold_at) = history.fold_at {
-            self.folds.remove(&(fold_at, subject));
-        }
+        Self { timers, earliest, fold_at: history.fold_at }
     }
+}
+
+/// What a subject waits for: its events' timers, and its own.
+fn timers_of(history: &History) -> impl Iterator<Item = Cow<'_, Timer>> {
+    let own = |what: &str, due_at: Option<Timestamp>| due_at.map(|due_at| Cow::Owned(own_timer(what, due_at)));
+    let escalation = own(ESCALATION, next_escalation(history));
+    history.timers.iter().map(Cow::Borrowed).chain(escalation).chain(own(RECOUNT, history.recount_at))
 }
 
 /// The first rung that any of a subject's tasks waits for: one timer for all of them.

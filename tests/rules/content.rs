@@ -94,11 +94,16 @@ fn timer_rules_wait() {
 fn absence_means_what_the_book_says() {
     let book = book();
     let mut table = table(&book, "missing.started", &[]);
-    let filled = book.facts.fill_absent(&mut table);
+    let before = table.clone();
+    let absences = book.facts.absences(kind("missing.started"));
+    absences.fill(&mut table);
+    let changed = book.facts.iter().filter(|(id, _)| table.slot(*id) != before.slot(*id));
     let danger = book.facts.id("event.immediate_danger").expect("a fact");
-    assert_eq!(filled, [danger]);
+    assert_eq!(changed.map(|(id, _)| id).collect::<Vec<_>>(), [danger]);
     assert_eq!(book.facts.value(&table, danger), Some(FactValue::Bool(false)));
-    assert!(book.facts.fill_absent(&mut table).is_empty());
+    table.set_bool(danger, true);
+    absences.fill(&mut table);
+    assert_eq!(book.facts.value(&table, danger), Some(FactValue::Bool(true)), "what is said stands");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A task: what one agency (or unit) must do, by when, why, and the facts it may see.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -68,7 +69,7 @@ pub struct Reason {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Basis {
     pub letter: String,
-    pub statement: String,
+    pub statement: Arc<str>,
 }
 
 /// The child as one agency may see them.

@@ -1,6 +1,7 @@
 //! The rule book as the engine uses it: rules, history counts, agencies, bases and ladders, all checked.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::civil;
 
@@ -9,7 +10,6 @@ use super::facts::{FactId, FactTable, Facts};
 use super::fault::Span;
 use super::template::Template;
 use crate::engine::calendar::Clock;
-use crate::engine::model::history::Entry;
 use crate::engine::model::scalar::{FactValue, Level};
 
 /// One rule.
@@ -145,11 +145,6 @@ impl Aggregate {
             None => !self.has_level_bounds(),
         }
     }
-
-    /// Kind, facts and level of an entry that was not withdrawn. The window and episodes are the caller's.
-    pub fn counts_entry(&self, entry: &Entry) -> bool {
-        !entry.withdrawn && self.level_within(entry.level) && self.counts(&entry.kind, &entry.facts)
-    }
 }
 
 impl EntryCondition {
@@ -220,6 +215,8 @@ pub struct Agency {
     pub roles: BTreeSet<String>,
     /// What may be seen: task fields, `child.<field>`, facts, and groups (`event.*`).
     pub sees: BTreeSet<String>,
+    /// The groups among them, without their `.*`: asked for every field of every task.
+    pub seen_groups: BTreeSet<String>,
     /// What is seen of a task marked `minimum`.
     pub minimum: BTreeSet<String>,
     pub confidential_addresses: bool,
@@ -230,9 +227,7 @@ pub struct Agency {
 impl Agency {
     /// Whether this agency may see a field (`child.upn`, `narrative`) or fact (`event.grade`).
     pub fn may_see(&self, field: &str) -> bool {
-        let is_group = |seen: &String, group: &str| seen.strip_suffix(".*") == Some(group);
-        let in_group =
-            field.split_once('.').is_some_and(|(group, _)| self.sees.iter().any(|seen| is_group(seen, group)));
+        let in_group = field.split_once('.').is_some_and(|(group, _)| self.seen_groups.contains(group));
         in_group || self.sees.contains(field)
     }
 }
@@ -256,7 +251,8 @@ pub enum UnitKind {
 pub struct Basis {
     pub letter: String,
     pub title: String,
-    pub statement: String,
+    /// Shared with every task that names it.
+    pub statement: Arc<str>,
     /// Received before this London date, `until_then` stands in.
     pub in_force_from: Option<civil::Date>,
     pub until_then: Option<String>,

@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::book::Rule;
-use super::catalogue;
 use super::expression::{Expr, Truth};
 use super::facts::{FactId, FactTable, Facts, KindId};
 use super::load::rules::Places;
@@ -85,8 +84,7 @@ pub struct Found<'p> {
 pub fn compile(rules: &[Rule], facts: &Facts, strata: usize, places: &Places<'_>, faults: &mut Faults) -> Compiled {
     let mut too_large = BTreeSet::new();
     let plans = (0..strata).map(|stratum| {
-        let of_kind = (0..catalogue::kinds().len()).map(|kind| {
-            let kind = KindId(u16::try_from(kind).unwrap_or(u16::MAX));
+        let of_kind = KindId::all().map(|kind| {
             let judged = rules
                 .iter()
                 .enumerate()

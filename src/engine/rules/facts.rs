@@ -26,6 +26,15 @@ impl KindId {
         u16::try_from(place).ok().map(Self)
     }
 
+    /// Every kind, in the order of the catalogue.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..u16::MAX).map(Self).take(catalogue::kinds().len())
+    }
+
+    pub fn place(self) -> usize {
+        usize::from(self.0)
+    }
+
     pub fn name(self) -> &'static str {
         catalogue::kinds().get(usize::from(self.0)).copied().unwrap_or_default()
     }
@@ -170,18 +179,25 @@ impl Facts {
         self.get(id)?.decode(table.slot(id)?)
     }
 
-    /// Gives missing facts of the event's kind the value the book says absence means, and returns which.
-    pub fn fill_absent(&self, table: &mut FactTable) -> Vec<FactId> {
-        let kind = table.kind.name();
-        let mut filled = Vec::new();
-        for (id, fact) in self.iter() {
-            let Some(absent) = &fact.absent else { continue };
-            if table.slot(id).is_none() && fact.is_of_kind(kind) {
-                table.put(id, fact.encode(&absent.value));
-                filled.push(id);
+    /// What the book says the absence of facts means, for those that a kind can carry. Worked out once for each kind.
+    pub fn absences(&self, kind: KindId) -> Absences {
+        let of_kind = self.iter().filter(|(_, fact)| fact.is_of_kind(kind.name()));
+        Absences(of_kind.filter_map(|(id, fact)| Some((id, fact.encode(&fact.absent.as_ref()?.value)))).collect())
+    }
+}
+
+/// The values that missing facts of one kind are given.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Absences(Vec<(FactId, Option<i64>)>);
+
+impl Absences {
+    /// Gives every fact that is missing in the table its value.
+    pub fn fill(&self, table: &mut FactTable) {
+        for (id, slot) in &self.0 {
+            if !table.is_known(*id) {
+                table.put(*id, *slot);
             }
         }
-        filled
     }
 }
 

@@ -81,7 +81,7 @@ fn remember_making(history: &mut History, referral: &Referral) {
 /// Something new: remembered first, then judged with all that is known.
 fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entry) -> Result<(), StepError> {
     let event = &referral.event;
-    let before = draft.history.clone();
+    let before = Arc::clone(&draft.before);
     arriving.withdrawn = awaiting::withdrawn_before_it_came(draft, &arriving);
     first_receipt::take(draft, &mut arriving);
     if let Some(at) = strategy_discussion(&draft.history, &arriving) {

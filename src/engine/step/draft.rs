@@ -33,6 +33,8 @@ pub struct Draft<'a> {
     pub book: &'a PreparedBook,
     pub subject: SubjectKey,
     pub at: Timestamp,
+    /// What was known before.
+    pub before: Arc<History>,
     pub history: History,
     pub decision: Decision,
     effects: Vec<Effect>,
@@ -51,7 +53,8 @@ impl<'a> Draft<'a> {
         cause: &str,
     ) -> Result<Self, StepError> {
         let book = context.books.in_force(at).ok_or(StepError::NoBookInForce)?;
-        let history = state.history(subject).map(|history| history.as_ref().clone()).unwrap_or_default();
+        let before = state.history(subject).map(Arc::clone).unwrap_or_default();
+        let history = before.as_ref().clone();
         let decision = Decision {
             // With the receipt: a retransmission is the same record, but a decision of its own.
             decision_id: derived(&["decision", cause, &subject.to_hex(), &at.0.to_string()]),
@@ -75,7 +78,8 @@ impl<'a> Draft<'a> {
             disclosures: Vec::new(),
             notes: Vec::new(),
         };
-        Ok(Self { context, book, subject, at, history, decision, effects: Vec::new(), sender_knows: false })
+        let effects = Vec::new();
+        Ok(Self { context, book, subject, at, before, history, decision, effects, sender_knows: false })
     }
 
     /// Says which event the decision is about.

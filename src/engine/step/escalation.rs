@@ -95,12 +95,12 @@ pub fn is_unarmed(history: &History, rules: &RuleBook) -> bool {
 
 /// Every task that waits has one rung to wait for, and no other has; chases of what no longer waits end with it.
 pub fn arm(history: &mut History, rules: &RuleBook, at: Timestamp) {
-    let (mut changed, mut known): (Vec<(usize, HeldTask)>, WorkedOut) = (Vec::new(), Vec::new());
+    let (mut changed, mut known): (Vec<(usize, Change)>, WorkedOut) = (Vec::new(), Vec::new());
     for (place, task) in history.tasks.iter().enumerate() {
         let is_over =
             |chased: &String| !history.tasks.iter().any(|other| other.task_id == *chased && waits(history, other));
         if task.chases.as_ref().is_some_and(|chased| is_open(&task.state) && is_over(chased)) {
-            changed.push((place, closed_as("superseded", task, at)));
+            changed.push((place, Change::Superseded));
             continue;
         }
         match (waits(history, task), task.escalate_at) {
@@ -113,24 +113,34 @@ pub fn arm(history: &mut History, rules: &RuleBook, at: Timestamp) {
                 let rung = ahead.map_or(steps(rules, task).len(), |(rung, _)| rung);
                 if ahead.is_some() || rung > rungs_told(task) {
                     let rungs = i32::try_from(rung).ok().filter(|rungs| *rungs > 0);
-                    let escalate_at = ahead.map(|(_, due)| due);
-                    changed.push((place, HeldTask { rungs, escalate_at, ..HeldTask::clone(task) }));
+                    changed.push((place, Change::Waits { rungs, escalate_at: ahead.map(|(_, due)| due) }));
                 }
             }
             // Left open by its recipient, but not by whoever decides: also when a later decision opens the case again.
             (false, Some(_)) if matches!(task.state.as_str(), "raised" | "challenged") => {
-                let task = HeldTask { rungs: Some(NONE_LEFT), escalate_at: None, ..HeldTask::clone(task) };
-                changed.push((place, task));
+                changed.push((place, Change::Waits { rungs: Some(NONE_LEFT), escalate_at: None }));
             }
-            (false, Some(_)) => changed.push((place, HeldTask { escalate_at: None, ..HeldTask::clone(task) })),
+            (false, Some(_)) => changed.push((place, Change::Waits { rungs: task.rungs, escalate_at: None })),
             (true, Some(_)) | (false, None) => {}
         }
     }
-    for (place, task) in changed {
-        if let Some(present) = history.tasks.get_mut(place) {
-            *present = Arc::new(task);
+    for (place, change) in changed {
+        let Some(task) = history.tasks.get_mut(place) else { continue };
+        match change {
+            Change::Superseded => *task = Arc::new(closed_as("superseded", task, at)),
+            Change::Waits { rungs, escalate_at } => {
+                // What this step raised is nobody else's yet: it is not copied.
+                let task = Arc::make_mut(task);
+                (task.rungs, task.escalate_at) = (rungs, escalate_at);
+            }
         }
     }
+}
+
+/// What arming changes of a task.
+enum Change {
+    Superseded,
+    Waits { rungs: Option<i32>, escalate_at: Option<Timestamp> },
 }
 
 /// A task that ends otherwise than by its recipient's answer.

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::draft::Draft;
-use crate::engine::calendar::london_date;
 use crate::engine::decide::{Moment, Verdict, judge};
 use crate::engine::facts::AsOf;
 use crate::engine::history::episodes;
 use crate::engine::model::history::{Entry, History};
+use crate::engine::model::scalar::Timestamp;
 use crate::engine::rules::catalogue::is_concern;
 use crate::engine::rules::expression::Truth;
 use crate::engine::tasks::Finding;
@@ -36,12 +36,16 @@ pub fn findings_of<'a>(entry: &Arc<Entry>, verdict: &Arc<Verdict<'a>>, done: &[S
 /// Each is judged with and without the newcomer, so that nothing but the newcomer's own effect is acted on.
 pub fn judged_again<'a>(draft: &Draft<'a>, before: &History, newcomer: &Entry) -> Vec<Finding<'a>> {
     let mut findings = Vec::new();
-    let reached = draft.history.entries.iter().filter(|entry| reaches(draft, newcomer, entry));
+    let day_start = draft.book.rules.calendar.window_start(newcomer.occurred_at, 0);
+    let reached = draft.history.entries.iter().filter(|entry| reaches(draft, newcomer, day_start, entry));
     for entry in reached.take(JUDGED_AGAIN_MAX) {
         let as_of = as_of(draft, newcomer, entry);
         let after = judge(draft.book, &draft.history, entry, as_of, Moment::Arrival).map(Arc::new);
-        let without = judge(draft.book, before, entry, as_of, Moment::Arrival);
-        let (Some(after), Some(without)) = (after, without) else { continue };
+        // Most newcomers change nothing of what was judged before: then there is nothing to tell apart.
+        let Some(after) = after.filter(|after| newcomer.kind == AGREEMENT || fires_anew(after, entry)) else {
+            continue;
+        };
+        let Some(without) = judge(draft.book, before, entry, as_of, Moment::Arrival) else { continue };
         let is_new = |finding: &Finding<'a>| {
             let fires_newly = !entry.fired.contains(&finding.rule.id) && !without.fires(&finding.rule.id);
             fires_newly || (newcomer.kind == AGREEMENT && is_agreed_newly(finding, &without))
@@ -49,6 +53,10 @@ pub fn judged_again<'a>(draft: &Draft<'a>, before: &History, newcomer: &Entry) -
         findings.extend(findings_of(entry, &after, &[]).into_iter().filter(is_new));
     }
     findings
+}
+
+fn fires_anew(verdict: &Verdict<'_>, entry: &Entry) -> bool {
+    verdict.fired.iter().any(|rule| !entry.fired.contains(&rule.id))
 }
 
 /// Whether a rule, though it fired before, asks for a service that nobody had agreed to until now. What else it asks is
@@ -74,8 +82,9 @@ fn is_missing_still(draft: &Draft<'_>, entry: &Entry) -> bool {
         && episodes::still_missing(&draft.history, entry, draft.at)
 }
 
-/// Whether a newcomer may lie in a window of an earlier judgement, or change a status it read.
-fn reaches(draft: &Draft<'_>, newcomer: &Entry, entry: &Entry) -> bool {
+/// Whether a newcomer may lie in a window of an earlier judgement, or change a status it read. `day_start`: of the London
+/// date on which the newcomer happened.
+fn reaches(draft: &Draft<'_>, newcomer: &Entry, day_start: Timestamp, entry: &Entry) -> bool {
     if entry.withdrawn || entry.backfilled || entry.is_same_event(newcomer) || !is_concern(&entry.kind) {
         return false;
     }
@@ -88,9 +97,8 @@ fn reaches(draft: &Draft<'_>, newcomer: &Entry, entry: &Entry) -> bool {
         STATUS => entry.received_at >= newcomer.occurred_at || is_missing_still(draft, entry),
         // What is so at receipt may have changed by them, too: whether the child is missing, whether the case was closed.
         "decision.recorded" | episodes::STARTED | episodes::REGRADED | episodes::ENDED => {
-            entry.received_at >= newcomer.occurred_at
-                || london_date(entry.occurred_at) >= london_date(newcomer.occurred_at)
+            entry.received_at >= newcomer.occurred_at || entry.occurred_at >= day_start
         }
-        _ => london_date(entry.occurred_at) >= london_date(newcomer.occurred_at),
+        _ => entry.occurred_at >= day_start,
     }
 }

@@ -287,8 +287,9 @@ impl<'b> Raising<'b> {
     fn bases(&self, letters: &BTreeSet<String>) -> Vec<Basis> {
         let received = london_date(self.at);
         let stated = letters.iter().filter_map(|letter| self.book.rules.basis_at(letter, received));
-        let mut bases: Vec<Basis> =
-            stated.map(|basis| Basis { letter: basis.letter.clone(), statement: basis.statement.clone() }).collect();
+        let mut bases: Vec<Basis> = stated
+            .map(|basis| Basis { letter: basis.letter.clone(), statement: Arc::clone(&basis.statement) })
+            .collect();
         bases.sort_by(|left, right| left.letter.cmp(&right.letter));
         bases.dedup_by(|left, right| left.letter == right.letter);
         bases

@@ -83,7 +83,7 @@ fn agency(key: Text<'_>, mut table: Table<'_>, names: &Names, facts: &Facts, fau
     for role in &roles {
         check_name(*role, "a role", faults);
     }
-    let sees = fields(&mut table, "sees", facts, faults);
+    let sees = fields(&mut table, "sees", facts, faults).unwrap_or_default();
     let minimum = fields(&mut table, "minimum", facts, faults);
     let agency = Agency {
         name: key.text.to_owned(),
@@ -94,7 +94,8 @@ fn agency(key: Text<'_>, mut table: Table<'_>, names: &Names, facts: &Facts, fau
         localities: localities.map(set),
         otherwise: owned(otherwise),
         roles: set(roles),
-        sees: sees.unwrap_or_default(),
+        seen_groups: sees.iter().filter_map(|seen| seen.strip_suffix(".*")).map(str::to_owned).collect(),
+        sees,
         minimum: minimum.unwrap_or_else(|| catalogue::MINIMUM_FIELDS.iter().map(|field| (*field).to_owned()).collect()),
         confidential_addresses: table.flag(faults, "confidential_addresses").unwrap_or(false),
         children_only: table.flag(faults, "children_only").unwrap_or(false),
@@ -208,7 +209,7 @@ pub fn bases(documents: &[Document<'_>], names: &Names, faults: &mut Faults) -> 
             let basis = Basis {
                 letter: key.text.to_owned(),
                 title: owned(title).unwrap_or_default(),
-                statement: owned(statement).unwrap_or_default(),
+                statement: owned(statement).unwrap_or_default().into(),
                 in_force_from,
                 until_then: owned(until_then),
             };
