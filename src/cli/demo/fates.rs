@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::broker::{BrokerError, Reader};
 use crate::engine::codec::decode;
+use crate::engine::history::folding::TASKS_MAX;
 use crate::engine::model::history::History;
 use crate::engine::model::outcome::Outcome;
 use crate::engine::model::scalar::Timestamp;
@@ -46,8 +47,10 @@ struct Fate {
     is_rung: bool,
     /// The first rule that asked for it.
     asked_by: String,
-    /// As the history of its child says at the end; None: it remembers nothing of the task.
+    /// As the history of its child said last; None: it was never seen to remember the task.
     state: Option<String>,
+    /// The history remembers it still.
+    is_kept: bool,
 }
 
 /// One row: how many tasks, how they were answered, how they ended.
@@ -79,6 +82,7 @@ impl Fates {
             asked_by: task.reasons.first().map_or(String::new(), |reason| reason.rule.clone()),
             is_rung: task.reasons.iter().any(|reason| reason.rule == ESCALATION_RULE),
             state: None,
+            is_kept: false,
         };
         self.repeated += usize::from(self.tasks.insert(task.task_id.clone(), fate).is_some());
         true
@@ -95,8 +99,10 @@ impl Fates {
         }
     }
 
-    /// The state of every task, from the newest history of each child.
+    /// The state of every task, from the newest history of each child. What a history has forgotten since it was last read
+    /// stays as it stood.
     pub fn read_histories(&mut self, reader: &dyn Reader) -> Result<(), BrokerError> {
+        self.tasks.values_mut().for_each(|fate| fate.is_kept = false);
         for partition in 0..reader.partitions(HISTORY)? {
             let mut newest: BTreeMap<Vec<u8>, History> = BTreeMap::new();
             let (mut next, end) = (0, reader.end_offset(HISTORY, partition)?);
@@ -112,14 +118,14 @@ impl Fates {
             }
             for held in newest.values().flat_map(|history| &history.tasks) {
                 if let Some(fate) = self.tasks.get_mut(&held.task_id) {
-                    fate.state = Some(held.state.clone());
+                    (fate.state, fate.is_kept) = (Some(held.state.clone()), true);
                 }
             }
         }
         Ok(())
     }
 
-    /// No task was published twice, and each is remembered by some child's history.
+    /// No task was published twice, and each was remembered by its child's history.
     pub fn all_accounted_for(&self) -> bool {
         self.repeated == 0 && self.tasks.values().all(|fate| fate.state.is_some())
     }
@@ -147,6 +153,15 @@ task was over already, and were told so.\n\n",
             text.push_str(&row.line(agency));
         }
         text.push_str("\nAnswered: in time, late (after its clock) or never. Then how each task stood at the end.\n");
+        let no_longer = || self.tasks.values().filter(|fate| fate.state.is_some() && !fate.is_kept);
+        let open = no_longer().filter(|fate| fate.state.as_deref() == Some("raised")).count();
+        if no_longer().count() > 0 {
+            text.push_str(&format!(
+                "{} of them (open: {open}) are remembered no longer, for a history keeps {TASKS_MAX} tasks: they stand as last \
+seen.\n",
+                no_longer().count()
+            ));
+        }
         if all.forgotten + self.repeated > 0 {
             let mut asked_by: BTreeMap<&str, usize> = BTreeMap::new();
             for fate in self.tasks.values().filter(|fate| fate.state.is_none()) {

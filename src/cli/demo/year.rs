@@ -35,6 +35,8 @@ const AFTERMATH_MS: i64 = 20 * 24 * STEP_MS;
 /// Within the aftermath nothing is sent that would wake a lane: it looks at its clock about this often.
 const IDLE_WAIT: Duration = Duration::from_millis(250);
 const IDLE_STEP_MS: i64 = 12 * STEP_MS;
+/// How often the histories are looked at for how tasks stand, since they remember only so many of one child.
+const LOOK_MS: i64 = 14 * 24 * STEP_MS;
 const CHUNK_RECORDS: usize = 1000;
 const LANES_STOP: Duration = Duration::from_secs(30);
 
@@ -48,6 +50,7 @@ pub fn run(events: usize, seed: u64) -> Result<Ending, CliError> {
     let mut year = Year::start(&config, book, start, seed)?;
     let mut at = start;
     let mut waiting = sent.into_iter().peekable();
+    let mut look_at = start.plus_millis(LOOK_MS);
     while at <= end {
         at = at.plus_millis(STEP_MS);
         let mut due = Vec::new();
@@ -55,6 +58,10 @@ pub fn run(events: usize, seed: u64) -> Result<Ending, CliError> {
             due.push(event);
         }
         year.pass(at, &due)?;
+        if at >= look_at {
+            year.look()?;
+            look_at = at.plus_millis(LOOK_MS);
+        }
     }
     let last = at.plus_millis(AFTERMATH_MS);
     while at < last {
@@ -207,9 +214,14 @@ impl Year {
         Some(stamped(answer.outcome.outcome_id.as_bytes(), codec::encode(&answer.outcome).ok()?, headers))
     }
 
-    fn finish(self) -> Result<(Fates, bool), CliError> {
-        let Self { broker, service, reader, mut fates, .. } = self;
-        fates.read_histories(&*reader).map_err(CliError::failed)?;
+    /// Takes note of how every task stands.
+    fn look(&mut self) -> Result<(), CliError> {
+        self.fates.read_histories(&*self.reader).map_err(CliError::failed)
+    }
+
+    fn finish(mut self) -> Result<(Fates, bool), CliError> {
+        self.look()?;
+        let Self { broker, service, fates, .. } = self;
         let stopped = service.stop(LANES_STOP);
         broker.close();
         Ok((fates, stopped))
