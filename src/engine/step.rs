@@ -24,6 +24,7 @@ mod duplicate;
 pub mod escalation;
 mod findings;
 mod first_receipt;
+mod lifted;
 mod link;
 mod look_alike;
 pub mod outcome;

@@ -20,6 +20,7 @@ use super::rules::book::{Rule, TaskRule};
 use super::rules::directory::school_of;
 use super::rules::expression::Truth;
 
+mod anew;
 mod build;
 pub mod find_out;
 pub mod route;

@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::Partner;
 use super::refuse::Refusal;
+use crate::engine::model::codes::HumanDecision;
 use crate::engine::model::detail::Detail;
 use crate::engine::model::event::{DoNotInform, ReferralEvent};
 use crate::engine::model::quarantine::QuarantineReason;
@@ -14,6 +15,7 @@ use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::UnitKind;
 use crate::engine::schema::Fault;
 use crate::engine::schema::read::nearest;
+use crate::engine::tasks::route::IN_PLACE_OF_FRONT_DOOR;
 
 /// Clocks and time zones differ: a child born tomorrow may be born today elsewhere.
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -45,15 +47,30 @@ impl Agencies {
     }
 }
 
-/// Decisions and statuses move a case: only the front door's own agency may record them.
+/// Decisions and statuses move a case: only the front door's own agency may record them. Whoever is asked in its place, when
+/// the suspect is its own, may say what becomes of a held-back route: of which child, DECIDE knows.
 pub fn may_send(agencies: &Agencies, partner: &Partner, event: &ReferralEvent) -> Result<(), Refusal> {
     let moves_a_case = matches!(event.detail, Detail::DecisionRecorded(_) | Detail::StatusChanged(_));
     if !moves_a_case || partner.agency.as_ref().is_some_and(|agency| agencies.front_doors.contains(agency)) {
         return Ok(());
     }
+    if partner.agency.as_deref().is_some_and(stands_in) && is_about_a_route(event) {
+        return Ok(());
+    }
     let front_doors: Vec<&str> = agencies.front_doors.iter().map(String::as_str).collect();
     let problem = format!("is not this sender's: only {} may record a decision or a status", front_doors.join(" or "));
     Err(Refusal::of(QuarantineReason::WrongSource, "source.partner", &problem))
+}
+
+/// Whether an agency is asked in place of a front door that is the suspect's own.
+pub fn stands_in(agency: &str) -> bool {
+    IN_PLACE_OF_FRONT_DOOR.contains(&agency)
+}
+
+fn is_about_a_route(event: &ReferralEvent) -> bool {
+    let Detail::DecisionRecorded(recorded) = &event.detail else { return false };
+    let of_routes = [HumanDecision::RouteLifted, HumanDecision::RouteConfirmed];
+    recorded.decision.is_some_and(|decision| of_routes.contains(&decision))
 }
 
 /// Everything wrong with whom the event names: a wish that names nobody would be kept by nobody.

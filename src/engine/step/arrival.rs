@@ -6,7 +6,7 @@ use super::draft::{Draft, OWN_DUTY};
 use super::findings::{findings_of, judged_again};
 use super::withdrawal;
 use super::{
-    Step, agreement, alias, awaiting, clocks, correction, decided, duplicate, first_receipt, link, look_alike,
+    Step, agreement, alias, awaiting, clocks, correction, decided, duplicate, first_receipt, lifted, link, look_alike,
     readdressed, sighting, suspect,
 };
 use crate::engine::calendar::LONDON;
@@ -62,6 +62,8 @@ pub fn referral(
                 correction::received(&mut draft, referral, arriving, correction)?;
             } else if let Detail::EventWithdrawn(withdrawal) = &event.detail {
                 withdrawal::received(&mut draft, referral, arriving, withdrawal)?;
+            } else if lifted::is_not_theirs(&draft, event) {
+                lifted::refuse(&mut draft, event);
             } else {
                 arrive(&mut draft, referral, arriving)?;
             }
@@ -118,7 +120,7 @@ fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entry) -
     look_alike::ask(draft, &entry)?;
     clocks::start_timers(draft, &entry)?;
     awaiting::apply_to_known(draft, Some(referral))?;
-    follow_up(draft, referral, before.last_decision.as_ref())?;
+    follow_up(draft, referral, &before)?;
     draft.note_coverage(&entry);
     let mut words = vec!["Received."];
     if !draft.decision.tasks.is_empty() {
@@ -145,7 +147,7 @@ fn strategy_discussion(history: &History, arriving: &Entry) -> Option<Timestamp>
 }
 
 /// What a recorded agreement or decision brings about beside what the rules ask.
-fn follow_up(draft: &mut Draft<'_>, referral: &Referral, before: Option<&RecordedDecision>) -> Result<(), StepError> {
+fn follow_up(draft: &mut Draft<'_>, referral: &Referral, before: &History) -> Result<(), StepError> {
     let event = &referral.event;
     if let Detail::AgreementRecorded(_) = &event.detail {
         agreement::stop_services(draft, &event.event_id)?;
@@ -153,13 +155,17 @@ fn follow_up(draft: &mut Draft<'_>, referral: &Referral, before: Option<&Recorde
         if decision.decision == Some(HumanDecision::TaskReaddressed) {
             readdressed::pass_to_right_unit(draft, referral, decision)?;
         }
+        let of_routes = [HumanDecision::RouteLifted, HumanDecision::RouteConfirmed];
+        if decision.decision.is_some_and(|decided| of_routes.contains(&decided)) {
+            lifted::send_what_was_held_back(draft, referral, before)?;
+        }
         let of_two = [HumanDecision::SubjectsLinked, HumanDecision::SubjectsUnlinked];
         if decision.decision.is_some_and(|decided| of_two.contains(&decided)) {
             link::decided(draft, referral, decision)?;
         }
-        if draft.history.last_decision.as_ref() != before {
+        if draft.history.last_decision != before.last_decision {
             withdrawal::decided(draft, &event.event_id)?;
-            decided::tell_referrers(draft, before.map(|before| before.at));
+            decided::tell_referrers(draft, before.last_decision.as_ref().map(|before| before.at));
         }
     }
     Ok(())

@@ -125,7 +125,8 @@ impl<'a> Draft<'a> {
         Ok(asked_already)
     }
 
-    fn take(&mut self, raised: Raised) {
+    /// Records what was raised, and lets it go out.
+    pub fn take(&mut self, raised: Raised) {
         for task in raised.tasks {
             self.decision.tasks.push(TaskRaised {
                 task_id: task.task_id.clone(),

@@ -39,7 +39,7 @@ pub fn judged_again<'a>(draft: &Draft<'a>, before: &History, newcomer: &Entry) -
     let day_start = draft.book.rules.calendar.window_start(newcomer.occurred_at, 0);
     let reached = draft.history.entries.iter().filter(|entry| reaches(draft, newcomer, day_start, entry));
     for entry in reached.take(JUDGED_AGAIN_MAX) {
-        let as_of = as_of(draft, newcomer, entry);
+        let as_of = if newcomer.kind == STATUS { as_it_stands(draft, entry) } else { AsOf::entry(entry) };
         let after = judge(draft.book, &draft.history, entry, as_of, Moment::Arrival).map(Arc::new);
         // Most newcomers change nothing of what was judged before: then there is nothing to tell apart.
         let Some(after) = after.filter(|after| newcomer.kind == AGREEMENT || fires_anew(after, entry)) else {
@@ -71,10 +71,9 @@ fn is_agreed_newly(finding: &Finding<'_>, without: &Verdict<'_>) -> bool {
 }
 
 /// A status that changes while a child is missing counts for the absence that is going on.
-fn as_of(draft: &Draft<'_>, newcomer: &Entry, entry: &Entry) -> AsOf {
+pub fn as_it_stands(draft: &Draft<'_>, entry: &Entry) -> AsOf {
     let at_receipt = AsOf::entry(entry);
-    let going_on = newcomer.kind == STATUS && is_missing_still(draft, entry);
-    if going_on { AsOf { statuses: draft.at, ..at_receipt } } else { at_receipt }
+    if is_missing_still(draft, entry) { AsOf { statuses: draft.at, ..at_receipt } } else { at_receipt }
 }
 
 fn is_missing_still(draft: &Draft<'_>, entry: &Entry) -> bool {

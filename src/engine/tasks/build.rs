@@ -96,7 +96,7 @@ impl<'b> Raising<'b> {
     fn question(&self, suppressed: &Suppressed) -> String {
         let title = self.book.rules.agencies.get(&suppressed.agency).map_or("", |agency| agency.title.as_str());
         format!(
-            "Not told: {title} (\"{}\"), because {}. Confirm this or lift it, and record why.",
+            "Not told: {title} (\"{}\"), because {}. Confirm this or lift it, and record why: lifting sends it.",
             suppressed.action, suppressed.reason
         )
     }

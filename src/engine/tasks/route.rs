@@ -19,8 +19,8 @@ use crate::engine::rules::catalogue::{ALLOCATED_WORKER, REFERRER};
 const OFFICE_OPENS: jiff::civil::Time = jiff::civil::Time::constant(8, 30, 0, 0);
 const OFFICE_CLOSES: jiff::civil::Time = jiff::civil::Time::constant(17, 0, 0, 0);
 
-/// Who is asked when the front door is itself the suspect's own agency.
-const IN_PLACE_OF_FRONT_DOOR: [&str; 2] = ["lado", "partnership"];
+/// Who is asked when the front door is itself the suspect's own agency, and may then say whether its route is lifted.
+pub const IN_PLACE_OF_FRONT_DOOR: [&str; 2] = ["lado", "partnership"];
 
 /// A recipient of one child's task.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -1,0 +1,74 @@
+//! What goes out after all: what was held back, once its route is lifted.
+
+use std::collections::BTreeSet;
+
+use super::route::{Address, suppression};
+use super::{Finding, Raised, Raising, Wanted, merge};
+use crate::engine::context::StepError;
+use crate::engine::history::episodes;
+use crate::engine::model::history::{Entry, HeldBack};
+
+impl<'b> Raising<'b> {
+    /// Of what these findings ask, what only the lifted routes kept from going out: with clocks from now.
+    pub fn raise_lifted(&self, findings: &[Finding<'b>], lifted: &BTreeSet<HeldBack>) -> Result<Raised, StepError> {
+        let mut wanted = Vec::new();
+        for finding in findings {
+            self.want(finding, &mut wanted)?;
+        }
+        let front_door = &self.book.rules.front_door;
+        let was_held_back = |one: &Wanted<'b>| {
+            suppression(&one.address, front_door, lifted).is_some()
+                && suppression(&one.address, front_door, &self.held_back).is_none()
+        };
+        let went_out =
+            |one: &Wanted<'b>| self.holds_of_rule(one) || self.was_asked(&one.address, &one.action, &one.entry);
+        wanted.retain(|one| was_held_back(one) && !went_out(one));
+        for one in &mut wanted {
+            self.tell_of_lifting(one);
+        }
+        self.send(merge(wanted))
+    }
+
+    /// The router keeps no names and no account: who the child is and what was told comes from whoever lifted the route.
+    fn tell_of_lifting(&self, one: &mut Wanted<'b>) {
+        let named = self.referral.is_some_and(|referral| {
+            let child = &referral.event.child;
+            child.family_name.is_some() || child.given_names.is_some()
+        });
+        if !named && let Some(meant_for) = one.address.in_place_of.take() {
+            one.address = Address { in_place_of: Some(meant_for), ..self.front_door(one.due.urgent) };
+            one.notes = one.address.notes(&self.book.rules, &one.action);
+        }
+        one.notes.push(
+            "This was held back from you until now. The sender's own words are not with it: ask whoever lifted the \
+             route for them."
+                .to_owned(),
+        );
+        if !named {
+            one.notes.push("The decision did not name the child: ask whoever lifted the route, at once.".to_owned());
+        }
+    }
+
+    /// Whether the rule's tasks reached this recipient for the event: then the route was open at the time.
+    fn holds_of_rule(&self, one: &Wanted<'b>) -> bool {
+        self.history.tasks.iter().any(|held| {
+            held.is_of(&one.entry)
+                && held.agency == one.address.agency
+                && held.rules.contains(&one.rule)
+                && held.state != "recalled"
+        })
+    }
+
+    /// Whether this recipient was ever asked this for the same event or episode, whatever was decided since.
+    pub(super) fn was_asked(&self, address: &Address, action: &str, entry: &Entry) -> bool {
+        let events = episodes::one_episode(self.history, entry);
+        let many_units = self.book.rules.has_many_units(&address.agency);
+        self.history.tasks.iter().any(|held| {
+            held.agency == address.agency
+                && held.action == action
+                && (held.unit == address.unit || !many_units)
+                && held.state != "recalled"
+                && events.iter().any(|event| held.is_of(event))
+        })
+    }
+}
