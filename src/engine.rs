@@ -10,6 +10,7 @@ pub mod context;
 pub mod decide;
 pub mod disclose;
 pub mod facts;
+pub mod family;
 pub mod history;
 pub mod identity;
 pub mod ids;

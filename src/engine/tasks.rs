@@ -23,6 +23,7 @@ use super::rules::expression::Truth;
 mod anew;
 mod build;
 pub mod find_out;
+mod others;
 pub mod route;
 
 use route::Address;
@@ -40,6 +41,8 @@ pub struct Finding<'b> {
     pub entry: Arc<Entry>,
     pub rule: &'b Rule,
     pub verdict: Arc<Verdict<'b>>,
+    /// What was said before, of a rule that was acted on then: only what it newly asks goes out.
+    pub before: Option<Arc<Verdict<'b>>>,
 }
 
 /// Everything the raising of tasks looks at.
@@ -195,6 +198,9 @@ impl<'b> Raising<'b> {
                     continue;
                 }
                 let Some(address) = self.address(recipient, &finding.entry, due.urgent) else { continue };
+                if !self.is_newly_asked(finding, task, &address) {
+                    continue;
+                }
                 let notes = address.notes(&self.book.rules, &task.action);
                 wanted.push(Wanted {
                     action: task.action.clone(),

@@ -7,8 +7,9 @@ use pathway_router::engine::codec;
 use pathway_router::engine::context::RuleBooks;
 use pathway_router::engine::facts::PreparedBook;
 use pathway_router::engine::model::decision::Trigger;
-use pathway_router::engine::model::event::ReferralEvent;
+use pathway_router::engine::model::event::{Carer, DoNotInform, ReferralEvent};
 use pathway_router::engine::model::scalar::Timestamp;
+use pathway_router::engine::model::task::Task;
 use pathway_router::replay::{Replay, ReplayOptions, Results};
 use serde_json::{Value, json};
 
@@ -113,4 +114,68 @@ fn the_same_event_again_sends_nothing_on() {
         let again = replay.submit(&event, AT.plus_millis(60_000)).unwrap();
         assert!(again.tasks.is_empty() && again.decisions.len() == 1);
     }
+}
+
+/// The first child harmed the second, who is of another family; the third is a sister of the first.
+fn between_families() -> ReferralEvent {
+    let mut event = event("sexual_behaviour.reported", 6, &json!({ "hackett": "violent" }));
+    event.siblings[0].relationship = Some("child who was harmed".to_owned());
+    event.siblings[1].relationship = Some("sister".to_owned());
+    event.carers.push(Carer {
+        name: Some("FirstsMother".to_owned()),
+        relationship: "mother".to_owned(),
+        parental_responsibility: Some(true),
+        risk_role: None,
+        told: None,
+        not_told_because: None,
+        safe_contact: None,
+    });
+    event.do_not_inform.push(DoNotInform {
+        agency: None,
+        unit: None,
+        person: Some("a neighbour".to_owned()),
+        reason: Some("FirstsReason".to_owned()),
+    });
+    event
+}
+
+#[test]
+fn nothing_of_the_first_family_goes_to_another() {
+    let event = between_families();
+    let results = submitted(&event);
+    let of = |name: &str| {
+        let named =
+            move |task: &&Task| task.child.as_ref().and_then(|child| child.given_names.as_deref()) == Some(name);
+        results.tasks.iter().filter(named).collect::<Vec<_>>()
+    };
+    let (elsewhere, sister) = (of("Second"), of("Third"));
+    assert!(!elsewhere.is_empty() && !sister.is_empty());
+    for task in elsewhere {
+        let bytes = String::from_utf8_lossy(&codec::encode(task).unwrap()).into_owned();
+        assert!(task.carers.is_empty() && !bytes.contains("Firsts"), "{} is shown of the other family", task.agency);
+        assert_eq!(task.facts.get("event.agreement"), None, "nobody asked this family");
+        assert!(!task.notes.iter().any(|note| note.starts_with("One family")));
+    }
+    let with_carers = sister.iter().filter(|task| task.agency == "social-care");
+    assert!(with_carers.clone().count() > 0 && with_carers.into_iter().all(|task| task.carers.len() == 1));
+}
+
+#[test]
+fn who_harmed_whom_is_said_to_those_who_may_see_it() {
+    let mut event = between_families();
+    let mut told = BTreeMap::new();
+    for (id, hackett) in [(7, "violent"), (8, "problematic")] {
+        event.event_id = format!("00000000-0000-4000-8000-{id:012}");
+        event.detail = self::event("sexual_behaviour.reported", id, &json!({ "hackett": hackett })).detail;
+        for task in &submitted(&event).tasks {
+            let is_second = task.child.as_ref().and_then(|child| child.given_names.as_deref()) == Some("Second");
+            let said = task.facts.get("event.named_as").is_some_and(|said| said == "child who was harmed");
+            if is_second {
+                told.insert(task.agency.clone(), said);
+            }
+        }
+    }
+    let expected = [("camhs", false), ("early-help", false), ("police", true), ("social-care", true)];
+    let expected = expected.map(|(agency, said)| (agency.to_owned(), said));
+    assert_eq!(told, BTreeMap::from(expected));
 }

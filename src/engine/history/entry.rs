@@ -9,7 +9,7 @@ use crate::engine::model::codes::SuspectIs;
 use crate::engine::model::detail::Detail;
 use crate::engine::model::event::{Child, ReferralEvent};
 use crate::engine::model::history::{Entry, HeldBack};
-use crate::engine::model::inbox::Referral;
+use crate::engine::model::inbox::{NamedWith, Referral};
 use crate::engine::model::scalar::{Coded, Date, FactType, FactValue, Timestamp};
 
 const MONTHS_17_AND_A_HALF: i64 = 17 * 12 + 6;
@@ -23,6 +23,10 @@ const BIRTHDAY_KEPT_DAYS: i32 = 100;
 
 /// The router made the event for a child whom another's referral names.
 pub const NAMED_WITH_ANOTHER: &str = "named_with_another";
+/// That other child is of another family.
+pub const OF_ANOTHER_FAMILY: &str = "of_another_family";
+pub const SIBLINGS_NAMED: &str = "siblings_named";
+pub const AT_SCHOOL: &str = "child.at_school";
 
 /// When an event that was sent under the wrong child before was received there: its clocks run from then.
 pub const FIRST_RECEIPT: &str = "first_receipt";
@@ -216,11 +220,13 @@ fn facts(referral: &Referral, receipt: Timestamp, zone: &TimeZone) -> BTreeMap<S
         put(name, value);
     }
     put("child.unborn", Some(FactValue::Bool(unborn)));
-    put("child.at_school", Some(FactValue::Bool(is_at_school(&event.child))));
+    put(AT_SCHOOL, Some(FactValue::Bool(is_at_school(&event.child))));
     put(WEEKS_OF_PREGNANCY, due_date(event).and_then(|due| weeks_of_pregnancy(due, receipt, zone)));
     put(ANY_RISK_FACTOR, any_risk_factor(&event.detail).map(FactValue::Bool));
-    put("siblings_named", Some(FactValue::Bool(!event.siblings.is_empty())));
+    put(SIBLINGS_NAMED, Some(FactValue::Bool(!event.siblings.is_empty())));
     put(NAMED_WITH_ANOTHER, Some(FactValue::Bool(referral.named_with.is_some())));
+    let apart = referral.named_with.as_ref().is_some_and(NamedWith::is_of_another_family);
+    put(OF_ANOTHER_FAMILY, Some(FactValue::Bool(apart)));
     put("child.home_educated", event.child.home_educated.fact());
     facts
 }

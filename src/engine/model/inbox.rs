@@ -72,6 +72,18 @@ pub struct NamedWith {
     pub suspect_agency: Option<String>,
     /// None: the whole agency.
     pub suspect_unit: Option<String>,
+    /// The child of that event is of another family.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other_family: Option<bool>,
+    /// What the sender says this child is to that one: who harmed whom, for those who may see it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relationship: Option<String>,
+}
+
+impl NamedWith {
+    pub fn is_of_another_family(&self) -> bool {
+        self.other_family == Some(true)
+    }
 }
 
 /// An outcome whose `reply_to` opened: which task, and to whom it had been addressed.

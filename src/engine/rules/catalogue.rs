@@ -120,6 +120,7 @@ pub const BUILT_IN: &[BuiltIn] = &[
     may_be_missing("event.agreement", AGREEMENT, "where the family's agreement to a service stands"),
     recorded("event.siblings_named", FactType::Bool, "other children are named with this one"),
     recorded("event.named_with_another", FactType::Bool, "the child was named in another child's referral"),
+    recorded("event.of_another_family", FactType::Bool, "that other child is of another family"),
     BuiltIn {
         kinds: UNBORN,
         ..may_be_missing(

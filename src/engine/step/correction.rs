@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::clocks::{due_already, start_timers};
 use super::draft::{Draft, OWN_DUTY};
-use super::findings::{findings_of, judged_again};
+use super::findings::{asking_more, findings_of, judged_again};
 use super::{agreement, awaiting, duplicate, siblings};
 use crate::engine::calendar::{Clock, LONDON};
 use crate::engine::context::StepError;
@@ -50,8 +50,13 @@ pub fn received(
             let Some(original) = draft.history.entries.get(index).cloned() else { return Ok(()) };
             let arriving = Arc::new(arriving);
             history::insert(&mut draft.history, arriving.as_ref().clone());
+            let naming = naming_others(referral, &original, &correction);
+            let referral = naming.as_ref().unwrap_or(referral);
             match apply(draft, Some(referral), &event.event_id, &original, &correction)? {
                 Ok(()) => {
+                    if !original.backfilled {
+                        siblings::named_later(draft, referral, &event.event_id, &original)?;
+                    }
                     let words = ["Received. Your correction is being looked at."];
                     draft.tell_sender(event, FeedbackStatus::Received, &words);
                     Ok(())
@@ -60,6 +65,13 @@ pub fn received(
             }
         }
     }
+}
+
+/// A correction that names other children too: as the event itself would have.
+fn naming_others(referral: &Referral, original: &Entry, correction: &EventCorrected) -> Option<Referral> {
+    let corrected = corrected(original, correction, &LONDON).ok()?;
+    let names = !referral.event.siblings.is_empty();
+    names.then(|| siblings::as_first_told(referral, &corrected)).flatten()
 }
 
 /// A second reporter corrects their own report, not the first one's: it counts only where it would do more.
@@ -95,10 +107,11 @@ pub fn apply(
     if original.withdrawn {
         return Ok(Err("its original was withdrawn".to_owned()));
     }
-    let changed = match corrected(original, correction, &LONDON) {
+    let mut changed = match corrected(original, correction, &LONDON) {
         Ok(changed) => changed,
         Err(names) => return Ok(Err(not_of_its_kind(&names))),
     };
+    siblings::naming_others(referral, &mut changed);
     let before = draft.history.clone();
     let changed = put(&mut draft.history, changed);
     restate(&mut draft.history, &changed);
@@ -119,7 +132,7 @@ fn act_on_change(
     original: &Arc<Entry>,
     changed: &Arc<Entry>,
 ) -> Result<(), StepError> {
-    let earlier = judge(draft.book, &before, original, AsOf::entry(original), Moment::Arrival);
+    let earlier = judge(draft.book, &before, original, AsOf::entry(original), Moment::Arrival).map(Arc::new);
     let (Some(earlier), Some(verdict)) = (earlier, draft.judge(changed).map(Arc::new)) else { return Ok(()) };
     let fires_less = earlier.fired.iter().any(|rule| changed.fired.contains(&rule.id) && !verdict.fires(&rule.id));
     if verdict.level < changed.level || (fires_less && verdict.level <= earlier.level) {
@@ -135,6 +148,7 @@ fn act_on_change(
     let fired_before: Vec<String> = earlier.fired.iter().map(|rule| rule.id.clone()).collect();
     let done = if decided_since { &fired_before } else { &changed.fired };
     let mut findings = findings_of(changed, &verdict, done);
+    findings.extend(asking_more(draft, referral, changed, (&earlier, &verdict), done)?);
     findings.extend(judged_again(draft, &before, changed));
     if changed.anchors != original.anchors {
         draft.history.timers.retain(|timer| !timer.is_of(changed));

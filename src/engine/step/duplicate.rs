@@ -5,15 +5,22 @@ use std::sync::Arc;
 
 use super::correction::confirm;
 use super::draft::Draft;
-use super::findings::findings_of;
+use super::findings::{asking_more, findings_of};
+use super::siblings;
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, Verdict, judge};
 use crate::engine::facts::AsOf;
-use crate::engine::history::{corroborate, put};
+use crate::engine::history::{corroborate, entry, put};
 use crate::engine::model::decision::Disposition;
 use crate::engine::model::feedback::FeedbackStatus;
-use crate::engine::model::history::Entry;
+use crate::engine::model::history::{Entry, History};
 use crate::engine::model::inbox::Referral;
+use crate::engine::model::scalar::FactValue;
+use crate::engine::tasks::{Finding, Wanted};
+
+/// Flags that are set by what a report names, and clear by what it leaves out: that another names it stands.
+const NAMED_ONCE: [&str; 4] =
+    [entry::SIBLINGS_NAMED, entry::NAMED_WITH_ANOTHER, entry::OF_ANOTHER_FAMILY, entry::AT_SCHOOL];
 
 /// Whoever reports it again is told that it is known. Routes that either sender holds back stay held back.
 pub fn received(draft: &mut Draft<'_>, referral: &Referral, arriving: Entry, index: usize) -> Result<(), StepError> {
@@ -25,34 +32,93 @@ pub fn received(draft: &mut Draft<'_>, referral: &Referral, arriving: Entry, ind
     kept.held_back.sort();
     kept.held_back.dedup();
     corroborate(&mut kept, &arriving);
-    let before = draft.judge(&first);
+    let before = draft.judge(&first).map(Arc::new);
     let mut joined = kept.clone();
-    joined.facts.extend(arriving.facts.clone());
+    join_facts(&mut joined, &arriving);
     let kept = put(&mut draft.history, kept);
     let mut with_more = draft.history.clone();
     let joined = put(&mut with_more, joined);
     let after = judge(draft.book, &with_more, &joined, AsOf::entry(&joined), Moment::Arrival).map(Arc::new);
     let (Some(before), Some(after)) = (before, after) else { return Ok(()) };
     let judged = !first.backfilled && !event.backfill;
-    if judged && fires_more(&before, &after) {
-        draft.history = with_more;
-        draft.record_facts(&joined.kind, &after);
-        let findings = findings_of(&joined, &after, &joined.fired);
-        draft.decision.notes.push("This second report would do more than the first, and was acted on.".to_owned());
-        draft.raise(Some(referral), &event.event_id, &findings, Vec::new())?;
-    } else if judged && arriving.event_id == first.event_id && after.level < before.level {
-        let extra = vec![confirm(draft, &kept, after.level)?];
-        draft.raise(Some(referral), &event.event_id, &[], extra)?;
+    let mut more = false;
+    if judged {
+        let lowers = arriving.event_id == first.event_id && after.level < before.level;
+        let two = Two { kept: &kept, joined: &joined, with_more, before: &before, after: &after };
+        more = act(draft, referral, two, lowers)?;
+        let sent_on = siblings::named_later(draft, referral, &event.event_id, &first)?;
+        // A child who came by way of another was named with the same children: they are known already.
+        more |= sent_on && first.facts.get(entry::NAMED_WITH_ANOTHER) != Some(&FactValue::Bool(true));
     }
-    draft.tell_sender(event, FeedbackStatus::AlreadyKnown, &["Received. This is known already."]);
+    let words: &[&str] = if more {
+        &["Received. This is known already; what is new in it is being looked at."]
+    } else {
+        &["Received. This is known already."]
+    };
+    draft.tell_sender(event, FeedbackStatus::AlreadyKnown, words);
     Ok(())
+}
+
+/// One happening as it was first told, and with the second report.
+struct Two<'t, 'b> {
+    kept: &'t Arc<Entry>,
+    joined: &'t Arc<Entry>,
+    /// The history with what was joined.
+    with_more: History,
+    before: &'t Arc<Verdict<'b>>,
+    after: &'t Arc<Verdict<'b>>,
+}
+
+/// Acts on what the second report does more than the first. False: on nothing.
+fn act<'b>(draft: &mut Draft<'b>, referral: &Referral, two: Two<'_, 'b>, lowers: bool) -> Result<bool, StepError> {
+    let cause = &referral.event.event_id;
+    let asked_more = asking_more(draft, Some(referral), two.joined, (two.before, two.after), &two.joined.fired)?;
+    if fires_more(two.before, two.after) || (keeps(two.before, two.after) && !asked_more.is_empty()) {
+        draft.history = two.with_more;
+        draft.record_facts(&two.joined.kind, two.after);
+        let mut findings = findings_of(two.joined, two.after, &two.joined.fired);
+        findings.extend(asked_more);
+        return more(draft, referral, &findings, Vec::new());
+    }
+    // By its facts it would do less: they are not taken. Whom it names for the first time is told by the first ones.
+    let found_out = asking_more(draft, Some(referral), two.kept, (two.before, two.before), &two.kept.fired)?;
+    let extra = if lowers { vec![confirm(draft, two.kept, two.after.level)?] } else { Vec::new() };
+    if !found_out.is_empty() {
+        return more(draft, referral, &found_out, extra);
+    }
+    draft.raise(Some(referral), cause, &[], extra).map(|_| false)
+}
+
+fn more<'b>(
+    draft: &mut Draft<'b>,
+    referral: &Referral,
+    findings: &[Finding<'b>],
+    extra: Vec<Wanted<'b>>,
+) -> Result<bool, StepError> {
+    draft.decision.notes.push("This second report would do more than the first, and was acted on.".to_owned());
+    draft.raise(Some(referral), &referral.event.event_id, findings, extra)?;
+    Ok(true)
+}
+
+fn join_facts(joined: &mut Entry, arriving: &Entry) {
+    for (name, value) in &arriving.facts {
+        let named_once = NAMED_ONCE.contains(&name.as_str());
+        if !(named_once && *value == FactValue::Bool(false) && joined.facts.contains_key(name)) {
+            joined.facts.insert(name.clone(), value.clone());
+        }
+    }
+}
+
+fn ids(verdict: &Verdict<'_>) -> BTreeSet<String> {
+    verdict.fired.iter().map(|rule| rule.id.clone()).collect()
+}
+
+/// Everything as before, or more.
+fn keeps(before: &Verdict<'_>, after: &Verdict<'_>) -> bool {
+    after.level >= before.level && ids(after).is_superset(&ids(before))
 }
 
 /// More than before: a higher level, or everything as before and something besides.
 fn fires_more(before: &Verdict<'_>, after: &Verdict<'_>) -> bool {
-    let ids =
-        |verdict: &Verdict<'_>| -> BTreeSet<String> { verdict.fired.iter().map(|rule| rule.id.clone()).collect() };
-    let (before_ids, after_ids) = (ids(before), ids(after));
-    after.level > before.level
-        || (after.level == before.level && after_ids.is_superset(&before_ids) && after_ids != before_ids)
+    after.level > before.level || (keeps(before, after) && ids(before) != ids(after))
 }

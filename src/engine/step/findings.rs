@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use super::draft::Draft;
+use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, Verdict, judge};
 use crate::engine::facts::AsOf;
 use crate::engine::history::episodes;
 use crate::engine::model::history::{Entry, History};
+use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::rules::catalogue::is_concern;
 use crate::engine::rules::expression::Truth;
@@ -27,8 +29,28 @@ pub fn findings_of<'a>(entry: &Arc<Entry>, verdict: &Arc<Verdict<'a>>, done: &[S
         .fired
         .iter()
         .filter(|rule| !done.contains(&rule.id))
-        .map(|rule| Finding { entry: Arc::clone(entry), rule, verdict: Arc::clone(verdict) })
+        .map(|rule| Finding { entry: Arc::clone(entry), rule, verdict: Arc::clone(verdict), before: None })
         .collect()
+}
+
+/// The rules among `done` that ask something more of someone than they did `before`.
+pub fn asking_more<'a>(
+    draft: &Draft<'a>,
+    referral: Option<&Referral>,
+    entry: &Arc<Entry>,
+    (before, after): (&Arc<Verdict<'a>>, &Arc<Verdict<'a>>),
+    done: &[String],
+) -> Result<Vec<Finding<'a>>, StepError> {
+    let raising = draft.raising(referral, "");
+    let mut asking = Vec::new();
+    for rule in after.fired.iter().filter(|rule| done.contains(&rule.id)) {
+        let (verdict, before) = (Arc::clone(after), Some(Arc::clone(before)));
+        let finding = Finding { entry: Arc::clone(entry), rule, verdict, before };
+        if raising.asks_anything(&finding)? {
+            asking.push(finding);
+        }
+    }
+    Ok(asking)
 }
 
 /// Which earlier judgements an arriving entry can change, and what newly fires for them because of it.

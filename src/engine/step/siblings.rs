@@ -9,6 +9,7 @@ use super::Effect;
 use super::draft::{Draft, OWN_DUTY};
 use crate::engine::calendar::london_date;
 use crate::engine::context::StepError;
+use crate::engine::family::is_shared;
 use crate::engine::history::known_as::differ;
 use crate::engine::history::{entry, put};
 use crate::engine::identity::{Identifiers, keys_alone};
@@ -17,12 +18,16 @@ use crate::engine::model::codes::Concern;
 use crate::engine::model::detail::{
     ConcernReported, Detail, EventCorrected, EventWithdrawn, ProposedLevel, fields as fields_of,
 };
-use crate::engine::model::event::{Child, Practitioner, ReferralEvent, Source};
+use crate::engine::model::event::{Child, DoNotInform, Practitioner, ReferralEvent, Sibling, Source};
 use crate::engine::model::history::{Entry, KnownAs, NamedChild};
 use crate::engine::model::inbox::{InboxBody, InboxRecord, NamedWith, Referral};
 use crate::engine::model::scalar::{FactValue, Level, Timestamp};
 use crate::engine::model::subject::SubjectKey;
 use crate::engine::tasks::{Deadline, Finding};
+
+mod later;
+
+pub use later::{as_first_told, named_later, naming_others};
 
 /// The same event is judged for each child named: an incident that involves them all.
 const SIBLINGS: &str = "siblings";
@@ -55,13 +60,15 @@ pub fn send_on(
     cause: &str,
     findings: &[Finding<'_>],
 ) -> Result<(), StepError> {
-    for asked in asked_for_others(findings) {
+    for mut asked in asked_for_others(findings) {
+        if !asked.same_event && referral.is_some_and(|referral| is_over_again(referral, &asked)) {
+            later::as_sent_on_before(draft, &mut asked);
+        }
         let at_hand = referral.filter(|referral| serves(referral, &asked));
         let others = at_hand.map(|referral| &referral.event.siblings).filter(|others| !others.is_empty());
         if let (Some(referral), Some(others)) = (at_hand, others) {
-            let children: Vec<&Child> = others.iter().map(|other| &other.child).collect();
-            send_to_each(draft, referral, &asked, &children);
-            if children.len() <= NAMED_MAX {
+            send_to_each(draft, referral, &asked, |_| true);
+            if others.len() <= NAMED_MAX {
                 continue;
             }
         } else if !named_others(asked.entry) {
@@ -75,7 +82,8 @@ pub fn send_on(
 /// One for each event: the same event over again where any rule asks for that.
 fn asked_for_others<'f>(findings: &'f [Finding<'_>]) -> Vec<Asked<'f>> {
     let mut found: Vec<Asked<'f>> = Vec::new();
-    for finding in findings {
+    // What a rule asks besides, having been acted on, is of the child alone: the others were sent on then.
+    for finding in findings.iter().filter(|finding| finding.before.is_none()) {
         let same_event = finding.rule.flags.contains(SIBLINGS);
         if !same_event && !finding.rule.flags.contains(ONE_FAMILY) {
             continue;
@@ -98,33 +106,38 @@ fn asked_for_others<'f>(findings: &'f [Finding<'_>]) -> Vec<Asked<'f>> {
 
 /// An event over again can only be made of one of its kind; a family is named by any event of the child.
 fn serves(referral: &Referral, asked: &Asked<'_>) -> bool {
-    referral.named_with.is_none() && (!asked.same_event || referral.event.detail.kind() == asked.entry.kind)
+    referral.named_with.is_none() && (!asked.same_event || is_over_again(referral, asked))
+}
+
+fn is_over_again(referral: &Referral, asked: &Asked<'_>) -> bool {
+    referral.named_with.is_none() && referral.event.detail.kind() == asked.entry.kind
 }
 
 fn named_others(entry: &Entry) -> bool {
     entry.facts.get("siblings_named") == Some(&FactValue::Bool(true))
 }
 
-fn send_to_each(draft: &mut Draft<'_>, referral: &Referral, asked: &Asked<'_>, children: &[&Child]) {
-    let named_with = NamedWith {
-        event_id: asked.entry.event_id.clone(),
-        due_at: social_care_due(draft, asked.entry),
-        suspect_agency: suspect(&referral.event.detail).and_then(|(agency, _)| agency),
-        suspect_unit: suspect(&referral.event.detail).and_then(|(_, unit)| unit),
-    };
+/// Sends on each other child that is `wanted`. Returns how many.
+fn send_to_each(
+    draft: &mut Draft<'_>,
+    referral: &Referral,
+    asked: &Asked<'_>,
+    wanted: impl Fn(SubjectKey) -> bool,
+) -> usize {
+    let due_at = social_care_due(draft, asked.entry);
     let mut named = Vec::new();
     let keys = &draft.context.keys;
     let mut seen = BTreeMap::from([(draft.subject, keys.known_as(&referral.event.child))]);
     let mut grown = 0_usize;
-    for (place, child) in children.iter().enumerate().take(NAMED_MAX) {
-        if is_grown(child, draft.at) {
+    for (place, other) in referral.event.siblings.iter().enumerate().take(NAMED_MAX) {
+        if is_grown(&other.child, draft.at) {
             grown = grown.saturating_add(1);
             continue;
         }
         // A child without any identifier is a subject by this event and their place in it.
         let own_id = derived(&["named", &asked.entry.event_id, &place.to_string()]);
-        let known_as = keys.known_as(child);
-        let mut child = (*child).clone();
+        let known_as = keys.known_as(&other.child);
+        let mut child = other.child.clone();
         let mut identifiers = Identifiers::of(keys, &child, &referral.event.source, &own_id);
         if seen.get(&identifiers.strongest.1).is_some_and(|other| are_named_apart(other.as_ref(), known_as.as_ref())) {
             // One identifier cannot be of two: this child is known by name and birth.
@@ -132,29 +145,55 @@ fn send_to_each(draft: &mut Draft<'_>, referral: &Referral, asked: &Asked<'_>, c
             identifiers = Identifiers::of(keys, &child, &referral.event.source, &own_id);
         }
         let (kind, subject) = identifiers.strongest;
-        if seen.insert(subject, known_as).is_some() {
+        if seen.insert(subject, known_as).is_some() || !wanted(subject) {
             continue;
         }
         let event_id = derived(&["named", &asked.entry.event_id, asked.rule, &subject.to_hex()]);
         named.push(NamedChild { subject, event_id: event_id.clone(), same_event: asked.same_event });
+        let is_family = is_shared(other.relationship.as_deref(), &referral.event.detail);
         let made = Referral {
-            event: event_for(referral, asked, event_id, child),
+            event: event_for(referral, asked, event_id, child, is_family),
             content_digest: referral.content_digest.clone(),
             keyed_by: kind.symbol().to_owned(),
             unverified: identifiers.unverified,
             hops: 0,
             weaker: keys_alone(identifiers.weaker),
-            named_with: Some(named_with.clone()),
+            named_with: Some(named_with(referral, asked.entry, due_at, other, is_family)),
             sighting: identifiers.sighting,
         };
         publish(draft, subject, made);
     }
     note(draft, named.len(), grown);
-    let now = draft.history.entries.iter().find(|entry| same(entry, asked.entry)).cloned();
+    remember_named(draft, asked.entry, named)
+}
+
+fn remember_named(draft: &mut Draft<'_>, of: &Entry, mut named: Vec<NamedChild>) -> usize {
+    let sent = named.len();
+    let now = draft.history.entries.iter().find(|entry| same(entry, of)).cloned();
     if let Some(entry) = now {
         let mut entry = entry.as_ref().clone();
+        named.retain(|child| !entry.named.contains(child));
         entry.named.extend(named);
         put(&mut draft.history, entry);
+    }
+    sent
+}
+
+fn named_with(
+    referral: &Referral,
+    entry: &Entry,
+    due_at: Option<Timestamp>,
+    other: &Sibling,
+    is_family: bool,
+) -> NamedWith {
+    let (suspect_agency, suspect_unit) = suspect(&referral.event.detail).unwrap_or_default();
+    NamedWith {
+        event_id: entry.event_id.clone(),
+        due_at,
+        suspect_agency,
+        suspect_unit,
+        other_family: (!is_family).then_some(true),
+        relationship: other.relationship.clone(),
     }
 }
 
@@ -212,8 +251,9 @@ fn is_grown(child: &Child, at: Timestamp) -> bool {
     birthday.is_some_and(|birthday: civil::Date| birthday <= london_date(at))
 }
 
-/// The event for another child: nothing in it is of the first child's own.
-fn event_for(referral: &Referral, asked: &Asked<'_>, event_id: String, child: Child) -> ReferralEvent {
+/// The event for another child: nothing in it is of the first child's own, nor, for a child of another family, of the
+/// first one's: not who cares for them, what they agreed to, or why someone must not learn of it.
+fn event_for(referral: &Referral, asked: &Asked<'_>, event_id: String, child: Child, is_family: bool) -> ReferralEvent {
     let event = &referral.event;
     let (detail, danger, call) = if asked.same_event {
         (event.detail.clone(), event.immediate_danger, event.emergency_call_made)
@@ -233,8 +273,17 @@ fn event_for(referral: &Referral, asked: &Asked<'_>, event_id: String, child: Ch
         reply_to: None,
         backfill: false,
         detail,
+        // A correction of that event goes on to this one, too.
+        source: asked.entry.source.clone(),
+        carers: if is_family { event.carers.clone() } else { Vec::new() },
+        agreement: event.agreement.clone().filter(|_| is_family),
+        do_not_inform: event.do_not_inform.iter().map(|wish| wish_for(wish, is_family)).collect(),
         ..event.clone()
     }
+}
+
+fn wish_for(wish: &DoNotInform, is_family: bool) -> DoNotInform {
+    DoNotInform { reason: wish.reason.clone().filter(|_| is_family), ..wish.clone() }
 }
 
 fn proposed(level: Level) -> ProposedLevel {
@@ -257,7 +306,7 @@ fn publish(draft: &mut Draft<'_>, subject: SubjectKey, made: Referral) {
 }
 
 /// The router keeps no names: where the referral at hand does not bring them, a person finds the other children.
-fn ask_front_door(
+pub fn ask_front_door(
     draft: &mut Draft<'_>,
     referral: Option<&Referral>,
     cause: &str,
@@ -322,8 +371,14 @@ fn follow_up(
     call_back: Option<Practitioner>,
 ) {
     let event_id = derived(&["named", cause, &named.event_id, &named.subject.to_hex()]);
-    let named_with =
-        NamedWith { event_id: original.event_id.clone(), due_at: None, suspect_agency: None, suspect_unit: None };
+    let named_with = NamedWith {
+        event_id: original.event_id.clone(),
+        due_at: None,
+        suspect_agency: None,
+        suspect_unit: None,
+        other_family: None,
+        relationship: None,
+    };
     let made = Referral {
         content_digest: event_id.clone(),
         event: bare_event(event_id, original.source.clone(), draft.at, detail, call_back),

@@ -1,4 +1,4 @@
-//! What goes out after all: what was held back, once its route is lifted.
+//! What goes out after all: what was held back, once its route is lifted, and what a rule that fired asks besides.
 
 use std::collections::BTreeSet;
 
@@ -7,6 +7,8 @@ use super::{Finding, Raised, Raising, Wanted, merge};
 use crate::engine::context::StepError;
 use crate::engine::history::episodes;
 use crate::engine::model::history::{Entry, HeldBack};
+use crate::engine::rules::book::{Rule, TaskRule};
+use crate::engine::rules::expression::Truth;
 
 impl<'b> Raising<'b> {
     /// Of what these findings ask, what only the lifted routes kept from going out: with clocks from now.
@@ -20,13 +22,52 @@ impl<'b> Raising<'b> {
             suppression(&one.address, front_door, lifted).is_some()
                 && suppression(&one.address, front_door, &self.held_back).is_none()
         };
-        let went_out =
-            |one: &Wanted<'b>| self.holds_of_rule(one) || self.was_asked(&one.address, &one.action, &one.entry);
+        let went_out = |one: &Wanted<'b>| {
+            self.holds_of_rule(&one.address.agency, &one.rule, &one.entry)
+                || self.was_asked(&one.address, &one.action, &one.entry)
+        };
         wanted.retain(|one| was_held_back(one) && !went_out(one));
         for one in &mut wanted {
             self.tell_of_lifting(one);
         }
         self.send(merge(wanted))
+    }
+
+    /// Whether a finding asks anything of anyone, as things stand.
+    pub fn asks_anything(&self, finding: &Finding<'b>) -> Result<bool, StepError> {
+        let mut wanted = Vec::new();
+        self.want(finding, &mut wanted)?;
+        Ok(!wanted.is_empty())
+    }
+
+    /// Of a rule that was acted on before: whether it did not ask this then, or did not know the unit it asks now.
+    pub(super) fn is_newly_asked(&self, finding: &Finding<'b>, task: &TaskRule, address: &Address) -> bool {
+        let Some(before) = &finding.before else { return true };
+        let (rule, entry) = (finding.rule, &finding.entry);
+        if self.was_asked(address, &task.action, entry) {
+            return false;
+        }
+        let asked_then = before.fires(&rule.id) && task.applies(&before.table) == Truth::True;
+        !asked_then || self.is_found_out(address, rule, entry)
+    }
+
+    /// A unit that the report at hand names, where none of its agency had been known to ask: another stood in. Not the one
+    /// that reports.
+    fn is_found_out(&self, address: &Address, rule: &Rule, entry: &Entry) -> bool {
+        let rules = &self.book.rules;
+        let reports = self.referral.is_some_and(|referral| {
+            let source = &referral.event.source;
+            source.agency.as_ref() == Some(&address.agency) && Some(&source.unit) == address.unit.as_ref()
+        });
+        let stood_in = |agency: &str| agency != address.agency && self.holds_of_rule(agency, &rule.id, entry);
+        let otherwise = rules.agencies.get(&address.agency).and_then(|agency| agency.otherwise.as_ref());
+        rules.has_many_units(&address.agency)
+            && address.unit.is_some()
+            && address.in_place_of.is_none()
+            && !reports
+            && !self.holds_of_rule(&address.agency, &rule.id, entry)
+            && stood_in(otherwise.unwrap_or(&rules.front_door))
+            && suppression(address, &rules.front_door, &self.held_back).is_none()
     }
 
     /// The router keeps no names and no account: who the child is and what was told comes from whoever lifted the route.
@@ -49,12 +90,12 @@ impl<'b> Raising<'b> {
         }
     }
 
-    /// Whether the rule's tasks reached this recipient for the event: then the route was open at the time.
-    fn holds_of_rule(&self, one: &Wanted<'b>) -> bool {
+    /// Whether tasks of the rule reached the agency for the event: then the route was open at the time.
+    fn holds_of_rule(&self, agency: &str, rule: &str, entry: &Entry) -> bool {
         self.history.tasks.iter().any(|held| {
-            held.is_of(&one.entry)
-                && held.agency == one.address.agency
-                && held.rules.contains(&one.rule)
+            held.is_of(entry)
+                && held.agency == agency
+                && held.rules.iter().any(|asked| asked == rule)
                 && held.state != "recalled"
         })
     }

@@ -252,6 +252,7 @@ impl<'b> Raising<'b> {
         let mut disclosed = permit.show(&referral.event, &referral.unverified);
         permit.show_facts(&asked.entry, &mut disclosed);
         permit.show_other_fields(&referral.event, &mut disclosed);
+        self.show_others(permit, &mut disclosed);
         disclosed
     }
 
@@ -353,23 +354,8 @@ impl<'b> Raising<'b> {
         notes.extend(self.persons_not_to_tell(&asked.address.agency));
         notes.extend(self.wish_in_words(&asked.address.agency));
         notes.extend(self.back_already(&asked.entry));
-        notes.extend(self.one_family(&asked.address.agency));
+        notes.extend(self.about_others(&asked.address.agency));
         notes
-    }
-
-    /// Whoever decides sees the children of one family together; nobody else is told of the others.
-    fn one_family(&self, agency: &str) -> Option<String> {
-        let referral = self.referral.filter(|_| agency == self.book.rules.front_door)?;
-        let event = &referral.event;
-        if let Some(named) = &referral.named_with {
-            let source = &event.source;
-            return Some(format!(
-                "One family: this child is named in event {} of {}, {}. Look at the children together.",
-                named.event_id, source.partner, source.unit
-            ));
-        }
-        let others = event.siblings.len();
-        (others > 0).then(|| format!("One family: children named with this one: {others}. Look at them together."))
     }
 
     /// What a child wants is said in words, which nothing here reads: whoever decides is asked to, before a school is told
