@@ -172,11 +172,11 @@ pub fn fired(
     timer: &Timer,
     at: Timestamp,
 ) -> Result<Step, StepError> {
-    let is_due = |task: &HeldTask| task.escalate_at.is_some_and(|due_at| due_at <= at);
-    if !state.history(subject).is_some_and(|history| history.tasks.iter().any(|task| is_due(task))) {
-        return Ok(Step::default());
-    }
-    let cause = format!("{}\0{}", timer.rule, timer.due_at.0);
+    let is_due = |task: &&Arc<HeldTask>| task.escalate_at.is_some_and(|due_at| due_at <= at);
+    let first = state.history(subject).and_then(|history| history.tasks.iter().find(is_due));
+    let Some(first) = first else { return Ok(Step::default()) };
+    // By what is told, too: a task that was raised late may have the rung's time of one that is told already.
+    let cause = format!("{}\0{}\0{}\0{}", timer.rule, timer.due_at.0, first.task_id, rungs_told(first));
     let mut draft = Draft::open(context, state, subject, at, Trigger::Timer, &cause)?;
     let due: Vec<usize> =
         draft.history.tasks.iter().enumerate().filter(|(_, task)| is_due(task)).map(|(place, _)| place).collect();
