@@ -21,7 +21,7 @@ use crate::engine::context::{Context, RuleBooks};
 use crate::engine::identity::Keys;
 use crate::engine::intake::{Partner, Partners};
 use crate::engine::seal::Sealer;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Metrics, Stage};
 use crate::telemetry::readiness::Readiness;
 
 pub mod access;
@@ -302,7 +302,7 @@ impl Lanes {
                 Box::new(lane.following(directory.clone()))
             };
             let plan = LanePlan { group: INTAKE_GROUP.to_owned(), topics: intake_pattern(), restore_from: None };
-            seats.push(self.seat("intake", number, intake_lanes, plan, Box::new(work)));
+            seats.push(self.seat(Stage::Intake, number, intake_lanes, plan, Box::new(work)));
         }
         for number in 0..decide_lanes {
             let (directory, metrics, progress) = (self.directory.clone(), self.metrics.clone(), progress.clone());
@@ -316,14 +316,14 @@ impl Lanes {
                 topics: TopicPattern::Names(vec![INBOX.into()]),
                 restore_from: Some(HISTORY.into()),
             };
-            seats.push(self.seat("decide", number, decide_lanes, plan, Box::new(work)));
+            seats.push(self.seat(Stage::Decide, number, decide_lanes, plan, Box::new(work)));
         }
         seats
     }
 
     fn seat(
         &self,
-        stage: &str,
+        stage: Stage,
         number: usize,
         count: usize,
         plan: LanePlan,
@@ -331,8 +331,9 @@ impl Lanes {
     ) -> LaneSeat {
         let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         LaneSeat {
-            name: format!("{stage}-{number}"),
+            name: format!("{}-{number}", stage.label()),
             broker: self.broker.clone(),
+            stage,
             plan,
             share: LaneShare { index: small(number), count: small(count) },
             control: LaneControl {

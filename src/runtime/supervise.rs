@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::lane::{self, LaneControl, LaneError, LaneWork};
 use crate::broker::{Broker, BrokerError, LaneBroker, LanePlan, LaneShare};
+use crate::telemetry::metrics::Stage;
 use crate::telemetry::readiness::Readiness;
 
 /// Pause before a failed lane is started again; doubled for each failure that follows soon.
@@ -23,6 +24,7 @@ pub struct LaneSeat {
     /// `intake-0`: the thread's name, and the reason it gives when the service is not ready.
     pub name: String,
     pub broker: Arc<dyn Broker>,
+    pub stage: Stage,
     pub plan: LanePlan,
     pub share: LaneShare,
     pub control: LaneControl,
@@ -45,6 +47,7 @@ impl LaneSeat {
         let mut pause = PAUSE_MIN;
         while !self.control.stop.load(Ordering::Acquire) {
             let started = Instant::now();
+            self.stands_still();
             let ended = catch_unwind(AssertUnwindSafe(|| self.run_once()));
             if self.control.stop.load(Ordering::Acquire) {
                 break;
@@ -59,9 +62,15 @@ impl LaneSeat {
             }
             tracing::error!(lane = %self.name, %reason, pause_ms = pause.as_millis(), "a lane stopped; it is started again");
             self.readiness.hold(&self.name, &reason);
+            self.stands_still();
             rest(pause, &self.control.stop);
             pause = (pause * 2).min(PAUSE_MAX);
         }
+    }
+
+    fn stands_still(&self) {
+        let LaneControl { metrics, clock, number, .. } = &self.control;
+        metrics.waiting().stands_still(self.stage, *number, clock());
     }
 
     fn run_once(&self) -> Result<(), LaneError> {

@@ -39,6 +39,13 @@ impl Waiting {
         self.locked().lanes.insert((stage.label(), lane), waiting);
     }
 
+    /// The lane does not run: what comes from now on waits.
+    pub fn stands_still(&self, stage: Stage, lane: usize, now: Timestamp) {
+        let mut seen = self.locked();
+        let waiting = seen.lanes.entry((stage.label(), lane)).or_default();
+        waiting.oldest.get_or_insert(now);
+    }
+
     /// A record with this time was read.
     pub fn read(&self, timestamp: Timestamp) {
         let mut seen = self.locked();
@@ -88,5 +95,20 @@ mod tests {
         waiting.lane(Stage::Decide, 1, LaneWaiting::default());
         waiting.show(Timestamp(61_000));
         assert_eq!(lag(), 0);
+    }
+
+    #[test]
+    fn a_lane_that_does_not_run_falls_behind_until_it_has_read_again() {
+        let gauge = IntGaugeVec::new(prometheus::Opts::new("lag", "lag"), &["stage", "lane"]).unwrap();
+        let waiting = Waiting::new(gauge.clone());
+        let lag = |now| {
+            waiting.show(Timestamp(now));
+            gauge.with_label_values(&["intake", "0"]).get()
+        };
+        waiting.stands_still(Stage::Intake, 0, Timestamp(5_000));
+        waiting.stands_still(Stage::Intake, 0, Timestamp(9_000));
+        assert_eq!(lag(65_000), 60);
+        waiting.lane(Stage::Intake, 0, LaneWaiting::default());
+        assert_eq!(lag(65_000), 0);
     }
 }
