@@ -3,6 +3,9 @@
 //!
 //! `cargo bench --bench kafka -- [events a second] [seconds] [events of the plain run] [decide lanes]`
 
+#[path = "kafka/usage.rs"]
+mod usage;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -32,6 +35,8 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 
+use usage::Usage;
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -54,7 +59,7 @@ fn main() {
     let later = events.split_off(events.len() - plain);
     let lanes = number(3, 1);
     println!("1 intake lane, {lanes} decide lanes, {PARTITIONS} partitions");
-    steady(&server.bootstrap, events, (rate, seconds), lanes);
+    steady(&server, events, (rate, seconds), lanes);
     backlog(&server.bootstrap, later, lanes);
 }
 
@@ -99,7 +104,7 @@ fn writes(count: usize) -> Vec<Write> {
     simulate::referral_events(SEED, count, end).into_iter().map(write).collect()
 }
 
-fn service(broker: &Arc<Kafka>, decide_lanes: usize) -> Service {
+fn service(broker: &Arc<Kafka>, decide_lanes: usize, metrics: &Arc<Metrics>) -> Service {
     let source = |(name, text): &(&str, &str)| SourceFile { name: (*name).to_owned(), text: (*text).to_owned() };
     let files: Vec<SourceFile> = default_rules::FILES.iter().map(source).collect();
     let book = pathway_router::engine::rules::load(&files).unwrap();
@@ -130,16 +135,16 @@ fn service(broker: &Arc<Kafka>, decide_lanes: usize) -> Service {
             decisions: kept,
             quarantine: kept,
         },
-        metrics: Arc::new(Metrics::new().unwrap()),
+        metrics: metrics.clone(),
         readiness: Arc::new(Readiness::starting()),
         clock: system_clock(),
     };
     Service::start(options).unwrap()
 }
 
-fn started(broker: &Arc<Kafka>, lanes: usize) -> (Service, Duration) {
+fn started(broker: &Arc<Kafka>, lanes: usize, metrics: &Arc<Metrics>) -> (Service, Duration) {
     let since = Instant::now();
-    let service = service(broker, lanes);
+    let service = service(broker, lanes, metrics);
     while !service.ready() {
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -172,11 +177,13 @@ fn publish(publisher: &dyn Publisher, writes: Vec<Write>) {
 }
 
 /// Sends at an even pace and waits for every decision.
-fn steady(bootstrap: &str, events: Vec<Write>, (rate, seconds): (usize, usize), lanes: usize) {
+fn steady(server: &Server, events: Vec<Write>, (rate, seconds): (usize, usize), lanes: usize) {
+    let (bootstrap, metrics) = (server.bootstrap.as_str(), Arc::new(Metrics::new().unwrap()));
     let broker = Arc::new(Kafka::open(KafkaOptions::new(bootstrap, "bench")).unwrap());
-    let (service, _) = started(&broker, lanes);
+    let (service, _) = started(&broker, lanes, &metrics);
     let (seen, stop) = (Mutex::new(HashMap::new()), AtomicBool::new(false));
     let mut sent: BTreeMap<Vec<u8>, Instant> = BTreeMap::new();
+    let mut spent = None;
     std::thread::scope(|scope| {
         scope.spawn(|| watch(bootstrap, &seen, &stop));
         std::thread::sleep(Duration::from_secs(3));
@@ -191,9 +198,15 @@ fn steady(bootstrap: &str, events: Vec<Write>, (rate, seconds): (usize, usize), 
             }
             let due = begun + STEP * step;
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            if due >= begun + WARM_UP && spent.is_none() {
+                spent = Some((Instant::now(), Usage::now(&server.folder, &metrics)));
+            }
             // By its time, not by when the sender got to it: a late sender hides nothing.
             sent.extend(writes.iter().filter(|_| due >= begun + WARM_UP).map(|write| (write.key.clone(), due)));
             publish(&*publisher, writes);
+        }
+        if let Some((since, before)) = &spent {
+            Usage::now(&server.folder, &metrics).print(before, since.elapsed());
         }
         let deadline = Instant::now() + PATIENCE;
         while sent.keys().any(|event| !seen.lock().unwrap().contains_key(event)) && Instant::now() < deadline {
@@ -228,7 +241,8 @@ fn backlog(bootstrap: &str, events: Vec<Write>, lanes: usize) {
     }
     let before = decided(&sender);
     let broker = Arc::new(Kafka::open(KafkaOptions::new(bootstrap, "bench")).unwrap());
-    let (service, restored) = started(&broker, lanes);
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let (service, restored) = started(&broker, lanes, &metrics);
     let since = Instant::now();
     while !is_read(&sender) {
         std::thread::sleep(Duration::from_millis(50));
@@ -240,7 +254,7 @@ fn backlog(bootstrap: &str, events: Vec<Write>, lanes: usize) {
     service.stop(Duration::from_secs(20));
     broker.close();
     let broker = Arc::new(Kafka::open(KafkaOptions::new(bootstrap, "bench")).unwrap());
-    let (service, restored) = started(&broker, lanes);
+    let (service, restored) = started(&broker, lanes, &metrics);
     let histories = histories(&sender);
     println!("ready          {:.2} s after a start with {histories} histories", restored.as_secs_f64());
     service.stop(Duration::from_secs(20));
