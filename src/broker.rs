@@ -1,7 +1,7 @@
 //! The port every log engine implements: lanes poll, stage and commit; gateways publish; readers read.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::engine::model::scalar::Timestamp;
 
@@ -167,6 +167,11 @@ pub trait LaneBroker: Send {
     /// Commits what was staged; tells `owner` whether it was committed or aborted. `Ok` in both cases: an abort
     /// is the broker's to repair (by rewinding), not the lane's.
     fn commit(&mut self, owner: &mut dyn PartitionOwner) -> Result<Commit, BrokerError>;
+
+    /// Whether more may join the transaction that was begun then, before it is committed.
+    fn gathers_on(&self, _since: Instant) -> bool {
+        false
+    }
 
     /// Oldest unread record's append time among this lane's partitions; None when all is read.
     fn oldest_unread(&mut self) -> Result<Option<Timestamp>, BrokerError>;

@@ -16,7 +16,7 @@ use crate::telemetry::logging::{LogFormat, LogLevel};
 use broker::Broker;
 use fault::{ConfigFault, ConfigFaults};
 use read::{Reading, Table};
-use secrets::{SecretKeys, read_key};
+use secrets::{SecretKeys, check_private, read_key};
 use tokens::{Caller, TokenBook};
 
 pub mod broker;
@@ -291,7 +291,9 @@ fn read_http(reading: &mut Reading<'_>, document: &mut Table<'_>, folder: &Path)
     });
     let tls = match (certificate, key) {
         (Some((certificate, _)), Some((key, _))) => {
-            Some(Tls { certificate: folder.join(certificate), key: folder.join(key) })
+            let key = folder.join(key);
+            reading.faults.extend(check_private(&key).err());
+            Some(Tls { certificate: folder.join(certificate), key })
         }
         (None, None) => None,
         (Some((_, span)), None) | (None, Some((_, span))) => {

@@ -56,6 +56,7 @@ fn kafka_options(config: &Config, kafka: &config::broker::Kafka) -> KafkaOptions
         properties: kafka.properties.0.clone(),
         replication: copies(kafka.replication),
         min_in_sync: copies(kafka.min_in_sync),
+        commit_interval: kafka.commit_interval,
         queue_requests_max: config.limits.queue_requests,
         ..KafkaOptions::new(&kafka.bootstrap, &kafka.instance)
     }

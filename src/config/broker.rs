@@ -4,13 +4,20 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::fault::ConfigFaults;
 use super::read::{Reading, Table};
-use super::secrets::read_private;
+use super::secrets::{check_private, read_private};
 
 /// The variable that names this instance, when the file does not.
 pub const INSTANCE_VARIABLE: &str = "PATHWAY_INSTANCE";
+
+/// Well within the time that an open transaction may last.
+const COMMIT_INTERVAL_MS_MAX: u64 = 2000;
+
+/// Settings of the Kafka client that name a file with a secret in it.
+const PRIVATE_FILES: [&str; 2] = ["ssl.key.location", "ssl.keystore.location"];
 
 /// Which log engine, and where.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,6 +37,8 @@ pub struct Kafka {
     /// Copies of each partition, and how many must have a record before it counts.
     pub replication: u32,
     pub min_in_sync: u32,
+    /// How long a busy lane gathers before it commits.
+    pub commit_interval: Duration,
     pub properties: Properties,
     /// What is read over HTTP, kept beside this instance. Made anew when it is missing.
     pub index_file: PathBuf,
@@ -81,6 +90,8 @@ fn read_kafka(reading: &mut Reading<'_>, table: &mut Table<'_>, folder: &Path) -
     let instance = read_instance(reading, table);
     let replication = table.whole(reading, "replication", 1..=15, 3);
     let min_in_sync = table.whole(reading, "min_in_sync", 1..=replication, replication.min(2));
+    let commit_interval =
+        Duration::from_millis(table.whole(reading, "commit_interval_ms", 0..=COMMIT_INTERVAL_MS_MAX, 20));
     let properties = match table.text(reading, "properties_file") {
         Some((file, span)) => read_properties(reading, &folder.join(file), &span),
         None => Properties::default(),
@@ -90,7 +101,7 @@ fn read_kafka(reading: &mut Reading<'_>, table: &mut Table<'_>, folder: &Path) -
     let principal = table.text(reading, "principal").map(|(name, span)| checked_principal(reading, name, &span));
     let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
     let (replication, min_in_sync) = (small(replication), small(min_in_sync));
-    Kafka { bootstrap, instance, replication, min_in_sync, properties, index_file, principal }
+    Kafka { bootstrap, instance, replication, min_in_sync, commit_interval, properties, index_file, principal }
 }
 
 /// A principal as Kafka names it.
@@ -148,5 +159,8 @@ fn read_properties(reading: &mut Reading<'_>, file: &Path, span: &Range<usize>) 
             }
         }
     }
+    // One that is missing is librdkafka's to name: it may look elsewhere than we would.
+    let keys = PRIVATE_FILES.iter().filter_map(|name| properties.get(*name)).map(Path::new);
+    reading.faults.extend(keys.filter(|key| key.exists()).filter_map(|key| check_private(key).err()));
     Properties(properties)
 }

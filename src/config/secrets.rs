@@ -83,18 +83,23 @@ pub(super) fn read_key(variable: &str, file: &Path) -> Result<SecretKey, ConfigF
 
 /// The text of a file that others on this machine must not be able to read.
 pub(super) fn read_private(file: &Path) -> Result<String, ConfigFault> {
-    let fault = |error: std::io::Error| {
-        ConfigFault::of_file(file, format!("cannot be read: {error}"), "restore the file, or name the right one")
-    };
-    let metadata = std::fs::metadata(file).map_err(fault)?;
-    if is_open_to_others(&metadata) {
-        return Err(ConfigFault::of_file(
-            file,
-            "anyone on this machine can read or change it",
-            format!("run chmod o= {}", file.display()),
-        ));
+    check_private(file)?;
+    std::fs::read_to_string(file).map_err(|error| unreadable(file, &error))
+}
+
+/// That a file is there, and that others on this machine cannot read it.
+pub(super) fn check_private(file: &Path) -> Result<(), ConfigFault> {
+    let metadata = std::fs::metadata(file).map_err(|error| unreadable(file, &error))?;
+    if !is_open_to_others(&metadata) {
+        return Ok(());
     }
-    std::fs::read_to_string(file).map_err(fault)
+    let (problem, remedy) =
+        ("anyone on this machine can read or change it", format!("run chmod o= {}", file.display()));
+    Err(ConfigFault::of_file(file, problem, remedy))
+}
+
+fn unreadable(file: &Path, error: &std::io::Error) -> ConfigFault {
+    ConfigFault::of_file(file, format!("cannot be read: {error}"), "restore the file, or name the right one")
 }
 
 #[cfg(unix)]

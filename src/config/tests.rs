@@ -96,7 +96,7 @@ fn faults_name_line_and_remedy() {
 
 #[test]
 fn a_kafka_cluster_is_named_and_its_secrets_are_not_shown() {
-    let kafka = "kind = \"kafka\"\nbootstrap = \"k:9092\"\ninstance = \"r-1\"\nproperties_file = \"k.properties\"";
+    let kafka = "kind = \"kafka\"\ncommit_interval_ms = 100\nbootstrap = \"k:9092\"\ninstance = \"r-1\"\nproperties_file = \"k.properties\"";
     let (folder, config) = folder_with("config.toml", "kind = \"embedded\"\nfile = \"pathway.db\"", kafka);
     let secrets = folder.path().join("k.properties");
     std::fs::write(&secrets, "# who we are\nsasl.username = router\nsasl.password=open=sesame\n").unwrap();
@@ -105,8 +105,31 @@ fn a_kafka_cluster_is_named_and_its_secrets_are_not_shown() {
     let Broker::Kafka(kafka) = &config.broker else { panic!("{:?}", config.broker) };
     assert_eq!((kafka.bootstrap.as_str(), kafka.instance.as_str()), ("k:9092", "r-1"));
     assert_eq!((kafka.replication, kafka.min_in_sync), (3, 2));
+    assert_eq!(kafka.commit_interval, std::time::Duration::from_millis(100));
     assert_eq!(kafka.properties.0["sasl.password"], "open=sesame");
     assert!(!format!("{config:?}").contains("sesame"));
+}
+
+#[test]
+fn a_tls_key_that_anyone_can_read_is_refused() {
+    let open = |file: &std::path::Path| {
+        std::fs::write(file, "a key").unwrap();
+        std::fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    };
+    let tls = "bind = \"127.0.0.1:8080\"\ntls_certificate_file = \"c.pem\"\ntls_key_file = \"web.key\"\n#";
+    let (folder, config) = folder_with("config.toml", "bind = \"127.0.0.1:8080\"", tls);
+    open(&folder.path().join("web.key"));
+    let faults = Config::load(&config).expect_err("a fault").to_string();
+    assert!(faults.contains("web.key: anyone on this machine can read or change it; run chmod o= "), "{faults}");
+
+    let kafka = "kind = \"kafka\"\nbootstrap = \"k:9092\"\ninstance = \"r-1\"\nproperties_file = \"k.properties\"";
+    let (folder, config) = folder_with("config.toml", "kind = \"embedded\"\nfile = \"pathway.db\"", kafka);
+    let (properties, key) = (folder.path().join("k.properties"), folder.path().join("client.key"));
+    std::fs::write(&properties, format!("ssl.key.location={}", key.display())).unwrap();
+    std::fs::set_permissions(&properties, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    open(&key);
+    let faults = Config::load(&config).expect_err("a fault").to_string();
+    assert!(faults.contains("client.key: anyone on this machine can read"), "{faults}");
 }
 
 #[test]

@@ -88,37 +88,49 @@ pub fn first_limit() -> BatchLimit {
     BatchLimit { records_max: BATCH_RECORDS_MIN, bytes_max: BATCH_BYTES_MAX, wait: Duration::ZERO }
 }
 
-/// One batch: polled, processed, committed. Answers how many records it had, committed or not.
+/// One batch: polled until the lane is idle or its transaction has lasted long enough, processed, committed. Answers how
+/// many records it had, committed or not.
 pub fn turn(
     lane: &mut dyn LaneBroker,
     work: &mut dyn LaneWork,
     control: &LaneControl,
     limit: &mut BatchLimit,
 ) -> Result<usize, LaneError> {
-    let records = lane.poll(work, limit)?;
-    let started = Instant::now();
-    let count = records.len();
-    let waiting = control.metrics.waiting();
-    if let Some(newest) = records.iter().map(|record| record.timestamp).max() {
-        waiting.read(newest);
-        let oldest = records.iter().map(|record| record.timestamp).min();
-        waiting.lane(work.stage(), control.number, LaneWaiting { oldest, records: count });
+    let (mut count, mut staged) = part(lane, work, control, limit)?;
+    let since = Instant::now();
+    let mut last = count;
+    let stops = || control.stop.load(Ordering::Acquire);
+    while last > 0 && count < limit.records_max && lane.gathers_on(since) && !stops() {
+        let left = BatchLimit { records_max: limit.records_max - count, wait: Duration::ZERO, ..*limit };
+        let more = part(lane, work, control, &left)?;
+        (last, staged) = (more.0, staged | more.1);
+        count += last;
     }
-    process(lane, work, control, records)?;
-    adapt(limit, count, started.elapsed());
+    if staged {
+        commit(lane, work, control, count)?;
+    }
+    adapt(limit, count, since.elapsed());
     let oldest = lane.oldest_unread()?;
-    waiting.lane(work.stage(), control.number, LaneWaiting { oldest, records: 0 });
+    control.metrics.waiting().lane(work.stage(), control.number, LaneWaiting { oldest, records: 0 });
     work.progressed((control.clock)(), oldest);
     Ok(count)
 }
 
-fn process(
+/// What is there, polled, processed and staged: how many records, and whether anything is to be committed.
+fn part(
     lane: &mut dyn LaneBroker,
     work: &mut dyn LaneWork,
     control: &LaneControl,
-    records: Vec<Record>,
-) -> Result<(), LaneError> {
+    limit: &BatchLimit,
+) -> Result<(usize, bool), LaneError> {
+    let records = lane.poll(work, limit)?;
     let count = records.len();
+    if let Some(newest) = records.iter().map(|record| record.timestamp).max() {
+        let waiting = control.metrics.waiting();
+        waiting.read(newest);
+        let oldest = records.iter().map(|record| record.timestamp).min();
+        waiting.lane(work.stage(), control.number, LaneWaiting { oldest, records: count });
+    }
     let consumed = consumed(&records);
     let mut writes = Vec::with_capacity(count.saturating_mul(4));
     if count > 0 {
@@ -128,11 +140,20 @@ fn process(
         work.process(record, &mut writes)?;
     }
     work.conclude((control.clock)(), &mut writes)?;
-    if consumed.is_empty() && writes.is_empty() {
-        return Ok(());
+    let staged = !(consumed.is_empty() && writes.is_empty());
+    if staged {
+        lane.stage(writes, consumed)?;
     }
+    Ok((count, staged))
+}
+
+fn commit(
+    lane: &mut dyn LaneBroker,
+    work: &mut dyn LaneWork,
+    control: &LaneControl,
+    count: usize,
+) -> Result<(), LaneError> {
     let started = Instant::now();
-    lane.stage(writes, consumed)?;
     match lane.commit(work)? {
         Commit::Committed => control.metrics.committed(work.stage(), started.elapsed(), count),
         Commit::Aborted => control.metrics.aborted(work.stage()),

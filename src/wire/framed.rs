@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -164,6 +164,10 @@ impl LaneBroker for FramedLane {
             self.held.clear();
         }
         committed
+    }
+
+    fn gathers_on(&self, since: Instant) -> bool {
+        self.inner.gathers_on(since)
     }
 
     fn oldest_unread(&mut self) -> Result<Option<Timestamp>, BrokerError> {

@@ -343,6 +343,10 @@ impl LaneBroker for KafkaLane {
         settled
     }
 
+    fn gathers_on(&self, since: Instant) -> bool {
+        since.elapsed() < self.shared.options.commit_interval
+    }
+
     fn oldest_unread(&mut self) -> Result<Option<Timestamp>, BrokerError> {
         if self.waiting.is_empty() {
             self.draw(Duration::ZERO);

@@ -32,6 +32,8 @@ pub struct KafkaOptions {
     pub session: Duration,
     /// How long an open transaction of a dead lane may hold readers back.
     pub transaction: Duration,
+    /// How long a lane that always finds records gathers them before it commits. One that is idle commits at once.
+    pub commit_interval: Duration,
     /// Keeps what is read over HTTP beside this instance; None: it is read from the broker each time.
     pub index: Option<IndexOptions>,
     /// What may wait in the publisher's queue.
@@ -49,6 +51,7 @@ impl KafkaOptions {
             min_in_sync: 1,
             session: Duration::from_secs(6),
             transaction: Duration::from_secs(7),
+            commit_interval: Duration::from_millis(20),
             index: None,
             queue_requests_max: 10_000,
             queue_bytes_max: 64 << 20,
