@@ -328,7 +328,7 @@ fn each_counted(
         if !inside
             || !kinds.contains(*kind)
             || (*is_judged && !aggregate.includes_judged)
-            || !aggregate.level_within(own_level)
+            || !aggregate.level_within(&entry.kind, own_level)
             || !aggregate.counts(&entry.kind, &entry.facts)
         {
             continue;

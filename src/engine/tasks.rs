@@ -22,6 +22,7 @@ use super::rules::expression::Truth;
 
 mod anew;
 mod build;
+mod cannot_wait;
 pub mod find_out;
 mod others;
 pub mod route;

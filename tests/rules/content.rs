@@ -151,11 +151,16 @@ fn level_bounds_leave_out_what_has_no_level() {
     let book = book();
     let below = count(&book, "below_l4_90d");
     assert!(below.reads_level());
-    assert!(below.level_within(Some(Level::L1)));
-    assert!(below.level_within(Some(Level::L3)));
-    assert!(!below.level_within(Some(Level::L4a)));
-    assert!(!below.level_within(None));
-    assert!(count(&book, "missing_90d").level_within(None));
+    assert!(below.level_within("concern.reported", Some(Level::L1)));
+    assert!(below.level_within("concern.reported", Some(Level::L3)));
+    assert!(!below.level_within("concern.reported", Some(Level::L4a)));
+    assert!(!below.level_within("concern.reported", None));
+    let mut with_some = below.clone();
+    with_some.without_level.insert("concern.reported");
+    assert!(with_some.level_within("concern.reported", None), "no rule gave it a level: it is below level 4");
+    assert!(!with_some.level_within("education.absence", None));
+    assert!(!with_some.level_within("concern.reported", Some(Level::L4a)));
+    assert!(count(&book, "missing_90d").level_within("missing.started", None));
 }
 
 #[test]

@@ -104,9 +104,10 @@ pub struct Aggregate {
     pub window: Window,
     /// Entries of one missing episode count once.
     pub once_per_episode: bool,
-    /// Bounds on the entry's level, both included; an entry without a level is outside any bound.
+    /// Bounds on the entry's level, both included; an entry without a level is outside any bound, save of these kinds.
     pub min_level: Option<Level>,
     pub max_level: Option<Level>,
+    pub without_level: BTreeSet<&'static str>,
     /// Whether the event being judged counts.
     pub includes_judged: bool,
 }
@@ -136,13 +137,13 @@ impl Aggregate {
     }
 
     /// Whether an entry's level lies within the bounds.
-    pub fn level_within(&self, level: Option<Level>) -> bool {
+    pub fn level_within(&self, kind: &str, level: Option<Level>) -> bool {
         match level {
             Some(level) => {
                 self.min_level.is_none_or(|lowest| level >= lowest)
                     && self.max_level.is_none_or(|highest| level <= highest)
             }
-            None => !self.has_level_bounds(),
+            None => !self.has_level_bounds() || self.without_level.contains(kind),
         }
     }
 }
@@ -213,6 +214,8 @@ pub struct Agency {
     /// Who is told when the unit is not known; None: the front door.
     pub otherwise: Option<String>,
     pub roles: BTreeSet<String>,
+    /// For an agency of one unit: who takes what cannot wait while someone of it is accused; None: nobody.
+    pub senior: Option<String>,
     /// What may be seen: task fields, `child.<field>`, facts, and groups (`event.*`).
     pub sees: BTreeSet<String>,
     /// The groups among them, without their `.*`: asked for every field of every task.

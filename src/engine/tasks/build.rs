@@ -6,7 +6,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::route::suppression;
-use super::{Asked, Deadline, Raised, Raising, Relation, Wanted, Why, other_address_id};
+use super::{Asked, Deadline, Raised, Raising, Relation, Wanted, Why, cannot_wait, other_address_id};
 use crate::engine::calendar::{Clock, instant_in_words, london_date};
 use crate::engine::context::StepError;
 use crate::engine::disclose::{Disclosed, Permit};
@@ -40,16 +40,21 @@ impl<'b> Raising<'b> {
         let mut raised = Raised::default();
         let mut open = Vec::new();
         let mut questions = Vec::new();
-        for task in asked {
-            match suppression(&task.address, front_door, &self.held_back) {
-                Some(route) => {
-                    let suppressed = self.suppressed(&task, route);
-                    let question = self.question(&suppressed);
-                    questions.push(Question { words: question, due: task.due.clone(), entry: Arc::clone(&task.entry) });
-                    raised.suppressed.push(suppressed);
-                }
-                None => open.push(task),
+        for mut task in asked {
+            let Some(route) = suppression(&task.address, front_door, &self.held_back) else {
+                open.push(task);
+                continue;
+            };
+            if let Some(senior) = self.senior_for(&task, route) {
+                task.address.role = Some(senior);
+                task.notes.push(cannot_wait::NOTE.to_owned());
+                open.push(task);
+                continue;
             }
+            let suppressed = self.suppressed(&task, route);
+            let question = self.question(&suppressed);
+            questions.push(Question { words: question, due: task.due.clone(), entry: Arc::clone(&task.entry) });
+            raised.suppressed.push(suppressed);
         }
         self.ask_front_door(questions, &mut open)?;
         self.ask_about_persons(&mut open)?;

@@ -61,7 +61,9 @@ fn agency(key: Text<'_>, mut table: Table<'_>, names: &Names, facts: &Facts, fau
     let units = units(&mut table, faults);
     let unit = table.text(faults, "unit", "\"checs\"");
     let out_of_hours_unit = table.text(faults, "out_of_hours_unit", "\"edt\"");
-    for text in [unit, out_of_hours_unit].into_iter().flatten() {
+    let senior = table.text(faults, "senior", "\"head-of-service\"");
+    senior.into_iter().for_each(|role| check_name(role, "a role", faults));
+    for text in [unit, out_of_hours_unit, senior].into_iter().flatten() {
         if units != UnitKind::One {
             let problem = format!("{}: its unit is told by the child, so it has no fixed one", table.what);
             faults.add(text.file, text.span, problem, "take this out, or write units = \"one\"");
@@ -94,6 +96,7 @@ fn agency(key: Text<'_>, mut table: Table<'_>, names: &Names, facts: &Facts, fau
         localities: localities.map(set),
         otherwise: owned(otherwise),
         roles: set(roles),
+        senior: owned(senior),
         seen_groups: sees.iter().filter_map(|seen| seen.strip_suffix(".*")).map(str::to_owned).collect(),
         sees,
         minimum: minimum.unwrap_or_else(|| catalogue::MINIMUM_FIELDS.iter().map(|field| (*field).to_owned()).collect()),

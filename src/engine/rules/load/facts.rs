@@ -168,6 +168,8 @@ fn count(
     let once_per_episode = one_of(&mut table, faults, "once_per", &["episode"]).is_some();
     let min_level = table.text(faults, "min_level", "\"L2\"").and_then(|text| level(text, faults));
     let max_level = table.text(faults, "max_level", "\"L3\"").and_then(|text| level(text, faults));
+    let without_level = table.texts(faults, "without_level", "[\"concern.reported\"]");
+    let without_level = super::kinds(&without_level.unwrap_or_default(), faults);
     let judged = one_of(&mut table, faults, "judged", &["include", "exclude"]);
     let bounded = written.is_some() || once_per_episode || min_level.is_some() || max_level.is_some();
     if window == Some(Window::Ever) && bounded {
@@ -188,6 +190,7 @@ fn count(
         once_per_episode,
         min_level,
         max_level,
+        without_level,
         includes_judged: judged != Some("exclude"),
     })
 }
