@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pathway_router::broker::embedded::{Embedded, EmbeddedOptions, Expected};
-use pathway_router::broker::{Broker, BrokerError, Clock, Health, LaneShare};
+use pathway_router::broker::{BatchLimit, Broker, BrokerError, Clock, Health, LaneShare};
 use tempfile::TempDir;
 
 use super::kit::{
@@ -203,4 +203,29 @@ fn damage_met_while_reading_is_the_brokers_health_and_names_the_file() {
     let Health::Failed(problem) = broker.health() else { panic!("{:?}", broker.health()) };
     assert!(problem.contains("router.db") && problem.contains("restore a backup"), "{problem}");
     publish(&broker, vec![write("in", "a", "1")]).unwrap_err();
+}
+
+/// As a backup that was put back beside the log of another file: what comes would never be read.
+#[test]
+fn a_group_that_has_read_further_than_there_is_stops_the_broker() {
+    let file = InFile::new();
+    let broker = file.broker();
+    broker.ensure_topics(&[topic("in", 1)]).unwrap();
+    publish(&broker, vec![write("in", "a", "1")]).unwrap();
+    let mut lane = broker.lane(names("readers", &["in"]), LaneShare { index: 0, count: 1 }).unwrap();
+    let mut owner = Owner::default();
+    let records = poll_all(&mut *lane, &mut owner);
+    lane.stage(Vec::new(), vec![consumed(&records[0])]).unwrap();
+    lane.commit(&mut owner).unwrap();
+    drop((lane, broker));
+    let raw = rusqlite::Connection::open(file.0.path().join("router.db")).unwrap();
+    assert_eq!(raw.execute("UPDATE positions SET next_off = 90", []).unwrap(), 1);
+    drop(raw);
+    let broker = file.broker();
+    let mut lane = broker.lane(names("readers", &["in"]), LaneShare { index: 0, count: 1 }).unwrap();
+    let limit = BatchLimit { records_max: 9, bytes_max: 1 << 20, wait: Duration::ZERO };
+    let Err(BrokerError::Storage(problem)) = lane.poll(&mut owner, &limit) else { panic!("read on") };
+    assert!(problem.contains("restore the backup alone"), "{problem}");
+    assert!(matches!(broker.health(), Health::Failed(_)), "{:?}", broker.health());
+    publish(&broker, vec![write("in", "a", "2")]).unwrap_err();
 }

@@ -14,7 +14,8 @@ use pathway_router::engine::facts::PreparedBook;
 use pathway_router::engine::model::codes::Grade;
 use pathway_router::engine::model::detail::Detail;
 use pathway_router::engine::model::event::ReferralEvent;
-use pathway_router::engine::model::inbox::{InboxBody, InboxRecord};
+use pathway_router::engine::model::history::History;
+use pathway_router::engine::model::inbox::{InboxBody, InboxRecord, Signal};
 use pathway_router::engine::model::quarantine::{QuarantineReason, Quarantined};
 use pathway_router::engine::model::scalar::{Date, Timestamp};
 use pathway_router::engine::model::subject::SubjectKey;
@@ -22,6 +23,8 @@ use pathway_router::engine::model::task::Task;
 use pathway_router::engine::rules;
 use pathway_router::engine::rules::fault::SourceFile;
 use pathway_router::engine::schema::Published;
+use pathway_router::engine::state::State;
+use pathway_router::engine::step::{Effect, step};
 use pathway_router::runtime::{Service, ServiceOptions};
 use pathway_router::simulate;
 use pathway_router::telemetry::metrics::Metrics;
@@ -244,4 +247,31 @@ fn a_book_that_takes_effect_while_lanes_run_counts_open_deadlines_again() {
         })
     });
     assert!(service.stop(Duration::from_secs(60)));
+}
+
+/// One task an hour for what a partner's records could not say, but never none for what comes after it was closed.
+#[test]
+fn a_record_that_cannot_be_read_after_the_hours_task_was_closed_asks_again() {
+    let context = kit::context(None);
+    let mut state = State::default();
+    let subject = context.keys.partner_subject("police");
+    let unread = |state: &mut State, minute: i64| {
+        let signal = Signal {
+            kind: "unread_record".to_owned(),
+            cause: format!("00000000-0000-4000-8000-{minute:012}"),
+            partner: Some("police".to_owned()),
+            ..Signal::default()
+        };
+        let receipt = Timestamp(1_780_995_600_000 + minute * 60_000);
+        let record = InboxRecord { id: signal.cause.clone(), subject, receipt, body: InboxBody::Signal(signal) };
+        let stepped = step(&context, state, &record).unwrap();
+        state.stage(stepped.delta);
+        stepped.effects.iter().filter(|effect| matches!(effect, Effect::Task(..))).count()
+    };
+    assert_eq!((unread(&mut state, 1), unread(&mut state, 2)), (1, 0));
+    let mut history = History::clone(state.history(subject).unwrap());
+    history.tasks.iter_mut().for_each(|task| Arc::make_mut(task).state = "completed".to_owned());
+    state.commit();
+    state.restore(subject, history);
+    assert_eq!((unread(&mut state, 3), unread(&mut state, 4)), (1, 0));
 }

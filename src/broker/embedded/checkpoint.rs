@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::layout::{BUSY_WAIT_MS, PAGE_BYTES};
+use super::layout::{BUSY_WAIT_MS, PAGE_BYTES, is_damage, storage};
 use super::shared::Shared;
 use crate::broker::BrokerError;
 
@@ -38,6 +38,8 @@ pub fn run(connection: &Connection, shared: &Arc<Shared>, stop: &Receiver<()>) {
             .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)));
         match pages {
             Ok((in_log, _)) => shared.restart_log.store(in_log > PAGES_MAX, Ordering::Release),
+            // Pages of another file, or none: what is written from now on may never be read again.
+            Err(error) if is_damage(&error) => shared.fail(&storage(&error)),
             Err(error) if !warned.swap(true, Ordering::Relaxed) => {
                 tracing::warn!(code = ?error.sqlite_error_code(), "the write-ahead log cannot be emptied into the file");
             }

@@ -101,6 +101,9 @@ impl EmbeddedLane {
                 }
                 log.read_by_lane.store(true, Ordering::Release);
                 let committed = position(&self.connection, &self.group, topic.id, partition)?.unwrap_or(0);
+                if committed > log.end() {
+                    return Err(self.read_past_the_end(name, partition));
+                }
                 tracing::debug!(topic = %name, partition, "lane reads a partition");
                 let topic = topic.clone();
                 self.partitions.push(LanePartition { topic, partition, position: committed, committed });
@@ -108,6 +111,17 @@ impl EmbeddedLane {
         }
         self.catalogue_version = Some(catalogue.version);
         Ok(())
+    }
+
+    /// Records that come would lie before what the group has read, and never be read: the file is not what was backed up.
+    fn read_past_the_end(&self, topic: &str, partition: u32) -> BrokerError {
+        let group = &self.group;
+        let failure = BrokerError::Storage(format!(
+            "{group} has read further in {topic}, partition {partition}, than it goes: the file is a mixture of two, as \
+             when a backup is put back beside the -wal file of another; restore the backup alone"
+        ));
+        self.shared.fail(&failure);
+        failure
     }
 
     fn restore(&self, owner: &mut dyn PartitionOwner, partition: u32) -> Result<(), BrokerError> {

@@ -1,4 +1,5 @@
-//! Word from elsewhere in the router, by its kind; a partner's records that could not be read reach a person, once an hour.
+//! Word from elsewhere in the router, by its kind; a partner's records that could not be read reach a person, by one task an
+//! hour until that is closed.
 
 use std::sync::Arc;
 
@@ -7,7 +8,9 @@ use super::draft::Draft;
 use super::{Step, first_receipt, link, sighting};
 use crate::engine::calendar::Clock;
 use crate::engine::context::{Context, StepError};
+use crate::engine::history::is_open;
 use crate::engine::model::decision::{Disposition, Trigger};
+use crate::engine::model::history::HeldTask;
 use crate::engine::model::inbox::{InboxRecord, Signal};
 use crate::engine::state::State;
 
@@ -39,10 +42,15 @@ fn unread_record(context: &Context, state: &State, record: &InboxRecord, signal:
         return Ok(draft.finish());
     }
     let hour = record.receipt.0.div_euclid(HOUR_MS);
-    if draft.history.triaged_hours.contains(&hour) {
+    // Whoever has closed the hour's task has looked at what was there by then, not at what comes now.
+    let is_asked = |task: &HeldTask| {
+        task.action == UNREAD_ACTION && task.raised_at.0.div_euclid(HOUR_MS) == hour && is_open(&task.state)
+    };
+    if draft.history.triaged_hours.contains(&hour) && draft.history.tasks.iter().any(|task| is_asked(task)) {
         draft.disposed(Disposition::Duplicate);
         return Ok(draft.finish());
     }
+    draft.history.triaged_hours.retain(|triaged| *triaged != hour);
     draft.history.triaged_hours.push(hour);
     let over = draft.history.triaged_hours.len().saturating_sub(HOURS_MAX);
     draft.history.triaged_hours.drain(..over);
