@@ -120,6 +120,9 @@ impl Calendar {
             Clock::TimeThatDay { hour, minute } => {
                 Ok(certain(instant(london_date(from), time_of_day(*hour, *minute)?)?))
             }
+            Clock::TimeOnWorkingDay { hour, minute } => {
+                Ok(certain(self.next_time_on_working_day(time_of_day(*hour, *minute)?, from)?))
+            }
             Clock::OnTheDay => Ok(certain(instant(london_date(from), CLOSE_OF_DAY)?)),
         }
     }
@@ -143,6 +146,17 @@ impl Calendar {
             }
         }
         Ok(date)
+    }
+
+    fn next_time_on_working_day(&self, time: civil::Time, from: Timestamp) -> Result<Timestamp, CalendarError> {
+        let mut date = london_date(from);
+        loop {
+            let at = instant(date, time)?;
+            if at > from && self.is_working_day(date)? {
+                return Ok(at);
+            }
+            date = date.tomorrow().map_err(|_| CalendarError::OutOfRange)?;
+        }
     }
 
     fn next_session(&self, from: Timestamp, school: Option<&str>) -> Result<Due, CalendarError> {

@@ -52,7 +52,7 @@ pub fn judge<'b>(
     book.gather(history, entry, as_of, None, &mut table);
     let mut verdict = Verdict { fired: Vec::new(), unknown: Vec::new(), level: None, table, as_of };
     let mut named: BTreeSet<&str> = BTreeSet::new();
-    let plan_is_open = open_plan(history, as_of.statuses);
+    let plan_is_open = open_plan(history, entry, as_of.statuses);
     for stratum in 0..book.rules.strata().max(1) {
         if stratum > 0 {
             book.gather_counts(history, entry, as_of, verdict.level, Counts::ByLevel, &mut verdict.table);
@@ -99,7 +99,7 @@ fn named_by<'b>(rule: &'b Rule, table: &FactTable, plan_is_open: bool) -> Vec<&'
         return Vec::new();
     }
     let holds_case = |recipient: &&Recipient| plan_is_open && recipient.role.as_deref() == Some(ALLOCATED_WORKER);
-    let asked = rule.tasks.iter().filter(|task| task.applies(table) == Truth::True);
+    let asked = rule.tasks.iter().filter(|task| !task.digest && task.applies(table) == Truth::True);
     let named = asked.flat_map(|task| &task.to).filter(|recipient| !holds_case(recipient));
     named.map(|recipient| recipient.agency.as_str()).collect()
 }

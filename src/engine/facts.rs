@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::civil;
 
 use super::calendar::london_date;
+use super::history::entry::is_grown;
 use super::history::{episodes, known_as, latest_status, status_open};
 use super::model::detail::KINDS;
 use super::model::history::{Entry, History};
@@ -18,6 +19,8 @@ use super::rules::facts::{Absences, FactId, FactTable, KindId};
 
 /// Concerns that speak of an earlier referral and are none themselves.
 const FOLLOWS_A_REFERRAL: [&str; 3] = [episodes::REGRADED, episodes::ENDED, "return_interview.completed"];
+/// What holds for children alone.
+const ENDS_AT_18: [&str; 6] = ["cin", "cpp", "lac", "open_plan", "placed_by_other", "out_of_area"];
 const STATUS_PREFIX: &str = "status.";
 const AGENCY_PREFIX: &str = "result.agencies.";
 
@@ -355,10 +358,14 @@ pub fn date_in_words(date: civil::Date, this_year: i16) -> String {
 
 /// Whether a status fact holds at an instant, as far as is recorded.
 fn holds(history: &History, entry: &Entry, status: &str, at: Timestamp, authority: Option<&str>) -> bool {
+    // A plan is a child's: it ends at 18, though nobody has said so.
+    if ENDS_AT_18.contains(&status) && is_grown(history, entry, at) {
+        return false;
+    }
     match status {
         "placed_by_other" => placed_by_other(history, at, authority),
         "out_of_area" => latest_status(history, "lac", at).is_some_and(|lac| lac.open && lac.out_of_area == Some(true)),
-        "open_plan" => open_plan(history, at),
+        "open_plan" => open_plan(history, entry, at),
         "cpp_ever" => history.statuses.iter().any(|present| present.status == "cpp" && present.since <= at),
         "case_closed_12m" => referred_before_and_closed(history, entry, at),
         "missing_open" => episodes::still_missing(history, entry, at),
@@ -376,8 +383,8 @@ fn placed_by_other(history: &History, at: Timestamp, authority: Option<&str>) ->
 }
 
 /// Whether the child is in need, on a protection plan or looked after.
-pub fn open_plan(history: &History, at: Timestamp) -> bool {
-    ["cin", "cpp", "lac"].iter().any(|status| status_open(history, status, at))
+pub fn open_plan(history: &History, entry: &Entry, at: Timestamp) -> bool {
+    !is_grown(history, entry, at) && ["cin", "cpp", "lac"].iter().any(|status| status_open(history, status, at))
 }
 
 /// Whether the child was referred in the 12 months before, by the date of that referral, and the case was closed since.

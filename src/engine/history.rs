@@ -26,6 +26,9 @@ pub const FOLD: &str = "fold";
 /// The timer that counts deadlines again by a corrected calendar.
 pub const RECOUNT: &str = "recount";
 
+/// The state of what was told and asks for nothing.
+pub const TOLD: &str = "told";
+
 /// How an arriving event relates to what is already known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Known {
@@ -81,10 +84,16 @@ pub fn recognise(history: &History, arriving: &Entry) -> Known {
             let same_happening = same_police_reference(history, entry, arriving)
                 || episodes::same_episode(history, entry, arriving)
                 || same_incident(entry, arriving);
-            // Two children under one identifier: what happened to one did not happen to the other.
-            same_happening && !known_as::are_two(history, entry, arriving)
+            // Two children under one identifier: what happened to one did not happen to the other. That a child takes an
+            // allegation back is an event of its own.
+            same_happening && !known_as::are_two(history, entry, arriving) && retracts(entry) == retracts(arriving)
         })
         .map_or(Known::New, |(index, _)| Known::Duplicate(index))
+}
+
+/// Whether the child takes an allegation back.
+pub fn retracts(entry: &Entry) -> bool {
+    entry.facts.get("retraction") == Some(&FactValue::Bool(true))
 }
 
 /// A police reference names one incident; a regrade or a status may come many times under one.

@@ -97,6 +97,8 @@ pub enum Relation {
     Besides(SubjectKey),
     /// Word of what became of an answer to that task. It needs none itself, and is not remembered.
     Word(String),
+    /// To be read with others of its day. It asks for nothing; who was told is remembered.
+    Digest,
 }
 
 /// A reason that names facts, to be told only to those who may see them.
@@ -136,7 +138,8 @@ pub struct Counted {
 impl Counted {
     /// None: the clock does not look into the calendar.
     fn of(clock: &Clock, from: Timestamp, school: Option<&str>) -> Option<Self> {
-        let by_calendar = matches!(clock, Clock::WorkingDays(_) | Clock::NextSessionDay);
+        let by_calendar =
+            matches!(clock, Clock::WorkingDays(_) | Clock::NextSessionDay | Clock::TimeOnWorkingDay { .. });
         let school = school.filter(|_| *clock == Clock::NextSessionDay).map(str::to_owned);
         by_calendar.then_some(Self { clock: *clock, from, school })
     }
@@ -217,7 +220,7 @@ impl<'b> Raising<'b> {
                     level: finding.verdict.level,
                     notes,
                     own_duty: false,
-                    relation: Relation::Usual,
+                    relation: if task.digest { Relation::Digest } else { Relation::Usual },
                     address,
                 });
             }
@@ -390,6 +393,9 @@ impl<'b> Asked<'b> {
         self.minimum &= other.minimum;
         self.level = self.level.max(other.level);
         self.own_duty |= other.own_duty;
+        if self.relation == Relation::Digest {
+            self.relation = other.relation;
+        }
         for note in other.notes {
             if !self.notes.contains(&note) {
                 self.notes.push(note);
@@ -428,7 +434,7 @@ pub fn is_urgent(clock: &Clock) -> bool {
     match clock {
         Clock::Now | Clock::Minutes(_) | Clock::Hours(_) | Clock::SameDay => true,
         Clock::TimeOfDay { .. } | Clock::TimeThatDay { .. } => true,
-        Clock::WorkingDays(_) | Clock::NextSessionDay | Clock::OnTheDay => false,
+        Clock::WorkingDays(_) | Clock::NextSessionDay | Clock::TimeOnWorkingDay { .. } | Clock::OnTheDay => false,
     }
 }
 
@@ -442,7 +448,10 @@ pub fn deadline_in_words(clock: &Clock, from: &str) -> String {
         Clock::Now | Clock::Minutes(_) | Clock::Hours(_) | Clock::SameDay | Clock::WorkingDays(_) => {
             format!("{words} from {anchor}")
         }
-        Clock::NextSessionDay | Clock::TimeOfDay { .. } | Clock::TimeThatDay { .. } => format!("{words} from {anchor}"),
+        Clock::NextSessionDay
+        | Clock::TimeOfDay { .. }
+        | Clock::TimeThatDay { .. }
+        | Clock::TimeOnWorkingDay { .. } => format!("{words} from {anchor}"),
     }
 }
 
@@ -473,6 +482,7 @@ fn clock_in_words(clock: &Clock) -> String {
         Clock::NextSessionDay => "the next school session".to_owned(),
         Clock::TimeOfDay { hour, minute } => format!("by {hour:02}:{minute:02}"),
         Clock::TimeThatDay { hour, minute } => format!("by {hour:02}:{minute:02} of that day"),
+        Clock::TimeOnWorkingDay { hour, minute } => format!("by {hour:02}:{minute:02} on the next working day"),
         Clock::OnTheDay => "by 17:00 on the day".to_owned(),
     }
 }

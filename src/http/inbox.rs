@@ -24,8 +24,9 @@ use super::query::{Asked, Names};
 use crate::broker::{BrokerError, Reader, Record};
 use crate::engine::codec;
 use crate::engine::model::feedback::Feedback;
-use crate::engine::model::task::Task;
+use crate::engine::model::task::{DIGEST, Task};
 use crate::engine::schema::{Published, to_json};
+use crate::runtime::outputs::{TASK_KIND, UNIT, header};
 
 /// Records returned at once, unless fewer are asked for.
 const ITEMS_MAX: usize = 500;
@@ -36,6 +37,26 @@ const CHUNK_RECORDS: usize = 500;
 const SCANNED_MAX: usize = 20_000;
 /// Commits are looked at no more often than this by one waiting reader.
 const WAKE_EVERY: Duration = Duration::from_millis(100);
+
+/// Query of tasks: as of any list, and `kind=digest|work`.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub struct TasksQuery {
+    after: Option<String>,
+    wait: Option<u64>,
+    limit: Option<usize>,
+    kind: Option<KindAsked>,
+}
+
+/// Which tasks are shown.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum KindAsked {
+    /// What is to be read with others of its day.
+    Digest,
+    /// Everything else.
+    Work,
+}
 
 /// Query of a list: `?after=CURSOR&wait=SECONDS&limit=N`.
 #[derive(Deserialize, Default)]
@@ -53,6 +74,10 @@ pub struct StreamQuery {
     after: Option<String>,
 }
 
+impl Names for TasksQuery {
+    const NAMES: &'static str = "after (a cursor), wait (seconds), limit (a number), kind (digest or work)";
+}
+
 impl Names for ListQuery {
     const NAMES: &'static str = "after (a cursor), wait (seconds), limit (a number)";
 }
@@ -66,21 +91,26 @@ impl Names for StreamQuery {
 pub struct View {
     topic: String,
     unit: Option<String>,
+    /// None: of every kind.
+    kind: Option<KindAsked>,
 }
 
 impl View {
     pub fn tasks(caller: AgencyCaller) -> Self {
-        Self { topic: format!("tasks.{}", caller.agency), unit: caller.unit }
+        Self { topic: format!("tasks.{}", caller.agency), unit: caller.unit, kind: None }
     }
 
     pub fn feedback(caller: PartnerCaller) -> Self {
-        Self { topic: format!("feedback.{}", caller.partner), unit: Some(caller.unit) }
+        Self { topic: format!("feedback.{}", caller.partner), unit: Some(caller.unit), kind: None }
     }
 
     fn shows(&self, record: &Record) -> bool {
-        let Some(unit) = &self.unit else { return true };
-        let stamped = record.headers.iter().find(|(name, _)| name == "unit");
-        stamped.is_some_and(|(_, value)| value == unit.as_bytes())
+        let stamped = |name: &str| header(record, name);
+        let of_kind = self.kind.is_none_or(|kind| {
+            let is_digest = stamped(TASK_KIND) == Some(DIGEST.as_bytes());
+            is_digest == (kind == KindAsked::Digest)
+        });
+        of_kind && self.unit.as_ref().is_none_or(|unit| stamped(UNIT) == Some(unit.as_bytes()))
     }
 }
 
@@ -89,10 +119,12 @@ pub async fn list_tasks(
     State(gateway): State<Arc<Gateway>>,
     Path(agency): Path<String>,
     caller: AgencyCaller,
-    query: Asked<ListQuery>,
+    query: Asked<TasksQuery>,
 ) -> Result<Json<Value>, Problem> {
     caller.must_be(&agency)?;
-    list::<Task>(&gateway, View::tasks(caller), query.0, "tasks").await
+    let TasksQuery { after, wait, limit, kind } = query.0;
+    let view = View { kind, ..View::tasks(caller) };
+    list::<Task>(&gateway, view, ListQuery { after, wait, limit }, "tasks").await
 }
 
 /// `GET /v1/partners/{partner}/feedback`.

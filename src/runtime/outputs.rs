@@ -24,6 +24,8 @@ pub const TRACE: &str = "traceparent";
 const CLOUD_EVENT_TRACE: &str = "ce_traceparent";
 /// The unit a record is for, or from.
 pub const UNIT: &str = "unit";
+/// The kind of a task that is not like any other: `digest`.
+pub const TASK_KIND: &str = "kind";
 /// `ce_source` of everything the router publishes.
 const SOURCE: &str = "/pathway-router";
 /// The signal that a record of a partner could not be used.
@@ -63,6 +65,7 @@ impl Outputs<'_> {
         let key = self.keys.task_topic_key(subject, &task.agency).0.to_vec();
         let mut headers = cloud_event(&task.task_id, "task.raised", task.raised_at, trace);
         headers.extend(task.unit.as_ref().map(|unit| (UNIT.to_owned(), unit.as_bytes().to_vec())));
+        headers.extend(task.kind.as_ref().map(|kind| (TASK_KIND.to_owned(), kind.as_bytes().to_vec())));
         Ok(by_key(topic, key, codec::encode(task)?, headers))
     }
 

@@ -45,6 +45,7 @@ fn task(action: &str, agency: &str, unit: Option<&str>) -> Task {
         raised_at: Timestamp(1_780_000_000_000),
         reply_to: "sealed".to_owned(),
         other_reply_to: None,
+        kind: None,
     }
 }
 
@@ -81,9 +82,23 @@ fn an_agency_of_one_reads_all_of_its_tasks_page_by_page() {
 }
 
 #[test]
+fn the_daily_digest_is_read_apart_from_what_is_to_be_done() {
+    let house = House::open();
+    for (action, kind) in [("act", None), ("read", Some("digest")), ("act too", None), ("read too", Some("digest"))] {
+        house.put_task(&Task { kind: kind.map(str::to_owned), ..task(action, "social-care", None) });
+    }
+    let of_kind =
+        |query: &str| house.get(&format!("/v1/agencies/social-care/tasks{query}"), "inbox-social-care").json();
+    assert_eq!(actions(&of_kind("?kind=digest")), ["read", "read too"]);
+    assert_eq!(actions(&of_kind("?kind=work")), ["act", "act too"]);
+    assert_eq!(actions(&of_kind("")), ["act", "read", "act too", "read too"]);
+    assert_eq!(of_kind("?kind=digest")["tasks"][0]["kind"], "digest");
+}
+
+#[test]
 fn a_wrong_query_is_400() {
     let house = House::open();
-    for query in ["after=zzz", "after=AQ", "since=1", "wait=soon", "limit=-1"] {
+    for query in ["after=zzz", "after=AQ", "since=1", "wait=soon", "limit=-1", "kind=all"] {
         let answer = house.get(&format!("/v1/agencies/camhs/tasks?{query}"), "inbox-camhs");
         assert_eq!((answer.status, answer.content_type.as_str()), (400, "application/problem+json"), "{query}");
     }

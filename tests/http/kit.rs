@@ -8,10 +8,16 @@ use pathway_router::broker::{Broker, Placement, Record, TopicSpec, Write, system
 use pathway_router::config::Config;
 use pathway_router::config::first_start::{config_file, first_start};
 use pathway_router::engine::codec;
+use pathway_router::engine::identity::Keys;
 use pathway_router::engine::intake::standing::Agencies;
+use pathway_router::engine::model::subject::SubjectKey;
+use pathway_router::engine::model::task::Task;
 use pathway_router::engine::schema::Published;
+use pathway_router::engine::step::Effect;
 use pathway_router::http::Gateway;
 use pathway_router::http::server::{Running, start};
+use pathway_router::runtime::outputs::Outputs;
+use pathway_router::runtime::topics::OutputTopics;
 use pathway_router::telemetry::metrics::Metrics;
 use pathway_router::telemetry::readiness::Readiness;
 use serde_json::{Value, json};
@@ -129,6 +135,25 @@ impl House {
         let headers = unit.map(|unit| ("unit".to_owned(), unit.as_bytes().to_vec())).into_iter().collect();
         let value = Some(codec::encode(record).unwrap());
         let write = Write { topic: topic.into(), placement: Placement::Partition(0), key: Vec::new(), value, headers };
+        self.broker.publisher().publish(vec![write], Box::new(|result| drop(result.unwrap())));
+    }
+
+    /// Puts a task as a lane writes it, headers included.
+    pub fn put_task(&self, task: &Task) {
+        let none = || "none".into();
+        let topics = OutputTopics {
+            inbox: none(),
+            history: none(),
+            decisions: none(),
+            quarantine: none(),
+            tasks: [(task.agency.clone(), format!("tasks.{}", task.agency).into())].into(),
+            feedback: Default::default(),
+            written_for_previous: false,
+        };
+        let (keys, subject) = (Keys::from_secret(&[7; 32]), SubjectKey([1; 32]));
+        let effect = Effect::Task(Box::new(task.clone()), subject);
+        let write = Outputs { topics: &topics, keys: &keys }.effect(&effect, None).unwrap().unwrap();
+        let write = Write { placement: Placement::Partition(0), ..write };
         self.broker.publisher().publish(vec![write], Box::new(|result| drop(result.unwrap())));
     }
 

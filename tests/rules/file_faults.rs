@@ -284,7 +284,7 @@ ladders.toml:2:2: ladder usual lacks `title`; add `title = "Unacknowledged"`
 ladders.toml:2:2: ladder usual lacks `basis`; add `basis = "P"`
 ladders.toml:3:11: there is no level `L4`; write one of L1 L2 L3 L4a L4b
 ladders.toml:4:10: ladder usual, step lacks `do`; add `do = "Acknowledge the task"`
-ladders.toml:4:20: `soon` is not a clock; write a number of working days (`5 wd`), hours (`4 h`) or minutes (`15 min`), `SD` (same day), `NSD` (next session day), `now`, `on the day`, or a time of day (`15:30`, `15:30 that day`)
+ladders.toml:4:20: `soon` is not a clock; write a number of working days (`5 wd`), hours (`4 h`) or minutes (`15 min`), `SD` (same day), `NSD` (next session day), `now`, `on the day`, or a time of day (`15:30`, `15:30 that day`, `08:30 wd`)
 ladders.toml:4:33: there is no agency `partners`; write one of `police`, `school`, `social-care`
 ladders.toml:4:52: `Head` is not a role; use small letters, digits and hyphens, a letter first
 ladders.toml:4:60: ladder usual, step: there is no key `role2`; did you mean `role`?

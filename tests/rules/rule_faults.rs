@@ -101,7 +101,7 @@ after = '1 day'
 when = "result.level == 'L2' || 'police' in result.agencies"
 "#,
         r#"
-rules.toml:8:9: `1 day` is not a clock; write a number of working days (`5 wd`), hours (`4 h`) or minutes (`15 min`), `SD` (same day), `NSD` (next session day), `now`, `on the day`, or a time of day (`15:30`, `15:30 that day`)
+rules.toml:8:9: `1 day` is not a clock; write a number of working days (`5 wd`), hours (`4 h`) or minutes (`15 min`), `SD` (same day), `NSD` (next session day), `now`, `on the day`, or a time of day (`15:30`, `15:30 that day`, `08:30 wd`)
 rules.toml:9:9: rule R1: `result.level` is not settled when a timer rule is judged; read status, history or event facts
 rules.toml:9:33: rule R1: `result.agencies` cannot be read here; read event, status or history facts
 "#,
@@ -171,7 +171,7 @@ tasks = [{ to = ['polic', 'social-care/boss', 'police/boss'], do = 'x', by = '3 
 rules.toml:9:18: there is no agency `polic`; did you mean `police`?
 rules.toml:9:27: agency social-care lists no role `boss`; write one of `manager`
 rules.toml:9:47: agency police lists no role `boss`; add roles = ["boss"] to it in agencies.toml
-rules.toml:9:78: `3 days` is not a clock; write a number of working days (`5 wd`), hours (`4 h`) or minutes (`15 min`), `SD` (same day), `NSD` (next session day), `now`, `on the day`, or a time of day (`15:30`, `15:30 that day`)
+rules.toml:9:78: `3 days` is not a clock; write a number of working days (`5 wd`), hours (`4 h`) or minutes (`15 min`), `SD` (same day), `NSD` (next session day), `now`, `on the day`, or a time of day (`15:30`, `15:30 that day`, `08:30 wd`)
 rules.toml:9:95: no clock runs from `birth`; write one of `receipt`, `occurred_at`, `reported_at`, `last_seen_at`, `ended_at`, `completed_at`, `strategy_discussion`, `pregnancy_28_weeks`, `turns_18`, `as_index`
 rules.toml:9:112: rule R1, task: `agree` is text, not true or false; write `agree = true`
 rules.toml:9:127: rule R1, task: `event.grade` is a code, not yes or no; compare it: event.grade == 'absent'

@@ -12,19 +12,19 @@ use serde_json::json;
 
 use crate::files::{shipped, sources};
 
-/// The shipped book from an instant on, with words of its calendar changed.
-fn book(from: &str, calendar: &[(&str, &str)]) -> PreparedBook {
+/// The shipped book from an instant on, with words of its calendar or of its rules for missing children changed.
+fn book(from: &str, changes: &[(&str, &str)]) -> PreparedBook {
     let mut files = sources(&shipped());
     for file in &mut files {
         if file.name == "book.toml" {
             file.text = file.text.replace("2012-01-01T00:00:00Z", from);
         }
-        if file.name == "calendar.toml" {
-            for (word, other) in calendar {
-                assert!(file.text.contains(word), "{word} is not in the calendar");
-                file.text = file.text.replacen(word, other, 1);
-            }
-        }
+    }
+    for (word, other) in changes {
+        let of_these = |name: &str| name.ends_with("calendar.toml") || name.ends_with("missing.toml");
+        let file = files.iter_mut().find(|file| of_these(&file.name) && file.text.contains(word));
+        let file = file.unwrap_or_else(|| panic!("{word} is not there"));
+        file.text = file.text.replacen(word, other, 1);
     }
     let book: RuleBook = rules::load(&files).unwrap_or_else(|faults| panic!("{faults:#?}"));
     PreparedBook::new(book)
@@ -71,7 +71,7 @@ fn a_bank_holiday_that_was_forgotten_moves_what_is_open() {
     assert!(word.reasons[0].why.contains("was due Monday 25 May 2026 17:00"), "{}", word.reasons[0].why);
     assert!(word.child.is_none() && word.narrative.is_none(), "it names no child");
     let notes: Vec<&String> = moved.decisions.iter().flat_map(|decision| &decision.notes).collect();
-    assert_eq!(notes, ["The calendar was corrected: deadlines that moved: 1."]);
+    assert_eq!(notes, ["The calendar was corrected: deadlines that moved: 1, clocks: 0."]);
     let later = replay.pass_time(at("2026-05-21T08:00:00Z")).unwrap();
     assert!(later.tasks.is_empty(), "said once");
 }
@@ -87,6 +87,38 @@ fn a_training_day_moves_what_waits_for_the_schools_next_session_alone() {
     let moved = replay.pass_time(at("2026-05-20T12:00:00Z")).unwrap();
     assert_eq!(told(&moved.tasks), pairs(&[("school", "Friday 22 May 2026 08:30")]));
     assert_eq!(moved.tasks[0].unit.as_deref(), Some("999001"));
+}
+
+#[test]
+fn clocks_that_count_working_days_run_on_by_the_corrected_calendar() {
+    let by_days = ("after    = \"24 h\"", "after    = \"1 wd\"");
+    let forgotten = book("2012-01-01T00:00:00Z", &[("\"2026-05-25\", ", ""), by_days]);
+    let corrected = book("2026-05-23T12:00:00Z", &[by_days]);
+    let mut replay = Replay::new(RuleBooks::new(vec![forgotten, corrected]), ReplayOptions::default());
+    submit(&mut replay, "missing.started", "2026-05-22T09:00:00Z", &json!({ "grade": "low" }));
+    let unknown = "00000000-0000-4000-8000-000000000099";
+    let correction = json!({ "original_event_id": unknown, "changes": { "grade": "medium" } });
+    let json = json!({
+        "specversion": "1.0", "id": "00000000-0000-4000-8000-000000000002", "source": "school-nursing/0-19",
+        "type": "event.corrected", "time": "2026-05-22T09:10:00Z",
+        "data": {
+            "practitioner": { "role": "nurse", "call_back": "101" },
+            "child": { "nhs_number": "9990000018" }, "detail": correction,
+        }
+    });
+    replay.submit(&cloud_event::read(&json).unwrap().event, at("2026-05-22T09:10:00Z")).unwrap();
+    let ran_out = |results: &Results| -> Vec<String> {
+        let tasks = results.tasks.iter().flat_map(|task| &task.reasons).map(|reason| reason.rule.clone());
+        let waited: std::collections::BTreeSet<String> =
+            tasks.filter(|rule| rule == "R11-24h" || rule == "awaiting_original").collect();
+        waited.into_iter().collect()
+    };
+    let moved = replay.pass_time(at("2026-05-23T12:00:00Z")).unwrap();
+    let said = moved.decisions.iter().flat_map(|decision| &decision.notes).any(|note| note.ends_with("clocks: 2."));
+    assert!(said, "{:?}", moved.decisions);
+    assert!(ran_out(&replay.pass_time(at("2026-05-26T15:59:59Z")).unwrap()).is_empty(), "not on the bank holiday");
+    assert_eq!(ran_out(&replay.pass_time(at("2026-05-26T16:00:00Z")).unwrap()), ["R11-24h", "awaiting_original"]);
+    assert!(ran_out(&replay.pass_time(at("2026-06-26T16:00:00Z")).unwrap()).is_empty(), "once");
 }
 
 #[test]

@@ -394,7 +394,11 @@ fn task_shown(book: &RuleBook, task: &TaskRule) -> TaskShown {
         who: who.join(", "),
         action: task.action.clone(),
         only: only_when(task),
-        agreement: if task.needs_agreement { "The service needs the family's agreement." } else { "" },
+        agreement: match (task.needs_agreement, task.digest) {
+            (true, _) => "The service needs the family's agreement.",
+            (false, true) => "In the daily digest: to be read, and nothing to answer.",
+            (false, false) => "",
+        },
         by: by(task),
         bases: task.bases.iter().filter_map(|letter| basis(book, letter)).collect(),
     }

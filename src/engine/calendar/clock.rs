@@ -1,4 +1,4 @@
-//! The forms a deadline takes in the rule book: `5 wd`, `4 h`, `15 min`, `SD`, `NSD`, `now`, `15:30`, `on the day`.
+//! The forms a deadline takes in the rule book: `5 wd`, `4 h`, `15 min`, `SD`, `NSD`, `now`, `15:30`, `08:30 wd`, `on the day`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -34,6 +34,8 @@ pub enum Clock {
     TimeOfDay { hour: i8, minute: i8 },
     /// `15:30 that day`: that time of the London day it runs from, though it has passed.
     TimeThatDay { hour: i8, minute: i8 },
+    /// `08:30 wd`: the first such time afterwards on a working day.
+    TimeOnWorkingDay { hour: i8, minute: i8 },
     /// `on the day`: 17:00 on the London date it runs from, for dates that are worked out (28 weeks of pregnancy).
     OnTheDay,
 }
@@ -42,7 +44,7 @@ pub enum Clock {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ClockError {
     #[error(
-        "not a clock: write a number of working days (`5 wd`), hours (`4 h`) or minutes (`15 min`), `SD` (same day), `NSD` (next session day), `now`, `on the day`, or a time of day (`15:30`, `15:30 that day`)"
+        "not a clock: write a number of working days (`5 wd`), hours (`4 h`) or minutes (`15 min`), `SD` (same day), `NSD` (next session day), `now`, `on the day`, or a time of day (`15:30`, `15:30 that day`, `08:30 wd`)"
     )]
     Form,
     #[error("a clock of none is `now`")]
@@ -61,9 +63,10 @@ impl FromStr for Clock {
             "NSD" => return Ok(Clock::NextSessionDay),
             "on the day" => return Ok(Clock::OnTheDay),
             other if other.contains(':') => {
-                return match other.strip_suffix(" that day") {
-                    Some(time) => time_of_day(time).map(|(hour, minute)| Clock::TimeThatDay { hour, minute }),
-                    None => time_of_day(other).map(|(hour, minute)| Clock::TimeOfDay { hour, minute }),
+                return match (other.strip_suffix(" that day"), other.strip_suffix(" wd")) {
+                    (Some(time), _) => time_of_day(time).map(|(hour, minute)| Clock::TimeThatDay { hour, minute }),
+                    (_, Some(time)) => time_of_day(time).map(|(hour, minute)| Clock::TimeOnWorkingDay { hour, minute }),
+                    (None, None) => time_of_day(other).map(|(hour, minute)| Clock::TimeOfDay { hour, minute }),
                 };
             }
             _ => {}
@@ -116,6 +119,7 @@ impl fmt::Display for Clock {
             Clock::NextSessionDay => formatter.write_str("NSD"),
             Clock::TimeOfDay { hour, minute } => write!(formatter, "{hour:02}:{minute:02}"),
             Clock::TimeThatDay { hour, minute } => write!(formatter, "{hour:02}:{minute:02} that day"),
+            Clock::TimeOnWorkingDay { hour, minute } => write!(formatter, "{hour:02}:{minute:02} wd"),
             Clock::OnTheDay => formatter.write_str("on the day"),
         }
     }
@@ -143,6 +147,7 @@ mod tests {
         check("15:30", Ok(Clock::TimeOfDay { hour: 15, minute: 30 }));
         check("00:05", Ok(Clock::TimeOfDay { hour: 0, minute: 5 }));
         check("15:30 that day", Ok(Clock::TimeThatDay { hour: 15, minute: 30 }));
+        check("08:30 wd", Ok(Clock::TimeOnWorkingDay { hour: 8, minute: 30 }));
         check("on the day", Ok(Clock::OnTheDay));
     }
 

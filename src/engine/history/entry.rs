@@ -8,7 +8,7 @@ use jiff::{Span, Unit, civil};
 use crate::engine::model::codes::SuspectIs;
 use crate::engine::model::detail::Detail;
 use crate::engine::model::event::{Child, ReferralEvent};
-use crate::engine::model::history::{Entry, HeldBack};
+use crate::engine::model::history::{Entry, HeldBack, History};
 use crate::engine::model::inbox::{NamedWith, Referral};
 use crate::engine::model::scalar::{Coded, Date, FactType, FactValue, Timestamp};
 
@@ -155,6 +155,14 @@ pub fn eighteenth_birthday_nearby(child: &Child, receipt: Timestamp, zone: &Time
 pub fn is_adult(entry: &Entry, at: Timestamp) -> bool {
     let grown = matches!(entry.facts.get("child.age_years"), Some(FactValue::Int(years)) if *years >= 18);
     grown || entry.anchors.get(TURNS_18).is_some_and(|birthday| *birthday <= at)
+}
+
+/// The same by the entry itself where it tells an age, else by the latest that does.
+pub fn is_grown(history: &History, entry: &Entry, at: Timestamp) -> bool {
+    let tells = |entry: &&Entry| entry.facts.contains_key("child.age_years") || entry.anchors.contains_key(TURNS_18);
+    let known = || history.entries.iter().rev().map(AsRef::as_ref).filter(|entry: &&Entry| !entry.withdrawn);
+    let telling = Some(entry).filter(tells).or_else(|| known().find(tells));
+    telling.is_some_and(|entry| is_adult(entry, at))
 }
 
 /// Routes the sender asked to leave out, and the suspect's own.

@@ -317,7 +317,7 @@ pub struct HeldTask {
     pub level: Option<Level>,
     pub rules: Vec<String>,
     /// `raised`, `acknowledged`, `accepted`, `declined`, `completed`, `challenged`, `recalled`, `readdressed`,
-    /// `superseded`.
+    /// `superseded`, `told` (it asks for nothing).
     pub state: String,
     pub state_at: Timestamp,
     /// Ids of the outcomes applied, so that a repeat changes nothing.

@@ -9,6 +9,9 @@ use super::codes::Sex;
 use super::event::{Address, Carer, Practitioner, VoiceOfChild};
 use super::scalar::{Date, Level, Timestamp};
 
+/// The `kind` of what is to be read with others of its day, and asks for nothing.
+pub const DIGEST: &str = "digest";
+
 /// Published to `tasks.<agency>`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Task {
@@ -57,6 +60,9 @@ pub struct Task {
     /// Of a task that asks whether two records are one child: the address of the other.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub other_reply_to: Option<String>,
+    /// `digest`: for the daily digest of its `due_at`; it asks for nothing and needs no answer. None: a task like any other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

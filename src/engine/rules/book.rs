@@ -76,6 +76,8 @@ pub struct TaskRule {
     pub bases: Vec<String>,
     /// Only the agency's minimum fields.
     pub minimum: bool,
+    /// To be read in the daily digest: it asks for nothing, and its recipient is not thereby given a task.
+    pub digest: bool,
     /// A further condition, for this task alone.
     pub when: Option<Condition>,
 }

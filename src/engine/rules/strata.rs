@@ -64,7 +64,7 @@ fn dependencies(rules: &[Rule], facts: &Facts, aggregates: &[Aggregate]) -> Vec<
                 reader.reads.iter().filter_map(|fact| facts.name(*fact).strip_prefix("result.agencies.")).collect();
             let feeds = |writer: &Rule| {
                 let names_one = || {
-                    let mut recipients = writer.tasks.iter().flat_map(|task| &task.to);
+                    let mut recipients = writer.tasks.iter().filter(|task| !task.digest).flat_map(|task| &task.to);
                     recipients.any(|recipient| agencies.contains(recipient.agency.as_str()))
                 };
                 writer.id != reader.id

@@ -12,6 +12,7 @@ use super::{
 use crate::engine::calendar::LONDON;
 use crate::engine::context::{Context, StepError};
 use crate::engine::history::{self, Known, entry};
+use crate::engine::ids::derived;
 use crate::engine::intake::KEYED_BY_REPLY;
 use crate::engine::model::codes::HumanDecision;
 use crate::engine::model::decision::{Disposition, TaskRaised, Trigger};
@@ -56,6 +57,9 @@ pub fn referral(
     match history::recognise(&draft.history, &arriving) {
         Known::Retransmission => draft.disposed(Disposition::Retransmission),
         Known::Withdrawn => sent_again(&mut draft, referral, arriving)?,
+        Known::Duplicate(index) if is_taken_back(&draft.history, index, &arriving) => {
+            taken_back(&mut draft, referral, arriving, index)?;
+        }
         Known::Duplicate(index) => duplicate::received(&mut draft, referral, arriving, index)?,
         Known::New => {
             if let Detail::EventCorrected(correction) = &event.detail {
@@ -70,6 +74,35 @@ pub fn referral(
         }
     }
     Ok(draft.finish())
+}
+
+/// Whether the sender says under an allegation's own id that the child has taken it back.
+fn is_taken_back(history: &History, index: usize, arriving: &Entry) -> bool {
+    let first = history.entries.get(index);
+    history::retracts(arriving) && first.is_some_and(|first| !history::retracts(first))
+}
+
+/// A retraction is an event and a sign of its own, and cancels nothing: it is kept and judged beside the allegation, under an id
+/// that the router gives it.
+fn taken_back(draft: &mut Draft<'_>, referral: &Referral, mut arriving: Entry, index: usize) -> Result<(), StepError> {
+    if let Some(first) = draft.history.entries.get_mut(index) {
+        // Sent again, it is recognised by this.
+        history::corroborate(Arc::make_mut(first), &arriving);
+    }
+    let mut own = referral.clone();
+    let event = &referral.event;
+    own.event.event_id = derived(&["retraction", &event.source.partner, &event.event_id]);
+    arriving.event_id.clone_from(&own.event.event_id);
+    let sender_knows = std::mem::replace(&mut draft.sender_knows, true);
+    arrive(draft, &own, arriving)?;
+    draft.sender_knows = sender_knows;
+    let note =
+        "The retraction came under the id of the allegation: it is kept as an event of its own, and cancels nothing.";
+    draft.decision.notes.push(note.to_owned());
+    let words =
+        ["Received. That it was taken back is looked at as an event of its own; send such an event under a new id."];
+    draft.tell_sender(event, FeedbackStatus::Received, &words);
+    Ok(())
 }
 
 /// What made this key: the strongest identifier of whatever came under it first.
@@ -181,9 +214,13 @@ fn raise_with_fallback<'a>(
 ) -> Result<(), StepError> {
     let cause = &referral.event.event_id;
     let asked_already = draft.raise(Some(referral), cause, findings, own_duties)?;
+    let told = |task: &TaskRaised| {
+        let mut held = draft.history.tasks.iter();
+        held.any(|held| held.task_id == task.task_id && held.state == history::TOLD)
+    };
     let sees_to_it = |task: &TaskRaised| {
         let rules = task.rules.iter().map(|id| draft.book.rules.rule(id));
-        rules.into_iter().any(|rule| rule.is_none_or(|rule| !rule.flags.contains(BESIDE)))
+        !told(task) && rules.into_iter().any(|rule| rule.is_none_or(|rule| !rule.flags.contains(BESIDE)))
     };
     if is_concern(&entry.kind) && !draft.decision.tasks.iter().any(sees_to_it) && !asked_already {
         let raising = draft.raising(Some(referral), cause);

@@ -11,6 +11,7 @@ use crate::engine::history::entry::FIRST_RECEIPT;
 use crate::engine::history::episodes;
 use crate::engine::model::history::{Entry, Timer};
 use crate::engine::model::scalar::Timestamp;
+use crate::engine::rules::book::TimerRule;
 use crate::engine::rules::facts::KindId;
 use crate::engine::tasks::{Finding, due_at};
 
@@ -47,15 +48,19 @@ pub fn start_timers(draft: &mut Draft<'_>, entry: &Entry) -> Result<(), StepErro
     Ok(())
 }
 
+/// When the clock of a timer rule starts for an entry.
+pub fn runs_from(entry: &Entry, timer: &TimerRule) -> Timestamp {
+    let anchor = entry.anchors.get(timer.from).or_else(|| entry.anchors.get(FIRST_RECEIPT));
+    anchor.copied().unwrap_or(entry.received_at)
+}
+
 /// The timer rules of an entry's kind with when each is due.
 fn timers_of<'a>(draft: &Draft<'a>, entry: &Entry) -> Result<Vec<(&'a str, Timestamp)>, StepError> {
     let Some(kind) = KindId::of(&entry.kind) else { return Ok(Vec::new()) };
     let mut timers = Vec::new();
     for rule in draft.book.rules.timers(kind) {
         let Some(timer) = &rule.timer else { continue };
-        let received_at = entry.anchors.get(FIRST_RECEIPT).copied().unwrap_or(entry.received_at);
-        let from = entry.anchors.get(timer.from).copied().unwrap_or(received_at);
-        let due = due_at(&draft.book.rules.calendar, &timer.after, from, None)?;
+        let due = due_at(&draft.book.rules.calendar, &timer.after, runs_from(entry, timer), None)?;
         timers.push((rule.id.as_str(), due.at));
     }
     Ok(timers)

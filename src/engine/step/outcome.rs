@@ -9,7 +9,7 @@ use super::draft::{Draft, OWN_DUTY};
 use super::{Effect, Step, escalation, link};
 use crate::engine::calendar::Clock;
 use crate::engine::context::{Context, StepError};
-use crate::engine::history::held_back_of;
+use crate::engine::history::{TOLD, held_back_of};
 use crate::engine::model::codes::OutcomeKind;
 use crate::engine::model::decision::{Disposition, Trigger};
 use crate::engine::model::feedback::FeedbackStatus;
@@ -46,14 +46,16 @@ pub fn received(
     }
     let mut draft = Draft::open(context, state, record.subject, record.receipt, Trigger::Outcome, &record.id)?;
     if received.task_id == Uuid::nil().to_string() {
-        draft.decision.notes.push("An answer to what needed none: nothing to do.".to_owned());
-        return Ok(draft.finish());
+        return Ok(needed_none(draft));
     }
     let held = draft.history.tasks.iter().position(|task| task.task_id == received.task_id);
     let Some((place, task)) = held.and_then(|place| Some((place, Arc::clone(draft.history.tasks.get(place)?)))) else {
         return refused(draft, received, &record.id, "no such task is held for this child");
     };
     draft.decision.event_id = Some(task.event_id.clone());
+    if task.state == TOLD {
+        return Ok(needed_none(draft));
+    }
     if task.outcomes.contains(&received.outcome.outcome_id) {
         draft.disposed(Disposition::Retransmission);
         return Ok(draft.finish());
@@ -86,6 +88,11 @@ pub fn received(
         ask_front_door(&mut draft, &task, received, &record.id)?;
     }
     Ok(draft.finish())
+}
+
+fn needed_none(mut draft: Draft<'_>) -> Step {
+    draft.decision.notes.push("An answer to what needed none: nothing to do.".to_owned());
+    draft.finish()
 }
 
 /// Changes nothing, and tells whoever answered: in their inbox, for there every agency reads.

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use super::Step;
 use super::alias::stand_in_entry;
-use super::draft::Draft;
+use super::clocks::runs_from;
+use super::draft::{Draft, OWN_DUTY};
+use super::timer::AWAITING_ORIGINAL;
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::{Context, StepError};
 use crate::engine::history::is_open;
 use crate::engine::model::decision::Trigger;
-use crate::engine::model::history::{HeldTask, History, Timer};
+use crate::engine::model::history::{Awaiting, HeldTask, History, Timer};
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::model::subject::SubjectKey;
 use crate::engine::rules::RuleBook;
@@ -20,9 +22,39 @@ use crate::engine::tasks::{Deadline, Relation, Wanted};
 /// The id under which a moved deadline gives its reason.
 const RECOUNT_RULE: &str = "calendar";
 
-/// Whether the book's calendar gives any open task another deadline than it has.
+/// Whether the book's calendar gives any open task another deadline than it has, or any clock another end.
 pub fn is_called_for(history: &History, rules: &RuleBook) -> bool {
     history.tasks.iter().any(|task| moved(task, rules).is_some())
+        || history.timers.iter().any(|timer| ends_elsewhere(history, timer, rules).is_some())
+}
+
+/// When a clock that is counted by the calendar runs out by the book's, where that is another time than it has.
+fn ends_elsewhere(history: &History, timer: &Timer, rules: &RuleBook) -> Option<Timestamp> {
+    let (clock, from) = if timer.rule == AWAITING_ORIGINAL {
+        let waits = |waiting: &&Awaiting| {
+            let sent_by = |partner: &String| *partner == waiting.source.partner;
+            waiting.event_id == timer.event_id && timer.partner.as_ref().is_none_or(sent_by)
+        };
+        (OWN_DUTY, history.awaiting.iter().find(waits)?.received_at)
+    } else {
+        let rule = rules.rule(&timer.rule)?.timer.as_ref()?;
+        let entry = history.entries.iter().find(|entry| timer.is_of(entry))?;
+        (rule.after, runs_from(entry, rule))
+    };
+    let by_calendar = matches!(clock, Clock::WorkingDays(_) | Clock::NextSessionDay | Clock::TimeOnWorkingDay { .. });
+    let due = rules.calendar.due(&clock, from, None).ok().filter(|_| by_calendar)?;
+    (due.at != timer.due_at).then_some(due.at)
+}
+
+/// Sets the clocks that run anew; returns how many. One that has run out by now fires at the next tick.
+fn set_clocks(history: &mut History, rules: &RuleBook) -> usize {
+    let ends: Vec<Option<Timestamp>> =
+        history.timers.iter().map(|timer| ends_elsewhere(history, timer, rules)).collect();
+    for (timer, due_at) in history.timers.iter_mut().zip(&ends) {
+        timer.due_at = due_at.unwrap_or(timer.due_at);
+    }
+    history.timers.sort();
+    ends.into_iter().flatten().count()
 }
 
 /// The deadline of an open task by the book's calendar, where it is another than the task has.
@@ -69,7 +101,9 @@ pub fn fired(
         // The rungs of its ladder count by the same calendar: they are worked out again when the step is finished.
         present.escalate_at = None;
     }
-    draft.decision.notes.push(format!("The calendar was corrected: deadlines that moved: {}.", found.len()));
+    let clocks = set_clocks(&mut draft.history, &draft.book.rules);
+    let note = format!("The calendar was corrected: deadlines that moved: {}, clocks: {clocks}.", found.len());
+    draft.decision.notes.push(note);
     Ok(draft.finish())
 }
 

@@ -11,7 +11,7 @@ use crate::engine::calendar::london_date;
 use crate::engine::context::StepError;
 use crate::engine::family::is_shared;
 use crate::engine::history::known_as::differ;
-use crate::engine::history::{entry, put};
+use crate::engine::history::{TOLD, entry, put};
 use crate::engine::identity::{Identifiers, keys_alone};
 use crate::engine::ids::derived;
 use crate::engine::model::codes::Concern;
@@ -19,7 +19,7 @@ use crate::engine::model::detail::{
     ConcernReported, Detail, EventCorrected, EventWithdrawn, ProposedLevel, fields as fields_of,
 };
 use crate::engine::model::event::{Child, DoNotInform, Practitioner, ReferralEvent, Sibling, Source};
-use crate::engine::model::history::{Entry, KnownAs, NamedChild};
+use crate::engine::model::history::{Entry, HeldTask, KnownAs, NamedChild};
 use crate::engine::model::inbox::{InboxBody, InboxRecord, NamedWith, Referral};
 use crate::engine::model::scalar::{FactValue, Level, Timestamp};
 use crate::engine::model::subject::SubjectKey;
@@ -224,10 +224,15 @@ fn social_care_due(draft: &Draft<'_>, entry: &Entry) -> Option<Timestamp> {
     let front_door = &draft.book.rules.front_door;
     let of_event = || {
         let held = draft.history.tasks.iter();
-        held.filter(|task| task.event_id == entry.event_id && task.agency == *front_door)
+        let of_front_door = |task: &&Arc<_>| is_asked(task, entry, front_door);
+        held.filter(of_front_door)
     };
     let now = of_event().filter(|task| task.raised_at == draft.at).map(|task| task.due_at).min();
     now.or_else(|| of_event().map(|task| task.due_at).min())
+}
+
+fn is_asked(task: &HeldTask, entry: &Entry, front_door: &str) -> bool {
+    task.event_id == entry.event_id && task.agency == front_door && task.state != TOLD
 }
 
 fn suspect(detail: &Detail) -> Option<(Option<String>, Option<String>)> {

@@ -36,9 +36,11 @@ pub const UNLINKED: &str = "unlinked";
 pub const SAME_CHILD_RULE: &str = "same-child";
 pub const SAME_CHILD_ACTION: &str = "Same child? Decide, and record the link or that there is none";
 
-/// Subjects remembered as seen under one name and birth, and pairs remembered of one subject: the oldest go first.
+/// Subjects remembered as seen under one name and birth, and pairs of one subject that nobody has settled: the oldest go first.
 const SEEN_MAX: usize = 16;
 const PAIRS_MAX: usize = 64;
+/// Pairs that a person has settled are remembered beyond that: more than people ever say of one child.
+const SETTLED_PAIRS_MAX: usize = 4096;
 
 /// Tells the key of the child's name and birth, once, that this subject was seen under it. What is told before go-live asks
 /// nobody anything, and so leaves nothing.
@@ -250,6 +252,13 @@ pub fn stand(history: &mut History, other: SubjectKey, standing: &str, task_id: 
     let known = pairs.iter().position(|pair| pair.subject == other).map(|place| pairs.remove(place));
     let task_id = task_id.or_else(|| known.and_then(|pair| pair.task_id));
     pairs.push(Pair { subject: other, standing: standing.to_owned(), task_id });
-    let over = pairs.len().saturating_sub(PAIRS_MAX);
+    let is_open = |pair: &Pair| matches!(pair.standing.as_str(), TOLD | ASKED);
+    let mut over = pairs.iter().filter(|pair| is_open(pair)).count().saturating_sub(PAIRS_MAX);
+    pairs.retain(|pair| {
+        let goes = over > 0 && is_open(pair);
+        over = over.saturating_sub(usize::from(goes));
+        !goes
+    });
+    let over = pairs.len().saturating_sub(SETTLED_PAIRS_MAX);
     pairs.drain(..over);
 }

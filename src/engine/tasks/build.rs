@@ -11,12 +11,12 @@ use crate::engine::calendar::{Clock, instant_in_words, london_date};
 use crate::engine::context::StepError;
 use crate::engine::disclose::{Disclosed, Permit};
 use crate::engine::history::entry::UNKNOWN_SUSPECT;
-use crate::engine::history::episodes;
+use crate::engine::history::{TOLD, episodes};
 use crate::engine::ids::derived;
 use crate::engine::model::decision::{Disclosure, Suppressed};
 use crate::engine::model::history::{Entry, HeldBack, HeldTask};
 use crate::engine::model::inbox::Referral;
-use crate::engine::model::task::{Basis, Reason, Task};
+use crate::engine::model::task::{Basis, DIGEST, Reason, Task};
 use crate::engine::rules::book::may_see_all;
 use crate::engine::seal::ReplyTo;
 
@@ -110,7 +110,10 @@ impl<'b> Raising<'b> {
     /// later than what was held back, and what was held back can wait; else on a task of its own, due no later.
     fn ask_front_door(&self, questions: Vec<Question>, open: &mut Vec<Asked<'b>>) -> Result<(), StepError> {
         let front_door = &self.book.rules.front_door;
-        let own = |task: &&mut Asked<'b>| task.address.agency == *front_door && task.address.in_place_of.is_none();
+        let own = |task: &&mut Asked<'b>| {
+            let at_front_door = task.address.agency == *front_door && task.address.in_place_of.is_none();
+            at_front_door && task.relation != Relation::Digest
+        };
         let mut decision = open.iter_mut().filter(own).max_by_key(|task| task.due.at);
         let mut apart = Vec::new();
         for question in questions {
@@ -170,6 +173,7 @@ impl<'b> Raising<'b> {
         raised.tasks.push(Task {
             reply_to: self.reply_to(&task_id, &asked),
             other_reply_to: self.other_reply_to(&task_id, &asked),
+            kind: (asked.relation == Relation::Digest).then(|| DIGEST.to_owned()),
             task_id,
             agency: asked.address.agency.clone(),
             unit: asked.address.unit.clone(),
@@ -220,7 +224,7 @@ impl<'b> Raising<'b> {
         let address = &asked.address;
         let task_id = match asked.relation {
             Relation::Word(_) => Uuid::nil(),
-            Relation::Usual | Relation::Chases(_) | Relation::Besides(_) => {
+            Relation::Usual | Relation::Chases(_) | Relation::Besides(_) | Relation::Digest => {
                 Uuid::parse_str(task_id).unwrap_or_default()
             }
         };
@@ -304,7 +308,7 @@ impl<'b> Raising<'b> {
     /// The task this one follows: the latest the same recipient holds for the same event, else its agency's.
     fn follows(&self, asked: &Asked<'_>) -> Option<String> {
         match &asked.relation {
-            Relation::Usual | Relation::Besides(_) => {}
+            Relation::Usual | Relation::Besides(_) | Relation::Digest => {}
             Relation::Chases(task_id) | Relation::Word(task_id) => return Some(task_id.clone()),
         }
         let of_event = |held: &&Arc<HeldTask>| {
@@ -325,7 +329,7 @@ impl<'b> Raising<'b> {
             raised_at: self.at,
             level: asked.level,
             rules: asked.reasons.iter().map(|(rule, _, _)| rule.clone()).collect(),
-            state: "raised".to_owned(),
+            state: if asked.relation == Relation::Digest { TOLD } else { "raised" }.to_owned(),
             state_at: self.at,
             outcomes: Vec::new(),
             partner: Some(asked.entry.source.partner.clone()).filter(|partner| !partner.is_empty()),
@@ -336,7 +340,7 @@ impl<'b> Raising<'b> {
             needs_agreement: asked.needs_agreement.then_some(true),
             chases: match &asked.relation {
                 Relation::Chases(task_id) => Some(task_id.clone()),
-                Relation::Usual | Relation::Word(_) | Relation::Besides(_) => None,
+                Relation::Usual | Relation::Word(_) | Relation::Besides(_) | Relation::Digest => None,
             },
             clock: asked.due.counted.as_ref().map(|counted| counted.clock.to_string()),
             clock_from: asked.due.counted.as_ref().map(|counted| counted.from),
@@ -410,7 +414,7 @@ impl<'b> Raising<'b> {
         let Some(soonest) = open.iter().min_by_key(|task| task.due.at).filter(|_| !self.persons().is_empty()) else {
             return Ok(());
         };
-        if open.iter().any(|task| task.address.agency == *front_door) {
+        if open.iter().any(|task| task.address.agency == *front_door && task.relation != Relation::Digest) {
             return Ok(());
         }
         let due = self.no_later_than(&soonest.due)?;

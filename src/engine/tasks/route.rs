@@ -8,6 +8,7 @@ use super::Raising;
 use crate::engine::calendar::{LONDON, london_date};
 use crate::engine::facts::open_plan;
 use crate::engine::history::entry::UNKNOWN_SUSPECT;
+use crate::engine::history::entry::is_grown;
 use crate::engine::history::latest_status;
 use crate::engine::model::history::{Entry, HeldBack};
 use crate::engine::model::scalar::Timestamp;
@@ -79,7 +80,8 @@ impl Raising<'_> {
 
     fn address_of_agency(&self, recipient: &Recipient, entry: &Entry, urgent: bool) -> Address {
         let rules = &self.book.rules;
-        let role = recipient.role.clone().filter(|role| role != ALLOCATED_WORKER || open_plan(self.history, self.at));
+        let plan_is_open = || open_plan(self.history, entry, self.at);
+        let role = recipient.role.clone().filter(|role| role != ALLOCATED_WORKER || plan_is_open());
         let direct = |agency: &str, unit: Option<String>| Address {
             agency: agency.to_owned(),
             unit,
@@ -138,7 +140,7 @@ impl Raising<'_> {
     /// The child's unit: as the referral says, else the one that already holds a task for this event.
     fn unit_of_child(&self, agency: &Agency, entry: &Entry) -> Option<String> {
         let directory = &self.book.rules.directory;
-        let placed_by = self.placed_by();
+        let placed_by = self.placed_by().filter(|_| !is_grown(self.history, entry, self.at));
         let said =
             self.referral.and_then(|referral| directory.unit(agency, &referral.event.child, placed_by.as_deref()));
         let held = || {

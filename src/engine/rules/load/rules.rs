@@ -260,6 +260,7 @@ impl RuleReader<'_> {
             None => rule_bases.to_vec(),
         };
         let minimum = table.flag(self.faults, "minimum").unwrap_or(false);
+        let digest = table.flag(self.faults, "digest").unwrap_or(false);
         let mut when = self.condition(&mut table, scope);
         if needs_agreement {
             when = self.agreed(when);
@@ -274,6 +275,7 @@ impl RuleReader<'_> {
             needs_agreement,
             bases,
             minimum,
+            digest,
             when,
         })
     }
