@@ -53,6 +53,7 @@ mod envelope;
 mod events;
 mod import;
 mod inbox;
+mod json;
 mod operations;
 mod outcomes;
 mod problem;

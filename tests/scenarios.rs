@@ -15,3 +15,5 @@ mod lifecycle;
 mod naive;
 #[path = "scenarios/properties.rs"]
 mod properties;
+#[path = "scenarios/told.rs"]
+mod told;

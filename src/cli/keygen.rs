@@ -1,10 +1,9 @@
 //! `keygen`: new secrets for a router.
 
-use std::fs;
 use std::path::PathBuf;
 
 use super::{CliError, Ending, output};
-use crate::config::first_start::{new_key, write_private};
+use crate::config::first_start::{create_private_folder, new_key, write_private};
 
 /// Make new keys for a router
 #[derive(clap::Args)]
@@ -23,7 +22,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
     let folder = &arguments.out;
     let failed = |error: std::io::Error| CliError::failed(format!("{} cannot be written: {error}", folder.display()));
-    fs::create_dir_all(folder).map_err(failed)?;
+    create_private_folder(folder).map_err(failed)?;
     let files = ["subject.key", "sealing.key"].map(|name| folder.join(name));
     if let Some(file) = files.iter().find(|file| file.exists()) {
         let file = file.display();

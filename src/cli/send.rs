@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::files::read_text;
+use super::files::{name_of, read_text};
 use super::router::{Answer, RemoteRouter};
 use super::{CliError, Ending, output};
 
@@ -18,7 +18,7 @@ const BATCH_EVENTS_MAX: usize = 500;
     after_help = "FILE holds one CloudEvents JSON object, a JSON array of them, or one a line. Sending again is \
 harmless.\n\n\
 Example:\n  pathway-router send event.json --to http://127.0.0.1:8080 \\\n      \
---token-file data/tokens/partner-police.token"
+--token-file data/tokens/police.token"
 )]
 pub struct Arguments {
     /// JSON or JSON lines; `-` is standard input
@@ -39,7 +39,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
     let text = read_text(Some(&arguments.file))?;
-    let events = events(&text)?;
+    let events = events(&text, &name_of(Some(&arguments.file)))?;
     let router = RemoteRouter::new(&arguments.to, &arguments.token_file, arguments.authority.as_deref())?;
     let mut totals = Totals::default();
     for batch in batches(&events) {
@@ -68,7 +68,7 @@ struct Located {
 }
 
 /// One object, an array, or one object a line.
-fn events(text: &str) -> Result<Vec<Located>, CliError> {
+fn events(text: &str, file: &str) -> Result<Vec<Located>, CliError> {
     let text = text.trim_start_matches('\u{feff}');
     let located = |place: String, event: Value| Located { bytes: event.to_string().len(), place, event };
     let found: Vec<Located> = match serde_json::from_str(text) {
@@ -80,21 +80,21 @@ fn events(text: &str) -> Result<Vec<Located>, CliError> {
             let mut found = Vec::new();
             for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
                 let event =
-                    serde_json::from_str(line).map_err(|error| not_json(number, error.column(), &whole, text))?;
+                    serde_json::from_str(line).map_err(|error| not_json(file, number, error.column(), &whole, text))?;
                 found.push(located(format!("line {number}"), event));
             }
             found
         }
     };
-    if found.is_empty() { Err(CliError::Usage("the file holds no event".to_owned())) } else { Ok(found) }
+    if found.is_empty() { Err(CliError::Usage(format!("{file} holds no event"))) } else { Ok(found) }
 }
 
 /// Where the file stops being JSON: as one document if its first line begins one, else by line. Never quotes it.
-fn not_json(line: usize, column: usize, whole: &serde_json::Error, text: &str) -> CliError {
+fn not_json(file: &str, line: usize, column: usize, whole: &serde_json::Error, text: &str) -> CliError {
     let lines =
         text.lines().filter(|line| line.trim_start().starts_with('{') && line.trim_end().ends_with('}')).count();
     let (line, column) = if lines > 1 { (line, column) } else { (whole.line(), whole.column()) };
-    CliError::failed(format!("the file is not JSON at line {line}, column {column}; nothing was sent"))
+    CliError::failed(format!("{file} is not JSON at line {line}, column {column}; nothing was sent"))
 }
 
 fn batches(events: &[Located]) -> Vec<&[Located]> {
@@ -167,7 +167,7 @@ mod tests {
     use super::{BATCH_EVENTS_MAX, batches, events};
 
     fn count(text: &str) -> usize {
-        events(text).unwrap_or_default().len()
+        events(text, "it").unwrap_or_default().len()
     }
 
     #[test]
@@ -175,12 +175,12 @@ mod tests {
         assert_eq!(count("{\n \"id\": 1\n}"), 1);
         assert_eq!(count("[{}, {}]"), 2);
         assert_eq!(count("{}\n\n{}\r\n{}"), 3);
-        assert!(events("").is_err() && events("{}\n{").is_err() && events("[{},").is_err());
+        assert!(events("", "it").is_err() && events("{}\n{", "it").is_err() && events("[{},", "it").is_err());
     }
 
     #[test]
     fn batches_hold_everything_once_and_no_more_than_they_may() {
-        let events = events(&"{}\n".repeat(BATCH_EVENTS_MAX * 2 + 1)).unwrap_or_default();
+        let events = events(&"{}\n".repeat(BATCH_EVENTS_MAX * 2 + 1), "it").unwrap_or_default();
         let sizes: Vec<usize> = batches(&events).into_iter().map(<[_]>::len).collect();
         assert_eq!(sizes, [BATCH_EVENTS_MAX, BATCH_EVENTS_MAX, 1]);
     }

@@ -111,11 +111,7 @@ impl Writer<'_> {
 
     fn create_folder(&self, name: &str) -> WriteResult {
         let path = self.folder.join(name);
-        let mut builder = std::fs::DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&path).map_err(|error| (path, error))
+        create_private_folder(&path).map_err(|error| (path, error))
     }
 
     /// Writes a file that is not there yet.
@@ -129,6 +125,15 @@ impl Writer<'_> {
         self.written.push(Written { path, what: what.to_owned() });
         Ok(())
     }
+}
+
+/// Makes a folder, and those above it that are not there, which their owner alone can enter (0700).
+pub fn create_private_folder(path: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
 }
 
 /// Writes a file that its owner alone can read (0600), durably.

@@ -2,13 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::calendar::instant_in_words;
+use super::calendar::{instant_in_words, london_date};
 use super::model::detail::Detail;
 use super::model::event::{Address, Carer, Child, Practitioner, ReferralEvent, VoiceOfChild};
 use super::model::history::Entry;
 use super::model::scalar::Told;
 use super::model::task::ChildView;
 use super::rules::book::Agency;
+
+/// What a task says of the event itself.
+const EVENT_KIND: &str = "event.kind";
+pub const HAPPENED_AT: &str = "event.occurred_at";
+pub const SENT_BY: &str = "event.source";
+
+/// In the place of an address that a recipient may not see.
+const WITHHELD: &str = "[address withheld]";
+
+/// Shorter parts of an address than this, without a figure, are words of their own (`Flat`, `Crewe`).
+const PART_MIN: usize = 6;
 
 /// A sealed address: it means something to the router alone.
 const OTHERS_ADDRESS: &str = "other_reply_to";
@@ -53,8 +64,11 @@ impl Permit<'_> {
     pub fn show(&self, event: &ReferralEvent, unverified: &[String]) -> Disclosed {
         let mut fields = BTreeSet::new();
         let child = self.show_child(event, unverified, &mut fields);
-        let narrative = self.pick(&mut fields, "narrative", event.narrative.as_ref());
+        let withheld = self.withheld(event);
+        let masked = |text: String| withheld.iter().fold(text, |text, part| mask(&text, part));
+        let narrative = self.pick(&mut fields, "narrative", event.narrative.as_ref()).map(masked);
         let voice_of_child = self.pick(&mut fields, "voice_of_child", event.voice_of_child.as_ref());
+        let voice_of_child = voice_of_child.map(|voice| VoiceOfChild { said: voice.said.map(masked), ..voice });
         let carers = if self.allows("carers") && !event.carers.is_empty() {
             fields.insert("carers".to_owned());
             event.carers.clone()
@@ -83,6 +97,34 @@ impl Permit<'_> {
                 disclosed.facts.insert(full.clone(), value.to_string());
                 disclosed.fields.insert(full);
             }
+        }
+    }
+
+    /// Adds what happened, when, and who says so.
+    pub fn show_happening(&self, entry: &Entry, disclosed: &mut Disclosed) {
+        let when = if entry.date_only {
+            london_date(entry.occurred_at).strftime("%A %-d %B %Y").to_string()
+        } else {
+            instant_in_words(entry.occurred_at)
+        };
+        let kind = entry.kind.replace(['.', '_'], " ");
+        let source = format!("{}, {}", entry.source.partner, entry.source.unit);
+        for (name, words) in [(EVENT_KIND, kind), (HAPPENED_AT, when), (SENT_BY, source)] {
+            self.show_words(name, words, disclosed);
+        }
+    }
+
+    /// Adds what is so of the child: plans and flags that are open, and what was counted.
+    pub fn show_standing(&self, standing: &[(String, String)], disclosed: &mut Disclosed) {
+        for (name, words) in standing {
+            self.show_words(name, words.clone(), disclosed);
+        }
+    }
+
+    fn show_words(&self, name: &str, words: String, disclosed: &mut Disclosed) {
+        if self.allows(name) {
+            disclosed.facts.insert(name.to_owned(), words);
+            disclosed.fields.insert(name.to_owned());
         }
     }
 
@@ -149,6 +191,48 @@ impl Permit<'_> {
             fields.insert("child.addresses".to_owned());
         }
     }
+}
+
+impl Permit<'_> {
+    /// The parts of addresses that this recipient may not see, longest first: they may stand in what the sender wrote, too.
+    fn withheld(&self, event: &ReferralEvent) -> Vec<String> {
+        if self.agency.confidential_addresses {
+            return Vec::new();
+        }
+        let all = is_confidential(event);
+        let mut parts = BTreeSet::new();
+        for address in event.child.addresses.iter().filter(|address| all || address.confidential) {
+            let told = |part: &&str| part.len() >= PART_MIN || part.chars().any(|letter| letter.is_ascii_digit());
+            parts.extend(address.lines.split([',', '\n']).map(str::trim).filter(told).map(str::to_owned));
+            if let Some(postcode) = &address.postcode {
+                parts.insert(postcode.trim().to_owned());
+                parts.insert(postcode.split_whitespace().collect());
+            }
+        }
+        parts.remove("");
+        let mut parts: Vec<String> = parts.into_iter().collect();
+        parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
+        parts
+    }
+}
+
+/// A text without a part, however its letters are written.
+fn mask(text: &str, part: &str) -> String {
+    let mut masked = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(letter) = rest.chars().next() {
+        match rest.split_at_checked(part.len()) {
+            Some((head, tail)) if head.eq_ignore_ascii_case(part) => {
+                masked.push_str(WITHHELD);
+                rest = tail;
+            }
+            Some(_) | None => {
+                masked.push(letter);
+                rest = rest.split_at_checked(letter.len_utf8()).map_or("", |(_, tail)| tail);
+            }
+        }
+    }
+    masked
 }
 
 /// Whether the sender says that where the child lives must not get known.

@@ -17,6 +17,8 @@ use super::rules::catalogue::is_concern;
 use super::rules::expression::Truth;
 use super::rules::facts::{Absences, FactId, FactTable, KindId};
 
+const PLANS: [&str; 3] = ["cin", "cpp", "lac"];
+
 /// Concerns that speak of an earlier referral and are none themselves.
 const FOLLOWS_A_REFERRAL: [&str; 3] = [episodes::REGRADED, episodes::ENDED, "return_interview.completed"];
 /// What holds for children alone.
@@ -357,7 +359,7 @@ pub fn date_in_words(date: civil::Date, this_year: i16) -> String {
 }
 
 /// Whether a status fact holds at an instant, as far as is recorded.
-fn holds(history: &History, entry: &Entry, status: &str, at: Timestamp, authority: Option<&str>) -> bool {
+pub fn holds(history: &History, entry: &Entry, status: &str, at: Timestamp, authority: Option<&str>) -> bool {
     // A plan is a child's: it ends at 18, though nobody has said so.
     if ENDS_AT_18.contains(&status) && is_grown(history, entry, at) {
         return false;
@@ -384,24 +386,35 @@ fn placed_by_other(history: &History, at: Timestamp, authority: Option<&str>) ->
 
 /// Whether the child is in need, on a protection plan or looked after.
 pub fn open_plan(history: &History, entry: &Entry, at: Timestamp) -> bool {
-    !is_grown(history, entry, at) && ["cin", "cpp", "lac"].iter().any(|status| status_open(history, status, at))
+    !is_grown(history, entry, at) && PLANS.iter().any(|status| status_open(history, status, at))
 }
 
-/// Whether the child was referred in the 12 months before, by the date of that referral, and the case was closed since.
+/// Whether the child was referred in the 12 months before, by the date of that referral, and the case was closed since: by a
+/// decision, or by the council closing the last plan. A plan that was opened shows a referral, for of the time before go-live
+/// little else is known.
 fn referred_before_and_closed(history: &History, judged: &Entry, at: Timestamp) -> bool {
-    let closed = FactValue::Code("closed".to_owned());
-    let is_closing = |entry: &&Arc<Entry>| {
-        entry.kind == "decision.recorded" && !entry.withdrawn && entry.facts.get("decision") == Some(&closed)
-    };
-    let closings = history.entries.iter().rev().filter(is_closing);
-    let Some(last) = closings.map(|entry| entry.occurred_at).find(|closed_at| *closed_at <= at) else { return false };
+    let known = || history.entries.iter().filter(|entry| !entry.withdrawn && entry.occurred_at <= at);
+    let no_plan = !open_plan(history, judged, at);
+    let closes = |entry: &Arc<Entry>| is_decided(entry, "closed") || (no_plan && is_plan(entry, false));
+    let Some(last) = known().rev().find(|entry| closes(entry)).map(|entry| entry.occurred_at) else { return false };
     let Some(since) = london_date(at).checked_sub(jiff::Span::new().years(1)).ok() else { return false };
     let is_referral = |entry: &Entry| is_concern(&entry.kind) && !FOLLOWS_A_REFERRAL.contains(&entry.kind.as_str());
-    history.entries.iter().any(|entry| {
+    known().any(|entry| {
         entry.occurred_at <= last
-            && !entry.withdrawn
-            && is_referral(entry)
+            && (is_referral(entry) || is_plan(entry, true))
             && !entry.is_same_event(judged)
             && london_date(entry.occurred_at) >= since
     })
+}
+
+fn is_decided(entry: &Entry, decision: &str) -> bool {
+    let decided = matches!(entry.facts.get("decision"), Some(FactValue::Code(code)) if code == decision);
+    decided && entry.kind == "decision.recorded"
+}
+
+/// Whether an entry says that a plan was opened, or closed.
+fn is_plan(entry: &Entry, opened: bool) -> bool {
+    let of_plan = matches!(entry.facts.get("status"), Some(FactValue::Code(code)) if PLANS.contains(&code.as_str()));
+    let open = entry.facts.get("open") != Some(&FactValue::Bool(false));
+    entry.kind == "status.changed" && of_plan && open == opened
 }

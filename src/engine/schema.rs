@@ -213,7 +213,7 @@ impl Published for Task {
     const SCHEMA: SchemaName = SchemaName::Task;
 
     fn as_released(&self) -> Self {
-        Self { other_reply_to: None, kind: None, ..self.clone() }
+        Self { other_reply_to: None, kind: None, follows_also: None, ..self.clone() }
     }
 }
 impl Published for Decision {

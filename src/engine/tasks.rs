@@ -25,7 +25,9 @@ mod build;
 mod cannot_wait;
 pub mod find_out;
 mod others;
+mod persons;
 pub mod route;
+mod standing;
 
 use route::Address;
 
@@ -91,14 +93,29 @@ pub enum Relation {
     /// It follows the latest that its recipient holds for the same event, if there is one.
     #[default]
     Usual,
-    /// Nobody has answered that task: this one says so, higher up.
-    Chases(String),
+    /// Nobody has answered these tasks: this one says so, higher up.
+    Chases(Vec<String>),
     /// It asks whether its child and another are one.
     Besides(SubjectKey),
     /// Word of what became of an answer to that task. It needs none itself, and is not remembered.
     Word(String),
     /// To be read with others of its day. It asks for nothing; who was told is remembered.
     Digest,
+}
+
+impl Relation {
+    /// The unanswered tasks it is about.
+    pub fn chased(&self) -> &[String] {
+        match self {
+            Relation::Chases(task_ids) => task_ids,
+            Relation::Usual | Relation::Besides(_) | Relation::Word(_) | Relation::Digest => &[],
+        }
+    }
+
+    /// Those beside the first.
+    pub fn chased_also(&self) -> Option<Vec<String>> {
+        self.chased().get(1..).filter(|also| !also.is_empty()).map(<[String]>::to_vec)
+    }
 }
 
 /// A reason that names facts, to be told only to those who may see them.

@@ -6,6 +6,7 @@ use axum::http::HeaderMap;
 use serde_json::Value;
 
 use super::body::media_type;
+use super::json::{self, Document};
 use super::problem::Problem;
 use crate::engine::cloud_event::{self, CloudEvent};
 use crate::engine::model::quarantine::QuarantineReason;
@@ -14,6 +15,9 @@ use crate::engine::schema::{Fault, inspect};
 
 /// Any of these headers says that the event's attributes are in headers.
 const ATTRIBUTES: [&str; 3] = ["ce-specversion", "ce-type", "ce-source"];
+
+/// No field of an event has a longer name.
+const FIELD_NAME_MAX: usize = 40;
 
 /// How the request carries its events.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,6 +53,8 @@ pub struct Item {
 enum Form {
     Json(Value),
     Binary(BTreeMap<String, String>, Value),
+    /// Names stand twice in it: what was meant cannot be known.
+    Ambiguous(Value, Vec<Fault>),
     /// Not JSON, or not a batch.
     Unreadable(Fault),
 }
@@ -60,19 +66,30 @@ pub fn text_header(headers: &HeaderMap, name: &str) -> Option<String> {
 
 /// The events of a body. What cannot be taken apart is one unreadable item.
 pub fn split(mode: Mode, headers: &HeaderMap, bytes: Vec<u8>, events_max: usize) -> Vec<Item> {
-    let json = match parse(&bytes) {
-        Ok(json) => json,
-        Err(fault) => return vec![Item { original: bytes, form: Form::Unreadable(fault) }],
+    let Document { value: json, repeated } = match json::read(&bytes) {
+        Ok(document) => document,
+        Err(error) => return vec![Item { original: bytes, form: Form::Unreadable(breaks_off(&error)) }],
     };
+    let faults_of = |place: Option<usize>| -> Vec<Fault> {
+        repeated.iter().filter(|(of, _)| *of == place).map(|(_, name)| stands_twice(name)).collect()
+    };
+    if mode != Mode::Batch && !repeated.is_empty() {
+        return vec![Item { original: bytes, form: Form::Ambiguous(json, faults_of(None)) }];
+    }
     let unreadable =
         |bytes, problem: String| vec![Item { original: bytes, form: Form::Unreadable(Fault::new("", problem)) }];
     match (mode, json) {
         (Mode::Structured, json) => vec![Item { original: bytes, form: Form::Json(json) }],
         (Mode::Binary, json) => vec![Item { original: bytes, form: Form::Binary(attributes(headers), json) }],
-        (Mode::Batch, Value::Array(events)) if (1..=events_max).contains(&events.len()) => events
-            .into_iter()
-            .map(|json| Item { original: json.to_string().into_bytes(), form: Form::Json(json) })
-            .collect(),
+        (Mode::Batch, Value::Array(events)) if (1..=events_max).contains(&events.len()) => {
+            let item = |(place, json): (usize, Value)| {
+                let faults = faults_of(Some(place));
+                let original = json.to_string().into_bytes();
+                let form = if faults.is_empty() { Form::Json(json) } else { Form::Ambiguous(json, faults) };
+                Item { original, form }
+            };
+            (0..).zip(events).map(item).collect()
+        }
         (Mode::Batch, _) => unreadable(bytes, format!("must be a JSON list of 1 to {events_max} events")),
     }
 }
@@ -113,7 +130,7 @@ impl Item {
     /// Whether the sender says that a child is in danger now, however faulty the rest of the event is.
     pub fn immediate_danger(&self) -> bool {
         let data = match &self.form {
-            Form::Json(json) => json.get("data"),
+            Form::Json(json) | Form::Ambiguous(json, _) => json.get("data"),
             Form::Binary(_, data) => Some(data),
             Form::Unreadable(_) => return says_danger(&self.original),
         };
@@ -124,7 +141,7 @@ impl Item {
     /// The event's id, if it is a UUID: anything else is not repeated.
     pub fn id(&self) -> Option<String> {
         let id = match &self.form {
-            Form::Json(json) => json.get("id").and_then(Value::as_str),
+            Form::Json(json) | Form::Ambiguous(json, _) => json.get("id").and_then(Value::as_str),
             Form::Binary(attributes, _) => attributes.get("id").map(String::as_str),
             Form::Unreadable(_) => None,
         };
@@ -149,6 +166,7 @@ impl Item {
         let read = match &self.form {
             Form::Json(json) => cloud_event::read(json),
             Form::Binary(attributes, data) => cloud_event::read_parts(attributes, data),
+            Form::Ambiguous(_, faults) => return Err(invalid(faults.clone())),
             Form::Unreadable(fault) => return Err((QuarantineReason::Undecodable, vec![fault.clone()])),
         };
         let event = read.map_err(invalid)?;
@@ -165,7 +183,7 @@ impl Item {
             Form::Binary(attributes, _) => {
                 attributes.into_iter().map(|(name, value)| (format!("ce_{name}"), value.into_bytes())).collect()
             }
-            Form::Json(_) | Form::Unreadable(_) => Vec::new(),
+            Form::Json(_) | Form::Ambiguous(_, _) | Form::Unreadable(_) => Vec::new(),
         };
         (self.original, headers)
     }
@@ -182,12 +200,26 @@ pub fn says_danger(bytes: &[u8]) -> bool {
     quotes.filter_map(|(start, _)| bytes.get(start..)).any(says)
 }
 
-/// JSON, or where it breaks off.
+/// JSON, or where it breaks off, or which name stands twice.
 pub fn parse(bytes: &[u8]) -> Result<Value, Fault> {
-    // Line and column only: the parser's own words may quote the body.
-    serde_json::from_slice(bytes).map_err(|error| {
-        Fault::new("", format!("must be JSON: it breaks off at line {}, column {}", error.line(), error.column()))
-    })
+    let document = json::read(bytes).map_err(|error| breaks_off(&error))?;
+    match document.repeated.first() {
+        Some((_, name)) => Err(stands_twice(name)),
+        None => Ok(document.value),
+    }
+}
+
+/// Line and column only: the parser's own words may quote the body.
+fn breaks_off(error: &serde_json::Error) -> Fault {
+    Fault::new("", format!("must be JSON: it breaks off at line {}, column {}", error.line(), error.column()))
+}
+
+/// A name is told where it can be a field's; anything else may be somebody's.
+fn stands_twice(name: &str) -> Fault {
+    let is_field =
+        name.len() <= FIELD_NAME_MAX && name.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_');
+    let path = if is_field { name } else { "" };
+    Fault::new(path, "stands twice in one object, and which was meant cannot be known: send it once")
 }
 
 #[cfg(test)]

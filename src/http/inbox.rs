@@ -20,7 +20,7 @@ use super::caller::{AgencyCaller, PartnerCaller};
 use super::cursor::Cursor;
 use super::envelope::text_header;
 use super::problem::Problem;
-use super::query::{Asked, Names};
+use super::query::{Asked, Names, page_size};
 use crate::broker::{BrokerError, Reader, Record};
 use crate::engine::codec;
 use crate::engine::model::feedback::Feedback;
@@ -169,7 +169,7 @@ async fn list<T: Published + Send + 'static>(
     name: &str,
 ) -> Result<Json<Value>, Problem> {
     let cursor = start_cursor(gateway, &view, query.after.as_deref())?;
-    let items_max = query.limit.unwrap_or(ITEMS_USUAL).clamp(1, ITEMS_MAX);
+    let items_max = page_size(query.limit, ITEMS_USUAL, ITEMS_MAX)?;
     let wait = Duration::from_secs(query.wait.unwrap_or(0)).min(gateway.limits.long_poll);
     let mut waiter = Waiter::new(gateway);
     let deadline = tokio::time::Instant::now() + wait;

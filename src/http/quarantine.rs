@@ -13,7 +13,7 @@ use super::Gateway;
 use super::caller::Operator;
 use super::cursor::Cursor;
 use super::problem::Problem;
-use super::query::{Asked, Names};
+use super::query::{Asked, Names, page_size};
 use super::retry;
 use crate::broker::{BrokerError, Reader};
 use crate::engine::codec;
@@ -62,7 +62,7 @@ pub async fn list(
             Problem::bad_request("bad-cursor", "`after` must be a cursor this list gave, unchanged.", Vec::new())
         })?,
     };
-    let items_max = query.0.limit.unwrap_or(ITEMS_USUAL).clamp(1, ITEMS_MAX);
+    let items_max = page_size(query.0.limit, ITEMS_USUAL, ITEMS_MAX)?;
     let walked = walk(&gateway, cursor, move |items: &mut Vec<Value>, kept| {
         items.push(summary(&kept));
         items.len() < items_max

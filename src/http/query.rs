@@ -9,6 +9,15 @@ use super::problem::Problem;
 /// A query with the names and types of `T`. The fault repeats nothing of what was sent.
 pub struct Asked<T>(pub T);
 
+/// How many items a page is to have; None: as many as are usual.
+pub fn page_size(asked: Option<usize>, usual: usize, max: usize) -> Result<usize, Problem> {
+    let size = asked.unwrap_or(usual);
+    if (1..=max).contains(&size) {
+        return Ok(size);
+    }
+    Err(Problem::bad_request("bad-query", format!("`limit` must be a number from 1 to {max}."), Vec::new()))
+}
+
 /// The names a query of this type may have, for the fault.
 pub trait Names {
     const NAMES: &'static str;

@@ -36,6 +36,8 @@ fn keygen_writes_private_keys_once() {
         use std::os::unix::fs::PermissionsExt;
         let mode = fs::metadata(format!("{out}/sealing.key")).expect("a key").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+        let mode = fs::metadata(out).expect("the folder").permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
     }
     check(&["keygen", "--out", out], 2, &["never overwritten"]);
     assert_eq!(fs::read_to_string(format!("{out}/subject.key")).expect("a key"), first);

@@ -48,11 +48,12 @@ fn a_rule_without_a_scenario_is_a_fault_where_the_book_has_scenarios() {
             fs::copy(&from, scenarios.join(name)).expect("a copy");
         }
     }
-    let done = check(&["rules", "check", path], 1, &["rule R42 has no scenario", "serious-incident.toml:3", "1 fault"]);
+    let done =
+        check(&["rules", "check", path], 1, &["rule R42 has no scenario", "serious-incident.toml:3", "2 faults"]);
     assert!(!done.err.contains("R31 has no"), "{}", done.err);
     check(&["rules", "test", path], 0, &["not shown: rules/serious-incident.toml:3: R42: never fired"]);
     fs::write(scenarios.join("broken.toml"), "title = 3\n").expect("a scenario");
-    check(&["rules", "check", path], 1, &["broken.toml:1", "2 faults"]);
+    check(&["rules", "check", path], 1, &["broken.toml:1", "3 faults"]);
 }
 
 #[test]

@@ -46,6 +46,7 @@ fn task(action: &str, agency: &str, unit: Option<&str>) -> Task {
         reply_to: "sealed".to_owned(),
         other_reply_to: None,
         kind: None,
+        follows_also: None,
     }
 }
 
@@ -98,7 +99,7 @@ fn the_daily_digest_is_read_apart_from_what_is_to_be_done() {
 #[test]
 fn a_wrong_query_is_400() {
     let house = House::open();
-    for query in ["after=zzz", "after=AQ", "since=1", "wait=soon", "limit=-1", "kind=all"] {
+    for query in ["after=zzz", "after=AQ", "since=1", "wait=soon", "limit=-1", "limit=0", "limit=501", "kind=all"] {
         let answer = house.get(&format!("/v1/agencies/camhs/tasks?{query}"), "inbox-camhs");
         assert_eq!((answer.status, answer.content_type.as_str()), (400, "application/problem+json"), "{query}");
     }

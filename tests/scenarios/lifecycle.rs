@@ -91,7 +91,9 @@ impl Followed {
     fn new(task: Task) -> Self {
         let mut ahead = rungs(task.level, task.raised_at.0, 0);
         if let Some(by) = task.acknowledge_by {
-            ahead[0].1 = by.0;
+            // To be acknowledged by then: the first is told then, and the others run from it.
+            let later = rungs(task.level, by.0, 0).into_iter().map(|(rung, at)| (rung + 1, at));
+            ahead = std::iter::once((0, by.0)).chain(later).take(4).collect();
         }
         Self { task, state: "raised", ahead }
     }
@@ -150,7 +152,8 @@ impl Run {
             } else if task.reasons.iter().any(|reason| reason.rule == "R40") {
                 assert!(task.child.is_none() && task.narrative.is_none(), "a chase names no child");
                 let chased = task.follows.clone().expect("a chase follows the unanswered task");
-                self.told.push((chased, task.raised_at.0));
+                let all = std::iter::once(chased).chain(task.follows_also.iter().flatten().cloned());
+                self.told.extend(all.map(|chased| (chased, task.raised_at.0)));
             } else {
                 self.by_id.insert(task.task_id.clone(), self.followed.len());
                 self.followed.push(Followed::new(task));
@@ -215,9 +218,16 @@ impl Run {
     }
 }
 
-/// Each task that waits has one rung to wait for, or none is left; no other task has any.
+/// Each task that waits has one rung to wait for, or none is left; no other task has any. Nobody is told twice at one instant
+/// of the tasks of one event that wait alike.
 fn check_pending(replay: &Replay) {
     for history in replay.histories() {
+        let mut calls = BTreeSet::new();
+        for chase in history.tasks.iter().filter(|task| task.rules.iter().any(|rule| rule == "R40")) {
+            let recipient = (&chase.agency, &chase.unit, &chase.role);
+            let call = (chase.raised_at, recipient, &chase.action, &chase.event_id, chase.level);
+            assert!(calls.insert(call), "two rungs lead to one recipient at one instant");
+        }
         for task in &history.tasks {
             let is_chase = task.rules.iter().any(|rule| rule == "R40");
             let may_wait = matches!(task.state.as_str(), "raised" | "challenged") && !is_chase;

@@ -172,7 +172,7 @@ impl History {
         for task in &mut history.tasks {
             let task = Arc::make_mut(task);
             (task.partner, task.escalate_at, task.acknowledge_by, task.answer_from) = (None, None, None, None);
-            (task.rungs, task.needs_agreement, task.chases) = (None, None, None);
+            (task.rungs, task.needs_agreement, task.chases, task.chases_also) = (None, None, None, None);
             (task.clock, task.clock_from, task.clock_school) = (None, None, None);
         }
         history
@@ -190,6 +190,11 @@ impl HeldTask {
     /// Whether it was raised for this entry.
     pub fn is_of(&self, entry: &Entry) -> bool {
         belongs(&self.event_id, self.partner.as_deref(), entry)
+    }
+
+    /// The unanswered tasks that this one is about.
+    pub fn chased(&self) -> impl Iterator<Item = &String> {
+        self.chases.iter().chain(self.chases_also.iter().flatten())
     }
 }
 
@@ -342,6 +347,9 @@ pub struct HeldTask {
     /// The unanswered task that this one is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chases: Option<String>,
+    /// Others of the same event that it is about, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chases_also: Option<Vec<String>>,
     /// The clock its deadline runs by, as the rule book writes it, where that depends on the calendar.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clock: Option<String>,

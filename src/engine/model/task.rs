@@ -63,6 +63,9 @@ pub struct Task {
     /// `digest`: for the daily digest of its `due_at`; it asks for nothing and needs no answer. None: a task like any other.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
+    /// Of a rung about several unanswered tasks of one event: those beside the one it follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub follows_also: Option<Vec<String>>,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

@@ -143,7 +143,7 @@ fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entry) -
     let raising = draft.raising(Some(referral), &event.event_id);
     let open = raising.left_open(&entry, &verdict, &findings)?;
     let mut own_duties: Vec<Wanted<'_>> = raising.find_out(&open, &entry)?.into_iter().collect();
-    own_duties.extend(suspect::ask(draft, referral, &entry, verdict.level)?);
+    own_duties.extend(suspect::ask(draft, &entry, verdict.level)?);
     draft.decision.unknown = open.unknown;
     // Counts of earlier entries may have bounds on the level of this one.
     history::note_level(&mut draft.history, &entry, verdict.level);

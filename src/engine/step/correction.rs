@@ -1,12 +1,12 @@
 //! A correction of an earlier event: upward it acts at once, downward it changes nothing until a person confirms.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::clocks::{due_already, start_timers};
 use super::draft::{Draft, OWN_DUTY};
 use super::findings::{asking_more, findings_of, judged_again};
-use super::{agreement, awaiting, duplicate, siblings};
+use super::{agreement, awaiting, duplicate, siblings, suspect};
 use crate::engine::calendar::{Clock, LONDON};
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, judge};
@@ -112,11 +112,12 @@ pub fn apply(
         Err(names) => return Ok(Err(not_of_its_kind(&names))),
     };
     siblings::naming_others(referral, &mut changed);
+    suspect::corrected(&draft.book.rules, &mut changed);
     let before = draft.history.clone();
     let changed = put(&mut draft.history, changed);
     restate(&mut draft.history, &changed);
     if !original.backfilled {
-        act_on_change(draft, referral, cause, before, original, &changed)?;
+        act_on_change(draft, referral, cause, before, (original, &changed), correction)?;
         agreement::stop_services(draft, cause)?;
     }
     siblings::corrected(draft, referral, cause, original, correction);
@@ -129,8 +130,8 @@ fn act_on_change(
     referral: Option<&Referral>,
     cause: &str,
     before: History,
-    original: &Arc<Entry>,
-    changed: &Arc<Entry>,
+    (original, changed): (&Arc<Entry>, &Arc<Entry>),
+    correction: &EventCorrected,
 ) -> Result<(), StepError> {
     let earlier = judge(draft.book, &before, original, AsOf::entry(original), Moment::Arrival).map(Arc::new);
     let (Some(earlier), Some(verdict)) = (earlier, draft.judge(changed).map(Arc::new)) else { return Ok(()) };
@@ -140,7 +141,7 @@ fn act_on_change(
         draft.history = before;
         draft.record_facts(&original.kind, &earlier);
         draft.decision.notes.push("The correction would lower: it waits for a person to confirm it.".to_owned());
-        let extra = vec![confirm(draft, original, verdict.level)?];
+        let extra = vec![confirm(draft, original, verdict.level, &correction.changes)?];
         return draft.raise(referral, cause, &[], extra).map(drop);
     }
     draft.record_facts(&changed.kind, &verdict);
@@ -155,7 +156,10 @@ fn act_on_change(
         findings.extend(due_already(draft, changed)?);
         start_timers(draft, changed)?;
     }
-    let extra = review(draft, &before, changed)?.into_iter().collect();
+    let mut extra: Vec<Wanted<'_>> = review(draft, &before, changed)?.into_iter().collect();
+    if changed.held_back != original.held_back {
+        extra.extend(suspect::ask(draft, changed, verdict.level)?);
+    }
     draft.raise(referral, cause, &findings, extra)?;
     if verdict.level > earlier.level {
         raise_case_level(&mut draft.history, verdict.level);
@@ -177,17 +181,37 @@ fn risen<'w>(draft: &Draft<'_>, changed: &Arc<Entry>, to: Option<Level>) -> Resu
 }
 
 /// Only a person lowers: the front door confirms, the same day when the case stands at the highest level.
-pub fn confirm<'w>(draft: &Draft<'_>, entry: &Arc<Entry>, to: Option<Level>) -> Result<Wanted<'w>, StepError> {
+pub fn confirm<'w>(
+    draft: &Draft<'_>,
+    entry: &Arc<Entry>,
+    to: Option<Level>,
+    said: &BTreeMap<String, FactValue>,
+) -> Result<Wanted<'w>, StepError> {
     let raising = draft.raising(None, "");
     let clock = if draft.history.case_level == Some(Level::L4b) { Clock::SameDay } else { OWN_DUTY };
     let due = raising.deadline_from_now(&clock)?;
     let from = entry.level.map_or("no level", Level::symbol);
-    let to = to.map_or("no level", Level::symbol);
+    let would = match to.map_or("no level", Level::symbol) {
+        to if to == from => format!("less would be asked; the level would still be {to}"),
+        to => format!("the event would be at {to}, not {from}"),
+    };
+    let changes = changes_in_words(entry, said);
     let why = format!(
-        "The sender corrected what they said. By the corrected facts the event would be at {to}, not {from}. \
-         What was proposed stays until a named person decides."
+        "The sender corrected what they said: {changes}. By the corrected facts {would}. What was proposed stays until a \
+         named person decides."
     );
     Ok(raising.own_duty(CORRECTION_RULE, "A correction that would lower", why, CONFIRM_ACTION, due, entry))
+}
+
+/// What is said now and was said otherwise: `grade is now low, was high`.
+fn changes_in_words(entry: &Entry, said: &BTreeMap<String, FactValue>) -> String {
+    let changed = said.iter().filter_map(|(name, now)| match entry.facts.get(name) {
+        Some(was) if was == now => None,
+        Some(was) => Some(format!("{name} is now {now}, was {was}")),
+        None => Some(format!("{name} is now {now}, was not said")),
+    });
+    let changed: Vec<String> = changed.collect();
+    if changed.is_empty() { "nothing that rules read".to_owned() } else { changed.join("; ") }
 }
 
 /// What had fired for other entries only because of the one that changed goes to a person.

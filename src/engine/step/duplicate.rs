@@ -7,16 +7,20 @@ use super::correction::confirm;
 use super::draft::Draft;
 use super::findings::{asking_more, findings_of};
 use super::siblings;
+use super::suspect::HELD_BACK_RULE;
+use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, Verdict, judge};
 use crate::engine::facts::AsOf;
-use crate::engine::history::{corroborate, entry, put};
+use crate::engine::history::{corroborate, entry, is_open, put};
 use crate::engine::model::decision::Disposition;
 use crate::engine::model::feedback::FeedbackStatus;
-use crate::engine::model::history::{Entry, History};
+use crate::engine::model::history::{Entry, HeldBack, HeldTask, History};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::FactValue;
 use crate::engine::tasks::{Finding, Wanted};
+
+const TOLD_ACTION: &str = "Decide at once: someone was told who, by a later report, must not be";
 
 /// Flags that are set by what a report names, and clear by what it leaves out: that another names it stands.
 const NAMED_ONCE: [&str; 4] =
@@ -44,6 +48,7 @@ pub fn received(draft: &mut Draft<'_>, referral: &Referral, arriving: Entry, ind
     let mut more = false;
     if judged {
         let lowers = arriving.event_id == first.event_id && after.level < before.level;
+        ask_about_told(draft, referral, &first, &kept)?;
         let two = Two { kept: &kept, joined: &joined, with_more, before: &before, after: &after };
         more = act(draft, referral, two, lowers)?;
         let sent_on = siblings::named_later(draft, referral, &event.event_id, &first)?;
@@ -82,7 +87,7 @@ fn act<'b>(draft: &mut Draft<'b>, referral: &Referral, two: Two<'_, 'b>, lowers:
     }
     // By its facts it would do less: they are not taken. Whom it names for the first time is told by the first ones.
     let found_out = asking_more(draft, Some(referral), two.kept, (two.before, two.before), &two.kept.fired)?;
-    let extra = if lowers { vec![confirm(draft, two.kept, two.after.level)?] } else { Vec::new() };
+    let extra = if lowers { vec![confirm(draft, two.kept, two.after.level, &two.joined.facts)?] } else { Vec::new() };
     if !found_out.is_empty() {
         return more(draft, referral, &found_out, extra);
     }
@@ -121,4 +126,39 @@ fn keeps(before: &Verdict<'_>, after: &Verdict<'_>) -> bool {
 /// More than before: a higher level, or everything as before and something besides.
 fn fires_more(before: &Verdict<'_>, after: &Verdict<'_>) -> bool {
     after.level > before.level || (keeps(before, after) && ids(before) != ids(after))
+}
+
+/// A later report asks that someone is not told who was told already: a person decides what to do about it.
+fn ask_about_told(
+    draft: &mut Draft<'_>,
+    referral: &Referral,
+    first: &Arc<Entry>,
+    kept: &Arc<Entry>,
+) -> Result<(), StepError> {
+    let front_door = &draft.book.rules.front_door;
+    let asked_now = |task: &HeldTask| {
+        let at = |route: &&HeldBack| {
+            route.agency == task.agency && (route.unit.is_none() || task.unit.is_none() || route.unit == task.unit)
+        };
+        task.agency != *front_door && kept.held_back.iter().any(|route| at(&route) && !first.held_back.contains(route))
+    };
+    let told = draft.history.tasks.iter().filter(|task| is_open(&task.state) && task.is_of(kept) && asked_now(task));
+    let told: BTreeSet<&str> = told.map(|task| task.action.as_str()).collect();
+    if told.is_empty() {
+        return Ok(());
+    }
+    let actions: Vec<&str> = told.into_iter().collect();
+    let wishes = referral.event.do_not_inform.iter().filter_map(|wish| wish.reason.as_deref());
+    let reasons: Vec<&str> = wishes.collect();
+    let why = format!(
+        "A later report asks that someone is not told who was told already: {}. Reason given: {}.",
+        actions.join("; "),
+        if reasons.is_empty() { "none".to_owned() } else { reasons.join("; ") }
+    );
+    let cause = &referral.event.event_id;
+    let raising = draft.raising(Some(referral), cause);
+    let due = raising.deadline_from_now(&Clock::Hours(1))?;
+    let title = "Told already, and not to be told";
+    let wanted = raising.own_duty(HELD_BACK_RULE, title, why, TOLD_ACTION, due, kept);
+    draft.raise(Some(referral), cause, &[], vec![wanted]).map(drop)
 }

@@ -13,7 +13,7 @@ use crate::engine::model::history::{HeldTask, History, Timer};
 use crate::engine::model::scalar::{Level, Timestamp};
 use crate::engine::model::subject::SubjectKey;
 use crate::engine::rules::RuleBook;
-use crate::engine::rules::book::{LadderStep, UnitKind};
+use crate::engine::rules::book::{Ladder, LadderStep, UnitKind};
 use crate::engine::state::State;
 use crate::engine::tasks::route::Address;
 use crate::engine::tasks::{Deadline, Raising, Relation, Wanted, is_urgent};
@@ -49,15 +49,18 @@ fn rungs_told(task: &HeldTask) -> usize {
     task.rungs.and_then(|rungs| usize::try_from(rungs).ok()).unwrap_or_default()
 }
 
-/// When a rung is told: the first when the task should have been acknowledged, the others counted from when it was raised
-/// (or its recipient could answer), or challenged. None above the top, and beyond the calendar.
+/// When a rung is told: counted from when the task was raised (or its recipient could answer), or challenged. Where it was to
+/// be acknowledged by a time, the first is told then, and the others as much later as the rung below them is elsewhere. None above the top, and beyond the calendar.
 fn due(rules: &RuleBook, task: &HeldTask, rung: usize) -> Option<Timestamp> {
     let step = steps(rules, task).get(rung)?;
-    let is_challenged = task.state == "challenged";
-    if rung == 0 && !is_challenged && task.acknowledge_by.is_some() {
-        return task.acknowledge_by;
-    }
-    rules.calendar.due(&step.after, runs_from(task), None).ok().map(|due| due.at)
+    let acknowledge_by = task.acknowledge_by.filter(|_| task.state != "challenged");
+    let (after, from) = match (acknowledge_by, rung.checked_sub(1)) {
+        (Some(acknowledge_by), None) => return Some(acknowledge_by),
+        // The next is not later for the first having been sooner: the clocks run on from it.
+        (Some(acknowledge_by), Some(below)) => (steps(rules, task).get(below)?.after, acknowledge_by),
+        (None, _) => (step.after, runs_from(task)),
+    };
+    rules.calendar.due(&after, from, None).ok().map(|due| due.at)
 }
 
 /// When the clocks of a task's ladder start.
@@ -99,7 +102,7 @@ pub fn arm(history: &mut History, rules: &RuleBook, at: Timestamp) {
     for (place, task) in history.tasks.iter().enumerate() {
         let is_over =
             |chased: &String| !history.tasks.iter().any(|other| other.task_id == *chased && waits(history, other));
-        if task.chases.as_ref().is_some_and(|chased| is_open(&task.state) && is_over(chased)) {
+        if task.chases.is_some() && is_open(&task.state) && task.chased().all(is_over) {
             changed.push((place, Change::Superseded));
             continue;
         }
@@ -180,64 +183,111 @@ pub fn fired(
     let mut draft = Draft::open(context, state, subject, at, Trigger::Timer, &cause)?;
     let due: Vec<usize> =
         draft.history.tasks.iter().enumerate().filter(|(_, task)| is_due(task)).map(|(place, _)| place).collect();
-    for place in due {
-        tell_next_rung(&mut draft, place)?;
+    for call in calls(&mut draft, due) {
+        tell(&mut draft, call)?;
     }
     Ok(draft.finish())
 }
 
-fn tell_next_rung(draft: &mut Draft<'_>, place: usize) -> Result<(), StepError> {
-    let rules = &draft.book.rules;
-    let Some(task) = draft.history.tasks.get(place).cloned().filter(|task| waits(&draft.history, task)) else {
-        return Ok(());
-    };
-    let rung = rungs_told(&task);
-    let (Some(ladder), Some(step)) = (rules.ladder(task.level), steps(rules, &task).get(rung)) else {
-        // A later book has a shorter ladder, or none: its top is reached.
-        let top = i32::try_from(steps(rules, &task).len()).ok();
-        if let Some(present) = draft.history.tasks.get_mut(place) {
-            *present = Arc::new(HeldTask { rungs: top, escalate_at: None, ..HeldTask::clone(&task) });
+/// What one recipient is told at one instant: all the tasks of one event whose rungs lead to them.
+struct Call<'b> {
+    ladder: &'b Ladder,
+    step: &'b LadderStep,
+    address: Address,
+    urgent: bool,
+    rungs: Vec<Rung>,
+}
+
+/// A rung of one task that has waited long enough, and when its next is.
+struct Rung {
+    task: Arc<HeldTask>,
+    number: usize,
+    next: Option<Timestamp>,
+}
+
+/// Gathers the rungs that are due, in the order of the tasks.
+fn calls<'a>(draft: &mut Draft<'a>, due: Vec<usize>) -> Vec<Call<'a>> {
+    let book = draft.book;
+    let mut calls: Vec<Call<'a>> = Vec::new();
+    for place in due {
+        let Some(task) = draft.history.tasks.get(place).cloned().filter(|task| waits(&draft.history, task)) else {
+            continue;
+        };
+        let number = rungs_told(&task);
+        let (Some(ladder), Some(step)) = (book.rules.ladder(task.level), steps(&book.rules, &task).get(number)) else {
+            // A later book has a shorter ladder, or none: its top is reached.
+            let top = i32::try_from(steps(&book.rules, &task).len()).ok();
+            if let Some(present) = draft.history.tasks.get_mut(place) {
+                *present = Arc::new(HeldTask { rungs: top, escalate_at: None, ..HeldTask::clone(&task) });
+            }
+            continue;
+        };
+        // A rung by the hour, or of a task to be acknowledged by the minute, does not wait for the office.
+        let urgent = is_urgent(&step.after) || (number == 0 && task.acknowledge_by.is_some());
+        let address = address(&draft.raising(None, ""), &task, step, urgent);
+        let rung = Rung { next: self::due(&book.rules, &task, number.saturating_add(1)), number, task };
+        let with_others = |call: &&mut Call<'a>| {
+            let of_event =
+                |other: &Rung| other.task.event_id == rung.task.event_id && other.task.partner == rung.task.partner;
+            call.address == address
+                && call.ladder.name == ladder.name
+                && call.step == step
+                && call.rungs.iter().all(of_event)
+        };
+        match calls.iter_mut().find(with_others) {
+            Some(call) => call.rungs.push(rung),
+            None => calls.push(Call { ladder, step, address, urgent, rungs: vec![rung] }),
         }
-        return Ok(());
-    };
-    let next = due(rules, &task, rung.saturating_add(1));
-    let entry = draft.history.entries.iter().find(|entry| task.is_of(entry)).cloned();
-    let partner = task.partner.as_deref().unwrap_or_default();
-    let entry = entry.unwrap_or_else(|| Arc::new(stand_in_entry(&task.event_id, partner, draft.at)));
-    let why = why(rules, &task);
+    }
+    calls
+}
+
+fn tell(draft: &mut Draft<'_>, call: Call<'_>) -> Result<(), StepError> {
+    let rules = &draft.book.rules;
+    let Some(first) = call.rungs.first().map(|rung| Arc::clone(&rung.task)) else { return Ok(()) };
+    let entry = draft.history.entries.iter().find(|entry| first.is_of(entry)).cloned();
+    let partner = first.partner.as_deref().unwrap_or_default();
+    let entry = entry.unwrap_or_else(|| Arc::new(stand_in_entry(&first.event_id, partner, draft.at)));
+    let level = call.rungs.iter().filter_map(|rung| rung.task.level).max();
+    let whys: Vec<String> = call.rungs.iter().map(|rung| why(rules, &rung.task)).collect();
+    let why = whys.join(" ");
     let raising = draft.raising(None, "");
-    // A rung by the hour, or of a task to be acknowledged by the minute, does not wait for the office.
-    let urgent = is_urgent(&step.after) || (rung == 0 && task.acknowledge_by.is_some());
-    let last = if task.level == Some(Level::L4b) { Clock::SameDay } else { OWN_DUTY };
+    let last = if level == Some(Level::L4b) { Clock::SameDay } else { OWN_DUTY };
+    let next = call.rungs.iter().filter_map(|rung| rung.next).min();
     let due = match next.filter(|next| *next > draft.at) {
         Some(at) => Deadline {
             at,
             words: "before it goes further up".to_owned(),
             late: false,
             assumed: false,
-            urgent,
+            urgent: call.urgent,
             at_session: false,
             counted: None,
         },
         None => raising.deadline_from_now(&last)?,
     };
-    let own = raising.own_duty(ESCALATION_RULE, &ladder.title, why.clone(), &step.action, due, &entry);
+    let own = raising.own_duty(ESCALATION_RULE, &call.ladder.title, why.clone(), &call.step.action, due, &entry);
     let wanted = Wanted {
-        address: address(&raising, &task, step, urgent),
-        bases: ladder.bases.clone(),
-        level: task.level,
-        relation: Relation::Chases(task.task_id.clone()),
+        address: call.address,
+        bases: call.ladder.bases.clone(),
+        level,
+        relation: Relation::Chases(call.rungs.iter().map(|rung| rung.task.task_id.clone()).collect()),
         ..own
     };
-    let cause = format!("{}\0{}\0{}\0{rung}", task.task_id, task.state, task.state_at.0);
-    draft.decision.event_id.get_or_insert_with(|| task.event_id.clone());
-    let event_id = Some(task.event_id.clone());
+    let cause =
+        |rung: &Rung| format!("{}\0{}\0{}\0{}", rung.task.task_id, rung.task.state, rung.task.state_at.0, rung.number);
+    let cause = call.rungs.iter().map(cause).collect::<Vec<String>>().join("\0");
+    draft.decision.event_id.get_or_insert_with(|| first.event_id.clone());
+    let event_id = Some(first.event_id.clone());
     draft.decision.fired.push(RuleFired { rule: ESCALATION_RULE.to_owned(), level: None, why, event_id });
     draft.raise(None, &cause, &[], vec![wanted])?;
-    if let Some(present) = draft.history.tasks.get_mut(place) {
-        let present = Arc::make_mut(present);
-        present.rungs = i32::try_from(rung.saturating_add(1)).ok();
-        present.escalate_at = next;
+    for rung in &call.rungs {
+        let same = |task: &&mut Arc<HeldTask>| task.task_id == rung.task.task_id;
+        if let Some(present) = draft.history.tasks.iter_mut().find(same) {
+            let present = Arc::make_mut(present);
+            present.rungs = i32::try_from(rung.number.saturating_add(1)).ok();
+            present.escalate_at = rung.next;
+        }
     }
     Ok(())
 }

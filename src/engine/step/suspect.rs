@@ -8,7 +8,7 @@ use crate::engine::context::StepError;
 use crate::engine::history::entry;
 use crate::engine::model::history::{Entry, HeldBack};
 use crate::engine::model::inbox::Referral;
-use crate::engine::model::scalar::Level;
+use crate::engine::model::scalar::{FactValue, Level};
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::{Agency, UnitKind};
 use crate::engine::tasks::Wanted;
@@ -18,14 +18,26 @@ const ASK_ACTION: &str = "Find out where the suspect works, and record whose rou
 
 /// Holds back every route that such a suspect may see, for this event and for all that follow.
 pub fn hold_back(rules: &RuleBook, referral: &Referral, arriving: &mut Entry) {
-    if referral.event.backfill || !is_unknown(referral) {
-        return;
+    if !referral.event.backfill && is_unknown(referral) {
+        hold_back_all(rules, arriving);
     }
+}
+
+/// The same where a correction says that the suspect works with children. Where they work no correction can say.
+pub fn corrected(rules: &RuleBook, changed: &mut Entry) {
+    let works_with_children = changed.facts.get("suspect_is") == Some(&FactValue::Code("professional".to_owned()));
+    let is_placed = changed.held_back.iter().any(|route| route.cause != "asked");
+    if works_with_children && !is_placed && !changed.backfilled {
+        hold_back_all(rules, changed);
+    }
+}
+
+fn hold_back_all(rules: &RuleBook, entry: &mut Entry) {
     let works_with_children = |agency: &&Agency| {
         agency.children_only || matches!(agency.units, UnitKind::School | UnitKind::Practice | UnitKind::Locality)
     };
     let routes = rules.agencies.values().filter(works_with_children).filter(|agency| agency.name != rules.front_door);
-    arriving.held_back.extend(routes.map(|agency| HeldBack {
+    entry.held_back.extend(routes.map(|agency| HeldBack {
         agency: agency.name.clone(),
         unit: None,
         cause: entry::UNKNOWN_SUSPECT.to_owned(),
@@ -38,16 +50,12 @@ fn is_unknown(referral: &Referral) -> bool {
 }
 
 /// Puts it to whoever decides where the suspect works; asked once, of the child whose event says so.
-pub fn ask<'w>(
-    draft: &Draft<'_>,
-    referral: &Referral,
-    entry: &Arc<Entry>,
-    level: Option<Level>,
-) -> Result<Option<Wanted<'w>>, StepError> {
-    if !entry.held_back.iter().any(|route| route.cause == entry::UNKNOWN_SUSPECT) || referral.named_with.is_some() {
+pub fn ask<'w>(draft: &Draft<'_>, entry: &Arc<Entry>, level: Option<Level>) -> Result<Option<Wanted<'w>>, StepError> {
+    let of_another = entry.facts.get(entry::NAMED_WITH_ANOTHER) == Some(&FactValue::Bool(true));
+    if !entry.held_back.iter().any(|route| route.cause == entry::UNKNOWN_SUSPECT) || of_another {
         return Ok(None);
     }
-    let raising = draft.raising(Some(referral), &referral.event.event_id);
+    let raising = draft.raising(None, "");
     let clock = if level == Some(Level::L4b) { Clock::SameDay } else { OWN_DUTY };
     let due = raising.deadline_from_now(&clock)?;
     let why =

@@ -174,6 +174,7 @@ impl<'b> Raising<'b> {
             reply_to: self.reply_to(&task_id, &asked),
             other_reply_to: self.other_reply_to(&task_id, &asked),
             kind: (asked.relation == Relation::Digest).then(|| DIGEST.to_owned()),
+            follows_also: asked.relation.chased_also(),
             task_id,
             agency: asked.address.agency.clone(),
             unit: asked.address.unit.clone(),
@@ -261,6 +262,8 @@ impl<'b> Raising<'b> {
         let mut disclosed = permit.show(&referral.event, &referral.unverified);
         permit.show_facts(&asked.entry, &mut disclosed);
         permit.show_other_fields(&referral.event, &mut disclosed);
+        permit.show_happening(&asked.entry, &mut disclosed);
+        permit.show_standing(&self.standing(asked), &mut disclosed);
         self.show_others(permit, &mut disclosed);
         disclosed
     }
@@ -309,7 +312,8 @@ impl<'b> Raising<'b> {
     fn follows(&self, asked: &Asked<'_>) -> Option<String> {
         match &asked.relation {
             Relation::Usual | Relation::Besides(_) | Relation::Digest => {}
-            Relation::Chases(task_id) | Relation::Word(task_id) => return Some(task_id.clone()),
+            Relation::Chases(task_ids) => return task_ids.first().cloned(),
+            Relation::Word(task_id) => return Some(task_id.clone()),
         }
         let of_event = |held: &&Arc<HeldTask>| {
             held.is_of(&asked.entry) && held.agency == asked.address.agency && held.unit == asked.address.unit
@@ -338,10 +342,8 @@ impl<'b> Raising<'b> {
             answer_from: asked.due.at_session.then_some(asked.due.at),
             rungs: None,
             needs_agreement: asked.needs_agreement.then_some(true),
-            chases: match &asked.relation {
-                Relation::Chases(task_id) => Some(task_id.clone()),
-                Relation::Usual | Relation::Word(_) | Relation::Besides(_) | Relation::Digest => None,
-            },
+            chases: asked.relation.chased().first().cloned(),
+            chases_also: asked.relation.chased_also(),
             clock: asked.due.counted.as_ref().map(|counted| counted.clock.to_string()),
             clock_from: asked.due.counted.as_ref().map(|counted| counted.from),
             clock_school: asked.due.counted.as_ref().and_then(|counted| counted.school.clone()),
@@ -360,7 +362,9 @@ impl<'b> Raising<'b> {
         if permit.allows("voice_of_child") && !permit.minimum && self.referral.is_some_and(voice_missing) {
             notes.push("What the child said or wants was not recorded: ask, and record it.".to_owned());
         }
-        notes.extend(self.persons_not_to_tell(&asked.address.agency));
+        notes.extend(self.persons_not_to_tell(permit));
+        notes.extend(self.wish_against_own(&asked.address.agency));
+        notes.extend(self.suspect_may_answer().filter(|_| permit.allows("call_back")));
         notes.extend(self.wish_in_words(&asked.address.agency));
         notes.extend(self.back_already(&asked.entry));
         notes.extend(self.about_others(&asked.address.agency));
@@ -383,29 +387,6 @@ impl<'b> Raising<'b> {
     fn back_already(&self, entry: &Entry) -> Option<String> {
         let back_at = episodes::back_at(self.history, entry).filter(|back_at| *back_at <= self.at)?;
         Some(format!("The child was back by {}: there is nobody to look for.", instant_in_words(back_at)))
-    }
-
-    /// A wish that names a person and no agency holds back no route: whoever acts must know of it, and the front door whom
-    /// it is about.
-    fn persons_not_to_tell(&self, agency: &str) -> Option<String> {
-        let persons = self.persons();
-        if persons.is_empty() {
-            return None;
-        }
-        Some(if agency == self.book.rules.front_door {
-            format!(
-                "The sender asks that these do not learn of this: {}. Decide, and tell those who act.",
-                persons.join("; ")
-            )
-        } else {
-            "A certain person must not learn of this: ask the front door whom before you speak to anyone.".to_owned()
-        })
-    }
-
-    /// Everyone whom the sender asks not to tell, as they are called.
-    fn persons(&self) -> Vec<&str> {
-        let wishes = self.referral.map(|referral| referral.event.do_not_inform.as_slice()).unwrap_or_default();
-        wishes.iter().filter(|wish| wish.agency.is_none()).filter_map(|wish| wish.person.as_deref()).collect()
     }
 
     /// Those who act are sent to the front door to ask whom not to tell: so it must hold a task that says.

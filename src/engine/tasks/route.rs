@@ -155,7 +155,7 @@ impl Raising<'_> {
     }
 
     /// The authority that placed the child here, as far as is recorded. The book's own is no other.
-    fn placed_by(&self) -> Option<String> {
+    pub(super) fn placed_by(&self) -> Option<String> {
         let lac = latest_status(self.history, "lac", self.at).filter(|lac| lac.open)?;
         lac.placing_authority.clone()
     }

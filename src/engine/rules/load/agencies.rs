@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::de::DeValue;
 
 use super::{Document, Names, Part, check_known, check_name, clock, date, level};
+use crate::engine::disclose::{HAPPENED_AT, SENT_BY};
 use crate::engine::rules::book::{Agency, Basis, Ladder, LadderStep, UnitKind};
 use crate::engine::rules::catalogue;
 use crate::engine::rules::directory::Directory;
@@ -163,6 +164,7 @@ fn fields(table: &mut Table<'_>, key: &'static str, facts: &Facts, faults: &mut 
         .chain(child.iter().map(String::as_str))
         .chain(others.iter().map(String::as_str))
         .chain(readable)
+        .chain([HAPPENED_AT, SENT_BY])
         .collect();
     for text in &texts {
         if !known.contains(text.text) {

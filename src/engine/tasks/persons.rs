@@ -1,0 +1,73 @@
+//! Who must not learn of it, and who may answer when the sender is rung: notes on a task.
+
+use super::Raising;
+use crate::engine::disclose::Permit;
+use crate::engine::model::history::HeldBack;
+
+impl Raising<'_> {
+    /// A wish that names a person and no agency holds back no route: whoever acts must know of it; the front door, and whoever
+    /// is trusted with hidden addresses, whom it is about and why.
+    pub(super) fn persons_not_to_tell(&self, permit: Permit<'_>) -> Option<String> {
+        let persons = self.persons();
+        if persons.is_empty() {
+            return None;
+        }
+        let agency = permit.agency;
+        let trusted = agency.confidential_addresses && !permit.minimum && permit.allows("carers");
+        Some(if agency.name == self.book.rules.front_door {
+            format!(
+                "The sender asks that these do not learn of this: {}. Decide, and tell those who act.",
+                persons.join("; ")
+            )
+        } else if trusted {
+            format!("These must not learn of this: {}.", persons.join("; "))
+        } else {
+            let ring = self.front_door_phone();
+            format!(
+                "A certain person must not learn of this: ask the front door{ring} whom before you speak to anyone."
+            )
+        })
+    }
+
+    /// Everyone whom the sender asks not to tell, as they are called, and why.
+    pub(super) fn persons(&self) -> Vec<String> {
+        let wishes = self.referral.map(|referral| referral.event.do_not_inform.as_slice()).unwrap_or_default();
+        let of_person = wishes.iter().filter(|wish| wish.agency.is_none());
+        let told = of_person.filter_map(|wish| {
+            let person = wish.person.as_ref()?;
+            Some(wish.reason.as_ref().map_or(person.clone(), |reason| format!("{person} ({reason})")))
+        });
+        told.collect()
+    }
+
+    /// Whoever must act hears of it though the sender asks otherwise: so who of them reads it is theirs to restrict.
+    pub(super) fn wish_against_own(&self, agency: &str) -> Option<String> {
+        let event = &self.referral.filter(|_| agency == self.book.rules.front_door)?.event;
+        let mut wishes = event.do_not_inform.iter();
+        let wish = wishes.find(|wish| wish.agency.as_deref() == Some(agency))?;
+        let why = wish.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+        Some(format!(
+            "The sender asks that your own agency does not learn of this{why}. You are told because the duty to act is yours: \
+             restrict who reads it, and record why."
+        ))
+    }
+
+    /// Whoever rings the sender may reach the suspect.
+    pub(super) fn suspect_may_answer(&self) -> Option<String> {
+        let source = &self.referral?.event.source;
+        let at_suspects = |route: &HeldBack| {
+            route.cause == "suspect"
+                && source.agency.as_ref() == Some(&route.agency)
+                && route.unit.as_ref().is_none_or(|unit| *unit == source.unit)
+        };
+        self.held_back.iter().any(at_suspects).then(|| {
+            "The sender is of the suspect's own agency: do not ring them back before social care has said whom to speak to."
+                .to_owned()
+        })
+    }
+
+    /// ` on 0300 123 5012`, where the number is known.
+    pub fn front_door_phone(&self) -> String {
+        self.context.front_door_phone.as_ref().map_or(String::new(), |phone| format!(" on {phone}"))
+    }
+}

@@ -1,0 +1,123 @@
+//! JSON as it was sent, with the names that stand twice in one object: of two values nobody knows which was meant.
+
+use std::cell::RefCell;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+/// A document, and which names stand twice: of a list with the place of the element they stand in.
+#[derive(Debug)]
+pub struct Document {
+    pub value: Value,
+    pub repeated: Vec<(Option<usize>, String)>,
+}
+
+/// Reads a document. The error's line and column are safe to tell; its words may quote the body.
+pub fn read(bytes: &[u8]) -> Result<Document, serde_json::Error> {
+    let repeated = RefCell::new(Vec::new());
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = Reading { repeated: &repeated, element: None, is_outermost: true }.deserialize(&mut reader)?;
+    reader.end()?;
+    Ok(Document { value, repeated: repeated.into_inner() })
+}
+
+#[derive(Clone, Copy)]
+struct Reading<'a> {
+    repeated: &'a RefCell<Vec<(Option<usize>, String)>>,
+    /// Of the outermost list.
+    element: Option<usize>,
+    is_outermost: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for Reading<'_> {
+    type Value = Value;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Reading<'_> {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        let element = |place: usize| if self.is_outermost { Some(place) } else { self.element };
+        let of = |place: usize| Reading { element: element(place), is_outermost: false, ..self };
+        while let Some(value) = elements.next_element_seed(of(list.len()))? {
+            list.push(value);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some(name) = members.next_key::<String>()? {
+            let value = members.next_value_seed(Reading { is_outermost: false, ..self })?;
+            if object.contains_key(&name) {
+                self.repeated.borrow_mut().push((self.element, name.clone()));
+            }
+            object.insert(name, value);
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read;
+
+    #[test]
+    fn a_name_that_stands_twice_in_one_object_is_found_and_in_two_objects_is_not() {
+        let cases = [
+            (r#"{"a": 1, "b": {"a": 2}, "c": [{"a": 3}, {"a": 4}]}"#, vec![]),
+            (r#"{"a": 1, "b": {"a": 2, "a": 2}}"#, vec![(None, "a".to_owned())]),
+            (r#"[{"a": 1}, {"b": [{"c": 1, "c": null}]}]"#, vec![(Some(1), "c".to_owned())]),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(read(text.as_bytes()).unwrap().repeated, expected, "{text}");
+        }
+        assert!(read(b"{} {}").is_err());
+    }
+
+    #[test]
+    fn what_is_read_is_what_a_plain_reader_reads() {
+        for text in ["null", "[1, -2, 2.5, true, \"x\\u00e9\"]", r#"{"z": {}, "a": [[]], "n": 18446744073709551615}"#] {
+            let plain: serde_json::Value = serde_json::from_str(text).unwrap();
+            assert_eq!(read(text.as_bytes()).unwrap().value, plain);
+        }
+    }
+}

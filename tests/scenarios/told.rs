@@ -1,0 +1,122 @@
+//! What a task tells a practitioner: what happened, when, who says so and what stands; and what it keeps from them.
+
+use pathway_router::engine::cloud_event;
+use pathway_router::engine::context::RuleBooks;
+use pathway_router::engine::facts::PreparedBook;
+use pathway_router::engine::model::event::ReferralEvent;
+use pathway_router::engine::model::scalar::Timestamp;
+use pathway_router::engine::model::task::Task;
+use pathway_router::replay::{Replay, ReplayOptions};
+use serde_json::{Value, json};
+
+use crate::files::{book, shipped};
+
+/// Tuesday 9 June 2026, 10:00 in London.
+const AT: Timestamp = Timestamp(1_780_995_600_000);
+
+fn replay() -> Replay {
+    Replay::new(RuleBooks::standing_in(vec![PreparedBook::new(book(&shipped()))]), ReplayOptions::default())
+}
+
+fn event(id: u8, source: &str, kind: &str, more: Value) -> ReferralEvent {
+    let mut data = json!({
+        "practitioner": { "role": "worker", "call_back": "101" },
+        "child": {
+            "nhs_number": "9990000018", "given_names": "Test", "family_name": "Child", "date_of_birth": "2011-03-04",
+            "school_urn": "999001", "gp_ods": "N81001",
+            "addresses": [{ "lines": "Flat 2, 7 Example Row, Crewe", "postcode": "CW1 9ZZ", "confidential": true }],
+        },
+    });
+    data.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let json = json!({
+        "specversion": "1.0", "id": format!("00000000-0000-4000-8000-{id:012}"), "source": source, "type": kind,
+        "time": "2026-06-09T08:30:00Z", "data": data,
+    });
+    cloud_event::read(&json).unwrap().event
+}
+
+fn to<'t>(tasks: &'t [Task], agency: &str, action: &str) -> &'t Task {
+    let found = tasks.iter().find(|task| task.agency == agency && task.action.starts_with(action));
+    found.unwrap_or_else(|| panic!("no task \"{action}\" for {agency}"))
+}
+
+fn fact<'t>(task: &'t Task, name: &str) -> Option<&'t str> {
+    task.facts.get(name).map(String::as_str)
+}
+
+/// A child on a protection plan, with an allocated worker, is seen at A&E for self-harm.
+fn seen_at_a_and_e() -> Vec<Task> {
+    let mut replay = replay();
+    let plan = json!({ "detail": { "status": "cpp", "open": true, "allocated_worker": "P. Allocated, Team 4" } });
+    replay.submit(&event(1, "social-care/case-system", "status.changed", plan), AT).unwrap();
+    let seen = json!({
+        "narrative": "Lives at 7 example row (cw19zz), FLAT 2; school is in Crewe.",
+        "voice_of_child": { "said": "Do not write to CW1 9ZZ.", "obtained": "asked" },
+        "do_not_inform": [{ "person": "an uncle", "reason": "he hits her" }],
+        "detail": { "setting": "a_and_e", "overdose": true, "multi_agency_plan": true },
+    });
+    replay.submit(&event(2, "leighton-hospital/ed", "self_harm.reported", seen), AT.plus_millis(60_000)).unwrap().tasks
+}
+
+#[test]
+fn a_task_says_what_happened_when_and_who_says_so() {
+    let tasks = seen_at_a_and_e();
+    for task in [to(&tasks, "social-care", "Read this with the open plan"), to(&tasks, "camhs", "See the child")] {
+        assert_eq!(fact(task, "event.kind"), Some("self harm reported"));
+        assert_eq!(fact(task, "event.occurred_at"), Some("Tuesday 9 June 2026 09:30"));
+        assert_eq!(fact(task, "event.source"), Some("leighton-hospital, ed"));
+    }
+    let minimum = to(&tasks, "school", "Know that the child was seen in hospital");
+    assert!(minimum.facts.is_empty(), "the minimum is no more than it was: {:?}", minimum.facts);
+    let camhs = to(&tasks, "camhs", "See the child");
+    assert!(camhs.due_reason.ends_with("by Tuesday 9 June 2026 18:01, London time"), "{}", camhs.due_reason);
+}
+
+#[test]
+fn plans_and_flags_are_shown_to_whoever_may_see_them() {
+    let tasks = seen_at_a_and_e();
+    let worker = to(&tasks, "social-care", "Read this with the open plan");
+    assert_eq!(fact(worker, "status.cpp"), Some("true"));
+    assert_eq!(fact(worker, "status.allocated_worker"), Some("P. Allocated, Team 4"));
+    assert_eq!(fact(worker, "history.self_harm_90d"), Some("1"));
+    assert_eq!(fact(to(&tasks, "camhs", "See the child"), "history.self_harm_90d"), Some("1"));
+    assert_eq!(fact(to(&tasks, "camhs", "See the child"), "history.below_l4_90d"), None, "not in its list");
+    for task in tasks.iter().filter(|task| task.agency != "social-care") {
+        assert!(!task.facts.keys().any(|name| name.starts_with("status.")), "{} may not see plans", task.agency);
+    }
+}
+
+#[test]
+fn an_address_that_is_withheld_is_masked_in_what_the_sender_wrote() {
+    let tasks = seen_at_a_and_e();
+    let masked = to(&tasks, "gp", "See the child");
+    let expected = "Lives at [address withheld] ([address withheld]), [address withheld]; school is in Crewe.";
+    assert_eq!(masked.narrative.as_deref(), Some(expected));
+    let said = masked.voice_of_child.as_ref().and_then(|voice| voice.said.as_deref());
+    assert_eq!(said, Some("Do not write to [address withheld]."));
+    let trusted = to(&tasks, "social-care", "Read this with the open plan");
+    assert!(trusted.narrative.as_deref().unwrap().contains("7 example row"));
+}
+
+#[test]
+fn whoever_decides_is_told_why_a_person_must_not_learn_and_others_are_told_whom_to_ask() {
+    let tasks = seen_at_a_and_e();
+    let says = |task: &Task, words: &str| task.notes.iter().any(|note| note.contains(words));
+    assert!(says(to(&tasks, "social-care", "Read this with the open plan"), "an uncle (he hits her)"));
+    let camhs = to(&tasks, "camhs", "See the child");
+    assert!(says(camhs, "ask the front door") && !says(camhs, "uncle"));
+}
+
+#[test]
+fn whoever_confirms_a_correction_is_shown_what_was_said_and_what_is_said_now() {
+    let mut replay = replay();
+    let start = event(4, "police/control", "missing.started", json!({ "detail": { "grade": "high" } }));
+    replay.submit(&start, AT).unwrap();
+    let changes = json!({
+        "detail": { "original_event_id": start.event_id, "changes": { "grade": "low" }, "reason": "a mistake" }
+    });
+    let tasks =
+        replay.submit(&event(5, "police/control", "event.corrected", changes), AT.plus_millis(60_000)).unwrap().tasks;
+    let why = &to(&tasks, "social-care", "Confirm or refuse").reasons[0].why;
+    assert!(why.contains("grade is now low, was high") && why.contains("at L2, not L4b"), "{why}");
+}
