@@ -57,8 +57,8 @@ pub fn referral(
     match history::recognise(&draft.history, &arriving) {
         Known::Retransmission => draft.disposed(Disposition::Retransmission),
         Known::Withdrawn => sent_again(&mut draft, referral, arriving)?,
-        Known::Duplicate(index) if is_taken_back(&draft.history, index, &arriving) => {
-            taken_back(&mut draft, referral, arriving, index)?;
+        Known::Duplicate(index) if is_another_event(&draft.history, index, &arriving) => {
+            arrive_beside(&mut draft, referral, arriving, index)?;
         }
         Known::Duplicate(index) => duplicate::received(&mut draft, referral, arriving, index)?,
         Known::New => {
@@ -76,32 +76,49 @@ pub fn referral(
     Ok(draft.finish())
 }
 
-/// Whether the sender says under an allegation's own id that the child has taken it back.
-fn is_taken_back(history: &History, index: usize, arriving: &Entry) -> bool {
-    let first = history.entries.get(index);
-    history::retracts(arriving) && first.is_some_and(|first| !history::retracts(first))
+/// Whether what comes under a used id is no second report of the same: the child takes an allegation back, or something of
+/// another kind is told.
+fn is_another_event(history: &History, index: usize, arriving: &Entry) -> bool {
+    let Some(first) = history.entries.get(index) else { return false };
+    let taken_back = history::retracts(arriving) && !history::retracts(first);
+    taken_back || (first.kind != arriving.kind && is_concern(&arriving.kind))
 }
 
-/// A retraction is an event and a sign of its own, and cancels nothing: it is kept and judged beside the allegation, under an id
-/// that the router gives it.
-fn taken_back(draft: &mut Draft<'_>, referral: &Referral, mut arriving: Entry, index: usize) -> Result<(), StepError> {
+/// An event of its own under a used id (a retraction, which is a sign of its own and cancels nothing; something of another
+/// kind) is kept and judged beside the first, under an id that the router gives it.
+fn arrive_beside(
+    draft: &mut Draft<'_>,
+    referral: &Referral,
+    mut arriving: Entry,
+    index: usize,
+) -> Result<(), StepError> {
+    let event = &referral.event;
+    let mut same_kind = false;
     if let Some(first) = draft.history.entries.get_mut(index) {
+        same_kind = first.kind == arriving.kind;
         // Sent again, it is recognised by this.
         history::corroborate(Arc::make_mut(first), &arriving);
     }
     let mut own = referral.clone();
-    let event = &referral.event;
-    own.event.event_id = derived(&["retraction", &event.source.partner, &event.event_id]);
+    let told_as = if same_kind { "retraction" } else { arriving.kind.as_str() };
+    own.event.event_id = derived(&[told_as, &event.source.partner, &event.event_id]);
     arriving.event_id.clone_from(&own.event.event_id);
     let sender_knows = std::mem::replace(&mut draft.sender_knows, true);
     arrive(draft, &own, arriving)?;
     draft.sender_knows = sender_knows;
-    let note =
-        "The retraction came under the id of the allegation: it is kept as an event of its own, and cancels nothing.";
+    let (note, words) = if same_kind {
+        (
+            "The retraction came under the id of the allegation: it is kept as an event of its own, and cancels nothing.",
+            "Received. That it was taken back is looked at as an event of its own; send such an event under a new id.",
+        )
+    } else {
+        (
+            "It came under the id of an event of another kind: it is kept as an event of its own.",
+            "Received. An event of another kind had this id: this one is looked at as its own; send it under a new id.",
+        )
+    };
     draft.decision.notes.push(note.to_owned());
-    let words =
-        ["Received. That it was taken back is looked at as an event of its own; send such an event under a new id."];
-    draft.tell_sender(event, FeedbackStatus::Received, &words);
+    draft.tell_sender(event, FeedbackStatus::Received, &[words]);
     Ok(())
 }
 
