@@ -32,7 +32,7 @@ fn a_first_start_writes_what_loads() {
     let config = Config::load(&config_file(folder.path())).unwrap();
     assert_eq!(config.http.bind.port(), 8080);
     assert!(config.history_complete_since.is_some(), "a new router says that it does not know the past");
-    assert_eq!(config.tokens.entries().len(), 10);
+    assert_eq!(config.tokens.entries().len(), 12);
     for one in &written {
         let permissions = std::fs::metadata(&one.path).unwrap().permissions();
         let mode = std::os::unix::fs::PermissionsExt::mode(&permissions);
