@@ -161,7 +161,8 @@ impl Simulation {
     fn run(&mut self, events: Vec<ReferralEvent>) {
         let mut events = events.into_iter().peekable();
         let (mut quiet, mut turns) = (0, 0);
-        while quiet < QUIET {
+        // In the last of quiet turns a timer may come due: its tick is read, too.
+        while quiet < QUIET || !kit::is_drained(&self.log) {
             turns += 1;
             assert!(turns < TURNS_MAX, "does not come to rest");
             self.pass_time();

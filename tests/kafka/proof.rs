@@ -88,10 +88,16 @@ impl Proof<'_> {
         self.instances.iter_mut().flatten().for_each(Instance::wait_until_ready);
     }
 
-    /// Where DECIDE is in each partition.
+    /// Where DECIDE is in each partition, once the broker says so.
     fn positions(&self) -> Vec<i64> {
         let partitions = self.broker.reader().partitions(INBOX).unwrap();
-        let position = |partition| self.broker.position(DECIDE_GROUP, INBOX, partition).unwrap().unwrap_or(0);
+        let deadline = Instant::now() + Duration::from_secs(120);
+        let position = |partition| loop {
+            match self.broker.position(DECIDE_GROUP, INBOX, partition) {
+                Ok(position) => return position.unwrap_or(0),
+                Err(error) => assert!(Instant::now() < deadline, "{error}"),
+            }
+        };
         (0..partitions).map(position).collect()
     }
 

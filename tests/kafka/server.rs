@@ -51,6 +51,8 @@ pub fn fill_disk(full: Duration) {
     let block = vec![0; 1 << 16];
     while file.write_all(&block).is_ok() {}
     std::thread::sleep(full);
+    // Room comes back with the last handle.
+    drop(file);
     std::fs::remove_file(filler).unwrap();
     restart("kill");
 }
