@@ -3,11 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::sync::Arc;
 
-use super::calendar::{Calendar, Clock, Due};
 use super::context::{Context, StepError};
 use super::decide::Verdict;
 use super::facts::PreparedBook;
-use super::history::entry::FIRST_RECEIPT;
 use super::history::{entry, episodes, held_back_of, is_open};
 use super::ids::derived;
 use super::model::decision::{Disclosure, Suppressed};
@@ -16,27 +14,24 @@ use super::model::inbox::Referral;
 use super::model::scalar::{Level, Timestamp};
 use super::model::subject::SubjectKey;
 use super::model::task::Task;
-use super::rules::book::{Rule, TaskRule};
-use super::rules::directory::school_of;
+use super::rules::book::Rule;
 use super::rules::expression::Truth;
 
 mod anew;
 mod build;
 mod cannot_wait;
+mod deadline;
 pub mod find_out;
 mod others;
 mod persons;
 pub mod route;
 mod standing;
 
+pub use deadline::{Counted, Deadline, deadline_in_words, due_at, is_urgent};
 use route::Address;
 
 /// Events that a named person's decision is.
 const DECISION: &str = "decision.recorded";
-
-/// The clock of a child who was named with another runs as that one's; so does its urgency.
-const AS_INDEX: &str = "as_index";
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// A rule that fired for an entry and has not been acted on yet.
 #[derive(Clone, Debug)]
@@ -125,43 +120,6 @@ pub enum Why<'b> {
     Plain(String),
 }
 
-/// When a task is due and how that came about.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Deadline {
-    /// How to count it again, where it depends on the calendar.
-    pub counted: Option<Counted>,
-    pub at: Timestamp,
-    /// `5 working days from receipt`.
-    pub words: String,
-    /// The clock had run out before the event arrived.
-    pub late: bool,
-    /// The school's own calendar was not known.
-    pub assumed: bool,
-    /// The clock runs through nights and weekends: it does not wait for an office.
-    pub urgent: bool,
-    /// The clock waits for the school's next session: nobody can answer before.
-    pub at_session: bool,
-}
-
-/// The clock of a deadline that another calendar would put elsewhere.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Counted {
-    pub clock: Clock,
-    pub from: Timestamp,
-    /// Whose sessions it counts.
-    pub school: Option<String>,
-}
-
-impl Counted {
-    /// None: the clock does not look into the calendar.
-    fn of(clock: &Clock, from: Timestamp, school: Option<&str>) -> Option<Self> {
-        let by_calendar =
-            matches!(clock, Clock::WorkingDays(_) | Clock::NextSessionDay | Clock::TimeOnWorkingDay { .. });
-        let school = school.filter(|_| *clock == Clock::NextSessionDay).map(str::to_owned);
-        by_calendar.then_some(Self { clock: *clock, from, school })
-    }
-}
-
 /// What came of raising.
 #[derive(Clone, Debug, Default)]
 pub struct Raised {
@@ -247,40 +205,6 @@ impl<'b> Raising<'b> {
 
     fn is_for_children_alone(&self, agency: &str) -> bool {
         self.book.rules.agencies.get(agency).is_some_and(|agency| agency.children_only)
-    }
-
-    /// The clock of a task: from its anchor where the event has one, else from receipt. One that has already run out
-    /// is due on arrival.
-    pub fn deadline(&self, task: &TaskRule, entry: &Entry) -> Result<Deadline, StepError> {
-        let anchor = entry.anchors.get(task.from).copied();
-        let school = self.referral.and_then(|referral| school_of(&referral.event.child));
-        // A timer's own instant is no receipt: a clock whose anchor is missing runs from the event's. One that was sent
-        // under the wrong child before arrives as of then.
-        let of_event = self.referral.is_none() && task.from != "receipt";
-        let first = entry.anchors.get(FIRST_RECEIPT).filter(|_| of_event || self.at == entry.received_at).copied();
-        let without_anchor = first.unwrap_or(if of_event { entry.received_at } else { self.at });
-        let due = due_at(&self.book.rules.calendar, &task.by, anchor.unwrap_or(without_anchor), school)?;
-        let receipt = if first.is_some() { FIRST_RECEIPT } else { "receipt" };
-        let from = if anchor.is_some() { task.from } else { receipt };
-        let at = due.at.max(self.at);
-        Ok(Deadline {
-            at,
-            words: deadline_in_words(&task.by, from),
-            late: due.at < self.at,
-            assumed: due.assumed,
-            urgent: is_urgent(&task.by) && (from != AS_INDEX || at <= self.at.plus_millis(DAY_MS)),
-            at_session: task.by == Clock::NextSessionDay,
-            counted: Counted::of(&task.by, anchor.unwrap_or(without_anchor), school),
-        })
-    }
-
-    /// A deadline that runs from now.
-    pub fn deadline_from_now(&self, clock: &Clock) -> Result<Deadline, StepError> {
-        let due = due_at(&self.book.rules.calendar, clock, self.at, None)?;
-        let words = deadline_in_words(clock, "receipt");
-        let urgent = is_urgent(clock);
-        let counted = Counted::of(clock, self.at, None);
-        Ok(Deadline { at: due.at, words, late: false, assumed: false, urgent, at_session: false, counted })
     }
 
     /// Asked of the same recipient for the same event or episode, and not closed by a person's decision since. What the
@@ -439,67 +363,4 @@ fn merge<'b>(wanted: Vec<Wanted<'b>>) -> Vec<Asked<'b>> {
 /// What the address of the other child, of a task that asks about two, is sealed for.
 pub fn other_address_id(task_id: &str) -> String {
     derived(&["other", task_id])
-}
-
-/// A clock worked out, with the calendar's refusal as the step's.
-pub fn due_at(calendar: &Calendar, clock: &Clock, from: Timestamp, school: Option<&str>) -> Result<Due, StepError> {
-    calendar.due(clock, from, school).map_err(StepError::Calendar)
-}
-
-/// Whether a clock runs through nights and weekends.
-pub fn is_urgent(clock: &Clock) -> bool {
-    match clock {
-        Clock::Now | Clock::Minutes(_) | Clock::Hours(_) | Clock::SameDay => true,
-        Clock::TimeOfDay { .. } | Clock::TimeThatDay { .. } => true,
-        Clock::WorkingDays(_) | Clock::NextSessionDay | Clock::TimeOnWorkingDay { .. } | Clock::OnTheDay => false,
-    }
-}
-
-/// A task's clock as a practitioner reads it: `5 working days from receipt`. `from`: of `catalogue::ANCHORS`.
-pub fn deadline_in_words(clock: &Clock, from: &str) -> String {
-    let (words, anchor) = (clock_in_words(clock), anchor_in_words(from));
-    match clock {
-        Clock::Now if from == "receipt" => words,
-        Clock::Now if from == AS_INDEX => format!("as soon as {anchor}"),
-        Clock::OnTheDay => format!("{words} of {anchor}"),
-        Clock::Now | Clock::Minutes(_) | Clock::Hours(_) | Clock::SameDay | Clock::WorkingDays(_) => {
-            format!("{words} from {anchor}")
-        }
-        Clock::NextSessionDay
-        | Clock::TimeOfDay { .. }
-        | Clock::TimeThatDay { .. }
-        | Clock::TimeOnWorkingDay { .. } => format!("{words} from {anchor}"),
-    }
-}
-
-fn anchor_in_words(anchor: &str) -> &'static str {
-    match anchor {
-        "occurred_at" => "when it happened",
-        "reported_at" => "when it was reported",
-        "last_seen_at" => "when the child was last seen",
-        "ended_at" => "the child's return",
-        "completed_at" => "the interview",
-        "strategy_discussion" => "the strategy discussion",
-        "pregnancy_28_weeks" => "28 weeks of pregnancy",
-        "turns_18" => "the eighteenth birthday",
-        FIRST_RECEIPT => "its first receipt, under the wrong child",
-        "as_index" => "for the child they were named with",
-        _ => "receipt",
-    }
-}
-
-fn clock_in_words(clock: &Clock) -> String {
-    let counted = |count: u16, unit: &str| format!("{count} {unit}{}", if count == 1 { "" } else { "s" });
-    match clock {
-        Clock::Now => "at once".to_owned(),
-        Clock::Minutes(minutes) => counted(*minutes, "minute"),
-        Clock::Hours(hours) => counted(*hours, "hour"),
-        Clock::SameDay => "the same day (8 hours)".to_owned(),
-        Clock::WorkingDays(days) => counted(*days, "working day"),
-        Clock::NextSessionDay => "the next school session".to_owned(),
-        Clock::TimeOfDay { hour, minute } => format!("by {hour:02}:{minute:02}"),
-        Clock::TimeThatDay { hour, minute } => format!("by {hour:02}:{minute:02} of that day"),
-        Clock::TimeOnWorkingDay { hour, minute } => format!("by {hour:02}:{minute:02} on the next working day"),
-        Clock::OnTheDay => "by 17:00 on the day".to_owned(),
-    }
 }
