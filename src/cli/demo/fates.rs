@@ -35,6 +35,8 @@ pub struct Fates {
     answers: BTreeMap<String, String>,
     /// Answers that came too late for their task, as their agencies were told.
     refused: usize,
+    /// Told for the daily digest: nobody has to answer.
+    digest: usize,
     /// Published twice under one id.
     repeated: usize,
     unreadable: usize,
@@ -69,10 +71,14 @@ impl Fates {
         self.sent += count;
     }
 
-    /// Whether the task wants an answer: word that an answer was not applied wants none.
+    /// Whether the task wants an answer: word that an answer was not applied wants none, nor does what is for the digest.
     pub fn raised(&mut self, task: &Task) -> bool {
         if task.reasons.iter().any(|reason| reason.rule == REFUSED_RULE) {
             self.refused += 1;
+            return false;
+        }
+        if task.kind.is_some() {
+            self.digest += 1;
             return false;
         }
         let fate = Fate {
@@ -141,8 +147,8 @@ impl Fates {
         let rungs = self.tasks.values().filter(|fate| fate.is_rung).count();
         let mut text = format!(
             "{} events sent; {} tasks, {rungs} of them rungs of a ladder; {} answers came when their \
-task was over already, and were told so.\n\n",
-            self.sent, all.tasks, self.refused
+task was over already, and were told so; {} words for the front door's daily digest.\n\n",
+            self.sent, all.tasks, self.refused, self.digest
         );
         text.push_str(&format!("{:<24}{:>8} |{:>9}{:>8}{:>8} |", "agency", "tasks", "in time", "late", "never"));
         for (name, _) in ENDS {

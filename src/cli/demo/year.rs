@@ -36,7 +36,7 @@ const AFTERMATH_MS: i64 = 20 * 24 * STEP_MS;
 const IDLE_WAIT: Duration = Duration::from_millis(250);
 const IDLE_STEP_MS: i64 = 12 * STEP_MS;
 /// How often the histories are looked at for how tasks stand, since they remember only so many of one child.
-const LOOK_MS: i64 = 14 * 24 * STEP_MS;
+const LOOK_MS: i64 = 2 * 24 * STEP_MS;
 const CHUNK_RECORDS: usize = 1000;
 const LANES_STOP: Duration = Duration::from_secs(30);
 
