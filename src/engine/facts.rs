@@ -22,7 +22,7 @@ const PLANS: [&str; 3] = ["cin", "cpp", "lac"];
 /// Concerns that speak of an earlier referral and are none themselves.
 const FOLLOWS_A_REFERRAL: [&str; 3] = [episodes::REGRADED, episodes::ENDED, "return_interview.completed"];
 /// What holds for children alone.
-const ENDS_AT_18: [&str; 6] = ["cin", "cpp", "lac", "open_plan", "placed_by_other", "out_of_area"];
+const ENDS_AT_18: [&str; 5] = ["cin", "cpp", "lac", "placed_by_other", "out_of_area"];
 const STATUS_PREFIX: &str = "status.";
 const AGENCY_PREFIX: &str = "result.agencies.";
 

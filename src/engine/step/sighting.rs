@@ -129,22 +129,39 @@ pub fn pass_on(record: &InboxRecord, signal: &Signal, stronger: SubjectKey) -> R
     Ok(Step { effects, ..Step::default() })
 }
 
-/// The first of a pair hears of the question: it puts it to the second, with what tells the two apart.
-pub fn check(state: &State, record: &InboxRecord, signal: &Signal) -> Result<Step, StepError> {
-    let Some(other) = signal.other else { return Ok(Step::default()) };
+/// What a question about a pair comes to under this key.
+enum Heard<'s> {
+    /// It is this key's, and was neither asked nor settled before.
+    Here { other: SubjectKey, reason: &'s str },
+    /// It is another's, or nobody's any more.
+    Elsewhere(Step),
+}
+
+/// Either of a pair hears of the question: whoever was joined to another passes it on, and one child is no pair.
+fn heard<'s>(state: &State, record: &InboxRecord, signal: &'s Signal) -> Result<Heard<'s>, StepError> {
+    let Some(other) = signal.other else { return Ok(Heard::Elsewhere(Step::default())) };
     let history = state.history(record.subject);
     let stronger = history.and_then(|history| history.alias_of);
     if other == record.subject || stronger == Some(other) {
-        return Ok(Step::default());
+        return Ok(Heard::Elsewhere(Step::default()));
     }
     if let Some(stronger) = stronger {
-        return pass_on(record, signal, stronger);
+        return pass_on(record, signal, stronger).map(Heard::Elsewhere);
     }
     let reason = signal.reason.as_deref().unwrap_or(BY_NAME);
     if history.is_some_and(|history| is_settled(history, other, reason)) {
-        return Ok(Step::default());
+        return Ok(Heard::Elsewhere(Step::default()));
     }
-    let known = history.and_then(|history| latest(history));
+    Ok(Heard::Here { other, reason })
+}
+
+/// The first of a pair hears of the question: it puts it to the second, with what tells the two apart.
+pub fn check(state: &State, record: &InboxRecord, signal: &Signal) -> Result<Step, StepError> {
+    let (other, reason) = match heard(state, record, signal)? {
+        Heard::Here { other, reason } => (other, reason),
+        Heard::Elsewhere(step) => return Ok(step),
+    };
+    let known = state.history(record.subject).and_then(|history| latest(history));
     let effects = vec![put_to(other, record.subject, record.receipt, &signal.cause, reason, known.as_deref())];
     Ok(Step { effects, ..Step::default() })
 }
@@ -173,19 +190,10 @@ pub fn put_to(
 
 /// The second of a pair asks a person, unless it is the first, or the question was asked or settled before.
 pub fn ask(context: &Context, state: &State, record: &InboxRecord, signal: &Signal) -> Result<Step, StepError> {
-    let Some(other) = signal.other else { return Ok(Step::default()) };
-    let history = state.history(record.subject);
-    let stronger = history.and_then(|history| history.alias_of);
-    if other == record.subject || stronger == Some(other) {
-        return Ok(Step::default());
-    }
-    if let Some(stronger) = stronger {
-        return pass_on(record, signal, stronger);
-    }
-    let reason = signal.reason.as_deref().unwrap_or(BY_NAME);
-    if history.is_some_and(|history| is_settled(history, other, reason)) {
-        return Ok(Step::default());
-    }
+    let (other, reason) = match heard(state, record, signal)? {
+        Heard::Here { other, reason } => (other, reason),
+        Heard::Elsewhere(step) => return Ok(step),
+    };
     let mut draft = Draft::open(context, state, record.subject, record.receipt, Trigger::Signal, &record.id)?;
     let partner = signal.partner.as_deref().unwrap_or_default();
     let entry =
