@@ -25,13 +25,13 @@ test: ready ready-kafka ## Format, lints, documentation, and every test, those o
 test-kafka: ready ready-kafka ## Those on a real Apache Kafka alone
 	$(CARGO) test --locked --test kafka
 
-soak: ready ready-kafka ## Long: 10,000 simulated seeds, and on Kafka 50 kills, 10 broker restarts, storms, zombies, a full disk
+soak: ready ready-kafka ## Long: 10,000 simulated seeds, and on Kafka 50 kills, 22 broker restarts, storms, zombies, a full disk
 	PATHWAY_SEEDS=10000 $(CARGO) test --locked --test durability faults_change -- --nocapture
 	$(CARGO) test --locked --test kafka soak_of_t -- --ignored --nocapture
 	@disk=$$(mktemp -d); \
 	if mount -t tmpfs -o size=1g tmpfs "$$disk" 2>/dev/null; then \
 		trap 'sleep 3; umount "$$disk"; rmdir "$$disk"' EXIT; \
-		PATHWAY_TEST_SMALL_DISK="$$disk" $(CARGO) test --locked --test kafka soak_of_a -- --ignored --nocapture; \
+		PATHWAY_TEST_SMALL_DISK="$$disk" $(CARGO) test --locked --test kafka soak_of_a_full_disk -- --ignored --nocapture; \
 	else \
 		rmdir "$$disk"; printf '%s\n' "The full disk was left out: a small file system can be mounted by root alone." >&2; \
 	fi

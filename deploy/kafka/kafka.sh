@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A real Apache Kafka on free ports of 127.0.0.1, for tests and demonstrations: one node, nothing to install but Java
-# and Maven. Secrets it makes lie in DIR alone. Not for production.
+# A real Apache Kafka on free ports of 127.0.0.1, for tests and demonstrations: one broker and its controller, nothing to
+# install but Java and Maven. Secrets it makes lie in DIR alone. Not for production.
 set -euo pipefail
 
 KAFKA_VERSION=4.3.1
@@ -19,10 +19,11 @@ Usage:
                                               with --user: knows NAME too, by password (--sasl) or certificate;
                                               with --while: stops, and removes DIR, when process PID has ended
   kafka.sh stop DIR                           stop what was started with DIR
-  kafka.sh kill DIR                           the same without notice, as a power cut would (start again: same port)
+  kafka.sh kill DIR                           end the broker without notice, as a power cut would, and wait until its
+                                              controller has noticed (start again: same port)
   kafka.sh run DIR CLASS ARGUMENT...          one of Kafka's own tools, such as
                                               org.apache.kafka.tools.TopicCommand
-After start, DIR holds: bootstrap (host:port), kafka.log, with --registry: registry (its URL), with --tls: ca.pem and
+After start, DIR holds: bootstrap (host:port), kafka.log, controller.log, with --registry: registry (its URL), with --tls: ca.pem and
 NAME.pem, NAME.key, with --sasl: admin.properties for Kafka's tools, and passwords (one `name password` a line), with
 either: NAME.client.properties for librdkafka and this router. The user admin may do everything.
 TEXT
@@ -140,19 +141,49 @@ make_certificates() {
         -keystore "$dir/trust.p12" 2>/dev/null
 }
 
-write_settings() {
+write_shared_settings() {
+    local controller=$1
+    cat <<SETTINGS
+controller.quorum.voters=2@127.0.0.1:$controller
+controller.listener.names=CONTROLLER
+SETTINGS
+    if ((ACLS)); then
+        cat <<SETTINGS
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:admin;User:ANONYMOUS;User:CN=broker;User:CN=admin
+allow.everyone.if.no.acl.found=false
+SETTINGS
+    fi
+}
+
+# A process of its own. A broker that is its own controller takes itself for registered when it comes back from a kill: it
+# then drops the ends of transactions that it cannot deliver yet, and those hang for ever.
+write_controller_settings() {
+    local dir=$1 controller=$2
+    write_shared_settings "$controller"
+    cat <<SETTINGS
+process.roles=controller
+node.id=2
+listeners=CONTROLLER://127.0.0.1:$controller
+listener.security.protocol.map=CONTROLLER:PLAINTEXT
+log.dirs=$dir/controller
+broker.session.timeout.ms=4000
+SETTINGS
+}
+
+write_broker_settings() {
     local dir=$1 port=$2 controller=$3 protocol=PLAINTEXT
     ((TLS)) && protocol=SSL
     ((SASL)) && protocol=SASL_PLAINTEXT
     ((TLS && SASL)) && protocol=SASL_SSL
+    write_shared_settings "$controller"
     cat <<SETTINGS
-process.roles=broker,controller
+process.roles=broker
 node.id=1
-controller.quorum.voters=1@127.0.0.1:$controller
-listeners=CLIENTS://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller
+broker.heartbeat.interval.ms=500
+listeners=CLIENTS://127.0.0.1:$port
 advertised.listeners=CLIENTS://127.0.0.1:$port
 listener.security.protocol.map=CLIENTS:$protocol,CONTROLLER:PLAINTEXT
-controller.listener.names=CONTROLLER
 inter.broker.listener.name=CLIENTS
 log.dirs=$dir/data
 offsets.topic.replication.factor=1
@@ -184,13 +215,6 @@ ssl.truststore.type=PKCS12
 ssl.truststore.location=$dir/trust.p12
 ssl.truststore.password=$STORE_WORD
 ssl.client.auth=$( ((SASL)) && echo requested || echo required)
-SETTINGS
-    fi
-    if ((ACLS)); then
-        cat <<SETTINGS
-authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
-super.users=User:admin;User:ANONYMOUS;User:CN=broker;User:CN=admin
-allow.everyone.if.no.acl.found=false
 SETTINGS
     fi
 }
@@ -226,7 +250,8 @@ prepare() {
     ADMIN_WORD=$(random_word) STORE_WORD=$(random_word)
     umask 077
     ((TLS)) && make_certificates "$dir" "$STORE_WORD"
-    write_settings "$dir" "$port" "$controller" >"$dir/server.properties"
+    write_broker_settings "$dir" "$port" "$controller" >"$dir/server.properties"
+    write_controller_settings "$dir" "$controller" >"$dir/controller.properties"
     local scram=() name word
     if ((SASL)); then
         write_admin_properties "$dir" >"$dir/admin.properties"
@@ -240,9 +265,17 @@ prepare() {
         fi
         write_client_properties "$dir" "$name" "$word" >"$dir/$name.client.properties"
     done
-    tool kafka.tools.StorageTool format --cluster-id="$(cluster_id)" -c "$dir/server.properties" "${scram[@]}" \
-        >"$dir/format.log" 2>&1 || fail "the storage could not be formatted:" "$(tail -n 5 "$dir/format.log")"
+    local cluster
+    cluster=$(cluster_id)
+    format "$dir" server --cluster-id="$cluster"
+    format "$dir" controller --cluster-id="$cluster" ${scram[@]+"${scram[@]}"}
     printf '127.0.0.1:%s\n' "$port" >"$dir/bootstrap.new"
+}
+
+format() {
+    local dir=$1 which=$2
+    tool kafka.tools.StorageTool format -c "$dir/$which.properties" "${@:3}" >"$dir/format.log" 2>&1 ||
+        fail "the storage could not be formatted:" "$(tail -n 5 "$dir/format.log")"
 }
 
 cluster_id() {
@@ -289,6 +322,16 @@ start_registry() {
     printf 'http://127.0.0.1:%s/apis/ccompat/v7\n' "$port" >"$dir/registry"
 }
 
+# One of the two processes, unless it runs: its name, whose settings, options for Java.
+start_node() {
+    local dir=$1 name=$2 settings=$3
+    is_running "$dir/$name.pid" && return
+    setsid nohup java "${@:4}" -XX:+UseSerialGC -cp "$CACHE/broker/jars/*" -Dpathway.level=INFO \
+        -Dlog4j2.configurationFile="$HERE/log4j2.properties" kafka.Kafka "$dir/$settings.properties" \
+        >>"$dir/$name.log" 2>&1 </dev/null 9>&- &
+    echo $! >"$dir/$name.pid"
+}
+
 start() {
     TLS=0 SASL=0 ACLS=0 REGISTRY=0 USERS=()
     local while_pid=
@@ -317,11 +360,9 @@ start() {
     fetch broker fetch_broker
     if ! is_running "$dir/kafka.pid"; then
         [[ -f $dir/server.properties && -f $dir/bootstrap.new ]] || prepare "$dir"
+        start_node "$dir" controller controller -Xmx256m -XX:TieredStopAtLevel=1
         : >"$dir/kafka.log"
-        setsid nohup java -Xms256m -Xmx1g -XX:+UseSerialGC -cp "$CACHE/broker/jars/*" -Dpathway.level=INFO \
-            -Dlog4j2.configurationFile="$HERE/log4j2.properties" kafka.Kafka "$dir/server.properties" \
-            >>"$dir/kafka.log" 2>&1 </dev/null 9>&- &
-        echo $! >"$dir/kafka.pid"
+        start_node "$dir" kafka server -Xms256m -Xmx1g
         await "the broker" "$(<"$dir/kafka.pid")" "$dir/kafka.log" 'Kafka Server started'
     fi
     cp "$dir/bootstrap.new" "$dir/bootstrap"
@@ -362,7 +403,20 @@ stop() {
     [[ -d $1 ]] || return 0
     end_process "$1/registry.pid" TERM
     end_process "$1/kafka.pid" TERM
+    end_process "$1/controller.pid" TERM
     rm -f "$1/bootstrap"
+}
+
+# Until it is given up, a broker that came back would be refused by the controller.
+kill_broker() {
+    local dir=$1 given_up='Fencing broker 1 ' before
+    before=$(grep -c "$given_up" "$dir/controller.log") || true
+    end_process "$dir/kafka.pid" KILL
+    local waited=0
+    until (($(grep -c "$given_up" "$dir/controller.log") > before)); do
+        ((waited++ < READY_SECONDS_MAX * 10)) || fail "the controller did not notice: see $dir/controller.log"
+        sleep 0.1
+    done
 }
 
 case ${1:-} in
@@ -375,7 +429,7 @@ stop) stop "${@:2}" ;;
 watch) watch "${@:2}" ;;
 kill)
     (($# == 2)) || usage
-    end_process "$2/kafka.pid" KILL
+    kill_broker "$2"
     ;;
 run)
     (($# >= 3)) || usage

@@ -26,6 +26,7 @@ pub mod access;
 pub mod admin;
 mod arrivals;
 mod fault;
+mod hanging;
 pub mod index;
 mod lane;
 mod native;

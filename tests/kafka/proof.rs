@@ -278,6 +278,12 @@ fn faults_on_a_real_broker_change_nothing_but_time() {
 
 #[test]
 #[ignore = "long: make soak"]
+fn soak_of_the_broker() {
+    prove(&Faults { instances: 2, broker_restarts: 12, ..Faults::default() });
+}
+
+#[test]
+#[ignore = "long: make soak"]
 fn soak_of_two() {
     prove(&Faults { instances: 2, kills: 25, broker_restarts: 5, zombies: 2, rolls: 1, ..Faults::default() });
 }

@@ -16,6 +16,8 @@ use crate::broker::{BrokerError, PartitionOwner};
 const BLOCKED_AFTER: Duration = Duration::from_secs(1);
 /// An open one is asked for again after so long.
 const ASK_EVERY: Duration = Duration::from_millis(200);
+/// A position that is not told for so long is told to the operator, over and over.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 /// What one look may cost the partitions that are read already.
 const LOOK_MAX: Duration = Duration::from_millis(10);
 
@@ -35,6 +37,26 @@ struct Coming {
     stored: Option<Option<i64>>,
     ask_at: Instant,
     blocked_since: Instant,
+    /// Came then, or was told to the operator then.
+    untold_since: Instant,
+}
+
+impl Coming {
+    /// Its position is still not known.
+    fn tell(&mut self) {
+        if self.untold_since.elapsed() < TELL_EVERY {
+            return;
+        }
+        self.untold_since = Instant::now();
+        let (topic, partition) = &self.place;
+        tracing::error!(
+            %topic,
+            partition,
+            "the partition waits: Kafka does not tell where to begin, as it does while a transaction that may move the \
+             group's position is open. One that never ends is found by `kafka-transactions.sh --bootstrap-server \
+             HOST:PORT find-hanging --broker-id ID` (docs/kafka.md, `A transaction that hangs`)"
+        );
+    }
 }
 
 impl Arrivals {
@@ -49,7 +71,7 @@ impl Arrivals {
 
     pub fn add(&mut self, place: Place) {
         let now = Instant::now();
-        self.coming.push(Coming { place, stored: None, ask_at: now, blocked_since: now });
+        self.coming.push(Coming { place, stored: None, ask_at: now, blocked_since: now, untold_since: now });
     }
 
     /// It went elsewhere before it had arrived.
@@ -103,6 +125,7 @@ impl Arrivals {
                         coming.blocked_since = Instant::now();
                         blocked.push(coming.place.1);
                     }
+                    coming.tell();
                 }
             }
         }
@@ -117,8 +140,7 @@ impl Arrivals {
 
     fn restorer(&mut self) -> Result<Option<&mut Restorer>, BrokerError> {
         if let (None, Some(topic)) = (&self.restorer, &self.restore_from) {
-            let options = &self.shared.options;
-            self.restorer = Some(Restorer::new(options, &self.group, topic.clone(), &self.transactional_id)?);
+            self.restorer = Some(Restorer::new(&self.shared, &self.group, topic.clone(), &self.transactional_id)?);
         }
         Ok(self.restorer.as_mut())
     }

@@ -1,6 +1,7 @@
 //! Reads a compacted partition whole: up to its end as a reader of open transactions sees it, waiting those out or
 //! fencing their dead writer.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -10,7 +11,7 @@ use super::fault::storage;
 use super::native::{Drawn, Queue};
 use super::notes::Quiet;
 use super::seat::add;
-use super::settings::KafkaOptions;
+use super::shared::Shared;
 use super::transaction::{WRITER, fence};
 use crate::broker::{BrokerError, Record};
 
@@ -81,10 +82,10 @@ impl Tail {
 
 /// Restores partitions of one topic, one after the other, each a piece at a time.
 pub struct Restorer {
-    options: KafkaOptions,
+    shared: Arc<Shared>,
     committed: Tail,
     uncommitted: Tail,
-    topic: std::sync::Arc<str>,
+    topic: Arc<str>,
     /// Ours: never fenced.
     transactional_id: String,
     current: Option<Restoring>,
@@ -103,20 +104,22 @@ struct Restoring {
     said_at: Instant,
     moved_at: Instant,
     resumed_at: Instant,
-    fenced_at: Instant,
+    looked_at: Instant,
+    /// An open transaction explains why nothing comes: the operator is told, and the other partitions go on.
+    open: bool,
 }
 
 impl Restorer {
     pub fn new(
-        options: &KafkaOptions,
+        shared: &Arc<Shared>,
         group: &str,
-        topic: std::sync::Arc<str>,
+        topic: Arc<str>,
         transactional_id: &str,
     ) -> Result<Self, BrokerError> {
         Ok(Self {
-            committed: Tail::new(&options.tail_consumer("restore", group))?,
-            uncommitted: Tail::new(&options.uncommitted_consumer(group))?,
-            options: options.clone(),
+            committed: Tail::new(&shared.options.tail_consumer("restore", group))?,
+            uncommitted: Tail::new(&shared.options.uncommitted_consumer(group))?,
+            shared: shared.clone(),
             topic,
             transactional_id: transactional_id.to_owned(),
             current: None,
@@ -151,7 +154,8 @@ impl Restorer {
             said_at: now,
             moved_at: now,
             resumed_at: now,
-            fenced_at: now,
+            looked_at: now,
+            open: false,
         });
         Ok(())
     }
@@ -213,33 +217,38 @@ impl Restorer {
 
     /// Nothing came. If a transaction is open there, its writer is dead or a zombie: this partition is ours now.
     fn blocked(&mut self) -> Result<(), BrokerError> {
-        let Some(Restoring { partition, position, end, moved_at, fenced_at, .. }) = self.current.as_mut() else {
+        let Some(Restoring { partition, position, end, moved_at, looked_at, open, .. }) = self.current.as_mut() else {
             return Ok(());
         };
         let since = moved_at.elapsed();
-        if since >= GIVE_UP_AFTER {
+        if since >= GIVE_UP_AFTER && !*open {
             return Err(BrokerError::Storage(format!("partition {partition} is restored to {position} of {end} only")));
         }
-        if since >= BLOCKED_AFTER && fenced_at.elapsed() >= BLOCKED_AFTER {
-            *fenced_at = Instant::now();
+        if since >= BLOCKED_AFTER && looked_at.elapsed() >= BLOCKED_AFTER {
+            *looked_at = Instant::now();
             let partition = *partition;
-            self.fence_open(partition)?;
+            let open = self.fence_open(partition)?;
+            self.current.iter_mut().for_each(|restoring| restoring.open = open);
         }
         Ok(())
     }
 
-    /// Fences the writer whose transaction is the first that is open in a partition. False: none is open, or it
+    /// Fences the writer whose transaction is the first that is open in a partition, once. False: none is open, or it
     /// is not known whose it is.
     pub fn fence_open(&mut self, partition: u32) -> Result<bool, BrokerError> {
         let (_, stable) = self.committed.bounds(&self.topic, partition)?;
         let (_, end) = self.uncommitted.bounds(&self.topic, partition)?;
-        if stable >= end {
-            return Ok(false);
+        if stable >= end || !self.shared.hanging.is_new(&self.topic, partition, stable) {
+            return Ok(stable < end);
         }
-        let writer = self.writer_at(partition, stable)?;
-        let Some(writer) = writer.filter(|writer| *writer != self.transactional_id) else { return Ok(false) };
-        tracing::warn!(partition, %writer, "a transaction was left open: its writer is fenced");
-        fence(&self.options, &writer).map(|()| true)
+        let Some(writer) = self.writer_at(partition, stable)? else { return Ok(false) };
+        // Our own name's: whoever had it was fenced when this lane began.
+        if writer != self.transactional_id {
+            tracing::warn!(partition, %writer, "a transaction was left open: its writer is fenced");
+            fence(&self.shared.options, &writer)?;
+        }
+        self.shared.hanging.fenced(&self.topic, partition, stable);
+        Ok(true)
     }
 
     /// Who wrote the first record at or after an offset, committed or not.

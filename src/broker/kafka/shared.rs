@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::watch;
 
+use super::hanging::Hanging;
 use super::settings::KafkaOptions;
 use super::topology::Topology;
 use crate::broker::partition::place;
@@ -15,6 +16,7 @@ pub struct Shared {
     pub topology: Topology,
     pub stopping: AtomicBool,
     pub unreachable: AtomicBool,
+    pub hanging: Hanging,
     pub changes: watch::Sender<u64>,
     pub queued_requests: AtomicUsize,
     pub queued_bytes: AtomicUsize,
@@ -27,6 +29,7 @@ impl Shared {
             options,
             stopping: AtomicBool::new(false),
             unreachable: AtomicBool::new(false),
+            hanging: Hanging::default(),
             changes: watch::Sender::new(0),
             queued_requests: AtomicUsize::new(0),
             queued_bytes: AtomicUsize::new(0),

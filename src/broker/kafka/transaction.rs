@@ -248,7 +248,11 @@ impl Transaction {
 
 /// Whoever holds this id is fenced, and its open transaction aborted.
 pub fn fence(options: &KafkaOptions, transactional_id: &str) -> Result<(), BrokerError> {
-    initialised(options, transactional_id).map(drop)
+    match initialised(options, transactional_id) {
+        // Somebody else began with it meanwhile, which ends that transaction as well. It is not us who was fenced.
+        Ok(_) | Err(BrokerError::Fenced) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 fn initialised(options: &KafkaOptions, transactional_id: &str) -> Result<BaseProducer<Deliveries>, BrokerError> {
