@@ -195,14 +195,15 @@ impl PreparedBook {
         }
     }
 
-    /// Sets whether the child turns 18 before the last deadline that `rules` give; missing while the age is.
+    /// Sets whether the child turns 18 before the last deadline that `rules` give, or is 18 already, deadline or none; missing
+    /// while the age is.
     pub fn set_turns_18(&self, entry: &Entry, rules: &[&Rule], table: &mut FactTable) {
         let Some(id) = self.turns_18 else { return };
         let age_known = entry.facts.contains_key("child.age_years");
         match entry.anchors.get("turns_18") {
             Some(birthday) => {
                 let last = rules.iter().filter_map(|rule| self.last_deadline(entry, rule, table)).max();
-                table.set_bool(id, last.is_some_and(|last| *birthday <= last));
+                table.set_bool(id, *birthday <= last.unwrap_or(entry.received_at));
             }
             None if age_known => table.set_bool(id, false),
             None => {}

@@ -178,7 +178,7 @@ fn accept_outcome(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) ->
     attributes::of_outcome(incoming, &outcome).map_err(refused)?;
     refuse_findings(inspect::outcome(&outcome, Some(incoming.receipt))).map_err(refused)?;
     let reply = opened(context, "reply_to", &outcome.reply_to).map_err(refused)?;
-    if reply.agency != incoming.sender || (reply.unit.is_some() && reply.unit.as_deref() != incoming.unit) {
+    if !is_addressed(context, incoming, &reply) {
         let problem = "was sealed for another agency or unit: answer with the address of your own task";
         return Err(refused(Refusal::of(QuarantineReason::WrongSource, "reply_to", problem)));
     }
@@ -195,6 +195,15 @@ fn accept_outcome(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) ->
             hops: 0,
         }),
     })
+}
+
+/// Whether an address was given to whoever answers: with a task, or with the feedback on what their own partner sent.
+fn is_addressed(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>, reply: &ReplyTo) -> bool {
+    let is_unit = reply.unit.is_none() || reply.unit.as_deref() == incoming.unit;
+    let own_partner = context.partners.get(&reply.agency);
+    let is_partner = own_partner.is_some_and(|partner| partner.agency.as_deref() == Some(incoming.sender));
+    let of_one_unit = incoming.unit.is_none() && !context.agencies.of_many_units.contains(incoming.sender);
+    (reply.agency == incoming.sender && is_unit) || (is_partner && (is_unit || of_one_unit))
 }
 
 fn decoded<T: Published>(incoming: &IncomingRecord<'_>) -> Result<T, Refusal> {

@@ -16,6 +16,7 @@ mod agreement;
 mod alias;
 mod arrival;
 mod awaiting;
+mod challenge;
 mod clocks;
 mod correction;
 mod decided;

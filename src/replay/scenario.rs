@@ -15,6 +15,7 @@ use crate::engine::context::RuleBooks;
 use crate::engine::facts::PreparedBook;
 use crate::engine::ids::derived;
 use crate::engine::model::decision::Trigger;
+use crate::engine::model::feedback::Feedback;
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::model::task::Task;
 use crate::engine::rules::RuleBook;
@@ -114,7 +115,7 @@ pub fn run(scenario: &Scenario, text: &str, book: &RuleBook) -> Result<Ran, Scen
     }
     let books = RuleBooks::standing_in(vec![PreparedBook::new(judging)]);
     let mut replay = Replay::new(books, ReplayOptions::default());
-    let mut raised: Vec<Task> = Vec::new();
+    let mut sent = Results::default();
     let mut ran = Ran {
         title: scenario.title.clone(),
         steps: scenario.step.len(),
@@ -131,11 +132,12 @@ pub fn run(scenario: &Scenario, text: &str, book: &RuleBook) -> Result<Ran, Scen
             return Err(fault("`at` is earlier than the step before".to_owned()));
         }
         last = at;
-        let results = take(&mut replay, scenario, step, index, at, &raised).map_err(fault)?;
+        let results = take(&mut replay, scenario, step, index, at, &sent).map_err(fault)?;
         if let Some(failed) = results.failed.first() {
             return Err(fault(failed.problem.clone()));
         }
-        raised.extend(results.tasks.iter().cloned());
+        sent.tasks.extend(results.tasks.iter().cloned());
+        sent.feedback.extend(results.feedback.iter().cloned());
         for decision in &results.decisions {
             ran.coverage.decided(book, decision);
         }
@@ -164,14 +166,14 @@ fn take(
     step: &Step,
     index: usize,
     at: Timestamp,
-    raised: &[Task],
+    sent: &Results,
 ) -> Result<Results, String> {
     let explain = |error: ReplayError| error.to_string();
     if let Some(answer) = &step.answer {
-        return answered(replay, scenario, step, answer, index, at, raised);
+        return answered(replay, scenario, step, answer, index, at, sent);
     }
     let Some(kind) = &step.event else { return replay.pass_time(at).map_err(explain) };
-    let json = event_json(scenario, step, kind, index, at, raised)?;
+    let json = event_json(scenario, step, kind, index, at, &sent.tasks)?;
     let event = cloud_event::read(&json).map_err(|faults| {
         let listed: Vec<String> = faults.iter().map(|fault| format!("{}: {}", fault.path, fault.problem)).collect();
         format!("the event is not valid:\n  {}", listed.join("\n  "))
@@ -179,7 +181,8 @@ fn take(
     replay.submit(&event.event, at).map_err(explain)
 }
 
-/// An agency's answer to the task that the step names; `from` says who answers when it is not the one who was asked.
+/// An agency's answer to the task that the step names; `from` says who answers when it is not the one who was asked. Without a
+/// task, to the latest feedback that it was given.
 fn answered(
     replay: &mut Replay,
     scenario: &Scenario,
@@ -187,18 +190,27 @@ fn answered(
     answer: &str,
     index: usize,
     at: Timestamp,
-    raised: &[Task],
+    sent: &Results,
 ) -> Result<Results, String> {
-    let named =
-        step.task.as_ref().ok_or("`task` is required beside `answer`: which task is answered, as { to = .. }")?;
-    let task = find_task(named, raised)?;
-    let (agency, unit) = match &step.from {
-        Some(from) => from.split_once('/').map_or((from.as_str(), None), |(agency, unit)| (agency, Some(unit))),
-        None => (task.agency.as_str(), task.unit.as_deref()),
+    let asked = step.task.as_ref().map(|named| find_task(named, &sent.tasks)).transpose()?;
+    let (agency, unit) = match (&step.from, asked) {
+        (Some(from), _) => from.split_once('/').map_or((from.as_str(), None), |(agency, unit)| (agency, Some(unit))),
+        (None, Some(task)) => (task.agency.as_str(), task.unit.as_deref()),
+        (None, None) => {
+            return Err("`task` or `from` is required beside `answer`: which task, or whose feedback".to_owned());
+        }
     };
+    let reply_to = match asked {
+        Some(task) => Some(&task.reply_to),
+        None => {
+            let theirs = |told: &&Feedback| told.partner == agency && unit.is_none_or(|unit| told.unit == unit);
+            sent.feedback.iter().rev().find(theirs).and_then(|told| told.reply_to.as_ref())
+        }
+    };
+    let reply_to = reply_to.ok_or("no feedback was given before this step to whom `from` names")?;
     let name = step.id.clone().unwrap_or_else(|| format!("step {}", index + 1));
     let outcome = cloud_event::outcome(&json!({
-        "outcome_id": event_id(scenario, &name), "reply_to": task.reply_to, "outcome": answer,
+        "outcome_id": event_id(scenario, &name), "reply_to": reply_to, "outcome": answer,
         "by_name": "A. Worker", "by_role": "scenario", "at": rfc3339(at), "reason": step.reason,
     }));
     let outcome = outcome.map_err(|faults| {

@@ -59,6 +59,7 @@ fn script() -> impl Strategy<Value = Vec<Timed>> {
 struct Followed {
     task: Task,
     state: &'static str,
+    since: i64,
     /// Rungs that are still to be told, each with its time.
     ahead: Vec<(usize, i64)>,
 }
@@ -95,7 +96,7 @@ impl Followed {
             let later = rungs(task.level, by.0, 0).into_iter().map(|(rung, at)| (rung + 1, at));
             ahead = std::iter::once((0, by.0)).chain(later).take(4).collect();
         }
-        Self { task, state: "raised", ahead }
+        Self { since: task.raised_at.0, task, state: "raised", ahead }
     }
 
     /// What an answer makes of it; false: it does not fit, and nothing changes.
@@ -105,12 +106,14 @@ impl Followed {
             OutcomeKind::Accepted => (&["raised", "acknowledged", "challenged"], "accepted"),
             OutcomeKind::Declined => (&["raised", "acknowledged"], "declined"),
             OutcomeKind::Completed => (&["raised", "acknowledged", "accepted", "challenged"], "completed"),
-            _ => (&["raised", "acknowledged", "accepted", "declined"], "challenged"),
+            _ => (&["raised", "acknowledged", "accepted", "declined", "completed"], "challenged"),
         };
-        if !allowed.contains(&self.state) {
+        let too_late =
+            kind == OutcomeKind::Challenged && self.state == "completed" && at > self.since + 28 * 86_400_000;
+        if too_late || !allowed.contains(&self.state) {
             return false;
         }
-        self.state = next;
+        (self.state, self.since) = (next, at);
         self.ahead = if next == "challenged" { rungs(self.task.level, at, 1) } else { Vec::new() };
         true
     }

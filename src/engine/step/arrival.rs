@@ -149,7 +149,7 @@ fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entry) -
         return Ok(());
     }
     if entry.withdrawn {
-        draft.decision.notes.push("Withdrawn by its sender before it came: nobody is told.".to_owned());
+        withdrawal::before_it_came(draft, referral, &entry)?;
         draft.tell_sender(event, FeedbackStatus::Received, &["Received, with your withdrawal."]);
         return Ok(());
     }

@@ -321,7 +321,9 @@ fn why(rules: &RuleBook, task: &HeldTask) -> String {
     let (action, raised) = (&task.action, instant_in_words(task.raised_at));
     if task.state == "challenged" {
         let since = instant_in_words(task.state_at);
-        return format!("{title}{unit} challenged \"{action}\" on {since}, and the disagreement is not settled.");
+        return format!(
+            "\"{action}\", given to {title}{unit}, was challenged on {since}, and the disagreement is not settled."
+        );
     }
     format!("\"{action}\", given to {title}{unit} on {raised}, has been acknowledged by nobody.")
 }

@@ -25,22 +25,41 @@ const LOOKED_AT_MAX: usize = 64;
 
 /// `before`: the history as it was when the route was still shut.
 pub fn send_what_was_held_back(draft: &mut Draft<'_>, referral: &Referral, before: &History) -> Result<(), StepError> {
-    let still_shut = held_back_of(&draft.history);
-    let opened: BTreeSet<HeldBack> = held_back_of(before).difference(&still_shut).cloned().collect();
-    if opened.is_empty() {
-        return Ok(());
+    let opened = opened_since(draft, before);
+    if !opened.is_empty() && !send(draft, Some(referral), &referral.event.event_id, &opened)? {
+        draft.decision.notes.push("Nothing that was held back is still called for.".to_owned());
     }
+    Ok(())
+}
+
+/// A wish not to inform ended with the event that said so: what it alone kept from going out for other events goes out, and
+/// names no child, for whoever withdraws may have spoken of the wrong one.
+pub fn wish_ended(draft: &mut Draft<'_>, cause: &str, before: &History) -> Result<(), StepError> {
+    let opened = opened_since(draft, before);
+    if opened.is_empty() { Ok(()) } else { send(draft, None, cause, &opened).map(drop) }
+}
+
+fn opened_since(draft: &Draft<'_>, before: &History) -> BTreeSet<HeldBack> {
+    let still_shut = held_back_of(&draft.history);
+    held_back_of(before).difference(&still_shut).cloned().collect()
+}
+
+/// False: nothing is still called for.
+fn send(
+    draft: &mut Draft<'_>,
+    referral: Option<&Referral>,
+    cause: &str,
+    opened: &BTreeSet<HeldBack>,
+) -> Result<bool, StepError> {
     let mut findings = Vec::new();
     let called_for = draft.history.entries.iter().rev().filter(|entry| is_open(&draft.history, entry));
     for entry in called_for.take(LOOKED_AT_MAX) {
         findings.extend(fired_for(draft, entry));
     }
-    let raised = draft.raising(Some(referral), &referral.event.event_id).raise_lifted(&findings, &opened)?;
-    if raised.tasks.is_empty() {
-        draft.decision.notes.push("Nothing that was held back is still called for.".to_owned());
-    }
+    let raised = draft.raising(referral, cause).raise_lifted(&findings, opened)?;
+    let any = !raised.tasks.is_empty();
     draft.take(raised);
-    Ok(())
+    Ok(any)
 }
 
 /// A decision of one who stands in for the front door, about a child of whom they were asked nothing.

@@ -6,14 +6,14 @@ use uuid::Uuid;
 
 use super::alias::{pass_on, stand_in_entry};
 use super::draft::{Draft, OWN_DUTY};
-use super::{Effect, Step, escalation, link};
+use super::{Effect, Step, challenge, escalation, link};
 use crate::engine::calendar::Clock;
 use crate::engine::context::{Context, StepError};
 use crate::engine::history::{TOLD, held_back_of};
 use crate::engine::model::codes::OutcomeKind;
 use crate::engine::model::decision::{Disposition, Trigger};
 use crate::engine::model::feedback::FeedbackStatus;
-use crate::engine::model::history::{HeldTask, History};
+use crate::engine::model::history::{Entry, HeldTask, History};
 use crate::engine::model::inbox::{InboxRecord, OutcomeReceived};
 use crate::engine::model::scalar::Level;
 use crate::engine::state::State;
@@ -23,11 +23,11 @@ use crate::engine::tasks::{Relation, Wanted};
 /// The id under which whoever answered is told that it changed nothing.
 pub const REFUSED_RULE: &str = "answer-refused";
 const REFUSED_ACTION: &str = "Look again at your answer to this task; this word of it needs no answer";
-const UNANSWERED_RULE: &str = "not-taken-on";
+pub const UNANSWERED_RULE: &str = "not-taken-on";
 const UNANSWERED_ACTION: &str = "Decide what happens now: a task was declined or challenged";
 
 /// Suspected significant harm that one agency will not act on does not wait for the next working day.
-const AT_HIGHEST_LEVEL: Clock = Clock::Hours(1);
+pub const AT_HIGHEST_LEVEL: Clock = Clock::Hours(1);
 
 pub fn received(
     context: &Context,
@@ -50,6 +50,9 @@ pub fn received(
     }
     let held = draft.history.tasks.iter().position(|task| task.task_id == received.task_id);
     let Some((place, task)) = held.and_then(|place| Some((place, Arc::clone(draft.history.tasks.get(place)?)))) else {
+        if let Some(entry) = challenge::of_sender(&draft, received) {
+            return challenge::by_sender(draft, received, &record.id, &entry);
+        }
         return refused(draft, received, &record.id, "no such task is held for this child");
     };
     draft.decision.event_id = Some(task.event_id.clone());
@@ -65,6 +68,9 @@ pub fn received(
         return refused(draft, received, &record.id, "the task was addressed to another agency or unit");
     }
     let outcome = &received.outcome;
+    if challenge::is_too_late(&task, outcome.outcome, draft.at) {
+        return refused(draft, received, &record.id, challenge::TOO_LATE);
+    }
     let Some(next) = next_state(&task.state, outcome.outcome) else {
         let problem = format!("a task that is {} cannot be {}", task.state, outcome.outcome.symbol());
         return refused(draft, received, &record.id, &problem);
@@ -96,7 +102,12 @@ fn needed_none(mut draft: Draft<'_>) -> Step {
 }
 
 /// Changes nothing, and tells whoever answered: in their inbox, for there every agency reads.
-fn refused(mut draft: Draft<'_>, received: &OutcomeReceived, cause: &str, problem: &str) -> Result<Step, StepError> {
+pub fn refused(
+    mut draft: Draft<'_>,
+    received: &OutcomeReceived,
+    cause: &str,
+    problem: &str,
+) -> Result<Step, StepError> {
     draft.disposed(Disposition::Refused);
     draft.decision.notes.push(format!("The outcome changed nothing: {problem}."));
     let agency = draft.book.rules.agencies.get(&received.agency);
@@ -126,7 +137,9 @@ fn next_state(state: &str, outcome: OutcomeKind) -> Option<&'static str> {
         ("raised" | "acknowledged" | "challenged", OutcomeKind::Accepted) => Some("accepted"),
         ("raised" | "acknowledged", OutcomeKind::Declined) => Some("declined"),
         ("raised" | "acknowledged" | "accepted" | "challenged", OutcomeKind::Completed) => Some("completed"),
-        ("raised" | "acknowledged" | "accepted" | "declined", OutcomeKind::Challenged) => Some("challenged"),
+        ("raised" | "acknowledged" | "accepted" | "declined" | "completed", OutcomeKind::Challenged) => {
+            Some("challenged")
+        }
         (
             _,
             OutcomeKind::Acknowledged
@@ -169,13 +182,27 @@ fn ask_front_door(
     let entry = entry.unwrap_or_else(|| {
         Arc::new(stand_in_entry(&task.event_id, task.partner.as_deref().unwrap_or_default(), draft.at))
     });
-    let raising = draft.raising(None, cause);
-    let clock = if task.level == Some(Level::L4b) { AT_HIGHEST_LEVEL } else { OWN_DUTY };
-    let due = raising.deadline_from_now(&clock)?;
     let title = draft.book.rules.agencies.get(&task.agency).map_or(task.agency.as_str(), |agency| &agency.title);
     let verb = received.outcome.outcome.symbol();
-    let reason = received.outcome.reason.as_deref().map_or(String::new(), |reason| format!(" Reason given: {reason}"));
-    let why = format!("{title} {verb} \"{}\".{reason}", task.action);
-    let wanted = raising.own_duty(UNANSWERED_RULE, "A task was not taken on", why, UNANSWERED_ACTION, due, &entry);
+    let why = format!("{title} {verb} \"{}\".{}", task.action, reason_given(received));
+    put_to_front_door(draft, &entry, task.level, why, cause)
+}
+
+/// In the words of whoever answered.
+pub fn reason_given(received: &OutcomeReceived) -> String {
+    received.outcome.reason.as_deref().map_or(String::new(), |reason| format!(" Reason given: {reason}"))
+}
+
+pub fn put_to_front_door(
+    draft: &mut Draft<'_>,
+    entry: &Arc<Entry>,
+    level: Option<Level>,
+    why: String,
+    cause: &str,
+) -> Result<(), StepError> {
+    let raising = draft.raising(None, cause);
+    let clock = if level == Some(Level::L4b) { AT_HIGHEST_LEVEL } else { OWN_DUTY };
+    let due = raising.deadline_from_now(&clock)?;
+    let wanted = raising.own_duty(UNANSWERED_RULE, "A task was not taken on", why, UNANSWERED_ACTION, due, entry);
     draft.raise(None, cause, &[], vec![wanted]).map(drop)
 }

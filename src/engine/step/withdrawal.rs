@@ -12,7 +12,8 @@ use super::draft::{Draft, OWN_DUTY};
 use super::escalation::closed_as;
 use super::findings::judged_again;
 use super::first_receipt::{right_child, tell_right_child};
-use super::{awaiting, siblings};
+use super::outcome::AT_HIGHEST_LEVEL;
+use super::{awaiting, lifted, siblings};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::history::{self, Spoken, episodes, forget, is_open, put};
@@ -33,6 +34,8 @@ const RECALL_ACTION: &str =
 const RECALL_NOT_YET_ACTION: &str = "Recall: the referral behind your task was withdrawn; share it no further, and ask before \
     you keep or delete it; go on keeping the child safe until social care has decided";
 const CONFIRM_ACTION: &str = "Confirm or refuse the withdrawal: level 4b stands, and nothing stops, until you decide";
+const UNHEARD_ACTION: &str =
+    "Decide: a referral at level 4b was withdrawn before it came, and nobody else has heard of it";
 const BREACH_ACTION: &str = "Information breach: details were shared about the wrong child or event; look into it";
 const SECOND_ACTION: &str = "Decide: one of several who reported the same has withdrawn their report";
 const MISSING_ACTION: &str =
@@ -140,7 +143,26 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
     if !stands {
         end(draft, &told);
     }
-    Ok(())
+    lifted::wish_ended(draft, cause, &before)
+}
+
+/// Its withdrawal came first: nobody is told, save whoever decides where significant harm was suspected.
+pub fn before_it_came(draft: &mut Draft<'_>, referral: &Referral, withdrawn: &Arc<Entry>) -> Result<(), StepError> {
+    let as_told = Entry { withdrawn: false, ..withdrawn.as_ref().clone() };
+    let level = draft.judge(&as_told).and_then(|verdict| verdict.level);
+    if level != Some(Level::L4b) {
+        draft.decision.notes.push("Withdrawn by its sender before it came: nobody is told.".to_owned());
+        return Ok(());
+    }
+    draft.decision.notes.push("Withdrawn by its sender before it came: only who decides is told.".to_owned());
+    let cause = &referral.event.event_id;
+    let raising = draft.raising(Some(referral), cause);
+    let due = raising.deadline_from_now(&AT_HIGHEST_LEVEL)?;
+    let why = "Significant harm was suspected, and the sender's withdrawal came before the referral did: nobody else was told. \
+               A sender may be mistaken or under pressure: ask them, and see that the child is safe."
+        .to_owned();
+    let own = raising.own_duty(WITHDRAWAL_RULE, "A withdrawal at level 4b", why, UNHEARD_ACTION, due, withdrawn);
+    draft.raise(Some(referral), cause, &[], vec![Wanted { level, ..own }]).map(drop)
 }
 
 /// Whether nobody but a named person may end what an event brought about: it was of suspected significant harm, and so the
@@ -162,6 +184,7 @@ fn confirm<'w>(draft: &Draft<'_>, withdrawn: &Arc<Entry>) -> Result<Wanted<'w>, 
 /// A named person has closed the case, or set it lower: what only a withdrawn event had asked ends now, and whoever holds it
 /// is told.
 pub fn decided(draft: &mut Draft<'_>, cause: &str) -> Result<(), StepError> {
+    let before = draft.history.clone();
     let level = draft.history.case_level;
     let ended = |entry: &&Arc<Entry>| entry.withdrawn && entry.level > level;
     for entry in draft.history.entries.iter().filter(ended).cloned().collect::<Vec<_>>() {
@@ -174,7 +197,7 @@ pub fn decided(draft: &mut Draft<'_>, cause: &str) -> Result<(), StepError> {
         free.held_back.clear();
         put(&mut draft.history, free);
     }
-    Ok(())
+    lifted::wish_ended(draft, cause, &before)
 }
 
 fn end(draft: &mut Draft<'_>, told: &[Arc<HeldTask>]) {

@@ -22,9 +22,13 @@ impl<'b> Raising<'b> {
             suppression(&one.address, front_door, lifted).is_some()
                 && suppression(&one.address, front_door, &self.held_back).is_none()
         };
-        let went_out = |one: &Wanted<'b>| {
-            self.holds_of_rule(&one.address.agency, &one.rule, &one.entry)
-                || self.was_asked(&one.address, &one.action, &one.entry)
+        let went_out = |one: &Wanted<'b>| match &one.address.in_place_of {
+            // Who stands in was asked on its own account.
+            Some(meant_for) if self.referral.is_none() => self.holds_of_rule(meant_for, &one.rule, &one.entry),
+            Some(_) | None => {
+                self.holds_of_rule(&one.address.agency, &one.rule, &one.entry)
+                    || self.was_asked(&one.address, &one.action, &one.entry)
+            }
         };
         wanted.retain(|one| was_held_back(one) && !went_out(one));
         for one in &mut wanted {
@@ -79,6 +83,10 @@ impl<'b> Raising<'b> {
         if !named && let Some(meant_for) = one.address.in_place_of.take() {
             one.address = Address { in_place_of: Some(meant_for), ..self.front_door(one.due.urgent) };
             one.notes = one.address.notes(&self.book.rules, &one.action);
+        }
+        if self.referral.is_none() {
+            one.notes.push("This was held back by a wish that has ended with the event that said so.".to_owned());
+            return;
         }
         one.notes.push(
             "This was held back from you until now. The sender's own words are not with it: ask whoever lifted the \
