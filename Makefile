@@ -26,7 +26,7 @@ test-kafka: ready ready-kafka ## Those on a real Apache Kafka alone
 	$(CARGO) test --locked --test kafka
 
 soak: ready ready-kafka ## Long: 10,000 simulated seeds, and on Kafka 50 kills, 22 broker restarts, storms, zombies, a full disk
-	PATHWAY_SEEDS=10000 $(CARGO) test --locked --test durability faults_change -- --nocapture
+	PATHWAY_SEEDS=10000 $(CARGO) test --locked --release --test durability faults_change -- --nocapture
 	$(CARGO) test --locked --test kafka soak_of_t -- --ignored --nocapture
 	@disk=$$(mktemp -d); \
 	if mount -t tmpfs -o size=1g tmpfs "$$disk" 2>/dev/null; then \

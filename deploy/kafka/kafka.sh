@@ -407,13 +407,17 @@ stop() {
     rm -f "$1/bootstrap"
 }
 
+# The last that the controller says of the broker.
+is_given_up() {
+    [[ $(grep -o 'BrokerRegistrationChangeRecord(brokerId=1,.* fenced=-\?1,' "$1/controller.log" |
+        grep -o 'fenced=-\?1,$' | tail -n 1) == fenced=1, ]]
+}
+
 # Until it is given up, a broker that came back would be refused by the controller.
 kill_broker() {
-    local dir=$1 given_up='Fencing broker 1 ' before
-    before=$(grep -c "$given_up" "$dir/controller.log") || true
+    local dir=$1 waited=0
     end_process "$dir/kafka.pid" KILL
-    local waited=0
-    until (($(grep -c "$given_up" "$dir/controller.log") > before)); do
+    until is_given_up "$dir"; do
         ((waited++ < READY_SECONDS_MAX * 10)) || fail "the controller did not notice: see $dir/controller.log"
         sleep 0.1
     done

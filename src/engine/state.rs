@@ -37,6 +37,25 @@ pub struct Delta {
     pub histories: BTreeMap<SubjectKey, History>,
 }
 
+impl Delta {
+    /// The event that was judged keeps the trace it came with.
+    pub fn keep_trace(&mut self, subject: SubjectKey, event_id: &str, partner: &str, trace: &str) {
+        let entries = self.histories.get_mut(&subject).into_iter().flat_map(|history| &mut history.entries);
+        for entry in entries.filter(|entry| entry.event_id == event_id && entry.source.partner == partner) {
+            if entry.traceparent.is_none() {
+                Arc::make_mut(entry).traceparent = Some(trace.to_owned());
+            }
+        }
+    }
+
+    /// The trace that the event came with for which a task is raised.
+    pub fn trace_of(&self, subject: SubjectKey, task_id: &str) -> Option<&str> {
+        let history = self.histories.get(&subject)?;
+        let task = history.tasks.iter().find(|task| task.task_id == task_id)?;
+        history.entries.iter().find(|entry| task.is_of(entry))?.traceparent.as_deref()
+    }
+}
+
 /// All that is known of the subjects of one partition.
 ///
 /// Steps read the staged view. `commit` makes it the committed one; `abort` goes back to what was committed.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use pathway_router::broker::memory::{Memory, MemoryOptions};
-use pathway_router::broker::{Clock, Reader, system_clock};
+use pathway_router::broker::{Clock, Reader, Record, system_clock};
 use pathway_router::config::default_rules;
 use pathway_router::engine::codec;
 use pathway_router::engine::context::{Context, RuleBooks};
@@ -173,6 +173,13 @@ fn a_panic_in_a_step_costs_that_record_only() {
     assert!(unanswered < 5, "{unanswered} of 39 without feedback");
 }
 
+/// Of every agency.
+fn tasks(reader: &dyn Reader) -> Vec<Record> {
+    let topics = reader.topics().unwrap();
+    let topics = topics.iter().filter(|topic| topic.starts_with("tasks."));
+    topics.flat_map(|topic| reader.read(topic, 0, 0, usize::MAX).unwrap()).collect()
+}
+
 #[test]
 fn clocks_run_out_without_another_event() {
     let now = Arc::new(AtomicI64::new(system_clock()().0));
@@ -191,11 +198,19 @@ fn clocks_run_out_without_another_event() {
         started.grade = Some(Grade::Medium);
     }
     let (memory, _, service) = started(kit::context(None), clock);
-    kit::publish(&memory, vec![kit::write_of(&missing)]).unwrap();
+    let mut write = kit::write_of(&missing);
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    write.headers.push(("traceparent".to_owned(), trace.as_bytes().to_vec()));
+    kit::publish(&memory, vec![write]).unwrap();
     wait_until("the end of the inbox", || kit::is_drained(&memory));
-    let before = memory.end_offset("decisions", 0).unwrap();
+    let before = (memory.end_offset("decisions", 0).unwrap(), tasks(&memory).len());
     now.fetch_add(30 * 3_600_000, Ordering::SeqCst);
-    wait_until("a timer's decision", || memory.end_offset("decisions", 0).unwrap() > before);
+    wait_until("a timer's decision", || memory.end_offset("decisions", 0).unwrap() > before.0);
+    wait_until("a clock's task", || tasks(&memory).len() > before.1);
+    let goes_on = |record: &Record| {
+        record.headers.iter().any(|(name, value)| name == "traceparent" && *value == trace.as_bytes())
+    };
+    assert!(tasks(&memory).iter().all(goes_on), "what clocks raise goes on with the trace that the event came with");
     assert!(service.stop(Duration::from_secs(60)));
     kit::check(&memory, &kit::context(None), &kit::partners(), system_clock()());
 }

@@ -30,10 +30,18 @@ pub fn script() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kafka/kafka.sh")
 }
 
-/// Where the broker keeps its files: on a small disk, if one was given.
 fn folder() -> PathBuf {
-    let disk = std::env::var(SMALL_DISK).map_or_else(|_| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from);
-    disk.join(format!("kafka-{}", std::process::id()))
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kafka-{}", std::process::id()))
+}
+
+/// What the broker keeps goes on the small disk, if one was given: it alone is to be without room.
+fn place_on_small_disk() {
+    if let Ok(disk) = std::env::var(SMALL_DISK) {
+        let data = Path::new(&disk).join("data");
+        std::fs::create_dir_all(&data).unwrap();
+        std::fs::create_dir_all(folder()).unwrap();
+        std::os::unix::fs::symlink(data, folder().join("data")).unwrap();
+    }
 }
 
 /// Ends the broker (`stop`, or `kill` as a power cut would) and starts it again on the same files and port.
@@ -80,6 +88,7 @@ fn start() -> Option<String> {
         return None;
     }
     let folder = folder();
+    place_on_small_disk();
     let output = Command::new(script())
         .args(["start", "--while", &std::process::id().to_string()])
         .arg(&folder)

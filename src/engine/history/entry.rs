@@ -78,6 +78,7 @@ pub fn of(referral: &Referral, receipt: Timestamp, zone: &TimeZone) -> Entry {
         withdrawn: false,
         named: Vec::new(),
         known_as: None,
+        traceparent: None,
     }
 }
 

@@ -33,6 +33,7 @@ fn happened(kind: &str, id: &str, partner: &str, hours: i64) -> Entry {
         withdrawn: false,
         named: Vec::new(),
         known_as: None,
+        traceparent: None,
     }
 }
 

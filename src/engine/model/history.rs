@@ -163,11 +163,13 @@ impl History {
         history.timers.iter_mut().for_each(|timer| timer.partner = None);
         history.agreement.iter_mut().for_each(|standing| standing.partner = None);
         history.last_decision.iter_mut().for_each(|decision| decision.partner = None);
-        let is_new = |entry: &&mut Arc<Entry>| !entry.named.is_empty() || entry.known_as.is_some();
+        let is_new = |entry: &&mut Arc<Entry>| {
+            !entry.named.is_empty() || entry.known_as.is_some() || entry.traceparent.is_some()
+        };
         for entry in history.entries.iter_mut().filter(is_new) {
             let entry = Arc::make_mut(entry);
             entry.named.clear();
-            entry.known_as = None;
+            (entry.known_as, entry.traceparent) = (None, None);
         }
         for task in &mut history.tasks {
             let task = Arc::make_mut(task);
@@ -239,6 +241,9 @@ pub struct Entry {
     /// What the sender called the child, and their birthday. None: neither was said, or an earlier release kept it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub known_as: Option<KnownAs>,
+    /// The W3C trace it came with, for what its clocks raise later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
 }
 
 /// Another child who was named with this one.

@@ -160,6 +160,7 @@ pub fn stand_in_entry(event_id: &str, partner: &str, at: Timestamp) -> Entry {
         withdrawn: false,
         named: Vec::new(),
         known_as: None,
+        traceparent: None,
     }
 }
 
