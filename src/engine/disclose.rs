@@ -180,10 +180,12 @@ impl Permit<'_> {
         view: &mut ChildView,
         fields: &mut BTreeSet<String>,
     ) {
-        if addresses.is_empty() || !self.allows("child.addresses") {
+        let confidential = |address: &Address| address.confidential || all_confidential;
+        if !self.allows("child.addresses") {
+            // Whoever knows the child may hold an address of its own: that this one is confidential is said, and nothing of it.
+            view.address_withheld = self.allows("child.given_names") && addresses.iter().any(confidential);
             return;
         }
-        let confidential = |address: &Address| address.confidential || all_confidential;
         let visible = |address: &&Address| !confidential(address) || self.agency.confidential_addresses;
         view.addresses = addresses.iter().filter(visible).cloned().collect();
         view.address_withheld = view.addresses.len() < addresses.len();

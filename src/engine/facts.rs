@@ -173,7 +173,9 @@ impl PreparedBook {
                 starts.push((aggregate.window, start));
             }
             let mut counted = 0_i64;
-            let mut count = |_| counted = counted.saturating_add(1);
+            let mut count = |_: &Entry| {
+                counted = counted.saturating_add(1);
+            };
             each_counted((aggregate, *kinds), &remembered, (start, end), level, &mut count);
             let folded = match aggregate.window {
                 Window::Ever => aggregate.kinds.iter().filter_map(|kind| history.folded.get(*kind)).sum(),
@@ -220,7 +222,7 @@ impl PreparedBook {
         due.map(|due| due.at).max()
     }
 
-    /// When the entries happened that a count counts, oldest first.
+    /// When the entries happened that a count counts, and what each was, oldest first.
     pub fn counted(
         &self,
         aggregate: &Aggregate,
@@ -228,11 +230,13 @@ impl PreparedBook {
         judged: &Entry,
         as_of: AsOf,
         level: Option<Level>,
-    ) -> Vec<Timestamp> {
+    ) -> Vec<(Timestamp, String)> {
         let between = (self.window_start(aggregate.window, as_of), self.rules.calendar.window_end(as_of.windows));
         let (remembered, mut counted) = (Remembered::all(history, judged), Vec::new());
         let kinds = Kinds::counted_by(aggregate);
-        each_counted((aggregate, kinds), &remembered, between, level, &mut |at| counted.push(at));
+        each_counted((aggregate, kinds), &remembered, between, level, &mut |entry| {
+            counted.push((entry.occurred_at, what(entry)));
+        });
         counted
     }
 
@@ -242,15 +246,20 @@ impl PreparedBook {
         Some(self.rules.calendar.window_start(as_of.windows, days))
     }
 
-    /// The dates behind a count, in words: `12 March, 1 May, 10 June`.
+    /// The dates behind a count, in words: `12 March, 1 May, 10 June`; where it counts more than one sort of event, what each was:
+    /// `12 March (self harm reported), 1 May (concern reported: housing)`.
     pub fn dates(&self, fact: FactId, history: &History, judged: &Entry, as_of: AsOf, level: Option<Level>) -> String {
         let Some(aggregate) = self.rules.aggregates.iter().find(|aggregate| aggregate.fact == fact) else {
             return String::new();
         };
         let this_year = london_date(as_of.windows).year();
         let dates = self.counted(aggregate, history, judged, as_of, level);
-        let words: Vec<String> = dates.into_iter().map(|at| date_in_words(london_date(at), this_year)).collect();
-        words.join(", ")
+        let sorts: BTreeSet<&str> = aggregate.kinds.iter().filter_map(|kind| kind.split('.').next()).collect();
+        let words = dates.into_iter().map(|(at, what)| {
+            let date = date_in_words(london_date(at), this_year);
+            if sorts.len() > 1 { format!("{date} ({what})") } else { date }
+        });
+        words.collect::<Vec<String>>().join(", ")
     }
 
     /// Counts among the facts an entry's rules read whose window reaches back before `covered_since`: their names.
@@ -320,7 +329,7 @@ fn each_counted(
     remembered: &[Remembered<'_>],
     (start, end): (Option<Timestamp>, Timestamp),
     level: Option<Level>,
-    visit: &mut dyn FnMut(Timestamp),
+    visit: &mut dyn FnMut(&Entry),
 ) {
     // By the place of its start: which episode this is, and which was counted last.
     let mut episode: Option<usize> = None;
@@ -345,7 +354,16 @@ fn each_counted(
             }
             counted_episode = episode;
         }
-        visit(entry.occurred_at);
+        visit(entry);
+    }
+}
+
+/// What an entry was, in plain words; of any other concern, what it was about.
+fn what(entry: &Entry) -> String {
+    let plain = |code: &str| code.replace(['.', '_'], " ");
+    match entry.facts.get("concern") {
+        Some(FactValue::Code(about)) => format!("{}: {}", plain(&entry.kind), plain(about)),
+        _ => plain(&entry.kind),
     }
 }
 

@@ -156,7 +156,13 @@ impl Run {
                 assert!(task.child.is_none() && task.narrative.is_none(), "a chase names no child");
                 let chased = task.follows.clone().expect("a chase follows the unanswered task");
                 let all = std::iter::once(chased).chain(task.follows_also.iter().flatten().cloned());
-                self.told.extend(all.map(|chased| (chased, task.raised_at.0)));
+                for rung in all.map(|chased| (chased, task.raised_at.0)) {
+                    // At night the last is told to whoever is on duty, too.
+                    let on_duty_too = task.role.as_deref() == Some("head-of-service") && self.told.contains(&rung);
+                    if !on_duty_too {
+                        self.told.push(rung);
+                    }
+                }
             } else {
                 self.by_id.insert(task.task_id.clone(), self.followed.len());
                 self.followed.push(Followed::new(task));

@@ -120,3 +120,31 @@ fn whoever_confirms_a_correction_is_shown_what_was_said_and_what_is_said_now() {
     let why = &to(&tasks, "social-care", "Confirm or refuse").reasons[0].why;
     assert!(why.contains("grade is now low, was high") && why.contains("at L2, not L4b"), "{why}");
 }
+
+#[test]
+fn a_school_hears_that_an_address_is_confidential_and_sees_none() {
+    let child = json!({
+        "given_names": "Test", "family_name": "Child", "date_of_birth": "2015-01-05", "nhs_number": "9990000425",
+        "school_urn": "999001", "addresses": [{ "lines": "7 Example Row", "postcode": "CW1 1AA", "confidential": true }]
+    });
+    let data = json!({ "child": child, "detail": { "police_risk": "standard", "child_present": true } });
+    let tasks = replay().submit(&event(6, "police/control", "domestic_abuse.attended", data), AT).unwrap().tasks;
+    let child = to(&tasks, "school", "Look out for the child").child.as_ref().unwrap();
+    assert!(child.address_withheld && child.addresses.is_empty());
+}
+
+#[test]
+fn whoever_reviews_many_concerns_is_told_what_each_was() {
+    let mut replay = replay();
+    let concern = |about: &str| json!({ "detail": { "concern": about, "proposed_level": "L2" } });
+    let days = |count: i64| AT.plus_millis(count * 86_400_000);
+    for (number, about) in [(7, "housing"), (8, "young_carer")] {
+        let told = event(number, "school/999001", "concern.reported", concern(about));
+        replay.submit(&told, days(i64::try_from(number).unwrap() - 7)).unwrap();
+    }
+    let third = event(9, "gp/N81001", "neglect.assessed", json!({ "detail": { "gcp2_grade": 3 } }));
+    let tasks = replay.submit(&third, days(2)).unwrap().tasks;
+    let why = &to(&tasks, "social-care", "Review all that is known").reasons[0].why;
+    let listed = ["(concern reported: housing)", "(concern reported: young carer)", "(neglect assessed)"];
+    assert!(listed.iter().all(|what| why.contains(what)), "{why}");
+}

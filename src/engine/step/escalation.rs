@@ -199,6 +199,7 @@ struct Call<'b> {
 }
 
 /// A rung of one task that has waited long enough, and when its next is.
+#[derive(Clone)]
 struct Rung {
     task: Arc<HeldTask>,
     number: usize,
@@ -224,19 +225,21 @@ fn calls<'a>(draft: &mut Draft<'a>, due: Vec<usize>) -> Vec<Call<'a>> {
         };
         // A rung by the hour, or of a task to be acknowledged by the minute, does not wait for the office.
         let urgent = is_urgent(&step.after) || (number == 0 && task.acknowledge_by.is_some());
-        let address = address(&draft.raising(None, ""), &task, step, urgent);
+        let recipients = recipients(&draft.raising(None, ""), &task, step, urgent);
         let rung = Rung { next: self::due(&book.rules, &task, number.saturating_add(1)), number, task };
-        let with_others = |call: &&mut Call<'a>| {
-            let of_event =
-                |other: &Rung| other.task.event_id == rung.task.event_id && other.task.partner == rung.task.partner;
-            call.address == address
-                && call.ladder.name == ladder.name
-                && call.step == step
-                && call.rungs.iter().all(of_event)
-        };
-        match calls.iter_mut().find(with_others) {
-            Some(call) => call.rungs.push(rung),
-            None => calls.push(Call { ladder, step, address, urgent, rungs: vec![rung] }),
+        for address in recipients {
+            let with_others = |call: &&mut Call<'a>| {
+                let of_event =
+                    |other: &Rung| other.task.event_id == rung.task.event_id && other.task.partner == rung.task.partner;
+                call.address == address
+                    && call.ladder.name == ladder.name
+                    && call.step == step
+                    && call.rungs.iter().all(of_event)
+            };
+            match calls.iter_mut().find(with_others) {
+                Some(call) => call.rungs.push(rung.clone()),
+                None => calls.push(Call { ladder, step, address, urgent, rungs: vec![rung.clone()] }),
+            }
         }
     }
     calls
@@ -279,7 +282,10 @@ fn tell(draft: &mut Draft<'_>, call: Call<'_>) -> Result<(), StepError> {
     let cause = call.rungs.iter().map(cause).collect::<Vec<String>>().join("\0");
     draft.decision.event_id.get_or_insert_with(|| first.event_id.clone());
     let event_id = Some(first.event_id.clone());
-    draft.decision.fired.push(RuleFired { rule: ESCALATION_RULE.to_owned(), level: None, why, event_id });
+    let fired = RuleFired { rule: ESCALATION_RULE.to_owned(), level: None, why, event_id };
+    if !draft.decision.fired.contains(&fired) {
+        draft.decision.fired.push(fired);
+    }
     draft.raise(None, &cause, &[], vec![wanted])?;
     for rung in &call.rungs {
         let same = |task: &&mut Arc<HeldTask>| task.task_id == rung.task.task_id;
@@ -290,6 +296,15 @@ fn tell(draft: &mut Draft<'_>, call: Call<'_>) -> Result<(), StepError> {
         }
     }
     Ok(())
+}
+
+/// Who is told, and by the hour at night, where a step leads to an agency that nobody is at, whoever is on duty beside it.
+fn recipients(raising: &Raising<'_>, task: &HeldTask, step: &LadderStep, urgent: bool) -> Vec<Address> {
+    let address = address(raising, task, step, urgent);
+    let elsewhere = step.to.as_ref().filter(|to| urgent && **to == address.agency);
+    let empty = elsewhere.and_then(|to| raising.book.rules.agencies.get(to));
+    let on_duty = empty.and_then(|agency| raising.on_duty_instead(agency));
+    std::iter::once(address).chain(on_duty).collect()
 }
 
 /// Who is told: within the task's own agency and unit unless the step names another agency. Whoever is on duty now, where an

@@ -119,6 +119,16 @@ impl Raising<'_> {
         out_of_hours.or(agency.unit.as_ref()).cloned()
     }
 
+    /// Who is on duty while nobody is at an agency that has no unit out of hours: the senior of the front door's duty unit.
+    pub fn on_duty_instead(&self, agency: &Agency) -> Option<Address> {
+        if agency.out_of_hours_unit.is_some() || self.office_open() {
+            return None;
+        }
+        let front_door = self.front_door(true);
+        let role = self.book.rules.agencies.get(&front_door.agency).and_then(|agency| agency.senior.clone());
+        Some(Address { role, ..front_door })
+    }
+
     /// Whether the offices are open at receipt; beyond the calendar they are taken for closed.
     fn office_open(&self) -> bool {
         let time = LONDON.to_datetime(self.at.to_jiff()).time();
