@@ -7,6 +7,8 @@ mod calendar;
 mod family;
 #[path = "scenarios/files.rs"]
 mod files;
+#[path = "scenarios/forgotten.rs"]
+mod forgotten;
 #[path = "scenarios/identity.rs"]
 mod identity;
 #[path = "scenarios/lifecycle.rs"]

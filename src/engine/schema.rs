@@ -218,6 +218,10 @@ impl Published for Task {
 }
 impl Published for Decision {
     const SCHEMA: SchemaName = SchemaName::Decision;
+
+    fn as_released(&self) -> Self {
+        Self { task_changes: Vec::new(), ..self.clone() }
+    }
 }
 impl Published for History {
     const SCHEMA: SchemaName = SchemaName::History;

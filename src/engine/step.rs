@@ -1,9 +1,9 @@
 //! The only conductor: step(state, record) gives a delta and effects. It reads no clock and does no IO.
 
 use super::context::{Context, StepError};
-use super::history::folding::fold;
+use super::history::folding::{fold, note_when};
 use super::history::{ESCALATION, FOLD, RECOUNT};
-use super::model::decision::{Decision, Disposition};
+use super::model::decision::{Decision, Disposition, Trigger};
 use super::model::feedback::Feedback;
 use super::model::history::{History, Timer};
 use super::model::inbox::{InboxBody, InboxRecord};
@@ -11,6 +11,7 @@ use super::model::scalar::Timestamp;
 use super::model::subject::SubjectKey;
 use super::model::task::Task;
 use super::state::{Delta, State};
+use draft::Draft;
 
 mod agreement;
 mod alias;
@@ -24,13 +25,14 @@ mod draft;
 mod duplicate;
 pub mod escalation;
 mod findings;
-mod first_receipt;
+pub mod first_receipt;
+pub mod forgotten;
 mod lifted;
 mod link;
 mod look_alike;
 pub mod outcome;
 mod readdressed;
-mod recount;
+pub mod recount;
 mod siblings;
 mod sighting;
 mod signal;
@@ -92,18 +94,28 @@ pub fn step_timer(
 ) -> Result<Step, StepError> {
     match timer.rule.as_str() {
         ESCALATION => escalation::fired(context, state, subject, timer, at),
-        FOLD => folded(context, state, subject, at),
+        FOLD => folded(context, state, subject, timer, at),
         RECOUNT => recount::fired(context, state, subject, timer, at),
         _ => timer::fired(context, state, subject, timer, at),
     }
 }
 
-/// What is too old goes, though nothing came. It decides nothing, so it leaves no decision.
-fn folded(context: &Context, state: &State, subject: SubjectKey, at: Timestamp) -> Result<Step, StepError> {
+/// What is too old goes, though nothing came. It decides nothing, so it leaves no decision; save where somebody still owed an
+/// answer.
+fn folded(
+    context: &Context,
+    state: &State,
+    subject: SubjectKey,
+    timer: &Timer,
+    at: Timestamp,
+) -> Result<Step, StepError> {
     let Some(history) = state.history(subject) else { return Ok(Step::default()) };
     let book = context.books.in_force(at).ok_or(StepError::NoBookInForce)?;
     let mut history = history.as_ref().clone();
-    fold(&mut history, at, book.rules.retention_days);
+    if !fold(&mut history, at, book.rules.retention_days).owes_nothing() {
+        let cause = format!("{}\0{}", timer.rule, timer.due_at.0);
+        return Draft::open(context, state, subject, at, Trigger::Timer, &cause)?.finish();
+    }
     let mut delta = Delta::default();
     delta.histories.insert(subject, history);
     Ok(Step { delta, effects: Vec::new() })
@@ -121,7 +133,8 @@ pub fn catch_up(context: &Context, state: &mut State) {
         }
         let mut history = history.clone();
         escalation::arm(&mut history, &book.rules, at);
-        fold(&mut history, at, book.rules.retention_days);
+        // What is too old goes at the next tick, where it can be told.
+        note_when(&mut history, book.rules.retention_days);
         Some(history)
     });
 }

@@ -319,6 +319,9 @@ fn what_is_too_old_is_forgotten_though_nothing_comes_and_nobody_hears_of_it() {
     for kept in [&same as &dyn Fn(&History) -> History, &previous] {
         let mut run = Run::new(&book);
         run.concern(1, "concern.reported", json!({ "concern": "other", "proposed_level": "L1" }), START);
+        for task in 0..run.followed.len() {
+            run.answer(2 + task, task, OutcomeKind::Acknowledged, START + 1);
+        }
         run.replay.restart(kept);
         let retention = book.retention_days * DAY;
         run.replay.pass_time(Timestamp(START + retention - DAY)).unwrap();

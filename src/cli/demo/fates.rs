@@ -1,31 +1,43 @@
-//! What happened to every task of the simulated year: answered in time, late or never, and how it ended.
+//! What happened to every task of the simulated year, counted from what was published: tasks, and decisions that say how they
+//! stand. What the histories remember at the end must agree.
 
 use std::collections::BTreeMap;
 
-use crate::broker::{BrokerError, Reader};
-use crate::engine::codec::decode;
-use crate::engine::history::folding::TASKS_MAX;
+use crate::engine::history::TOLD;
+use crate::engine::model::decision::Decision;
 use crate::engine::model::history::History;
 use crate::engine::model::outcome::Outcome;
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::model::task::Task;
 use crate::engine::step::escalation::ESCALATION_RULE;
+use crate::engine::step::first_receipt::FIRST_RECEIPT_RULE;
+use crate::engine::step::forgotten::FORGOTTEN;
 use crate::engine::step::outcome::REFUSED_RULE;
-use crate::runtime::topics::HISTORY;
+use crate::engine::step::recount::RECOUNT_RULE;
 
-/// Records read from the histories at a time.
-const CHUNK_RECORDS: usize = 10_000;
+/// The state of a task that nobody has said anything about.
+const RAISED: &str = "raised";
+/// The state of what is remembered by nobody: word of an answer, or of a deadline that moved.
+const WORD: &str = "word";
+/// The rules of such words.
+const WORD_RULES: [&str; 3] = [REFUSED_RULE, RECOUNT_RULE, FIRST_RECEIPT_RULE];
 
-/// How a task may end, as its history says, in the order of the columns.
-const ENDS: [(&str, &[&str]); 7] = [
+/// How a task may stand, in the order of the columns.
+const STATES: [(&str, &[&str]); 10] = [
     ("completed", &["completed"]),
     ("taken on", &["acknowledged", "accepted"]),
     ("declined", &["declined"]),
     ("disputed", &["challenged"]),
     ("recalled", &["recalled"]),
     ("replaced", &["superseded", "readdressed"]),
-    ("open", &["raised"]),
+    ("open", &[RAISED]),
+    ("forgotten", &[FORGOTTEN]),
+    ("digest", &[TOLD]),
+    ("word", &[WORD]),
 ];
+
+/// Rules listed of those that asked for most tasks.
+const RULES_LISTED: usize = 12;
 
 #[derive(Default)]
 pub struct Fates {
@@ -33,13 +45,25 @@ pub struct Fates {
     tasks: BTreeMap<String, Fate>,
     /// The task that each outcome answers.
     answers: BTreeMap<String, String>,
-    /// Answers that came too late for their task, as their agencies were told.
+    /// Answers to a task that was over already, as their agencies were told.
     refused: usize,
-    /// Told for the daily digest: nobody has to answer.
-    digest: usize,
+    faults: Faults,
+}
+
+/// What does not add up.
+#[derive(Default)]
+struct Faults {
+    unreadable: usize,
     /// Published twice under one id.
     repeated: usize,
-    unreadable: usize,
+    /// Decisions that raise, or change, a task which was never published.
+    unpublished: usize,
+    /// Published, and raised by no decision.
+    undecided: usize,
+    /// In a state that has no column.
+    unnamed: usize,
+    /// Remembered otherwise than the decisions say, by what they say and what is remembered.
+    disagreeing: BTreeMap<(String, String), usize>,
 }
 
 struct Fate {
@@ -49,21 +73,21 @@ struct Fate {
     is_rung: bool,
     /// The first rule that asked for it.
     asked_by: String,
-    /// As the history of its child said last; None: it was never seen to remember the task.
-    state: Option<String>,
-    /// The history remembers it still.
-    is_kept: bool,
+    /// As the decisions have said so far.
+    state: String,
+    is_decided: bool,
+    /// The unanswered task that it is about.
+    chases: Vec<String>,
 }
 
-/// One row: how many tasks, how they were answered, how they ended.
+/// One row: how many tasks, how they were answered, how they stand.
 #[derive(Default, Clone)]
 struct Row {
     tasks: usize,
     in_time: usize,
     late: usize,
     never: usize,
-    ends: [usize; ENDS.len()],
-    forgotten: usize,
+    states: [usize; STATES.len()],
 }
 
 impl Fates {
@@ -71,27 +95,52 @@ impl Fates {
         self.sent += count;
     }
 
-    /// Whether the task wants an answer: word that an answer was not applied wants none, nor does what is for the digest.
-    pub fn raised(&mut self, task: &Task) -> bool {
-        if task.reasons.iter().any(|reason| reason.rule == REFUSED_RULE) {
-            self.refused += 1;
-            return false;
-        }
-        if task.kind.is_some() {
-            self.digest += 1;
-            return false;
-        }
+    pub fn unreadable(&mut self) {
+        self.faults.unreadable += 1;
+    }
+
+    /// Whether the task wants an answer: a word wants none, nor does what is for the digest.
+    pub fn published(&mut self, task: &Task) -> bool {
+        let by = |rule: &str| task.reasons.iter().any(|reason| reason.rule == rule);
+        self.refused += usize::from(by(REFUSED_RULE));
+        let is_word = WORD_RULES.iter().any(|rule| by(rule));
+        let is_rung = by(ESCALATION_RULE);
+        let state = if is_word {
+            WORD
+        } else if task.kind.is_some() {
+            TOLD
+        } else {
+            RAISED
+        };
+        let chased = task.follows.iter().chain(task.follows_also.iter().flatten());
         let fate = Fate {
             agency: task.agency.clone(),
             answer_by: task.acknowledge_by.unwrap_or(task.due_at),
             answered_at: None,
             asked_by: task.reasons.first().map_or(String::new(), |reason| reason.rule.clone()),
-            is_rung: task.reasons.iter().any(|reason| reason.rule == ESCALATION_RULE),
-            state: None,
-            is_kept: false,
+            is_rung,
+            state: state.to_owned(),
+            is_decided: false,
+            chases: if is_rung { chased.cloned().collect() } else { Vec::new() },
         };
-        self.repeated += usize::from(self.tasks.insert(task.task_id.clone(), fate).is_some());
-        true
+        self.faults.repeated += usize::from(self.tasks.insert(task.task_id.clone(), fate).is_some());
+        state == RAISED
+    }
+
+    /// Takes note of what a decision raised and changed. Tasks are read before the decisions of the same time.
+    pub fn decided(&mut self, decision: &Decision) {
+        for raised in &decision.tasks {
+            match self.tasks.get_mut(&raised.task_id) {
+                Some(fate) => fate.is_decided = true,
+                None => self.faults.unpublished += 1,
+            }
+        }
+        for change in &decision.task_changes {
+            match self.tasks.get_mut(&change.task_id) {
+                Some(fate) => fate.state.clone_from(&change.state),
+                None => self.faults.unpublished += 1,
+            }
+        }
     }
 
     pub fn will_answer(&mut self, outcome_id: &str, task_id: &str) {
@@ -105,35 +154,34 @@ impl Fates {
         }
     }
 
-    /// The state of every task, from the newest history of each child. What a history has forgotten since it was last read
-    /// stays as it stood.
-    pub fn read_histories(&mut self, reader: &dyn Reader) -> Result<(), BrokerError> {
-        self.tasks.values_mut().for_each(|fate| fate.is_kept = false);
-        for partition in 0..reader.partitions(HISTORY)? {
-            let mut newest: BTreeMap<Vec<u8>, History> = BTreeMap::new();
-            let (mut next, end) = (0, reader.end_offset(HISTORY, partition)?);
-            while next < end {
-                let records = reader.read(HISTORY, partition, next, CHUNK_RECORDS)?;
-                next = records.last().map_or(end, |last| last.offset + 1);
-                for record in records {
-                    match decode(record.value.as_deref().unwrap_or_default()) {
-                        Ok(history) => drop(newest.insert(record.key, history)),
-                        Err(_) => self.unreadable += 1,
-                    }
-                }
-            }
-            for held in newest.values().flat_map(|history| &history.tasks) {
-                if let Some(fate) = self.tasks.get_mut(&held.task_id) {
-                    (fate.state, fate.is_kept) = (Some(held.state.clone()), true);
-                }
+    /// Compares what was counted with what the histories remember: each task they hold stands as the decisions said, and
+    /// each that is open by the decisions is held.
+    pub fn compare<'h>(&mut self, histories: impl Iterator<Item = &'h History>) {
+        let held: BTreeMap<&str, &str> = histories
+            .flat_map(|history| &history.tasks)
+            .map(|task| (task.task_id.as_str(), task.state.as_str()))
+            .collect();
+        for (task_id, fate) in &self.tasks {
+            let is_open = matches!(fate.state.as_str(), RAISED | "acknowledged" | "accepted" | "challenged");
+            let remembered = match held.get(task_id.as_str()) {
+                Some(state) => *state,
+                None if is_open => "nothing",
+                None => continue,
+            };
+            if remembered != fate.state {
+                *self.faults.disagreeing.entry((fate.state.clone(), remembered.to_owned())).or_default() += 1;
             }
         }
-        Ok(())
+        self.faults.unpublished += held.keys().filter(|task_id| !self.tasks.contains_key(**task_id)).count();
+        self.faults.undecided = self.tasks.values().filter(|fate| !fate.is_decided).count();
+        let named = |fate: &&Fate| STATES.iter().any(|(_, states)| states.contains(&fate.state.as_str()));
+        self.faults.unnamed = self.tasks.len() - self.tasks.values().filter(named).count();
     }
 
-    /// No task was published twice, and each was remembered by its child's history.
+    /// Every task was published once, raised by a decision, and stands as decisions and histories say alike.
     pub fn all_accounted_for(&self) -> bool {
-        self.repeated == 0 && self.tasks.values().all(|fate| fate.state.is_some())
+        let Faults { unreadable, repeated, unpublished, undecided, unnamed, disagreeing } = &self.faults;
+        unreadable + repeated + unpublished + undecided + unnamed == 0 && disagreeing.is_empty()
     }
 
     /// Every task once, by agency; then the sums.
@@ -146,40 +194,72 @@ impl Fates {
         }
         let rungs = self.tasks.values().filter(|fate| fate.is_rung).count();
         let mut text = format!(
-            "{} events sent; {} tasks, {rungs} of them rungs of a ladder; {} answers came when their \
-task was over already, and were told so; {} words for the front door's daily digest.\n\n",
-            self.sent, all.tasks, self.refused, self.digest
+            "{} events sent; {} tasks published, {rungs} of them rungs of a ladder; {} answers came when their task was over \
+already, and were told so.\n\n",
+            self.sent, all.tasks, self.refused
         );
-        text.push_str(&format!("{:<24}{:>8} |{:>9}{:>8}{:>8} |", "agency", "tasks", "in time", "late", "never"));
-        for (name, _) in ENDS {
+        text.push_str(&format!("{:<24}{:>8} |{:>8}{:>8}{:>8} |", "agency", "tasks", "in time", "late", "never"));
+        for (name, _) in STATES {
             text.push_str(&format!("{name:>10}"));
         }
         text.push('\n');
         for (agency, row) in rows.iter().map(|(agency, row)| (*agency, row)).chain([("all", &all)]) {
             text.push_str(&row.line(agency));
         }
-        text.push_str("\nAnswered: in time, late (after its clock) or never. Then how each task stood at the end.\n");
-        let no_longer = || self.tasks.values().filter(|fate| fate.state.is_some() && !fate.is_kept);
-        let open = no_longer().filter(|fate| fate.state.as_deref() == Some("raised")).count();
-        if no_longer().count() > 0 {
-            text.push_str(&format!(
-                "{} of them (open: {open}) are remembered no longer, for a history keeps {TASKS_MAX} tasks: they stand as last \
-seen.\n",
-                no_longer().count()
-            ));
-        }
-        if all.forgotten + self.repeated > 0 {
-            let mut asked_by: BTreeMap<&str, usize> = BTreeMap::new();
-            for fate in self.tasks.values().filter(|fate| fate.state.is_none()) {
-                *asked_by.entry(&fate.asked_by).or_default() += 1;
-            }
-            text.push_str(&format!(
-                "NOT ACCOUNTED FOR: {}, by the rule that asked for them: {asked_by:?}; published twice: {}; histories \
-that could not be read: {}\n",
-                all.forgotten, self.repeated, self.unreadable
-            ));
-        }
+        text.push_str(
+            "\nAnswered: in time, late (after its clock) or never; digest and word ask for no answer. Then how each task stood \
+at the end: the columns sum to the tasks.\n",
+        );
+        text.push_str(&self.by_rule());
+        text.push_str(&self.faults.in_words());
         text
+    }
+
+    /// Which rules asked for most tasks, and how many rungs those led to.
+    fn by_rule(&self) -> String {
+        let mut by_rule: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+        let mut told = 0;
+        let mut chased: BTreeMap<&str, usize> = BTreeMap::new();
+        for fate in self.tasks.values().filter(|fate| !fate.is_rung) {
+            by_rule.entry(&fate.asked_by).or_default().0 += 1;
+        }
+        for rung in self.tasks.values().filter(|fate| fate.is_rung) {
+            told += 1;
+            let first = rung.chases.first().and_then(|task_id| self.tasks.get(task_id));
+            if let Some(first) = first {
+                by_rule.entry(&first.asked_by).or_default().1 += 1;
+            }
+            for task_id in &rung.chases {
+                *chased.entry(task_id).or_default() += 1;
+            }
+        }
+        let mut most: Vec<(&str, (usize, usize))> = by_rule.into_iter().collect();
+        most.sort_by_key(|(rule, (tasks, _))| (std::cmp::Reverse(*tasks), *rule));
+        let listed: Vec<String> =
+            most.iter().take(RULES_LISTED).map(|(rule, (tasks, rungs))| format!("{rule} {tasks} ({rungs})")).collect();
+        format!(
+            "\nAsked for most often, by the first rule that asked (and the rungs that silence brought): {}.\n{told} rungs chase \
+{} tasks; at most {} chase one.\n",
+            listed.join(", "),
+            chased.len(),
+            chased.values().max().unwrap_or(&0)
+        )
+    }
+}
+
+impl Faults {
+    fn in_words(&self) -> String {
+        let Self { unreadable, repeated, unpublished, undecided, unnamed, disagreeing } = self;
+        if unreadable + repeated + unpublished + undecided + unnamed == 0 && disagreeing.is_empty() {
+            return "Every task was published once, raised by one decision, and stands as decisions and histories say \
+alike.\n"
+                .to_owned();
+        }
+        format!(
+            "NOT ACCOUNTED FOR: published twice: {repeated}; raised or changed, and never published: {unpublished}; published, \
+and raised by no decision: {undecided}; in a state without a column: {unnamed}; by the decisions so and remembered otherwise: \
+{disagreeing:?}; records that could not be read: {unreadable}\n"
+        )
     }
 }
 
@@ -187,21 +267,20 @@ impl Row {
     fn add(&mut self, fate: &Fate) {
         self.tasks += 1;
         match fate.answered_at {
+            _ if matches!(fate.state.as_str(), TOLD | WORD) => {}
             Some(at) if at <= fate.answer_by => self.in_time += 1,
             Some(_) => self.late += 1,
             None => self.never += 1,
         }
-        let state = fate.state.as_deref().unwrap_or_default();
-        let column = ENDS.iter().zip(&mut self.ends).find(|((_, states), _)| states.contains(&state));
-        match column {
-            Some((_, count)) => *count += 1,
-            None => self.forgotten += 1,
+        let column = STATES.iter().zip(&mut self.states).find(|((_, states), _)| states.contains(&fate.state.as_str()));
+        if let Some((_, count)) = column {
+            *count += 1;
         }
     }
 
     fn line(&self, agency: &str) -> String {
         let Self { tasks, in_time, late, never, .. } = self;
-        let ends: String = self.ends.iter().map(|count| format!("{count:>10}")).collect();
-        format!("{agency:<24}{tasks:>8} |{in_time:>9}{late:>8}{never:>8} |{ends}\n")
+        let states: String = self.states.iter().map(|count| format!("{count:>10}")).collect();
+        format!("{agency:<24}{tasks:>8} |{in_time:>8}{late:>8}{never:>8} |{states}\n")
     }
 }

@@ -18,11 +18,13 @@ use crate::config::Config;
 use crate::engine::codec::{self, decode};
 use crate::engine::context::RuleBooks;
 use crate::engine::facts::PreparedBook;
+use crate::engine::model::history::History;
 use crate::engine::model::outcome::Outcome;
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::model::task::Task;
 use crate::engine::rules::RuleBook;
-use crate::runtime::topics::{DECIDE_GROUP, GATEWAY, INBOX, INTAKE_GROUP, TASKS_PREFIX};
+use crate::engine::schema::Published;
+use crate::runtime::topics::{DECIDE_GROUP, DECISIONS, GATEWAY, HISTORY, INBOX, INTAKE_GROUP, TASKS_PREFIX};
 use crate::runtime::{Service, ServiceOptions};
 use crate::simulate::{Payload, Simulated, agencies, generate};
 use crate::telemetry::metrics::Metrics;
@@ -35,8 +37,6 @@ const AFTERMATH_MS: i64 = 20 * 24 * STEP_MS;
 /// Within the aftermath nothing is sent that would wake a lane: it looks at its clock about this often.
 const IDLE_WAIT: Duration = Duration::from_millis(250);
 const IDLE_STEP_MS: i64 = 12 * STEP_MS;
-/// How often the histories are looked at for how tasks stand, since they remember only so many of one child.
-const LOOK_MS: i64 = 2 * 24 * STEP_MS;
 const CHUNK_RECORDS: usize = 1000;
 const LANES_STOP: Duration = Duration::from_secs(30);
 
@@ -50,7 +50,6 @@ pub fn run(events: usize, seed: u64) -> Result<Ending, CliError> {
     let mut year = Year::start(&config, book, start, seed)?;
     let mut at = start;
     let mut waiting = sent.into_iter().peekable();
-    let mut look_at = start.plus_millis(LOOK_MS);
     while at <= end {
         at = at.plus_millis(STEP_MS);
         let mut due = Vec::new();
@@ -58,10 +57,6 @@ pub fn run(events: usize, seed: u64) -> Result<Ending, CliError> {
             due.push(event);
         }
         year.pass(at, &due)?;
-        if at >= look_at {
-            year.look()?;
-            look_at = at.plus_millis(LOOK_MS);
-        }
     }
     let last = at.plus_millis(AFTERMATH_MS);
     while at < last {
@@ -88,7 +83,7 @@ struct Year {
     of_many_units: BTreeSet<String>,
     /// By when they are given; the number keeps those of one instant apart.
     answers: BTreeMap<(Timestamp, usize), Answer>,
-    positions: BTreeMap<String, i64>,
+    positions: BTreeMap<(String, u32), i64>,
     fates: Fates,
 }
 
@@ -174,28 +169,54 @@ impl Year {
         while !all_read().map_err(CliError::failed)? {
             std::thread::sleep(Duration::from_micros(500));
         }
-        self.read_tasks().map_err(CliError::failed)
+        self.read_published().map_err(CliError::failed)
     }
 
-    fn read_tasks(&mut self) -> Result<(), BrokerError> {
+    /// All tasks, and then the decisions that say how they stand. Where these end is asked first: a decision lies there with
+    /// the tasks that it raised.
+    fn read_published(&mut self) -> Result<(), BrokerError> {
+        let decided = self.ends_of(DECISIONS)?;
         for topic in self.reader.topics()?.into_iter().filter(|topic| topic.starts_with(TASKS_PREFIX)) {
-            let mut next = self.positions.get(&topic).copied().unwrap_or(0);
-            if next >= self.reader.end_offset(&topic, 0)? {
-                continue;
+            for (partition, end) in self.ends_of(&topic)? {
+                self.read_to(&topic, partition, end, |year, task| year.plan_answers(task))?;
             }
-            for record in self.reader.read(&topic, 0, next, CHUNK_RECORDS)? {
-                next = record.offset + 1;
-                if let Ok(task) = decode::<Task>(record.value.as_deref().unwrap_or_default()) {
-                    self.plan_answers(&task);
-                }
-            }
-            self.positions.insert(topic, next);
+        }
+        for (partition, end) in decided {
+            self.read_to(DECISIONS, partition, end, |year, decision| year.fates.decided(decision))?;
         }
         Ok(())
     }
 
+    fn ends_of(&self, topic: &str) -> Result<Vec<(u32, i64)>, BrokerError> {
+        let partitions = 0..self.reader.partitions(topic)?;
+        partitions.map(|partition| Ok((partition, self.reader.end_offset(topic, partition)?))).collect()
+    }
+
+    fn read_to<T: Published>(
+        &mut self,
+        topic: &str,
+        partition: u32,
+        end: i64,
+        take: impl Fn(&mut Self, &T),
+    ) -> Result<(), BrokerError> {
+        let place = (topic.to_owned(), partition);
+        let mut next = self.positions.get(&place).copied().unwrap_or(0);
+        while next < end {
+            let records = self.reader.read(topic, partition, next, CHUNK_RECORDS)?;
+            next = records.last().map_or(end, |last| last.offset + 1);
+            for record in records {
+                match decode::<T>(record.value.as_deref().unwrap_or_default()) {
+                    Ok(record) => take(self, &record),
+                    Err(_) => self.fates.unreadable(),
+                }
+            }
+        }
+        self.positions.insert(place, next);
+        Ok(())
+    }
+
     fn plan_answers(&mut self, task: &Task) {
-        if !self.fates.raised(task) {
+        if !self.fates.published(task) {
             return;
         }
         let answer_by = task.acknowledge_by.unwrap_or(task.due_at);
@@ -214,17 +235,33 @@ impl Year {
         Some(stamped(answer.outcome.outcome_id.as_bytes(), codec::encode(&answer.outcome).ok()?, headers))
     }
 
-    /// Takes note of how every task stands.
-    fn look(&mut self) -> Result<(), CliError> {
-        self.fates.read_histories(&*self.reader).map_err(CliError::failed)
+    /// What the newest history of each child remembers.
+    fn histories(&mut self) -> Result<Vec<History>, BrokerError> {
+        let mut newest: BTreeMap<Vec<u8>, History> = BTreeMap::new();
+        for (partition, end) in self.ends_of(HISTORY)? {
+            let mut next = 0;
+            while next < end {
+                let records = self.reader.read(HISTORY, partition, next, CHUNK_RECORDS)?;
+                next = records.last().map_or(end, |last| last.offset + 1);
+                for record in records {
+                    match decode(record.value.as_deref().unwrap_or_default()) {
+                        Ok(history) => drop(newest.insert(record.key, history)),
+                        Err(_) => self.fates.unreadable(),
+                    }
+                }
+            }
+        }
+        Ok(newest.into_values().collect())
     }
 
+    /// Stops the router first, so that nothing is published that is not counted.
     fn finish(mut self) -> Result<(Fates, bool), CliError> {
-        self.look()?;
-        let Self { broker, service, fates, .. } = self;
-        let stopped = service.stop(LANES_STOP);
-        broker.close();
-        Ok((fates, stopped))
+        let stopped = self.service.stop(LANES_STOP);
+        self.read_published().map_err(CliError::failed)?;
+        let histories = self.histories().map_err(CliError::failed)?;
+        self.fates.compare(histories.iter());
+        self.broker.close();
+        Ok((self.fates, stopped))
     }
 }
 

@@ -1,15 +1,23 @@
-//! How long things are remembered: what is too old, or too much, folds into counts by kind.
+//! How long things are remembered: what is too old, or too much, folds into counts by kind. What somebody still owes an
+//! answer to goes last, and never unsaid.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::is_open;
-use crate::engine::model::history::{Entry, FirstReceipt, HeldTask, History};
+use crate::engine::model::history::{Awaiting, Entry, FirstReceipt, HeldTask, History, Timer};
 use crate::engine::model::scalar::Timestamp;
 
-/// Most entries kept whole for one subject; older ones fold into counts.
+/// Entries kept whole for one subject, the newest; an older one folds into counts, unless something waits for it.
 pub const ENTRIES_MAX: usize = 256;
-/// Most tasks remembered for one subject; closed ones go first, oldest first.
-pub const TASKS_MAX: usize = 256;
+/// Most older entries that are kept for what waits for them: a clock, or a task that is open.
+pub const WAITED_FOR_MAX: usize = 256;
+/// Most tasks remembered for one subject that are over, the newest.
+pub const CLOSED_TASKS_MAX: usize = 256;
+/// Most tasks remembered for one subject that are open. More than a child has; a sender's unread records might.
+pub const OPEN_TASKS_MAX: usize = 512;
+/// So many open tasks go together when there are too many, so that one word to the front door tells of all of them.
+const FORGOTTEN_TOGETHER: usize = 64;
 
 /// Most reports kept beside an entry, corrections kept waiting, and words on statuses, of one subject.
 pub const CORROBORATIONS_MAX: usize = 32;
@@ -18,20 +26,48 @@ pub const STATUSES_MAX: usize = 256;
 /// Most ids of folded imports remembered for one subject.
 pub const FOLDED_IDS_MAX: usize = 4096;
 
+/// The rule of the front door's task that says what is remembered no longer.
+pub const FORGOTTEN_RULE: &str = "forgotten";
+
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// Folds what is older than the retention, or over the cap, into counts by kind; returns how many entries went.
+/// What went, and must not go unsaid.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Folded {
+    /// How many entries went into counts.
+    pub entries: usize,
+    /// Tasks to which an answer was still owed: of those that were too many, all that were open.
+    pub tasks: Vec<Arc<HeldTask>>,
+    /// Clocks of entries that went.
+    pub timers: Vec<Timer>,
+    /// Corrections and withdrawals about which nobody had been asked.
+    pub awaiting: Vec<Awaiting>,
+}
+
+impl Folded {
+    /// Whether nothing went that somebody owes an answer to, or that somebody would have been asked.
+    pub fn owes_nothing(&self) -> bool {
+        self.tasks.is_empty() && self.timers.is_empty() && self.awaiting.is_empty()
+    }
+}
+
+/// Folds what is older than the retention, or too much, into counts by kind; returns what went.
 ///
-/// Statuses are kept: plans matter for the whole childhood. Closed tasks over the cap go, oldest first. When the next
-/// thing is too old is kept with the history, so that it goes then even if nothing comes.
-pub fn fold(history: &mut History, now: Timestamp, retention_days: i64) -> usize {
-    let retention_ms = retention_days.saturating_mul(DAY_MS);
-    let oldest_kept = now.plus_millis(retention_ms.saturating_neg());
-    let over = history.entries.len().saturating_sub(ENTRIES_MAX);
+/// Statuses are kept: plans matter for the whole childhood. When the next thing is too old is kept with the history, so that
+/// it goes then even if nothing comes.
+pub fn fold(history: &mut History, now: Timestamp, retention_days: i64) -> Folded {
+    let mut folded = Folded::default();
+    let oldest_kept = now.plus_millis(retention_ms(retention_days).saturating_neg());
     let expired = oldest(history).is_some_and(|oldest| oldest < oldest_kept);
-    let going = if over > 0 || expired { fold_entries(history, oldest_kept, over) } else { 0 };
+    if history.entries.len() > ENTRIES_MAX || expired {
+        folded.entries = fold_entries(history, oldest_kept);
+        folded.timers = stop_clocks(history);
+    }
     if expired {
-        history.tasks.retain(|task| task_kept_by(task) >= oldest_kept);
+        let closed = history.last_decision.as_ref().filter(|decision| decision.closed).map(|decision| decision.at);
+        let too_old = |task: &mut Arc<HeldTask>| task_kept_by(task) < oldest_kept;
+        let gone = history.tasks.extract_if(.., too_old);
+        folded.tasks.extend(gone.filter(|task| was_never_answered(task, closed)));
         history.awaiting.retain(|waiting| waiting.received_at >= oldest_kept);
         history.agreement.take_if(|standing| standing.at < oldest_kept);
         let first_receipts = history.first_receipts.take().unwrap_or_default();
@@ -39,9 +75,19 @@ pub fn fold(history: &mut History, now: Timestamp, retention_days: i64) -> usize
             first_receipts.into_iter().filter(|first| first.received_at >= oldest_kept).collect();
         history.first_receipts = (!kept.is_empty()).then_some(kept);
     }
-    bound(history);
-    history.fold_at = oldest(history).map(|oldest| next_midnight(oldest.plus_millis(retention_ms)));
-    going
+    bound(history, &mut folded);
+    note_when(history, retention_days);
+    folded
+}
+
+/// Keeps with the history when the next thing is too old.
+pub fn note_when(history: &mut History, retention_days: i64) {
+    let too_old = |oldest: Timestamp| next_midnight(oldest.plus_millis(retention_ms(retention_days)));
+    history.fold_at = oldest(history).map(too_old);
+}
+
+fn retention_ms(retention_days: i64) -> i64 {
+    retention_days.saturating_mul(DAY_MS)
 }
 
 /// The time by which the oldest thing that will be too old is kept.
@@ -63,16 +109,52 @@ fn task_kept_by(task: &HeldTask) -> Timestamp {
     task.raised_at.max(task.state_at)
 }
 
+/// Whether somebody owed an answer to the end: what was taken on, or closed by a person, is forgotten as all else. So is the
+/// word of what was forgotten, or it would be told again for ever.
+fn was_never_answered(task: &HeldTask, closed: Option<Timestamp>) -> bool {
+    matches!(task.state.as_str(), "raised" | "challenged")
+        && task.chases.is_none()
+        && !is_word_of_forgotten(task)
+        && closed.is_none_or(|closed| closed < task.raised_at)
+}
+
+fn is_word_of_forgotten(task: &HeldTask) -> bool {
+    task.rules.iter().any(|rule| rule == FORGOTTEN_RULE)
+}
+
 /// A day's worth goes together, and strictly later than what it must be later than.
 fn next_midnight(at: Timestamp) -> Timestamp {
     Timestamp(at.0.div_euclid(DAY_MS).saturating_add(1).saturating_mul(DAY_MS))
 }
 
-fn fold_entries(history: &mut History, oldest_kept: Timestamp, over: usize) -> usize {
+/// The places of the entries that are too many: the oldest, those that nothing waits for first.
+fn too_many(history: &History) -> BTreeSet<usize> {
+    let older = history.entries.len().saturating_sub(ENTRIES_MAX);
+    if older == 0 {
+        return BTreeSet::new();
+    }
+    let open = history.tasks.iter().filter(|task| is_open(&task.state)).map(|task| task.event_id.as_str());
+    let asked: BTreeSet<&str> = open.collect();
+    let clocks: BTreeSet<&str> = history.timers.iter().map(|timer| timer.event_id.as_str()).collect();
+    let weight = |entry: &Entry| match entry.event_id.as_str() {
+        event_id if clocks.contains(event_id) => 2_u8,
+        event_id if asked.contains(event_id) => 1,
+        _ => 0,
+    };
+    let mut going: Vec<(u8, usize)> =
+        history.entries.iter().take(older).enumerate().map(|(place, entry)| (weight(entry), place)).collect();
+    going.sort_unstable();
+    let waited_for = going.iter().filter(|(weight, _)| *weight > 0).count().min(WAITED_FOR_MAX);
+    going.truncate(older.saturating_sub(waited_for));
+    going.into_iter().map(|(_, place)| place).collect()
+}
+
+fn fold_entries(history: &mut History, oldest_kept: Timestamp) -> usize {
+    let too_many = too_many(history);
     let (mut kept, mut going) = (Vec::with_capacity(history.entries.len()), 0_usize);
     let mut held_back = Vec::new();
     for (place, entry) in std::mem::take(&mut history.entries).into_iter().enumerate() {
-        if place >= over && kept_by(&entry) >= oldest_kept {
+        if !too_many.contains(&place) && kept_by(&entry) >= oldest_kept {
             kept.push(entry);
             continue;
         }
@@ -97,26 +179,76 @@ fn fold_entries(history: &mut History, oldest_kept: Timestamp, over: usize) -> u
     going
 }
 
+/// Takes out the clocks that run from no entry any more.
+fn stop_clocks(history: &mut History) -> Vec<Timer> {
+    let entries = &history.entries;
+    let runs_from_none = |timer: &mut Timer| !entries.iter().any(|entry| timer.is_of(entry));
+    history.timers.extract_if(.., runs_from_none).collect()
+}
+
 /// Bounds what would otherwise grow with every report: the oldest go first.
-fn bound(history: &mut History) {
+fn bound(history: &mut History, folded: &mut Folded) {
     fn keep_last<T>(list: &mut Vec<T>, most: usize) {
         let over = list.len().saturating_sub(most);
         list.drain(..over);
     }
-    keep_last(&mut history.awaiting, AWAITING_MAX);
+    while history.awaiting.len() > AWAITING_MAX {
+        // A person was asked about it, and so it is not lost.
+        let asked = history.awaiting.iter().position(|waiting| waiting.asked);
+        let gone = history.awaiting.remove(asked.unwrap_or(0));
+        folded.awaiting.extend(Some(gone).filter(|gone| !gone.asked));
+    }
     keep_last(&mut history.statuses, STATUSES_MAX);
     for entry in &mut history.entries {
         if entry.corroborated_by.len() > CORROBORATIONS_MAX {
             keep_last(&mut Arc::make_mut(entry).corroborated_by, CORROBORATIONS_MAX);
         }
     }
-    while history.tasks.len() > TASKS_MAX {
-        // What still waits for somebody goes last.
-        let place = |wanted: fn(&HeldTask) -> bool| history.tasks.iter().position(|task| wanted(task));
-        let gone = place(|task| !is_open(&task.state))
-            .or_else(|| place(|task| task.chases.is_some()))
-            .or_else(|| place(|task| matches!(task.state.as_str(), "acknowledged" | "accepted")));
-        history.tasks.remove(gone.unwrap_or(0));
+    bound_tasks(history, folded);
+}
+
+/// What is over goes when there are too many of it; what is open only when there are far too many.
+fn bound_tasks(history: &mut History, folded: &mut Folded) {
+    if history.tasks.len() <= CLOSED_TASKS_MAX {
+        return;
+    }
+    let open = history.tasks.iter().filter(|task| is_open(&task.state)).count();
+    let mut over = history.tasks.len().saturating_sub(open).saturating_sub(CLOSED_TASKS_MAX);
+    history.tasks.retain(|task| {
+        let goes = over > 0 && !is_open(&task.state);
+        over = over.saturating_sub(usize::from(goes));
+        !goes
+    });
+    if open <= OPEN_TASKS_MAX {
+        return;
+    }
+    let mut going: Vec<(u8, usize)> = history
+        .tasks
+        .iter()
+        .enumerate()
+        .filter(|(_, task)| is_open(&task.state))
+        .map(|(place, task)| (weight(task), place))
+        .collect();
+    going.sort_unstable();
+    going.truncate(open.saturating_sub(OPEN_TASKS_MAX.saturating_sub(FORGOTTEN_TOGETHER)));
+    let places: BTreeSet<usize> = going.into_iter().map(|(_, place)| place).collect();
+    let (gone, kept): (Vec<_>, Vec<_>) =
+        std::mem::take(&mut history.tasks).into_iter().enumerate().partition(|(place, _)| places.contains(place));
+    history.tasks = kept.into_iter().map(|(_, task)| task).collect();
+    folded.tasks.extend(gone.into_iter().map(|(_, task)| task));
+}
+
+/// Which open task can be spared: a chase before what it chases, what somebody took on before what nobody answered, the word
+/// of what was forgotten last.
+fn weight(task: &HeldTask) -> u8 {
+    if task.chases.is_some() {
+        0
+    } else if matches!(task.state.as_str(), "acknowledged" | "accepted") {
+        1
+    } else if is_word_of_forgotten(task) {
+        3
+    } else {
+        2
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::event::Source;
+use super::history::none_as_empty;
 use super::scalar::{FactValue, Level, Timestamp};
 use super::subject::SubjectKey;
 
@@ -36,6 +37,17 @@ pub struct Decision {
     pub suppressed: Vec<Suppressed>,
     pub disclosures: Vec<Disclosure>,
     pub notes: Vec<String>,
+    /// Tasks that stand otherwise than they did. One that was raised stands as raised until a decision says otherwise.
+    #[serde(default, deserialize_with = "none_as_empty", skip_serializing_if = "Vec::is_empty")]
+    pub task_changes: Vec<TaskChanged>,
+}
+
+/// A task that stands otherwise than it did.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TaskChanged {
+    pub task_id: String,
+    /// The state of a held task; or `forgotten`: it was open, and is remembered no longer.
+    pub state: String,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]

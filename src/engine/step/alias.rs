@@ -64,7 +64,7 @@ pub fn learned(context: &Context, state: &State, record: &InboxRecord, alias: &A
         draft.decision.event_id = Some(alias.event_id.clone());
         draft.disposed(Disposition::Forwarded);
         draft.publish(check_at(standing, record, alias));
-        return Ok(draft.finish());
+        return draft.finish();
     }
     let asks = alias.checked_for.is_some() || known.is_some_and(|history| is_parted(history, alias.stronger));
     if asks {
@@ -80,7 +80,7 @@ pub fn learned(context: &Context, state: &State, record: &InboxRecord, alias: &A
     if holds_anything(&moved) {
         draft.publish(forwarded_history(record, record.subject, alias.stronger, moved, 1));
     }
-    Ok(draft.finish())
+    draft.finish()
 }
 
 /// Nothing was known under this key: there is nothing to decide, only where to pass on what comes.
@@ -200,7 +200,7 @@ pub fn pass_on(
         receipt: record.receipt,
         body,
     })));
-    Ok(draft.finish())
+    draft.finish()
 }
 
 fn trigger_of(body: &InboxBody) -> Trigger {
@@ -244,5 +244,5 @@ pub fn history_arrived(
     awaiting::apply_to_known(&mut draft, None)?;
     first_receipt::apply_to_known(&mut draft, &record.id)?;
     agreement::stop_services(&mut draft, &record.id)?;
-    Ok(draft.finish())
+    draft.finish()
 }

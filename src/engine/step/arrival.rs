@@ -73,7 +73,7 @@ pub fn referral(
             }
         }
     }
-    Ok(draft.finish())
+    draft.finish()
 }
 
 /// Whether what comes under a used id is no second report of the same: the child takes an allegation back, or something of

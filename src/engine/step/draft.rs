@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{Effect, Step, escalation, siblings};
+use super::{Effect, Step, escalation, forgotten, siblings};
 use crate::engine::calendar::Clock;
 use crate::engine::context::{Context, StepError};
 use crate::engine::decide::{Moment, Verdict, judge};
 use crate::engine::facts::{AsOf, PreparedBook, date_in_words};
-use crate::engine::history::folding::fold;
+use crate::engine::history::folding::{fold, note_when};
 use crate::engine::history::{held_back_of, raise_case_level};
 use crate::engine::ids::derived;
 use crate::engine::model::decision::{Decision, Disposition, FactUsed, RuleFired, TaskRaised, Trigger};
@@ -77,6 +77,7 @@ impl<'a> Draft<'a> {
             suppressed: Vec::new(),
             disclosures: Vec::new(),
             notes: Vec::new(),
+            task_changes: Vec::new(),
         };
         let effects = Vec::new();
         Ok(Self { context, book, subject, at, before, history, decision, effects, sender_knows: false })
@@ -251,12 +252,19 @@ impl<'a> Draft<'a> {
     }
 
     /// Closes the step: the history within its bounds, the decision last.
-    pub fn finish(mut self) -> Step {
+    pub fn finish(mut self) -> Result<Step, StepError> {
         escalation::arm(&mut self.history, &self.book.rules, self.at);
         let folded = fold(&mut self.history, self.at, self.book.rules.retention_days);
-        if folded > 0 {
-            self.decision.notes.push(format!("{folded} older entries were folded into counts."));
+        if folded.entries > 0 {
+            self.decision.notes.push(format!("{} older entries were folded into counts.", folded.entries));
         }
+        if !folded.owes_nothing() {
+            forgotten::tell(&mut self, &folded)?;
+            escalation::arm(&mut self.history, &self.book.rules, self.at);
+            note_when(&mut self.history, self.book.rules.retention_days);
+        }
+        let raised = &self.decision.tasks;
+        self.decision.task_changes = forgotten::task_changes(&self.before, &self.history, raised, &folded, self.at);
         self.history.updated_at = self.history.updated_at.max(self.at);
         self.decision.case_level = self.history.case_level;
         let disposition = disposition_symbol(self.decision.disposition);
@@ -264,7 +272,7 @@ impl<'a> Draft<'a> {
         let mut delta = Delta::default();
         delta.histories.insert(self.subject, self.history);
         self.effects.push(Effect::Decision(Box::new(self.decision)));
-        Step { delta, effects: self.effects }
+        Ok(Step { delta, effects: self.effects })
     }
 }
 

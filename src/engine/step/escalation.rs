@@ -186,7 +186,7 @@ pub fn fired(
     for call in calls(&mut draft, due) {
         tell(&mut draft, call)?;
     }
-    Ok(draft.finish())
+    draft.finish()
 }
 
 /// What one recipient is told at one instant: all the tasks of one event whose rungs lead to them.

@@ -26,7 +26,7 @@ use crate::engine::tasks::due_at;
 /// The signal to the right child.
 pub const RIGHT_CHILD: &str = "right_child";
 
-const RULE: &str = "first-receipt";
+pub const FIRST_RECEIPT_RULE: &str = "first-receipt";
 const TITLE: &str = "Received before, under the wrong child";
 
 /// First receipts kept for events that are still to come: the oldest go first.
@@ -118,7 +118,7 @@ pub fn received(context: &Context, state: &State, record: &InboxRecord, signal: 
             all.drain(..over);
         }
     }
-    Ok(draft.finish())
+    draft.finish()
 }
 
 fn find(history: &History, first: &FirstReceipt) -> Option<Arc<Entry>> {
@@ -157,7 +157,7 @@ fn apply(draft: &mut Draft<'_>, entry: &Arc<Entry>, first: &FirstReceipt, cause:
             instant_in_words(first.received_at),
             instant_in_words(due_at)
         );
-        tell(draft, &task, Moved { rule: RULE, title: TITLE, words, why, due_at })?;
+        tell(draft, &task, Moved { rule: FIRST_RECEIPT_RULE, title: TITLE, words, why, due_at })?;
         if let Some(present) = draft.history.tasks.iter_mut().find(|present| present.task_id == task.task_id) {
             let present = Arc::make_mut(present);
             present.due_at = due_at;

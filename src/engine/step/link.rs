@@ -165,7 +165,7 @@ pub fn join(context: &Context, state: &State, record: &InboxRecord, signal: &Sig
     if strength(keyed_by.as_deref(), record.subject) < strength(signal.keyed_by.as_deref(), other) {
         let signal = Signal { other: Some(record.subject), keyed_by, ..signal.clone() };
         draft.publish(send(other, record.receipt, signal));
-        return Ok(draft.finish());
+        return draft.finish();
     }
     draft.disposed(Disposition::Forwarded);
     let moved = std::mem::take(&mut draft.history);
@@ -185,7 +185,7 @@ pub fn join(context: &Context, state: &State, record: &InboxRecord, signal: &Sig
     };
     own.linked = Some(Linked { subject: other, events: moved.entries.iter().flat_map(came).collect() });
     draft.publish(forwarded_history(record, record.subject, other, moved, 1));
-    Ok(draft.finish())
+    draft.finish()
 }
 
 /// Strongest first. A key whose making is not known (kept by an earlier release) lies between those by an identifier and
@@ -211,7 +211,7 @@ pub fn part(context: &Context, state: &State, record: &InboxRecord, signal: &Sig
         answered(&mut draft, other);
         stand(&mut draft.history, other, DIFFERENT, None);
     }
-    Ok(draft.finish())
+    draft.finish()
 }
 
 /// Gives a subject that stands alone again what came under its own key; counts are redone on both sides, and what they had
@@ -250,7 +250,7 @@ pub fn give_back(context: &Context, state: &State, record: &InboxRecord, signal:
         .push(format!("A link was undone: {} events went back to their own record.", given.entries.len()));
     let back: Effect = forwarded_history(record, record.subject, other, given, 0);
     draft.publish(back);
-    Ok(draft.finish())
+    draft.finish()
 }
 
 /// Takes back, on either side, what had fired only because the two were counted together; returns the titles.

@@ -46,7 +46,7 @@ pub fn received(
     }
     let mut draft = Draft::open(context, state, record.subject, record.receipt, Trigger::Outcome, &record.id)?;
     if received.task_id == Uuid::nil().to_string() {
-        return Ok(needed_none(draft));
+        return needed_none(draft);
     }
     let held = draft.history.tasks.iter().position(|task| task.task_id == received.task_id);
     let Some((place, task)) = held.and_then(|place| Some((place, Arc::clone(draft.history.tasks.get(place)?)))) else {
@@ -57,11 +57,11 @@ pub fn received(
     };
     draft.decision.event_id = Some(task.event_id.clone());
     if task.state == TOLD {
-        return Ok(needed_none(draft));
+        return needed_none(draft);
     }
     if task.outcomes.contains(&received.outcome.outcome_id) {
         draft.disposed(Disposition::Retransmission);
-        return Ok(draft.finish());
+        return draft.finish();
     }
     let by_unit = task.unit.is_some() && draft.book.rules.has_many_units(&task.agency);
     if task.agency != received.agency || (by_unit && task.unit != received.unit) {
@@ -93,10 +93,10 @@ pub fn received(
     if matches!(outcome.outcome, OutcomeKind::Declined | OutcomeKind::Challenged) {
         ask_front_door(&mut draft, &task, received, &record.id)?;
     }
-    Ok(draft.finish())
+    draft.finish()
 }
 
-fn needed_none(mut draft: Draft<'_>) -> Step {
+fn needed_none(mut draft: Draft<'_>) -> Result<Step, StepError> {
     draft.decision.notes.push("An answer to what needed none: nothing to do.".to_owned());
     draft.finish()
 }
@@ -120,7 +120,7 @@ pub fn refused(
     let address = Address { agency: received.agency.clone(), unit, role: None, in_place_of: None };
     let wanted = Wanted { address, relation: Relation::Word(received.task_id.clone()), ..own };
     draft.raise(None, cause, &[], vec![wanted])?;
-    Ok(draft.finish())
+    draft.finish()
 }
 
 /// Whether the front door has taken up this event before: its sender is told once.

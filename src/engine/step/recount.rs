@@ -20,7 +20,7 @@ use crate::engine::tasks::route::Address;
 use crate::engine::tasks::{Deadline, Relation, Wanted};
 
 /// The id under which a moved deadline gives its reason.
-const RECOUNT_RULE: &str = "calendar";
+pub const RECOUNT_RULE: &str = "calendar";
 
 /// Whether the book's calendar gives any open task another deadline than it has, or any clock another end.
 pub fn is_called_for(history: &History, rules: &RuleBook) -> bool {
@@ -104,7 +104,7 @@ pub fn fired(
     let clocks = set_clocks(&mut draft.history, &draft.book.rules);
     let note = format!("The calendar was corrected: deadlines that moved: {}, clocks: {clocks}.", found.len());
     draft.decision.notes.push(note);
-    Ok(draft.finish())
+    draft.finish()
 }
 
 /// Why and whereto a deadline has moved.

@@ -207,7 +207,7 @@ pub fn ask(context: &Context, state: &State, record: &InboxRecord, signal: &Sign
     draft.raise(None, &record.id, &[], vec![wanted])?;
     let task_id = draft.decision.tasks.last().map(|task| task.task_id.clone());
     stand(&mut draft.history, other, ASKED, task_id);
-    Ok(draft.finish())
+    draft.finish()
 }
 
 /// What a person needs to tell two records apart: who sent each, and what they call it.

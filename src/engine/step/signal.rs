@@ -39,7 +39,7 @@ fn unread_record(context: &Context, state: &State, record: &InboxRecord, signal:
     if signal.kind != UNREAD_RECORD {
         draft.disposed(Disposition::Refused);
         draft.decision.notes.push("A signal of a kind this release does not know.".to_owned());
-        return Ok(draft.finish());
+        return draft.finish();
     }
     let hour = record.receipt.0.div_euclid(HOUR_MS);
     // Whoever has closed the hour's task has looked at what was there by then, not at what comes now.
@@ -48,7 +48,7 @@ fn unread_record(context: &Context, state: &State, record: &InboxRecord, signal:
     };
     if draft.history.triaged_hours.contains(&hour) && draft.history.tasks.iter().any(|task| is_asked(task)) {
         draft.disposed(Disposition::Duplicate);
-        return Ok(draft.finish());
+        return draft.finish();
     }
     draft.history.triaged_hours.retain(|triaged| *triaged != hour);
     draft.history.triaged_hours.push(hour);
@@ -68,5 +68,5 @@ fn unread_record(context: &Context, state: &State, record: &InboxRecord, signal:
     );
     let wanted = raising.own_duty(UNREAD_RECORD, "Records that could not be read", why, UNREAD_ACTION, due, &entry);
     draft.raise(None, &record.id, &[], vec![wanted])?;
-    Ok(draft.finish())
+    draft.finish()
 }

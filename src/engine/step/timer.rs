@@ -36,7 +36,7 @@ pub fn fired(
     let entry = draft.history.entries.iter().find(|entry| timer.is_of(entry) && !entry.withdrawn).cloned();
     let Some(entry) = entry else {
         draft.decision.notes.push("The event this clock ran from is no longer held.".to_owned());
-        return Ok(draft.finish());
+        return draft.finish();
     };
     draft.about(&entry);
     if timer.rule == AWAITING_ORIGINAL {
@@ -44,7 +44,7 @@ pub fn fired(
     } else {
         judge_now(&mut draft, &entry, &timer.rule, &cause)?;
     }
-    Ok(draft.finish())
+    draft.finish()
 }
 
 /// Tasks of a timer name no child: each follows the task its recipient holds already.
