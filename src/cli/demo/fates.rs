@@ -47,6 +47,8 @@ pub struct Fates {
     answers: BTreeMap<String, String>,
     /// Answers to a task that was over already, as their agencies were told.
     refused: usize,
+    /// What decisions said of tasks that have not been read yet: another lane may publish between two topics' reading.
+    early: BTreeMap<String, Option<String>>,
     faults: Faults,
 }
 
@@ -113,32 +115,34 @@ impl Fates {
             RAISED
         };
         let chased = task.follows.iter().chain(task.follows_also.iter().flatten());
+        let early = self.early.remove(&task.task_id);
+        let wants_answer = state == RAISED;
         let fate = Fate {
             agency: task.agency.clone(),
             answer_by: task.acknowledge_by.unwrap_or(task.due_at),
             answered_at: None,
             asked_by: task.reasons.first().map_or(String::new(), |reason| reason.rule.clone()),
             is_rung,
-            state: state.to_owned(),
-            is_decided: false,
+            is_decided: early.is_some(),
+            state: early.flatten().unwrap_or_else(|| state.to_owned()),
             chases: if is_rung { chased.cloned().collect() } else { Vec::new() },
         };
         self.faults.repeated += usize::from(self.tasks.insert(task.task_id.clone(), fate).is_some());
-        state == RAISED
+        wants_answer
     }
 
-    /// Takes note of what a decision raised and changed. Tasks are read before the decisions of the same time.
+    /// Takes note of what a decision raised and changed.
     pub fn decided(&mut self, decision: &Decision) {
         for raised in &decision.tasks {
             match self.tasks.get_mut(&raised.task_id) {
                 Some(fate) => fate.is_decided = true,
-                None => self.faults.unpublished += 1,
+                None => drop(self.early.entry(raised.task_id.clone()).or_default()),
             }
         }
         for change in &decision.task_changes {
             match self.tasks.get_mut(&change.task_id) {
                 Some(fate) => fate.state.clone_from(&change.state),
-                None => self.faults.unpublished += 1,
+                None => drop(self.early.insert(change.task_id.clone(), Some(change.state.clone()))),
             }
         }
     }
@@ -172,6 +176,7 @@ impl Fates {
                 *self.faults.disagreeing.entry((fate.state.clone(), remembered.to_owned())).or_default() += 1;
             }
         }
+        self.faults.unpublished = self.early.len();
         self.faults.unpublished += held.keys().filter(|task_id| !self.tasks.contains_key(**task_id)).count();
         self.faults.undecided = self.tasks.values().filter(|fate| !fate.is_decided).count();
         let named = |fate: &&Fate| STATES.iter().any(|(_, states)| states.contains(&fate.state.as_str()));

@@ -213,12 +213,16 @@ fn bound_tasks(history: &mut History, folded: &mut Folded) {
         return;
     }
     let open = history.tasks.iter().filter(|task| is_open(&task.state)).count();
-    let mut over = history.tasks.len().saturating_sub(open).saturating_sub(CLOSED_TASKS_MAX);
-    history.tasks.retain(|task| {
-        let goes = over > 0 && !is_open(&task.state);
-        over = over.saturating_sub(usize::from(goes));
-        !goes
-    });
+    let over = history.tasks.len().saturating_sub(open).saturating_sub(CLOSED_TASKS_MAX);
+    if over > 0 {
+        let closed = history.tasks.iter().enumerate().filter(|(_, task)| !is_open(&task.state));
+        // By when it was over: what this step closed stays, so that its decision says so.
+        let mut going: Vec<(Timestamp, usize)> = closed.map(|(place, task)| (task.state_at, place)).collect();
+        going.sort_unstable();
+        let going: BTreeSet<usize> = going.into_iter().take(over).map(|(_, place)| place).collect();
+        let tasks = std::mem::take(&mut history.tasks).into_iter().enumerate();
+        history.tasks = tasks.filter(|(place, _)| !going.contains(place)).map(|(_, task)| task).collect();
+    }
     if open <= OPEN_TASKS_MAX {
         return;
     }
