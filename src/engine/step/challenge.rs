@@ -62,7 +62,7 @@ pub fn by_sender(
     let outcome_id = &received.outcome.outcome_id;
     if draft.history.tasks.iter().any(|task| task.outcomes.contains(outcome_id)) {
         draft.disposed(Disposition::Retransmission);
-        return Ok(draft.finish());
+        return draft.finish();
     }
     let asked = draft.history.tasks.iter().filter(|task| is_front_doors(&draft, task, entry));
     let disputed = asked.max_by_key(|task| (task.raised_at, task.due_at)).cloned();
@@ -90,7 +90,7 @@ pub fn by_sender(
         task.outcomes.push(outcome_id.clone());
     }
     tell(&mut draft, received, entry);
-    Ok(draft.finish())
+    draft.finish()
 }
 
 /// What the front door was asked for this referral, and may have answered.
