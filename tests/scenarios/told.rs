@@ -140,7 +140,7 @@ fn whoever_reviews_many_concerns_is_told_what_each_was() {
     let days = |count: i64| AT.plus_millis(count * 86_400_000);
     for (number, about) in [(7, "housing"), (8, "young_carer")] {
         let told = event(number, "school/999001", "concern.reported", concern(about));
-        replay.submit(&told, days(i64::try_from(number).unwrap() - 7)).unwrap();
+        replay.submit(&told, days(i64::from(number) - 7)).unwrap();
     }
     let third = event(9, "gp/N81001", "neglect.assessed", json!({ "detail": { "gcp2_grade": 3 } }));
     let tasks = replay.submit(&third, days(2)).unwrap().tasks;

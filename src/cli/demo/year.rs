@@ -178,7 +178,7 @@ impl Year {
         let decided = self.ends_of(DECISIONS)?;
         for topic in self.reader.topics()?.into_iter().filter(|topic| topic.starts_with(TASKS_PREFIX)) {
             for (partition, end) in self.ends_of(&topic)? {
-                self.read_to(&topic, partition, end, |year, task| year.plan_answers(task))?;
+                self.read_to(&topic, partition, end, Year::plan_answers)?;
             }
         }
         for (partition, end) in decided {
