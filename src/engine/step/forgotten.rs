@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::alias::stand_in_entry;
 use super::draft::{Draft, OWN_DUTY};
-use crate::engine::calendar::instant_in_words;
+use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::StepError;
 use crate::engine::history::folding::{FORGOTTEN_RULE, Folded};
 use crate::engine::history::{TOLD, is_open};
@@ -16,6 +16,7 @@ use crate::engine::tasks::Wanted;
 
 /// How a decision says that an open task is remembered no longer.
 pub const FORGOTTEN: &str = "forgotten";
+const WITHOUT_CALENDAR: Clock = Clock::Hours(24);
 const ACTION: &str = "See to what is remembered here no longer: an answer to it cannot be taken; ask those who hold it";
 
 /// One task for the front door about all that went together.
@@ -35,7 +36,8 @@ pub fn tell(draft: &mut Draft<'_>, folded: &Folded) -> Result<(), StepError> {
     let follows = folded.tasks.iter().find(|task| is_of(task));
     let cause = derived(&[FORGOTTEN_RULE, &draft.decision.decision_id, follows.map_or("", |task| &task.task_id)]);
     let raising = draft.raising(None, &cause);
-    let due = raising.deadline_from_now(&OWN_DUTY)?;
+    // Forgetting is not to wait for a calendar that ends before it: then elapsed hours have to do.
+    let due = raising.deadline_from_now(&OWN_DUTY).or_else(|_| raising.deadline_from_now(&WITHOUT_CALENDAR))?;
     let why = why(folded);
     let title = "What is too old or too much to be remembered";
     let own = raising.own_duty(FORGOTTEN_RULE, title, why, ACTION, due, &entry);
