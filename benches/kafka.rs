@@ -1,7 +1,7 @@
 //! The router on a real Apache Kafka on this machine: how long from a partner's record to its visible decision at a
 //! steady rate, how many events a second when all wait, how long a restart restores. Prints a table; asserts nothing.
 //!
-//! `cargo bench --bench kafka -- [events a second] [seconds] [events of the plain run] [decide lanes]`
+//! `cargo bench --bench kafka -- [events a second] [seconds] [events of the plain run] [decide lanes] [commit interval, ms]`
 
 #[path = "kafka/usage.rs"]
 mod usage;
@@ -42,8 +42,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const PARTITIONS: u32 = 8;
 const SEED: u64 = 7;
-/// Not counted: histories and caches are cold, and the broker is still being compiled by its virtual machine.
-const WARM_UP: Duration = Duration::from_secs(30);
+/// Not counted: histories and caches are cold, and the broker's virtual machine still compiles it, which takes a third of
+/// what the broker takes in its first minute.
+const WARM_UP: Duration = Duration::from_secs(90);
+const WARM_UP_RATE: usize = 800;
 /// One publication of the steady run, and of the plain one.
 const STEP: Duration = Duration::from_millis(5);
 const PLAIN: usize = 100;
@@ -55,12 +57,15 @@ fn main() {
     let (rate, seconds, plain) = (number(0, 2000), number(1, 30), number(2, 100_000));
     logging::start(LogFormat::Text, LogLevel::WARN);
     let server = Server::start();
-    let mut events = writes(rate * (seconds + WARM_UP.as_secs() as usize) + plain);
+    let mut events = writes(WARM_UP_RATE * WARM_UP.as_secs() as usize + rate * seconds + plain);
     let later = events.split_off(events.len() - plain);
     let lanes = number(3, 1);
-    println!("1 intake lane, {lanes} decide lanes, {PARTITIONS} partitions");
-    steady(&server, events, (rate, seconds), lanes);
-    backlog(&server.bootstrap, later, lanes);
+    let mut options = KafkaOptions::new(&server.bootstrap, "bench");
+    options.commit_interval = Duration::from_millis(number(4, options.commit_interval.as_millis() as usize) as u64);
+    let interval = options.commit_interval.as_millis();
+    println!("1 intake lane, {lanes} decide lanes, {PARTITIONS} partitions, commits every {interval} ms");
+    steady(&server, &options, events, (rate, seconds), lanes);
+    backlog(&options, later, lanes);
 }
 
 /// One broker on this machine, ended with the bench.
@@ -177,41 +182,29 @@ fn publish(publisher: &dyn Publisher, writes: Vec<Write>) {
 }
 
 /// Sends at an even pace and waits for every decision.
-fn steady(server: &Server, events: Vec<Write>, (rate, seconds): (usize, usize), lanes: usize) {
+fn steady(server: &Server, options: &KafkaOptions, events: Vec<Write>, (rate, seconds): (usize, usize), lanes: usize) {
     let (bootstrap, metrics) = (server.bootstrap.as_str(), Arc::new(Metrics::new().unwrap()));
-    let broker = Arc::new(Kafka::open(KafkaOptions::new(bootstrap, "bench")).unwrap());
+    let broker = Arc::new(Kafka::open(options.clone()).unwrap());
     let (service, _) = started(&broker, lanes, &metrics);
     let (seen, stop) = (Mutex::new(HashMap::new()), AtomicBool::new(false));
     let mut sent: BTreeMap<Vec<u8>, Instant> = BTreeMap::new();
-    let mut spent = None;
+    let mut events = events;
+    let measured = events.split_off(WARM_UP_RATE * WARM_UP.as_secs() as usize);
     std::thread::scope(|scope| {
         scope.spawn(|| watch(bootstrap, &seen, &stop));
         std::thread::sleep(Duration::from_secs(3));
         let publisher = broker.publisher();
-        let begun = Instant::now();
-        let in_step = rate * STEP.as_millis() as usize / 1000;
-        let mut events = events.into_iter().peekable();
-        for step in 0.. {
-            let writes: Vec<Write> = events.by_ref().take(in_step).collect();
-            if writes.is_empty() {
-                break;
+        let all_seen = |sent: &BTreeMap<Vec<u8>, Instant>| {
+            let deadline = Instant::now() + PATIENCE;
+            while sent.keys().any(|event| !seen.lock().unwrap().contains_key(event)) && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(100));
             }
-            let due = begun + STEP * step;
-            std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            if due >= begun + WARM_UP && spent.is_none() {
-                spent = Some((Instant::now(), Usage::now(&server.folder, &metrics)));
-            }
-            // By its time, not by when the sender got to it: a late sender hides nothing.
-            sent.extend(writes.iter().filter(|_| due >= begun + WARM_UP).map(|write| (write.key.clone(), due)));
-            publish(&*publisher, writes);
-        }
-        if let Some((since, before)) = &spent {
-            Usage::now(&server.folder, &metrics).print(before, since.elapsed());
-        }
-        let deadline = Instant::now() + PATIENCE;
-        while sent.keys().any(|event| !seen.lock().unwrap().contains_key(event)) && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        };
+        all_seen(&paced(&*publisher, events, WARM_UP_RATE));
+        let (since, before) = (Instant::now(), Usage::now(&server.folder, &metrics));
+        sent = paced(&*publisher, measured, rate);
+        Usage::now(&server.folder, &metrics).print(&before, since.elapsed());
+        all_seen(&sent);
         stop.store(true, Ordering::Release);
     });
     let seen = seen.into_inner().unwrap();
@@ -225,10 +218,29 @@ fn steady(server: &Server, events: Vec<Write>, (rate, seconds): (usize, usize), 
     broker.close();
 }
 
+/// Publishes so many a second, and answers when each was due to be sent: a late sender hides nothing.
+fn paced(publisher: &dyn Publisher, events: Vec<Write>, rate: usize) -> BTreeMap<Vec<u8>, Instant> {
+    let begun = Instant::now();
+    let in_step = rate * STEP.as_millis() as usize / 1000;
+    let mut sent = BTreeMap::new();
+    let mut events = events.into_iter();
+    for step in 0.. {
+        let writes: Vec<Write> = events.by_ref().take(in_step).collect();
+        if writes.is_empty() {
+            break;
+        }
+        let due = begun + STEP * step;
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        sent.extend(writes.iter().map(|write| (write.key.clone(), due)));
+        publish(publisher, writes);
+    }
+    sent
+}
+
 /// All lie there before the router starts.
-fn backlog(bootstrap: &str, events: Vec<Write>, lanes: usize) {
+fn backlog(options: &KafkaOptions, events: Vec<Write>, lanes: usize) {
     let count = events.len();
-    let sender = Kafka::open(KafkaOptions::new(bootstrap, "sender")).unwrap();
+    let sender = Kafka::open(KafkaOptions::new(&options.bootstrap, "sender")).unwrap();
     let publisher = sender.publisher();
     for writes in events.chunks(PLAIN) {
         while sender.queued().0 > 100 {
@@ -240,7 +252,7 @@ fn backlog(bootstrap: &str, events: Vec<Write>, lanes: usize) {
         std::thread::sleep(Duration::from_millis(5));
     }
     let before = decided(&sender);
-    let broker = Arc::new(Kafka::open(KafkaOptions::new(bootstrap, "bench")).unwrap());
+    let broker = Arc::new(Kafka::open(options.clone()).unwrap());
     let metrics = Arc::new(Metrics::new().unwrap());
     let (service, restored) = started(&broker, lanes, &metrics);
     let since = Instant::now();
@@ -253,7 +265,7 @@ fn backlog(bootstrap: &str, events: Vec<Write>, lanes: usize) {
     println!("ready          {:.2} s after a start with the histories of the steady run", restored.as_secs_f64());
     service.stop(Duration::from_secs(20));
     broker.close();
-    let broker = Arc::new(Kafka::open(KafkaOptions::new(bootstrap, "bench")).unwrap());
+    let broker = Arc::new(Kafka::open(options.clone()).unwrap());
     let (service, restored) = started(&broker, lanes, &metrics);
     let histories = histories(&sender);
     println!("ready          {:.2} s after a start with {histories} histories", restored.as_secs_f64());
