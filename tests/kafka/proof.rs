@@ -27,6 +27,8 @@ const LOAD: usize = 60;
 /// A stopped process is past its session, and others have its partitions.
 const PAST_SESSION: Duration = Duration::from_secs(9);
 const STOPS_WITHIN: Duration = Duration::from_secs(5);
+/// Beside other work it took a minute; a lane that hangs takes for ever.
+const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(180);
 const DRAINED_WITHIN: Duration = Duration::from_secs(180);
 
 /// What is done to the router, in this order.
@@ -104,7 +106,7 @@ impl Proof<'_> {
     /// Waits until every partition has been decided in again.
     fn taken_over(&mut self, kind: &'static str, since: Instant) {
         let before = self.positions();
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + TAKEN_OVER_WITHIN;
         while self.positions().iter().zip(&before).any(|(now, before)| now <= before) {
             assert!(Instant::now() < deadline, "nobody took over");
             std::thread::sleep(Duration::from_millis(50));
