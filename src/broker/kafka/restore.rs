@@ -217,11 +217,14 @@ impl Restorer {
 
     /// Nothing came. If a transaction is open there, its writer is dead or a zombie: this partition is ours now.
     fn blocked(&mut self) -> Result<(), BrokerError> {
-        let Some(Restoring { partition, position, end, moved_at, looked_at, open, .. }) = self.current.as_mut() else {
+        let Some(Restoring { partition, position, end, moved_at, resumed_at, looked_at, open, .. }) =
+            self.current.as_mut()
+        else {
             return Ok(());
         };
         let since = moved_at.elapsed();
-        if since >= GIVE_UP_AFTER && !*open {
+        // Not the time for which it was put off.
+        if since.min(resumed_at.elapsed()) >= GIVE_UP_AFTER && !*open {
             return Err(BrokerError::Storage(format!("partition {partition} is restored to {position} of {end} only")));
         }
         if since >= BLOCKED_AFTER && looked_at.elapsed() >= BLOCKED_AFTER {
