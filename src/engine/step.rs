@@ -3,10 +3,10 @@
 use super::context::{Context, StepError};
 use super::history::folding::{fold, note_when};
 use super::history::{ESCALATION, FOLD, RECOUNT};
-use super::model::decision::{Decision, Disposition, Trigger};
+use super::model::decision::{Decision, Disposition};
 use super::model::feedback::Feedback;
 use super::model::history::{History, Timer};
-use super::model::inbox::{InboxBody, InboxRecord};
+use super::model::inbox::{InboxBody, InboxRecord, Referral};
 use super::model::scalar::Timestamp;
 use super::model::subject::SubjectKey;
 use super::model::task::Task;
@@ -66,6 +66,21 @@ impl Step {
             Effect::Task(..) | Effect::Feedback(_) | Effect::Inbox(_) => None,
         })
     }
+
+    /// What the clocks of an event raise later goes on with the trace that the event came with.
+    pub fn keep_trace(&mut self, record: &InboxRecord, trace: &str) {
+        if let InboxBody::Referral(Referral { event, .. }) = &record.body {
+            self.delta.keep_trace(record.subject, &event.event_id, &event.source.partner, trace);
+        }
+    }
+
+    /// The trace that goes on with an effect that no record asked for but a clock: a task's alone.
+    pub fn trace_of(&self, effect: &Effect) -> Option<&str> {
+        match effect {
+            Effect::Task(task, subject) => self.delta.trace_of(*subject, &task.task_id),
+            Effect::Decision(_) | Effect::Feedback(_) | Effect::Inbox(_) => None,
+        }
+    }
 }
 
 /// Judges one inbox record. Ticks change nothing here: their owner asks the state which timers are due and steps
@@ -113,8 +128,7 @@ fn folded(
     let book = context.books.in_force(at).ok_or(StepError::NoBookInForce)?;
     let mut history = history.as_ref().clone();
     if !fold(&mut history, at, book.rules.retention_days).owes_nothing() {
-        let cause = format!("{}\0{}", timer.rule, timer.due_at.0);
-        return Draft::open(context, state, subject, at, Trigger::Timer, &cause)?.finish();
+        return Draft::of_own_timer(context, state, subject, timer, at)?.finish();
     }
     let mut delta = Delta::default();
     delta.histories.insert(subject, history);

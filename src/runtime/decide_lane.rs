@@ -16,12 +16,12 @@ use crate::engine::codec;
 use crate::engine::context::{Context, StepError};
 use crate::engine::ids::derived;
 use crate::engine::model::history::{History, Timer};
-use crate::engine::model::inbox::{InboxBody, InboxRecord, Referral, Tick};
+use crate::engine::model::inbox::{InboxBody, InboxRecord, Tick};
 use crate::engine::model::quarantine::QuarantineReason;
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::model::subject::SubjectKey;
 use crate::engine::state::State;
-use crate::engine::step::{Effect, Step, catch_up, drop_timer, notice_calendar, step, step_timer};
+use crate::engine::step::{Step, catch_up, drop_timer, notice_calendar, step, step_timer};
 use crate::telemetry::metrics::{Disposition, Metrics, RecordKind, Stage};
 
 /// Timers one tick fires in one partition; the rest wait for the next, a second later.
@@ -108,7 +108,7 @@ impl DecideLane {
     fn take(&mut self, record: &Record, step: Step, writes: &mut Vec<Write>) -> Result<(), String> {
         let before = writes.len();
         for effect in &step.effects {
-            let trace = header(record, TRACE).or_else(|| trace_of(&step, effect));
+            let trace = header(record, TRACE).or_else(|| step.trace_of(effect).map(str::as_bytes));
             match self.outputs().effect(effect, trace) {
                 Ok(write) => writes.extend(write),
                 Err(error) => {
@@ -133,7 +133,9 @@ impl DecideLane {
             Ok(mut stepped) => {
                 self.learn_topics(&stepped)?;
                 let disposition = Notes::disposition(&stepped);
-                keep_trace(&mut stepped, inbox, record);
+                if let Some(trace) = header(record, TRACE).and_then(|trace| std::str::from_utf8(trace).ok()) {
+                    stepped.keep_trace(inbox, trace);
+                }
                 self.take(record, stepped, writes).map(|()| disposition)
             }
             Err(Fault::OfRecord(fault)) => Err(fault),
@@ -301,23 +303,6 @@ impl DecideLane {
 fn fatal(record: &Record, error: StepError) -> LaneError {
     let Record { topic, partition, offset, .. } = record;
     LaneError::Step { topic: topic.clone(), partition: *partition, offset: *offset, error }
-}
-
-/// What the clocks of an event raise goes on with the trace that the event came with.
-fn keep_trace(step: &mut Step, inbox: &InboxRecord, record: &Record) {
-    if let InboxBody::Referral(Referral { event, .. }) = &inbox.body
-        && let Some(trace) = header(record, TRACE).and_then(|trace| std::str::from_utf8(trace).ok())
-    {
-        step.delta.keep_trace(inbox.subject, &event.event_id, &event.source.partner, trace);
-    }
-}
-
-/// Of a task that no record asked for but a clock.
-fn trace_of<'a>(step: &'a Step, effect: &Effect) -> Option<&'a [u8]> {
-    match effect {
-        Effect::Task(task, subject) => step.delta.trace_of(*subject, &task.task_id).map(str::as_bytes),
-        Effect::Decision(_) | Effect::Feedback(_) | Effect::Inbox(_) => None,
-    }
 }
 
 fn kind_of(body: &InboxBody) -> RecordKind {

@@ -10,7 +10,7 @@ use pathway_router::engine::history::{ESCALATION, FOLD};
 use pathway_router::engine::intake::standing::Agencies;
 use pathway_router::engine::intake::{self, IncomingRecord, IntakeContext, Partners};
 use pathway_router::engine::model::history::{History, Timer};
-use pathway_router::engine::model::inbox::{InboxBody, InboxRecord, Referral};
+use pathway_router::engine::model::inbox::{InboxBody, InboxRecord};
 use pathway_router::engine::model::quarantine::QuarantineReason;
 use pathway_router::engine::model::scalar::Timestamp;
 use pathway_router::engine::model::subject::SubjectKey;
@@ -127,11 +127,8 @@ impl<'a> Reference<'a> {
             }
             match step(self.context, &state, &inbox) {
                 Ok(mut stepped) => {
-                    if let (InboxBody::Referral(Referral { event, .. }), Some(trace)) =
-                        (&inbox.body, header(record, TRACE))
-                    {
-                        let trace = std::str::from_utf8(trace).unwrap();
-                        stepped.delta.keep_trace(inbox.subject, &event.event_id, &event.source.partner, trace);
+                    if let Some(trace) = header(record, TRACE) {
+                        stepped.keep_trace(&inbox, std::str::from_utf8(trace).unwrap());
                     }
                     self.apply(stepped, record, &mut state, &mut histories);
                 }
@@ -143,11 +140,7 @@ impl<'a> Reference<'a> {
 
     fn apply(&mut self, step: Step, record: &Record, state: &mut State, histories: &mut BTreeMap<SubjectKey, History>) {
         for effect in &step.effects {
-            let by_clock = |effect: &Effect| match effect {
-                Effect::Task(task, subject) => step.delta.trace_of(*subject, &task.task_id).map(str::as_bytes),
-                Effect::Decision(_) | Effect::Feedback(_) | Effect::Inbox(_) => None,
-            };
-            self.write(effect, header(record, TRACE).or_else(|| by_clock(effect)));
+            self.write(effect, header(record, TRACE).or_else(|| step.trace_of(effect).map(str::as_bytes)));
         }
         for (subject, history) in step.delta.histories {
             state.restore(subject, history.clone());

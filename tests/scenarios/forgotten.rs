@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pathway_router::engine::cloud_event;
 use pathway_router::engine::context::RuleBooks;
 use pathway_router::engine::facts::PreparedBook;
 use pathway_router::engine::history::folding::{
@@ -19,6 +18,7 @@ use pathway_router::replay::{Replay, ReplayOptions, Results};
 use serde_json::json;
 
 use crate::files::{book, shipped};
+use crate::lifecycle;
 
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
@@ -53,18 +53,7 @@ impl Child {
 
     fn event(&mut self, kind: &str, detail: serde_json::Value, at: i64) -> Vec<Task> {
         self.number += 1;
-        let number = self.number;
-        let json = json!({
-            "specversion": "1.0", "id": format!("00000000-0000-4000-8000-{number:012}"),
-            "source": "voluntary/drop-in", "type": kind,
-            "time": jiff::Timestamp::from_millisecond(at).unwrap().to_string(),
-            "data": {
-                "practitioner": { "role": "worker", "call_back": "101" },
-                "child": { "nhs_number": "9990000018", "date_of_birth": "2013-01-02" },
-                "detail": detail,
-            }
-        });
-        let event = cloud_event::read(&json).unwrap().event;
+        let event = lifecycle::event(self.number, "voluntary/drop-in", kind, &detail, at);
         let results = self.replay.submit(&event, Timestamp(at)).unwrap();
         self.take(results)
     }

@@ -10,6 +10,7 @@ use pathway_router::engine::codec;
 use pathway_router::engine::context::RuleBooks;
 use pathway_router::engine::facts::PreparedBook;
 use pathway_router::engine::model::codes::OutcomeKind;
+use pathway_router::engine::model::event::ReferralEvent;
 use pathway_router::engine::model::history::History;
 use pathway_router::engine::model::outcome::Outcome;
 use pathway_router::engine::model::scalar::{Level, Timestamp};
@@ -130,6 +131,20 @@ struct Run {
     expected_notes: usize,
 }
 
+/// What a made-up sender says of one made-up child.
+pub fn event(number: usize, source: &str, kind: &str, detail: &serde_json::Value, at: i64) -> ReferralEvent {
+    let json = json!({
+        "specversion": "1.0", "id": format!("00000000-0000-4000-8000-{number:012}"),
+        "source": source, "type": kind, "time": jiff::Timestamp::from_millisecond(at).unwrap().to_string(),
+        "data": {
+            "practitioner": { "role": "worker", "call_back": "101" },
+            "child": { "nhs_number": "9990000018", "date_of_birth": "2013-01-02" },
+            "detail": detail,
+        }
+    });
+    cloud_event::read(&json).unwrap().event
+}
+
 impl Run {
     fn new(book: &RuleBook) -> Self {
         let books = RuleBooks::standing_in(vec![PreparedBook::new(book.clone())]);
@@ -172,17 +187,8 @@ impl Run {
 
     fn concern(&mut self, number: usize, kind: &str, detail: serde_json::Value, at: i64) {
         let decides = kind == "decision.recorded";
-        let json = json!({
-            "specversion": "1.0", "id": format!("00000000-0000-4000-8000-{number:012}"),
-            "source": if decides { "social-care/case-system" } else { "voluntary/drop-in" },
-            "type": kind, "time": jiff::Timestamp::from_millisecond(at).unwrap().to_string(),
-            "data": {
-                "practitioner": { "role": "worker", "call_back": "101" },
-                "child": { "nhs_number": "9990000018", "date_of_birth": "2013-01-02" },
-                "detail": detail,
-            }
-        });
-        let event = cloud_event::read(&json).unwrap().event;
+        let source = if decides { "social-care/case-system" } else { "voluntary/drop-in" };
+        let event = event(number, source, kind, &detail, at);
         let results = self.replay.submit(&event, Timestamp(at)).unwrap();
         self.take(results);
     }

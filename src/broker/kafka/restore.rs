@@ -241,8 +241,11 @@ impl Restorer {
     pub fn fence_open(&mut self, partition: u32) -> Result<bool, BrokerError> {
         let (_, stable) = self.committed.bounds(&self.topic, partition)?;
         let (_, end) = self.uncommitted.bounds(&self.topic, partition)?;
-        if stable >= end || !self.shared.hanging.is_new(&self.topic, partition, stable) {
-            return Ok(stable < end);
+        if stable >= end {
+            return Ok(false);
+        }
+        if !self.shared.hanging.is_new(&self.topic, partition, stable) {
+            return Ok(true);
         }
         let Some(writer) = self.writer_at(partition, stable)? else { return Ok(false) };
         // Our own name's: whoever had it was fenced when this lane began.

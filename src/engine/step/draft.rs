@@ -15,7 +15,7 @@ use crate::engine::ids::derived;
 use crate::engine::model::decision::{Decision, Disposition, FactUsed, RuleFired, TaskRaised, Trigger};
 use crate::engine::model::event::{ReferralEvent, Source};
 use crate::engine::model::feedback::{Feedback, FeedbackStatus};
-use crate::engine::model::history::{Entry, History};
+use crate::engine::model::history::{Entry, History, Timer};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::model::subject::SubjectKey;
@@ -43,6 +43,18 @@ pub struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
+    /// For a clock that is the history's own: no event set it.
+    pub fn of_own_timer(
+        context: &'a Context,
+        state: &State,
+        subject: SubjectKey,
+        timer: &Timer,
+        at: Timestamp,
+    ) -> Result<Self, StepError> {
+        let cause = format!("{}\0{}", timer.rule, timer.due_at.0);
+        Self::open(context, state, subject, at, Trigger::Timer, &cause)
+    }
+
     /// Starts from what is known of the subject, under the book in force. `cause`: the id of what is judged.
     pub fn open(
         context: &'a Context,

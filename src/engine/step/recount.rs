@@ -10,7 +10,6 @@ use super::timer::AWAITING_ORIGINAL;
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::{Context, StepError};
 use crate::engine::history::is_open;
-use crate::engine::model::decision::Trigger;
 use crate::engine::model::history::{Awaiting, HeldTask, History, Timer};
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::model::subject::SubjectKey;
@@ -79,8 +78,7 @@ pub fn fired(
     if state.history(subject).is_none_or(|history| history.recount_at.is_none()) {
         return Ok(Step::default());
     }
-    let cause = format!("{}\0{}", timer.rule, timer.due_at.0);
-    let mut draft = Draft::open(context, state, subject, at, Trigger::Timer, &cause)?;
+    let mut draft = Draft::of_own_timer(context, state, subject, timer, at)?;
     draft.history.recount_at = None;
     let rules = &draft.book.rules;
     let found: Vec<(Arc<HeldTask>, Timestamp)> =
