@@ -30,7 +30,7 @@ pub enum IdentifierKind {
     LocalId,
     /// Normalised given and family names with the date of birth: enough to notice, never to merge.
     NameAndBirth,
-    /// Nothing to go by: the event is a subject of its own.
+    /// Nothing to go by, or a child who has no name yet: the event is a subject of its own.
     None,
     /// A partner, as the subject of what is wrong with its records.
     Partner,
@@ -111,7 +111,7 @@ pub struct Identifiers {
     /// Weaker identifiers, verified or the sender's own, that name the same subject: strongest first, none of them by
     /// name and birth.
     pub weaker: Vec<(IdentifierKind, SubjectKey)>,
-    /// The name-and-birth key where something stronger made the subject: noted there as a sighting, never an alias.
+    /// The name-and-birth key where something else made the subject: noted there as a sighting, never an alias.
     pub sighting: Option<SubjectKey>,
     /// Identifiers that failed their check and were not used: `nhs_number`, `upn`.
     pub unverified: Vec<String>,
@@ -123,7 +123,7 @@ pub fn keys_alone(weaker: Vec<(IdentifierKind, SubjectKey)>) -> Option<Vec<Subje
 }
 
 impl Identifiers {
-    /// `event_id` makes the subject of a child who has no identifier at all.
+    /// `event_id` makes the subject of a child whom nothing identifies: the event's, or that of the one it corrects or takes back.
     pub fn of(keys: &Keys, child: &Child, source: &Source, event_id: &str) -> Self {
         let mut unverified = Vec::new();
         let mut found = Vec::new();
@@ -146,13 +146,15 @@ impl Identifiers {
             found.push((IdentifierKind::LocalId, scoped));
         }
         let mut named = found.into_iter().map(|(kind, text)| (kind, keys.subject_key(kind, &text)));
-        let name_and_birth = name_and_birth(child).map(|text| keys.subject_key(IdentifierKind::NameAndBirth, &text));
+        let name_and_birth = name_and_birth(child)
+            .map(|(text, is_named)| (keys.subject_key(IdentifierKind::NameAndBirth, &text), is_named));
         let (strongest, sighting) = match (named.next(), name_and_birth) {
-            (Some(strongest), sighting) => (strongest, sighting),
-            (None, Some(key)) => ((IdentifierKind::NameAndBirth, key), None),
-            (None, None) => {
+            (Some(strongest), seen) => (strongest, seen.map(|(key, _)| key)),
+            (None, Some((key, true))) => ((IdentifierKind::NameAndBirth, key), None),
+            (None, seen) => {
                 let text = format!("{}\0{}\0{event_id}", source.partner, source.unit);
-                ((IdentifierKind::None, keys.subject_key(IdentifierKind::None, &text)), None)
+                let own = keys.subject_key(IdentifierKind::None, &text);
+                ((IdentifierKind::None, own), seen.map(|(key, _)| key))
             }
         };
         Self { strongest, weaker: named.collect(), sighting, unverified }
@@ -174,32 +176,41 @@ pub fn normalise_upn(upn: &str) -> String {
     upn.chars().filter(|character| !character.is_whitespace()).map(|character| character.to_ascii_uppercase()).collect()
 }
 
-/// A name as it is compared: compatibility forms taken apart, marks dropped, case folded, letters only.
-/// `Zoë O'Brien-Łuć` and `ZOE OBRIEN ŁUC` are the same.
+/// A name as it is compared: compatibility forms taken apart, accents dropped, case folded, letters and digits only.
+/// `Zoë O'Brien-Łuć` and `ZOE OBRIEN ŁUC` are the same; `Twin 1` and `Twin 2` are not.
 pub fn normalise_name(name: &str) -> String {
     // Upper case first, as case folding asks: ß and ss are one.
     let folded = name.nfkd().flat_map(char::to_uppercase).flat_map(char::to_lowercase);
-    folded.nfkd().filter(|character| character.is_alphabetic() && !is_combining_mark(*character)).collect()
+    let tells = |character: &char| {
+        !is_often_left_out(*character) && (character.is_alphanumeric() || is_combining_mark(*character))
+    };
+    folded.nfkd().filter(tells).collect()
 }
 
-/// Given names one by one, as they are compared; none where the child has no name yet. Numbers stay: they tell twins apart.
+/// Accents, and the vowel points of Arabic and Hebrew. Elsewhere a mark is a vowel or a letter of its own, and tells names apart.
+fn is_often_left_out(character: char) -> bool {
+    matches!(character,
+        '\u{300}'..='\u{36f}' | '\u{591}'..='\u{5bd}' | '\u{5bf}'..='\u{5c7}'
+        | '\u{610}'..='\u{61a}' | '\u{64b}'..='\u{65f}' | '\u{670}')
+}
+
+/// Given names one by one, as they are compared; none where the child has no name yet.
 fn given_names(text: &str) -> Vec<String> {
     let parts = text.split(|character: char| character.is_whitespace() || "-\u{2010}\u{2011}".contains(character));
-    let plain = |part: &str| {
-        let number: String = part.chars().filter(char::is_ascii_digit).collect();
-        normalise_name(part) + &number
-    };
-    let names: Vec<String> = parts.map(plain).filter(|name| !name.is_empty()).take(GIVEN_NAMES_MAX).collect();
+    let names: Vec<String> = parts.map(normalise_name).filter(|name| !name.is_empty()).take(GIVEN_NAMES_MAX).collect();
     if names.iter().all(|name| NO_NAME_YET.contains(&name.as_str())) { Vec::new() } else { names }
 }
 
-fn name_and_birth(child: &Child) -> Option<String> {
-    let given_names = normalise_name(child.given_names.as_deref()?);
-    let family_name = normalise_name(child.family_name.as_deref()?);
+/// Name and birth as they are compared, and whether they are those of one who has a name: of two babies of one family, born on
+/// one day and not named yet, nobody knows that they are one.
+fn name_and_birth(child: &Child) -> Option<(String, bool)> {
+    let given = child.given_names.as_deref()?;
+    let (given_names, family_name) = (normalise_name(given), normalise_name(child.family_name.as_deref()?));
     if given_names.is_empty() || family_name.is_empty() {
         return None;
     }
-    Some(format!("{given_names}\0{family_name}\0{}", child.date_of_birth?.to_civil()))
+    let is_named = !self::given_names(given).is_empty() && !NO_NAME_YET.contains(&family_name.as_str());
+    Some((format!("{given_names}\0{family_name}\0{}", child.date_of_birth?.to_civil()), is_named))
 }
 
 /// HMAC-SHA-256 over the parts, one after another.

@@ -131,7 +131,8 @@ fn inbox_record(
     content_digest: String,
     replied: Option<SubjectKey>,
 ) -> InboxRecord {
-    let identifiers = Identifiers::of(context.keys, &event.child, &event.source, &event.event_id);
+    let about = event.detail.original_event_id().unwrap_or(&event.event_id);
+    let identifiers = Identifiers::of(context.keys, &event.child, &event.source, about);
     let (strongest_kind, strongest) = identifiers.strongest;
     let (subject, keyed_by, weaker, sighting) = match replied {
         Some(subject) => (subject, KEYED_BY_REPLY, Vec::new(), None),

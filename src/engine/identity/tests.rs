@@ -58,8 +58,20 @@ fn spellings_of_one_name() {
     check("İpek", "ipek");
     check("ﬁona", "Fiona");
     check(" Siân  Mai ", "sian mai");
-    assert_eq!(normalise_name("Anne-Marie 2nd!"), "annemariend");
-    assert_ne!(normalise_name("Ann"), normalise_name("Anne"));
+    check("D’Arcy", "D'arcy");
+    check("Twin ①", "twin-1");
+    check("\u{645}\u{64f}\u{62d}", "\u{645}\u{62d}");
+    assert_eq!(normalise_name("Anne-Marie 2nd!"), "annemarie2nd");
+    let differ = |one: &str, other: &str| assert_ne!(normalise_name(one), normalise_name(other), "{one} / {other}");
+    differ("Ann", "Anne");
+    differ("Twin 1", "Twin 2");
+    differ("Twin I", "Twin II");
+    differ("Twin Ⅰ", "Twin Ⅱ");
+    differ("Twin A", "Twin B");
+    differ("Twin one", "Twin two");
+    differ("Baby boy", "Baby girl");
+    differ("सीता", "सता");
+    differ("かな", "がな");
     assert_eq!(normalise_name("李 小龍"), "李小龍");
 }
 
@@ -97,8 +109,13 @@ fn the_strongest_verified_identifier_wins() {
     assert_eq!(kinds(&blank), (LocalId, vec![], true, none.clone()));
     let named = Child { nhs_number: None, upn: None, local_id: None, ..child() };
     assert_eq!(kinds(&named), (NameAndBirth, vec![], false, none.clone()));
-    let nameless = Child { given_names: None, ..named };
-    assert_eq!(kinds(&nameless), (IdentifierKind::None, vec![], false, none));
+    let nameless = Child { given_names: None, ..named.clone() };
+    assert_eq!(kinds(&nameless), (IdentifierKind::None, vec![], false, none.clone()));
+    for (given, family) in [("Baby", "Example"), ("BABY - girl", "Example"), ("Robin", "Unknown")] {
+        let unnamed =
+            Child { given_names: Some(given.to_owned()), family_name: Some(family.to_owned()), ..named.clone() };
+        assert_eq!(kinds(&unnamed), (IdentifierKind::None, vec![], true, none.clone()), "{given} {family}");
+    }
 }
 
 #[test]

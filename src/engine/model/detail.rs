@@ -241,6 +241,18 @@ details! {
     }
 }
 
+impl Detail {
+    /// The event that this one corrects or takes back.
+    pub fn original_event_id(&self) -> Option<&String> {
+        if let Detail::EventCorrected(EventCorrected { original_event_id, .. })
+        | Detail::EventWithdrawn(EventWithdrawn { original_event_id, .. }) = self
+        {
+            return Some(original_event_id);
+        }
+        None
+    }
+}
+
 impl Coded for Box<Child> {}
 
 /// A level as a partner may propose it.
