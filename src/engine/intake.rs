@@ -185,7 +185,16 @@ fn accept_outcome(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) ->
     }
     let task_id = reply.task_id.to_string();
     Ok(InboxRecord {
-        id: derived(&["outcome", incoming.sender, &outcome.outcome_id, &task_id]),
+        // With what it says: another answer under the same id is another record.
+        id: derived(&[
+            "outcome",
+            incoming.sender,
+            &outcome.outcome_id,
+            &task_id,
+            outcome.outcome.symbol(),
+            outcome.reason.as_deref().unwrap_or_default(),
+            outcome.result.as_deref().unwrap_or_default(),
+        ]),
         subject: reply.subject,
         receipt: incoming.receipt,
         body: InboxBody::Outcome(OutcomeReceived {

@@ -15,6 +15,7 @@ use draft::Draft;
 
 mod agreement;
 mod alias;
+mod answers;
 mod arrival;
 mod awaiting;
 mod challenge;

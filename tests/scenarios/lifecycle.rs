@@ -107,12 +107,16 @@ impl Followed {
             OutcomeKind::Accepted => (&["raised", "acknowledged", "challenged"], "accepted"),
             OutcomeKind::Declined => (&["raised", "acknowledged"], "declined"),
             OutcomeKind::Completed => (&["raised", "acknowledged", "accepted", "challenged"], "completed"),
-            _ => (&["raised", "acknowledged", "accepted", "declined", "completed"], "challenged"),
+            _ => (&["raised", "acknowledged", "accepted", "declined", "completed", "challenged"], "challenged"),
         };
         let too_late =
             kind == OutcomeKind::Challenged && self.state == "completed" && at > self.since + 28 * 86_400_000;
         if too_late || !allowed.contains(&self.state) {
             return false;
+        }
+        if (self.state, next) == ("challenged", "challenged") {
+            // Heard, and put to whoever decides; the ladder goes on from where it is.
+            return true;
         }
         (self.state, self.since) = (next, at);
         self.ahead = if next == "challenged" { rungs(self.task.level, at, 1) } else { Vec::new() };

@@ -316,7 +316,7 @@ pub struct AgreementStanding {
 }
 
 /// A task that was raised for this subject.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct HeldTask {
     pub task_id: String,
     pub event_id: String,
@@ -332,7 +332,8 @@ pub struct HeldTask {
     /// `superseded`, `told` (it asks for nothing).
     pub state: String,
     pub state_at: Timestamp,
-    /// Ids of the outcomes applied, so that a repeat changes nothing.
+    /// Ids of the latest outcomes applied, each followed by a mark of what it said (`step/answers.rs`), so that a repeat
+    /// changes nothing and another answer under the same id is heard.
     pub outcomes: Vec<String>,
     /// The partner whose event it was raised for. None: raised by an earlier release.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::answers::{self, Heard};
 use super::draft::Draft;
 use super::outcome::{UNANSWERED_RULE, put_to_front_door, reason_given, refused};
 use super::{Effect, Step, escalation};
@@ -59,8 +60,8 @@ pub fn by_sender(
     entry: &Arc<Entry>,
 ) -> Result<Step, StepError> {
     draft.decision.event_id = Some(entry.event_id.clone());
-    let outcome_id = &received.outcome.outcome_id;
-    if draft.history.tasks.iter().any(|task| task.outcomes.contains(outcome_id)) {
+    let mut of_event = draft.history.tasks.iter().filter(|task| task.is_of(entry));
+    if of_event.any(|task| answers::heard(task, received) == Heard::Already) {
         draft.disposed(Disposition::Retransmission);
         return draft.finish();
     }
@@ -87,7 +88,7 @@ pub fn by_sender(
             (task.state, task.state_at) = ("challenged".to_owned(), at);
             escalation::challenge(&draft.book.rules, task);
         }
-        task.outcomes.push(outcome_id.clone());
+        answers::remember(task, received);
     }
     tell(&mut draft, received, entry);
     draft.finish()

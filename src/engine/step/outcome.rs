@@ -5,6 +5,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::alias::{pass_on, stand_in_entry};
+use super::answers::{self, Heard};
 use super::draft::{Draft, OWN_DUTY};
 use super::{Effect, Step, challenge, escalation, link};
 use crate::engine::calendar::Clock;
@@ -24,6 +25,8 @@ use crate::engine::tasks::{Relation, Wanted};
 pub const REFUSED_RULE: &str = "answer-refused";
 const REFUSED_ACTION: &str = "Look again at your answer to this task; this word of it needs no answer";
 pub const UNANSWERED_RULE: &str = "not-taken-on";
+const USED_ID: &str =
+    "its outcome_id was used for an earlier answer; if this is another one, send it again under a new outcome_id";
 const UNANSWERED_ACTION: &str = "Decide what happens now: a task was declined or challenged";
 
 /// Suspected significant harm that one agency will not act on does not wait for the next working day.
@@ -59,39 +62,62 @@ pub fn received(
     if task.state == TOLD {
         return needed_none(draft);
     }
-    if task.outcomes.contains(&received.outcome.outcome_id) {
-        draft.disposed(Disposition::Retransmission);
-        return draft.finish();
+    match answers::heard(&task, received) {
+        Heard::Never => {}
+        Heard::Already => {
+            draft.disposed(Disposition::Retransmission);
+            return draft.finish();
+        }
+        Heard::IdForAnother => {
+            draft
+                .decision
+                .notes
+                .push("An answer of its own, though its id was used for another answer before.".to_owned());
+        }
+        Heard::IdForUnknown => return refused(draft, received, &record.id, USED_ID),
     }
     let by_unit = task.unit.is_some() && draft.book.rules.has_many_units(&task.agency);
     if task.agency != received.agency || (by_unit && task.unit != received.unit) {
         return refused(draft, received, &record.id, "the task was addressed to another agency or unit");
     }
-    let outcome = &received.outcome;
-    if challenge::is_too_late(&task, outcome.outcome, draft.at) {
+    if challenge::is_too_late(&task, received.outcome.outcome, draft.at) {
         return refused(draft, received, &record.id, challenge::TOO_LATE);
     }
+    apply(draft, received, &record.id, (place, &task))
+}
+
+/// Takes an answer that its recipient may give, if it follows from where the task stands.
+fn apply(
+    mut draft: Draft<'_>,
+    received: &OutcomeReceived,
+    cause: &str,
+    (place, task): (usize, &Arc<HeldTask>),
+) -> Result<Step, StepError> {
+    let outcome = &received.outcome;
     let Some(next) = next_state(&task.state, outcome.outcome) else {
         let problem = format!("a task that is {} cannot be {}", task.state, outcome.outcome.symbol());
-        return refused(draft, received, &record.id, &problem);
+        return refused(draft, received, cause, &problem);
     };
-    let mut changed = HeldTask::clone(&task);
-    next.clone_into(&mut changed.state);
-    changed.state_at = draft.at;
-    if outcome.outcome == OutcomeKind::Challenged {
-        escalation::challenge(&draft.book.rules, &mut changed);
+    let mut changed = HeldTask::clone(task);
+    // Challenged once more, it goes on up the ladder from where it is: only the new reason is put to who decides.
+    if next != task.state {
+        next.clone_into(&mut changed.state);
+        changed.state_at = draft.at;
+        if outcome.outcome == OutcomeKind::Challenged {
+            escalation::challenge(&draft.book.rules, &mut changed);
+        }
     }
-    let first_word = !is_looked_at(&draft.history, &task);
-    changed.outcomes.push(outcome.outcome_id.clone());
+    let first_word = !is_looked_at(&draft.history, task);
+    answers::remember(&mut changed, received);
     if let Some(present) = draft.history.tasks.get_mut(place) {
         *present = Arc::new(changed);
     }
     draft.decision.notes.push(format!("{} by {}: {}.", task.action, task.agency, outcome.outcome.symbol()));
     if first_word {
-        tell_referrer(&mut draft, &task, outcome.outcome);
+        tell_referrer(&mut draft, task, outcome.outcome);
     }
     if matches!(outcome.outcome, OutcomeKind::Declined | OutcomeKind::Challenged) {
-        ask_front_door(&mut draft, &task, received, &record.id)?;
+        ask_front_door(&mut draft, task, received, cause)?;
     }
     draft.finish()
 }
@@ -115,7 +141,9 @@ pub fn refused(
     let entry = Arc::new(stand_in_entry(&received.outcome.outcome_id, "", draft.at));
     let raising = draft.raising(None, cause);
     let due = raising.deadline_from_now(&Clock::SameDay)?;
-    let why = format!("Your answer {} was not applied: {problem}.", received.outcome.outcome_id);
+    let reason = received.outcome.reason.as_deref();
+    let reason = reason.map_or(String::new(), |reason| format!(" The reason you gave: {reason}"));
+    let why = format!("Your answer {} was not applied: {problem}.{reason}", received.outcome.outcome_id);
     let own = raising.own_duty(REFUSED_RULE, "An answer that was not applied", why, REFUSED_ACTION, due, &entry);
     let address = Address { agency: received.agency.clone(), unit, role: None, in_place_of: None };
     let wanted = Wanted { address, relation: Relation::Word(received.task_id.clone()), ..own };
@@ -137,7 +165,7 @@ fn next_state(state: &str, outcome: OutcomeKind) -> Option<&'static str> {
         ("raised" | "acknowledged" | "challenged", OutcomeKind::Accepted) => Some("accepted"),
         ("raised" | "acknowledged", OutcomeKind::Declined) => Some("declined"),
         ("raised" | "acknowledged" | "accepted" | "challenged", OutcomeKind::Completed) => Some("completed"),
-        ("raised" | "acknowledged" | "accepted" | "declined" | "completed", OutcomeKind::Challenged) => {
+        ("raised" | "acknowledged" | "accepted" | "declined" | "completed" | "challenged", OutcomeKind::Challenged) => {
             Some("challenged")
         }
         (
