@@ -136,7 +136,15 @@ impl Replay {
             state.restore(subject, kept(history));
         }
         catch_up(&self.context, &mut state);
-        self.state = state;
+        let at = state.last_receipt();
+        notice_calendar(&self.context, &mut state, at);
+        (self.state, self.noticed) = (state, at);
+    }
+
+    /// Goes on as after a restart with other books.
+    pub fn restart_with(&mut self, books: RuleBooks, kept: impl Fn(&History) -> History) {
+        self.context.books = books;
+        self.restart(kept);
     }
 
     /// Says from when on histories are complete.
@@ -147,6 +155,13 @@ impl Replay {
     /// Lets time pass up to `receipt`, then takes in an event of the partner it names.
     pub fn submit(&mut self, event: &ReferralEvent, receipt: Timestamp) -> Result<Results, ReplayError> {
         let mut results = self.pass_time(receipt.plus_millis(-1))?;
+        results.extend(self.submit_between_ticks(event, receipt)?);
+        Ok(results)
+    }
+
+    /// Takes in an event though what is due waits for a tick still, as after the router was down.
+    pub fn submit_between_ticks(&mut self, event: &ReferralEvent, receipt: Timestamp) -> Result<Results, ReplayError> {
+        let mut results = Results::default();
         let sender = event.source.partner.clone();
         self.know(&sender);
         let value = codec::encode(event)?;
@@ -167,6 +182,19 @@ impl Replay {
         receipt: Timestamp,
     ) -> Result<Results, ReplayError> {
         let mut results = self.pass_time(receipt.plus_millis(-1))?;
+        results.extend(self.answer_between_ticks(agency, unit, outcome, receipt)?);
+        Ok(results)
+    }
+
+    /// Takes in an agency's answer though what is due waits for a tick still.
+    pub fn answer_between_ticks(
+        &mut self,
+        agency: &str,
+        unit: Option<&str>,
+        outcome: &Outcome,
+        receipt: Timestamp,
+    ) -> Result<Results, ReplayError> {
+        let mut results = Results::default();
         self.know(agency);
         let value = codec::encode(outcome)?;
         let topic = format!("outcomes.{agency}");
@@ -193,6 +221,13 @@ impl Replay {
                 (_, None) => return Ok(results),
             }
         }
+    }
+
+    /// One tick: all that is due by then is fired now, as after the router was down.
+    pub fn tick(&mut self, at: Timestamp) -> Result<Results, ReplayError> {
+        let mut results = Results::default();
+        self.fire(at, &mut results)?;
+        Ok(results)
     }
 
     fn fire(&mut self, due_at: Timestamp, results: &mut Results) -> Result<(), ReplayError> {

@@ -17,5 +17,7 @@ mod lifecycle;
 mod naive;
 #[path = "scenarios/properties.rs"]
 mod properties;
+#[path = "scenarios/rungs.rs"]
+mod rungs;
 #[path = "scenarios/told.rs"]
 mod told;

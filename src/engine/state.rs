@@ -163,7 +163,8 @@ impl State {
             let due = timers_of(history).filter(|timer| timer.due_at <= now);
             timers.extend(due.map(|timer| (timer.due_at, *subject, timer.into_owned())));
         }
-        timers.sort_unstable();
+        // A corrected calendar before the clocks and rungs that it may move.
+        timers.sort_unstable_by(|one, other| (one.2.rule != RECOUNT, one).cmp(&(other.2.rule != RECOUNT, other)));
         let folds = self.folds.iter().take_while(|(due_at, _)| *due_at <= now);
         timers
             .into_iter()

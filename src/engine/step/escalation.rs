@@ -96,6 +96,20 @@ pub fn is_unarmed(history: &History, rules: &RuleBook) -> bool {
     history.tasks.iter().any(|task| unarmed(&task))
 }
 
+/// When the next rung of a waiting task is told by the book, where that is another time than it waits for.
+pub fn next_elsewhere(task: &HeldTask, rules: &RuleBook) -> Option<Timestamp> {
+    let waits_until = task.escalate_at?;
+    due(rules, task, rungs_told(task)).filter(|due| *due != waits_until)
+}
+
+/// Counts the next rung of a waiting task again, once its clocks have changed. None is passed over: one whose time has gone by
+/// is told at the next tick.
+pub fn count_again(task: &mut HeldTask, rules: &RuleBook) {
+    if let Some(due) = next_elsewhere(task, rules) {
+        task.escalate_at = Some(due);
+    }
+}
+
 /// Every task that waits has one rung to wait for, and no other has; chases of what no longer waits end with it.
 pub fn arm(history: &mut History, rules: &RuleBook, at: Timestamp) {
     let (mut changed, mut known): (Vec<(usize, Change)>, WorkedOut) = (Vec::new(), Vec::new());

@@ -7,8 +7,8 @@ use super::clocks::{due_already, start_timers};
 use super::draft::Draft;
 use super::recount::{Moved, tell};
 use super::sighting::{pass_on, send};
-use super::{Step, timer};
-use crate::engine::calendar::instant_in_words;
+use super::{Step, escalation, timer};
+use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::{Context, StepError};
 use crate::engine::history::entry::FIRST_RECEIPT;
 use crate::engine::history::{is_open, put};
@@ -21,7 +21,7 @@ use crate::engine::model::inbox::{InboxRecord, Signal};
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::rules::expression::Truth;
 use crate::engine::state::State;
-use crate::engine::tasks::due_at;
+use crate::engine::tasks::{Counted, due_at};
 
 /// The signal to the right child.
 pub const RIGHT_CHILD: &str = "right_child";
@@ -148,7 +148,9 @@ fn apply(draft: &mut Draft<'_>, entry: &Arc<Entry>, first: &FirstReceipt, cause:
     changed.anchors.insert(FIRST_RECEIPT.to_owned(), first.received_at);
     let changed = put(&mut draft.history, changed);
     note(draft, first.received_at);
-    for (task, due_at) in sooner(draft, &changed, first.received_at)? {
+    let rules = &draft.book.rules;
+    for (task, counted, clock) in sooner(draft, &changed, first.received_at)? {
+        let due_at = counted.max(draft.at);
         let words = "counted from when it was first received, under the wrong child";
         let why = format!(
             "\"{}\" was due {}; the event behind it was first received on {}: it is due {}.",
@@ -160,10 +162,13 @@ fn apply(draft: &mut Draft<'_>, entry: &Arc<Entry>, first: &FirstReceipt, cause:
         tell(draft, &task, Moved { rule: FIRST_RECEIPT_RULE, title: TITLE, words, why, due_at })?;
         if let Some(present) = draft.history.tasks.iter_mut().find(|present| present.task_id == task.task_id) {
             let present = Arc::make_mut(present);
-            present.due_at = due_at;
+            // As its clock has it, so that no calendar moves it that is the same.
+            present.due_at = counted;
             present.answer_from = present.answer_from.map(|_| due_at);
-            present.clock_from = present.clock_from.map(|_| first.received_at);
-            present.escalate_at = None;
+            let counted = Counted::of(&clock, first.received_at, present.clock_school.as_deref());
+            present.clock = counted.as_ref().map(|counted| counted.clock.to_string());
+            present.clock_from = counted.map(|counted| counted.from);
+            escalation::count_again(present, rules);
         }
     }
     let is_own =
@@ -174,30 +179,33 @@ fn apply(draft: &mut Draft<'_>, entry: &Arc<Entry>, first: &FirstReceipt, cause:
     draft.raise(None, cause, &findings, Vec::new()).map(drop)
 }
 
-/// Open tasks, raised when the event came, that are due sooner by its first receipt.
+/// Open tasks, raised when the event came, that are due sooner by its first receipt; when, and by which clock.
 fn sooner(
     draft: &Draft<'_>,
     entry: &Arc<Entry>,
     first: Timestamp,
-) -> Result<Vec<(Arc<HeldTask>, Timestamp)>, StepError> {
+) -> Result<Vec<(Arc<HeldTask>, Timestamp, Clock)>, StepError> {
     let Some(verdict) = draft.judge(entry) else { return Ok(Vec::new()) };
     let raised_then =
         |task: &&Arc<HeldTask>| task.is_of(entry) && task.raised_at == entry.received_at && is_open(&task.state);
     let mut found = Vec::new();
     for task in draft.history.tasks.iter().filter(raised_then) {
-        let mut due = task.due_at;
+        let mut soonest: Option<(Timestamp, Clock)> = None;
         let rules = verdict.fired.iter().filter(|rule| task.rules.contains(&rule.id));
         for asked in rules.flat_map(|rule| &rule.tasks) {
             let of_task = asked.action == task.action && asked.to.iter().any(|to| to.agency == task.agency);
             let by_receipt = !entry.anchors.contains_key(asked.from);
             if of_task && by_receipt && asked.applies(&verdict.table) == Truth::True {
                 let school = task.clock_school.as_deref();
-                due = due.min(due_at(&draft.book.rules.calendar, &asked.by, first, school)?.at);
+                // What had run out by the time it was raised was due then.
+                let due = due_at(&draft.book.rules.calendar, &asked.by, first, school)?.at.max(task.raised_at);
+                if soonest.is_none_or(|(soonest, _)| due < soonest) {
+                    soonest = Some((due, asked.by));
+                }
             }
         }
-        let due = due.max(draft.at);
-        if due < task.due_at {
-            found.push((Arc::clone(task), due));
+        if let Some((due, clock)) = soonest.filter(|(due, _)| *due < task.due_at) {
+            found.push((Arc::clone(task), due, clock));
         }
     }
     Ok(found)

@@ -6,6 +6,7 @@ use super::Step;
 use super::alias::stand_in_entry;
 use super::clocks::runs_from;
 use super::draft::{Draft, OWN_DUTY};
+use super::escalation::{count_again, next_elsewhere};
 use super::timer::AWAITING_ORIGINAL;
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::{Context, StepError};
@@ -21,9 +22,9 @@ use crate::engine::tasks::{Deadline, Relation, Wanted};
 /// The id under which a moved deadline gives its reason.
 pub const RECOUNT_RULE: &str = "calendar";
 
-/// Whether the book's calendar gives any open task another deadline than it has, or any clock another end.
+/// Whether the book's calendar gives any open task another deadline or next rung than it has, or any clock another end.
 pub fn is_called_for(history: &History, rules: &RuleBook) -> bool {
-    history.tasks.iter().any(|task| moved(task, rules).is_some())
+    history.tasks.iter().any(|task| moved(task, rules).is_some() || next_elsewhere(task, rules).is_some())
         || history.timers.iter().any(|timer| ends_elsewhere(history, timer, rules).is_some())
 }
 
@@ -80,7 +81,8 @@ pub fn fired(
     }
     let mut draft = Draft::of_own_timer(context, state, subject, timer, at)?;
     draft.history.recount_at = None;
-    let rules = &draft.book.rules;
+    let book = draft.book;
+    let rules = &book.rules;
     let found: Vec<(Arc<HeldTask>, Timestamp)> =
         draft.history.tasks.iter().filter_map(|task| Some((Arc::clone(task), moved(task, rules)?))).collect();
     for (task, due_at) in &found {
@@ -96,8 +98,12 @@ pub fn fired(
         let present = Arc::make_mut(present);
         present.answer_from = present.answer_from.map(|_| *due_at);
         present.due_at = *due_at;
-        // The rungs of its ladder count by the same calendar: they are worked out again when the step is finished.
-        present.escalate_at = None;
+    }
+    // The rungs of a ladder count by the same calendar, also where the task itself is due by the hour.
+    for task in &mut draft.history.tasks {
+        if next_elsewhere(task, rules).is_some() {
+            count_again(Arc::make_mut(task), rules);
+        }
     }
     let clocks = set_clocks(&mut draft.history, &draft.book.rules);
     let note = format!("The calendar was corrected: deadlines that moved: {}, clocks: {clocks}.", found.len());

@@ -42,7 +42,7 @@ pub struct Counted {
 
 impl Counted {
     /// None: the clock does not look into the calendar.
-    fn of(clock: &Clock, from: Timestamp, school: Option<&str>) -> Option<Self> {
+    pub fn of(clock: &Clock, from: Timestamp, school: Option<&str>) -> Option<Self> {
         let by_calendar =
             matches!(clock, Clock::WorkingDays(_) | Clock::NextSessionDay | Clock::TimeOnWorkingDay { .. });
         let school = school.filter(|_| *clock == Clock::NextSessionDay).map(str::to_owned);
