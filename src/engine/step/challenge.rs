@@ -6,6 +6,7 @@ use super::answers::{self, Heard};
 use super::draft::Draft;
 use super::outcome::{UNANSWERED_RULE, put_to_front_door, reason_given, refused};
 use super::{Effect, Step, escalation};
+use crate::engine::calendar::london_date;
 use crate::engine::context::StepError;
 use crate::engine::history::held_back_of;
 use crate::engine::model::codes::OutcomeKind;
@@ -19,7 +20,7 @@ use crate::engine::rules::catalogue::is_concern;
 use crate::engine::tasks::route::sender_held_back;
 
 /// Time to hear of a decision and to talk it over with a manager; what is known later than that is a referral of its own.
-const CHALLENGED_WITHIN_MS: i64 = 28 * 24 * 60 * 60 * 1000;
+const CHALLENGED_WITHIN_DAYS: i32 = 28;
 pub const TOO_LATE: &str = "28 days after it was completed or decided it can no longer be challenged: send what is known now as an event of its own";
 const WORDS: &str = "Received. Your disagreement is put to a person, and goes up the ladder until it is settled.";
 
@@ -28,8 +29,10 @@ pub fn is_too_late(task: &HeldTask, outcome: OutcomeKind, at: Timestamp) -> bool
     task.state == "completed" && outcome == OutcomeKind::Challenged && !is_in_time(task.state_at, at)
 }
 
+/// To the end of the last day, in London.
 fn is_in_time(since: Timestamp, at: Timestamp) -> bool {
-    at <= since.plus_millis(CHALLENGED_WITHIN_MS)
+    let days = london_date(since).until((jiff::Unit::Day, london_date(at)));
+    days.is_ok_and(|days| days.get_days() <= CHALLENGED_WITHIN_DAYS)
 }
 
 /// Of an answer that speaks of no task: the latest concern that whoever answers sent or reported too. None: they sent none, do
