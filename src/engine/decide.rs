@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::facts::{AsOf, Counts, PreparedBook, open_plan};
+use super::history::entry::is_adult;
 use super::model::history::{Entry, History};
 use super::model::scalar::Level;
 use super::rules::Unknown;
@@ -53,6 +54,7 @@ pub fn judge<'b>(
     let mut verdict = Verdict { fired: Vec::new(), unknown: Vec::new(), level: None, table, as_of };
     let mut named: BTreeSet<&str> = BTreeSet::new();
     let plan_is_open = open_plan(history, entry, as_of.statuses);
+    let is_grown = is_adult(entry, entry.received_at);
     for stratum in 0..book.rules.strata().max(1) {
         if stratum > 0 {
             book.gather_counts(history, entry, as_of, verdict.level, Counts::ByLevel, &mut verdict.table);
@@ -62,7 +64,8 @@ pub fn judge<'b>(
         let fired = fired_in(book, stratum, moment, &mut verdict);
         for rule in fired {
             verdict.level = verdict.level.max(rule.level);
-            named.extend(named_by(rule, &verdict.table, plan_is_open));
+            let agencies = named_by(rule, &verdict.table, plan_is_open);
+            named.extend(agencies.into_iter().filter(|agency| !is_grown || !book.rules.is_for_children_alone(agency)));
             verdict.fired.push(rule);
         }
     }

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use jiff::civil;
 
 use super::calendar::london_date;
-use super::history::entry::is_grown;
+use super::history::entry::{is_adult, is_grown};
 use super::history::{episodes, known_as, latest_status, status_open};
 use super::model::detail::KINDS;
 use super::model::history::{Entry, History};
 use super::model::scalar::{FactValue, Level, Timestamp};
 use super::rules::RuleBook;
 use super::rules::book::{Aggregate, Rule, Window};
-use super::rules::catalogue::is_concern;
+use super::rules::catalogue::{IS_ADULT, is_concern};
 use super::rules::expression::Truth;
 use super::rules::facts::{Absences, FactId, FactTable, KindId};
 
@@ -36,6 +36,7 @@ pub struct PreparedBook {
     agencies: BTreeMap<String, FactId>,
     level: Option<FactId>,
     turns_18: Option<FactId>,
+    is_adult: Option<FactId>,
     /// For each kind, the facts that its rules read: what a decision records.
     read_by_kind: BTreeMap<&'static str, BTreeSet<FactId>>,
     /// For each kind, the counts among them, as places in `rules.aggregates`: no other is worked out for it.
@@ -104,9 +105,22 @@ impl PreparedBook {
         let level = rules.facts.id("result.level");
         let turns_18 = rules.facts.id("result.turns_18_before_deadline");
         let turns_18 = turns_18.filter(|id| rules.rules.iter().any(|rule| rule.reads.contains(id)));
+        let is_adult = rules.facts.id(IS_ADULT);
         let absences = KindId::all().map(|kind| rules.facts.absences(kind)).collect();
         let counted_kinds = rules.aggregates.iter().map(Kinds::counted_by).collect();
-        Self { rules, kept, statuses, agencies, level, turns_18, read_by_kind, counts_by_kind, counted_kinds, absences }
+        Self {
+            rules,
+            kept,
+            statuses,
+            agencies,
+            level,
+            turns_18,
+            is_adult,
+            read_by_kind,
+            counts_by_kind,
+            counted_kinds,
+            absences,
+        }
     }
 
     /// The facts that rules for this kind read, in the order of the book.
@@ -120,6 +134,9 @@ impl PreparedBook {
             if let Some(id) = self.kept.get(name.as_str()) {
                 self.rules.facts.set(table, *id, value);
             }
+        }
+        if let Some(id) = self.is_adult.filter(|_| is_adult(entry, entry.received_at)) {
+            table.set_bool(id, true);
         }
         self.gather_agreement(history, entry, as_of, table);
         for (id, status) in &self.statuses {

@@ -83,6 +83,11 @@ impl RuleBook {
         self.agencies.get(agency).is_none_or(|agency| agency.units != book::UnitKind::One)
     }
 
+    /// Whether an agency serves children alone, and is given no task about anyone of 18 or older.
+    pub fn is_for_children_alone(&self, agency: &str) -> bool {
+        self.agencies.get(agency).is_some_and(|agency| agency.children_only)
+    }
+
     /// How many strata there are; judge them in order from 0, setting `result.*` facts (and history counts that
     /// read the level) in between.
     pub fn strata(&self) -> usize {

@@ -173,7 +173,8 @@ impl<'b> Raising<'b> {
                 None => None,
             };
             for recipient in &task.to {
-                if self.is_for_children_alone(&recipient.agency) && entry::is_adult(&finding.entry, self.at) {
+                if self.book.rules.is_for_children_alone(&recipient.agency) && entry::is_adult(&finding.entry, self.at)
+                {
                     continue;
                 }
                 let Some(address) = self.address(recipient, &finding.entry, due.urgent) else { continue };
@@ -201,10 +202,6 @@ impl<'b> Raising<'b> {
             }
         }
         Ok(())
-    }
-
-    fn is_for_children_alone(&self, agency: &str) -> bool {
-        self.book.rules.agencies.get(agency).is_some_and(|agency| agency.children_only)
     }
 
     /// Asked of the same recipient for the same event or episode, and not closed by a person's decision since. What the

@@ -113,6 +113,9 @@ const AGREEMENT: FactType = match AgreementState::FACT {
     None => FactType::Bool,
 };
 
+/// Worked out at receipt, and not kept: the services for children alone are given nothing then.
+pub const IS_ADULT: &str = "child.is_adult";
+
 /// Every built-in fact save `event.kind`, the fields of event kinds, and the agencies of `result.agencies`.
 pub const BUILT_IN: &[BuiltIn] = &[
     may_be_missing("event.immediate_danger", FactType::Bool, "whether the child is in immediate danger"),
@@ -132,6 +135,7 @@ pub const BUILT_IN: &[BuiltIn] = &[
     may_be_missing("child.age_years", FactType::Int, "the child's age"),
     may_be_missing("child.from_17_and_a_half", FactType::Bool, "whether the child is 17 years and 6 months or older"),
     may_be_missing("child.turns_18_within_30d", FactType::Bool, "whether the child turns 18 within 30 days"),
+    recorded(IS_ADULT, FactType::Bool, "the young person is known to be 18 or older"),
     may_be_missing("child.unborn", FactType::Bool, "whether the child is unborn"),
     may_be_missing("child.home_educated", FactType::Bool, "whether the child is educated at home"),
     recorded("child.at_school", FactType::Bool, "the referral names the child's school"),
