@@ -18,7 +18,7 @@ use crate::engine::model::scalar::Timestamp;
 use crate::engine::model::task::Task;
 use crate::engine::seal::Sealer;
 use crate::engine::state::State;
-use crate::engine::step::{Effect, Step, catch_up, drop_timer, notice_calendar, step, step_timer};
+use crate::engine::step::{Effect, Step, catch_up, drop_timer, notice_book, step, step_timer};
 
 pub mod coverage;
 pub mod expected;
@@ -137,7 +137,7 @@ impl Replay {
         }
         catch_up(&self.context, &mut state);
         let at = state.last_receipt();
-        notice_calendar(&self.context, &mut state, at);
+        notice_book(&self.context, &mut state, at);
         (self.state, self.noticed) = (state, at);
     }
 
@@ -215,7 +215,7 @@ impl Replay {
             match (change, timer) {
                 (Some(change), timer) if timer.is_none_or(|due_at| change <= due_at) => {
                     self.noticed = change;
-                    notice_calendar(&self.context, &mut self.state, change);
+                    notice_book(&self.context, &mut self.state, change);
                 }
                 (_, Some(due_at)) => self.fire(due_at, &mut results)?,
                 (_, None) => return Ok(results),

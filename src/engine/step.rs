@@ -1,7 +1,7 @@
 //! The only conductor: step(state, record) gives a delta and effects. It reads no clock and does no IO.
 
 use super::context::{Context, StepError};
-use super::history::folding::{fold, note_when};
+use super::history::folding::{fold, folds_at, note_when};
 use super::history::{ESCALATION, FOLD, RECOUNT};
 use super::model::decision::{Decision, Disposition};
 use super::model::feedback::Feedback;
@@ -141,28 +141,31 @@ fn folded(
 pub fn catch_up(context: &Context, state: &mut State) {
     let at = state.last_receipt();
     let Some(book) = context.books.in_force(at) else { return };
+    let retention_days = book.rules.retention_days;
     state.amend(|history| {
-        let unfolded = history.fold_at.is_none() && !(history.entries.is_empty() && history.tasks.is_empty());
-        if !unfolded && !escalation::is_unarmed(history, &book.rules) {
+        if history.fold_at == folds_at(history, retention_days) && !escalation::is_unarmed(history, &book.rules) {
             return None;
         }
         let mut history = history.clone();
         escalation::arm(&mut history, &book.rules, at);
         // What is too old goes at the next tick, where it can be told.
-        note_when(&mut history, book.rules.retention_days);
+        note_when(&mut history, retention_days);
         Some(history)
     });
 }
 
 /// Where the book in force at `at`, or else the next to take effect, puts the deadlines of open tasks elsewhere than they
-/// are, the next tick counts them again. For what was committed: a partition that arrives, a book that takes effect.
-pub fn notice_calendar(context: &Context, state: &mut State, at: Timestamp) {
+/// are, the next tick counts them again; what it keeps less long is folded when that is over. For what was committed: a
+/// partition that arrives, a book that takes effect.
+pub fn notice_book(context: &Context, state: &mut State, at: Timestamp) {
     let books = &context.books;
     let from = if books.in_force(at).is_some() { Some(at) } else { books.next_change(at) };
     let Some((book, from)) = from.and_then(|from| Some((books.in_force(from)?, from))) else { return };
     state.amend(|history| {
+        let fold_at = folds_at(history, book.rules.retention_days);
         let called_for = recount::is_called_for(history, &book.rules);
-        called_for.then(|| History { recount_at: Some(from), ..history.clone() })
+        let recount_at = if called_for { Some(from) } else { history.recount_at };
+        (called_for || fold_at != history.fold_at).then(|| History { recount_at, fold_at, ..history.clone() })
     });
 }
 

@@ -21,7 +21,7 @@ use crate::engine::model::quarantine::QuarantineReason;
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::model::subject::SubjectKey;
 use crate::engine::state::State;
-use crate::engine::step::{Step, catch_up, drop_timer, notice_calendar, step, step_timer};
+use crate::engine::step::{Step, catch_up, drop_timer, notice_book, step, step_timer};
 use crate::telemetry::metrics::{Disposition, Metrics, RecordKind, Stage};
 
 /// Timers one tick fires in one partition; the rest wait for the next, a second later.
@@ -274,7 +274,7 @@ impl DecideLane {
         for partition in self.partitions.values_mut() {
             let books = &self.context.books;
             while let Some(change) = books.next_change(partition.noticed).filter(|change| *change <= now) {
-                notice_calendar(&self.context, &mut partition.state, change);
+                notice_book(&self.context, &mut partition.state, change);
                 partition.noticed = change;
             }
         }
@@ -356,7 +356,7 @@ impl PartitionOwner for DecideLane {
         let mut state = self.arriving.remove(&partition).unwrap_or_default();
         catch_up(&self.context, &mut state);
         let at = state.last_receipt();
-        notice_calendar(&self.context, &mut state, at);
+        notice_book(&self.context, &mut state, at);
         self.partitions.insert(partition, Partition { state, ticker: Ticker::default(), noticed: at });
         Ok(())
     }

@@ -13,11 +13,11 @@ use pathway_router::engine::model::decision::{Decision, Disposition};
 use pathway_router::engine::model::outcome::Outcome;
 use pathway_router::engine::model::scalar::Timestamp;
 use pathway_router::engine::model::task::Task;
-use pathway_router::engine::rules::RuleBook;
+use pathway_router::engine::rules::{self, RuleBook};
 use pathway_router::replay::{Replay, ReplayOptions, Results};
 use serde_json::json;
 
-use crate::files::{book, shipped};
+use crate::files::{book, shipped, sources};
 use crate::lifecycle;
 
 const MINUTE: i64 = 60_000;
@@ -75,6 +75,13 @@ impl Child {
             result: None,
         };
         let results = self.replay.answer(&task.agency, task.unit.as_deref(), &outcome, Timestamp(at)).unwrap();
+        self.take(results)
+    }
+
+    fn decision(&mut self, detail: serde_json::Value, at: i64) -> Vec<Task> {
+        self.number += 1;
+        let event = lifecycle::event(self.number, "social-care/case-system", "decision.recorded", &detail, at);
+        let results = self.replay.submit(&event, Timestamp(at)).unwrap();
         self.take(results)
     }
 
@@ -210,6 +217,67 @@ fn what_nobody_answered_is_told_when_it_is_too_old_and_what_was_done_is_not() {
         child.answer(&task, OutcomeKind::Acknowledged, START + MINUTE);
     }
     assert!(child.pass(too_old).is_empty());
+}
+
+#[test]
+fn a_disagreement_that_nobody_settled_is_told_when_it_is_too_old_though_the_case_was_closed_before_it() {
+    let book = book(&shipped());
+    let too_old = START + book.retention_days * DAY + 4 * DAY;
+    let mut child = Child::new(&book);
+    let tasks = child.concern(START);
+    let closed =
+        |level: &str| json!({ "decision": "closed", "level": level, "decided_by": "M.", "decided_by_role": "manager" });
+    child.decision(closed("L1"), START + DAY);
+    child.answer(&tasks[0], OutcomeKind::Challenged, START + 2 * DAY);
+    let told = child.pass(too_old);
+    let of_it = |word: &&Task| word.notes.iter().any(|note| note.contains(&tasks[0].task_id));
+    assert_eq!(told.iter().filter(|word| is_by(word, FORGOTTEN_RULE)).filter(of_it).count(), 1);
+
+    // Near miss: a person decided after it began.
+    let mut child = Child::new(&book);
+    let tasks = child.concern(START);
+    child.answer(&tasks[0], OutcomeKind::Challenged, START + DAY);
+    child.decision(closed("L1"), START + 2 * DAY);
+    let told = child.pass(too_old);
+    assert!(!told.iter().any(|word| word.notes.iter().any(|note| note.contains(&tasks[0].task_id))));
+}
+
+/// The shipped book, from so long after the start, that keeps things for so many days.
+fn keeps_for(days: i64, from: i64) -> PreparedBook {
+    let mut files = sources(&shipped());
+    let file = files.iter_mut().find(|file| file.name == "book.toml").unwrap();
+    let from = jiff::Timestamp::from_millisecond(from).unwrap().to_string();
+    file.text = file
+        .text
+        .replace("2012-01-01T00:00:00Z", &from)
+        .replace("retention_days = 762", &format!("retention_days = {days}"));
+    PreparedBook::new(rules::load(&files).unwrap_or_else(|faults| panic!("{faults:#?}")))
+}
+
+#[test]
+fn what_is_to_be_kept_less_long_is_forgotten_in_time_also_of_children_of_whom_nothing_comes() {
+    let long = || keeps_for(762, 0);
+    for restarts in [false, true] {
+        let mut child = Child::new(&book(&shipped()));
+        let books = RuleBooks::new(vec![long(), keeps_for(400, START + 100 * DAY)]);
+        if restarts {
+            child.replay.restart_with(RuleBooks::new(vec![long()]), Clone::clone);
+        } else {
+            child.replay.restart_with(books.clone(), Clone::clone);
+        }
+        for task in child.concern(START) {
+            child.answer(&task, OutcomeKind::Completed, START + DAY);
+        }
+        child.pass(START + 120 * DAY);
+        if restarts {
+            child.replay.restart_with(books, Clone::clone);
+        }
+        let holds = |child: &Child| child.replay.histories().any(|history| !history.entries.is_empty());
+        child.pass(START + 399 * DAY);
+        assert!(holds(&child), "nothing is forgotten before its time");
+        child.pass(START + 403 * DAY);
+        assert!(!holds(&child), "kept for longer than the book says");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::is_open;
-use crate::engine::model::history::{Awaiting, Entry, FirstReceipt, HeldTask, History, Timer};
+use crate::engine::model::history::{Awaiting, Entry, FirstReceipt, HeldTask, History, RecordedDecision, Timer};
 use crate::engine::model::scalar::Timestamp;
 
 /// Entries kept whole for one subject, the newest; an older one folds into counts, unless something waits for it.
@@ -64,11 +64,12 @@ pub fn fold(history: &mut History, now: Timestamp, retention_days: i64) -> Folde
         folded.timers = stop_clocks(history);
     }
     if expired {
-        let closed = history.last_decision.as_ref().filter(|decision| decision.closed).map(|decision| decision.at);
+        let decided = history.last_decision.as_ref();
         let too_old = |task: &mut Arc<HeldTask>| task_kept_by(task) < oldest_kept;
         let gone = history.tasks.extract_if(.., too_old);
-        folded.tasks.extend(gone.filter(|task| was_never_answered(task, closed)));
-        history.awaiting.retain(|waiting| waiting.received_at >= oldest_kept);
+        folded.tasks.extend(gone.filter(|task| was_never_answered(task, decided)));
+        let too_old = |waiting: &mut Awaiting| waiting.received_at < oldest_kept;
+        folded.awaiting.extend(history.awaiting.extract_if(.., too_old).filter(|waiting| !waiting.asked));
         history.agreement.take_if(|standing| standing.at < oldest_kept);
         let first_receipts = history.first_receipts.take().unwrap_or_default();
         let kept: Vec<FirstReceipt> =
@@ -82,8 +83,13 @@ pub fn fold(history: &mut History, now: Timestamp, retention_days: i64) -> Folde
 
 /// Keeps with the history when the next thing is too old.
 pub fn note_when(history: &mut History, retention_days: i64) {
+    history.fold_at = folds_at(history, retention_days);
+}
+
+/// When the next thing is too old to be kept.
+pub fn folds_at(history: &History, retention_days: i64) -> Option<Timestamp> {
     let too_old = |oldest: Timestamp| next_midnight(oldest.plus_millis(retention_ms(retention_days)));
-    history.fold_at = oldest(history).map(too_old);
+    oldest(history).map(too_old)
 }
 
 fn retention_ms(retention_days: i64) -> i64 {
@@ -109,13 +115,16 @@ fn task_kept_by(task: &HeldTask) -> Timestamp {
     task.raised_at.max(task.state_at)
 }
 
-/// Whether somebody owed an answer to the end: what was taken on, or closed by a person, is forgotten as all else. So is the
-/// word of what was forgotten, or it would be told again for ever.
-fn was_never_answered(task: &HeldTask, closed: Option<Timestamp>) -> bool {
-    matches!(task.state.as_str(), "raised" | "challenged")
-        && task.chases.is_none()
-        && !is_word_of_forgotten(task)
-        && closed.is_none_or(|closed| closed < task.raised_at)
+/// Whether somebody owed an answer to the end: what was taken on, or closed by a person, is forgotten as all else; so is a
+/// disagreement that a person decided after it began. And so is the word of what was forgotten, or it would be told again for
+/// ever.
+fn was_never_answered(task: &HeldTask, decided: Option<&RecordedDecision>) -> bool {
+    let is_owed = match task.state.as_str() {
+        "raised" => decided.is_none_or(|decision| !decision.closed || decision.at < task.raised_at),
+        "challenged" => decided.is_none_or(|decision| decision.at < task.state_at),
+        _ => false,
+    };
+    is_owed && task.chases.is_none() && !is_word_of_forgotten(task)
 }
 
 fn is_word_of_forgotten(task: &HeldTask) -> bool {
