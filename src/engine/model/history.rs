@@ -202,6 +202,13 @@ impl HeldTask {
     }
 }
 
+impl Awaiting {
+    /// Whether it is a withdrawal, not a correction.
+    pub fn takes_back(&self) -> bool {
+        self.changes.is_none()
+    }
+}
+
 impl Timer {
     /// Whether it runs from this entry.
     pub fn is_of(&self, entry: &Entry) -> bool {

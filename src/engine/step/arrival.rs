@@ -20,7 +20,7 @@ use crate::engine::model::detail::{DecisionRecorded, Detail};
 use crate::engine::model::feedback::FeedbackStatus;
 use crate::engine::model::history::{Entry, History, RecordedDecision};
 use crate::engine::model::inbox::{InboxRecord, Referral};
-use crate::engine::model::scalar::{Coded, FactValue, Timestamp};
+use crate::engine::model::scalar::{Coded, FactValue, Level, Timestamp};
 use crate::engine::rules::catalogue::{BESIDE, is_concern};
 use crate::engine::state::State;
 use crate::engine::tasks::{Finding, Wanted};
@@ -134,7 +134,8 @@ fn remember_making(history: &mut History, referral: &Referral) {
 fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entry) -> Result<(), StepError> {
     let event = &referral.event;
     let before = Arc::clone(&draft.before);
-    arriving.withdrawn = awaiting::withdrawn_before_it_came(draft, &arriving);
+    let waited = awaiting::taken_back_before_it_came(draft, &arriving);
+    arriving.withdrawn = waited.is_some();
     first_receipt::take(draft, &mut arriving);
     if let Some(at) = strategy_discussion(&draft.history, &arriving) {
         arriving.anchors.insert("strategy_discussion".to_owned(), at);
@@ -148,8 +149,8 @@ fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entry) -
         draft.disposed(Disposition::Backfilled);
         return Ok(());
     }
-    if entry.withdrawn {
-        withdrawal::before_it_came(draft, referral, &entry)?;
+    if let Some(waited) = waited {
+        withdrawal::before_it_came(draft, referral, &entry, &waited)?;
         draft.tell_sender(event, FeedbackStatus::Received, &["Received, with your withdrawal."]);
         return Ok(());
     }
@@ -251,14 +252,18 @@ fn raise_with_fallback<'a>(
 
 /// An event comes again under the id of one that its sender withdrew: not a repeat, and not to be lost.
 fn sent_again(draft: &mut Draft<'_>, referral: &Referral, arriving: Entry) -> Result<(), StepError> {
-    // Whoever sends at least once sends this again, too: the first time is enough.
-    let mut held = draft.history.tasks.iter();
-    if held.any(|task| task.is_of(&arriving) && task.action == correction::REFUSED_ACTION) {
+    let same = |entry: &Arc<Entry>| entry.is_same_event(&arriving) && entry.content_digest == arriving.content_digest;
+    let judged = if draft.history.entries.iter().any(same) { None } else { draft.judge(&arriving) };
+    let level = judged.and_then(|verdict| verdict.level);
+    let at_highest = level.filter(|level| *level == Level::L4b);
+    // Whoever sends at least once sends this again, too: the first time is enough, unless it says that harm is suspected.
+    let mut held = draft.history.tasks.iter().filter(|task| task.is_of(&arriving) && task.level >= at_highest);
+    if held.any(|task| task.action == correction::REFUSED_ACTION) {
         draft.disposed(Disposition::Retransmission);
         return Ok(());
     }
     let problem = "an event of this id was withdrawn; send it under a new id";
-    correction::refuse(draft, referral, &Arc::new(arriving), problem)
+    correction::refuse(draft, referral, &Arc::new(arriving), problem, level)
 }
 
 /// What statuses, decisions and agreements leave behind besides their entry.

@@ -46,16 +46,21 @@ pub fn keep(
     Ok(())
 }
 
-/// Whether a withdrawal of this arriving event waits already: then nobody need ever be told of it.
-pub fn withdrawn_before_it_came(draft: &mut Draft<'_>, arriving: &Entry) -> bool {
-    let speaks = |waiting: &Awaiting| waiting.changes.is_none() && speaks_of(draft, waiting, arriving);
-    let Some(place) = draft.history.awaiting.iter().position(speaks) else { return false };
-    let waiting = draft.history.awaiting.remove(place);
-    draft.history.timers.retain(|timer| !waits_for(timer, &waiting));
-    if let Some(right) = &waiting.right_child {
-        tell_right_child(draft, &waiting.event_id, &waiting.source, arriving, arriving.received_at, right);
+/// Whatever waits for an arriving event that its sender has taken back already, in the order it came. None: nobody has.
+pub fn taken_back_before_it_came(draft: &mut Draft<'_>, arriving: &Entry) -> Option<Vec<Awaiting>> {
+    let speaks = |waiting: &&Awaiting| speaks_of(draft, waiting, arriving);
+    let waited: Vec<Awaiting> = draft.history.awaiting.iter().filter(speaks).cloned().collect();
+    if !waited.iter().any(Awaiting::takes_back) {
+        return None;
     }
-    true
+    draft.history.awaiting.retain(|waiting| !waited.contains(waiting));
+    draft.history.timers.retain(|timer| !waited.iter().any(|waiting| waits_for(timer, waiting)));
+    for waiting in &waited {
+        if let Some(right) = &waiting.right_child {
+            tell_right_child(draft, &waiting.event_id, &waiting.source, arriving, arriving.received_at, right);
+        }
+    }
+    Some(waited)
 }
 
 /// Whether a timer is the one that asks a person about this correction or withdrawal.
@@ -93,6 +98,8 @@ pub fn apply_to_known(draft: &mut Draft<'_>, referral: Option<&Referral>) -> Res
         let correction = EventCorrected { original_event_id: waiting.original_event_id, changes, reason: None };
         if let Err(problem) = correction::apply(draft, referral, &waiting.event_id, &original, &correction)? {
             draft.decision.notes.push(format!("A correction that came before this event was not applied: {problem}."));
+            let level = correction::level_if_it_stood(draft, &original, [&correction]);
+            correction::ask_sender(draft, referral, &waiting.event_id, &original, &problem, level)?;
         }
     }
     Ok(())

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::clocks::{due_already, start_timers};
 use super::draft::{Draft, OWN_DUTY};
 use super::findings::{asking_more, findings_of, judged_again};
+use super::outcome::AT_HIGHEST_LEVEL;
 use super::{agreement, awaiting, duplicate, siblings, suspect};
 use crate::engine::calendar::{Clock, LONDON};
 use crate::engine::context::StepError;
@@ -24,6 +25,7 @@ use crate::engine::tasks::Wanted;
 pub const CORRECTION_RULE: &str = "correction";
 const CONFIRM_ACTION: &str = "Confirm or refuse the correction: it would lower what was proposed";
 pub const REFUSED_ACTION: &str = "Ask the sender what they meant: their correction could not be applied";
+pub const IS_WITHDRAWN: &str = "its original was withdrawn";
 const REVIEW_ACTION: &str = "Review what was started: an event it counted on was changed or withdrawn";
 const RISEN_ACTION: &str = "Look again: the proposed level has risen";
 const DANGER: &str = "immediate_danger";
@@ -61,7 +63,10 @@ pub fn received(
                     draft.tell_sender(event, FeedbackStatus::Received, &words);
                     Ok(())
                 }
-                Err(problem) => refuse(draft, referral, &arriving, &problem),
+                Err(problem) => {
+                    let level = level_if_it_stood(draft, &original, [&correction]);
+                    refuse(draft, referral, &arriving, &problem, level)
+                }
             }
         }
     }
@@ -88,7 +93,7 @@ fn second_reporter(
             let said = Entry { facts: said.facts, ..arriving };
             duplicate::received(draft, referral, said, index)
         }
-        Err(names) => refuse(draft, referral, &Arc::new(arriving), &not_of_its_kind(&names)),
+        Err(names) => refuse(draft, referral, &Arc::new(arriving), &not_of_its_kind(&names), None),
     }
 }
 
@@ -105,7 +110,7 @@ pub fn apply(
     correction: &EventCorrected,
 ) -> Result<Result<(), String>, StepError> {
     if original.withdrawn {
-        return Ok(Err("its original was withdrawn".to_owned()));
+        return Ok(Err(IS_WITHDRAWN.to_owned()));
     }
     let mut changed = match corrected(original, correction, &LONDON) {
         Ok(changed) => changed,
@@ -233,23 +238,56 @@ pub fn review<'w>(draft: &Draft<'_>, before: &History, changed: &Arc<Entry>) -> 
     Ok(Some(raising.own_duty(CORRECTION_RULE, "What it counted on has changed", why, REVIEW_ACTION, due, changed)))
 }
 
-/// What cannot be applied goes to a person, and the sender is told why.
+/// The highest level that a withdrawn event would be at by each of these corrections, one after the other, had it not been
+/// withdrawn.
+pub fn level_if_it_stood<'c>(
+    draft: &Draft<'_>,
+    withdrawn: &Entry,
+    corrections: impl IntoIterator<Item = &'c EventCorrected>,
+) -> Option<Level> {
+    let mut told = Entry { withdrawn: false, ..withdrawn.clone() };
+    let mut highest = None;
+    for correction in corrections {
+        if let Ok(changed) = corrected(&told, correction, &LONDON) {
+            told = changed;
+            highest = highest.max(draft.judge(&told).and_then(|verdict| verdict.level));
+        }
+    }
+    highest
+}
+
+/// What cannot be applied goes to a person, and the sender is told why. `level`: of what it says, had it been applied.
 pub fn refuse(
     draft: &mut Draft<'_>,
     referral: &Referral,
     arriving: &Arc<Entry>,
     problem: &str,
+    level: Option<Level>,
 ) -> Result<(), StepError> {
     draft.disposed(Disposition::Refused);
     draft.decision.notes.push(format!("Not applied: {problem}."));
-    let cause = &referral.event.event_id;
-    let raising = draft.raising(Some(referral), cause);
-    let due = raising.deadline_from_now(&OWN_DUTY)?;
-    let why = format!("What a sender corrected or withdrew was not applied: {problem}.");
-    let title = "A correction that could not be applied";
-    let wanted = raising.own_duty(CORRECTION_RULE, title, why, REFUSED_ACTION, due, arriving);
-    draft.raise(Some(referral), cause, &[], vec![wanted])?;
+    ask_sender(draft, Some(referral), &referral.event.event_id, arriving, problem, level)?;
     let words = format!("This was not applied: {problem}.");
     draft.tell_sender(&referral.event, FeedbackStatus::NotApplied, &[&words]);
     Ok(())
+}
+
+/// Puts what was not applied to whoever decides: within the hour where significant harm is suspected by it.
+pub fn ask_sender(
+    draft: &mut Draft<'_>,
+    referral: Option<&Referral>,
+    cause: &str,
+    entry: &Arc<Entry>,
+    problem: &str,
+    level: Option<Level>,
+) -> Result<(), StepError> {
+    let at_highest = level.filter(|level| *level == Level::L4b);
+    let raising = draft.raising(referral, cause);
+    let due = raising.deadline_from_now(if at_highest.is_some() { &AT_HIGHEST_LEVEL } else { &OWN_DUTY })?;
+    let harm = at_highest.map_or("", |_| " By what it says significant harm is suspected: see that the child is safe.");
+    let why = format!("What a sender corrected or withdrew was not applied: {problem}.{harm}");
+    let title = "A correction that could not be applied";
+    let own = raising.own_duty(CORRECTION_RULE, title, why, REFUSED_ACTION, due, entry);
+    let wanted = Wanted { level: at_highest.or(own.level), ..own };
+    draft.raise(referral, cause, &[], vec![wanted]).map(drop)
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::clocks::{due_already, start_timers};
-use super::correction::{refuse, review};
+use super::correction::{IS_WITHDRAWN, ask_sender, level_if_it_stood, refuse, review};
 use super::draft::{Draft, OWN_DUTY};
 use super::escalation::closed_as;
 use super::findings::judged_again;
@@ -18,9 +18,9 @@ use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::history::{self, Spoken, episodes, forget, is_open, put};
 use crate::engine::model::decision::Disposition;
-use crate::engine::model::detail::EventWithdrawn;
+use crate::engine::model::detail::{EventCorrected, EventWithdrawn};
 use crate::engine::model::feedback::FeedbackStatus;
-use crate::engine::model::history::{Entry, HeldTask};
+use crate::engine::model::history::{Awaiting, Entry, HeldTask};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{Level, Timestamp};
 use crate::engine::rules::book::UnitKind;
@@ -61,7 +61,7 @@ pub fn received(
     let arriving = Arc::new(arriving);
     history::insert(&mut draft.history, arriving.as_ref().clone());
     if NEVER_JUDGED.contains(&original.kind.as_str()) {
-        return refuse(draft, referral, &arriving, "what it withdraws is itself a correction or withdrawal");
+        return refuse(draft, referral, &arriving, "what it withdraws is itself a correction or withdrawal", None);
     }
     if let Some(right) = &right {
         tell_right_child(
@@ -146,16 +146,32 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
     lifted::wish_ended(draft, cause, &before)
 }
 
-/// Its withdrawal came first: nobody is told, save whoever decides where significant harm was suspected.
-pub fn before_it_came(draft: &mut Draft<'_>, referral: &Referral, withdrawn: &Arc<Entry>) -> Result<(), StepError> {
-    let as_told = Entry { withdrawn: false, ..withdrawn.as_ref().clone() };
-    let level = draft.judge(&as_told).and_then(|verdict| verdict.level);
+/// Its withdrawal came first: nobody is told, save whoever decides where significant harm was suspected, by the event as told
+/// or as corrected, or where its sender corrected what they had taken back. `waited`: what came before it.
+pub fn before_it_came(
+    draft: &mut Draft<'_>,
+    referral: &Referral,
+    withdrawn: &Arc<Entry>,
+    waited: &[Awaiting],
+) -> Result<(), StepError> {
+    let corrections: Vec<EventCorrected> = waited.iter().filter_map(as_correction).collect();
+    let as_told = draft.judge(&Entry { withdrawn: false, ..withdrawn.as_ref().clone() });
+    let level = as_told.and_then(|verdict| verdict.level).max(level_if_it_stood(draft, withdrawn, &corrections));
+    let cause = &referral.event.event_id;
     if level != Some(Level::L4b) {
+        let taken_back_at =
+            waited.iter().filter(|waiting| waiting.takes_back()).map(|waiting| waiting.received_at).min();
+        if waited.iter().any(|waiting| !waiting.takes_back() && Some(waiting.received_at) >= taken_back_at) {
+            draft
+                .decision
+                .notes
+                .push("Withdrawn by its sender before it came, and then corrected: a person asks.".to_owned());
+            return ask_sender(draft, Some(referral), cause, withdrawn, IS_WITHDRAWN, level);
+        }
         draft.decision.notes.push("Withdrawn by its sender before it came: nobody is told.".to_owned());
         return Ok(());
     }
     draft.decision.notes.push("Withdrawn by its sender before it came: only who decides is told.".to_owned());
-    let cause = &referral.event.event_id;
     let raising = draft.raising(Some(referral), cause);
     let due = raising.deadline_from_now(&AT_HIGHEST_LEVEL)?;
     let why = "Significant harm was suspected, and the sender's withdrawal came before the referral did: nobody else was told. \
@@ -163,6 +179,11 @@ pub fn before_it_came(draft: &mut Draft<'_>, referral: &Referral, withdrawn: &Ar
         .to_owned();
     let own = raising.own_duty(WITHDRAWAL_RULE, "A withdrawal at level 4b", why, UNHEARD_ACTION, due, withdrawn);
     draft.raise(Some(referral), cause, &[], vec![Wanted { level, ..own }]).map(drop)
+}
+
+fn as_correction(waiting: &Awaiting) -> Option<EventCorrected> {
+    let (original_event_id, changes) = (waiting.original_event_id.clone(), waiting.changes.clone()?);
+    Some(EventCorrected { original_event_id, changes, reason: None })
 }
 
 /// Whether nobody but a named person may end what an event brought about: it was of suspected significant harm, and so the
