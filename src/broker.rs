@@ -39,6 +39,12 @@ pub trait Broker: Send + Sync {
     /// Where a group will read next; None before its first commit there.
     fn position(&self, group: &str, topic: &str, partition: u32) -> Result<Option<i64>, BrokerError>;
 
+    /// When the oldest record was appended that a group has left unread since this was asked before, wherever its lanes run.
+    /// None where there is none, and where no other process can read: then this one's own lanes say.
+    fn left_unread(&self, _group: &str, _prefixes: &[String]) -> Result<Option<Timestamp>, BrokerError> {
+        Ok(None)
+    }
+
     /// Deletes what is past its topic's retention, but never a record that a group has yet to read.
     /// Answers how many records went.
     fn delete_expired(&self) -> Result<u64, BrokerError>;

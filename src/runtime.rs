@@ -28,6 +28,7 @@ pub mod access;
 pub mod decide_lane;
 mod decide_notes;
 pub mod directory;
+mod elsewhere;
 mod housekeeping;
 mod identity;
 pub mod intake_lane;
@@ -195,7 +196,12 @@ impl Service {
             watch.confirm(&shelf)?;
             service.threads().push(watch.start(shelf, service.stop.clone())?);
         }
+        let progress = Arc::new(IntakeProgress::new(options.intake_lanes));
+        if options.decide_lanes > 0 {
+            service.threads().push(elsewhere::start(&broker, &progress, &service.stop)?);
+        }
         let lanes = Lanes {
+            progress,
             broker,
             directory,
             metrics: options.metrics,
@@ -288,11 +294,12 @@ struct Lanes {
     readiness: Arc<Readiness>,
     clock: Clock,
     stop: Arc<AtomicBool>,
+    progress: Arc<IntakeProgress>,
 }
 
 impl Lanes {
     fn seats(&self, intake_lanes: usize, decide_lanes: usize) -> Vec<LaneSeat> {
-        let progress = Arc::new(IntakeProgress::new(intake_lanes));
+        let progress = self.progress.clone();
         let mut seats = Vec::new();
         for number in 0..intake_lanes {
             let (directory, metrics, progress) = (self.directory.clone(), self.metrics.clone(), progress.clone());

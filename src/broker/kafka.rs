@@ -5,13 +5,15 @@
 //! retention is Kafka's own and does not wait for readers; a publication of several records whose broker fails
 //! half-way is answered with an error though some lie there, so senders' ids must let receivers drop a repetition.
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use rdkafka::consumer::BaseConsumer;
 
+use self::backlog::Backlog;
 use self::fault::storage;
 use self::index::IndexedReader;
 use self::lane::{KafkaLane, stored_position};
@@ -21,10 +23,12 @@ use self::reader::KafkaReader;
 use self::settings::KafkaOptions;
 use self::shared::Shared;
 use super::{Broker, BrokerError, Health, LaneBroker, LanePlan, LaneShare, Publisher, Reader, TopicSpec};
+use crate::engine::model::scalar::Timestamp;
 
 pub mod access;
 pub mod admin;
 mod arrivals;
+mod backlog;
 mod fault;
 mod hanging;
 pub mod index;
@@ -47,6 +51,8 @@ pub struct Kafka {
     reader: Arc<KafkaReader>,
     indexed: Option<Arc<IndexedReader>>,
     watcher: Mutex<Option<JoinHandle<()>>>,
+    /// Of each group that was asked about.
+    backlogs: Mutex<BTreeMap<String, Backlog>>,
 }
 
 impl Kafka {
@@ -61,6 +67,7 @@ impl Kafka {
             indexed: indexed.transpose()?,
             reader,
             watcher: Mutex::new(Some(watch::start(&shared)?)),
+            backlogs: Mutex::default(),
             shared,
         })
     }
@@ -145,6 +152,16 @@ impl Broker for Kafka {
                 answer => return answer,
             }
         }
+    }
+
+    fn left_unread(&self, group: &str, prefixes: &[String]) -> Result<Option<Timestamp>, BrokerError> {
+        self.shared.check()?;
+        let mut backlogs = self.backlogs.lock().unwrap_or_else(PoisonError::into_inner);
+        let backlog = match backlogs.entry(group.to_owned()) {
+            Entry::Occupied(present) => present.into_mut(),
+            Entry::Vacant(vacant) => vacant.insert(Backlog::new(&self.shared, &self.reader, group)?),
+        };
+        backlog.oldest(prefixes)
     }
 
     /// Kafka deletes by itself what is past a topic's retention.

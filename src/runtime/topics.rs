@@ -30,6 +30,8 @@ pub const IDENTITY: &str = "identity";
 pub const GATEWAY_PREFIX: &str = "gateway.";
 pub const REFERRALS_PREFIX: &str = "referrals.";
 pub const OUTCOMES_PREFIX: &str = "outcomes.";
+/// What the topics that INTAKE reads begin with.
+pub const INTAKE_PREFIXES: [&str; 3] = [GATEWAY_PREFIX, REFERRALS_PREFIX, OUTCOMES_PREFIX];
 pub const TASKS_PREFIX: &str = "tasks.";
 pub const FEEDBACK_PREFIX: &str = "feedback.";
 
@@ -83,12 +85,12 @@ fn spec(name: String, partitions: u32, retention: Duration) -> TopicSpec {
 
 /// What INTAKE reads: the gateway's, every partner's and every agency's topic, also those made later.
 pub fn intake_pattern() -> TopicPattern {
-    TopicPattern::Prefixes([GATEWAY_PREFIX, REFERRALS_PREFIX, OUTCOMES_PREFIX].map(str::to_owned).into())
+    TopicPattern::Prefixes(INTAKE_PREFIXES.map(str::to_owned).into())
 }
 
 /// Whether INTAKE reads a topic of this name.
 pub fn is_read_by_intake(topic: &str) -> bool {
-    [GATEWAY_PREFIX, REFERRALS_PREFIX, OUTCOMES_PREFIX].iter().any(|prefix| topic.starts_with(prefix))
+    INTAKE_PREFIXES.iter().any(|prefix| topic.starts_with(prefix))
 }
 
 /// The schema of a topic that others write or read; None: the router's own.

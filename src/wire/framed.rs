@@ -64,6 +64,10 @@ impl Broker for Framed {
         self.inner.position(group, topic, partition)
     }
 
+    fn left_unread(&self, group: &str, prefixes: &[String]) -> Result<Option<Timestamp>, BrokerError> {
+        self.inner.left_unread(group, prefixes)
+    }
+
     fn delete_expired(&self) -> Result<u64, BrokerError> {
         self.inner.delete_expired()
     }

@@ -393,3 +393,34 @@ fn check_outputs(outputs: &[Vec<String>], expected: usize) {
     let repeated: Vec<usize> = inputs.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
     assert!(missing.is_empty() && repeated.is_empty(), "lost {missing:?}, repeated {repeated:?}");
 }
+
+/// Ticks wait for what an agency has answered, whichever instance is to read it.
+#[test]
+fn what_a_group_has_left_unread_is_known_to_instances_that_do_not_read_it() {
+    let kafka = OnKafka::new();
+    let (asking, reading) = (kafka.instance("asking"), kafka.instance("reading"));
+    asking.ensure_topics(&[topic("outcomes.police", 1), topic("tasks.police", 1)]).unwrap();
+    let left = || asking.left_unread("g", &["outcomes.".to_owned()]).unwrap();
+    assert_eq!((left(), left()), (None, None), "nothing was ever written");
+    // The last thing there is the mark of a transaction, which no reader ever reads.
+    let agency = producer("agency", Duration::from_secs(20));
+    begin(&agency, "outcomes.police", "acknowledged", None);
+    agency.commit_transaction(Duration::from_secs(20)).unwrap();
+    publish(&asking, vec![write("tasks.police", "a", "of no concern")]).unwrap();
+    // A commit shows a little after it is answered.
+    let written = std::iter::repeat_with(|| asking.reader().read("outcomes.police", 0, 0, 1).unwrap())
+        .find_map(|records| records.first().map(|record| record.timestamp));
+    assert_eq!(left(), None, "it has only just come");
+    assert_eq!((left(), left()), (written, written));
+    let mut owner = Owner::default();
+    let mut lane = reading.lane(names("g", &["outcomes.police"]), ALONE).unwrap();
+    let read = poll_all(&mut *lane, &mut owner);
+    lane.stage(Vec::new(), read.iter().map(consumed).collect()).unwrap();
+    assert_eq!(lane.commit(&mut owner).unwrap(), Commit::Committed);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while left().is_some() {
+        assert!(Instant::now() < deadline, "the lane has read it");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(left(), None);
+}

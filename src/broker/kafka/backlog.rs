@@ -1,0 +1,86 @@
+//! What a group has left unread for a while, wherever its lanes run: its stored positions against the ends of what it reads.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::fault::storage;
+use super::notes::Quiet;
+use super::reader::KafkaReader;
+use super::seat::{Place, add};
+use super::shared::Shared;
+use crate::broker::{BrokerError, Reader};
+use crate::engine::model::scalar::Timestamp;
+
+const WAIT: Duration = Duration::from_secs(5);
+
+/// Looked at over and over; the first look finds nothing.
+pub struct Backlog {
+    shared: Arc<Shared>,
+    reader: Arc<KafkaReader>,
+    consumer: BaseConsumer<Quiet>,
+    /// Where each partition ended at the look before.
+    ends: BTreeMap<Place, i64>,
+}
+
+impl Backlog {
+    pub fn new(shared: &Arc<Shared>, reader: &Arc<KafkaReader>, group: &str) -> Result<Self, BrokerError> {
+        let consumer = shared.options.tail_consumer("backlog", group).create_with_context(Quiet);
+        let consumer = consumer.map_err(|error| storage("a consumer could not be made", &error))?;
+        Ok(Self { shared: shared.clone(), reader: reader.clone(), consumer, ends: BTreeMap::new() })
+    }
+
+    /// When the oldest record was appended that lay there at the look before and is not read yet.
+    pub fn oldest(&mut self, prefixes: &[String]) -> Result<Option<Timestamp>, BrokerError> {
+        let mut oldest = None;
+        for (place, next) in self.positions(prefixes)? {
+            let (topic, partition) = (&place.0, place.1);
+            let end = self.reader.end_offset(topic, partition)?;
+            if is_left(next, self.ends.insert(place.clone(), end)) {
+                // What lies there may be no record but the mark of a transaction, which nobody reads.
+                let unread = self.reader.read(topic, partition, next, 1)?;
+                oldest = unread.first().map(|record| record.timestamp).into_iter().chain(oldest).min();
+            }
+        }
+        Ok(oldest)
+    }
+
+    /// Where the group is to read next. A position that an open transaction moves is left out: there somebody reads.
+    fn positions(&self, prefixes: &[String]) -> Result<Vec<(Place, i64)>, BrokerError> {
+        let mut list = TopicPartitionList::new();
+        for (topic, partitions) in self.shared.topology.topics()? {
+            if prefixes.iter().any(|prefix| topic.starts_with(prefix)) {
+                (0..partitions).for_each(|partition| add(&mut list, &topic, partition, Offset::Invalid));
+            }
+        }
+        let stored = self.consumer.committed_offsets(list, WAIT);
+        let stored = stored.map_err(|error| storage("what a group has read is not known", &error))?;
+        let position = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
+            element.error().ok()?;
+            let place = (Arc::from(element.topic()), u32::try_from(element.partition()).ok()?);
+            Some((place, element.offset().to_raw().filter(|offset| *offset >= 0).unwrap_or(0)))
+        };
+        Ok(stored.elements().iter().filter_map(position).collect())
+    }
+}
+
+/// Whether what is to be read next lay there at the look before.
+fn is_left(next: i64, end_before: Option<i64>) -> bool {
+    end_before.is_some_and(|end| next < end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_left;
+
+    #[test]
+    fn what_came_since_the_look_before_is_not_left_behind() {
+        assert!(!is_left(0, None), "the first look");
+        assert!(is_left(4, Some(5)), "it lay there already");
+        assert!(!is_left(5, Some(5)), "all of that was read");
+        assert!(!is_left(7, Some(5)), "and more");
+    }
+}
