@@ -20,6 +20,8 @@ const GIVEN_NAMES_MAX: usize = 8;
 /// What is put for the name of a child who has none yet, or whose name is not known.
 const NO_NAME_YET: [&str; 10] =
     ["baby", "infant", "newborn", "unborn", "child", "boy", "girl", "male", "female", "unknown"];
+/// What is put for a family name that is not known: the other words of that list are family names, too.
+const NAME_NOT_KNOWN: &str = "unknown";
 
 /// What a subject key was made from, strongest first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -209,7 +211,7 @@ fn name_and_birth(child: &Child) -> Option<(String, bool)> {
     if given_names.is_empty() || family_name.is_empty() {
         return None;
     }
-    let is_named = !self::given_names(given).is_empty() && !NO_NAME_YET.contains(&family_name.as_str());
+    let is_named = !self::given_names(given).is_empty() && family_name != NAME_NOT_KNOWN;
     Some((format!("{given_names}\0{family_name}\0{}", child.date_of_birth?.to_civil()), is_named))
 }
 

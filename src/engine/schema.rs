@@ -202,7 +202,7 @@ impl Published for InboxRecord {
             InboxBody::Alias(alias) => alias.checked_for = None,
             InboxBody::Signal(signal) => {
                 (signal.other, signal.keyed_by, signal.reference) = (None, None, None);
-                (signal.events, signal.hops, signal.first) = (None, None, None);
+                (signal.events, signal.hops, signal.first, signal.call_back) = (None, None, None, None);
             }
             InboxBody::Outcome(_) | InboxBody::Tick(_) => {}
         }

@@ -116,8 +116,16 @@ impl Relation {
 /// A reason that names facts, to be told only to those who may see them.
 #[derive(Clone, Debug)]
 pub enum Why<'b> {
-    FromFacts { rule: &'b Rule, verdict: Arc<Verdict<'b>> },
+    FromFacts {
+        rule: &'b Rule,
+        verdict: Arc<Verdict<'b>>,
+    },
     Plain(String),
+    /// Names where senders can be rung, for those who may see that.
+    Numbers {
+        told: String,
+        without: String,
+    },
 }
 
 /// What came of raising.

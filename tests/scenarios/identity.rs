@@ -179,6 +179,44 @@ proptest! {
     }
 }
 
+/// A question about the two, each from another sender, by a book whose front door sees this or not.
+fn question_by(book: pathway_router::engine::rules::RuleBook, accused: bool) -> (Task, Vec<String>) {
+    let mut replay = Replay::new(RuleBooks::standing_in(vec![PreparedBook::new(book)]), ReplayOptions::default());
+    let mut of_police = event(1, "information.requested", &first(), 0, &json!({ "check": "cp_is" }));
+    of_police.practitioner.call_back = "01606 360101".to_owned();
+    let detail = json!({ "suspect_is": if accused { "professional" } else { "stranger" }, "suspect_agency": accused.then_some("gp") });
+    let mut of_gp = event(2, "sexual_abuse.alleged", &second(), 0, &detail);
+    of_gp.source.partner = "gp".to_owned();
+    of_gp.source.unit = "N81001".to_owned();
+    of_gp.source.agency = Some("gp".to_owned());
+    of_gp.practitioner.call_back = "01270 555017".to_owned();
+    replay.submit(&of_police, Timestamp(AT)).unwrap();
+    let results = replay.submit(&of_gp, Timestamp(AT + HOUR_MS)).unwrap();
+    let question = questions(&results).remove(0);
+    let shown = |decision: &pathway_router::engine::model::decision::Decision| {
+        decision.disclosures.iter().find(|shown| shown.task_id == question.task_id).map(|shown| shown.fields.clone())
+    };
+    let fields = results.decisions.iter().find_map(shown).unwrap();
+    (question, fields)
+}
+
+#[test]
+fn whoever_is_asked_about_a_pair_can_ring_both_senders() {
+    let (question, fields) = question_by(book(&shipped()), false);
+    let why = &question.reasons[0].why;
+    assert!(why.contains("call back: 01606 360101") && why.contains("call back: 01270 555017"), "{why}");
+    assert!(fields.contains(&"call_back".to_owned()));
+    // Where the suspect may answer, nobody is sent to ring.
+    let why = &question_by(book(&shipped()), true).0.reasons[0].why;
+    assert!(why.contains("call back: 01606 360101") && !why.contains("01270 555017"), "{why}");
+    // Who sees no call-backs is told no number.
+    let mut blind = book(&shipped());
+    blind.agencies.get_mut("social-care").unwrap().sees.remove("call_back");
+    let (question, fields) = question_by(blind, false);
+    assert!(!question.reasons[0].why.contains("call back"), "{}", question.reasons[0].why);
+    assert!(fields.is_empty());
+}
+
 #[test]
 fn a_link_needs_the_other_address_and_only_ones_own() {
     let mut replay = replay();

@@ -79,6 +79,7 @@ pub fn of(referral: &Referral, receipt: Timestamp, zone: &TimeZone) -> Entry {
         named: Vec::new(),
         known_as: None,
         traceparent: None,
+        call_back: Some(event.practitioner.call_back.clone()).filter(|number| !number.is_empty()),
     }
 }
 

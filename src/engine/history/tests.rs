@@ -34,6 +34,7 @@ fn happened(kind: &str, id: &str, partner: &str, hours: i64) -> Entry {
         named: Vec::new(),
         known_as: None,
         traceparent: None,
+        call_back: None,
     }
 }
 

@@ -166,12 +166,15 @@ impl History {
         history.agreement.iter_mut().for_each(|standing| standing.partner = None);
         history.last_decision.iter_mut().for_each(|decision| decision.partner = None);
         let is_new = |entry: &&mut Arc<Entry>| {
-            !entry.named.is_empty() || entry.known_as.is_some() || entry.traceparent.is_some()
+            !entry.named.is_empty()
+                || entry.known_as.is_some()
+                || entry.traceparent.is_some()
+                || entry.call_back.is_some()
         };
         for entry in history.entries.iter_mut().filter(is_new) {
             let entry = Arc::make_mut(entry);
             entry.named.clear();
-            (entry.known_as, entry.traceparent) = (None, None);
+            (entry.known_as, entry.traceparent, entry.call_back) = (None, None, None);
         }
         for task in &mut history.tasks {
             let task = Arc::make_mut(task);
@@ -253,6 +256,9 @@ pub struct Entry {
     /// The W3C trace it came with, for what its clocks raise later.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+    /// Where its sender can be rung, for a person who is asked about it later. None: an earlier release kept it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub call_back: Option<String>,
 }
 
 /// Another child who was named with this one.

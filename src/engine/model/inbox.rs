@@ -146,6 +146,9 @@ pub struct Signal {
     /// The event that this subject's own was sent instead of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first: Option<FirstReceipt>,
+    /// Where the sender of the other's event can be rung.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub call_back: Option<String>,
 }
 
 /// Time passes: appended to each inbox partition by its owner.

@@ -161,6 +161,7 @@ pub fn stand_in_entry(event_id: &str, partner: &str, at: Timestamp) -> Entry {
         named: Vec::new(),
         known_as: None,
         traceparent: None,
+        call_back: None,
     }
 }
 

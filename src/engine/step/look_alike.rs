@@ -7,7 +7,7 @@ use super::alias::stand_in_entry;
 use super::correction::review;
 use super::draft::{Draft, OWN_DUTY};
 use super::escalation::closed_as;
-use super::sighting::{SAME_CHILD_ACTION, SAME_CHILD_RULE, event_in_words};
+use super::sighting::{SAME_CHILD_ACTION, SAME_CHILD_RULE, Sighted, ask_senders};
 use crate::engine::context::StepError;
 use crate::engine::history::is_open;
 use crate::engine::history::known_as::{ASKED, DIFFERENT, ONE, another, are_two, standing};
@@ -34,20 +34,13 @@ pub fn ask(draft: &mut Draft<'_>, arrived: &Arc<Entry>) -> Result<(), StepError>
     }
     let raising = draft.raising(None, &arrived.event_id);
     let due = raising.deadline_from_now(&OWN_DUTY)?;
-    let words = |entry: &Entry| {
-        let source = &entry.source;
-        event_in_words(&entry.event_id, Some(&source.partner), Some(&source.unit), entry.partner_reference.as_deref())
-    };
-    let why = format!(
-        "One identifier bears two names or dates of birth, and what comes under it is counted together. One: {}. The \
-         other: {}. Ask their senders; then record decision subjects_linked if they are one child, subjects_unlinked if \
-         they are two, with both addresses of this task. If two, the sender of the wrong identifier withdraws their event \
-         and sends it again without it.",
-        words(&known),
-        words(arrived)
-    );
-    let own = raising.own_duty(SAME_CHILD_RULE, "Possibly two children", why, SAME_CHILD_ACTION, due, arrived);
-    let wanted = Wanted { relation: Relation::Besides(draft.subject), level: None, ..own };
+    let before = "One identifier bears two names or dates of birth, and what comes under it is counted together.";
+    let after = "Then record decision subjects_linked if they are one child, subjects_unlinked if they are two, with both addresses \
+                 of this task. If two, the sender of the wrong identifier withdraws their event and sends it again without it.";
+    let why = ask_senders(before, &Sighted::of(&known), &Sighted::of(arrived), after);
+    let title = "Possibly two children";
+    let own = raising.own_duty(SAME_CHILD_RULE, title, String::new(), SAME_CHILD_ACTION, due, arrived);
+    let wanted = Wanted { relation: Relation::Besides(draft.subject), level: None, why: Some(why), ..own };
     draft.raise(None, &arrived.event_id, &[], vec![wanted])?;
     let note = "Another name or date of birth than was known under this identifier: counts may be of two children.";
     draft.decision.notes.push(note.to_owned());

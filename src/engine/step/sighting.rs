@@ -10,12 +10,12 @@ use super::{Effect, Step};
 use crate::engine::context::{Context, HOPS_MAX, StepError};
 use crate::engine::ids::derived;
 use crate::engine::model::decision::Trigger;
-use crate::engine::model::history::{Entry, History, Pair};
+use crate::engine::model::history::{Entry, HeldBack, History, Pair};
 use crate::engine::model::inbox::{InboxBody, InboxRecord, Referral, Signal};
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::model::subject::SubjectKey;
 use crate::engine::state::{Delta, State};
-use crate::engine::tasks::{Relation, Wanted};
+use crate::engine::tasks::{Relation, Wanted, Why};
 
 /// `other` was seen under this key of a name and birth.
 pub const SIGHTING: &str = "sighting";
@@ -181,6 +181,7 @@ pub fn put_to(
         partner: known.map(|entry| entry.source.partner.clone()),
         unit: known.map(|entry| entry.source.unit.clone()),
         reference: known.and_then(|entry| entry.partner_reference.clone()),
+        call_back: known.and_then(number_of).cloned(),
         reason: Some(reason.to_owned()),
         other: Some(first),
         ..Signal::default()
@@ -202,36 +203,85 @@ pub fn ask(context: &Context, state: &State, record: &InboxRecord, signal: &Sign
     let raising = draft.raising(None, &record.id);
     let due = raising.deadline_from_now(&OWN_DUTY)?;
     let title = "Possibly the same child";
-    let own = raising.own_duty(SAME_CHILD_RULE, title, why(reason, &entry, signal), SAME_CHILD_ACTION, due, &entry);
-    let wanted = Wanted { relation: Relation::Besides(other), level: None, ..own };
+    let why = why(reason, &Sighted::of(&entry), &Sighted::told(signal));
+    let own = raising.own_duty(SAME_CHILD_RULE, title, String::new(), SAME_CHILD_ACTION, due, &entry);
+    let wanted = Wanted { relation: Relation::Besides(other), level: None, why: Some(why), ..own };
     draft.raise(None, &record.id, &[], vec![wanted])?;
     let task_id = draft.decision.tasks.last().map(|task| task.task_id.clone());
     stand(&mut draft.history, other, ASKED, task_id);
     draft.finish()
 }
 
-/// What a person needs to tell two records apart: who sent each, and what they call it.
-fn why(reason: &str, own: &Entry, other: &Signal) -> String {
+/// What a person needs to tell two records apart: who sent each, what they call it, and where to ring them.
+fn why(reason: &str, own: &Sighted<'_>, other: &Sighted<'_>) -> Why<'static> {
     let shared = match reason {
         BY_IDENTIFIER => "An identifier is tied to two records",
         _ => "Two records bear the same name and date of birth",
     };
-    let (source, reference) = (&own.source, own.partner_reference.as_deref());
-    let one = event_in_words(&own.event_id, Some(&source.partner), Some(&source.unit), reference);
-    let two = event_in_words(&other.cause, other.partner.as_deref(), other.unit.as_deref(), other.reference.as_deref());
-    format!(
-        "{shared}, and nothing was joined. One: {one}. The other: {two}. Ask their senders; then record decision \
-         subjects_linked, or subjects_unlinked if they are two children, with both addresses of this task."
-    )
+    let after = "Then record decision subjects_linked, or subjects_unlinked if they are two children, with both addresses of this task.";
+    ask_senders(&format!("{shared}, and nothing was joined."), own, other, after)
+}
+
+/// The reason of a task that asks a person to ring the senders of two events.
+pub fn ask_senders(before: &str, one: &Sighted<'_>, other: &Sighted<'_>, after: &str) -> Why<'static> {
+    let words = |with_number| {
+        let (one, other) = (one.in_words(with_number), other.in_words(with_number));
+        format!("{before} One: {one}. The other: {other}. Ask their senders. {after}")
+    };
+    Why::Numbers { told: words(true), without: words(false) }
 }
 
 /// An event as its sender knows it.
-pub fn event_in_words(event_id: &str, partner: Option<&str>, unit: Option<&str>, reference: Option<&str>) -> String {
-    let unit = unit.filter(|unit| !unit.is_empty()).map_or(String::new(), |unit| format!(", {unit}"));
-    let sender = partner.filter(|partner| !partner.is_empty());
-    let sender = sender.map_or(String::new(), |partner| format!(" of {partner}{unit}"));
-    let reference = reference.map_or(String::new(), |reference| format!(" (their reference: {reference})"));
-    format!("event {event_id}{sender}{reference}")
+pub struct Sighted<'e> {
+    event_id: &'e str,
+    partner: Option<&'e str>,
+    unit: Option<&'e str>,
+    reference: Option<&'e str>,
+    call_back: Option<&'e str>,
+}
+
+impl<'e> Sighted<'e> {
+    pub fn of(entry: &'e Entry) -> Self {
+        Self {
+            event_id: &entry.event_id,
+            partner: Some(&entry.source.partner),
+            unit: Some(&entry.source.unit),
+            reference: entry.partner_reference.as_deref(),
+            call_back: number_of(entry).map(String::as_str),
+        }
+    }
+
+    fn told(signal: &'e Signal) -> Self {
+        Self {
+            event_id: &signal.cause,
+            partner: signal.partner.as_deref(),
+            unit: signal.unit.as_deref(),
+            reference: signal.reference.as_deref(),
+            call_back: signal.call_back.as_deref(),
+        }
+    }
+
+    fn in_words(&self, with_number: bool) -> String {
+        let unit = self.unit.filter(|unit| !unit.is_empty()).map_or(String::new(), |unit| format!(", {unit}"));
+        let sender = self.partner.filter(|partner| !partner.is_empty());
+        let sender = sender.map_or(String::new(), |partner| format!(" of {partner}{unit}"));
+        let reference = self.reference.map(|reference| format!("their reference: {reference}"));
+        let number = self.call_back.filter(|_| with_number).map(|number| format!("call back: {number}"));
+        let known: Vec<String> = reference.into_iter().chain(number).collect();
+        let known = if known.is_empty() { String::new() } else { format!(" ({})", known.join("; ")) };
+        format!("event {}{sender}{known}", self.event_id)
+    }
+}
+
+/// Where the sender of an event can be rung, unless the suspect may answer there.
+fn number_of(entry: &Entry) -> Option<&String> {
+    let source = &entry.source;
+    let at_suspects = |route: &HeldBack| {
+        route.cause == "suspect"
+            && source.agency.as_ref() == Some(&route.agency)
+            && route.unit.as_ref().is_none_or(|unit| *unit == source.unit)
+    };
+    entry.call_back.as_ref().filter(|_| !entry.held_back.iter().any(at_suspects))
 }
 
 /// The latest thing known of a subject: what a person can ask about.

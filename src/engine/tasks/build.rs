@@ -157,6 +157,11 @@ impl<'b> Raising<'b> {
         if level.is_some() {
             fields.insert("level".to_owned());
         }
+        if permit.allows("call_back")
+            && asked.reasons.iter().any(|(_, _, why)| matches!(why, Some(Why::Numbers { .. })))
+        {
+            fields.insert("call_back".to_owned());
+        }
         let bases = self.bases(&asked.bases);
         raised.disclosures.push(Disclosure {
             agency: asked.address.agency.clone(),
@@ -285,6 +290,7 @@ impl<'b> Raising<'b> {
     fn why(&self, why: &Why<'b>, entry: &Entry, permit: Permit<'_>) -> Option<String> {
         match why {
             Why::Plain(text) => Some(text.clone()),
+            Why::Numbers { told, without } => Some(if permit.allows("call_back") { told } else { without }.clone()),
             Why::FromFacts { rule, verdict } => {
                 let facts = &self.book.rules.facts;
                 if permit.minimum || !may_see_all(permit.agency, facts, &rule.why) {

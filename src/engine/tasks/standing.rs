@@ -26,7 +26,7 @@ impl<'b> Raising<'b> {
         }
         let verdicts = asked.reasons.iter().filter_map(|(_, _, why)| match why {
             Some(Why::FromFacts { verdict, .. }) => Some(verdict),
-            Some(Why::Plain(_)) | None => None,
+            Some(Why::Plain(_) | Why::Numbers { .. }) | None => None,
         });
         if let Some(verdict) = verdicts.into_iter().next() {
             let counted = rules.aggregates.iter().filter_map(|count| {
