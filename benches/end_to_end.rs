@@ -185,7 +185,7 @@ fn options(settings: &Settings, broker: Arc<Embedded>, metrics: Arc<Metrics>) ->
             sealer: Sealer::from_secret(&[2; 32]),
             covered_since: None,
             front_door_phone: None,
-            panic_on_event: None,
+            panic_on: None,
         },
         partners: PARTNERS.iter().map(partner).collect::<Partners>(),
         agencies: std::collections::BTreeSet::new(),

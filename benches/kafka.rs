@@ -123,7 +123,7 @@ fn service(broker: &Arc<Kafka>, decide_lanes: usize, metrics: &Arc<Metrics>) -> 
             sealer: Sealer::from_secret(&[2; 32]),
             covered_since: None,
             front_door_phone: None,
-            panic_on_event: None,
+            panic_on: None,
         },
         partners: PARTNERS.iter().map(|partner| (partner.name.to_owned(), known(partner.agency))).collect::<Partners>(),
         agencies: BTreeSet::new(),

@@ -105,7 +105,7 @@ impl Replay {
             sealer: options.sealer,
             covered_since: None,
             front_door_phone: None,
-            panic_on_event: None,
+            panic_on: None,
         };
         let (partners, allow_backfill) = (options.partners, options.allow_backfill);
         Self {
@@ -150,6 +150,11 @@ impl Replay {
     /// Says from when on histories are complete.
     pub fn covered_since(&mut self, since: Timestamp) {
         self.context.covered_since = Some(since);
+    }
+
+    /// Says where the front door is rung.
+    pub fn front_door_phone(&mut self, phone: &str) {
+        self.context.front_door_phone = Some(phone.to_owned());
     }
 
     /// Lets time pass up to `receipt`, then takes in an event of the partner it names.

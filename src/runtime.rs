@@ -77,7 +77,7 @@ impl ServiceOptions {
             sealer: Sealer::from_secret(config.keys.sealing.bytes()),
             covered_since: config.history_complete_since,
             front_door_phone: Some(telephone(&config.front_door)),
-            panic_on_event: None,
+            panic_on: None,
         };
         Self {
             broker,

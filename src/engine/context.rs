@@ -21,8 +21,8 @@ pub struct Context {
     pub covered_since: Option<Timestamp>,
     /// The front door's telephone number, for feedback.
     pub front_door_phone: Option<String>,
-    /// For tests of isolation: an event with this id makes the step panic.
-    pub panic_on_event: Option<String>,
+    /// For tests of isolation: an event with this id, or a clock of this name, makes the step panic.
+    pub panic_on: Option<String>,
 }
 
 /// The rule books an instance holds, by when they take effect.

@@ -1,7 +1,7 @@
 //! The only conductor: step(state, record) gives a delta and effects. It reads no clock and does no IO.
 
 use super::context::{Context, StepError};
-use super::history::folding::{fold, folds_at, note_when};
+use super::history::folding::{fold, folds_at, next_midnight, note_when};
 use super::history::{ESCALATION, FOLD, RECOUNT};
 use super::model::decision::{Decision, Disposition};
 use super::model::feedback::Feedback;
@@ -108,6 +108,7 @@ pub fn step_timer(
     timer: &Timer,
     at: Timestamp,
 ) -> Result<Step, StepError> {
+    inject_fault(context, &timer.rule);
     match timer.rule.as_str() {
         ESCALATION => escalation::fired(context, state, subject, timer, at),
         FOLD => folded(context, state, subject, timer, at),
@@ -169,19 +170,27 @@ pub fn notice_book(context: &Context, state: &mut State, at: Timestamp) {
     });
 }
 
-/// Takes a timer out without firing it: for one whose step panicked, so that it does not come back every tick.
+/// Takes a timer out without firing it: for one whose step failed, so that it does not come back every tick. The rungs that
+/// are still ahead are waited for.
 pub fn drop_timer(context: &Context, state: &State, subject: SubjectKey, timer: &Timer, at: Timestamp) -> Step {
+    let mut dropped = drop_timer_alone(state, subject, timer, at);
+    inject_fault(context, &timer.rule);
+    let history = dropped.delta.histories.get_mut(&subject).filter(|_| timer.rule == ESCALATION);
+    if let (Some(history), Some(book)) = (history, context.books.in_force(at)) {
+        escalation::arm(history, &book.rules, at);
+    }
+    dropped
+}
+
+/// Takes a timer out and works out nothing: for one of which that fails, too. What its tasks wait for comes back with the next
+/// record of the child, or a restart; what is too old is tried again a day later.
+pub fn drop_timer_alone(state: &State, subject: SubjectKey, timer: &Timer, at: Timestamp) -> Step {
     let Some(history) = state.history(subject) else { return Step::default() };
     let mut history = history.as_ref().clone();
     history.timers.retain(|present| present != timer);
     match timer.rule.as_str() {
-        ESCALATION => {
-            escalation::give_up(&mut history, timer.due_at);
-            if let Some(book) = context.books.in_force(at) {
-                escalation::arm(&mut history, &book.rules, at);
-            }
-        }
-        FOLD => history.fold_at = None,
+        ESCALATION => escalation::give_up(&mut history, timer.due_at),
+        FOLD => history.fold_at = Some(next_midnight(at)),
         RECOUNT => history.recount_at = None,
         _ => {}
     }
@@ -192,8 +201,8 @@ pub fn drop_timer(context: &Context, state: &State, subject: SubjectKey, timer: 
 
 /// Proves that a panic in a step costs one record only; set by tests, never by configuration.
 #[expect(clippy::panic, reason = "the injected fault is a panic")]
-fn inject_fault(context: &Context, event_id: &str) {
-    if context.panic_on_event.as_deref() == Some(event_id) {
+fn inject_fault(context: &Context, of: &str) {
+    if context.panic_on.as_deref() == Some(of) {
         panic!("injected fault");
     }
 }

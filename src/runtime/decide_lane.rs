@@ -21,7 +21,7 @@ use crate::engine::model::quarantine::QuarantineReason;
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::model::subject::SubjectKey;
 use crate::engine::state::State;
-use crate::engine::step::{Step, catch_up, drop_timer, notice_book, step, step_timer};
+use crate::engine::step::{Step, catch_up, drop_timer, drop_timer_alone, notice_book, step, step_timer};
 use crate::telemetry::metrics::{Disposition, Metrics, RecordKind, Stage};
 
 /// Timers one tick fires in one partition; the rest wait for the next, a second later.
@@ -252,8 +252,10 @@ impl DecideLane {
         fault: String,
         writes: &mut Vec<Write>,
     ) -> Result<(), LaneError> {
+        let dropped =
+            self.guarded(record.partition, |context, state| Ok(drop_timer(context, state, subject, timer, at)));
         if let Some(partition) = self.partitions.get_mut(&record.partition) {
-            let dropped = drop_timer(&self.context, &partition.state, subject, timer, at);
+            let dropped = dropped.unwrap_or_else(|_| drop_timer_alone(&partition.state, subject, timer, at));
             partition.state.stage(dropped.delta);
         }
         let part = derived(&[&timer.rule, &timer.event_id, &timer.due_at.0.to_string(), &subject.to_hex()]);

@@ -32,14 +32,14 @@ pub fn books() -> RuleBooks {
     RuleBooks::new(vec![PreparedBook::new(rules::load(&files).unwrap())])
 }
 
-pub fn context(panic_on_event: Option<&str>) -> Context {
+pub fn context(panic_on: Option<&str>) -> Context {
     Context {
         books: books(),
         keys: Keys::from_secret(&[1; 32]),
         sealer: Sealer::from_secret(&[2; 32]),
         covered_since: None,
         front_door_phone: None,
-        panic_on_event: panic_on_event.map(str::to_owned),
+        panic_on: panic_on.map(str::to_owned),
     }
 }
 

@@ -215,6 +215,28 @@ fn clocks_run_out_without_another_event() {
     kit::check(&memory, &kit::context(None), &kit::partners(), system_clock()());
 }
 
+#[test]
+fn a_panic_over_one_childs_rungs_costs_them_alone_also_where_the_clock_is_taken_out() {
+    let now = Arc::new(AtomicI64::new(system_clock()().0));
+    let clock: Clock = {
+        let now = now.clone();
+        Arc::new(move || Timestamp(now.load(Ordering::SeqCst)))
+    };
+    let (memory, _, service) = started(kit::context(Some("escalation")), clock);
+    for event in events(12) {
+        kit::publish(&memory, vec![kit::write_of(&event)]).unwrap();
+    }
+    wait_until("the end of the inbox", || kit::is_drained(&memory));
+    now.fetch_add(8 * 24 * 3_600_000, Ordering::SeqCst);
+    let given_up = |kept: &Quarantined| kept.faults.iter().any(|fault| fault.contains("timer of escalation"));
+    wait_until("rungs that were given up", || all::<Quarantined>(&memory, "quarantine").iter().any(given_up));
+    let before = memory.end_offset("decisions", 0).unwrap();
+    kit::publish(&memory, vec![kit::write_of(&events(13)[12])]).unwrap();
+    wait_until("a decision on what came after", || memory.end_offset("decisions", 0).unwrap() > before);
+    assert!(service.ready(), "the lane goes on");
+    assert!(service.stop(Duration::from_secs(60)));
+}
+
 /// The shipped book from an instant on, with words of its calendar changed.
 fn book_from(from: &str, calendar: (&str, &str)) -> PreparedBook {
     let source = |(name, text): &(&str, &str)| {

@@ -81,7 +81,7 @@ impl Router {
         let readiness = Arc::new(Readiness::starting());
         let mut options =
             ServiceOptions::from_config(&config, broker.clone(), books, metrics.clone(), readiness.clone());
-        options.context.panic_on_event = Some(panicking.to_owned());
+        options.context.panic_on = Some(panicking.to_owned());
         let service = Service::start(options).unwrap();
         let (publisher, reader) = (broker.publisher(), broker.reader());
         let gateway = Gateway::new(&config, agencies, publisher, reader, metrics, readiness, system_clock());

@@ -196,6 +196,36 @@ fn a_clock_runs_on_whatever_else_is_reported_of_the_child() {
     child.check_accounts();
 }
 
+/// At 01:00, when only the duty team is there.
+#[test]
+fn what_is_forgotten_of_long_ago_wakes_nobody_at_night() {
+    let book = book(&shipped());
+    let mut child = Child::new(&book);
+    child.event("concern.reported", json!({ "concern": "other", "proposed_level": "L4b" }), START);
+    let told = child.pass(START + book.retention_days * DAY + 20 * DAY);
+    let words: Vec<&Task> = told.iter().filter(|word| is_by(word, FORGOTTEN_RULE)).collect();
+    assert_eq!(words.len(), 1);
+    let chases = told.iter().filter(|task| task.follows.as_ref() == Some(&words[0].task_id));
+    let told_of_it: Vec<&Task> = chases.chain(words.iter().copied()).collect();
+    assert!(told_of_it.len() > 2, "silence is told to the front door, too");
+    assert!(told_of_it.iter().all(|task| task.unit.as_deref() != Some("edt")), "{told_of_it:?}");
+    assert!(words[0].notes.iter().any(|note| note.contains("L4b")), "it says how grave it was: {:?}", words[0].notes);
+}
+
+#[test]
+fn an_answer_to_what_is_forgotten_says_so_and_whom_to_ring() {
+    let book = book(&shipped());
+    let too_old = START + book.retention_days * DAY + 2 * DAY;
+    let mut child = Child::new(&book);
+    child.replay.front_door_phone("0300 000 0000");
+    let task = child.concern(START).remove(0);
+    child.pass(too_old);
+    let told = child.answer(&task, OutcomeKind::Completed, too_old + DAY);
+    let refused: Vec<&Task> = told.iter().filter(|task| is_by(task, REFUSED)).collect();
+    let why = &refused[0].reasons[0].why;
+    assert!(why.contains("remembered no longer") && why.contains("ring the front door on 0300 000 0000"), "{why}");
+}
+
 #[test]
 fn what_nobody_answered_is_told_when_it_is_too_old_and_what_was_done_is_not() {
     let book = book(&shipped());

@@ -16,7 +16,8 @@ pub const WAITED_FOR_MAX: usize = 256;
 pub const CLOSED_TASKS_MAX: usize = 256;
 /// Most tasks remembered for one subject that are open. More than a child has; a sender's unread records might.
 pub const OPEN_TASKS_MAX: usize = 512;
-/// So many open tasks go together when there are too many, so that one word to the front door tells of all of them.
+/// So many open tasks, or entries with clocks, go together when there are too many, so that one word to the front door tells of
+/// all of them.
 const FORGOTTEN_TOGETHER: usize = 64;
 
 /// Most reports kept beside an entry, corrections kept waiting, and words on statuses, of one subject.
@@ -132,7 +133,7 @@ fn is_word_of_forgotten(task: &HeldTask) -> bool {
 }
 
 /// A day's worth goes together, and strictly later than what it must be later than.
-fn next_midnight(at: Timestamp) -> Timestamp {
+pub fn next_midnight(at: Timestamp) -> Timestamp {
     Timestamp(at.0.div_euclid(DAY_MS).saturating_add(1).saturating_mul(DAY_MS))
 }
 
@@ -153,7 +154,10 @@ fn too_many(history: &History) -> BTreeSet<usize> {
     let mut going: Vec<(u8, usize)> =
         history.entries.iter().take(older).enumerate().map(|(place, entry)| (weight(entry), place)).collect();
     going.sort_unstable();
-    let waited_for = going.iter().filter(|(weight, _)| *weight > 0).count().min(WAITED_FOR_MAX);
+    let mut waited_for = going.iter().filter(|(weight, _)| *weight > 0).count();
+    if waited_for > WAITED_FOR_MAX {
+        waited_for = WAITED_FOR_MAX.saturating_sub(FORGOTTEN_TOGETHER);
+    }
     going.truncate(older.saturating_sub(waited_for));
     going.into_iter().map(|(_, place)| place).collect()
 }

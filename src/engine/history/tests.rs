@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::{Known, corroborate, held_back_of, insert, merge, recognise};
 use crate::engine::history::episodes::missing_open;
-use crate::engine::history::folding::{ENTRIES_MAX, fold};
+use crate::engine::history::folding::{ENTRIES_MAX, WAITED_FOR_MAX, fold};
 use crate::engine::model::event::Source;
-use crate::engine::model::history::{Entry, HeldBack, History};
+use crate::engine::model::history::{Entry, HeldBack, History, Timer};
 use crate::engine::model::scalar::{FactValue, Timestamp};
 
 const HOUR: i64 = 60 * 60 * 1000;
@@ -177,4 +177,26 @@ fn a_route_held_back_outlives_the_entry_that_asked_for_it() {
     fold(&mut history, Timestamp(900 * 24 * HOUR), 762);
     assert_eq!(history.entries.len(), 1);
     assert!(held_back_of(&history).contains(&route));
+}
+
+#[test]
+fn clocks_that_are_too_many_are_forgotten_together_and_each_once() {
+    let mut history = History::default();
+    let mut told: Vec<Vec<String>> = Vec::new();
+    for hour in 0..700_i64 {
+        let id = format!("e{hour}");
+        insert(&mut history, happened("missing.started", &id, "police", hour));
+        let rule = "R11-24h".to_owned();
+        history.timers.push(Timer { due_at: Timestamp(9_000 * HOUR), rule, event_id: id, partner: None });
+        let folded = fold(&mut history, Timestamp(hour * HOUR), 762);
+        assert!(history.entries.len() <= ENTRIES_MAX + WAITED_FOR_MAX);
+        told.extend(
+            Some(folded.timers.into_iter().map(|timer| timer.event_id).collect())
+                .filter(|gone: &Vec<_>| !gone.is_empty()),
+        );
+    }
+    assert_eq!(told.len(), 3, "a word for each: {told:?}");
+    let each: std::collections::BTreeSet<&String> = told.iter().flatten().collect();
+    assert_eq!(each.len(), told.iter().map(Vec::len).sum::<usize>());
+    assert_eq!(each.len() + history.timers.len(), 700, "no clock goes unsaid");
 }

@@ -17,6 +17,8 @@ use crate::engine::tasks::Wanted;
 /// How a decision says that an open task is remembered no longer.
 pub const FORGOTTEN: &str = "forgotten";
 const WITHOUT_CALENDAR: Clock = Clock::Hours(24);
+/// What was given out, or disputed, so lately may wake whoever is on duty.
+const RECENT_MS: i64 = 28 * 24 * 60 * 60 * 1000;
 const ACTION: &str = "See to what is remembered here no longer: an answer to it cannot be taken; ask those who hold it";
 
 /// One task for the front door about all that went together.
@@ -32,7 +34,9 @@ pub fn tell(draft: &mut Draft<'_>, folded: &Folded) -> Result<(), StepError> {
     let entry = draft.history.entries.iter().find(|entry| entry.event_id == event_id).cloned();
     let partner = partner.clone().unwrap_or_default();
     let entry = entry.unwrap_or_else(|| Arc::new(stand_in_entry(&event_id, &partner, draft.at)));
-    let level = folded.tasks.iter().filter_map(|task| task.level).max();
+    // What lay for longer than that can wait for the office: its level stands with each task.
+    let is_recent = |task: &&Arc<HeldTask>| task.raised_at.max(task.state_at).plus_millis(RECENT_MS) >= draft.at;
+    let level = folded.tasks.iter().filter(is_recent).filter_map(|task| task.level).max();
     let follows = folded.tasks.iter().find(|task| is_of(task));
     let cause = derived(&[FORGOTTEN_RULE, &draft.decision.decision_id, follows.map_or("", |task| &task.task_id)]);
     let raising = draft.raising(None, &cause);
@@ -69,7 +73,8 @@ fn notes(draft: &Draft<'_>, folded: &Folded) -> Vec<String> {
         let unit = task.unit.as_ref().filter(|_| rules.has_many_units(&task.agency));
         let unit = unit.map_or(String::new(), |unit| format!(", unit {unit}"));
         let (action, raised, id) = (&task.action, instant_in_words(task.raised_at), &task.task_id);
-        format!("\"{action}\", given to {title}{unit} on {raised}: {} (task {id}).", task.state)
+        let level = task.level.map_or(String::new(), |level| format!(" at {}", level.symbol()));
+        format!("\"{action}\", given to {title}{unit} on {raised}{level}: {} (task {id}).", task.state)
     };
     let tasks = folded.tasks.iter().map(task);
     let timers = folded.timers.iter().map(|timer| {

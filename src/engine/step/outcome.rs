@@ -56,7 +56,8 @@ pub fn received(
         if let Some(entry) = challenge::of_sender(&draft, received) {
             return challenge::by_sender(draft, received, &record.id, &entry);
         }
-        return refused(draft, received, &record.id, "no such task is held for this child");
+        let problem = remembered_no_longer(&draft);
+        return refused(draft, received, &record.id, &problem);
     };
     draft.decision.event_id = Some(task.event_id.clone());
     if task.state == TOLD {
@@ -120,6 +121,16 @@ fn apply(
         ask_front_door(&mut draft, task, received, cause)?;
     }
     draft.finish()
+}
+
+/// Only the router writes an address to answer to, so the task was given once, or the address was a sender's.
+fn remembered_no_longer(draft: &Draft<'_>) -> String {
+    let phone = draft.context.front_door_phone.as_deref();
+    let ring = phone.map_or(String::new(), |phone| format!(" on {phone}"));
+    format!(
+        "the task it answers is remembered no longer, for it is too old, or too many were open since: to say what became of it, \
+ring the front door{ring}"
+    )
 }
 
 fn needed_none(mut draft: Draft<'_>) -> Result<Step, StepError> {
