@@ -6,7 +6,7 @@ use crate::engine::codec;
 use crate::engine::context::{Context, RuleBooks, StepError};
 use crate::engine::identity::Keys;
 use crate::engine::intake::standing::Agencies;
-use crate::engine::intake::{self, IncomingRecord, IntakeContext, Partner, Partners};
+use crate::engine::intake::{self, IncomingRecord, IntakeContext, Partner, Partners, Said};
 use crate::engine::model::decision::Decision;
 use crate::engine::model::event::ReferralEvent;
 use crate::engine::model::feedback::Feedback;
@@ -178,7 +178,7 @@ impl Replay {
         Ok(results)
     }
 
-    /// Lets time pass up to `receipt`, then takes in an agency's answer.
+    /// Lets time pass up to `receipt`, then takes in an agency's answer, or the disagreement of a partner that is none.
     pub fn answer(
         &mut self,
         agency: &str,
@@ -205,7 +205,8 @@ impl Replay {
         let topic = format!("outcomes.{agency}");
         let incoming = self.incoming(&topic, agency, unit, receipt, &value);
         let context = self.intake();
-        let accepted = intake::outcome(&context, &incoming);
+        let said = if self.agencies.names.contains(agency) { Said::Answer } else { Said::Disagreement };
+        let accepted = intake::take_in(&context, &incoming, said);
         self.take_in(accepted, &mut results)?;
         Ok(results)
     }

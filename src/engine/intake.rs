@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::codec::{self, CodecError};
 use super::identity::{Identifiers, Keys, keys_alone};
 use super::ids::derived;
-use super::model::codes::HumanDecision;
+use super::model::codes::{HumanDecision, OutcomeKind};
 use super::model::detail::{DecisionRecorded, Detail};
 use super::model::event::ReferralEvent;
 use super::model::feedback::Feedback;
@@ -89,6 +89,29 @@ pub fn referral(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) -> A
     match accept_referral(context, incoming) {
         Ok(inbox) => Accepted { inbox: vec![inbox], quarantined: None, feedback: None },
         Err(refusal) => refusal.into_accepted(context, incoming, Some(incoming.sender)),
+    }
+}
+
+/// What a record says, by who may say it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Said {
+    /// A partner's event.
+    Event,
+    /// An agency's answer.
+    Answer,
+    /// A partner's disagreement with what became of its own event.
+    Disagreement,
+}
+
+/// Takes in a record by what it says.
+pub fn take_in(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>, said: Said) -> Accepted {
+    match said {
+        Said::Event => referral(context, incoming),
+        Said::Answer => outcome(context, incoming),
+        Said::Disagreement => match accept_disagreement(context, incoming) {
+            Ok(inbox) => Accepted { inbox: vec![inbox], quarantined: None, feedback: None },
+            Err(refusal) => refusal.into_accepted(context, incoming, Some(incoming.sender)),
+        },
     }
 }
 
@@ -174,17 +197,53 @@ pub fn aliases_of(record: &InboxRecord) -> Vec<InboxRecord> {
 }
 
 fn accept_outcome(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) -> Result<InboxRecord, Refusal> {
+    let (outcome, reply) = answered(context, incoming)?;
+    let refused = |refusal: Refusal| refusal.of_outcome(&outcome);
+    if !is_addressed(context, incoming, &reply) {
+        let problem = "was sealed for another agency or unit: answer with the address of your own task";
+        return Err(refused(Refusal::of(QuarantineReason::WrongSource, "reply_to", problem)));
+    }
+    let agency = incoming.sender.to_owned();
+    Ok(outcome_record(incoming, outcome, &reply, agency, None))
+}
+
+/// A partner's token speaks for its unit's own events alone, and answers no task.
+fn accept_disagreement(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) -> Result<InboxRecord, Refusal> {
+    let (outcome, reply) = answered(context, incoming)?;
+    let wrong =
+        |path: &str, problem: &str| Err(Refusal::of(QuarantineReason::WrongSource, path, problem).of_outcome(&outcome));
+    let Some(partner) = context.partners.get(incoming.sender) else {
+        return wrong("", "is of no configured partner");
+    };
+    if outcome.outcome != OutcomeKind::Challenged {
+        return wrong("outcome", "must be challenged: a task is answered with the token of the agency's inbox");
+    }
+    if reply.agency != incoming.sender || reply.unit.is_none() || reply.unit.as_deref() != incoming.unit {
+        return wrong("reply_to", "was not given to this unit: send that of the feedback on your own event");
+    }
+    let agency = partner.agency.clone().unwrap_or_default();
+    Ok(outcome_record(incoming, outcome, &reply, agency, Some(incoming.sender.to_owned())))
+}
+
+/// An answer of a usable form, and where its address leads.
+fn answered(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) -> Result<(Outcome, ReplyTo), Refusal> {
     let outcome: Outcome = decoded(incoming)?;
     let refused = |refusal: Refusal| refusal.of_outcome(&outcome);
     attributes::of_outcome(incoming, &outcome).map_err(refused)?;
     refuse_findings(inspect::outcome(&outcome, Some(incoming.receipt))).map_err(refused)?;
     let reply = opened(context, "reply_to", &outcome.reply_to).map_err(refused)?;
-    if !is_addressed(context, incoming, &reply) {
-        let problem = "was sealed for another agency or unit: answer with the address of your own task";
-        return Err(refused(Refusal::of(QuarantineReason::WrongSource, "reply_to", problem)));
-    }
+    Ok((outcome, reply))
+}
+
+fn outcome_record(
+    incoming: &IncomingRecord<'_>,
+    outcome: Outcome,
+    reply: &ReplyTo,
+    agency: String,
+    partner: Option<String>,
+) -> InboxRecord {
     let task_id = reply.task_id.to_string();
-    Ok(InboxRecord {
+    InboxRecord {
         // With what it says: another answer under the same id is another record.
         id: derived(&[
             "outcome",
@@ -199,12 +258,13 @@ fn accept_outcome(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) ->
         receipt: incoming.receipt,
         body: InboxBody::Outcome(OutcomeReceived {
             task_id,
-            agency: incoming.sender.to_owned(),
+            agency,
             unit: incoming.unit.map(str::to_owned),
             outcome,
             hops: 0,
+            partner,
         }),
-    })
+    }
 }
 
 /// Whether an address was given to whoever answers: with a task, or with the feedback on what their own partner sent.

@@ -204,7 +204,8 @@ impl Published for InboxRecord {
                 (signal.other, signal.keyed_by, signal.reference) = (None, None, None);
                 (signal.events, signal.hops, signal.first, signal.call_back) = (None, None, None, None);
             }
-            InboxBody::Outcome(_) | InboxBody::Tick(_) => {}
+            InboxBody::Outcome(outcome) => outcome.partner = None,
+            InboxBody::Tick(_) => {}
         }
         record
     }

@@ -22,6 +22,12 @@ pub struct AgencyCaller {
     pub unit: Option<String>,
 }
 
+/// Whoever may answer: an agency its tasks, a partner's unit the feedback on its own events.
+pub enum Answerer {
+    Agency(AgencyCaller),
+    Partner(PartnerCaller),
+}
+
 /// The operator, authenticated.
 pub struct Operator;
 
@@ -71,11 +77,27 @@ impl FromRequestParts<Arc<Gateway>> for AgencyCaller {
 
     async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
         match caller(parts, gateway)? {
-            Caller::Agency { agency, unit: None } if gateway.callers().agencies.of_many_units.contains(&agency) => {
-                Err(Problem::forbidden("This agency has many units: use a unit's token."))
-            }
-            Caller::Agency { agency, unit } => Ok(Self { agency, unit }),
+            Caller::Agency { agency, unit } => agency_caller(gateway, agency, unit),
             Caller::Partner { .. } | Caller::Operator => Err(Problem::forbidden("Use an agency's token.")),
+        }
+    }
+}
+
+fn agency_caller(gateway: &Gateway, agency: String, unit: Option<String>) -> Result<AgencyCaller, Problem> {
+    if unit.is_none() && gateway.callers().agencies.of_many_units.contains(&agency) {
+        return Err(Problem::forbidden("This agency has many units: use a unit's token."));
+    }
+    Ok(AgencyCaller { agency, unit })
+}
+
+impl FromRequestParts<Arc<Gateway>> for Answerer {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
+        match caller(parts, gateway)? {
+            Caller::Agency { agency, unit } => agency_caller(gateway, agency, unit).map(Self::Agency),
+            Caller::Partner { partner, unit } => Ok(Self::Partner(PartnerCaller { partner, unit })),
+            Caller::Operator => Err(Problem::forbidden("Use an agency's token, or a partner's to disagree.")),
         }
     }
 }

@@ -19,6 +19,7 @@ use super::problem::Problem;
 use super::publish::{self, header, keyed};
 use crate::broker::Write;
 use crate::engine::codec;
+use crate::engine::intake::Said;
 use crate::engine::model::quarantine::QuarantineReason;
 use crate::engine::schema::Fault;
 use crate::runtime::topics::GATEWAY;
@@ -136,7 +137,7 @@ fn judge(gateway: &Gateway, caller: &PartnerCaller, item: Item, trace: Option<&s
     headers.extend(read.traceparent.as_deref().or(trace).map(|trace| header("traceparent", trace)));
     let write = keyed(GATEWAY, event.event_id.as_bytes(), value, headers);
     // INTAKE will refuse it by itself: the bytes go as they are, and the sender is told now.
-    let refusal = gateway.intake_refusal(&caller.partner, Some(&caller.unit), false, &write);
+    let refusal = gateway.intake_refusal(&caller.partner, Some(&caller.unit), Said::Event, &write);
     Judged { verdict: Verdict { id: Some(event.event_id), immediate_danger, refusal, known: None }, write }
 }
 

@@ -1,4 +1,4 @@
-//! `POST /v1/outcomes`: what an agency answers to a task.
+//! `POST /v1/outcomes`: what an agency answers to a task, or a partner that disagrees to the feedback on its own event.
 
 use std::sync::Arc;
 
@@ -12,28 +12,38 @@ use serde_json::json;
 use super::Gateway;
 use super::answer::Refusal;
 use super::body;
-use super::caller::AgencyCaller;
+use super::caller::{AgencyCaller, Answerer, PartnerCaller};
 use super::envelope::{self, text_header};
 use super::problem::Problem;
 use super::publish::{self, header, keyed};
+use crate::engine::intake::Said;
 use crate::engine::model::outcome::Outcome;
 use crate::engine::model::quarantine::QuarantineReason;
 use crate::engine::schema::Fault;
 use crate::engine::{cloud_event, codec};
+use crate::runtime::intake_lane::DISAGREEMENT;
 use crate::runtime::topics::GATEWAY;
 
 /// The handler.
 pub async fn post(
     State(gateway): State<Arc<Gateway>>,
-    caller: AgencyCaller,
+    caller: Answerer,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     gateway.must_be_ready()?;
     body::must_be_json(&headers)?;
     let bytes = body::read_whole(body, gateway.limits.body_bytes).await?;
-    let mut stamps = vec![header("agency", caller.agency.as_str())];
-    stamps.extend(caller.unit.as_deref().map(|unit| header("unit", unit)));
+    let (sender, unit, said, mut stamps) = match &caller {
+        Answerer::Agency(AgencyCaller { agency, unit }) => {
+            (agency, unit.as_deref(), Said::Answer, vec![header("agency", agency.as_str())])
+        }
+        Answerer::Partner(PartnerCaller { partner, unit }) => {
+            let stamps = vec![header("partner", partner.as_str()), header(DISAGREEMENT, "true")];
+            (partner, Some(unit.as_str()), Said::Disagreement, stamps)
+        }
+    };
+    stamps.extend(unit.map(|unit| header("unit", unit)));
     stamps.extend(text_header(&headers, "traceparent").map(|trace| header("traceparent", trace)));
     let outcome = match read(&bytes) {
         Ok(outcome) => outcome,
@@ -45,7 +55,7 @@ pub async fn post(
     };
     let value = codec::encode(&outcome).map_err(|_| Problem::internal("The outcome could not be written down."))?;
     let write = keyed(GATEWAY, outcome.outcome_id.as_bytes(), value, stamps);
-    let refusal = gateway.intake_refusal(&caller.agency, caller.unit.as_deref(), true, &write);
+    let refusal = gateway.intake_refusal(sender, unit, said, &write);
     gateway.publish(vec![write]).await?;
     match refusal {
         None => {

@@ -9,7 +9,7 @@ use super::problem::Problem;
 use crate::broker::{BrokerError, Placement, Published, Write};
 use crate::engine::cloud_event::under_data;
 use crate::engine::intake::refuse::{FAULTS_HEADER, REFUSED_HEADER};
-use crate::engine::intake::{self, IncomingRecord, IntakeContext};
+use crate::engine::intake::{self, IncomingRecord, IntakeContext, Said};
 use crate::engine::model::quarantine::QuarantineReason;
 use crate::engine::schema::Fault;
 
@@ -44,7 +44,7 @@ impl Gateway {
     }
 
     /// Whether INTAKE would refuse a record stamped as this sender's, and why.
-    pub fn intake_refusal(&self, sender: &str, unit: Option<&str>, is_outcome: bool, write: &Write) -> Option<Refusal> {
+    pub fn intake_refusal(&self, sender: &str, unit: Option<&str>, said: Said, write: &Write) -> Option<Refusal> {
         let callers = self.callers();
         let context = IntakeContext {
             keys: &self.keys,
@@ -65,10 +65,7 @@ impl Gateway {
             value: write.value.as_deref().unwrap_or_default(),
             allow_backfill: write.headers.iter().any(|(name, value)| name == "backfill" && value == b"true"),
         };
-        let accepted = match is_outcome {
-            true => intake::outcome(&context, &incoming),
-            false => intake::referral(&context, &incoming),
-        };
+        let accepted = intake::take_in(&context, &incoming, said);
         let quarantined = accepted.quarantined?;
         let status = match quarantined.reason {
             QuarantineReason::WrongSource => StatusCode::FORBIDDEN,
@@ -82,7 +79,7 @@ impl Gateway {
             | QuarantineReason::Unknown => StatusCode::BAD_REQUEST,
         };
         let faults = quarantined.faults.iter().map(|fault| as_fault(fault)).collect();
-        Some(Refusal { status, faults: if is_outcome { faults } else { under_data(faults) } })
+        Some(Refusal { status, faults: if said == Said::Event { under_data(faults) } else { faults } })
     }
 
     /// Returns once all of the records are durable, or none will be.

@@ -8,6 +8,7 @@ use super::Gateway;
 use super::envelope::Item;
 use super::publish::{header, keyed};
 use crate::broker::Write;
+use crate::engine::intake::Said;
 use crate::engine::intake::refuse::{FAULTS_HEADER, REFUSED_HEADER};
 use crate::engine::model::event::ReferralEvent;
 use crate::engine::model::inbox::{InboxBody, InboxRecord};
@@ -16,6 +17,7 @@ use crate::engine::model::quarantine::Quarantined;
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::schema::{Fault, inspect};
 use crate::engine::{cloud_event, codec};
+use crate::runtime::intake_lane::DISAGREEMENT;
 use crate::runtime::topics::GATEWAY;
 
 /// Names the record that a retry came from.
@@ -27,9 +29,8 @@ pub fn check(kept: &Quarantined, now: Timestamp) -> Result<Write, Vec<Fault>> {
         let problem = "was itself a retry: retry the record that its header retry_of names";
         return Err(vec![Fault::new("", problem)]);
     }
-    let is_stamped = |name: &str| kept.headers.iter().any(|one| one.name == name);
     let (key, value) = match kept.topic.split_once('.') {
-        _ if kept.topic == GATEWAY && is_stamped("agency") => outcome(kept, now)?,
+        _ if kept.topic == GATEWAY && by_gateway(kept) != Said::Event => outcome(kept, now)?,
         _ if kept.topic == GATEWAY => referral(kept, kept.partner.as_deref().unwrap_or_default(), now)?,
         Some(("referrals", partner)) => referral(kept, partner, now)?,
         Some(("outcomes", _)) => outcome(kept, now)?,
@@ -48,14 +49,23 @@ pub fn check(kept: &Quarantined, now: Timestamp) -> Result<Write, Vec<Fault>> {
 
 /// What INTAKE itself would refuse it for, if anything. A record of the inbox is past INTAKE.
 pub fn refusal(gateway: &Gateway, kept: &Quarantined, write: &Write) -> Option<Vec<Fault>> {
-    let is_stamped = |name: &str| kept.headers.iter().any(|one| one.name == name);
-    let (sender, is_outcome) = match kept.topic.split_once('.') {
-        _ if kept.topic == GATEWAY => (kept.partner.as_deref().unwrap_or_default(), is_stamped("agency")),
-        Some(("referrals", partner)) => (partner, false),
-        Some(("outcomes", agency)) => (agency, true),
+    let (sender, said) = match kept.topic.split_once('.') {
+        _ if kept.topic == GATEWAY => (kept.partner.as_deref().unwrap_or_default(), by_gateway(kept)),
+        Some(("referrals", partner)) => (partner, Said::Event),
+        Some(("outcomes", agency)) => (agency, Said::Answer),
         Some(_) | None => return None,
     };
-    gateway.intake_refusal(sender, kept.unit.as_deref(), is_outcome, write).map(|refusal| refusal.faults)
+    gateway.intake_refusal(sender, kept.unit.as_deref(), said, write).map(|refusal| refusal.faults)
+}
+
+/// What the gateway stamped it as.
+fn by_gateway(kept: &Quarantined) -> Said {
+    let is_stamped = |name: &str| kept.headers.iter().any(|one| one.name == name);
+    match (is_stamped("agency"), is_stamped(DISAGREEMENT)) {
+        (true, _) => Said::Answer,
+        (false, true) => Said::Disagreement,
+        (false, false) => Said::Event,
+    }
 }
 
 /// A referral event in Avro, or in JSON as it came over HTTP.

@@ -53,6 +53,8 @@ struct Step {
     child: Option<String>,
     id: Option<String>,
     corrects: Option<String>,
+    /// Of an answer to feedback: the event of this file that it was on. Left out: the latest.
+    feedback_on: Option<String>,
     /// Of a withdrawal: the event of this file that is sent instead.
     right_event: Option<String>,
     occurred_at: Option<toml::Value>,
@@ -182,7 +184,7 @@ fn take(
 }
 
 /// An agency's answer to the task that the step names; `from` says who answers when it is not the one who was asked. Without a
-/// task, to the latest feedback that it was given.
+/// task, to the latest feedback that it was given, on the event that the step names if it names one.
 fn answered(
     replay: &mut Replay,
     scenario: &Scenario,
@@ -203,7 +205,12 @@ fn answered(
     let reply_to = match asked {
         Some(task) => Some(&task.reply_to),
         None => {
-            let theirs = |told: &&Feedback| told.partner == agency && unit.is_none_or(|unit| told.unit == unit);
+            let named = step.feedback_on.as_ref().map(|name| event_id(scenario, name));
+            let theirs = |told: &&Feedback| {
+                told.partner == agency
+                    && unit.is_none_or(|unit| told.unit == unit)
+                    && named.as_ref().is_none_or(|event_id| *event_id == told.event_id)
+            };
             sent.feedback.iter().rev().find(theirs).and_then(|told| told.reply_to.as_ref())
         }
     };

@@ -321,7 +321,7 @@ fn kind_of(body: &InboxBody) -> RecordKind {
 fn partner_of(body: &InboxBody) -> Option<String> {
     match body {
         InboxBody::Referral(referral) => Some(referral.event.source.partner.clone()),
-        InboxBody::Outcome(outcome) => Some(outcome.agency.clone()),
+        InboxBody::Outcome(outcome) => Some(outcome.partner.as_ref().unwrap_or(&outcome.agency).clone()),
         InboxBody::Alias(alias) => Some(alias.partner.clone()),
         InboxBody::Signal(signal) => signal.partner.clone(),
         InboxBody::Forward(_) | InboxBody::Tick(_) => None,

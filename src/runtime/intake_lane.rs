@@ -11,7 +11,7 @@ use super::topics::{GATEWAY, OUTCOMES_PREFIX, OutputTopics, REFERRALS_PREFIX};
 use crate::broker::{BrokerError, PartitionOwner, Record, Write};
 use crate::engine::context::Context;
 use crate::engine::intake::standing::Agencies;
-use crate::engine::intake::{self, Accepted, IncomingRecord, IntakeContext, Partners};
+use crate::engine::intake::{self, Accepted, IncomingRecord, IntakeContext, Partners, Said};
 use crate::engine::model::quarantine::QuarantineReason;
 use crate::engine::model::scalar::Timestamp;
 use crate::telemetry::metrics::{Disposition, Metrics, Stage};
@@ -21,11 +21,13 @@ const BACKFILL: &str = "backfill";
 /// Stamped by the gateway: whose token it saw.
 const PARTNER: &str = "partner";
 const AGENCY: &str = "agency";
+/// Stamped by the gateway on what a partner sends as the answer to its own feedback: no event.
+pub const DISAGREEMENT: &str = "disagreement";
 
 /// Who sent a record: the partner or agency whose topic it came on, or whom the gateway stamped on its own.
 struct Origin<'a> {
     sender: &'a str,
-    is_outcome: bool,
+    said: Said,
     by_gateway: bool,
 }
 
@@ -35,11 +37,17 @@ impl<'a> Origin<'a> {
         if topic == GATEWAY {
             let (partner, agency) = (stamp(record, PARTNER), stamp(record, AGENCY));
             let sender = partner.or(agency).unwrap_or(topic);
-            return Self { sender, is_outcome: partner.is_none() && agency.is_some(), by_gateway: true };
+            let said = match (partner, agency) {
+                (Some(_), _) if stamp(record, DISAGREEMENT).is_some() => Said::Disagreement,
+                (None, Some(_)) => Said::Answer,
+                (Some(_), _) | (None, None) => Said::Event,
+            };
+            return Self { sender, said, by_gateway: true };
         }
         let agency = topic.strip_prefix(OUTCOMES_PREFIX);
         let sender = agency.or_else(|| topic.strip_prefix(REFERRALS_PREFIX)).unwrap_or(topic);
-        Self { sender, is_outcome: agency.is_some(), by_gateway: false }
+        let said = if agency.is_some() { Said::Answer } else { Said::Event };
+        Self { sender, said, by_gateway: false }
     }
 }
 
@@ -100,7 +108,7 @@ impl IntakeLane {
     }
 
     fn accept(&self, record: &Record, origin: &Origin<'_>) -> Accepted {
-        let Origin { sender, is_outcome, by_gateway } = *origin;
+        let Origin { sender, said, by_gateway } = *origin;
         let context = IntakeContext {
             keys: &self.context.keys,
             sealer: &self.context.sealer,
@@ -120,10 +128,7 @@ impl IntakeLane {
             value: record.value.as_deref().unwrap_or_default(),
             allow_backfill: by_gateway && header(record, BACKFILL) == Some(b"true"),
         };
-        let accept = || match is_outcome {
-            true => intake::outcome(&context, &incoming),
-            false => intake::referral(&context, &incoming),
-        };
+        let accept = || intake::take_in(&context, &incoming, said);
         catch_unwind(AssertUnwindSafe(accept)).unwrap_or_else(|_| self.faulted(record, sender))
     }
 
@@ -225,23 +230,32 @@ impl LaneWork for IntakeLane {
 mod tests {
     use super::*;
 
-    fn of(topic: &str, headers: &[(&str, &str)]) -> (String, bool, bool) {
+    fn of(topic: &str, headers: &[(&str, &str)]) -> (String, Said, bool) {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
         let (partition, offset, timestamp) = (0, 0, Timestamp(0));
         let (topic, key, value, fault) = (topic.into(), Vec::new(), None, None);
         let record = Record { topic, partition, offset, timestamp, key, value, headers, fault };
-        let Origin { sender, is_outcome, by_gateway } = Origin::of(&record);
-        (sender.to_owned(), is_outcome, by_gateway)
+        let Origin { sender, said, by_gateway } = Origin::of(&record);
+        (sender.to_owned(), said, by_gateway)
     }
 
     #[test]
     fn stamps_are_believed_on_the_gateways_topic_alone() {
-        let forged = [("partner", "council"), ("agency", "police"), ("unit", "case-system"), ("backfill", "true")];
-        assert_eq!(of("referrals.schools", &forged), ("schools".to_owned(), false, false));
-        assert_eq!(of("outcomes.camhs", &forged), ("camhs".to_owned(), true, false));
-        assert_eq!(of("gateway.other", &[("partner", "council")]), ("gateway.other".to_owned(), false, false));
-        assert_eq!(of(GATEWAY, &[("partner", "council")]), ("council".to_owned(), false, true));
-        assert_eq!(of(GATEWAY, &[("agency", "police")]), ("police".to_owned(), true, true));
-        assert_eq!(of(GATEWAY, &[]), (GATEWAY.to_owned(), false, true));
+        let forged = [
+            ("partner", "council"),
+            ("agency", "police"),
+            ("unit", "case-system"),
+            ("backfill", "true"),
+            (DISAGREEMENT, "true"),
+        ];
+        let disagrees = [("partner", "council"), (DISAGREEMENT, "true")];
+        assert_eq!(of("referrals.schools", &forged), ("schools".to_owned(), Said::Event, false));
+        assert_eq!(of("outcomes.camhs", &forged), ("camhs".to_owned(), Said::Answer, false));
+        assert_eq!(of("gateway.other", &disagrees), ("gateway.other".to_owned(), Said::Event, false));
+        assert_eq!(of(GATEWAY, &[("partner", "council")]), ("council".to_owned(), Said::Event, true));
+        assert_eq!(of(GATEWAY, &disagrees), ("council".to_owned(), Said::Disagreement, true));
+        assert_eq!(of(GATEWAY, &[("agency", "police")]), ("police".to_owned(), Said::Answer, true));
+        assert_eq!(of(GATEWAY, &[(DISAGREEMENT, "true")]), (GATEWAY.to_owned(), Said::Event, true));
+        assert_eq!(of(GATEWAY, &[]), (GATEWAY.to_owned(), Said::Event, true));
     }
 }

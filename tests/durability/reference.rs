@@ -8,7 +8,7 @@ use pathway_router::engine::codec;
 use pathway_router::engine::context::Context;
 use pathway_router::engine::history::{ESCALATION, FOLD};
 use pathway_router::engine::intake::standing::Agencies;
-use pathway_router::engine::intake::{self, IncomingRecord, IntakeContext, Partners};
+use pathway_router::engine::intake::{self, IncomingRecord, IntakeContext, Partners, Said};
 use pathway_router::engine::model::history::{History, Timer};
 use pathway_router::engine::model::inbox::{InboxBody, InboxRecord};
 use pathway_router::engine::model::quarantine::QuarantineReason;
@@ -79,10 +79,12 @@ impl<'a> Reference<'a> {
         let stamp = |name: &str| header(record, name).map(|value| std::str::from_utf8(value).unwrap());
         // On its own topic the gateway says who sent it; else the topic says so.
         let by_gateway = &*record.topic == GATEWAY;
-        let (sender, is_outcome) = match (by_gateway, stamp("partner"), record.topic.split_once('.').unwrap()) {
-            (true, Some(partner), _) => (partner, false),
-            (true, None, _) => (stamp("agency").unwrap(), true),
-            (false, _, (kind, sender)) => (sender, kind == "outcomes"),
+        let (sender, said) = match (by_gateway, stamp("partner"), record.topic.split_once('.').unwrap()) {
+            (true, Some(partner), _) if stamp("disagreement").is_some() => (partner, Said::Disagreement),
+            (true, Some(partner), _) => (partner, Said::Event),
+            (true, None, _) => (stamp("agency").unwrap(), Said::Answer),
+            (false, _, ("outcomes", sender)) => (sender, Said::Answer),
+            (false, _, (_, sender)) => (sender, Said::Event),
         };
         let incoming = IncomingRecord {
             topic: &record.topic,
@@ -97,8 +99,7 @@ impl<'a> Reference<'a> {
             value: record.value.as_deref().unwrap_or_default(),
             allow_backfill: by_gateway && stamp("backfill") == Some("true"),
         };
-        let accepted =
-            if is_outcome { intake::outcome(&intake, &incoming) } else { intake::referral(&intake, &incoming) };
+        let accepted = intake::take_in(&intake, &incoming, said);
         for inbox in accepted.inbox {
             self.write(&Effect::Inbox(Box::new(inbox)), header(record, TRACE));
         }

@@ -32,7 +32,7 @@ fn each_route_takes_its_own_callers_alone() {
     check("GET", "/v1/agencies/school/tasks", &["inbox-school-111111"]);
     check("GET", "/v1/agencies/police/tasks", &[]);
     check("GET", "/v1/agencies/police/tasks/stream", &[]);
-    check("POST", "/v1/outcomes", &["inbox-camhs", "inbox-school-111111"]);
+    check("POST", "/v1/outcomes", &["leighton-hospital", "inbox-camhs", "inbox-school-111111"]);
     check("POST", "/v1/import", &["operator"]);
     check("GET", "/v1/quarantine", &["operator"]);
     check("GET", "/v1/quarantine/x", &["operator"]);

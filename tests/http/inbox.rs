@@ -15,7 +15,7 @@ use pathway_router::engine::model::task::Task;
 use pathway_router::engine::seal::{ReplyTo, Sealer};
 use serde_json::{Value, json};
 
-use super::kit::{House, header, paths};
+use super::kit::{HOSPITAL, House, header, paths};
 
 fn task(action: &str, agency: &str, unit: Option<&str>) -> Task {
     Task {
@@ -253,4 +253,50 @@ fn an_outcome_is_stamped_with_who_answered() {
     let answer = post(&faulty);
     assert_eq!((answer.status, paths(&answer.json())), (400, vec!["outcome".to_owned()]));
     assert_eq!(house.records("gateway.http").len(), 4, "what was refused is kept by INTAKE");
+}
+
+#[test]
+fn a_partner_s_unit_may_disagree_by_its_own_feedback_and_answer_nothing_else() {
+    let house = House::open();
+    let config = Config::load(&config_file(house.folder.path())).unwrap();
+    let sealer = Sealer::from_secret(config.keys.sealing.bytes());
+    let reply_to = |agency: &str, unit: Option<&str>| {
+        let (subject, task_id) = (SubjectKey([7; 32]), uuid::Uuid::new_v4());
+        sealer.seal(&ReplyTo { subject, task_id, agency: agency.to_owned(), unit: unit.map(str::to_owned) })
+    };
+    let disagreement = |reply_to: &str| {
+        let mut said = outcome(reply_to);
+        (said["outcome"], said["reason"]) = (json!("challenged"), json!("We do not agree with no further action."));
+        said
+    };
+    let post = |body: &Value| house.post("/v1/outcomes", HOSPITAL, "application/json", body.to_string());
+    let own = reply_to(HOSPITAL, Some("emergency-department"));
+
+    let sent = disagreement(&own);
+    let answer = post(&sent);
+    assert_eq!((answer.status, &answer.json()["id"]), (202, &sent["outcome_id"]), "{}", answer.text);
+    let records = house.records("gateway.http");
+    let stamps = ["partner", "unit", "disagreement", "agency"].map(|name| header(&records[0], name));
+    assert_eq!(stamps, [Some(HOSPITAL), Some("emergency-department"), Some("true"), None]);
+
+    let not_theirs = [
+        reply_to(HOSPITAL, Some("paediatrics")),
+        reply_to(HOSPITAL, None),
+        reply_to("camhs", None),
+        reply_to("police", None),
+    ];
+    for other in not_theirs {
+        let answer = post(&disagreement(&other));
+        assert_eq!((answer.status, paths(&answer.json())), (403, vec!["reply_to".to_owned()]), "{}", answer.text);
+    }
+    for other in ["acknowledged", "accepted", "declined", "completed"] {
+        let mut said = disagreement(&own);
+        said["outcome"] = json!(other);
+        let answer = post(&said);
+        assert_eq!((answer.status, paths(&answer.json())), (403, vec!["outcome".to_owned()]), "{}", answer.text);
+    }
+    let mut unexplained = disagreement(&own);
+    unexplained["reason"] = Value::Null;
+    let answer = post(&unexplained);
+    assert_eq!((answer.status, paths(&answer.json())), (400, vec!["reason".to_owned()]), "{}", answer.text);
 }

@@ -95,6 +95,10 @@ pub struct OutcomeReceived {
     pub unit: Option<String>,
     pub outcome: Outcome,
     pub hops: i32,
+    /// The partner whose own disagreement this is, by the address of its feedback; `agency` is then what it is in the rule
+    /// book, or empty. None: an agency answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partner: Option<String>,
 }
 
 /// The subject of this record is the same child as `stronger`, by verified identifiers in one event.

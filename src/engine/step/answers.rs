@@ -60,6 +60,7 @@ fn mark(received: &OutcomeReceived) -> String {
     let of_answer = bytes(&[
         "answer",
         &received.agency,
+        received.partner.as_deref().unwrap_or_default(),
         received.unit.as_deref().unwrap_or_default(),
         outcome.outcome.symbol(),
         outcome.reason.as_deref().unwrap_or_default(),
@@ -88,7 +89,14 @@ mod tests {
             reason: reason.map(str::to_owned),
             result: None,
         };
-        OutcomeReceived { task_id: Uuid::nil().to_string(), agency: "police".to_owned(), unit: None, outcome, hops: 0 }
+        OutcomeReceived {
+            task_id: Uuid::nil().to_string(),
+            agency: "police".to_owned(),
+            unit: None,
+            outcome,
+            hops: 0,
+            partner: None,
+        }
     }
 
     fn task(state: &str) -> HeldTask {

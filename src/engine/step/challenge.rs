@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::answers::{self, Heard};
-use super::draft::Draft;
+use super::draft::{Draft, address_of};
 use super::outcome::{UNANSWERED_RULE, put_to_front_door, reason_given, refused};
 use super::{Effect, Step, escalation};
 use crate::engine::calendar::london_date;
@@ -35,22 +35,43 @@ fn is_in_time(since: Timestamp, at: Timestamp) -> bool {
     days.is_ok_and(|days| days.get_days() <= CHALLENGED_WITHIN_DAYS)
 }
 
-/// Of an answer that speaks of no task: the latest concern that whoever answers sent or reported too. None: they sent none, do
-/// not challenge, or are who decides.
-pub fn of_sender(draft: &Draft<'_>, received: &OutcomeReceived) -> Option<Arc<Entry>> {
-    let rules = &draft.book.rules;
-    if received.outcome.outcome != OutcomeKind::Challenged || received.agency == rules.front_door {
+/// What a sender disagrees with.
+pub struct Disputed {
+    pub entry: Arc<Entry>,
+    /// By the address, which names the event. False: it names none that may be disputed, so their latest was taken.
+    named: bool,
+}
+
+/// Of an answer that speaks of no task: the concern that its address names, or else the latest that stands, of those whoever
+/// answers sent or reported too. None: they sent none, do not challenge, or are who decides.
+pub fn of_sender(draft: &Draft<'_>, received: &OutcomeReceived) -> Option<Disputed> {
+    if received.outcome.outcome != OutcomeKind::Challenged || received.agency == draft.book.rules.front_door {
         return None;
     }
-    let theirs = |source: &Source| is_theirs(draft, received, source);
-    let sent = |entry: &&Arc<Entry>| {
-        let reported = theirs(&entry.source) || entry.corroborated_by.iter().any(|report| theirs(&report.source));
-        reported && is_concern(&entry.kind) && !entry.withdrawn && !entry.backfilled
+    let concerns = || draft.history.entries.iter().rev().filter(|entry| is_concern(&entry.kind) && !entry.backfilled);
+    let is_named = |entry: &&Arc<Entry>| {
+        let mut theirs = reports(entry).filter(|(source, _, _)| is_theirs(draft, received, source));
+        theirs.any(|(source, event_id, _)| address_of(source, event_id) == received.task_id)
     };
-    draft.history.entries.iter().rev().find(sent).cloned()
+    if let Some(entry) = concerns().find(is_named) {
+        return Some(Disputed { entry: Arc::clone(entry), named: true });
+    }
+    let sent = |entry: &&Arc<Entry>| {
+        !entry.withdrawn && reports(entry).any(|(source, _, _)| is_theirs(draft, received, source))
+    };
+    concerns().find(sent).map(|entry| Disputed { entry: Arc::clone(entry), named: false })
+}
+
+/// Whoever told of it: with the id, and the reference, that each gave it.
+fn reports(entry: &Entry) -> impl Iterator<Item = (&Source, &String, Option<&String>)> {
+    let beside = entry.corroborated_by.iter().map(|report| (&report.source, &report.event_id, None));
+    std::iter::once((&entry.source, &entry.event_id, entry.partner_reference.as_ref())).chain(beside)
 }
 
 fn is_theirs(draft: &Draft<'_>, received: &OutcomeReceived, source: &Source) -> bool {
+    if let Some(partner) = &received.partner {
+        return source.partner == *partner && Some(&source.unit) == received.unit.as_ref();
+    }
     let many_units = draft.book.rules.has_many_units(&received.agency);
     source.agency.as_ref() == Some(&received.agency) && (!many_units || Some(&source.unit) == received.unit.as_ref())
 }
@@ -60,8 +81,9 @@ pub fn by_sender(
     mut draft: Draft<'_>,
     received: &OutcomeReceived,
     cause: &str,
-    entry: &Arc<Entry>,
+    disagreed: &Disputed,
 ) -> Result<Step, StepError> {
+    let entry = &disagreed.entry;
     draft.decision.event_id = Some(entry.event_id.clone());
     let mut of_event = draft.history.tasks.iter().filter(|task| task.is_of(entry));
     if of_event.any(|task| answers::heard(task, received) == Heard::Already) {
@@ -75,10 +97,10 @@ pub fn by_sender(
     if !is_in_time(since.into_iter().flatten().max().unwrap_or(entry.received_at), draft.at) {
         return refused(draft, received, cause, TOO_LATE);
     }
-    let title =
-        draft.book.rules.agencies.get(&received.agency).map_or(received.agency.as_str(), |agency| &agency.title);
-    let unit = received.unit.as_ref().map_or(String::new(), |unit| format!(", unit {unit}"));
-    let why = format!("{title}{unit}, who referred the child, challenged what became of it.{}", reason_given(received));
+    let who = who(&draft, received);
+    let which =
+        if disagreed.named { "" } else { " Which referral was not said: it was taken for their latest that stands." };
+    let why = format!("{who}, who referred the child, challenged what became of it.{which}{}", reason_given(received));
     draft.decision.notes.push("The sender of the referral challenged what became of it.".to_owned());
     let level = disputed.as_ref().and_then(|task| task.level).max(entry.level);
     put_to_front_door(&mut draft, entry, level, why, cause)?;
@@ -107,17 +129,46 @@ fn is_front_doors(draft: &Draft<'_>, task: &HeldTask, entry: &Entry) -> bool {
         && !task.rules.iter().any(of_its_own)
 }
 
+fn who(draft: &Draft<'_>, received: &OutcomeReceived) -> String {
+    let agency = draft.book.rules.agencies.get(&received.agency).map(|agency| agency.title.as_str());
+    let title = agency.or(received.partner.as_deref()).unwrap_or(&received.agency);
+    let unit = received.unit.as_ref().map_or(String::new(), |unit| format!(", unit {unit}"));
+    format!("{title}{unit}")
+}
+
 /// Whoever referred hears that it was taken up, unless they may hear nothing.
 fn tell(draft: &mut Draft<'_>, received: &OutcomeReceived, entry: &Entry) {
-    let reports = entry.corroborated_by.iter().map(|report| (&report.source, &report.event_id, None));
-    let first = (&entry.source, &entry.event_id, entry.partner_reference.clone());
-    let mut told = std::iter::once(first).chain(reports);
-    let Some((source, event_id, reference)) = told.find(|(source, _, _)| is_theirs(draft, received, source)) else {
+    let Some((source, event_id, reference)) = reports(entry).find(|(source, _, _)| is_theirs(draft, received, source))
+    else {
         return;
     };
+    let (event_id, reference) = (event_id.as_str(), reference.cloned());
+    tell_source(draft, source, event_id, reference, FeedbackStatus::Received, WORDS);
+}
+
+/// A partner has no inbox that could say that its disagreement was not applied: its feedback does.
+pub fn tell_partner(draft: &mut Draft<'_>, received: &OutcomeReceived, partner: &str, words: &str) {
+    let (unit, agency) = (received.unit.clone().unwrap_or_default(), Some(received.agency.clone()));
+    let agency = agency.filter(|agency| !agency.is_empty());
+    let source = Source { partner: partner.to_owned(), unit, agency };
+    let disputed = of_sender(draft, received).map(|disputed| disputed.entry);
+    let named = disputed.as_ref().and_then(|entry| reports(entry).find(|(by, _, _)| is_theirs(draft, received, by)));
+    let event_id = named.map_or(received.outcome.outcome_id.clone(), |(_, event_id, _)| event_id.clone());
+    let reference = named.and_then(|(_, _, reference)| reference.cloned());
+    tell_source(draft, &source, &event_id, reference, FeedbackStatus::NotApplied, words);
+}
+
+fn tell_source(
+    draft: &mut Draft<'_>,
+    source: &Source,
+    event_id: &str,
+    reference: Option<String>,
+    status: FeedbackStatus,
+    words: &str,
+) {
     if sender_held_back(source.agency.as_deref(), &source.unit, &held_back_of(&draft.history)) {
         return;
     }
-    let feedback = draft.feedback(source, event_id, reference, FeedbackStatus::Received, &[WORDS]);
+    let feedback = draft.feedback(source, event_id, reference, status, &[words]);
     draft.publish(Effect::Feedback(feedback));
 }

@@ -238,7 +238,7 @@ impl<'a> Draft<'a> {
         let message = format!("{} To add or ask something, ring the front door{ring}.", words.join(" "));
         let address = ReplyTo {
             subject: self.subject,
-            task_id: Uuid::parse_str(&feedback_id).unwrap_or_default(),
+            task_id: Uuid::parse_str(&address_of(source, event_id)).unwrap_or_default(),
             agency: source.partner.clone(),
             unit: Some(source.unit.clone()),
         };
@@ -286,6 +286,11 @@ impl<'a> Draft<'a> {
         self.effects.push(Effect::Decision(Box::new(self.decision)));
         Ok(Step { delta, effects: self.effects })
     }
+}
+
+/// What the address of feedback on an event is sealed for, so that it names the event to us, and to nobody else.
+pub fn address_of(source: &Source, event_id: &str) -> String {
+    derived(&["feedback on", &source.partner, &source.unit, event_id])
 }
 
 /// The disposition as it stands in the id of a decision.

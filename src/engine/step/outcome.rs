@@ -53,13 +53,16 @@ pub fn received(
     }
     let held = draft.history.tasks.iter().position(|task| task.task_id == received.task_id);
     let Some((place, task)) = held.and_then(|place| Some((place, Arc::clone(draft.history.tasks.get(place)?)))) else {
-        if let Some(entry) = challenge::of_sender(&draft, received) {
-            return challenge::by_sender(draft, received, &record.id, &entry);
+        if let Some(disputed) = challenge::of_sender(&draft, received) {
+            return challenge::by_sender(draft, received, &record.id, &disputed);
         }
         let problem = remembered_no_longer(&draft);
         return refused(draft, received, &record.id, &problem);
     };
     draft.decision.event_id = Some(task.event_id.clone());
+    if received.partner.is_some() {
+        return refused(draft, received, &record.id, "a task is answered with the token of the agency's inbox");
+    }
     if task.state == TOLD {
         return needed_none(draft);
     }
@@ -147,14 +150,20 @@ pub fn refused(
 ) -> Result<Step, StepError> {
     draft.disposed(Disposition::Refused);
     draft.decision.notes.push(format!("The outcome changed nothing: {problem}."));
+    let not_applied = format!("Your answer {} was not applied: {problem}.", received.outcome.outcome_id);
+    if let Some(partner) = &received.partner {
+        // Without their reason: other units of the partner may read its feedback.
+        challenge::tell_partner(&mut draft, received, partner, &not_applied);
+        return draft.finish();
+    }
+    let reason = received.outcome.reason.as_deref();
+    let reason = reason.map_or(String::new(), |reason| format!(" The reason you gave: {reason}"));
+    let why = format!("{not_applied}{reason}");
     let agency = draft.book.rules.agencies.get(&received.agency);
     let unit = agency.and_then(|agency| agency.unit.clone().or_else(|| received.unit.clone()));
     let entry = Arc::new(stand_in_entry(&received.outcome.outcome_id, "", draft.at));
     let raising = draft.raising(None, cause);
     let due = raising.deadline_from_now(&Clock::SameDay)?;
-    let reason = received.outcome.reason.as_deref();
-    let reason = reason.map_or(String::new(), |reason| format!(" The reason you gave: {reason}"));
-    let why = format!("Your answer {} was not applied: {problem}.{reason}", received.outcome.outcome_id);
     let own = raising.own_duty(REFUSED_RULE, "An answer that was not applied", why, REFUSED_ACTION, due, &entry);
     let address = Address { agency: received.agency.clone(), unit, role: None, in_place_of: None };
     let wanted = Wanted { address, relation: Relation::Word(received.task_id.clone()), ..own };
