@@ -18,7 +18,7 @@ use super::retry;
 use crate::broker::{BrokerError, Reader};
 use crate::engine::codec;
 use crate::engine::model::quarantine::Quarantined;
-use crate::engine::schema::to_json;
+use crate::engine::schema::{Fault, to_json};
 
 /// The topic read here.
 const TOPIC: &str = "quarantine";
@@ -92,12 +92,11 @@ pub async fn retry(
     Path(id): Path<String>,
     query: Asked<RetryQuery>,
 ) -> Result<Response, Problem> {
-    let kept = find(&gateway, id).await?;
-    let checked = retry::check(&kept, gateway.now()).and_then(|write| match retry::refusal(&gateway, &kept, &write) {
-        None => Ok(write),
-        Some(faults) => Err(faults),
+    let kept = find(&gateway, id.clone()).await?;
+    let checked = as_read(&gateway, kept).await?.and_then(|kept| {
+        let write = retry::check(&kept, gateway.now())?;
+        retry::refusal(&gateway, &kept, &write).map_or(Ok(write), Err)
     });
-    let id = kept.quarantine_id;
     match (checked, query.0.dry_run) {
         (Ok(_), true) => Ok(Json(json!({ "id": id, "dry_run": true, "would_be": "accepted" })).into_response()),
         (Err(faults), true) => {
@@ -111,6 +110,18 @@ pub async fn retry(
         }
         (Err(faults), false) => Err(Problem::retry_refused(faults)),
     }
+}
+
+/// With its bytes as the lanes would be given them now: a schema that was missing then may be registered since.
+async fn as_read(gateway: &Arc<Gateway>, mut kept: Quarantined) -> Result<Result<Quarantined, Vec<Fault>>, Problem> {
+    let (reader, topic) = (gateway.reader.clone(), kept.topic.clone());
+    let original = std::mem::take(&mut kept.original);
+    let read = tokio::task::spawn_blocking(move || reader.as_read(&topic, original));
+    let read = read.await.map_err(|_| Problem::internal("The record could not be read."))??;
+    Ok(match read {
+        Ok(original) => Ok(Quarantined { original, ..kept }),
+        Err(problem) => Err(vec![Fault::new("", problem)]),
+    })
 }
 
 async fn find(gateway: &Arc<Gateway>, id: String) -> Result<Quarantined, Problem> {

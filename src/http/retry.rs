@@ -79,12 +79,8 @@ fn referral(kept: &Quarantined, partner: &str, now: Timestamp) -> Result<(Vec<u8
             }
             event
         }
-        Err(codec::CodecError::FramedForRegistry) => {
-            let problem =
-                "is framed for the schema registry: once its schema is registered, its sender must send it again";
-            return Err(vec![Fault::new("", problem)]);
-        }
-        Err(error) if kept.original.starts_with(&[0xC3, 0x01]) => return Err(vec![Fault::new("", error.to_string())]),
+        Err(error @ codec::CodecError::FramedForRegistry) => return Err(told(error)),
+        Err(error) if kept.original.starts_with(&[0xC3, 0x01]) => return Err(told(error)),
         Err(_) => {
             let item = Item::from_kept(kept.original.clone(), attributes(kept));
             item.read(now).map_err(|(_, faults)| faults)?.event

@@ -218,6 +218,10 @@ impl Reader for FramedReader {
         self.inner.topics()
     }
 
+    fn as_read(&self, topic: &str, mut value: Vec<u8>) -> Result<Result<Vec<u8>, String>, BrokerError> {
+        Ok(self.wire.unframe(topic, &mut value)?.map(|()| value))
+    }
+
     fn changes(&self) -> watch::Receiver<u64> {
         self.inner.changes()
     }

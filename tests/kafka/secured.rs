@@ -51,6 +51,7 @@ fn a_partner_and_an_agency_in_another_language_are_served_and_kept_apart() {
     decide.until_it_says(" ready");
     served_in_python(cluster);
     kept_apart(cluster, &house);
+    a_schema_that_came_late(cluster, &house);
     a_newcomer_is_heard(cluster, &house, &intake);
     let log = intake.stop() + &decide.stop();
     for user in ["router", "admin", "hospital"] {
@@ -122,6 +123,37 @@ fn kept_apart(cluster: &Cluster, house: &House) {
         || house.run(&["quarantine", "list"]).1,
     );
     assert!(listed.contains("leighton-hospital"), "{listed}");
+}
+
+/// A record came before its schema was registered: once it is, the operator sends the record on, and its sender nothing.
+fn a_schema_that_came_late(cluster: &Cluster, house: &House) {
+    let register = |subject: &str, schema: &str| -> u32 {
+        let url = format!("{}/subjects/{subject}/versions", cluster.registry);
+        let body = serde_json::json!({ "schema": schema }).to_string();
+        let sent = ureq::post(url).header("content-type", "application/vnd.schemaregistry.v1+json").send(body);
+        let answer = sent.unwrap().body_mut().read_to_string().unwrap();
+        serde_json::from_str::<serde_json::Value>(&answer).unwrap()["id"].as_u64().unwrap().try_into().unwrap()
+    };
+    let next = 1 + register("of-no-concern", r#"{"type": "fixed", "name": "OfNoConcern", "size": 3}"#);
+    let event = sample("missing.started", "5b0d9a44-0d2e-4c58-9a35-1f7a3b1c0e05");
+    let framed = [&[0][..], &next.to_be_bytes(), &codec::encode(&event).unwrap()[10..]].concat();
+    assert_eq!(cluster.write("hospital", "referrals.leighton-hospital", &framed, &[]), Ok(()));
+    let unread = || {
+        let listed = house.run(&["quarantine", "list", "--reason", "unknown_schema"]).1;
+        listed.lines().filter(|line| line.contains("unknown_schema")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let both = wait_for("both in quarantine", || Some(unread()).filter(|lines| lines.len() == 2), String::new);
+    let id = both[1].split_whitespace().next().unwrap();
+    let (code, refused) = house.run(&["quarantine", "retry", id, "--really"]);
+    assert!(code == Some(1) && refused.contains(&format!("no schema with id {next}")), "{refused}");
+    let own = pathway_router::engine::schema::SchemaName::ReferralEvent.text();
+    assert_eq!(register("late-value", &own.replacen("\"doc\"", "\"comment\": \"of a partner\", \"doc\"", 1)), next);
+    let retry = || Some(house.run(&["quarantine", "retry", id, "--really"])).filter(|(code, _)| *code == Some(0));
+    wait_for("it is sent on", retry, || house.run(&["quarantine", "retry", id, "--really"]).1);
+    let fed_back = cluster.read("hospital", "feedback.leighton-hospital", |value, _| {
+        String::from_utf8_lossy(value).contains(&event.event_id).then_some(())
+    });
+    assert_eq!(fed_back, Ok(()));
 }
 
 /// A partner that joins while the routers run. Who judges is told nothing, and answers it all the same.
