@@ -48,8 +48,15 @@ pub struct Fates {
     /// Answers to a task that was over already, as their agencies were told.
     refused: usize,
     /// What decisions said of tasks that have not been read yet: another lane may publish between two topics' reading.
-    early: BTreeMap<String, Option<String>>,
+    early: BTreeMap<String, Early>,
     faults: Faults,
+}
+
+/// What decisions said of a task before it was read.
+#[derive(Default)]
+struct Early {
+    raised: usize,
+    state: Option<String>,
 }
 
 /// What does not add up.
@@ -62,6 +69,8 @@ struct Faults {
     unpublished: usize,
     /// Published, and raised by no decision.
     undecided: usize,
+    /// Raised by more than one decision.
+    raised_again: usize,
     /// In a state that has no column.
     unnamed: usize,
     /// Remembered otherwise than the decisions say, by what they say and what is remembered.
@@ -77,7 +86,8 @@ struct Fate {
     asked_by: String,
     /// As the decisions have said so far.
     state: String,
-    is_decided: bool,
+    /// How many decisions raised it.
+    raised: usize,
     /// The unanswered task that it is about.
     chases: Vec<String>,
 }
@@ -115,7 +125,7 @@ impl Fates {
             RAISED
         };
         let chased = task.follows.iter().chain(task.follows_also.iter().flatten());
-        let early = self.early.remove(&task.task_id);
+        let early = self.early.remove(&task.task_id).unwrap_or_default();
         let wants_answer = state == RAISED;
         let fate = Fate {
             agency: task.agency.clone(),
@@ -123,8 +133,8 @@ impl Fates {
             answered_at: None,
             asked_by: task.reasons.first().map_or(String::new(), |reason| reason.rule.clone()),
             is_rung,
-            is_decided: early.is_some(),
-            state: early.flatten().unwrap_or_else(|| state.to_owned()),
+            raised: early.raised,
+            state: early.state.unwrap_or_else(|| state.to_owned()),
             chases: if is_rung { chased.cloned().collect() } else { Vec::new() },
         };
         self.faults.repeated += usize::from(self.tasks.insert(task.task_id.clone(), fate).is_some());
@@ -135,14 +145,14 @@ impl Fates {
     pub fn decided(&mut self, decision: &Decision) {
         for raised in &decision.tasks {
             match self.tasks.get_mut(&raised.task_id) {
-                Some(fate) => fate.is_decided = true,
-                None => drop(self.early.entry(raised.task_id.clone()).or_default()),
+                Some(fate) => fate.raised += 1,
+                None => self.early.entry(raised.task_id.clone()).or_default().raised += 1,
             }
         }
         for change in &decision.task_changes {
             match self.tasks.get_mut(&change.task_id) {
                 Some(fate) => fate.state.clone_from(&change.state),
-                None => drop(self.early.insert(change.task_id.clone(), Some(change.state.clone()))),
+                None => self.early.entry(change.task_id.clone()).or_default().state = Some(change.state.clone()),
             }
         }
     }
@@ -178,15 +188,15 @@ impl Fates {
         }
         self.faults.unpublished = self.early.len();
         self.faults.unpublished += held.keys().filter(|task_id| !self.tasks.contains_key(**task_id)).count();
-        self.faults.undecided = self.tasks.values().filter(|fate| !fate.is_decided).count();
+        self.faults.undecided = self.tasks.values().filter(|fate| fate.raised == 0).count();
+        self.faults.raised_again = self.tasks.values().filter(|fate| fate.raised > 1).count();
         let named = |fate: &&Fate| STATES.iter().any(|(_, states)| states.contains(&fate.state.as_str()));
         self.faults.unnamed = self.tasks.len() - self.tasks.values().filter(named).count();
     }
 
     /// Every task was published once, raised by a decision, and stands as decisions and histories say alike.
     pub fn all_accounted_for(&self) -> bool {
-        let Faults { unreadable, repeated, unpublished, undecided, unnamed, disagreeing } = &self.faults;
-        unreadable + repeated + unpublished + undecided + unnamed == 0 && disagreeing.is_empty()
+        self.faults.are_none()
     }
 
     /// Every task once, by agency; then the sums.
@@ -253,16 +263,21 @@ at the end: the columns sum to the tasks.\n",
 }
 
 impl Faults {
+    fn are_none(&self) -> bool {
+        let Self { unreadable, repeated, unpublished, undecided, raised_again, unnamed, disagreeing } = self;
+        unreadable + repeated + unpublished + undecided + raised_again + unnamed == 0 && disagreeing.is_empty()
+    }
+
     fn in_words(&self) -> String {
-        let Self { unreadable, repeated, unpublished, undecided, unnamed, disagreeing } = self;
-        if unreadable + repeated + unpublished + undecided + unnamed == 0 && disagreeing.is_empty() {
+        let Self { unreadable, repeated, unpublished, undecided, raised_again, unnamed, disagreeing } = self;
+        if self.are_none() {
             return "Every task was published once, raised by one decision, and stands as decisions and histories say \
 alike.\n"
                 .to_owned();
         }
         format!(
             "NOT ACCOUNTED FOR: published twice: {repeated}; raised or changed, and never published: {unpublished}; published, \
-and raised by no decision: {undecided}; in a state without a column: {unnamed}; by the decisions so and remembered otherwise: \
+and raised by no decision: {undecided}; raised by more than one: {raised_again}; in a state without a column: {unnamed}; by the decisions so and remembered otherwise: \
 {disagreeing:?}; records that could not be read: {unreadable}\n"
         )
     }
@@ -287,5 +302,44 @@ impl Row {
         let Self { tasks, in_time, late, never, .. } = self;
         let states: String = self.states.iter().map(|count| format!("{count:>10}")).collect();
         format!("{agency:<24}{tasks:>8} |{in_time:>8}{late:>8}{never:>8} |{states}\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::default_rules;
+    use crate::engine::context::RuleBooks;
+    use crate::engine::facts::PreparedBook;
+    use crate::engine::rules;
+    use crate::engine::rules::fault::SourceFile;
+    use crate::replay::{Replay, ReplayOptions};
+    use crate::simulate::referral_events;
+
+    #[test]
+    fn a_task_that_two_decisions_raise_is_not_accounted_for() {
+        let source = |(name, text): &(&str, &str)| SourceFile { name: (*name).to_owned(), text: (*text).to_owned() };
+        let files: Vec<SourceFile> = default_rules::FILES.iter().map(source).collect();
+        let books = RuleBooks::standing_in(vec![PreparedBook::new(rules::load(&files).unwrap())]);
+        let mut replay = Replay::new(books, ReplayOptions::default());
+        let at = Timestamp(1_775_120_400_000);
+        let (mut once, mut twice) = (Fates::default(), Fates::default());
+        for event in referral_events(3, 20, at) {
+            let results = replay.submit(&event, at).unwrap();
+            for fates in [&mut once, &mut twice] {
+                // Another lane's decision may be read before the task it raised.
+                results.decisions.iter().take(1).for_each(|decision| fates.decided(decision));
+                for task in &results.tasks {
+                    fates.published(task);
+                }
+                results.decisions.iter().skip(1).for_each(|decision| fates.decided(decision));
+            }
+            results.decisions.iter().for_each(|decision| twice.decided(decision));
+        }
+        once.compare(replay.histories());
+        twice.compare(replay.histories());
+        assert!(once.all_accounted_for(), "{}", once.table());
+        assert!(!twice.all_accounted_for());
+        assert!(twice.table().contains("raised by more than one: "), "{}", twice.table());
     }
 }
