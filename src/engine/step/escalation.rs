@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Step;
 use super::alias::stand_in_entry;
 use super::draft::{Draft, OWN_DUTY};
+use super::outcome::SUPERSEDED;
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::{Context, StepError};
 use crate::engine::history::is_open;
@@ -144,7 +145,7 @@ pub fn arm(history: &mut History, rules: &RuleBook, at: Timestamp) {
     for (place, change) in changed {
         let Some(task) = history.tasks.get_mut(place) else { continue };
         match change {
-            Change::Superseded => *task = Arc::new(closed_as("superseded", task, at)),
+            Change::Superseded => *task = Arc::new(closed_as(SUPERSEDED, task, at)),
             Change::Waits { rungs, escalate_at } => {
                 // What this step raised is nobody else's yet: it is not copied.
                 let task = Arc::make_mut(task);

@@ -29,6 +29,9 @@ const USED_ID: &str =
     "its outcome_id was used for an earlier answer; if this is another one, send it again under a new outcome_id";
 const UNANSWERED_ACTION: &str = "Decide what happens now: a task was declined or challenged";
 
+/// The state of a rung whose task was answered meanwhile.
+pub const SUPERSEDED: &str = "superseded";
+
 /// Suspected significant harm that one agency will not act on does not wait for the next working day.
 pub const AT_HIGHEST_LEVEL: Clock = Clock::Hours(1);
 
@@ -99,7 +102,16 @@ fn apply(
 ) -> Result<Step, StepError> {
     let outcome = &received.outcome;
     let Some(next) = next_state(&task.state, outcome.outcome) else {
-        let problem = format!("a task that is {} cannot be {}", task.state, outcome.outcome.symbol());
+        if task.state == SUPERSEDED && outcome.outcome == OutcomeKind::Acknowledged {
+            // Whoever read it knows enough: the work is with somebody, and nothing was promised.
+            return needed_none(draft);
+        }
+        let problem = match task.state.as_str() {
+            SUPERSEDED => "what it was about has been answered meanwhile, so nothing is left to do here".to_owned(),
+            "recalled" => "the task was recalled".to_owned(),
+            "readdressed" => "the task was passed to another unit".to_owned(),
+            state => format!("the task is {state} already, and cannot be {} now", outcome.outcome.symbol()),
+        };
         return refused(draft, received, cause, &problem);
     };
     let mut changed = HeldTask::clone(task);
