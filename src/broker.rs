@@ -174,8 +174,9 @@ pub trait LaneBroker: Send {
     /// is the broker's to repair (by rewinding), not the lane's.
     fn commit(&mut self, owner: &mut dyn PartitionOwner) -> Result<Commit, BrokerError>;
 
-    /// Whether more may join the transaction that was begun then, before it is committed.
-    fn gathers_on(&self, _since: Instant) -> bool {
+    /// Whether more may join the transaction that was begun then, before it is committed. `spare`: for so long its records would
+    /// only wait for who reads them next.
+    fn gathers_on(&self, _since: Instant, _spare: Duration) -> bool {
         false
     }
 

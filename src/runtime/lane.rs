@@ -19,6 +19,11 @@ const BATCH_BYTES_MAX: usize = 16 << 20;
 const BATCH_TIME: Duration = Duration::from_millis(50);
 /// The longest wait for records: how soon a stop or a timer is noticed.
 const POLL_WAIT: Duration = Duration::from_millis(200);
+/// INTAKE gathers for this part of the time that DECIDE is behind: far less than DECIDE has to do yet.
+const SPARE_PART: u64 = 4;
+const SPARE_MAX: Duration = Duration::from_millis(250);
+/// A stop is noticed so soon meanwhile.
+const SPARE_POLL: Duration = Duration::from_millis(5);
 /// The same until the partitions' state is there.
 const RESTORE_WAIT: Duration = Duration::from_millis(20);
 
@@ -100,8 +105,15 @@ pub fn turn(
     let since = Instant::now();
     let mut last = count;
     let stops = || control.stop.load(Ordering::Acquire);
-    while last > 0 && count < limit.records_max && lane.gathers_on(since) && !stops() {
-        let left = BatchLimit { records_max: limit.records_max - count, wait: Duration::ZERO, ..*limit };
+    let spare = if count > 0 { spare_time(work.stage(), control) } else { Duration::ZERO };
+    while count < limit.records_max && !stops() && lane.gathers_on(since, spare) {
+        // All there is was read: committed at once, unless nobody would come to it yet.
+        let wait = match spare.saturating_sub(since.elapsed()) {
+            _ if last > 0 => Duration::ZERO,
+            Duration::ZERO => break,
+            left => left.min(SPARE_POLL),
+        };
+        let left = BatchLimit { records_max: limit.records_max - count, wait, ..*limit };
         let more = part(lane, work, control, &left)?;
         (last, staged) = (more.0, staged | more.1);
         count += last;
@@ -109,11 +121,23 @@ pub fn turn(
     if staged {
         commit(lane, work, control, count)?;
     }
-    adapt(limit, count, since.elapsed());
+    adapt(limit, count, since.elapsed().saturating_sub(spare));
     let oldest = lane.oldest_unread()?;
     control.metrics.waiting().lane(work.stage(), control.number, LaneWaiting { oldest, records: 0 });
     work.progressed((control.clock)(), oldest);
     Ok(count)
+}
+
+/// How long INTAKE may gather while DECIDE has not come to what it wrote before: what it commits sooner only waits there, and
+/// each commit costs the log.
+fn spare_time(stage: Stage, control: &LaneControl) -> Duration {
+    match stage {
+        Stage::Intake => {
+            let behind = control.metrics.waiting().behind_ms(Stage::Decide, (control.clock)());
+            Duration::from_millis(behind.unsigned_abs() / SPARE_PART).min(SPARE_MAX)
+        }
+        Stage::Decide => Duration::ZERO,
+    }
 }
 
 /// What is there, polled, processed and staged: how many records, and whether anything is to be committed.

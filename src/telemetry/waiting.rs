@@ -60,6 +60,14 @@ impl Waiting {
         }
     }
 
+    /// Milliseconds that the slowest lane of a stage is behind.
+    pub fn behind_ms(&self, stage: Stage, now: Timestamp) -> i64 {
+        let seen = self.locked();
+        let of_stage = seen.lanes.iter().filter(|((of, _), _)| *of == stage.label());
+        let oldest = of_stage.filter_map(|(_, waiting)| waiting.oldest).min();
+        oldest.map_or(0, |oldest| now.0.saturating_sub(oldest.0)).max(0)
+    }
+
     /// Milliseconds that the newest record read lies in the future.
     pub fn ahead_ms(&self, now: Timestamp) -> i64 {
         self.locked().newest.map_or(0, |newest| newest.0.saturating_sub(now.0)).max(0)
@@ -92,6 +100,10 @@ mod tests {
         assert_eq!((lag(), waiting.ahead_ms(Timestamp(61_000))), (60, 0));
         assert_eq!(waiting.ahead_ms(Timestamp(1_500)), 2_500);
         assert_eq!(waiting.of_lane("decide-1").records, 3);
+        waiting.lane(Stage::Decide, 0, LaneWaiting { oldest: Some(Timestamp(2_000)), records: 1 });
+        waiting.lane(Stage::Intake, 0, LaneWaiting { oldest: Some(Timestamp(500)), records: 1 });
+        assert_eq!(waiting.behind_ms(Stage::Decide, Timestamp(5_000)), 4_000, "the slowest lane of the stage");
+        assert_eq!(waiting.behind_ms(Stage::Decide, Timestamp(0)), 0, "a clock set back proves nothing");
         waiting.lane(Stage::Decide, 1, LaneWaiting::default());
         waiting.show(Timestamp(61_000));
         assert_eq!(lag(), 0);

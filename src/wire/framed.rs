@@ -170,8 +170,8 @@ impl LaneBroker for FramedLane {
         committed
     }
 
-    fn gathers_on(&self, since: Instant) -> bool {
-        self.inner.gathers_on(since)
+    fn gathers_on(&self, since: Instant, spare: Duration) -> bool {
+        self.inner.gathers_on(since, spare)
     }
 
     fn oldest_unread(&mut self) -> Result<Option<Timestamp>, BrokerError> {

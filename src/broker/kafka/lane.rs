@@ -343,8 +343,8 @@ impl LaneBroker for KafkaLane {
         settled
     }
 
-    fn gathers_on(&self, since: Instant) -> bool {
-        since.elapsed() < self.shared.options.commit_interval
+    fn gathers_on(&self, since: Instant, spare: Duration) -> bool {
+        since.elapsed() < self.shared.options.commit_interval.max(spare)
     }
 
     fn oldest_unread(&mut self) -> Result<Option<Timestamp>, BrokerError> {
