@@ -9,6 +9,7 @@ use crate::broker::kafka::Kafka;
 use crate::broker::kafka::index::IndexOptions;
 use crate::broker::kafka::settings::KafkaOptions;
 use crate::config::broker::Broker;
+use crate::config::secrets::others_may_read;
 use crate::config::{self, Config};
 use crate::runtime::topics::{FEEDBACK_PREFIX, TASKS_PREFIX, schema_of};
 use crate::wire::Wire;
@@ -19,6 +20,10 @@ pub fn open(config: &Config, expected: Expected) -> Result<Arc<dyn broker::Broke
     let queue_requests_max = config.limits.queue_requests;
     Ok(match &config.broker {
         Broker::Embedded { file } => {
+            if others_may_read(file) {
+                let file = file.display();
+                tracing::warn!(%file, "anyone on this machine could read the data file: it is its owner's alone from now on");
+            }
             let options = EmbeddedOptions {
                 queue_requests_max,
                 expected,

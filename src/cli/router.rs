@@ -151,6 +151,12 @@ impl RemoteRouter {
         })
     }
 
+    fn unreached(&self, error: &ureq::Error) -> CliError {
+        let error = error.to_string();
+        let remedy = remedy(&self.address, &error);
+        CliError::failed(format!("{} could not be reached: {error}{remedy}", self.address))
+    }
+
     fn retrying(
         &self,
         request: impl Fn() -> Result<ureq::http::Response<ureq::Body>, ureq::Error>,
@@ -158,8 +164,7 @@ impl RemoteRouter {
         let mut tries = 1;
         loop {
             let response = request();
-            let mut response = response
-                .map_err(|error| CliError::failed(format!("{} could not be reached: {error}", self.address)))?;
+            let mut response = response.map_err(|error| self.unreached(&error))?;
             let status = response.status().as_u16();
             if matches!(status, 429 | 503) && tries < TRIES_MAX {
                 let asked = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
@@ -171,6 +176,29 @@ impl RemoteRouter {
             return Ok(Answer { status, body: serde_json::from_slice(&body).unwrap_or_default() });
         }
     }
+}
+
+/// What to do about a connection that failed, where its words tell.
+fn remedy(address: &str, error: &str) -> &'static str {
+    let error = error.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| error.contains(word));
+    if address.starts_with("https:")
+        && says(&["unknownissuer", "unknown issuer", "causedasendentity", "selfsigned", "self-signed"])
+    {
+        return "; nobody that is trusted here signed its certificate: name that certificate, or its authority's, with --authority";
+    }
+    if address.starts_with("https:") && says(&["notvalidforname", "not valid for name"]) {
+        return "; its certificate is for another name: write the address with the name that it bears";
+    }
+    if address.starts_with("https:") && says(&["corrupt message", "invalidcontenttype", "invalidmessage"]) {
+        return "; it seems to speak no TLS: if it is on this machine, begin the address with http://";
+    }
+    if address.starts_with("http:")
+        && says(&["http version", "http parse", "protocol", "disconnect", "closed", "reset", "token"])
+    {
+        return "; if it serves TLS, begin the address with https://";
+    }
+    ""
 }
 
 fn is_loopback(host: &str) -> bool {

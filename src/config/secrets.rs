@@ -98,6 +98,11 @@ pub(super) fn check_private(file: &Path) -> Result<(), ConfigFault> {
     Err(ConfigFault::of_file(file, problem, remedy))
 }
 
+/// Whether a file is there that others on this machine can read or change.
+pub fn others_may_read(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|metadata| is_open_to_others(&metadata))
+}
+
 fn unreadable(file: &Path, error: &std::io::Error) -> ConfigFault {
     ConfigFault::of_file(file, format!("cannot be read: {error}"), "restore the file, or name the right one")
 }

@@ -37,7 +37,10 @@ impl AgencyCaller {
         if self.agency == agency {
             Ok(())
         } else {
-            Err(Problem::forbidden("This token is for another agency's tasks."))
+            Err(Problem::forbidden(format!(
+                "This token is for another agency's tasks: the agency in the path must be {}.",
+                self.agency
+            )))
         }
     }
 }
@@ -47,7 +50,10 @@ impl PartnerCaller {
         if self.partner == partner {
             Ok(())
         } else {
-            Err(Problem::forbidden("This token is for another partner's feedback."))
+            Err(Problem::forbidden(format!(
+                "This token is for another partner's feedback: the partner in the path must be {}.",
+                self.partner
+            )))
         }
     }
 }

@@ -68,7 +68,10 @@ pub fn text_header(headers: &HeaderMap, name: &str) -> Option<String> {
 pub fn split(mode: Mode, headers: &HeaderMap, bytes: Vec<u8>, events_max: usize) -> Vec<Item> {
     let Document { value: json, repeated } = match json::read(&bytes) {
         Ok(document) => document,
-        Err(error) => return vec![Item { original: bytes, form: Form::Unreadable(breaks_off(&error)) }],
+        Err(error) => {
+            let fault = breaks_off(&bytes, &error);
+            return vec![Item { original: bytes, form: Form::Unreadable(fault) }];
+        }
     };
     let faults_of = |place: Option<usize>| -> Vec<Fault> {
         repeated.iter().filter(|(of, _)| *of == place).map(|(_, name)| stands_twice(name)).collect()
@@ -202,16 +205,25 @@ pub fn says_danger(bytes: &[u8]) -> bool {
 
 /// JSON, or where it breaks off, or which name stands twice.
 pub fn parse(bytes: &[u8]) -> Result<Value, Fault> {
-    let document = json::read(bytes).map_err(|error| breaks_off(&error))?;
+    let document = json::read(bytes).map_err(|error| breaks_off(bytes, &error))?;
     match document.repeated.first() {
         Some((_, name)) => Err(stands_twice(name)),
         None => Ok(document.value),
     }
 }
 
-/// Line and column only: the parser's own words may quote the body.
-fn breaks_off(error: &serde_json::Error) -> Fault {
-    Fault::new("", format!("must be JSON: it breaks off at line {}, column {}", error.line(), error.column()))
+/// Line and column only: the parser's own words may quote the body. What is no text of ours at all says so.
+fn breaks_off(bytes: &[u8], error: &serde_json::Error) -> Fault {
+    let problem = match bytes {
+        [] => "must be JSON: the body is empty".to_owned(),
+        [0xef, 0xbb, 0xbf, ..] => "must be JSON without a byte order mark: leave out the first three bytes".to_owned(),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, ..] | [_, 0, ..] => {
+            "must be JSON in UTF-8: this is UTF-16 or UTF-32".to_owned()
+        }
+        [0x1f, 0x8b, ..] => "must be JSON as it is: this is compressed with gzip".to_owned(),
+        _ => format!("must be JSON: it breaks off at line {}, column {}", error.line(), error.column()),
+    };
+    Fault::new("", problem)
 }
 
 /// A name is told where it can be a field's; anything else may be somebody's.
@@ -232,6 +244,20 @@ mod tests {
         assert!(said.iter().all(|text| says_danger(text.as_bytes())));
         let unsaid = ["", "\"immediate_danger\":false", "\"immediate_danger\"", "\"", r#"\"immediate_danger\": true"#];
         assert!(unsaid.iter().all(|text| !says_danger(text.as_bytes())));
+    }
+
+    #[test]
+    fn what_is_no_text_of_ours_says_what_it_is() {
+        let check = |bytes: &[u8], expected: &str| {
+            let problem = super::parse(bytes).unwrap_err().to_string();
+            assert!(problem.contains(expected), "{problem}");
+        };
+        check(b"", "empty");
+        check(b"\xef\xbb\xbf{}", "byte order mark");
+        check(b"\xff\xfe{\0}\0", "UTF-16");
+        check(b"{\0}\0", "UTF-16");
+        check(b"\x1f\x8b\x08", "gzip");
+        check(b"{\n\"a\" 1}", "line 2");
     }
 
     #[test]

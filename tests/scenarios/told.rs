@@ -6,6 +6,7 @@ use pathway_router::engine::facts::PreparedBook;
 use pathway_router::engine::model::event::ReferralEvent;
 use pathway_router::engine::model::scalar::Timestamp;
 use pathway_router::engine::model::task::Task;
+use pathway_router::engine::tasks::route::Address;
 use pathway_router::replay::{Replay, ReplayOptions};
 use serde_json::{Value, json};
 
@@ -147,4 +148,40 @@ fn whoever_reviews_many_concerns_is_told_what_each_was() {
     let why = &to(&tasks, "social-care", "Review all that is known").reasons[0].why;
     let listed = ["(concern reported: housing)", "(concern reported: young carer)", "(neglect assessed)"];
     assert!(listed.iter().all(|what| why.contains(what)), "{why}");
+}
+
+#[test]
+fn whoever_stands_in_for_another_is_told_what_is_missing() {
+    let check = |meant_for: &str, expected: &str| {
+        let address = Address {
+            agency: "social-care".to_owned(),
+            unit: None,
+            role: None,
+            in_place_of: Some(meant_for.to_owned()),
+        };
+        assert_eq!(address.notes(&book(&shipped()), "Look again"), [expected]);
+    };
+    // The police are one: what a clock raises goes to the front door, for the police do not know of whom it speaks.
+    check(
+        "police",
+        "Meant for Cheshire Constabulary, who have not been told of this child: tell them who it is, and pass on \"Look again\".",
+    );
+    check(
+        "gp",
+        "Meant for General practices, whose unit for this child is not known: find it out, and pass on \"Look again\".",
+    );
+}
+
+#[test]
+fn what_was_late_on_arrival_does_not_say_that_its_clock_runs() {
+    let seen = "2026-06-01T10:00:00Z";
+    let detail = json!({ "grade": "medium", "last_seen_at": seen });
+    let missing = event(7, "police/force-control", "missing.started", json!({ "occurred_at": seen, "detail": detail }));
+    let tasks = replay().submit(&missing, AT).unwrap().tasks;
+    let late = tasks.iter().find(|task| task.late_on_arrival).expect("the search after 24 hours");
+    assert!(
+        late.due_reason.starts_with("24 hours from when the child was last seen, which had passed already: at once, "),
+        "{}",
+        late.due_reason
+    );
 }

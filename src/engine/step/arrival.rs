@@ -243,7 +243,7 @@ fn raise_with_fallback<'a>(
     if is_concern(&entry.kind) && !draft.decision.tasks.iter().any(sees_to_it) && !asked_already {
         let raising = draft.raising(Some(referral), cause);
         let due = raising.deadline_from_now(&OWN_DUTY)?;
-        let why = "No rule of the book gives this referral to anyone; every referral reaches a person.".to_owned();
+        let why = "No rule asks anyone to act on this referral, and every referral reaches a person.".to_owned();
         let wanted = raising.own_duty(FALLBACK_RULE, FALLBACK_TITLE, why, FALLBACK_ACTION, due, entry);
         draft.raise(Some(referral), cause, &[], vec![wanted])?;
     }

@@ -415,7 +415,11 @@ impl<'b> Raising<'b> {
 
 /// How the deadline came about, and the time itself as the clock on the wall shows it.
 fn due_in_words(asked: &Asked<'_>) -> String {
-    let mut words = format!("{}: by {}, London time", asked.due.words, instant_in_words(asked.due.at));
+    let (clock, at) = (&asked.due.words, instant_in_words(asked.due.at));
+    let mut words = match asked.due.late {
+        true => format!("{clock}, which had passed already: at once, {at}, London time"),
+        false => format!("{clock}: by {at}, London time"),
+    };
     if let Some(by) = asked.acknowledge_by {
         words.push_str(&format!("; acknowledge by {}", instant_in_words(by)));
     }

@@ -37,10 +37,16 @@ impl Address {
     /// What the one who stands in must know.
     pub fn notes(&self, rules: &RuleBook, action: &str) -> Vec<String> {
         let Some(meant_for) = &self.in_place_of else { return Vec::new() };
-        let meant_for = rules.agencies.get(meant_for).map_or(meant_for, |agency| &agency.title);
-        vec![format!(
-            "Meant for {meant_for}, whose unit for this child is not known: find it out and pass on \"{action}\"."
-        )]
+        let agency = rules.agencies.get(meant_for);
+        let title = agency.map_or(meant_for, |agency| &agency.title);
+        // An agency of one unit is known; it was not told of the child, and what a clock raises names nobody.
+        let so = match agency.map_or(UnitKind::One, |agency| agency.units) {
+            UnitKind::One => "who have not been told of this child: tell them who it is",
+            UnitKind::School | UnitKind::Practice | UnitKind::Locality | UnitKind::Authority => {
+                "whose unit for this child is not known: find it out"
+            }
+        };
+        vec![format!("Meant for {title}, {so}, and pass on \"{action}\".")]
     }
 }
 
