@@ -39,6 +39,7 @@ mod sighting;
 mod signal;
 mod suspect;
 mod timer;
+mod wish;
 mod withdrawal;
 
 /// What a step wants published.

@@ -195,10 +195,12 @@ fn faults_of_a_kind_are_found() {
             "event.corrected",
             json!({
                 "original_event_id": original,
-                "changes": { "grade": "severe", "grad": "high", "first_known": 1, "narrative": "x" }
+                "changes": { "grade": "severe", "grad": "high", "first_known": 1, "narrative": "x", "do_not_inform": true }
             }),
         ),
         &[
+            "data.detail.changes.do_not_inform is not usable: give false, to take its wishes back; name in the event's own \
+             do_not_inform who must not be told",
             "data.detail.changes.first_known is not usable: give true or false",
             "data.detail.changes.grad is not a coded field of any event kind: did you mean grade?",
             "data.detail.changes.grade is not usable: give one of absent, away, low, medium, high, not_graded",

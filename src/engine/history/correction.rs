@@ -22,6 +22,9 @@ pub const DATE_OF_BIRTH: &str = "date_of_birth";
 /// When an unborn child is due, as an ISO date: kept only as what it gives.
 pub const DUE_DATE: &str = "due_date";
 
+/// As `false`: the sender's wishes not to inform are taken back. They are no facts; a person settles what becomes of them.
+pub const DO_NOT_INFORM: &str = "do_not_inform";
+
 /// The entry after a correction; what is not of its kind, or not of its type, is refused by name.
 pub fn corrected(entry: &Entry, correction: &EventCorrected, zone: &TimeZone) -> Result<Entry, Vec<String>> {
     let mut after = entry.clone();
@@ -33,6 +36,8 @@ pub fn corrected(entry: &Entry, correction: &EventCorrected, zone: &TimeZone) ->
             apply_birth(&mut after, value, zone)
         } else if name == DUE_DATE {
             apply_due_date(&mut after, value, zone)
+        } else if name == DO_NOT_INFORM {
+            (*value == FactValue::Bool(false)).then_some(())
         } else {
             apply_fact(&mut after, name, value)
         };

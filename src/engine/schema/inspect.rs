@@ -8,7 +8,7 @@ use super::path::{Path, speakable};
 use super::read::{expected, is_plausible, is_uuid, longer_than, nearest};
 use super::shape::Shape;
 use super::{Fault, Published};
-use crate::engine::history::correction::{DATE_OF_BIRTH, DUE_DATE, TIMES, date_of, time_of};
+use crate::engine::history::correction::{DATE_OF_BIRTH, DO_NOT_INFORM, DUE_DATE, TIMES, date_of, time_of};
 use crate::engine::history::entry::envelope_fact;
 use crate::engine::model::codes::OutcomeKind;
 use crate::engine::model::detail::{self, Detail, EventCorrected, KINDS};
@@ -146,6 +146,9 @@ fn beside_coded_fields(name: &str, value: &FactValue) -> Option<(bool, &'static 
         Some((time_of(value).is_some(), "a time in RFC 3339, with its offset"))
     } else if name == DATE_OF_BIRTH || name == DUE_DATE {
         Some((date_of(value).is_some(), "a date such as 2011-05-20"))
+    } else if name == DO_NOT_INFORM {
+        let expected = "false, to take its wishes back; name in the event's own do_not_inform who must not be told";
+        Some((*value == FactValue::Bool(false), expected))
     } else {
         let fact = envelope_fact(name)?;
         Some((accepts(fact, value), "true or false"))

@@ -7,7 +7,7 @@ use super::clocks::{due_already, start_timers};
 use super::draft::{Draft, OWN_DUTY};
 use super::findings::{asking_more, findings_of, judged_again};
 use super::outcome::AT_HIGHEST_LEVEL;
-use super::{agreement, awaiting, duplicate, siblings, suspect};
+use super::{agreement, awaiting, duplicate, siblings, suspect, wish};
 use crate::engine::calendar::{Clock, LONDON};
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, judge};
@@ -88,12 +88,15 @@ fn second_reporter(
     index: usize,
 ) -> Result<(), StepError> {
     let Some(first) = draft.history.entries.get(index).cloned() else { return Ok(()) };
-    match corrected(&first, correction, &LONDON) {
-        Ok(said) => {
+    let said = corrected(&first, correction, &LONDON).map_err(|names| not_of_its_kind(&names));
+    match said.and_then(|said| Ok((said, wish::taken_back(&first, correction)?))) {
+        Ok((said, wishes)) => {
             let said = Entry { facts: said.facts, ..arriving };
-            duplicate::received(draft, referral, said, index)
+            duplicate::received(draft, referral, said, index)?;
+            let cause = &referral.event.event_id;
+            wish::ask(draft, Some(referral), cause, &first, (&wishes, correction.reason.as_deref()))
         }
-        Err(names) => refuse(draft, referral, &Arc::new(arriving), &not_of_its_kind(&names), None),
+        Err(problem) => refuse(draft, referral, &Arc::new(arriving), &problem, None),
     }
 }
 
@@ -116,6 +119,16 @@ pub fn apply(
         Ok(changed) => changed,
         Err(names) => return Ok(Err(not_of_its_kind(&names))),
     };
+    let wishes = match wish::taken_back(original, correction) {
+        Ok(wishes) => wishes,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let said = (wishes.as_slice(), correction.reason.as_deref());
+    if wish::is_all(correction) {
+        wish::ask(draft, referral, cause, original, said)?;
+        siblings::corrected(draft, referral, cause, original, correction);
+        return Ok(Ok(()));
+    }
     siblings::naming_others(referral, &mut changed);
     suspect::corrected(&draft.book.rules, &mut changed);
     let before = draft.history.clone();
@@ -125,6 +138,7 @@ pub fn apply(
         act_on_change(draft, referral, cause, before, (original, &changed), correction)?;
         agreement::stop_services(draft, cause)?;
     }
+    wish::ask(draft, referral, cause, &changed, said)?;
     siblings::corrected(draft, referral, cause, original, correction);
     Ok(Ok(()))
 }

@@ -10,6 +10,7 @@ use super::draft::{Draft, OWN_DUTY};
 use crate::engine::calendar::london_date;
 use crate::engine::context::StepError;
 use crate::engine::family::is_shared;
+use crate::engine::history::correction::DO_NOT_INFORM;
 use crate::engine::history::known_as::differ;
 use crate::engine::history::{TOLD, entry, put};
 use crate::engine::identity::{Identifiers, keys_alone};
@@ -341,8 +342,10 @@ pub fn corrected(
     correction: &EventCorrected,
 ) {
     let of_kind = fields_of(&original.kind).unwrap_or_default();
-    let shared = |name: &str| name == "immediate_danger" || of_kind.iter().any(|(field, _)| *field == name);
-    let mut correction = correction.clone();
+    let of_all = ["immediate_danger", DO_NOT_INFORM];
+    let shared = |name: &str| of_all.contains(&name) || of_kind.iter().any(|(field, _)| *field == name);
+    // Why is said of this child alone: another may be of another family.
+    let mut correction = EventCorrected { reason: None, ..correction.clone() };
     correction.changes.retain(|name, _| shared(name));
     if correction.changes.is_empty() {
         return;
