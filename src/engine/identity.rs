@@ -186,7 +186,8 @@ pub fn normalise_name(name: &str) -> String {
     let tells = |character: &char| {
         !is_often_left_out(*character) && (character.is_alphanumeric() || is_combining_mark(*character))
     };
-    folded.nfkd().filter(tells).collect()
+    // In order again: marks come to stand side by side when what lay between them goes.
+    folded.nfkd().filter(tells).nfkd().collect()
 }
 
 /// Accents, and the vowel points of Arabic and Hebrew. Elsewhere a mark is a vowel or a letter of its own, and tells names apart.
