@@ -166,16 +166,8 @@ impl Replay {
 
     /// Takes in an event though what is due waits for a tick still, as after the router was down.
     pub fn submit_between_ticks(&mut self, event: &ReferralEvent, receipt: Timestamp) -> Result<Results, ReplayError> {
-        let mut results = Results::default();
-        let sender = event.source.partner.clone();
-        self.know(&sender);
         let value = codec::encode(event)?;
-        let topic = format!("referrals.{sender}");
-        let incoming = self.incoming(&topic, &sender, Some(&event.source.unit), receipt, &value);
-        let context = self.intake();
-        let accepted = intake::referral(&context, &incoming);
-        self.take_in(accepted, &mut results)?;
-        Ok(results)
+        self.receive(Said::Event, (&event.source.partner, Some(&event.source.unit)), receipt, &value)
     }
 
     /// Lets time pass up to `receipt`, then takes in an agency's answer, or the disagreement of a partner that is none.
@@ -199,16 +191,9 @@ impl Replay {
         outcome: &Outcome,
         receipt: Timestamp,
     ) -> Result<Results, ReplayError> {
-        let mut results = Results::default();
-        self.know(agency);
-        let value = codec::encode(outcome)?;
-        let topic = format!("outcomes.{agency}");
-        let incoming = self.incoming(&topic, agency, unit, receipt, &value);
-        let context = self.intake();
         let said = if self.agencies.names.contains(agency) { Said::Answer } else { Said::Disagreement };
-        let accepted = intake::take_in(&context, &incoming, said);
-        self.take_in(accepted, &mut results)?;
-        Ok(results)
+        let value = codec::encode(outcome)?;
+        self.receive(said, (agency, unit), receipt, &value)
     }
 
     /// Fires every timer due up to and at `until`, each at the instant it is due. A book that takes effect meanwhile is
@@ -249,6 +234,21 @@ impl Replay {
             self.apply(step, results)?;
         }
         Ok(())
+    }
+
+    fn receive(
+        &mut self,
+        said: Said,
+        (sender, unit): (&str, Option<&str>),
+        receipt: Timestamp,
+        value: &[u8],
+    ) -> Result<Results, ReplayError> {
+        let mut results = Results::default();
+        self.know(sender);
+        let topic = format!("{}.{sender}", if said == Said::Event { "referrals" } else { "outcomes" });
+        let accepted = intake::take_in(&self.intake(), &self.incoming(&topic, sender, unit, receipt, value), said);
+        self.take_in(accepted, &mut results)?;
+        Ok(results)
     }
 
     fn know(&mut self, sender: &str) {

@@ -299,10 +299,9 @@ struct Lanes {
 
 impl Lanes {
     fn seats(&self, intake_lanes: usize, decide_lanes: usize) -> Vec<LaneSeat> {
-        let progress = self.progress.clone();
         let mut seats = Vec::new();
         for number in 0..intake_lanes {
-            let (directory, metrics, progress) = (self.directory.clone(), self.metrics.clone(), progress.clone());
+            let (directory, metrics, progress) = (self.directory.clone(), self.metrics.clone(), self.progress.clone());
             let work = move || -> Box<dyn LaneWork> {
                 let Current { context, partners, topics } = directory.current();
                 let lane = IntakeLane::new(context, partners, topics, metrics.clone(), progress.clone(), number);
@@ -312,7 +311,7 @@ impl Lanes {
             seats.push(self.seat(Stage::Intake, number, intake_lanes, plan, Box::new(work)));
         }
         for number in 0..decide_lanes {
-            let (directory, metrics, progress) = (self.directory.clone(), self.metrics.clone(), progress.clone());
+            let (directory, metrics, progress) = (self.directory.clone(), self.metrics.clone(), self.progress.clone());
             let work = move || -> Box<dyn LaneWork> {
                 let Current { context, topics, .. } = directory.current();
                 let lane = DecideLane::new(context, topics, metrics.clone(), progress.clone(), number);

@@ -25,6 +25,13 @@ pub struct Context {
     pub panic_on: Option<String>,
 }
 
+impl Context {
+    /// ` on 0300 123 5012`, where the number is known.
+    pub fn on_front_door_phone(&self) -> String {
+        self.front_door_phone.as_ref().map_or(String::new(), |phone| format!(" on {phone}"))
+    }
+}
+
 /// The rule books an instance holds, by when they take effect.
 #[derive(Clone, Debug, Default)]
 pub struct RuleBooks {

@@ -128,6 +128,12 @@ pub enum Why<'b> {
     },
 }
 
+impl From<String> for Why<'_> {
+    fn from(words: String) -> Self {
+        Self::Plain(words)
+    }
+}
+
 /// What came of raising.
 #[derive(Clone, Debug, Default)]
 pub struct Raised {
@@ -255,7 +261,7 @@ impl<'b> Raising<'b> {
         &self,
         id: &str,
         title: &str,
-        why: String,
+        why: impl Into<Why<'w>>,
         action: &str,
         due: Deadline,
         entry: &Arc<Entry>,
@@ -267,7 +273,7 @@ impl<'b> Raising<'b> {
             acknowledge_by: None,
             rule: id.to_owned(),
             title: title.to_owned(),
-            why: Some(Why::Plain(why)),
+            why: Some(why.into()),
             bases: vec!["P".to_owned()],
             needs_agreement: false,
             minimum: false,

@@ -79,8 +79,9 @@ fn referral(kept: &Quarantined, partner: &str, now: Timestamp) -> Result<(Vec<u8
             }
             event
         }
-        Err(error @ codec::CodecError::FramedForRegistry) => return Err(told(error)),
-        Err(error) if kept.original.starts_with(&[0xC3, 0x01]) => return Err(told(error)),
+        Err(error) if error == codec::CodecError::FramedForRegistry || kept.original.starts_with(&[0xC3, 0x01]) => {
+            return Err(told(error));
+        }
         Err(_) => {
             let item = Item::from_kept(kept.original.clone(), attributes(kept));
             item.read(now).map_err(|(_, faults)| faults)?.event

@@ -19,13 +19,13 @@ const BATCH_BYTES_MAX: usize = 16 << 20;
 const BATCH_TIME: Duration = Duration::from_millis(50);
 /// The longest wait for records: how soon a stop or a timer is noticed.
 const POLL_WAIT: Duration = Duration::from_millis(200);
+/// The same until the partitions' state is there.
+const RESTORE_WAIT: Duration = Duration::from_millis(20);
 /// INTAKE gathers for this part of the time that DECIDE is behind: far less than DECIDE has to do yet.
 const SPARE_PART: u64 = 4;
 const SPARE_MAX: Duration = Duration::from_millis(250);
 /// A stop is noticed so soon meanwhile.
 const SPARE_POLL: Duration = Duration::from_millis(5);
-/// The same until the partitions' state is there.
-const RESTORE_WAIT: Duration = Duration::from_millis(20);
 
 /// Why a lane stopped. The supervisor starts it again.
 #[derive(Debug, thiserror::Error)]

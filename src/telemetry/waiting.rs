@@ -29,6 +29,12 @@ pub struct LaneWaiting {
     pub records: usize,
 }
 
+impl LaneWaiting {
+    fn behind_ms(self, now: Timestamp) -> i64 {
+        self.oldest.map_or(0, |oldest| now.0.saturating_sub(oldest.0)).max(0)
+    }
+}
+
 impl Waiting {
     pub fn new(lag_seconds: IntGaugeVec) -> Self {
         Self { lag_seconds, seen: Mutex::default() }
@@ -55,8 +61,7 @@ impl Waiting {
     /// Sets each lane's lag.
     pub fn show(&self, now: Timestamp) {
         for ((stage, lane), waiting) in &self.locked().lanes {
-            let behind = waiting.oldest.map_or(0, |oldest| now.0.saturating_sub(oldest.0)).max(0);
-            self.lag_seconds.with_label_values(&[*stage, &lane.to_string()]).set(behind / 1000);
+            self.lag_seconds.with_label_values(&[*stage, &lane.to_string()]).set(waiting.behind_ms(now) / 1000);
         }
     }
 
@@ -64,8 +69,7 @@ impl Waiting {
     pub fn behind_ms(&self, stage: Stage, now: Timestamp) -> i64 {
         let seen = self.locked();
         let of_stage = seen.lanes.iter().filter(|((of, _), _)| *of == stage.label());
-        let oldest = of_stage.filter_map(|(_, waiting)| waiting.oldest).min();
-        oldest.map_or(0, |oldest| now.0.saturating_sub(oldest.0)).max(0)
+        of_stage.map(|(_, waiting)| waiting.behind_ms(now)).max().unwrap_or(0)
     }
 
     /// Milliseconds that the newest record read lies in the future.

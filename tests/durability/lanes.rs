@@ -180,13 +180,16 @@ fn tasks(reader: &dyn Reader) -> Vec<Record> {
     topics.flat_map(|topic| reader.read(topic, 0, 0, usize::MAX).unwrap()).collect()
 }
 
+/// A clock that stands until it is moved.
+fn movable_clock() -> (Arc<AtomicI64>, Clock) {
+    let now = Arc::new(AtomicI64::new(system_clock()().0));
+    let told = now.clone();
+    (now, Arc::new(move || Timestamp(told.load(Ordering::SeqCst))))
+}
+
 #[test]
 fn clocks_run_out_without_another_event() {
-    let now = Arc::new(AtomicI64::new(system_clock()().0));
-    let clock: Clock = {
-        let now = now.clone();
-        Arc::new(move || Timestamp(now.load(Ordering::SeqCst)))
-    };
+    let (now, clock) = movable_clock();
     let mut missing = events(2000)
         .into_iter()
         .find(|event| matches!(event.detail, Detail::MissingStarted(_)))
@@ -217,11 +220,7 @@ fn clocks_run_out_without_another_event() {
 
 #[test]
 fn a_panic_over_one_childs_rungs_costs_them_alone_also_where_the_clock_is_taken_out() {
-    let now = Arc::new(AtomicI64::new(system_clock()().0));
-    let clock: Clock = {
-        let now = now.clone();
-        Arc::new(move || Timestamp(now.load(Ordering::SeqCst)))
-    };
+    let (now, clock) = movable_clock();
     let (memory, _, service) = started(kit::context(Some("escalation")), clock);
     for event in events(12) {
         kit::publish(&memory, vec![kit::write_of(&event)]).unwrap();

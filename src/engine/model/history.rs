@@ -186,6 +186,15 @@ impl History {
     }
 }
 
+impl HeldBack {
+    /// Whether whoever sent something is of the suspect's own agency, so that the suspect may answer there.
+    pub fn is_suspects_own(&self, source: &Source) -> bool {
+        self.cause == "suspect"
+            && source.agency.as_ref() == Some(&self.agency)
+            && self.unit.as_ref().is_none_or(|unit| *unit == source.unit)
+    }
+}
+
 impl Entry {
     /// One event: the id its sender chose, which another sender may choose too.
     pub fn is_same_event(&self, other: &Entry) -> bool {

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::clocks::{due_already, start_timers};
-use super::draft::{Draft, OWN_DUTY};
+use super::draft::{Draft, OWN_DUTY, own_duty_at};
 use super::findings::{asking_more, findings_of, judged_again};
 use super::outcome::AT_HIGHEST_LEVEL;
 use super::{agreement, awaiting, duplicate, siblings, suspect, wish};
-use crate::engine::calendar::{Clock, LONDON};
+use crate::engine::calendar::LONDON;
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, judge};
 use crate::engine::facts::AsOf;
@@ -193,8 +193,7 @@ fn act_on_change(
 /// A level that rises where everyone is at work already is still told to whoever decides.
 fn risen<'w>(draft: &Draft<'_>, changed: &Arc<Entry>, to: Option<Level>) -> Result<Wanted<'w>, StepError> {
     let raising = draft.raising(None, "");
-    let clock = if to == Some(Level::L4b) { Clock::SameDay } else { OWN_DUTY };
-    let due = raising.deadline_from_now(&clock)?;
+    let due = raising.deadline_from_now(&own_duty_at(to))?;
     let why = format!("By the corrected facts the event is at {}.", to.map_or("no level", Level::symbol));
     Ok(raising.own_duty(CORRECTION_RULE, "The proposed level has risen", why, RISEN_ACTION, due, changed))
 }
@@ -207,8 +206,7 @@ pub fn confirm<'w>(
     said: &BTreeMap<String, FactValue>,
 ) -> Result<Wanted<'w>, StepError> {
     let raising = draft.raising(None, "");
-    let clock = if draft.history.case_level == Some(Level::L4b) { Clock::SameDay } else { OWN_DUTY };
-    let due = raising.deadline_from_now(&clock)?;
+    let due = raising.deadline_from_now(&own_duty_at(draft.history.case_level))?;
     let from = entry.level.map_or("no level", Level::symbol);
     let would = match to.map_or("no level", Level::symbol) {
         to if to == from => format!("less would be asked; the level would still be {to}"),

@@ -17,7 +17,7 @@ use crate::engine::model::event::{ReferralEvent, Source};
 use crate::engine::model::feedback::{Feedback, FeedbackStatus};
 use crate::engine::model::history::{Entry, History, Timer};
 use crate::engine::model::inbox::Referral;
-use crate::engine::model::scalar::Timestamp;
+use crate::engine::model::scalar::{Level, Timestamp};
 use crate::engine::model::subject::SubjectKey;
 use crate::engine::seal::ReplyTo;
 use crate::engine::state::{Delta, State};
@@ -26,6 +26,11 @@ use crate::engine::tasks::{Finding, Raised, Raising, Wanted};
 
 /// The clock of what the router itself asks of the front door.
 pub const OWN_DUTY: Clock = Clock::WorkingDays(1);
+
+/// The same, where the level of what is asked about is known: what may be significant harm does not wait for the next day.
+pub fn own_duty_at(level: Option<Level>) -> Clock {
+    if level == Some(Level::L4b) { Clock::SameDay } else { OWN_DUTY }
+}
 
 /// One step being worked out.
 pub struct Draft<'a> {
@@ -233,8 +238,7 @@ impl<'a> Draft<'a> {
     ) -> Feedback {
         let decision = &self.decision.decision_id;
         let feedback_id = derived(&["feedback", decision, &source.partner, &source.unit, event_id]);
-        let phone = self.context.front_door_phone.as_deref();
-        let ring = phone.map_or(String::new(), |phone| format!(" on {phone}"));
+        let ring = self.context.on_front_door_phone();
         let message = format!("{} To add or ask something, ring the front door{ring}.", words.join(" "));
         let address = ReplyTo {
             subject: self.subject,

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use super::Step;
 use super::alias::stand_in_entry;
-use super::draft::{Draft, OWN_DUTY};
+use super::draft::{Draft, own_duty_at};
 use super::outcome::SUPERSEDED;
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::{Context, StepError};
 use crate::engine::history::is_open;
 use crate::engine::model::decision::{RuleFired, Trigger};
 use crate::engine::model::history::{HeldTask, History, Timer};
-use crate::engine::model::scalar::{Level, Timestamp};
+use crate::engine::model::scalar::Timestamp;
 use crate::engine::model::subject::SubjectKey;
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::{Ladder, LadderStep, UnitKind};
@@ -105,9 +105,9 @@ pub fn next_elsewhere(task: &HeldTask, rules: &RuleBook) -> Option<Timestamp> {
 
 /// Counts the next rung of a waiting task again, once its clocks have changed. None is passed over: one whose time has gone by
 /// is told at the next tick.
-pub fn count_again(task: &mut HeldTask, rules: &RuleBook) {
+pub fn count_again(task: &mut Arc<HeldTask>, rules: &RuleBook) {
     if let Some(due) = next_elsewhere(task, rules) {
-        task.escalate_at = Some(due);
+        Arc::make_mut(task).escalate_at = Some(due);
     }
 }
 
@@ -270,7 +270,7 @@ fn tell(draft: &mut Draft<'_>, call: Call<'_>) -> Result<(), StepError> {
     let whys: Vec<String> = call.rungs.iter().map(|rung| why(rules, &rung.task)).collect();
     let why = whys.join(" ");
     let raising = draft.raising(None, "");
-    let last = if level == Some(Level::L4b) { Clock::SameDay } else { OWN_DUTY };
+    let last = own_duty_at(level);
     let next = call.rungs.iter().filter_map(|rung| rung.next).min();
     let due = match next.filter(|next| *next > draft.at) {
         Some(at) => Deadline {

@@ -161,13 +161,13 @@ fn apply(draft: &mut Draft<'_>, entry: &Arc<Entry>, first: &FirstReceipt, cause:
         );
         tell(draft, &task, Moved { rule: FIRST_RECEIPT_RULE, title: TITLE, words, why, due_at })?;
         if let Some(present) = draft.history.tasks.iter_mut().find(|present| present.task_id == task.task_id) {
-            let present = Arc::make_mut(present);
+            let changed = Arc::make_mut(present);
             // As its clock has it, so that no calendar moves it that is the same.
-            present.due_at = counted;
-            present.answer_from = present.answer_from.map(|_| due_at);
-            let counted = Counted::of(&clock, first.received_at, present.clock_school.as_deref());
-            present.clock = counted.as_ref().map(|counted| counted.clock.to_string());
-            present.clock_from = counted.map(|counted| counted.from);
+            changed.due_at = counted;
+            changed.answer_from = changed.answer_from.map(|_| due_at);
+            let counted = Counted::of(&clock, first.received_at, changed.clock_school.as_deref());
+            changed.clock = counted.as_ref().map(|counted| counted.clock.to_string());
+            changed.clock_from = counted.map(|counted| counted.from);
             escalation::count_again(present, rules);
         }
     }

@@ -39,8 +39,8 @@ pub fn ask(draft: &mut Draft<'_>, arrived: &Arc<Entry>) -> Result<(), StepError>
                  of this task. If two, the sender of the wrong identifier withdraws their event and sends it again without it.";
     let why = ask_senders(before, &Sighted::of(&known), &Sighted::of(arrived), after);
     let title = "Possibly two children";
-    let own = raising.own_duty(SAME_CHILD_RULE, title, String::new(), SAME_CHILD_ACTION, due, arrived);
-    let wanted = Wanted { relation: Relation::Besides(draft.subject), level: None, why: Some(why), ..own };
+    let own = raising.own_duty(SAME_CHILD_RULE, title, why, SAME_CHILD_ACTION, due, arrived);
+    let wanted = Wanted { relation: Relation::Besides(draft.subject), level: None, ..own };
     draft.raise(None, &arrived.event_id, &[], vec![wanted])?;
     let note = "Another name or date of birth than was known under this identifier: counts may be of two children.";
     draft.decision.notes.push(note.to_owned());

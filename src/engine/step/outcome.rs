@@ -140,8 +140,7 @@ fn apply(
 
 /// Only the router writes an address to answer to, so the task was given once, or the address was a sender's.
 fn remembered_no_longer(draft: &Draft<'_>) -> String {
-    let phone = draft.context.front_door_phone.as_deref();
-    let ring = phone.map_or(String::new(), |phone| format!(" on {phone}"));
+    let ring = draft.context.on_front_door_phone();
     format!(
         "the task it answers is remembered no longer, for it is too old, or too many were open since: to say what became of it, \
 ring the front door{ring}"

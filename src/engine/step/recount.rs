@@ -100,11 +100,7 @@ pub fn fired(
         present.due_at = *due_at;
     }
     // The rungs of a ladder count by the same calendar, also where the task itself is due by the hour.
-    for task in &mut draft.history.tasks {
-        if next_elsewhere(task, rules).is_some() {
-            count_again(Arc::make_mut(task), rules);
-        }
-    }
+    draft.history.tasks.iter_mut().for_each(|task| count_again(task, rules));
     let clocks = set_clocks(&mut draft.history, &draft.book.rules);
     let note = format!("The calendar was corrected: deadlines that moved: {}, clocks: {clocks}.", found.len());
     draft.decision.notes.push(note);

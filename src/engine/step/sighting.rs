@@ -10,7 +10,7 @@ use super::{Effect, Step};
 use crate::engine::context::{Context, HOPS_MAX, StepError};
 use crate::engine::ids::derived;
 use crate::engine::model::decision::Trigger;
-use crate::engine::model::history::{Entry, HeldBack, History, Pair};
+use crate::engine::model::history::{Entry, History, Pair};
 use crate::engine::model::inbox::{InboxBody, InboxRecord, Referral, Signal};
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::model::subject::SubjectKey;
@@ -204,8 +204,8 @@ pub fn ask(context: &Context, state: &State, record: &InboxRecord, signal: &Sign
     let due = raising.deadline_from_now(&OWN_DUTY)?;
     let title = "Possibly the same child";
     let why = why(reason, &Sighted::of(&entry), &Sighted::told(signal));
-    let own = raising.own_duty(SAME_CHILD_RULE, title, String::new(), SAME_CHILD_ACTION, due, &entry);
-    let wanted = Wanted { relation: Relation::Besides(other), level: None, why: Some(why), ..own };
+    let own = raising.own_duty(SAME_CHILD_RULE, title, why, SAME_CHILD_ACTION, due, &entry);
+    let wanted = Wanted { relation: Relation::Besides(other), level: None, ..own };
     draft.raise(None, &record.id, &[], vec![wanted])?;
     let task_id = draft.decision.tasks.last().map(|task| task.task_id.clone());
     stand(&mut draft.history, other, ASKED, task_id);
@@ -275,13 +275,8 @@ impl<'e> Sighted<'e> {
 
 /// Where the sender of an event can be rung, unless the suspect may answer there.
 fn number_of(entry: &Entry) -> Option<&String> {
-    let source = &entry.source;
-    let at_suspects = |route: &HeldBack| {
-        route.cause == "suspect"
-            && source.agency.as_ref() == Some(&route.agency)
-            && route.unit.as_ref().is_none_or(|unit| *unit == source.unit)
-    };
-    entry.call_back.as_ref().filter(|_| !entry.held_back.iter().any(at_suspects))
+    let at_suspects = entry.held_back.iter().any(|route| route.is_suspects_own(&entry.source));
+    entry.call_back.as_ref().filter(|_| !at_suspects)
 }
 
 /// The latest thing known of a subject: what a person can ask about.

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use super::draft::{Draft, OWN_DUTY};
-use crate::engine::calendar::Clock;
+use super::draft::{Draft, own_duty_at};
 use crate::engine::context::StepError;
 use crate::engine::history::entry;
 use crate::engine::model::history::{Entry, HeldBack};
@@ -56,8 +55,7 @@ pub fn ask<'w>(draft: &Draft<'_>, entry: &Arc<Entry>, level: Option<Level>) -> R
         return Ok(None);
     }
     let raising = draft.raising(None, "");
-    let clock = if level == Some(Level::L4b) { Clock::SameDay } else { OWN_DUTY };
-    let due = raising.deadline_from_now(&clock)?;
+    let due = raising.deadline_from_now(&own_duty_at(level))?;
     let why =
         "Someone who works with children is the suspect, and it is not said for which agency and unit. Until it is \
                recorded, nothing goes to those who work with children: route_confirmed with the agency and unit, or \

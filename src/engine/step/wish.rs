@@ -3,16 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::draft::{Draft, OWN_DUTY};
+use super::draft::{Draft, own_duty_at};
 use super::suspect::HELD_BACK_RULE;
-use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::history::correction::DO_NOT_INFORM;
 use crate::engine::history::held_back_of;
 use crate::engine::model::detail::EventCorrected;
 use crate::engine::model::history::{Entry, HeldBack};
 use crate::engine::model::inbox::Referral;
-use crate::engine::model::scalar::Level;
 
 const ASK_ACTION: &str =
     "Lift the route, or confirm that it stays held back: the sender takes the wish not to tell back";
@@ -62,8 +60,7 @@ pub fn ask(
         listed(held_back)
     );
     let raising = draft.raising(referral, cause);
-    let at_highest = draft.history.case_level == Some(Level::L4b);
-    let due = raising.deadline_from_now(if at_highest { &Clock::SameDay } else { &OWN_DUTY })?;
+    let due = raising.deadline_from_now(&own_duty_at(draft.history.case_level))?;
     let mut wanted = raising.own_duty(HELD_BACK_RULE, TITLE, why, ASK_ACTION, due, entry);
     let others: BTreeSet<String> = other_reasons(draft, entry, routes).iter().map(whom).collect();
     if !others.is_empty() {

@@ -296,7 +296,7 @@ pub fn recalls<'w>(
     let recall = |((agency, unit), actions): ((String, Option<String>), Vec<String>)| {
         let why = reason.why.to_owned();
         let own = raising.own_duty(reason.rule, reason.title, why, reason.action, due.clone(), withdrawn);
-        let ring = raising.front_door_phone();
+        let ring = draft.context.on_front_door_phone();
         let mut notes = vec![format!("What you were asked: {}. Ask the front door{ring}.", actions.join("; "))];
         notes.extend(stays.clone().filter(|_| agency == draft.book.rules.front_door));
         Wanted { address: Address { agency, unit, role: None, in_place_of: None }, notes, ..own }

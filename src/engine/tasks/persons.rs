@@ -2,7 +2,6 @@
 
 use super::Raising;
 use crate::engine::disclose::Permit;
-use crate::engine::model::history::HeldBack;
 
 impl Raising<'_> {
     /// A wish that names a person and no agency holds back no route: whoever acts must know of it; the front door, and whoever
@@ -22,7 +21,7 @@ impl Raising<'_> {
         } else if trusted {
             format!("These must not learn of this: {}.", persons.join("; "))
         } else {
-            let ring = self.front_door_phone();
+            let ring = self.context.on_front_door_phone();
             format!(
                 "A certain person must not learn of this: ask the front door{ring} whom before you speak to anyone."
             )
@@ -55,19 +54,9 @@ impl Raising<'_> {
     /// Whoever rings the sender may reach the suspect.
     pub(super) fn suspect_may_answer(&self) -> Option<String> {
         let source = &self.referral?.event.source;
-        let at_suspects = |route: &HeldBack| {
-            route.cause == "suspect"
-                && source.agency.as_ref() == Some(&route.agency)
-                && route.unit.as_ref().is_none_or(|unit| *unit == source.unit)
-        };
-        self.held_back.iter().any(at_suspects).then(|| {
+        self.held_back.iter().any(|route| route.is_suspects_own(source)).then(|| {
             "The sender is of the suspect's own agency: do not ring them back before social care has said whom to speak to."
                 .to_owned()
         })
-    }
-
-    /// ` on 0300 123 5012`, where the number is known.
-    pub fn front_door_phone(&self) -> String {
-        self.context.front_door_phone.as_ref().map_or(String::new(), |phone| format!(" on {phone}"))
     }
 }
