@@ -182,6 +182,9 @@ impl RemoteRouter {
 fn remedy(address: &str, error: &str) -> &'static str {
     let error = error.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| error.contains(word));
+    if says(&["connection refused"]) {
+        return "; nothing listens there: start the router, or name the address that its log gives";
+    }
     if address.starts_with("https:")
         && says(&["unknownissuer", "unknown issuer", "causedasendentity", "selfsigned", "self-signed"])
     {
