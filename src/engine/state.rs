@@ -237,9 +237,9 @@ fn timers_of(history: &History) -> impl Iterator<Item = Cow<'_, Timer>> {
     history.timers.iter().map(Cow::Borrowed).chain(escalation).chain(own(RECOUNT, history.recount_at))
 }
 
-/// The first rung that any of a subject's tasks waits for: one timer for all of them.
+/// The first rung that any of a subject's tasks waits for, or the first time by which one must be completed: one timer for all.
 fn next_escalation(history: &History) -> Option<Timestamp> {
-    history.tasks.iter().filter_map(|task| task.escalate_at).min()
+    history.tasks.iter().flat_map(|task| [task.escalate_at, task.complete_by]).flatten().min()
 }
 
 /// A timer that belongs to a subject, not to one of its events.

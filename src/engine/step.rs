@@ -32,6 +32,7 @@ mod lifted;
 mod link;
 mod look_alike;
 pub mod outcome;
+pub mod overdue;
 mod readdressed;
 pub mod recount;
 mod siblings;

@@ -176,7 +176,7 @@ fn due(histories: &BTreeMap<SubjectKey, History>, at: Timestamp) -> Vec<(Timesta
     let own = |rule: &str, due_at| Timer { due_at, rule: rule.to_owned(), event_id: String::new(), partner: None };
     let (mut due, mut folds) = (Vec::new(), Vec::new());
     for (subject, history) in histories {
-        let escalation = history.tasks.iter().filter_map(|task| task.escalate_at).min();
+        let escalation = history.tasks.iter().flat_map(|task| [task.escalate_at, task.complete_by]).flatten().min();
         let escalation = escalation.map(|due_at| own(ESCALATION, due_at));
         let timers = history.timers.iter().cloned().chain(escalation);
         due.extend(timers.map(|timer| (timer.due_at, *subject, timer)));

@@ -323,3 +323,22 @@ calendar.toml:2:2: unknown field `bank_holiday`, expected `bank_holidays` or `sc
 "#,
     );
 }
+
+#[test]
+fn a_task_to_be_completed_by_its_deadline_with_nobody_to_tell() {
+    check_faults(
+        "rules/more.toml",
+        r#"
+[R90]
+title = 't'
+sentence = 's'
+source = 'local'
+on = 'missing.ended'
+basis = 'P'
+tasks = [{ to = 'police', do = 'Hold it', by = '24 h', completed_by_due = true }]
+"#,
+        r#"
+rules/more.toml:2:2: rule R90: `completed_by_due`, and no ladder names whom to tell; add `overdue = [{ role = "team-manager", do = "See that it is done" }]` to the ladder
+"#,
+    );
+}

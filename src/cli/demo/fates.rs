@@ -13,6 +13,7 @@ use crate::engine::step::escalation::ESCALATION_RULE;
 use crate::engine::step::first_receipt::FIRST_RECEIPT_RULE;
 use crate::engine::step::forgotten::FORGOTTEN;
 use crate::engine::step::outcome::REFUSED_RULE;
+use crate::engine::step::overdue::OVERDUE_RULE;
 use crate::engine::step::recount::RECOUNT_RULE;
 
 /// The state of a task that nobody has said anything about.
@@ -116,7 +117,7 @@ impl Fates {
         let by = |rule: &str| task.reasons.iter().any(|reason| reason.rule == rule);
         self.refused += usize::from(by(REFUSED_RULE));
         let is_word = WORD_RULES.iter().any(|rule| by(rule));
-        let is_rung = by(ESCALATION_RULE);
+        let is_rung = by(ESCALATION_RULE) || by(OVERDUE_RULE);
         let state = if is_word {
             WORD
         } else if task.kind.is_some() {

@@ -203,6 +203,9 @@ fn by(task: &TaskRule) -> String {
         let acknowledged = without_receipt(&deadline_in_words(clock, "receipt"));
         words.push_str(&format!(" (acknowledged within {acknowledged})"));
     }
+    if task.completed_by_due {
+        words.push_str(", and completed by then");
+    }
     words
 }
 

@@ -181,6 +181,7 @@ impl History {
             (task.partner, task.escalate_at, task.acknowledge_by, task.answer_from) = (None, None, None, None);
             (task.rungs, task.needs_agreement, task.chases, task.chases_also) = (None, None, None, None);
             (task.clock, task.clock_from, task.clock_school) = (None, None, None);
+            task.complete_by = None;
         }
         history
     }
@@ -388,6 +389,9 @@ pub struct HeldTask {
     /// Whose sessions it counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clock_school: Option<String>,
+    /// Must be completed by then, else who is above its recipient is told; None: they were, or nobody is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub complete_by: Option<Timestamp>,
 }
 
 /// Something to look at when a tick passes `due_at`.

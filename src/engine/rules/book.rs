@@ -70,6 +70,10 @@ pub struct TaskRule {
     /// Of `catalogue::ANCHORS`; receipt where the event has none.
     pub from: &'static str,
     pub acknowledge: Option<Clock>,
+    /// It must be done by its clock, not answered alone: else who is above its recipient is told.
+    pub completed_by_due: bool,
+    /// Kinds of event that say so, too, without an answer to the task.
+    pub settled_by: BTreeSet<&'static str>,
     /// The service needs the family's agreement.
     pub needs_agreement: bool,
     /// The task's own, else the rule's.
@@ -272,6 +276,8 @@ pub struct Ladder {
     pub levels: Option<BTreeSet<Level>>,
     pub bases: Vec<String>,
     pub steps: Vec<LadderStep>,
+    /// Who is told when a task that must be completed by its deadline is not; `after` is the deadline itself.
+    pub overdue: Vec<LadderStep>,
 }
 
 /// One rung: when the clock has passed unanswered, who is told.

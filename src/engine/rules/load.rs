@@ -152,6 +152,7 @@ pub fn load(files: &[SourceFile]) -> Result<RuleBook, Vec<RuleFault>> {
     let directory = directory::read(&documents, &mut faults);
     agencies::check_directory(&documents, &agencies, &directory, &mut faults);
     let (mut rules, places) = rules::read(&documents, &names, &facts, &mut faults);
+    rules::check_overdue(&rules, &ladders, &places, &mut faults);
     let strata = strata::assign(&mut rules, &facts, &aggregates, &places, &mut faults);
     let compiled = compile::compile(&rules, &facts, strata, &places, &mut faults);
     if !faults.is_empty() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::answers::{self, Heard};
 use super::draft::{Draft, address_of};
 use super::outcome::{UNANSWERED_RULE, put_to_front_door, reason_given, refused};
-use super::{Effect, Step, escalation};
+use super::{Effect, Step, escalation, overdue};
 use crate::engine::calendar::london_date;
 use crate::engine::context::StepError;
 use crate::engine::history::held_back_of;
@@ -122,7 +122,8 @@ pub fn by_sender(
 /// What the front door was asked for this referral, and may have answered.
 fn is_front_doors(draft: &Draft<'_>, task: &HeldTask, entry: &Entry) -> bool {
     let answerable = ["raised", "acknowledged", "accepted", "declined", "completed", "challenged"];
-    let of_its_own = |rule: &String| rule == UNANSWERED_RULE || rule == escalation::ESCALATION_RULE;
+    let of_its_own =
+        |rule: &String| rule == UNANSWERED_RULE || rule == escalation::ESCALATION_RULE || rule == overdue::OVERDUE_RULE;
     task.is_of(entry)
         && task.agency == draft.book.rules.front_door
         && answerable.contains(&task.state.as_str())

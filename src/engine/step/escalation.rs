@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::Step;
 use super::alias::stand_in_entry;
 use super::draft::{Draft, own_duty_at};
 use super::outcome::SUPERSEDED;
+use super::{Step, overdue};
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::{Context, StepError};
 use crate::engine::history::is_open;
@@ -39,7 +39,7 @@ fn waits(history: &History, task: &HeldTask) -> bool {
 
 /// Also one whose earlier release did not keep which task it chases.
 fn is_chase(task: &HeldTask) -> bool {
-    task.chases.is_some() || task.rules.iter().any(|rule| rule == ESCALATION_RULE)
+    task.chases.is_some() || task.rules.iter().any(|rule| rule == ESCALATION_RULE || rule == overdue::OVERDUE_RULE)
 }
 
 fn steps<'b>(rules: &'b RuleBook, task: &HeldTask) -> &'b [LadderStep] {
@@ -115,8 +115,10 @@ pub fn count_again(task: &mut Arc<HeldTask>, rules: &RuleBook) {
 pub fn arm(history: &mut History, rules: &RuleBook, at: Timestamp) {
     let (mut changed, mut known): (Vec<(usize, Change)>, WorkedOut) = (Vec::new(), Vec::new());
     for (place, task) in history.tasks.iter().enumerate() {
-        let is_over =
-            |chased: &String| !history.tasks.iter().any(|other| other.task_id == *chased && waits(history, other));
+        let of_overdue = overdue::is_word(task);
+        let goes_on =
+            |other: &HeldTask| if of_overdue { overdue::is_owed(history, other) } else { waits(history, other) };
+        let is_over = |chased: &String| !history.tasks.iter().any(|other| other.task_id == *chased && goes_on(other));
         if task.chases.is_some() && is_open(&task.state) && task.chased().all(is_over) {
             changed.push((place, Change::Superseded));
             continue;
@@ -142,6 +144,7 @@ pub fn arm(history: &mut History, rules: &RuleBook, at: Timestamp) {
             (true, Some(_)) | (false, None) => {}
         }
     }
+    overdue::settle(history);
     for (place, change) in changed {
         let Some(task) = history.tasks.get_mut(place) else { continue };
         match change {
@@ -180,6 +183,9 @@ pub fn give_up(history: &mut History, due_at: Timestamp) {
         task.rungs = Some(task.rungs.unwrap_or_default().saturating_add(1));
         task.escalate_at = None;
     }
+    for task in history.tasks.iter_mut().filter(|task| task.complete_by.is_some_and(|at| at <= due_at)) {
+        Arc::make_mut(task).complete_by = None;
+    }
 }
 
 /// Tells the next rung of every task that has waited long enough.
@@ -192,7 +198,7 @@ pub fn fired(
 ) -> Result<Step, StepError> {
     let is_due = |task: &&Arc<HeldTask>| task.escalate_at.is_some_and(|due_at| due_at <= at);
     let first = state.history(subject).and_then(|history| history.tasks.iter().find(is_due));
-    let Some(first) = first else { return Ok(Step::default()) };
+    let Some(first) = first else { return overdue::fired(context, state, subject, timer, at) };
     // By what is told, too: a task that was raised late may have the rung's time of one that is told already.
     let cause = format!("{}\0{}\0{}\0{}", timer.rule, timer.due_at.0, first.task_id, rungs_told(first));
     let mut draft = Draft::open(context, state, subject, at, Trigger::Timer, &cause)?;
@@ -201,6 +207,7 @@ pub fn fired(
     for call in calls(&mut draft, due) {
         tell(&mut draft, call)?;
     }
+    overdue::tell(&mut draft)?;
     draft.finish()
 }
 
@@ -324,7 +331,7 @@ fn recipients(raising: &Raising<'_>, task: &HeldTask, step: &LadderStep, urgent:
 
 /// Who is told: within the task's own agency and unit unless the step names another agency. Whoever is on duty now, where an
 /// agency has a unit out of hours.
-fn address(raising: &Raising<'_>, task: &HeldTask, step: &LadderStep, urgent: bool) -> Address {
+pub fn address(raising: &Raising<'_>, task: &HeldTask, step: &LadderStep, urgent: bool) -> Address {
     let rules = &raising.book.rules;
     let of_one_unit = |name: &str| rules.agencies.get(name).filter(|agency| agency.units == UnitKind::One);
     let Some(to) = &step.to else {

@@ -97,6 +97,7 @@ pub fn fired(
         };
         let present = Arc::make_mut(present);
         present.answer_from = present.answer_from.map(|_| *due_at);
+        present.complete_by = present.complete_by.map(|_| *due_at);
         present.due_at = *due_at;
     }
     // The rungs of a ladder count by the same calendar, also where the task itself is due by the hour.

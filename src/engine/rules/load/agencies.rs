@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::de::DeValue;
 
 use super::{Document, Names, Part, check_known, check_name, clock, date, level};
+use crate::engine::calendar::Clock;
 use crate::engine::disclose::{HAPPENED_AT, SENT_BY};
 use crate::engine::rules::book::{Agency, Basis, Ladder, LadderStep, UnitKind};
 use crate::engine::rules::catalogue;
@@ -249,6 +250,10 @@ pub fn ladders(documents: &[Document<'_>], names: &Names, faults: &mut Faults) -
                 table.lacks(faults, "steps", example);
             }
             let steps: Vec<LadderStep> = steps.into_iter().filter_map(|table| step(table, names, faults)).collect();
+            let example = "[{ role = \"team-manager\", do = \"See that it is done\" }]";
+            let overdue = table.tables(faults, "overdue", example, "overdue");
+            let overdue = overdue.into_iter().filter_map(|table| step_after(Some(Clock::Now), table, names, faults));
+            let overdue: Vec<LadderStep> = overdue.collect();
             overlap(&ladders, levels.as_ref(), key, faults);
             table.finish(faults);
             ladders.push(Ladder {
@@ -257,6 +262,7 @@ pub fn ladders(documents: &[Document<'_>], names: &Names, faults: &mut Faults) -
                 levels,
                 bases: bases.unwrap_or_default(),
                 steps,
+                overdue,
             });
         }
     }
@@ -282,6 +288,10 @@ fn overlap(
 
 fn step(mut table: Table<'_>, names: &Names, faults: &mut Faults) -> Option<LadderStep> {
     let after = table.required(faults, "after", "\"1 wd\"").and_then(|text| clock(text, faults));
+    step_after(after, table, names, faults)
+}
+
+fn step_after(after: Option<Clock>, mut table: Table<'_>, names: &Names, faults: &mut Faults) -> Option<LadderStep> {
     let to = table.text(faults, "to", "\"partnership\"");
     if let Some(to) = to {
         check_known(to, "agency", &names.agencies, faults);

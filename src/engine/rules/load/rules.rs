@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::agencies::letters;
 use super::{Document, Names, Part, check_known, clock, kinds, level};
 use crate::engine::model::scalar::FactValue;
-use crate::engine::rules::book::{Place, Recipient, Rule, TaskRule, TimerRule};
+use crate::engine::rules::book::{Ladder, Place, Recipient, Rule, TaskRule, TimerRule};
 use crate::engine::rules::catalogue;
 use crate::engine::rules::condition::{self, Reading, Scope};
 use crate::engine::rules::expression::{Condition, Expr, Predicate, Test};
@@ -18,6 +18,26 @@ use crate::engine::rules::template::{Part as Piece, Template};
 pub type Places<'d> = BTreeMap<String, (&'d SourceFile, Span)>;
 
 const TASKS_EXAMPLE: &str = "[{ to = [\"social-care\"], do = \"Decide\", by = \"1 wd\" }]";
+
+/// A task that must be completed by its deadline has somebody who is told when it is not, whatever its level.
+pub fn check_overdue(rules: &[Rule], ladders: &[Ladder], places: &Places<'_>, faults: &mut Faults) {
+    let missing = match ladders.iter().find(|ladder| ladder.overdue.is_empty()) {
+        Some(ladder) => format!("ladder {} names nobody to tell", ladder.name),
+        None if ladders.is_empty() => "no ladder names whom to tell".to_owned(),
+        None => return,
+    };
+    let must_be_done = |rule: &&Rule| rule.tasks.iter().any(|task| task.completed_by_due);
+    for rule in rules.iter().filter(must_be_done) {
+        let Some((file, span)) = places.get(&rule.id) else { continue };
+        let problem = format!("rule {}: `completed_by_due`, and {missing}", rule.id);
+        faults.add(
+            file,
+            *span,
+            problem,
+            "add `overdue = [{ role = \"team-manager\", do = \"See that it is done\" }]` to the ladder",
+        );
+    }
+}
 
 /// Every rule, in the order of ids.
 pub fn read<'d>(
@@ -249,6 +269,9 @@ impl RuleReader<'_> {
         let from = table.text(self.faults, "from", "\"ended_at\"").map_or(Some("receipt"), |text| self.anchor(text));
         let acknowledge = table.text(self.faults, "acknowledge", "\"15 min\"");
         let acknowledge = acknowledge.and_then(|text| clock(text, self.faults));
+        let completed_by_due = table.flag(self.faults, "completed_by_due").unwrap_or(false);
+        let settled_by = table.texts(self.faults, "settled_by", "[\"return_interview.completed\"]");
+        let settled_by = settled_by.map(|texts| kinds(&texts, self.faults)).unwrap_or_default();
         let needs_agreement = table.flag(self.faults, "agree").unwrap_or(false);
         let own_bases = table.texts(self.faults, "basis", "\"D\"");
         let bases = match own_bases {
@@ -272,6 +295,8 @@ impl RuleReader<'_> {
             by: by?,
             from: from?,
             acknowledge,
+            completed_by_due,
+            settled_by,
             needs_agreement,
             bases,
             minimum,
