@@ -88,6 +88,15 @@ impl CliError {
     }
 }
 
+impl std::fmt::Display for CliError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            CliError::Usage(message) => formatter.write_str(message),
+            CliError::Failed(report) => write!(formatter, "{report}"),
+        }
+    }
+}
+
 impl From<miette::Report> for CliError {
     fn from(report: miette::Report) -> Self {
         Self::Failed(report)

@@ -11,7 +11,7 @@ use self::directory::{Current, Directory};
 use self::intake_lane::IntakeLane;
 use self::lane::{LaneControl, LaneWork};
 use self::progress::IntakeProgress;
-use self::rule_books::Publication;
+use self::rule_books::OwnBook;
 use self::starting::BookWatch;
 use self::supervise::LaneSeat;
 use self::topics::{DECIDE_GROUP, HISTORY, INBOX, INTAKE_GROUP, TopicPlan, intake_pattern};
@@ -110,7 +110,7 @@ pub struct Beginning {
     /// Set: waiting for the broker ends.
     pub stop: Arc<AtomicBool>,
     /// The configuration's book, published if there is none. None: the context's books, for ever.
-    pub book: Option<Publication>,
+    pub book: Option<OwnBook>,
     /// Told of the books in use, at once and whenever one is added.
     pub on_books: Option<OnBooks>,
     /// Fingerprints of the keys that the topics belong to; the embedded broker keeps its own.

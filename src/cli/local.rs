@@ -13,13 +13,15 @@ use super::CliError;
 use super::router::Answer;
 use super::rule_book::read_sound;
 use crate::broker::embedded::Expected;
-use crate::broker::{self, system_clock};
+use crate::broker::{self, Reader, system_clock};
 use crate::config::Config;
 use crate::config::broker::Broker;
 use crate::config::fault::ConfigFaults;
 use crate::config::tokens::{Caller, TokenBook, TokenEntry, hash_of, new_token};
 use crate::engine::intake::standing::Agencies;
 use crate::http::{self, Gateway};
+use crate::runtime::rule_books::Shelf;
+use crate::runtime::topics::RULE_BOOKS;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
 
@@ -55,18 +57,11 @@ impl LocalRouter {
         config.tokens = TokenBook::new(vec![entry]);
         // No lane runs: there is nothing to wait for.
         config.limits.long_poll = Duration::ZERO;
-        let book = read_sound(&config.rules)?;
+        let agencies = agencies(&*broker.reader(), &config.rules)?;
         let metrics = Arc::new(Metrics::new().map_err(CliError::failed)?);
         let readiness = Arc::new(Readiness::default());
-        let gateway = Gateway::new(
-            &config,
-            Agencies::of([&book]),
-            broker.publisher(),
-            broker.reader(),
-            metrics,
-            readiness,
-            system_clock(),
-        );
+        let gateway =
+            Gateway::new(&config, agencies, broker.publisher(), broker.reader(), metrics, readiness, system_clock());
         let runtime = Builder::new_current_thread().enable_all().build().map_err(CliError::failed)?;
         Ok(Self { routes: http::router(gateway), token, runtime, broker })
     }
@@ -91,6 +86,18 @@ impl LocalRouter {
 impl Drop for LocalRouter {
     fn drop(&mut self) {
         self.broker.close();
+    }
+}
+
+/// Those of the published books; of the folder's where nothing is published yet.
+fn agencies(reader: &dyn Reader, folder: &Path) -> Result<Agencies, CliError> {
+    let mut shelf = Shelf::default();
+    if reader.topics().map_err(CliError::failed)?.iter().any(|topic| topic == RULE_BOOKS) {
+        shelf.read(reader).map_err(CliError::failed)?;
+    }
+    match shelf.books.is_empty() {
+        true => Ok(Agencies::of([&read_sound(folder)?])),
+        false => Ok(Agencies::of(shelf.rule_books().all().map(|book| &book.rules))),
     }
 }
 

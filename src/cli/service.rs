@@ -1,20 +1,22 @@
 //! The whole router in this process: broker, lanes and HTTP, started and stopped in order.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::CliError;
-use super::rule_book::read_sound;
+use super::rule_book::{self, counted, read_sound};
 use crate::broker::embedded::Expected;
 use crate::broker::{Broker, BrokerError, Publisher, Reader, system_clock};
 use crate::config::{self, Config};
 use crate::engine::context::RuleBooks;
 use crate::engine::facts::PreparedBook;
 use crate::engine::intake::standing::Agencies;
-use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::UnitKind;
+use crate::engine::rules::fault::RuleFault;
+use crate::engine::rules::{self, RuleBook};
 use crate::http::{Gateway, server};
 use crate::runtime::rule_books::Publication;
 use crate::runtime::{Beginning, Service, ServiceOptions};
@@ -38,15 +40,16 @@ impl RunningRouter {
     /// Opens the broker, starts the lanes, then listens. Needs a tokio runtime.
     pub async fn start(config: &Config, expected: Expected) -> Result<Self, CliError> {
         hide_what_panics_say();
-        let book = read_sound(&config.rules)?;
-        let own = Publication::of(&super::rule_book::files(&config.rules)?, None);
-        let own = own.map_err(|_| CliError::failed("the rule book changed while it was read"))?;
-        let agencies = check_against_rules(config, &book)?;
-        let books = RuleBooks::new(vec![PreparedBook::new(book)]);
-        if books.in_force(system_clock()()).is_none() {
-            let rules = config.rules.display();
-            return Err(CliError::failed(format!("{rules} is not in force yet: see effective_from in its book.toml")));
+        if expected == Expected::Nothing {
+            must_be_in_force(&config.rules)?;
         }
+        let (own, book) = match own_book(&config.rules) {
+            Ok((own, book)) => (Ok(own), Some(book)),
+            Err(problem) => (Err(problem), None),
+        };
+        // Without a book of its own it knows no agency until it has read the published ones.
+        let agencies = book.as_ref().map(|book| check_against_rules(config, book)).transpose()?.unwrap_or_default();
+        let books = RuleBooks::new(book.into_iter().map(PreparedBook::new).collect());
         let broker = super::broker::open(config, expected)?;
         let metrics = Arc::new(Metrics::new().map_err(CliError::failed)?);
         let readiness = Arc::new(Readiness::starting());
@@ -162,6 +165,28 @@ impl Drop for StopWhenDropped {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Release);
     }
+}
+
+/// The folder's rule book as it is published, and as it is read; else what is wrong with the folder, and what to do.
+fn own_book(folder: &Path) -> Result<(Publication, RuleBook), String> {
+    let shown = folder.display();
+    let remedy = format!("mend it (`pathway-router rules check {shown}` names every fault) and start again");
+    let files = rule_book::files(folder).map_err(|error| format!("{error}: {remedy}"))?;
+    let faulty = |faults: Vec<RuleFault>| {
+        let first = faults.first().map(ToString::to_string).unwrap_or_default();
+        format!("{shown} has {}, the first in {first}: {remedy}", counted(faults.len(), "fault"))
+    };
+    let own = Publication::of(&files, None).map_err(faulty)?;
+    rules::load(&files).map(|book| (own, book)).map_err(faulty)
+}
+
+/// Where nothing can be published yet the folder's book is the only one: refused before a data file is made.
+fn must_be_in_force(folder: &Path) -> Result<(), CliError> {
+    if read_sound(folder)?.effective_from > system_clock()() {
+        let rules = folder.display();
+        return Err(CliError::failed(format!("{rules} is not in force yet: see effective_from in its book.toml")));
+    }
+    Ok(())
 }
 
 /// The rule book's agencies, once configuration and rule book agree.

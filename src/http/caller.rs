@@ -90,7 +90,12 @@ impl FromRequestParts<Arc<Gateway>> for AgencyCaller {
 }
 
 fn agency_caller(gateway: &Gateway, agency: String, unit: Option<String>) -> Result<AgencyCaller, Problem> {
-    if unit.is_none() && gateway.callers().agencies.of_many_units.contains(&agency) {
+    let agencies = &gateway.callers().agencies;
+    if agencies.names.is_empty() {
+        // Which of them have units that must not see one another's is not known yet.
+        return Err(Problem::not_ready(&gateway.readiness.why_not()));
+    }
+    if unit.is_none() && agencies.of_many_units.contains(&agency) {
         return Err(Problem::forbidden("This agency has many units: use a unit's token."));
     }
     Ok(AgencyCaller { agency, unit })

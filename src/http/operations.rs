@@ -21,9 +21,11 @@ pub async fn live() -> Response {
     Json(json!({ "live": true })).into_response()
 }
 
-/// `GET /readyz`: 200 once every lane is restored, else 503 and why not.
+/// `GET /readyz`: 200 once every lane is restored, else 503 and why not; and what somebody must mend though it works.
 pub async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
     let why_not = gateway.readiness.why_not();
     let status = if why_not.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({ "ready": why_not.is_empty(), "waiting_for": why_not }))).into_response()
+    let warnings = gateway.readiness.warnings();
+    let answer = json!({ "ready": why_not.is_empty(), "waiting_for": why_not, "warnings": warnings });
+    (status, Json(answer)).into_response()
 }

@@ -151,11 +151,19 @@ impl Shelf {
     }
 }
 
-/// Every book of the topic; the first is put there when it is empty.
-pub fn begin(broker: &dyn Broker, own: &Publication) -> Result<Shelf, BrokerError> {
+/// The book of the configuration's folder. Err: why there is none to be had from it, and what to do.
+pub type OwnBook = Result<Publication, String>;
+
+/// Every book of the topic; the first is put there when it is empty. Once there is one the folder's is not needed.
+pub fn begin(broker: &dyn Broker, own: &OwnBook, now: Timestamp) -> Result<Shelf, BrokerError> {
     let (mut shelf, reader) = (Shelf::default(), broker.reader());
     shelf.read(&*reader)?;
     if shelf.books.is_empty() {
+        let refused = |problem: &str| BrokerError::Mismatch(format!("no rule book is published yet, and {problem}"));
+        let own = own.as_ref().map_err(|problem| refused(problem))?;
+        if own.effective_from_ms > now.0 {
+            return Err(refused("the configuration's is not in force yet: see effective_from in its book.toml"));
+        }
         let (done, answer) = channel();
         broker.publisher().publish(vec![own.write()], Box::new(move |result| drop(done.send(result))));
         answer.recv().unwrap_or(Err(BrokerError::Stopping))?;
@@ -168,7 +176,9 @@ pub fn begin(broker: &dyn Broker, own: &Publication) -> Result<Shelf, BrokerErro
         std::thread::sleep(LOOK_EVERY);
         shelf.read(&*reader)?;
     }
-    if !shelf.has(&own.hash) {
+    if let Ok(own) = own
+        && !shelf.has(&own.hash)
+    {
         tracing::warn!(
             book = own.hash,
             "the rule book of the configuration is not published: decisions are by those that are (see `rules publish`)"

@@ -22,6 +22,8 @@ const TRY_EVERY: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What waits for the broker.
 const HOLD: &str = "broker";
+/// What is wrong though the router works.
+const RULES_FOLDER: &str = "rules folder";
 
 /// A plan with the agencies of these books and these partners.
 pub fn topic_plan(plan: &TopicPlan, partners: &Partners, books: &RuleBooks) -> TopicPlan {
@@ -49,7 +51,7 @@ pub fn prepare(
     let shelf = waited_for(options, &beginning.stop, || {
         broker.ensure_topics(&specs)?;
         identity::check(&*broker, &beginning.belongs_to)?;
-        beginning.book.as_ref().map(|own| rule_books::begin(&*broker, own)).transpose()
+        beginning.book.as_ref().map(|own| rule_books::begin(&*broker, own, (options.clock)())).transpose()
     })?;
     if let Some(shelf) = &shelf {
         options.context.books = shelf.rule_books();
@@ -60,6 +62,14 @@ pub fn prepare(
             return Err(BrokerError::Mismatch(problem.to_owned()));
         }
         broker.ensure_topics(&needed(&options.context))?;
+        if let Some(Err(problem)) = &beginning.book {
+            tracing::error!(
+                problem,
+                "decisions are by the published rule books; the folder of the configuration is not read"
+            );
+            options.readiness.warn(RULES_FOLDER, problem);
+            options.metrics.rules_folder_unreadable(true);
+        }
     }
     Ok(shelf)
 }

@@ -76,10 +76,16 @@ pub struct Metrics {
     storage_failed: IntGauge,
     log_unreachable: IntGauge,
     ready: IntGauge,
-    http_requests: IntCounterVec,
-    http_seconds: HistogramVec,
-    http_events: IntCounterVec,
-    http_connections: IntGauge,
+    rules_folder: IntGauge,
+    http: Http,
+}
+
+/// What the gateway counts.
+struct Http {
+    requests: IntCounterVec,
+    seconds: HistogramVec,
+    events: IntCounterVec,
+    connections: IntGauge,
 }
 
 impl Metrics {
@@ -130,21 +136,8 @@ impl Metrics {
             storage_failed: gauge(&r, "storage_failed", "1 once the data file is damaged or cannot be used")?,
             log_unreachable: gauge(&r, "log_unreachable", "1 while Kafka or its schema registry does not answer")?,
             ready: gauge(&r, "ready", "1 once every lane is restored and the gateway is open")?,
-            http_requests: counters(&r, "http_requests_total", "Requests answered", &["route", "status"])?,
-            http_seconds: histograms(
-                &r,
-                "http_request_seconds",
-                "Time to answer, waits included",
-                &["route"],
-                REQUEST_BUCKETS,
-            )?,
-            http_events: counters(
-                &r,
-                "http_events_total",
-                "Events partners posted, by answer",
-                &["partner", "answer"],
-            )?,
-            http_connections: gauge(&r, "http_connections", "Open connections")?,
+            rules_folder: gauge(&r, "rules_folder_unreadable", "1 where published rule books alone are gone by")?,
+            http: Http::new(&r)?,
             registry: r,
         };
         metrics.build_info()?;
@@ -256,7 +249,7 @@ impl Metrics {
                 self.intake_disposed.with_label_values(&[partner, disposition.label()]);
             }
             for answer in [Answer::Accepted, Answer::Refused, Answer::TryAgain] {
-                self.http_events.with_label_values(&[partner, answer.label()]);
+                self.http.events.with_label_values(&[partner, answer.label()]);
             }
         }
     }
@@ -309,26 +302,31 @@ impl Metrics {
         self.log_unreachable.set(i64::from(unreachable));
     }
 
+    /// The folder of the configuration could not be read at the start.
+    pub fn rules_folder_unreadable(&self, unreadable: bool) {
+        self.rules_folder.set(i64::from(unreadable));
+    }
+
     pub fn ready(&self, ready: bool) {
         self.ready.set(i64::from(ready));
     }
 
     /// `route` is the route's pattern, never the path as sent.
     pub fn http_request(&self, route: &str, status: u16, time: Duration) {
-        self.http_requests.with_label_values(&[route, &status.to_string()]).inc();
-        self.http_seconds.with_label_values(&[route]).observe(time.as_secs_f64());
+        self.http.requests.with_label_values(&[route, &status.to_string()]).inc();
+        self.http.seconds.with_label_values(&[route]).observe(time.as_secs_f64());
     }
 
     pub fn http_event(&self, partner: &str, answer: Answer) {
-        self.http_events.with_label_values(&[partner, answer.label()]).inc();
+        self.http.events.with_label_values(&[partner, answer.label()]).inc();
     }
 
     pub fn http_connection_opened(&self) {
-        self.http_connections.inc();
+        self.http.connections.inc();
     }
 
     pub fn http_connection_closed(&self) {
-        self.http_connections.dec();
+        self.http.connections.dec();
     }
 
     /// The Prometheus text format, version 0.0.4.
@@ -349,6 +347,19 @@ fn status_label(status: FeedbackStatus) -> &'static str {
         FeedbackStatus::NotAccepted => "not_accepted",
         FeedbackStatus::NotApplied => "not_applied",
         FeedbackStatus::Unknown => "unknown",
+    }
+}
+
+impl Http {
+    fn new(r: &Registry) -> Result<Self, prometheus::Error> {
+        let time = "Time to answer, waits included";
+        let events = "Events partners posted, by answer";
+        Ok(Self {
+            requests: counters(r, "http_requests_total", "Requests answered", &["route", "status"])?,
+            seconds: histograms(r, "http_request_seconds", time, &["route"], REQUEST_BUCKETS)?,
+            events: counters(r, "http_events_total", events, &["partner", "answer"])?,
+            connections: gauge(r, "http_connections", "Open connections")?,
+        })
     }
 }
 

@@ -1,12 +1,13 @@
 //! Whether the router may take work yet, and if not, why: shared by those who hold it up and those who ask.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Everyone who holds readiness up, by name, each with a sentence for the operator. Ready when nobody does.
 #[derive(Debug, Default)]
 pub struct Readiness {
-    holds: Mutex<BTreeMap<String, String>>,
+    holds: Sentences,
+    warnings: Sentences,
 }
 
 impl Readiness {
@@ -19,23 +20,39 @@ impl Readiness {
 
     /// Not ready until `release` with the same name: `readiness.hold("lane 2", "restoring partitions 4 to 7")`.
     pub fn hold(&self, name: &str, why: &str) {
-        self.locked().insert(name.to_owned(), why.to_owned());
+        locked(&self.holds).insert(name.to_owned(), why.to_owned());
     }
 
     pub fn release(&self, name: &str) {
-        self.locked().remove(name);
+        locked(&self.holds).remove(name);
     }
 
     pub fn is_ready(&self) -> bool {
-        self.locked().is_empty()
+        locked(&self.holds).is_empty()
     }
 
     /// One sentence a hold, in order of their names.
     pub fn why_not(&self) -> Vec<String> {
-        self.locked().iter().map(|(name, why)| format!("{name}: {why}")).collect()
+        sentences(&self.holds)
     }
 
-    fn locked(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, String>> {
-        self.holds.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Something is wrong that somebody must mend, though work is taken.
+    pub fn warn(&self, name: &str, problem: &str) {
+        locked(&self.warnings).insert(name.to_owned(), problem.to_owned());
     }
+
+    /// One sentence a warning, in order of their names.
+    pub fn warnings(&self) -> Vec<String> {
+        sentences(&self.warnings)
+    }
+}
+
+type Sentences = Mutex<BTreeMap<String, String>>;
+
+fn locked(sentences: &Sentences) -> MutexGuard<'_, BTreeMap<String, String>> {
+    sentences.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn sentences(of: &Sentences) -> Vec<String> {
+    locked(of).iter().map(|(name, why)| format!("{name}: {why}")).collect()
 }

@@ -35,22 +35,27 @@ fn path(folder: &tempfile::TempDir, name: &str) -> String {
 
 impl Router {
     fn start() -> Self {
-        let folder = new_folder("127.0.0.1:0");
+        Self::start_in(new_folder("127.0.0.1:0"), &["--new-data-file"]).0
+    }
+
+    /// Also answers what it logged until it was ready.
+    fn start_in(folder: tempfile::TempDir, more: &[&str]) -> (Self, String) {
         let config = path(&folder, "config.toml");
-        let mut process = command(&["run", "--config", &config, "--new-data-file"])
+        let mut process = command(&[&["run", "--config", &config], more].concat())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the router starts");
         let mut log = BufReader::new(process.stderr.take().expect("a log"));
-        let (mut url, mut line) = (String::new(), String::new());
+        let (mut url, mut line, mut logged) = (String::new(), String::new(), String::new());
         while !line.contains(" ready") {
             line.clear();
-            assert!(log.read_line(&mut line).expect("a log line") > 0, "the router ended before it was ready");
+            assert!(log.read_line(&mut line).expect("a log line") > 0, "the router ended: {logged}");
+            logged.push_str(&line);
             if let Some((_, address)) = line.split_once("address=\"") {
                 url = address.split('"').next().unwrap_or_default().to_owned();
             }
         }
-        Self { folder, process, _log: log, url }
+        (Self { folder, process, _log: log, url }, logged)
     }
 
     fn path(&self, name: &str) -> String {
@@ -188,6 +193,42 @@ fn a_rule_book_is_published_ahead_of_its_time_or_not_at_all() {
     let folder = router.stop();
     // With the router stopped its own file is opened; what was published is still there.
     check(&["rules", "list", "--config", &path(&folder, "config.toml")], 0, &["2031-01-01T00:00:00Z"]);
+}
+
+#[test]
+fn a_router_restarts_by_its_published_book_when_the_folder_cannot_be_read() {
+    let folder = new_folder("127.0.0.1:0");
+    let (config, rules) = (path(&folder, "config.toml"), path(&folder, "rules/cheshire-east"));
+    let (book, kept) = (format!("{rules}/book.toml"), format!("{rules}/book.kept"));
+    // Nothing is published yet: refused, and no data file is made.
+    fs::rename(&book, &kept).expect("a file");
+    check(&["run", "--config", &config, "--new-data-file"], 2, &["is no rule book's folder"]);
+    fs::rename(&kept, &book).expect("a file");
+    let mut folder = Router::start_in(folder, &["--new-data-file"]).0.stop();
+    let text = fs::read_to_string(&book).expect("a file");
+    for broken in [None, Some("title = \n")] {
+        match broken {
+            None => fs::remove_file(&book).expect("a file"),
+            Some(text) => fs::write(&book, text).expect("a file"),
+        }
+        let (router, logged) = Router::start_in(folder, &[]);
+        let said: Vec<&str> = logged.lines().filter(|line| line.contains("ERROR")).collect();
+        assert!(said.len() == 1 && said[0].contains("rules check"), "{logged}");
+        router.send(SAMPLE, TOKEN, 0, &["1 accepted, 0 refused"]);
+        let ask = |path: &str| {
+            let mut answer = ureq::get(format!("{}{path}", router.url)).call().expect("an answer");
+            answer.body_mut().read_to_string().expect("a text")
+        };
+        let ready = ask("/readyz");
+        assert!(ready.contains("\"ready\":true") && ready.contains("rules check"), "{ready}");
+        assert!(ask("/metrics").contains("pathway_rules_folder_unreadable 1"));
+        folder = router.stop();
+        check(&["quarantine", "list", "--config", &config], 0, &["0 records"]);
+    }
+    fs::write(&book, text).expect("a file");
+    let (router, logged) = Router::start_in(folder, &[]);
+    assert!(!logged.contains("ERROR"), "{logged}");
+    router.stop();
 }
 
 #[test]

@@ -61,10 +61,10 @@ fn in_force(shelf: &Shelf, at: i64) -> Option<String> {
 #[test]
 fn the_first_book_counts_at_once_and_later_ones_from_their_time_on() {
     let house = House::open();
-    begin(&house.broker, &book("First", START - 1_000)).unwrap();
+    begin(&house.broker, &Ok(book("First", START - 1_000)), Timestamp(START)).unwrap();
     let next = START + AHEAD_MS + 5_000;
     house.publish(book("Second", next).write());
-    let again = begin(&house.broker, &book("Other folder", START - 1_000)).unwrap();
+    let again = begin(&house.broker, &Ok(book("Other folder", START - 1_000)), Timestamp(START)).unwrap();
     for shelf in [&house.shelf(), &again] {
         assert_eq!(in_force(shelf, START - 1_001), None);
         assert_eq!(in_force(shelf, START).as_deref(), Some("First"));
@@ -76,7 +76,7 @@ fn the_first_book_counts_at_once_and_later_ones_from_their_time_on() {
 #[test]
 fn a_book_that_comes_too_late_is_passed_over_by_everyone() {
     let house = House::open();
-    begin(&house.broker, &book("First", START)).unwrap();
+    begin(&house.broker, &Ok(book("First", START)), Timestamp(START)).unwrap();
     *house.now.lock().unwrap() += 60_000;
     house.publish(book("Late", START + AHEAD_MS).write());
     house.publish(book("In time", START + AHEAD_MS + 60_000).write());
@@ -88,7 +88,7 @@ fn a_book_that_comes_too_late_is_passed_over_by_everyone() {
 #[test]
 fn no_other_book_stands_in_for_one_that_cannot_be_read() {
     let house = House::open();
-    begin(&house.broker, &book("First", START)).unwrap();
+    begin(&house.broker, &Ok(book("First", START)), Timestamp(START)).unwrap();
     let from = START + AHEAD_MS + 1_000;
     let mut unreadable = book("Newer", from);
     unreadable.files[0].text.push_str("\n[a.table.of.a.later.version]\n");
