@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::files::{name_of, read_text};
-use super::rule_book::{read_sound, standing_in};
+use super::rule_book::{alone, read_sound};
 use super::{CliError, Ending, output};
 use crate::config::secrets::SecretKey;
 use crate::engine::cloud_event;
@@ -88,7 +88,7 @@ pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
 pub fn replay(book: &RuleBook, options: ReplayOptions) -> Replay {
     let mut book = book.clone();
     book.ladders.clear();
-    Replay::new(standing_in(&book), options)
+    Replay::new(alone(&book), options)
 }
 
 fn options(keys: Option<&Path>) -> Result<ReplayOptions, CliError> {

@@ -75,9 +75,9 @@ pub fn report_of_rule(folder: &Path, rule: &Rule, problem: &str, write_instead: 
     Ok(report(folder, &[source], &fault))
 }
 
-/// The book, in force at any time: these commands ask what it would have done.
-pub fn standing_in(book: &RuleBook) -> RuleBooks {
-    RuleBooks::standing_in(vec![PreparedBook::new(book.clone())])
+/// The book alone, and so in force at any time: these commands ask what it would have done.
+pub fn alone(book: &RuleBook) -> RuleBooks {
+    RuleBooks::new(vec![PreparedBook::new(book.clone())])
 }
 
 /// The nearest folder at or above `path` that is a rule book's.

@@ -38,7 +38,6 @@ pub struct RuleBooks {
     books: Vec<Arc<PreparedBook>>,
     /// When books take effect that there are, and that this instance cannot read.
     gaps: Vec<Timestamp>,
-    stand_in: bool,
 }
 
 impl RuleBooks {
@@ -51,12 +50,7 @@ impl RuleBooks {
     /// that this instance cannot read.
     pub fn with_gaps(mut books: Vec<Arc<PreparedBook>>, gaps: Vec<Timestamp>) -> Self {
         books.sort_by_key(|book| book.rules.effective_from);
-        Self { books, gaps, stand_in: false }
-    }
-
-    /// For commands that ask what a book would have done: the earliest book stands in for the time before it.
-    pub fn standing_in(books: Vec<PreparedBook>) -> Self {
-        Self { stand_in: true, ..Self::new(books) }
+        Self { books, gaps }
     }
 
     /// Every book, the earliest first.
@@ -69,14 +63,15 @@ impl RuleBooks {
         self.books.iter().map(|book| book.rules.effective_from).find(|from| *from > after)
     }
 
-    /// The book in force at an instant. None: this instance lacks it and must not decide by another.
+    /// The book in force at an instant; before the first, that one: what came in before there was a book is judged all
+    /// the same. None: this instance lacks it and must not decide by another.
     pub fn in_force(&self, at: Timestamp) -> Option<&Arc<PreparedBook>> {
-        let earlier = self.books.iter().rev().find(|book| book.rules.effective_from <= at);
-        let replaces = |gap: &Timestamp| *gap <= at && earlier.is_none_or(|book| book.rules.effective_from <= *gap);
-        if self.gaps.iter().any(replaces) {
-            return None;
-        }
-        earlier.or_else(|| if self.stand_in { self.books.first() } else { None })
+        let from = |book: &Arc<PreparedBook>| book.rules.effective_from;
+        let first = self.books.first().map(from).into_iter().chain(self.gaps.iter().copied()).min()?;
+        let at = at.max(first);
+        let earlier = self.books.iter().rev().find(|book| from(book) <= at);
+        let replaces = |gap: &Timestamp| *gap <= at && earlier.is_none_or(|book| from(book) <= *gap);
+        earlier.filter(|_| !self.gaps.iter().any(replaces))
     }
 }
 

@@ -115,7 +115,7 @@ pub fn run(scenario: &Scenario, text: &str, book: &RuleBook) -> Result<Ran, Scen
     if !scenario.escalate {
         judging.ladders.clear();
     }
-    let books = RuleBooks::standing_in(vec![PreparedBook::new(judging)]);
+    let books = RuleBooks::new(vec![PreparedBook::new(judging)]);
     let mut replay = Replay::new(books, ReplayOptions::default());
     let mut sent = Results::default();
     let mut ran = Ran {

@@ -285,6 +285,21 @@ fn a_book_that_takes_effect_while_lanes_run_counts_open_deadlines_again() {
     assert!(service.stop(Duration::from_secs(60)));
 }
 
+#[test]
+fn what_came_before_the_first_book_is_judged_by_it() {
+    let at = |text: &str| Timestamp::from_jiff(text.parse().unwrap());
+    let clock: Clock = Arc::new(move || at("2026-05-22T10:00:00Z"));
+    let books = RuleBooks::new(vec![book_from("2026-06-01T00:00:00Z", ("", ""))]);
+    let (memory, metrics, service) = started(Context { books, ..kit::context(None) }, clock);
+    let mut event = events(1).remove(0);
+    (event.occurred_at, event.reported_at) = (at("2026-05-22T09:00:00Z"), None);
+    kit::publish(&memory, vec![kit::write_of(&event)]).unwrap();
+    wait_until("the end of the inbox", || kit::is_drained(&memory));
+    assert!(service.stop(Duration::from_secs(60)));
+    assert_eq!(total(&metrics, "pathway_referrals_total"), 1, "{}", metrics.render());
+    assert_eq!(memory.end_offset("quarantine", 0).unwrap(), 0);
+}
+
 /// One task an hour for what a partner's records could not say, but never none for what comes after it was closed.
 #[test]
 fn a_record_that_cannot_be_read_after_the_hours_task_was_closed_asks_again() {

@@ -47,7 +47,7 @@ fn event(kind: &str, id: u8, detail: &Value) -> ReferralEvent {
 }
 
 fn replay() -> Replay {
-    Replay::new(RuleBooks::standing_in(vec![PreparedBook::new(book(&shipped()))]), ReplayOptions::default())
+    Replay::new(RuleBooks::new(vec![PreparedBook::new(book(&shipped()))]), ReplayOptions::default())
 }
 
 fn submitted(event: &ReferralEvent) -> Results {

@@ -38,7 +38,7 @@ struct Child {
 
 impl Child {
     fn new(book: &RuleBook) -> Self {
-        let books = RuleBooks::standing_in(vec![PreparedBook::new(book.clone())]);
+        let books = RuleBooks::new(vec![PreparedBook::new(book.clone())]);
         let replay = Replay::new(books, ReplayOptions::default());
         Self { replay, published: Vec::new(), decisions: Vec::new(), number: 0 }
     }

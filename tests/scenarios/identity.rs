@@ -22,7 +22,7 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 const SAME_CHILD: &str = "same-child";
 
 fn replay() -> Replay {
-    Replay::new(RuleBooks::standing_in(vec![PreparedBook::new(book(&shipped()))]), ReplayOptions::default())
+    Replay::new(RuleBooks::new(vec![PreparedBook::new(book(&shipped()))]), ReplayOptions::default())
 }
 
 /// Children of one name and birthday, told apart by an identifier alone.
@@ -181,7 +181,7 @@ proptest! {
 
 /// A question about the two, each from another sender, by a book whose front door sees this or not.
 fn question_by(book: pathway_router::engine::rules::RuleBook, accused: bool) -> (Task, Vec<String>) {
-    let mut replay = Replay::new(RuleBooks::standing_in(vec![PreparedBook::new(book)]), ReplayOptions::default());
+    let mut replay = Replay::new(RuleBooks::new(vec![PreparedBook::new(book)]), ReplayOptions::default());
     let mut of_police = event(1, "information.requested", &first(), 0, &json!({ "check": "cp_is" }));
     of_police.practitioner.call_back = "01606 360101".to_owned();
     let detail = json!({ "suspect_is": if accused { "professional" } else { "stranger" }, "suspect_agency": accused.then_some("gp") });

@@ -151,7 +151,7 @@ pub fn event(number: usize, source: &str, kind: &str, detail: &serde_json::Value
 
 impl Run {
     fn new(book: &RuleBook) -> Self {
-        let books = RuleBooks::standing_in(vec![PreparedBook::new(book.clone())]);
+        let books = RuleBooks::new(vec![PreparedBook::new(book.clone())]);
         let replay = Replay::new(books, ReplayOptions::default());
         let (followed, by_id) = (Vec::new(), BTreeMap::new());
         Self { replay, followed, by_id, expected: Vec::new(), told: Vec::new(), notes: 0, expected_notes: 0 }

@@ -142,7 +142,7 @@ fn by_hand(all: &[Dated], age: i64) -> BTreeSet<(usize, &'static str)> {
 
 /// What the router made of it, over all its decisions.
 fn by_router(book: &RuleBook, all: &[Dated], order: &[usize], age: i64, live: bool) -> BTreeSet<(usize, &'static str)> {
-    let books = RuleBooks::standing_in(vec![PreparedBook::new(book.clone())]);
+    let books = RuleBooks::new(vec![PreparedBook::new(book.clone())]);
     let mut replay = Replay::new(books, ReplayOptions::default());
     let long_after = Timestamp::from_jiff(instant(date(2026, 7, 20).at(9, 0, 0, 0)));
     let mut fired = BTreeSet::new();

@@ -27,7 +27,7 @@ const END: Timestamp = Timestamp(1_790_812_800_000);
 const RECEIVED: Timestamp = Timestamp(END.0 + 60 * 24 * 60 * 60 * 1000);
 
 fn replay(book: &RuleBook) -> Replay {
-    let books = RuleBooks::standing_in(vec![PreparedBook::new(book.clone())]);
+    let books = RuleBooks::new(vec![PreparedBook::new(book.clone())]);
     Replay::new(books, options())
 }
 

@@ -53,7 +53,7 @@ fn read(calendar: usize) -> RuleBook {
 
 fn books(calendar: usize) -> RuleBooks {
     static READ: LazyLock<[RuleBook; 3]> = LazyLock::new(|| [0, 1, 2].map(read));
-    RuleBooks::standing_in(vec![PreparedBook::new(READ[calendar].clone())])
+    RuleBooks::new(vec![PreparedBook::new(READ[calendar].clone())])
 }
 
 /// 17:00 London time so many working days later, counted on the fingers.

@@ -16,7 +16,7 @@ use crate::files::{book, shipped};
 const AT: Timestamp = Timestamp(1_780_995_600_000);
 
 fn replay() -> Replay {
-    Replay::new(RuleBooks::standing_in(vec![PreparedBook::new(book(&shipped()))]), ReplayOptions::default())
+    Replay::new(RuleBooks::new(vec![PreparedBook::new(book(&shipped()))]), ReplayOptions::default())
 }
 
 fn event(id: u8, source: &str, kind: &str, more: Value) -> ReferralEvent {

@@ -321,7 +321,7 @@ mod tests {
     fn a_task_that_two_decisions_raise_is_not_accounted_for() {
         let source = |(name, text): &(&str, &str)| SourceFile { name: (*name).to_owned(), text: (*text).to_owned() };
         let files: Vec<SourceFile> = default_rules::FILES.iter().map(source).collect();
-        let books = RuleBooks::standing_in(vec![PreparedBook::new(rules::load(&files).unwrap())]);
+        let books = RuleBooks::new(vec![PreparedBook::new(rules::load(&files).unwrap())]);
         let mut replay = Replay::new(books, ReplayOptions::default());
         let at = Timestamp(1_775_120_400_000);
         let (mut once, mut twice) = (Fates::default(), Fates::default());

@@ -66,7 +66,7 @@ fn the_first_book_counts_at_once_and_later_ones_from_their_time_on() {
     house.publish(book("Second", next).write());
     let again = begin(&house.broker, &Ok(book("Other folder", START - 1_000)), Timestamp(START)).unwrap();
     for shelf in [&house.shelf(), &again] {
-        assert_eq!(in_force(shelf, START - 1_001), None);
+        assert_eq!(in_force(shelf, START - 1_001).as_deref(), Some("First"), "before there was a book");
         assert_eq!(in_force(shelf, START).as_deref(), Some("First"));
         assert_eq!(in_force(shelf, next - 1).as_deref(), Some("First"));
         assert_eq!(in_force(shelf, next).as_deref(), Some("Second"));
@@ -98,4 +98,17 @@ fn no_other_book_stands_in_for_one_that_cannot_be_read() {
     assert_eq!(in_force(&shelf, from - 1).as_deref(), Some("First"));
     assert_eq!(in_force(&shelf, from), None);
     assert_eq!(in_force(&shelf, from + 1_000).as_deref(), Some("Third"));
+}
+
+#[test]
+fn a_first_book_that_cannot_be_read_is_waited_for_by_what_came_before_it_too() {
+    let house = House::open();
+    let mut unreadable = book("First", START - 1_000);
+    unreadable.files[0].text.push_str("\n[a.table.of.a.later.version]\n");
+    house.publish(unreadable.write());
+    house.publish(book("Second", START + AHEAD_MS + 1_000).write());
+    let shelf = house.shelf();
+    assert_eq!(in_force(&shelf, START - 2_000), None);
+    assert_eq!(in_force(&shelf, START), None);
+    assert_eq!(in_force(&shelf, START + AHEAD_MS + 1_000).as_deref(), Some("Second"));
 }
