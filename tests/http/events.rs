@@ -192,6 +192,18 @@ fn faults_say_where_and_what() {
     check(event_with("", "time", Value::Null), "time", "is required");
     check(event_with("", "time", json!("yesterday")), "time", "is not usable");
     check(event_with("", "time", json!("2026-02-30T10:00:00Z")), "time", "a day that does not exist");
+    check(
+        event_with("", "time", json!("2026-10-09T22:30:00+25:00")),
+        "time",
+        "an offset from UTC that is in use nowhere",
+    );
+    check(
+        event_with("", "time", json!("2026-10-09T22:30:00-12:01")),
+        "time",
+        "an offset from UTC that is in use nowhere",
+    );
+    let reported = event_with("/data", "reported_at", json!("2026-10-09T22:30:00+15:00"));
+    check(reported, "data.reported_at", "an offset from UTC that is in use nowhere");
     check(event_with("", "specversion", json!("0.3")), "specversion", "is not usable");
     check(event_with("", "id", Value::Null), "id", "is required");
     check(event_with("", "id", json!(uuid::Uuid::nil())), "id", "all zeros");

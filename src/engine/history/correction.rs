@@ -10,6 +10,7 @@ use crate::engine::model::detail::{self, EventCorrected};
 use crate::engine::model::event::Child;
 use crate::engine::model::history::Entry;
 use crate::engine::model::scalar::{Date, FactValue, Timestamp};
+use crate::engine::schema::read;
 
 const UNBORN: &str = "unborn.concern";
 const EARLIER_CHILD_REMOVED: &str = "earlier_child_removed";
@@ -100,7 +101,7 @@ fn apply_birth(entry: &mut Entry, value: &FactValue, zone: &TimeZone) -> Option<
 /// The instant in a correction's value.
 pub fn time_of(value: &FactValue) -> Option<Timestamp> {
     let FactValue::Code(text) = value else { return None };
-    text.parse::<jiff::Timestamp>().ok().map(Timestamp::from_jiff)
+    read::time(text)
 }
 
 /// The date in a correction's value.

@@ -143,7 +143,7 @@ fn changes(faults: &mut Vec<Fault>, corrected: &EventCorrected) {
 /// What may be corrected besides coded fields: whether the value will do, and what would.
 fn beside_coded_fields(name: &str, value: &FactValue) -> Option<(bool, &'static str)> {
     if TIMES.contains(&name) {
-        Some((time_of(value).is_some(), "a time in RFC 3339, with its offset"))
+        Some((time_of(value).is_some(), "a time in RFC 3339, with its offset (-12:00 to +14:00)"))
     } else if name == DATE_OF_BIRTH || name == DUE_DATE {
         Some((date_of(value).is_some(), "a date such as 2011-05-20"))
     } else if name == DO_NOT_INFORM {

@@ -3,6 +3,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use jiff::fmt::temporal::Pieces;
 use serde_json::{Map, Value, json};
 
 use super::Fault;
@@ -13,6 +14,8 @@ use crate::engine::model::scalar::{Date, Timestamp};
 
 /// Symbol that stands for one of a later schema; read, but not offered.
 const UNKNOWN_SYMBOL: &str = "unknown";
+/// Offsets from UTC that are in use somewhere: -12:00 to +14:00.
+const OFFSETS_SECONDS: std::ops::RangeInclusive<i32> = -12 * 3600..=14 * 3600;
 
 /// Reads a whole record into the tree serde reads it from.
 pub fn record(shape: &Record, json: &Value, path: &Path<'_>, faults: &mut Vec<Fault>) -> Value {
@@ -207,8 +210,14 @@ fn scalar(json: &Value) -> Option<Value> {
 
 /// An instant from RFC 3339 text with an offset, cut to the millisecond; None outside the years 1900 to 2199.
 pub fn time(text: &str) -> Option<Timestamp> {
-    let instant = Timestamp::from_jiff(text.parse().ok()?);
+    let instant = Timestamp::from_jiff(text.parse().ok().filter(|_| has_real_offset(text))?);
     (EARLIEST_MS..LATEST_MS).contains(&instant.0).then_some(instant)
+}
+
+/// A slip of the keyboard would move the time by a day: `+25:00`.
+fn has_real_offset(text: &str) -> bool {
+    let offset = Pieces::parse(text).ok().and_then(|pieces| pieces.to_numeric_offset());
+    offset.is_some_and(|offset| OFFSETS_SECONDS.contains(&offset.seconds()))
 }
 
 fn date(text: &str) -> Option<Date> {
@@ -240,6 +249,9 @@ pub fn why_not(shape: &Shape, json: &Value) -> String {
     let text = json.as_str().unwrap_or_default();
     match shape {
         Shape::Date | Shape::Timestamp if names_no_day(text) => format!("names a day that does not exist: {expected}"),
+        Shape::Timestamp if text.parse::<jiff::Timestamp>().is_ok() && !has_real_offset(text) => {
+            format!("has an offset from UTC that is in use nowhere (-12:00 to +14:00 are): {expected}")
+        }
         Shape::Uuid if uuid::Uuid::try_parse(text).is_ok_and(|uuid| uuid.is_nil()) => {
             format!("is all zeros, which stands for none: {expected}")
         }
