@@ -104,7 +104,7 @@ async fn demo(arguments: &Arguments) -> Result<Ending, CliError> {
     output::line(format_args!("\n{}", shared.tally().summary(sending)));
     drop(post);
     let stopped = router.stop().await;
-    let complete = stopped && shared.tally().failed == 0;
+    let complete = stopped.is_ok() && shared.tally().failed == 0;
     Ok(if complete { Ending::Clean } else { Ending::FoundSomething })
 }
 

@@ -115,12 +115,9 @@ async fn serve(config: &Config, expected: Expected) -> Result<Ending, CliError> 
         }
     }
     tracing::info!("stopping");
-    if router.stop().await {
-        tracing::info!("stopped");
-        Ok(Ending::Clean)
-    } else {
-        Err(CliError::failed("stopped before every lane had finished; nothing acknowledged is lost"))
-    }
+    router.stop().await.map_err(CliError::failed)?;
+    tracing::info!("stopped");
+    Ok(Ending::Clean)
 }
 
 /// Reads the configuration again. A faulty one changes nothing.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::CliError;
 use super::rule_book::{self, counted, read_sound};
 use crate::broker::embedded::Expected;
-use crate::broker::{Broker, BrokerError, Publisher, Reader, system_clock};
+use crate::broker::{Broker, BrokerError, Health, Publisher, Reader, system_clock};
 use crate::config::{self, Config};
 use crate::engine::context::RuleBooks;
 use crate::engine::facts::PreparedBook;
@@ -132,16 +132,23 @@ impl RunningRouter {
         }
     }
 
-    /// Stops listening, lets the lanes finish their batch, and closes the log. False: a lane had to be left.
-    pub async fn stop(self) -> bool {
+    /// Stops listening, lets the lanes finish their batch, and closes the log. Err: what did not end well.
+    pub async fn stop(self) -> Result<(), String> {
         self.server.stop().await;
         let (service, broker) = (self.service, self.broker);
         let stopped = tokio::task::spawn_blocking(move || {
+            let health = broker.health();
             let clean = service.stop(LANES_STOP);
             broker.close();
-            clean
+            match health {
+                Health::Failed(problem) => Err(format!("{problem}; nothing was accepted from then on")),
+                _ if clean => Ok(()),
+                Health::Ready | Health::CatchingUp | Health::DiskFull | Health::Unreachable(_) | Health::Stopped => {
+                    Err("stopped before every lane had finished; nothing acknowledged is lost".to_owned())
+                }
+            }
         });
-        stopped.await.unwrap_or(false)
+        stopped.await.unwrap_or_else(|_| Err("the router could not be stopped in order".to_owned()))
     }
 }
 

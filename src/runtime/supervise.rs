@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::lane::{self, LaneControl, LaneError, LaneWork};
-use crate::broker::{Broker, BrokerError, LaneBroker, LanePlan, LaneShare};
+use crate::broker::{Broker, BrokerError, Health, LaneBroker, LanePlan, LaneShare};
 use crate::telemetry::metrics::Stage;
 use crate::telemetry::readiness::Readiness;
 
@@ -57,6 +57,14 @@ impl LaneSeat {
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => "it panicked".to_owned(),
             };
+            if let Health::Failed(_) = self.broker.health() {
+                // It said so itself, once: until it is mended and restarted no lane can do anything.
+                tracing::debug!(lane = %self.name, %reason, "a lane stopped");
+                self.readiness.hold(&self.name, "waits for the log to be mended");
+                self.stands_still();
+                rest_until_stopped(&self.control.stop);
+                break;
+            }
             if started.elapsed() > HEALTHY_AFTER {
                 pause = PAUSE_MIN;
             }
@@ -92,6 +100,12 @@ pub fn rest(pause: Duration, stop: &AtomicBool) {
             return;
         }
         std::thread::sleep(left.min(GLANCE));
+    }
+}
+
+fn rest_until_stopped(stop: &AtomicBool) {
+    while !stop.load(Ordering::Acquire) {
+        rest(PAUSE_MAX, stop);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Commands against a router that runs: `run`, `send`, `import`, `quarantine`, `demo`.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Stdio};
 
@@ -13,8 +13,7 @@ use super::{check, command, run};
 struct Router {
     folder: tempfile::TempDir,
     process: Child,
-    /// Kept, so that the router can go on logging.
-    _log: BufReader<ChildStderr>,
+    log: BufReader<ChildStderr>,
     url: String,
 }
 
@@ -55,7 +54,7 @@ impl Router {
                 url = address.split('"').next().unwrap_or_default().to_owned();
             }
         }
-        (Self { folder, process, _log: log, url }, logged)
+        (Self { folder, process, log, url }, logged)
     }
 
     fn path(&self, name: &str) -> String {
@@ -85,12 +84,24 @@ impl Router {
         }
     }
 
-    /// As an operator would stop it; it must end well.
-    fn stop(mut self) -> tempfile::TempDir {
+    /// As an operator would stop it: its exit code, and what it logged since it was ready.
+    fn end(&mut self) -> (Option<i32>, String) {
         let id = self.process.id().to_string();
         let told = std::process::Command::new("kill").args(["-TERM", &id]).status().expect("kill runs");
         assert!(told.success());
-        assert_eq!(self.process.wait().expect("an end").code(), Some(0));
+        let mut logged = String::new();
+        self.log.read_to_string(&mut logged).expect("a log");
+        (self.process.wait().expect("an end").code(), logged)
+    }
+
+    fn ask(&self, path: &str) -> String {
+        let mut answer = ureq::get(format!("{}{path}", self.url)).call().expect("an answer");
+        answer.body_mut().read_to_string().expect("a text")
+    }
+
+    /// As an operator would stop it; it must end well.
+    fn stop(mut self) -> tempfile::TempDir {
+        assert_eq!(self.end().0, Some(0));
         let empty = tempfile::tempdir().expect("a folder");
         std::mem::replace(&mut self.folder, empty)
     }
@@ -215,13 +226,9 @@ fn a_router_restarts_by_its_published_book_when_the_folder_cannot_be_read() {
         let said: Vec<&str> = logged.lines().filter(|line| line.contains("ERROR")).collect();
         assert!(said.len() == 1 && said[0].contains("rules check"), "{logged}");
         router.send(SAMPLE, TOKEN, 0, &["1 accepted, 0 refused"]);
-        let ask = |path: &str| {
-            let mut answer = ureq::get(format!("{}{path}", router.url)).call().expect("an answer");
-            answer.body_mut().read_to_string().expect("a text")
-        };
-        let ready = ask("/readyz");
+        let ready = router.ask("/readyz");
         assert!(ready.contains("\"ready\":true") && ready.contains("rules check"), "{ready}");
-        assert!(ask("/metrics").contains("pathway_rules_folder_unreadable 1"));
+        assert!(router.ask("/metrics").contains("pathway_rules_folder_unreadable 1"));
         folder = router.stop();
         check(&["quarantine", "list", "--config", &config], 0, &["0 records"]);
     }
@@ -229,6 +236,31 @@ fn a_router_restarts_by_its_published_book_when_the_folder_cannot_be_read() {
     let (router, logged) = Router::start_in(folder, &[]);
     assert!(!logged.contains("ERROR"), "{logged}");
     router.stop();
+}
+
+#[test]
+fn damage_to_the_file_of_a_running_router_is_told_once_and_by_the_exit_code() {
+    let mut router = Router::start();
+    router.send(SAMPLE, TOKEN, 0, &["1 accepted"]);
+    for name in ["pathway.db", "pathway.db-wal"] {
+        let bytes = fs::metadata(router.path(name)).expect("a file").len();
+        let mut file = fs::OpenOptions::new().write(true).open(router.path(name)).expect("a file");
+        // Not where the file is described.
+        file.seek(SeekFrom::Start(4096)).expect("a place");
+        file.write_all(&vec![0xff; usize::try_from(bytes).expect("a size").saturating_sub(4096)]).expect("room");
+    }
+    let patience = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !router.ask("/metrics").contains("pathway_storage_failed 1") {
+        assert!(std::time::Instant::now() < patience, "the damage was never met");
+        run(&["send", SAMPLE, "--to", &router.url, "--token-file", &router.path(TOKEN)]);
+    }
+    // Longer than a lane rests before it is started again.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let (code, logged) = router.end();
+    assert_eq!(code, Some(1), "{logged}");
+    let told: Vec<&str> = logged.lines().filter(|line| line.contains("ERROR")).collect();
+    assert!(told.len() == 1 && told[0].contains("restore a backup"), "{logged}");
+    assert!(logged.trim_end().ends_with("nothing was accepted from then on"), "{logged}");
 }
 
 #[test]
