@@ -51,6 +51,7 @@ mod cursor;
 mod drain;
 mod envelope;
 mod events;
+mod house;
 mod import;
 mod inbox;
 mod json;

@@ -1,6 +1,7 @@
 //! The listener: TLS, connection limit, header timeout, graceful drain.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -9,14 +10,14 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response};
 use axum_server::Handle;
-use axum_server::tls_rustls::RustlsConfig;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use http_body_util::BodyExt;
 use tokio::task::JoinHandle;
 use tower::Service;
 
 use super::Gateway;
+use super::house::{Door, House, Place};
 use crate::config::{Http, Tls};
-use crate::telemetry::metrics::Metrics;
 
 /// The time a client has for a request's headers; also how long an idle connection is kept.
 const HEADER_WAIT: Duration = Duration::from_secs(30);
@@ -74,8 +75,7 @@ pub async fn start(gateway: Arc<Gateway>, settings: &Http) -> Result<Running, Ht
     let handle = Handle::new();
     let connections = Connections {
         router: super::router(gateway.clone()),
-        room: Arc::new(Semaphore::new(gateway.limits.connections)),
-        metrics: gateway.metrics.clone(),
+        house: House::new(gateway.limits.connections, gateway.metrics.clone()),
     };
     let mut server = axum_server::from_tcp(listener).map_err(bind_fault)?.handle(handle.clone()).http1_only();
     server.http_builder().http1().header_read_timeout(HEADER_WAIT);
@@ -83,9 +83,9 @@ pub async fn start(gateway: Arc<Gateway>, settings: &Http) -> Result<Running, Ht
     let served = match &settings.tls {
         Some(tls) => {
             let tls = load_tls(tls).await?;
-            tokio::spawn(server.acceptor(axum_server::tls_rustls::RustlsAcceptor::new(tls)).serve(connections))
+            tokio::spawn(server.acceptor(RustlsAcceptor::new(tls).acceptor(Door)).serve(connections))
         }
-        None => tokio::spawn(server.serve(connections)),
+        None => tokio::spawn(server.acceptor(Door).serve(connections)),
     };
     Ok(Running { address, gateway, handle, served })
 }
@@ -102,12 +102,11 @@ async fn load_tls(files: &Tls) -> Result<RustlsConfig, HttpError> {
     Ok(loaded)
 }
 
-/// Makes the service of each new connection, or refuses it when there are too many.
+/// Makes the service of each new connection, or refuses it when every other is being answered.
 #[derive(Clone)]
 struct Connections {
     router: Router,
-    room: Arc<Semaphore>,
-    metrics: Arc<Metrics>,
+    house: Arc<House>,
 }
 
 impl Service<SocketAddr> for Connections {
@@ -120,47 +119,44 @@ impl Service<SocketAddr> for Connections {
     }
 
     fn call(&mut self, _peer: SocketAddr) -> Self::Future {
-        let place = self.room.clone().try_acquire_owned().map_err(|_| std::io::Error::other("too many connections"));
-        std::future::ready(place.map(|permit| {
-            self.metrics.http_connection_opened();
-            let place = Place { _permit: permit, metrics: self.metrics.clone() };
-            Connection { router: self.router.clone(), _place: Arc::new(place) }
-        }))
-    }
-}
-
-/// A connection's place among those allowed, given back when it ends.
-struct Place {
-    _permit: OwnedSemaphorePermit,
-    metrics: Arc<Metrics>,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.metrics.http_connection_closed();
+        let place = self.house.enter().ok_or_else(|| std::io::Error::other("too many connections"));
+        std::future::ready(place.map(|place| Connection { router: self.router.clone(), place: Arc::new(place) }))
     }
 }
 
 /// One connection's service.
 #[derive(Clone)]
-struct Connection {
+pub struct Connection {
     router: Router,
-    _place: Arc<Place>,
+    pub place: Arc<Place>,
 }
+
+type Answered<E> = Pin<Box<dyn Future<Output = Result<Response<Body>, E>> + Send>>;
 
 impl<B> Service<Request<B>> for Connection
 where
     Router: Service<Request<B>, Response = Response<Body>>,
+    <Router as Service<Request<B>>>::Future: Send + 'static,
 {
     type Response = Response<Body>;
     type Error = <Router as Service<Request<B>>>::Error;
-    type Future = <Router as Service<Request<B>>>::Future;
+    type Future = Answered<Self::Error>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Service::<Request<B>>::poll_ready(&mut self.router, context)
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        self.router.call(request)
+        let (answering, answer) = (self.place.answering(), self.router.call(request));
+        Box::pin(async move {
+            let response = answer.await?;
+            // Held until the last of the body is sent.
+            Ok(response.map(|body| {
+                Body::new(body.map_err(move |error| {
+                    let _ = &answering;
+                    error
+                }))
+            }))
+        })
     }
 }

@@ -86,6 +86,7 @@ struct Http {
     seconds: HistogramVec,
     events: IntCounterVec,
     connections: IntGauge,
+    made_room: IntCounter,
 }
 
 impl Metrics {
@@ -325,6 +326,11 @@ impl Metrics {
         self.http.connections.inc();
     }
 
+    /// An idle one is closed, as all places were taken.
+    pub fn http_connection_made_room(&self) {
+        self.http.made_room.inc();
+    }
+
     pub fn http_connection_closed(&self) {
         self.http.connections.dec();
     }
@@ -359,6 +365,7 @@ impl Http {
             seconds: histograms(r, "http_request_seconds", time, &["route"], REQUEST_BUCKETS)?,
             events: counters(r, "http_events_total", events, &["partner", "answer"])?,
             connections: gauge(r, "http_connections", "Open connections")?,
+            made_room: counter(r, "http_connections_made_room_total", "Idle connections closed for new ones")?,
         })
     }
 }

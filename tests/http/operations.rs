@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use super::kit::{House, event};
+use super::kit::{HOSPITAL, House, event};
 
 #[test]
 fn metrics_liveness_and_readiness_need_no_token() {
@@ -52,11 +52,56 @@ fn too_many_connections_are_refused_and_room_comes_back() {
             socket.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").and_then(|()| socket.read_exact(&mut first));
         asked.is_ok_and(|()| &first == b"HTTP/1.1 200").then_some(socket)
     };
-    let held = [ask().expect("a place"), ask().expect("a second place")];
-    assert!(ask().is_none(), "no third place");
+    let stream = || {
+        let mut socket = TcpStream::connect(address).unwrap();
+        let head = "GET /v1/partners/leighton-hospital/feedback/stream HTTP/1.1\r\nhost: x\r\nauthorization: Bearer";
+        write!(socket, "{head} {}\r\n\r\n", house.token(HOSPITAL)).unwrap();
+        let mut first = [0; 12];
+        socket.read_exact(&mut first).unwrap();
+        assert_eq!(&first, b"HTTP/1.1 200");
+        socket
+    };
+    let held = [stream(), stream()];
+    assert!(ask().is_none(), "no third place while both are being answered");
     drop(held);
     assert!((0..100).any(|_| {
         std::thread::sleep(Duration::from_millis(50));
         ask().is_some()
     }));
+}
+
+#[test]
+fn connections_that_ask_nothing_shut_nobody_out() {
+    let house = House::with(Default::default(), |config| config.limits.connections = 16);
+    let address = house.base().strip_prefix("http://").unwrap();
+    let ask = |socket: &mut TcpStream, path: &str| {
+        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        write!(socket, "GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        let mut first = [0; 12];
+        socket.read_exact(&mut first).unwrap();
+        assert_eq!(&first, b"HTTP/1.1 200", "{path}");
+        let mut rest = [0; 65_536];
+        assert!(socket.read(&mut rest).unwrap() > 0, "{path}");
+    };
+    let mut known = TcpStream::connect(address).unwrap();
+    ask(&mut known, "/livez");
+    let mut idle = Vec::new();
+    for _ in 0..5 {
+        for number in 0..16 {
+            let mut socket = TcpStream::connect(address).unwrap();
+            // Half of them begin a request and never end it.
+            if number % 2 == 0 {
+                socket.write_all(b"GET /livez HTTP/1.1\r\n").unwrap();
+            }
+            idle.push(socket);
+        }
+        for path in ["/livez", "/metrics", "/readyz"] {
+            ask(&mut TcpStream::connect(address).unwrap(), path);
+        }
+    }
+    // Who has asked before stays, however many come that never did.
+    ask(&mut known, "/livez");
+    let metrics = house.get_without_token("/metrics").text;
+    let made_room = metrics.lines().find_map(|line| line.strip_prefix("pathway_http_connections_made_room_total "));
+    assert!(made_room.and_then(|count| count.parse::<u32>().ok()).is_some_and(|count| count > 60), "{metrics}");
 }
