@@ -10,6 +10,9 @@ pub mod kafka;
 pub mod memory;
 pub mod partition;
 
+/// The largest record a topic takes: a partner's largest (1 MiB) in quarantine with its headers, a child's whole history.
+pub const RECORD_BYTES_MAX: usize = 4 << 20;
+
 /// Where append times come from: the system's clock, or a test's.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 

@@ -63,7 +63,6 @@ impl Delta {
 pub struct State {
     committed: HashMap<SubjectKey, Arc<History>, KeyHashing>,
     staged: HashMap<SubjectKey, Arc<History>, KeyHashing>,
-    touched: BTreeSet<SubjectKey>,
     /// When the earliest timer of each subject is due. Which timers those are, its history says.
     timers: BTreeSet<(Timestamp, SubjectKey)>,
     /// When the oldest of a history is too old to be kept. Nobody waits for it: clocks go first.
@@ -122,16 +121,7 @@ impl State {
             self.index(subject, &history);
             self.last_receipt = self.last_receipt.max(history.updated_at);
             self.staged.insert(subject, Arc::new(history));
-            self.touched.insert(subject);
         }
-    }
-
-    /// Subjects staged since this was last asked, with their histories, in key order: what to write.
-    pub fn take_touched(&mut self) -> Vec<(SubjectKey, Arc<History>)> {
-        std::mem::take(&mut self.touched)
-            .into_iter()
-            .filter_map(|subject| self.history(subject).map(|history| (subject, Arc::clone(history))))
-            .collect()
     }
 
     /// The staged changes are durable.
@@ -148,7 +138,6 @@ impl State {
             self.index(subject, &committed);
             self.staged.remove(&subject);
         }
-        self.touched.clear();
         // Else a tick that is read again would take its time from records that come after it.
         self.last_receipt = self.committed_receipt;
     }

@@ -20,7 +20,7 @@ use crate::engine::model::inbox::{InboxBody, InboxRecord, Tick};
 use crate::engine::model::quarantine::QuarantineReason;
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::model::subject::SubjectKey;
-use crate::engine::state::State;
+use crate::engine::state::{Delta, State};
 use crate::engine::step::{Step, catch_up, drop_timer, drop_timer_alone, notice_book, step, step_timer};
 use crate::telemetry::metrics::{Disposition, Metrics, RecordKind, Stage};
 
@@ -45,6 +45,8 @@ pub struct DecideLane {
 #[derive(Default)]
 struct Partition {
     state: State,
+    /// Of each subject that was touched since this was last asked.
+    histories: BTreeMap<SubjectKey, Write>,
     ticker: Ticker,
     /// Books that took effect up to then have had their say on open deadlines.
     noticed: Timestamp,
@@ -113,15 +115,35 @@ impl DecideLane {
                 Ok(write) => writes.extend(write),
                 Err(error) => {
                     writes.truncate(before);
-                    return Err(error.to_string());
+                    return Err(self.unwritable(&error));
                 }
             }
         }
-        if let Some(partition) = self.partitions.get_mut(&record.partition) {
-            partition.state.stage(step.delta);
+        if let Err(error) = self.keep(record.partition, step.delta) {
+            writes.truncate(before);
+            return Err(self.unwritable(&error));
         }
         self.notes.effects(&step.effects);
         Ok(())
+    }
+
+    /// Stages changes of histories that can be written; else none of them.
+    fn keep(&mut self, number: u32, delta: Delta) -> Result<(), OutputError> {
+        let write = |(subject, history): (&SubjectKey, &History)| {
+            Ok((*subject, self.outputs().history(number, *subject, history)?))
+        };
+        let written = delta.histories.iter().map(write).collect::<Result<Vec<_>, OutputError>>()?;
+        if let Some(partition) = self.partitions.get_mut(&number) {
+            partition.state.stage(delta);
+            partition.histories.extend(written);
+        }
+        Ok(())
+    }
+
+    fn unwritable(&self, error: &OutputError) -> String {
+        self.metrics.step_fault();
+        tracing::error!(%error, "what comes of a record cannot be written: it is in quarantine");
+        error.to_string()
     }
 
     fn judge(&mut self, record: &Record, inbox: &InboxRecord, writes: &mut Vec<Write>) -> Result<(), LaneError> {
@@ -254,9 +276,18 @@ impl DecideLane {
     ) -> Result<(), LaneError> {
         let dropped =
             self.guarded(record.partition, |context, state| Ok(drop_timer(context, state, subject, timer, at)));
-        if let Some(partition) = self.partitions.get_mut(&record.partition) {
-            let dropped = dropped.unwrap_or_else(|_| drop_timer_alone(&partition.state, subject, timer, at));
-            partition.state.stage(dropped.delta);
+        if !dropped.is_ok_and(|dropped| self.keep(record.partition, dropped.delta).is_ok())
+            && let Some(partition) = self.partitions.get(&record.partition)
+        {
+            let dropped = drop_timer_alone(&partition.state, subject, timer, at);
+            let partition = record.partition;
+            if self.keep(partition, dropped.delta).is_err()
+                && let Some(Partition { state, .. }) = self.partitions.get_mut(&partition)
+            {
+                // In memory alone: it comes back with a restart, and not every second.
+                let dropped = drop_timer_alone(state, subject, timer, at);
+                state.stage(dropped.delta);
+            }
         }
         let part = derived(&[&timer.rule, &timer.event_id, &timer.due_at.0.to_string(), &subject.to_hex()]);
         let unusable = Unusable {
@@ -359,7 +390,7 @@ impl PartitionOwner for DecideLane {
         catch_up(&self.context, &mut state);
         let at = state.last_receipt();
         notice_book(&self.context, &mut state, at);
-        self.partitions.insert(partition, Partition { state, ticker: Ticker::default(), noticed: at });
+        self.partitions.insert(partition, Partition { state, noticed: at, ..Partition::default() });
         Ok(())
     }
 
@@ -376,6 +407,7 @@ impl PartitionOwner for DecideLane {
     fn aborted(&mut self) {
         for partition in self.partitions.values_mut() {
             partition.state.abort();
+            partition.histories.clear();
             partition.ticker.forget();
         }
         self.notes = Notes::default();
@@ -412,11 +444,8 @@ impl LaneWork for DecideLane {
     }
 
     fn conclude(&mut self, now: Timestamp, writes: &mut Vec<Write>) -> Result<(), LaneError> {
-        for (number, partition) in &mut self.partitions {
-            for (subject, history) in partition.state.take_touched() {
-                let outputs = Outputs { topics: &self.topics, keys: &self.context.keys };
-                writes.push(outputs.history(*number, subject, &history)?);
-            }
+        for partition in self.partitions.values_mut() {
+            writes.extend(std::mem::take(&mut partition.histories).into_values());
         }
         self.append_ticks(now, writes)
     }

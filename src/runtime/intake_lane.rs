@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::directory::Directory;
 use super::lane::{LaneError, LaneWork};
-use super::outputs::{Outputs, UNIT, Unusable, header, trace_of};
+use super::outputs::{OutputError, Outputs, UNIT, Unusable, header, trace_of};
 use super::progress::IntakeProgress;
 use super::topics::{GATEWAY, OUTCOMES_PREFIX, OutputTopics, REFERRALS_PREFIX};
 use crate::broker::{BrokerError, PartitionOwner, Record, Write};
@@ -129,16 +129,17 @@ impl IntakeLane {
             allow_backfill: by_gateway && header(record, BACKFILL) == Some(b"true"),
         };
         let accept = || intake::take_in(&context, &incoming, said);
-        catch_unwind(AssertUnwindSafe(accept)).unwrap_or_else(|_| self.faulted(record, sender))
+        catch_unwind(AssertUnwindSafe(accept))
+            .unwrap_or_else(|_| self.faulted(record, sender, "INTAKE failed on it".to_owned()))
     }
 
-    /// A panic costs this record only.
-    fn faulted(&self, record: &Record, sender: &str) -> Accepted {
+    /// A panic, or what cannot be written, costs this record only.
+    fn faulted(&self, record: &Record, sender: &str, fault: String) -> Accepted {
         self.metrics.step_fault();
         let unusable = Unusable {
             record,
             reason: QuarantineReason::RouterFault,
-            fault: "INTAKE failed on it".to_owned(),
+            fault,
             part: "",
             partner: Some(sender.to_owned()),
             event_id: None,
@@ -147,6 +148,27 @@ impl IntakeLane {
         let quarantined = unusable.quarantined();
         let signal = unusable.signal(&self.context.keys, &quarantined);
         Accepted { inbox: vec![signal], quarantined: Some(quarantined), feedback: None }
+    }
+}
+
+impl IntakeLane {
+    fn write(&self, accepted: &Accepted, trace: Option<&[u8]>, writes: &mut Vec<Write>) -> Result<(), OutputError> {
+        let outputs = Outputs { topics: &self.topics, keys: &self.context.keys };
+        for inbox in &accepted.inbox {
+            writes.push(outputs.inbox(inbox, trace)?);
+            if self.topics.written_for_previous {
+                for alias in intake::aliases_of(inbox) {
+                    writes.push(outputs.inbox(&alias, trace)?);
+                }
+            }
+        }
+        if let Some(quarantined) = &accepted.quarantined {
+            writes.push(outputs.quarantined(quarantined)?);
+        }
+        if let Some(feedback) = &accepted.feedback {
+            writes.extend(outputs.feedback(feedback, trace)?);
+        }
+        Ok(())
     }
 }
 
@@ -191,22 +213,13 @@ impl LaneWork for IntakeLane {
     fn process(&mut self, record: Record, writes: &mut Vec<Write>) -> Result<(), LaneError> {
         let origin = Origin::of(&record);
         let sender = origin.sender;
-        let accepted = self.accept(&record, &origin);
-        let trace = trace_of(&record);
-        let outputs = Outputs { topics: &self.topics, keys: &self.context.keys };
-        for inbox in &accepted.inbox {
-            writes.push(outputs.inbox(inbox, trace)?);
-            if self.topics.written_for_previous {
-                for alias in intake::aliases_of(inbox) {
-                    writes.push(outputs.inbox(&alias, trace)?);
-                }
-            }
-        }
-        if let Some(quarantined) = &accepted.quarantined {
-            writes.push(outputs.quarantined(quarantined)?);
-        }
-        if let Some(feedback) = &accepted.feedback {
-            writes.extend(outputs.feedback(feedback, trace)?);
+        let mut accepted = self.accept(&record, &origin);
+        let (trace, before) = (trace_of(&record), writes.len());
+        if let Err(error) = self.write(&accepted, trace, writes) {
+            writes.truncate(before);
+            tracing::error!(%error, "what comes of a record cannot be written: it is in quarantine");
+            accepted = self.faulted(&record, sender, error.to_string());
+            self.write(&accepted, trace, writes)?;
         }
         self.notes.push(Note {
             sender: sender.to_owned(),

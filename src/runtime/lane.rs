@@ -36,6 +36,7 @@ pub enum LaneError {
     Step { topic: Arc<str>, partition: u32, offset: i64, error: StepError },
     #[error("which rule book is in force is not known: the rule books' topic could not be read for too long")]
     BooksUnknown,
+    /// Not even its quarantine.
     #[error("an output could not be written: {0}")]
     Output(#[from] super::outputs::OutputError),
 }

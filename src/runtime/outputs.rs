@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::topics::OutputTopics;
-use crate::broker::{Placement, Record, Write};
+use crate::broker::{Placement, RECORD_BYTES_MAX, Record, Write};
 use crate::engine::codec::{self, CodecError};
 use crate::engine::identity::Keys;
 use crate::engine::ids::derived;
@@ -40,7 +40,14 @@ pub enum OutputError {
     Codec(#[from] CodecError),
     #[error("there is no topic for agency {0}")]
     NoTaskTopic(String),
+    #[error("{what} of {bytes} bytes is more than a topic takes")]
+    TooLarge { what: &'static str, bytes: usize },
 }
+
+/// What a topic takes, with room for what a broker and a registry add.
+pub const OUTPUT_BYTES_MAX: usize = RECORD_BYTES_MAX - (64 << 10);
+/// How much is kept of a record that is too large for quarantine.
+const CUT_BYTES: usize = 1 << 20;
 
 /// Writes outputs of one lane.
 pub struct Outputs<'a> {
@@ -66,13 +73,13 @@ impl Outputs<'_> {
         let mut headers = cloud_event(&task.task_id, "task.raised", task.raised_at, trace);
         headers.extend(task.unit.as_ref().map(|unit| (UNIT.to_owned(), unit.as_bytes().to_vec())));
         headers.extend(task.kind.as_ref().map(|kind| (TASK_KIND.to_owned(), kind.as_bytes().to_vec())));
-        Ok(by_key(topic, key, codec::encode(task)?, headers))
+        fitting("a task", by_key(topic, key, codec::encode(task)?, headers))
     }
 
     fn decision(&self, decision: &Decision, trace: Option<&[u8]>) -> Result<Write, OutputError> {
         let key = decision.subject.0.to_vec();
         let headers = cloud_event(&decision.decision_id, "decision.made", decision.receipt, trace);
-        Ok(by_key(&self.topics.decisions, key, codec::encode(decision)?, headers))
+        fitting("a decision", by_key(&self.topics.decisions, key, codec::encode(decision)?, headers))
     }
 
     pub fn feedback(&self, feedback: &Feedback, trace: Option<&[u8]>) -> Result<Option<Write>, OutputError> {
@@ -80,11 +87,12 @@ impl Outputs<'_> {
         let mut headers = cloud_event(&feedback.feedback_id, "feedback.given", feedback.at, trace);
         headers.push((UNIT.to_owned(), feedback.unit.as_bytes().to_vec()));
         let key = feedback.event_id.as_bytes().to_vec();
-        Ok(Some(by_key(topic, key, codec::encode(feedback)?, headers)))
+        fitting("feedback", by_key(topic, key, codec::encode(feedback)?, headers)).map(Some)
     }
 
     pub fn inbox(&self, record: &InboxRecord, trace: Option<&[u8]>) -> Result<Write, OutputError> {
-        Ok(by_key(&self.topics.inbox, record.subject.0.to_vec(), self.own(record)?, trace_only(trace)))
+        let write = by_key(&self.topics.inbox, record.subject.0.to_vec(), self.own(record)?, trace_only(trace));
+        fitting("an inbox record", write)
     }
 
     /// What the router alone reads: as the release reads it that some instance still runs.
@@ -95,18 +103,42 @@ impl Outputs<'_> {
     /// Into the same partition as the subject's inbox, whatever the number of partitions.
     pub fn history(&self, partition: u32, subject: SubjectKey, history: &History) -> Result<Write, OutputError> {
         let write = by_key(&self.topics.history, subject.0.to_vec(), self.own(history)?, Vec::new());
-        Ok(Write { placement: Placement::Partition(partition), ..write })
+        fitting("a history", Write { placement: Placement::Partition(partition), ..write })
     }
 
+    /// Of a record that is too large the beginning is kept, and where the whole of it lies.
     pub fn quarantined(&self, quarantined: &Quarantined) -> Result<Write, OutputError> {
+        match self.whole(quarantined) {
+            Err(OutputError::TooLarge { .. }) => self.whole(&cut(quarantined)),
+            written => written,
+        }
+    }
+
+    fn whole(&self, quarantined: &Quarantined) -> Result<Write, OutputError> {
         let key = quarantined.quarantine_id.as_bytes().to_vec();
         let headers = cloud_event(&quarantined.quarantine_id, "record.quarantined", quarantined.receipt, None);
-        Ok(by_key(&self.topics.quarantine, key, encode(quarantined)?, headers))
+        fitting("a quarantined record", by_key(&self.topics.quarantine, key, codec::encode(quarantined)?, headers))
     }
 }
 
-fn encode<T: Published>(record: &T) -> Result<Vec<u8>, OutputError> {
-    Ok(codec::encode(record)?)
+/// Refuses what no broker would take: it would be tried again for ever.
+fn fitting(what: &'static str, write: Write) -> Result<Write, OutputError> {
+    let headers: usize = write.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let bytes = write.key.len() + write.value.as_ref().map_or(0, Vec::len) + headers;
+    if bytes > OUTPUT_BYTES_MAX { Err(OutputError::TooLarge { what, bytes }) } else { Ok(write) }
+}
+
+fn cut(quarantined: &Quarantined) -> Quarantined {
+    let mut kept = Quarantined { headers: Vec::new(), ..quarantined.clone() };
+    let Quarantined { topic, partition, offset, original, .. } = &mut kept;
+    let bytes = original.len();
+    original.truncate(CUT_BYTES);
+    let fault = format!(
+        "kept: the first {} of its {bytes} bytes, no headers; {topic}/{partition}/{offset} is the whole",
+        original.len()
+    );
+    kept.faults.push(fault);
+    kept
 }
 
 fn by_key(topic: &Arc<str>, key: Vec<u8>, value: Vec<u8>, headers: Headers) -> Write {

@@ -117,7 +117,11 @@ impl Metrics {
             find_out_tasks: counter(&r, "find_out_tasks_total", "Tasks asking social care to find out missing facts")?,
             suppressed_routes: counters(&r, "suppressed_routes_total", "Tasks held back from an agency", &["agency"])?,
             feedback: counters(&r, "feedback_total", "Feedback given to senders", &["partner", "status"])?,
-            step_panics: counter(&r, "step_faults_total", "Records that made a step fault or panic")?,
+            step_panics: counter(
+                &r,
+                "step_faults_total",
+                "Records that made a step panic, or whose outputs could not be written",
+            )?,
             step_seconds: histograms(&r, "step_seconds", "Time to judge one record", &["stage"], STEP_BUCKETS)?,
             commit_seconds: histograms(&r, "commit_seconds", "Time to commit one batch", &["stage"], COMMIT_BUCKETS)?,
             batch_records: histograms(

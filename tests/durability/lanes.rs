@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use pathway_router::broker::memory::{Memory, MemoryOptions};
-use pathway_router::broker::{Clock, Reader, Record, system_clock};
+use pathway_router::broker::{Clock, Placement, Reader, Record, Write, system_clock};
 use pathway_router::config::default_rules;
 use pathway_router::engine::codec;
 use pathway_router::engine::context::{Context, RuleBooks};
@@ -17,7 +17,7 @@ use pathway_router::engine::model::event::ReferralEvent;
 use pathway_router::engine::model::history::History;
 use pathway_router::engine::model::inbox::{InboxBody, InboxRecord, Signal};
 use pathway_router::engine::model::quarantine::{QuarantineReason, Quarantined};
-use pathway_router::engine::model::scalar::{Date, Timestamp};
+use pathway_router::engine::model::scalar::{Date, FactValue, Timestamp};
 use pathway_router::engine::model::subject::SubjectKey;
 use pathway_router::engine::model::task::Task;
 use pathway_router::engine::rules;
@@ -283,6 +283,65 @@ fn a_book_that_takes_effect_while_lanes_run_counts_open_deadlines_again() {
         })
     });
     assert!(service.stop(Duration::from_secs(60)));
+}
+
+/// A history of more than a topic takes: nothing of the router's own makes one, and what reads it must go on all the same.
+fn too_much_is_remembered_of(memory: &Memory, event: &ReferralEvent) {
+    let records = (0..kit::PARTITIONS).flat_map(|partition| memory.read("history", partition, 0, usize::MAX).unwrap());
+    let histories = records.map(|record| (record.key, codec::decode::<History>(&record.value.unwrap()).unwrap()));
+    let of_event = |(_, history): &(Vec<u8>, History)| history.entries.iter().any(|one| one.event_id == event.event_id);
+    let (key, mut history) = histories.into_iter().filter(of_event).last().expect("the event is remembered");
+    let text = FactValue::Code("x".repeat(5 << 20));
+    Arc::make_mut(&mut history.entries[0]).facts.insert("made_up".to_owned(), text);
+    let value = Some(codec::encode(&history).unwrap());
+    let (topic, placement, headers) = ("history".into(), Placement::ByKey, Vec::new());
+    kit::publish(memory, vec![Write { topic, placement, key, value, headers }]).unwrap();
+}
+
+#[test]
+fn an_output_that_cannot_be_written_costs_the_record_it_comes_of() {
+    let events = events(12);
+    let (memory, _, service) = started(kit::context(None), system_clock());
+    kit::publish(&memory, vec![kit::write_of(&events[0])]).unwrap();
+    wait_until("the end of the inbox", || kit::is_drained(&memory));
+    assert!(service.stop(Duration::from_secs(60)));
+    too_much_is_remembered_of(&memory, &events[0]);
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let options = kit::options(Arc::new(memory.clone()), kit::context(None), metrics.clone(), system_clock());
+    let service = Service::start(options).unwrap();
+    let again = ReferralEvent { event_id: uuid::Uuid::new_v4().to_string(), ..events[0].clone() };
+    // And what is too large to be kept in quarantine whole.
+    let huge = Write { value: Some(vec![7; (4 << 20) - 100]), ..kit::write_of(&events[1]) };
+    for write in [kit::write_of(&again), huge].into_iter().chain(events[1..].iter().map(kit::write_of)) {
+        kit::publish(&memory, vec![write]).unwrap();
+    }
+    wait_until("the end of the inbox", || kit::is_drained(&memory));
+    wait_until("readiness", || service.ready());
+    assert!(service.stop(Duration::from_secs(60)));
+    let kept: Vec<Quarantined> = all(&memory, "quarantine");
+    let faulted: Vec<&Quarantined> = kept.iter().filter(|kept| kept.reason == QuarantineReason::RouterFault).collect();
+    assert!(!faulted.is_empty() && faulted.iter().all(|kept| kept.faults[0].contains("more than a topic takes")));
+    // Its original bytes: what was about that child, and nothing else.
+    let originals = faulted.iter().map(|kept| codec::decode::<InboxRecord>(&kept.original).unwrap());
+    let referrals: Vec<String> = originals
+        .filter_map(|original| match original.body {
+            InboxBody::Referral(referral) => Some(referral.event.event_id.clone()),
+            InboxBody::Outcome(_)
+            | InboxBody::Alias(_)
+            | InboxBody::Forward(_)
+            | InboxBody::Signal(_)
+            | InboxBody::Tick(_) => None,
+        })
+        .collect();
+    assert!(referrals.contains(&again.event_id), "the referral");
+    let cut = kept.iter().find(|kept| kept.reason == QuarantineReason::TooLarge).expect("what was too large");
+    assert!(cut.original.len() == 1 << 20 && cut.faults.last().unwrap().contains("the first 1048576 of its 4194204"));
+    let triage = |task: &Task| task.reasons.iter().any(|reason| reason.rule == "unread_record");
+    assert!(all::<Task>(&memory, "tasks.social-care").iter().any(triage), "a person is asked to look");
+    let judged = total(&metrics, "pathway_referrals_total");
+    assert!(judged > 6, "the others are judged: {judged}");
+    assert!(!metrics.render().contains("pathway_step_faults_total 0"));
+    assert_eq!(total(&metrics, "pathway_decide_consumed_total"), total(&metrics, "pathway_decide_disposed_total"));
 }
 
 #[test]

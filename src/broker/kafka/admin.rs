@@ -16,9 +16,8 @@ use rdkafka::error::RDKafkaErrorCode;
 
 use super::fault::{named, storage};
 use super::notes::Quiet;
-use super::settings::RECORD_BYTES_MAX;
 use super::shared::Shared;
-use crate::broker::{BrokerError, TopicSpec};
+use crate::broker::{BrokerError, RECORD_BYTES_MAX, TopicSpec};
 
 const WAIT: Duration = Duration::from_secs(20);
 /// How long a new topic may take to be known to those who use it.

@@ -6,15 +6,13 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 
 use super::index::IndexOptions;
+use crate::broker::RECORD_BYTES_MAX;
 
 /// What every transactional id begins with.
 pub const TRANSACTIONAL_PREFIX: &str = "pathway-router.";
 
 /// Not a group that anybody joins: librdkafka wants a name for those who read alone.
 pub const READERS: &str = "pathway-router.readers";
-
-/// The largest record the router writes: a partner's largest (1 MiB) in quarantine with its headers, a child's whole history.
-pub const RECORD_BYTES_MAX: usize = 4 << 20;
 
 /// Where the broker is and who we are to it.
 #[derive(Clone)]
