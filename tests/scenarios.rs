@@ -15,6 +15,8 @@ mod identity;
 mod lifecycle;
 #[path = "scenarios/naive.rs"]
 mod naive;
+#[path = "scenarios/overdue.rs"]
+mod overdue;
 #[path = "scenarios/properties.rs"]
 mod properties;
 #[path = "scenarios/rungs.rs"]

@@ -52,6 +52,8 @@ pub struct RuleBook {
     pub calendar: Calendar,
     pub directory: Directory,
     compiled: Compiled,
+    /// Those of `rules` that ask for something to be completed by its deadline.
+    to_complete: Vec<usize>,
 }
 
 /// What the rules of one stratum say of one event.
@@ -97,6 +99,11 @@ impl RuleBook {
     pub fn rule(&self, id: &str) -> Option<&Rule> {
         let place = self.rules.binary_search_by(|rule| rule.id.as_str().cmp(id)).ok()?;
         self.rules.get(place)
+    }
+
+    /// The rules that ask for something to be completed by its deadline, in the order of ids.
+    pub fn to_complete(&self) -> impl Iterator<Item = &Rule> {
+        self.to_complete.iter().filter_map(|place| self.rules.get(*place))
     }
 
     /// What the rules of one stratum say of an event on arrival (timer rules are never judged here).

@@ -158,8 +158,8 @@ pub fn catch_up(context: &Context, state: &mut State) {
 }
 
 /// Where the book in force at `at`, or else the next to take effect, puts the deadlines of open tasks elsewhere than they
-/// are, the next tick counts them again; what it keeps less long is folded when that is over. For what was committed: a
-/// partition that arrives, a book that takes effect.
+/// are, the next tick counts them again; what it keeps less long is folded when that is over, and what it wants completed by a
+/// deadline still ahead is waited for. For what was committed: a partition that arrives, a book that takes effect.
 pub fn notice_book(context: &Context, state: &mut State, at: Timestamp) {
     let books = &context.books;
     let from = if books.in_force(at).is_some() { Some(at) } else { books.next_change(at) };
@@ -168,7 +168,12 @@ pub fn notice_book(context: &Context, state: &mut State, at: Timestamp) {
         let fold_at = folds_at(history, book.rules.retention_days);
         let called_for = recount::is_called_for(history, &book.rules);
         let recount_at = if called_for { Some(from) } else { history.recount_at };
-        (called_for || fold_at != history.fold_at).then(|| History { recount_at, fold_at, ..history.clone() })
+        let unarmed = overdue::is_unarmed(history, &book.rules, at);
+        (called_for || unarmed || fold_at != history.fold_at).then(|| {
+            let mut noticed = History { recount_at, fold_at, ..history.clone() };
+            overdue::arm(&mut noticed, &book.rules, at);
+            noticed
+        })
     });
 }
 

@@ -67,8 +67,6 @@ pub struct Wanted<'b> {
     pub action: String,
     pub due: Deadline,
     pub acknowledge_by: Option<Timestamp>,
-    /// It must be completed by `due`.
-    pub completed_by_due: bool,
     /// The rule's id, title and the reason in full; None where the title says it all.
     pub rule: String,
     pub title: String,
@@ -202,7 +200,6 @@ impl<'b> Raising<'b> {
                     action: task.action.clone(),
                     due: due.clone(),
                     acknowledge_by,
-                    completed_by_due: task.completed_by_due,
                     rule: finding.rule.id.clone(),
                     title: finding.rule.title.clone(),
                     why: Some(Why::FromFacts { rule: finding.rule, verdict: Arc::clone(&finding.verdict) }),
@@ -274,7 +271,6 @@ impl<'b> Raising<'b> {
             action: action.to_owned(),
             due,
             acknowledge_by: None,
-            completed_by_due: false,
             rule: id.to_owned(),
             title: title.to_owned(),
             why: Some(why.into()),
@@ -297,7 +293,6 @@ pub struct Asked<'b> {
     pub action: String,
     pub due: Deadline,
     pub acknowledge_by: Option<Timestamp>,
-    pub completed_by_due: bool,
     pub reasons: Vec<(String, String, Option<Why<'b>>)>,
     pub bases: BTreeSet<String>,
     pub needs_agreement: bool,
@@ -316,7 +311,6 @@ impl<'b> From<Wanted<'b>> for Asked<'b> {
             action: one.action,
             due: one.due,
             acknowledge_by: one.acknowledge_by,
-            completed_by_due: one.completed_by_due,
             reasons: vec![(one.rule, one.title, one.why)],
             bases: one.bases.into_iter().collect(),
             needs_agreement: one.needs_agreement,
@@ -336,7 +330,6 @@ impl<'b> Asked<'b> {
         if other.due.at < self.due.at {
             self.due = other.due;
         }
-        self.completed_by_due |= other.completed_by_due;
         self.acknowledge_by = match (self.acknowledge_by, other.acknowledge_by) {
             (Some(left), Some(right)) => Some(left.min(right)),
             (left, right) => left.or(right),

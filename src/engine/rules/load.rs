@@ -158,6 +158,8 @@ pub fn load(files: &[SourceFile]) -> Result<RuleBook, Vec<RuleFault>> {
     if !faults.is_empty() {
         return Err(faults.into_sorted());
     }
+    let asks = |rule: &super::Rule| rule.tasks.iter().any(|task| task.completed_by_due);
+    let to_complete = rules.iter().enumerate().filter(|(_, rule)| asks(rule)).map(|(place, _)| place).collect();
     Ok(RuleBook {
         hash: hash::of(&documents),
         name: head.name,
@@ -175,6 +177,7 @@ pub fn load(files: &[SourceFile]) -> Result<RuleBook, Vec<RuleFault>> {
         calendar,
         directory,
         compiled,
+        to_complete,
     })
 }
 

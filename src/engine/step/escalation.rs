@@ -144,7 +144,7 @@ pub fn arm(history: &mut History, rules: &RuleBook, at: Timestamp) {
             (true, Some(_)) | (false, None) => {}
         }
     }
-    overdue::settle(history);
+    overdue::arm(history, rules, at);
     for (place, change) in changed {
         let Some(task) = history.tasks.get_mut(place) else { continue };
         match change {

@@ -6,13 +6,16 @@ use super::Step;
 use super::alias::stand_in_entry;
 use super::draft::{Draft, OWN_DUTY};
 use super::escalation::address;
-use crate::engine::calendar::instant_in_words;
+use super::readdressed::READDRESSED_RULE;
+use crate::engine::calendar::{instant_in_words, london_date};
 use crate::engine::context::{Context, StepError};
 use crate::engine::history::is_open;
 use crate::engine::model::decision::RuleFired;
 use crate::engine::model::history::{Entry, HeldTask, History, Timer};
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::model::subject::SubjectKey;
+use crate::engine::rules::RuleBook;
+use crate::engine::rules::book::{Rule, TaskRule};
 use crate::engine::state::State;
 use crate::engine::tasks::{Relation, Wanted};
 
@@ -31,14 +34,39 @@ pub fn is_owed(history: &History, task: &HeldTask) -> bool {
     is_open(&task.state) && !decided.is_some_and(|decision| decision.closed && decision.at >= task.raised_at)
 }
 
-/// What is done, declined or closed is waited for no more.
-pub fn settle(history: &mut History) {
-    let waits = |task: &HeldTask| task.complete_by.is_some() && !is_owed(history, task);
-    let over: Vec<usize> =
-        history.tasks.iter().enumerate().filter(|(_, task)| waits(task)).map(|(place, _)| place).collect();
-    for place in over {
+/// By when a task is to be completed, where it waits for another time or for none. What is done, declined or closed is waited
+/// for no more. What is owed is, once more or by a later book or release, if its deadline is ahead: what had run out when it was
+/// raised nobody could have done by then, and its silence goes up the ladder alone.
+fn waits_elsewhere(history: &History, rules: &RuleBook, task: &HeldTask, at: Timestamp) -> Option<Option<Timestamp>> {
+    let is_owed = || is_owed(history, task);
+    if task.complete_by.is_some() {
+        return (!is_owed()).then_some(None);
+    }
+    // An answer may have been received before a tick that was read before it.
+    let is_ahead = task.due_at > at.max(history.updated_at) && task.due_at > task.raised_at;
+    (is_ahead && is_owed() && asked(rules, task).next().is_some()).then_some(Some(task.due_at))
+}
+
+/// What rules ask for that must be completed by its deadline, and this task is.
+fn asked<'r>(rules: &'r RuleBook, task: &HeldTask) -> impl Iterator<Item = &'r TaskRule> {
+    // A task passed on to the right unit keeps its action, not its rule.
+    let of = |rule: &&Rule| task.rules.iter().any(|id| *id == rule.id || id == READDRESSED_RULE);
+    let asked = rules.to_complete().filter(of).flat_map(|rule| &rule.tasks);
+    asked.filter(|asked| asked.completed_by_due && asked.action == task.action)
+}
+
+/// Whether some task waits for another time than it should, as `arm` has it.
+pub fn is_unarmed(history: &History, rules: &RuleBook, at: Timestamp) -> bool {
+    history.tasks.iter().any(|task| waits_elsewhere(history, rules, task, at).is_some())
+}
+
+/// Every task waits for when it is to be completed, where that is owed and still ahead.
+pub fn arm(history: &mut History, rules: &RuleBook, at: Timestamp) {
+    let elsewhere = |(place, task): (usize, &Arc<HeldTask>)| Some((place, waits_elsewhere(history, rules, task, at)?));
+    let changed: Vec<(usize, Option<Timestamp>)> = history.tasks.iter().enumerate().filter_map(elsewhere).collect();
+    for (place, complete_by) in changed {
         if let Some(task) = history.tasks.get_mut(place) {
-            Arc::make_mut(task).complete_by = None;
+            Arc::make_mut(task).complete_by = complete_by;
         }
     }
 }
@@ -67,11 +95,13 @@ fn is_due(task: &HeldTask, at: Timestamp) -> bool {
 
 /// Tells whom the ladder names of all that should have been completed by now and is not.
 pub fn tell(draft: &mut Draft<'_>) -> Result<(), StepError> {
-    settle(&mut draft.history);
     let at = draft.at;
+    arm(&mut draft.history, &draft.book.rules, at);
     let due: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(|task| is_due(task, at)).cloned().collect();
     for task in due {
-        if !is_said_otherwise(draft, &task) {
+        if is_settled(draft, &task) {
+            draft.decision.notes.push(format!("\"{}\" was done in time, by an event that says so.", task.action));
+        } else {
             tell_of(draft, &task)?;
         }
         if let Some(present) = draft.history.tasks.iter_mut().find(|present| present.task_id == task.task_id) {
@@ -81,15 +111,35 @@ pub fn tell(draft: &mut Draft<'_>) -> Result<(), StepError> {
     Ok(())
 }
 
-/// Whether an event that came since the task was raised says that it is done.
-fn is_said_otherwise(draft: &Draft<'_>, task: &HeldTask) -> bool {
-    let rules = task.rules.iter().filter_map(|id| draft.book.rules.rule(id));
-    let asked = rules.flat_map(|rule| &rule.tasks).filter(|asked| asked.action == task.action);
-    asked.flat_map(|asked| &asked.settled_by).any(|kind| {
-        let says_so =
-            |entry: &Arc<Entry>| entry.kind == *kind && !entry.withdrawn && entry.received_at >= task.raised_at;
-        draft.history.entries.iter().any(says_so)
+/// Whether an event that came since the task was raised says that it is done: this, and not what was asked at another time.
+fn is_settled(draft: &Draft<'_>, task: &HeldTask) -> bool {
+    let entries = &draft.history.entries;
+    let raised_for = entries.iter().find(|entry| task.is_of(entry));
+    let is_about_it = |said: &Entry| {
+        raised_for
+            .is_none_or(|cause| !is_before(said, cause) && !entries.iter().any(|other| is_of_other(said, cause, other)))
+    };
+    asked(&draft.book.rules, task).flat_map(|asked| &asked.settled_by).any(|kind| {
+        let says_so = |said: &Arc<Entry>| {
+            said.kind == *kind && !said.withdrawn && said.received_at >= task.raised_at && is_about_it(said)
+        };
+        entries.iter().any(says_so)
     })
+}
+
+fn is_before(said: &Entry, cause: &Entry) -> bool {
+    let by_date = said.date_only || cause.date_only;
+    said.occurred_at < cause.occurred_at
+        && !(by_date && london_date(said.occurred_at) == london_date(cause.occurred_at))
+}
+
+/// Whether `said` names the episode of another happening of the kind that the task was raised for.
+fn is_of_other(said: &Entry, cause: &Entry, other: &Entry) -> bool {
+    said.episode_ref.is_some()
+        && said.episode_ref != cause.episode_ref
+        && said.episode_ref == other.episode_ref
+        && other.kind == cause.kind
+        && !other.withdrawn
 }
 
 fn tell_of(draft: &mut Draft<'_>, task: &HeldTask) -> Result<(), StepError> {

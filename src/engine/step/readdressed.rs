@@ -95,7 +95,6 @@ fn passed_on<'w>(draft: &Draft<'_>, task: &HeldTask, entry: &Arc<Entry>, address
         action: task.action.clone(),
         due,
         acknowledge_by: None,
-        completed_by_due: task.complete_by.is_some(),
         rule: READDRESSED_RULE.to_owned(),
         title: "A task passed on to the right unit".to_owned(),
         why: Some(Why::Plain("It was first sent to another unit.".to_owned())),

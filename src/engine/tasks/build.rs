@@ -353,8 +353,8 @@ impl<'b> Raising<'b> {
             clock: asked.due.counted.as_ref().map(|counted| counted.clock.to_string()),
             clock_from: asked.due.counted.as_ref().map(|counted| counted.from),
             clock_school: asked.due.counted.as_ref().and_then(|counted| counted.school.clone()),
-            // What had run out on arrival nobody could have done by then: its silence goes up the ladder.
-            complete_by: Some(asked.due.at).filter(|_| asked.completed_by_due && !asked.due.late),
+            // Armed when the step is done.
+            complete_by: None,
         }
     }
 
