@@ -30,6 +30,9 @@ use standing::Agencies;
 
 /// `keyed_by` of a record that was routed by its sealed address.
 pub const KEYED_BY_REPLY: &str = "reply_to";
+/// Of an outcome that answers no task, but the feedback on an event.
+const TO_FEEDBACK: &str = "must be challenged, with a reason: to the address of feedback nothing else may be sent. A task is answered \
+with its own reply_to, by the token of the agency's inbox";
 
 /// What INTAKE knows beside the record. The same for every instance of the router.
 #[derive(Clone, Copy, Debug)]
@@ -203,6 +206,11 @@ fn accept_outcome(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) ->
         let problem = "was sealed for another agency or unit: answer with the address of your own task";
         return Err(refused(Refusal::of(QuarantineReason::WrongSource, "reply_to", problem)));
     }
+    // Addresses of tasks name the agency; a partner's own name is in those of its feedback alone.
+    let is_feedback = reply.agency != incoming.sender;
+    if is_feedback && outcome.outcome != OutcomeKind::Challenged {
+        return Err(refused(Refusal::of(QuarantineReason::InvalidField, "outcome", TO_FEEDBACK)));
+    }
     let agency = incoming.sender.to_owned();
     Ok(outcome_record(incoming, outcome, &reply, agency, None))
 }
@@ -216,7 +224,7 @@ fn accept_disagreement(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_
         return wrong("", "is of no configured partner");
     };
     if outcome.outcome != OutcomeKind::Challenged {
-        return wrong("outcome", "must be challenged: a task is answered with the token of the agency's inbox");
+        return wrong("outcome", TO_FEEDBACK);
     }
     if reply.agency != incoming.sender || reply.unit.is_none() || reply.unit.as_deref() != incoming.unit {
         return wrong("reply_to", "was not given to this unit: send that of the feedback on your own event");

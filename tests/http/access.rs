@@ -1,6 +1,6 @@
 //! Who may do what: every route with every kind of token, and with none.
 
-use super::kit::{House, STRUCTURED, event};
+use super::kit::{House, STRUCTURED, event, event_with, paths};
 
 /// The sample tokens that a first start writes.
 const TOKENS: &[&str] = &["leighton-hospital", "inbox-camhs", "inbox-school-111111", "operator"];
@@ -37,6 +37,29 @@ fn each_route_takes_its_own_callers_alone() {
     check("GET", "/v1/quarantine", &["operator"]);
     check("GET", "/v1/quarantine/x", &["operator"]);
     check("POST", "/v1/quarantine/x/retry", &["operator"]);
+}
+
+#[test]
+fn a_token_of_somebody_else_s_is_told_what_it_is_for() {
+    let house = House::open();
+    let check = |path: &str, token: &str, detail: &str| {
+        let answer = house.get(path, token);
+        assert_eq!((answer.status, answer.content_type.as_str()), (403, "application/problem+json"), "{path}");
+        assert_eq!(answer.json()["type"], "urn:pathway-router:problem:forbidden");
+        assert_eq!(answer.json()["detail"], detail);
+    };
+    let feedback = "This token is for another partner's feedback: the partner in the path must be leighton-hospital.";
+    check("/v1/partners/police/feedback", "leighton-hospital", feedback);
+    check("/v1/partners/nobody/feedback", "leighton-hospital", feedback);
+    let tasks = "This token is for another agency's tasks: the agency in the path must be camhs.";
+    check("/v1/agencies/police/tasks", "inbox-camhs", tasks);
+    check("/v1/agencies/camhs/tasks", "leighton-hospital", "Use an agency's token.");
+    check("/v1/partners/leighton-hospital/feedback", "inbox-camhs", "Use a partner's token.");
+    let other = event_with("", "source", "police/force-control".into());
+    let answer = house.post_event(&other);
+    assert_eq!((answer.status, paths(&answer.json())), (403, vec!["source".to_owned()]));
+    let problem = answer.json()["problems"][0]["problem"].as_str().unwrap().to_owned();
+    assert_eq!(problem, "must be the source of your token: give leighton-hospital/emergency-department");
 }
 
 #[test]

@@ -103,6 +103,16 @@ fn a_wrong_query_is_400() {
         let answer = house.get(&format!("/v1/agencies/camhs/tasks?{query}"), "inbox-camhs");
         assert_eq!((answer.status, answer.content_type.as_str()), (400, "application/problem+json"), "{query}");
     }
+    let detail = |query: &str| {
+        let answer = house.get(&format!("/v1/agencies/camhs/tasks?{query}"), "inbox-camhs");
+        answer.json()["detail"].as_str().unwrap().to_owned()
+    };
+    let unknown = detail("since=1");
+    assert!(unknown.starts_with("The query may have: "), "{unknown}");
+    assert!(["after", "wait", "limit", "kind"].iter().all(|name| unknown.contains(name)), "{unknown}");
+    assert!(!unknown.contains("since"), "what was sent is not repeated: {unknown}");
+    let misused = detail("wait=soon");
+    assert!(misused.starts_with("`wait` has no value that it may have. The query may have: "), "{misused}");
     house.put("tasks.camhs", &task("A", "camhs", None), None);
     let camhs = house.get("/v1/agencies/camhs/tasks", "inbox-camhs").json();
     let elsewhere = format!("/v1/agencies/police/tasks?after={}", camhs["cursor"].as_str().unwrap());
@@ -294,6 +304,7 @@ fn a_partner_s_unit_may_disagree_by_its_own_feedback_and_answer_nothing_else() {
         said["outcome"] = json!(other);
         let answer = post(&said);
         assert_eq!((answer.status, paths(&answer.json())), (403, vec!["outcome".to_owned()]), "{}", answer.text);
+        assert!(answer.text.contains("to the address of feedback nothing else may be sent"), "{}", answer.text);
     }
     let mut unexplained = disagreement(&own);
     unexplained["reason"] = Value::Null;

@@ -6,6 +6,7 @@ use pathway_router::engine::codec::{decode, encode};
 use pathway_router::engine::identity::{IdentifierKind, Keys};
 use pathway_router::engine::intake::standing::Agencies;
 use pathway_router::engine::intake::{self, Accepted, IncomingRecord, IntakeContext, Partner, Partners};
+use pathway_router::engine::model::codes::OutcomeKind;
 use pathway_router::engine::model::detail::Detail;
 use pathway_router::engine::model::event::ReferralEvent;
 use pathway_router::engine::model::feedback::FeedbackStatus;
@@ -400,6 +401,18 @@ fn an_outcome_goes_to_the_subject_of_its_task() {
     assert_eq!(received.task_id, Uuid::from_u128(7).to_string());
     assert_eq!((received.agency.as_str(), received.unit.as_deref()), ("gp", Some("N81001")));
     assert_eq!(received.outcome, outcome);
+}
+
+#[test]
+fn to_the_address_of_feedback_nothing_but_a_disagreement_is_sent() {
+    let world = World::new();
+    let acknowledged = outcome(world.seal("council", None));
+    let accepted = world.outcome("social-care", None, &acknowledged);
+    let plainly = "outcome must be challenged, with a reason: to the address of feedback nothing else may be sent";
+    refused(&world, &accepted, QuarantineReason::InvalidField, plainly);
+    let disagreement =
+        Outcome { outcome: OutcomeKind::Challenged, reason: Some("We do not agree.".to_owned()), ..acknowledged };
+    assert_eq!(world.outcome("social-care", None, &disagreement).quarantined, None);
 }
 
 #[test]

@@ -24,6 +24,10 @@ const CHALLENGED_WITHIN_DAYS: i32 = 28;
 pub const TOO_LATE: &str = "28 days after it was completed or decided it can no longer be challenged: send what is known now as an event of its own";
 const WORDS: &str = "Received. Your disagreement is put to a person, and goes up the ladder until it is settled.";
 
+/// Where the agency and its partner go by one name, only the history tells the two addresses apart.
+pub const TO_FEEDBACK: &str = "its reply_to is that of the feedback on your own event, to which only a disagreement may be sent: challenged, \
+with a reason. A task is answered with its own reply_to";
+
 /// Whether a task was completed too long ago to be challenged.
 pub fn is_too_late(task: &HeldTask, outcome: OutcomeKind, at: Timestamp) -> bool {
     task.state == "completed" && outcome == OutcomeKind::Challenged && !is_in_time(task.state_at, at)
@@ -33,6 +37,14 @@ pub fn is_too_late(task: &HeldTask, outcome: OutcomeKind, at: Timestamp) -> bool
 fn is_in_time(since: Timestamp, at: Timestamp) -> bool {
     let days = london_date(since).until((jiff::Unit::Day, london_date(at)));
     days.is_ok_and(|days| days.get_days() <= CHALLENGED_WITHIN_DAYS)
+}
+
+/// Whether an answer goes to the feedback on an event that whoever answers sent or reported too.
+pub fn is_of_feedback(draft: &Draft<'_>, received: &OutcomeReceived) -> bool {
+    let mut reported = draft.history.entries.iter().flat_map(|entry| reports(entry));
+    reported.any(|(source, event_id, _)| {
+        is_theirs(draft, received, source) && address_of(source, event_id) == received.task_id
+    })
 }
 
 /// What a sender disagrees with.

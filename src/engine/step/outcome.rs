@@ -59,7 +59,11 @@ pub fn received(
         if let Some(disputed) = challenge::of_sender(&draft, received) {
             return challenge::by_sender(draft, received, &record.id, &disputed);
         }
-        let problem = remembered_no_longer(&draft);
+        let problem = if challenge::is_of_feedback(&draft, received) {
+            challenge::TO_FEEDBACK.to_owned()
+        } else {
+            remembered_no_longer(&draft)
+        };
         return refused(draft, received, &record.id, &problem);
     };
     draft.decision.event_id = Some(task.event_id.clone());
