@@ -21,7 +21,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 use axum::Router;
@@ -43,6 +43,7 @@ use crate::engine::seal::Sealer;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
 use problem::Problem;
+use retried::Retried;
 
 mod answer;
 mod body;
@@ -61,6 +62,7 @@ mod problem;
 mod publish;
 mod quarantine;
 mod query;
+mod retried;
 mod retry;
 mod rules;
 pub mod server;
@@ -79,6 +81,8 @@ pub struct Gateway {
     limits: Limits,
     /// For saying where to change a setting.
     config_file: PathBuf,
+    /// Of the quarantine.
+    retried: Mutex<Retried>,
     /// True once the router stops: long polls and streams end.
     stopping: watch::Sender<bool>,
 }
@@ -121,6 +125,7 @@ impl Gateway {
             front_door: config.front_door.clone(),
             limits: config.limits,
             config_file: config.file.clone(),
+            retried: Mutex::default(),
             stopping: watch::Sender::new(false),
         })
     }

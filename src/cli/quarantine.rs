@@ -23,13 +23,17 @@ const REASONS: [&str; 8] = [
 #[command(after_help = "Example:\n  pathway-router quarantine list --to http://127.0.0.1:8080 \\\n      \
 --token-file data/tokens/operator.token")]
 pub enum Command {
-    /// One line a record: id, when, whose, why
-    #[command(after_help = "Exit code 1 if there is any.\n\nExample:\n  \
+    /// One line a record: id, when, whose, why. What was retried is left out
+    #[command(after_help = "Exit code 1 if there is any that was not retried.\n\nExample:\n  \
 pathway-router quarantine list --reason invalid_field")]
     List {
         /// Only this reason
         #[arg(long, value_parser = REASONS)]
         reason: Option<String>,
+
+        /// Also those that were retried, each with when
+        #[arg(long)]
+        retried: bool,
 
         #[command(flatten)]
         router: RouterArguments,
@@ -65,26 +69,29 @@ retried.\n\nExample:\n  pathway-router quarantine retry 6a9c2a34-5f0e-5c1a-9d53-
 
 pub fn run(command: &Command) -> Result<Ending, CliError> {
     match command {
-        Command::List { reason, router } => list(&Router::of(router)?, reason.as_deref()),
+        Command::List { reason, retried, router } => list(&Router::of(router)?, reason.as_deref(), *retried),
         Command::Show { id, content, router } => show(&Router::of(router)?, id, *content),
         Command::Retry { id, really, router } => retry(&Router::of(router)?, id, *really),
     }
 }
 
-fn list(router: &Router, reason: Option<&str>) -> Result<Ending, CliError> {
-    let mut found = 0;
+fn list(router: &Router, reason: Option<&str>, with_retried: bool) -> Result<Ending, CliError> {
+    let (mut found, mut settled) = (0, 0);
     let mut path = "/v1/quarantine".to_owned();
     loop {
         let body = succeeded(router.get(&path)?)?;
         for record in body.get("quarantine").and_then(Value::as_array).into_iter().flatten() {
-            if reason.is_none_or(|reason| text(record, "reason") == reason) {
+            if reason.is_some_and(|reason| text(record, "reason") != reason) {
+                continue;
+            }
+            let is_retried = record.get("retried_at").is_some_and(Value::is_string);
+            if is_retried {
+                settled += 1;
+            } else {
                 found += 1;
-                let unit = Some(text(record, "unit")).filter(|unit| !unit.is_empty());
-                let partner = Some(text(record, "partner")).filter(|partner| !partner.is_empty());
-                let sender = partner.unwrap_or_else(|| text(record, "topic"));
-                let sender = unit.map_or(sender.clone(), |unit| format!("{sender} {unit}"));
-                let columns = [text(record, "quarantine_id"), text(record, "receipt"), text(record, "reason"), sender];
-                output::line(format_args!("{}", columns.join("  ")));
+            }
+            if !is_retried || with_retried {
+                output::line(format_args!("{}", line_of(record)));
             }
         }
         if body.get("more").and_then(Value::as_bool) != Some(true) {
@@ -92,8 +99,22 @@ fn list(router: &Router, reason: Option<&str>) -> Result<Ending, CliError> {
         }
         path = format!("/v1/quarantine?after={}", text(&body, "cursor"));
     }
-    eprintln!("{} in quarantine", counted(found, "record"));
+    let settled = match (settled, with_retried) {
+        (0, _) => String::new(),
+        (_, true) => format!(", and {settled} retried"),
+        (_, false) => format!(", and {settled} retried (--retried lists those, too)"),
+    };
+    eprintln!("{} in quarantine{settled}", counted(found, "record"));
     Ok(if found == 0 { Ending::Clean } else { Ending::FoundSomething })
+}
+
+fn line_of(record: &Value) -> String {
+    let said = |name: &str| Some(text(record, name)).filter(|text| !text.is_empty());
+    let sender = said("partner").unwrap_or_else(|| text(record, "topic"));
+    let sender = said("unit").map_or(sender.clone(), |unit| format!("{sender} {unit}"));
+    let retried = said("retried_at").map(|at| format!("retried {at}"));
+    let columns = [text(record, "quarantine_id"), text(record, "receipt"), text(record, "reason"), sender];
+    columns.into_iter().chain(retried).collect::<Vec<_>>().join("  ")
 }
 
 fn show(router: &Router, id: &str, content: bool) -> Result<Ending, CliError> {

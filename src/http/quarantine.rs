@@ -1,5 +1,6 @@
 //! What could not be used: listed, shown, tried again. For the operator alone: the bytes may name a child.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -14,14 +15,16 @@ use super::caller::Operator;
 use super::cursor::Cursor;
 use super::problem::Problem;
 use super::query::{Asked, Names, page_size};
-use super::retry;
+use super::retried;
+use super::retry::{self, RETRY_OF};
 use crate::broker::{BrokerError, Reader};
 use crate::engine::codec;
 use crate::engine::model::quarantine::Quarantined;
+use crate::engine::model::scalar::Timestamp;
 use crate::engine::schema::{Fault, to_json};
 
 /// The topic read here.
-const TOPIC: &str = "quarantine";
+pub const TOPIC: &str = "quarantine";
 const ITEMS_MAX: usize = 500;
 const ITEMS_USUAL: usize = 100;
 const CHUNK_RECORDS: usize = 500;
@@ -50,7 +53,7 @@ impl Names for RetryQuery {
     const NAMES: &'static str = "dry_run (true or false)";
 }
 
-/// `GET /v1/quarantine`: oldest first, without the bytes.
+/// `GET /v1/quarantine`: oldest first, without the bytes; `retried_at`: when it was last sent again.
 pub async fn list(
     State(gateway): State<Arc<Gateway>>,
     _caller: Operator,
@@ -63,8 +66,9 @@ pub async fn list(
         })?,
     };
     let items_max = page_size(query.0.limit, ITEMS_USUAL, ITEMS_MAX)?;
+    let retried = retried(&gateway).await?;
     let walked = walk(&gateway, cursor, move |items: &mut Vec<Value>, kept| {
-        items.push(summary(&kept));
+        items.push(with_retry(summary(&kept), &kept, &retried));
         items.len() < items_max
     });
     let (items, cursor, is_at_end) = walked.await?;
@@ -78,7 +82,8 @@ pub async fn show(
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     let kept = find(&gateway, id).await?;
-    let mut shown = to_json(&kept).map_err(|_| Problem::internal("The record could not be written as JSON."))?;
+    let shown = to_json(&kept).map_err(|_| Problem::internal("The record could not be written as JSON."))?;
+    let mut shown = with_retry(shown, &kept, &retried(&gateway).await?);
     if let Ok(text) = String::from_utf8(kept.original) {
         shown["original_text"] = Value::String(text);
     }
@@ -105,7 +110,10 @@ pub async fn retry(
         }
         (Ok(write), false) => {
             gateway.must_be_ready()?;
+            let settled = retries_of(&gateway, id.clone()).await?;
             gateway.publish(vec![write]).await?;
+            // Afterwards: what is listed though it was sent does no harm, what is not listed and was not sent would.
+            gateway.publish(settled.iter().chain([&id]).map(|id| retried::mark(id)).collect()).await?;
             Ok((StatusCode::ACCEPTED, Json(json!({ "id": id, "status": "accepted" }))).into_response())
         }
         (Err(faults), false) => Err(Problem::retry_refused(faults)),
@@ -122,6 +130,32 @@ async fn as_read(gateway: &Arc<Gateway>, mut kept: Quarantined) -> Result<Result
         Ok(original) => Ok(Quarantined { original, ..kept }),
         Err(problem) => Err(vec![Fault::new("", problem)]),
     })
+}
+
+/// Records that are here because an earlier retry of this one failed.
+async fn retries_of(gateway: &Arc<Gateway>, id: String) -> Result<Vec<String>, Problem> {
+    let start = Cursor::start(TOPIC, gateway.reader.partitions(TOPIC)?);
+    let walked = walk(gateway, start, move |found: &mut Vec<String>, kept| {
+        if kept.headers.iter().any(|one| one.name == RETRY_OF && one.value == id.as_bytes()) {
+            found.push(kept.quarantine_id);
+        }
+        true
+    });
+    Ok(walked.await?.0)
+}
+
+async fn retried(gateway: &Arc<Gateway>) -> Result<BTreeMap<String, Timestamp>, Problem> {
+    let gateway = gateway.clone();
+    let read = tokio::task::spawn_blocking(move || gateway.retried());
+    Ok(read.await.map_err(|_| Problem::internal("The quarantine could not be read."))??)
+}
+
+fn with_retry(mut shown: Value, kept: &Quarantined, retried: &BTreeMap<String, Timestamp>) -> Value {
+    let at = retried.get(&kept.quarantine_id).map(|at| at.to_jiff().to_string());
+    if let Value::Object(members) = &mut shown {
+        members.insert("retried_at".to_owned(), json!(at));
+    }
+    shown
 }
 
 async fn find(gateway: &Arc<Gateway>, id: String) -> Result<Quarantined, Problem> {

@@ -21,7 +21,7 @@ use crate::runtime::intake_lane::DISAGREEMENT;
 use crate::runtime::topics::GATEWAY;
 
 /// Names the record that a retry came from.
-const RETRY_OF: &str = "retry_of";
+pub const RETRY_OF: &str = "retry_of";
 
 /// What to publish, or why it would be refused again.
 pub fn check(kept: &Quarantined, now: Timestamp) -> Result<Write, Vec<Fault>> {

@@ -82,6 +82,42 @@ fn the_quarantine_is_listed_shown_and_tried_again() {
     codec::decode::<ReferralEvent>(records[0].value.as_deref().unwrap()).unwrap();
 }
 
+#[test]
+fn what_was_retried_is_listed_no_more_unless_asked_for_or_it_failed_again() {
+    let house = House::open();
+    let stamps = [("partner", "leighton-hospital"), ("unit", "emergency-department"), ("refused", "invalid_field")];
+    let good = event().to_string().into_bytes();
+    let put = |id: &str, stamps: &[(&str, &str)]| house.put("quarantine", &quarantined(id, good.clone(), stamps), None);
+    let token = house.folder.path().join("tokens/operator.token");
+    let list = |more: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_pathway-router"));
+        command.args(["quarantine", "list", "--to", house.base(), "--token-file"]).arg(&token).args(more);
+        let done = command.output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        let lines = text(done.stdout);
+        let ids: Vec<String> = lines.lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
+        (done.status.code().unwrap(), ids, lines.contains("  retried 20"), text(done.stderr).trim().to_owned())
+    };
+    let retry = |id: &str| house.post(&format!("/v1/quarantine/{id}/retry"), "operator", "text/plain", "").status;
+    let (one, two, three) = ("first", "second", "failed-again");
+    put(one, &stamps);
+    put(two, &stamps);
+    assert_eq!(list(&[]), (1, vec![one.into(), two.into()], false, "2 records in quarantine".into()));
+    assert_eq!(retry(one), 202);
+    let told = "1 record in quarantine, and 1 retried (--retried lists those, too)";
+    assert_eq!(list(&[]), (1, vec![two.into()], false, told.into()));
+    assert_eq!(list(&["--retried"]).1, [one, two]);
+    assert!(house.get("/v1/quarantine/first", "operator").json()["retried_at"].is_string());
+    assert!(house.get("/v1/quarantine/second", "operator").json()["retried_at"].is_null());
+    // The retry failed: it lies there anew, until the record that it came of is retried with more luck.
+    put(three, &[("retry_of", one)]);
+    assert_eq!(list(&[]).1, [two, three]);
+    assert_eq!((retry(three), retry(one), retry(two)), (409, 202, 202));
+    let told = "0 records in quarantine, and 3 retried";
+    assert_eq!(list(&["--retried"]), (0, vec![one.into(), two.into(), three.into()], true, told.into()));
+    assert_eq!(house.referrals().len(), 3, "each once for each retry");
+}
+
 /// INTAKE's own checks, not only the form: a decision is the front door's alone.
 #[test]
 fn a_retry_that_intake_would_refuse_is_refused_beforehand() {
