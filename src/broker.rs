@@ -42,6 +42,11 @@ pub trait Broker: Send + Sync {
     /// Where a group will read next; None before its first commit there.
     fn position(&self, group: &str, topic: &str, partition: u32) -> Result<Option<i64>, BrokerError>;
 
+    /// Whether other processes may read and write it too.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// When the oldest record was appended that a group has left unread since this was asked before, wherever its lanes run.
     /// None where there is none, and where no other process can read: then this one's own lanes say.
     fn left_unread(&self, _group: &str, _prefixes: &[String]) -> Result<Option<Timestamp>, BrokerError> {

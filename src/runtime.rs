@@ -197,7 +197,7 @@ impl Service {
             service.threads().push(watch.start(shelf, service.stop.clone())?);
         }
         let progress = Arc::new(IntakeProgress::new(options.intake_lanes));
-        if options.decide_lanes > 0 {
+        if options.decide_lanes > 0 && broker.is_shared() {
             service.threads().push(elsewhere::start(&broker, &progress, &service.stop)?);
         }
         let lanes = Lanes {

@@ -154,6 +154,10 @@ impl Broker for Kafka {
         }
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     fn left_unread(&self, group: &str, prefixes: &[String]) -> Result<Option<Timestamp>, BrokerError> {
         self.shared.check()?;
         let mut backlogs = self.backlogs.lock().unwrap_or_else(PoisonError::into_inner);

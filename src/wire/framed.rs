@@ -64,6 +64,10 @@ impl Broker for Framed {
         self.inner.position(group, topic, partition)
     }
 
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
+    }
+
     fn left_unread(&self, group: &str, prefixes: &[String]) -> Result<Option<Timestamp>, BrokerError> {
         self.inner.left_unread(group, prefixes)
     }

@@ -263,6 +263,19 @@ fn damage_to_the_file_of_a_running_router_is_told_once_and_by_the_exit_code() {
     assert!(logged.trim_end().ends_with("nothing was accepted from then on"), "{logged}");
 }
 
+/// Nobody else can read an embedded broker: nobody asks what others have left unread there.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_embedded_router_has_no_thread_that_finds_nothing() {
+    let router = Router::start();
+    let threads = fs::read_dir(format!("/proc/{}/task", router.process.id())).expect("threads");
+    let name = |thread: std::io::Result<fs::DirEntry>| fs::read_to_string(thread.expect("one").path().join("comm"));
+    let names: Vec<String> = threads.filter_map(|thread| name(thread).ok()).collect();
+    assert!(names.iter().any(|name| name.starts_with("decide-0")), "{names:?}");
+    assert!(!names.iter().any(|name| name.starts_with("intake-else")), "{names:?}");
+    router.stop();
+}
+
 #[test]
 fn a_missing_file_is_imported_twice_and_again_with_the_router_stopped() {
     let router = Router::start();
