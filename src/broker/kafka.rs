@@ -30,6 +30,7 @@ pub mod admin;
 mod arrivals;
 mod backlog;
 mod fault;
+mod fencing;
 mod hanging;
 pub mod index;
 mod lane;

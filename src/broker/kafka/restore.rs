@@ -8,16 +8,16 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::fault::storage;
+use super::fencing::{Fencing, Subject};
 use super::native::{Drawn, Queue};
 use super::notes::Quiet;
 use super::seat::add;
 use super::shared::Shared;
-use super::transaction::{WRITER, fence};
+use super::transaction::WRITER;
 use crate::broker::{BrokerError, Record};
 
 /// Records taken at a time, and how long one look waits.
 const DRAW_MAX: usize = 500;
-const DRAW_WAIT: Duration = Duration::from_millis(50);
 /// The same while other partitions wait to be read.
 const PIECE_WAIT: Duration = Duration::from_millis(2);
 /// How often the log says how far a long restore has come.
@@ -82,12 +82,11 @@ impl Tail {
 
 /// Restores partitions of one topic, one after the other, each a piece at a time.
 pub struct Restorer {
-    shared: Arc<Shared>,
+    subject: Subject,
     committed: Tail,
     uncommitted: Tail,
-    topic: Arc<str>,
-    /// Ours: never fenced.
-    transactional_id: String,
+    /// Once it was needed.
+    fencing: Option<Fencing>,
     current: Option<Restoring>,
     /// Begun, and left off for others while nothing came.
     put_off: Vec<Restoring>,
@@ -119,9 +118,13 @@ impl Restorer {
         Ok(Self {
             committed: Tail::new(&shared.options.tail_consumer("restore", group))?,
             uncommitted: Tail::new(&shared.options.uncommitted_consumer(group))?,
-            shared: shared.clone(),
-            topic,
-            transactional_id: transactional_id.to_owned(),
+            subject: Subject {
+                shared: shared.clone(),
+                group: group.to_owned(),
+                topic,
+                transactional_id: transactional_id.to_owned(),
+            },
+            fencing: None,
             current: None,
             put_off: Vec::new(),
         })
@@ -136,13 +139,13 @@ impl Restorer {
     pub fn begin(&mut self, partition: u32) -> Result<(), BrokerError> {
         if let Some(index) = self.put_off.iter().position(|restoring| restoring.partition == partition) {
             let mut restoring = self.put_off.swap_remove(index);
-            self.committed.start(&self.topic, partition, Offset::Offset(restoring.position))?;
+            self.committed.start(&self.subject.topic, partition, Offset::Offset(restoring.position))?;
             restoring.resumed_at = Instant::now();
             self.current = Some(restoring);
             return Ok(());
         }
-        let (first, end) = self.uncommitted.bounds(&self.topic, partition)?;
-        self.committed.start(&self.topic, partition, Offset::Beginning)?;
+        let (first, end) = self.uncommitted.bounds(&self.subject.topic, partition)?;
+        self.committed.start(&self.subject.topic, partition, Offset::Beginning)?;
         let now = Instant::now();
         self.current = Some(Restoring {
             partition,
@@ -236,49 +239,13 @@ impl Restorer {
         Ok(())
     }
 
-    /// Fences the writer whose transaction is the first that is open in a partition, once. False: none is open, or it
-    /// is not known whose it is.
+    /// Whether a transaction is known to be open in a partition; a dead one's is ended meanwhile.
     pub fn fence_open(&mut self, partition: u32) -> Result<bool, BrokerError> {
-        let (_, stable) = self.committed.bounds(&self.topic, partition)?;
-        let (_, end) = self.uncommitted.bounds(&self.topic, partition)?;
-        if stable >= end {
-            return Ok(false);
-        }
-        if !self.shared.hanging.is_new(&self.topic, partition, stable) {
-            return Ok(true);
-        }
-        let Some(writer) = self.writer_at(partition, stable)? else { return Ok(false) };
-        // Our own name's: whoever had it was fenced when this lane began.
-        if writer != self.transactional_id {
-            tracing::warn!(partition, %writer, "a transaction was left open: its writer is fenced");
-            fence(&self.shared.options, &writer)?;
-        }
-        self.shared.hanging.fenced(&self.topic, partition, stable);
-        Ok(true)
-    }
-
-    /// Who wrote the first record at or after an offset, committed or not.
-    fn writer_at(&mut self, partition: u32, offset: i64) -> Result<Option<String>, BrokerError> {
-        self.uncommitted.start(&self.topic, partition, Offset::Offset(offset))?;
-        let deadline = Instant::now() + WAIT;
-        let mut drawn = Vec::new();
-        let mut found = None;
-        'look: while Instant::now() < deadline {
-            self.uncommitted.draw(1, DRAW_WAIT, &mut drawn);
-            for look in drawn.drain(..) {
-                match look {
-                    Drawn::Record(record) if record.partition == partition && record.offset >= offset => {
-                        let header = record.headers.iter().find(|(name, _)| name == WRITER);
-                        found = header.and_then(|(_, value)| String::from_utf8(value.clone()).ok());
-                        break 'look;
-                    }
-                    Drawn::End { offset: end, .. } if end > offset => break 'look,
-                    Drawn::Record(_) | Drawn::End { .. } | Drawn::Fault { .. } => {}
-                }
-            }
-        }
-        self.uncommitted.stop();
-        Ok(found)
+        let fencing = match self.fencing.take() {
+            Some(fencing) => fencing,
+            None => Fencing::start(self.subject.clone())?,
+        };
+        self.fencing.insert(fencing).is_open(partition)
     }
 }
 
