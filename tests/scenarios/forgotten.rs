@@ -3,17 +3,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pathway_router::engine::context::RuleBooks;
+use pathway_router::engine::context::{Context, RuleBooks};
 use pathway_router::engine::facts::PreparedBook;
+use pathway_router::engine::history::FOLD;
 use pathway_router::engine::history::folding::{
     CLOSED_TASKS_MAX, ENTRIES_MAX, FORGOTTEN_RULE, OPEN_TASKS_MAX, WAITED_FOR_MAX,
 };
+use pathway_router::engine::identity::Keys;
 use pathway_router::engine::model::codes::OutcomeKind;
 use pathway_router::engine::model::decision::{Decision, Disposition};
 use pathway_router::engine::model::outcome::Outcome;
 use pathway_router::engine::model::scalar::Timestamp;
+use pathway_router::engine::model::subject::SubjectKey;
 use pathway_router::engine::model::task::Task;
 use pathway_router::engine::rules::{self, RuleBook};
+use pathway_router::engine::seal::Sealer;
+use pathway_router::engine::state::State;
+use pathway_router::engine::step::{drop_timer, step_timer};
 use pathway_router::replay::{Replay, ReplayOptions, Results};
 use serde_json::json;
 
@@ -335,4 +341,36 @@ fn decisions_say_how_every_task_stands_whatever_is_answered() {
     }
     let refused = |decision: &&Decision| decision.disposition == Disposition::Refused;
     assert!(child.decisions.iter().filter(refused).all(|decision| decision.task_changes.is_empty()));
+}
+
+#[test]
+fn a_fold_that_failed_is_tried_again_the_next_day() {
+    let book = book(&shipped());
+    let mut child = Child::new(&book);
+    child.concern(START);
+    let (subject, mut state) = (SubjectKey([1; 32]), State::default());
+    let known = child.replay.histories().next().unwrap().clone();
+    let due_at = known.fold_at.unwrap();
+    state.restore(subject, known);
+    let context = Context {
+        books: RuleBooks::new(vec![PreparedBook::new(book)]),
+        keys: Keys::from_secret(&[1; 32]),
+        sealer: Sealer::from_secret(&[2; 32]),
+        covered_since: None,
+        front_door_phone: None,
+        panic_on: None,
+    };
+    let folds = |state: &State, at: i64| {
+        let due = state.due_timers(Timestamp(at), usize::MAX);
+        due.into_iter().map(|(_, timer)| timer).find(|timer| timer.rule == FOLD)
+    };
+    let timer = folds(&state, due_at.0).expect("too old by then");
+    let failed_at = due_at.0 + 7 * HOUR;
+    state.stage(drop_timer(&context, &state, subject, &timer, Timestamp(failed_at)).delta);
+    assert!(!state.history(subject).unwrap().entries.is_empty(), "nothing is lost by the failure");
+    let next = due_at.0 + DAY;
+    assert_eq!(folds(&state, next - 1), None, "not at every tick");
+    let again = folds(&state, next).expect("at the next midnight");
+    state.stage(step_timer(&context, &state, subject, &again, Timestamp(next)).unwrap().delta);
+    assert!(state.history(subject).unwrap().entries.is_empty(), "what is too old goes then");
 }
