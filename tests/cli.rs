@@ -5,6 +5,8 @@ use std::process::{Command, Output, Stdio};
 
 #[path = "cli/book.rs"]
 mod book;
+#[path = "cli/disagreement.rs"]
+mod disagreement;
 #[path = "cli/offline.rs"]
 mod offline;
 #[path = "cli/rules.rs"]

@@ -10,15 +10,15 @@ use pathway_router::config::first_start::first_start;
 use super::{check, command, run};
 
 /// A router in a folder of its own, on a free port.
-struct Router {
+pub struct Router {
     folder: tempfile::TempDir,
     process: Child,
     log: BufReader<ChildStderr>,
-    url: String,
+    pub url: String,
 }
 
 /// What a first start writes, with another address to listen on.
-fn new_folder(bind: &str) -> tempfile::TempDir {
+pub fn new_folder(bind: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     first_start(folder.path()).expect("a first start");
     let file = folder.path().join("config.toml");
@@ -38,7 +38,7 @@ impl Router {
     }
 
     /// Also answers what it logged until it was ready.
-    fn start_in(folder: tempfile::TempDir, more: &[&str]) -> (Self, String) {
+    pub fn start_in(folder: tempfile::TempDir, more: &[&str]) -> (Self, String) {
         let config = path(&folder, "config.toml");
         let mut process = command(&[&["run", "--config", &config], more].concat())
             .stderr(Stdio::piped())
@@ -57,7 +57,7 @@ impl Router {
         (Self { folder, process, log, url }, logged)
     }
 
-    fn path(&self, name: &str) -> String {
+    pub fn path(&self, name: &str) -> String {
         path(&self.folder, name)
     }
 
@@ -100,7 +100,7 @@ impl Router {
     }
 
     /// As an operator would stop it; it must end well.
-    fn stop(mut self) -> tempfile::TempDir {
+    pub fn stop(mut self) -> tempfile::TempDir {
         assert_eq!(self.end().0, Some(0));
         let empty = tempfile::tempdir().expect("a folder");
         std::mem::replace(&mut self.folder, empty)
