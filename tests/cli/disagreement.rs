@@ -57,6 +57,7 @@ fn what_a_partner_challenges_by_its_feedback_is_challenged_with_the_front_door()
         "specversion": "1.0", "id": event_id, "source": "leighton-hospital/emergency-department",
         "type": "concern.reported", "time": jiff::Timestamp::now().to_string(),
         "data": {
+            "partner_reference": "TEST-7",
             "practitioner": { "role": "nurse", "call_back": "01632 960001" },
             "child": { "nhs_number": "9990000085", "date_of_birth": "2014-01-01" },
             "detail": { "concern": "physical_abuse", "proposed_level": "L4a" }
@@ -72,9 +73,13 @@ fn what_a_partner_challenges_by_its_feedback_is_challenged_with_the_front_door()
     let decide = wait_for(&router, FRONT_DOOR, front_door, "tasks", |task| {
         task["action"] == "Decide what happens now: a task was declined or challenged"
     });
-    assert_eq!(decide["follows"], asked["task_id"]);
+    assert_eq!(decide["follows"], asked["task_id"], "where the child is named");
     let why = decide["reasons"][0]["why"].as_str().expect("a reason");
     assert!(why.contains("who referred the child, challenged what became of it.") && why.contains("We do not agree"));
+    let about = format!(
+        "It is about event {event_id} of leighton-hospital, emergency-department (their reference: TEST-7; call back: 01632 960001)."
+    );
+    assert!(why.ends_with(&about), "{why}");
     let heard = |one: &Value| one["message"].as_str().is_some_and(|told| told.contains("Your disagreement is put to"));
     let told = wait_for(&router, list, partner, "feedback", heard);
     assert_eq!(told["event_id"], event_id.as_str());

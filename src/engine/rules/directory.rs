@@ -66,6 +66,13 @@ impl Directory {
         }
     }
 
+    /// What a school or practice is called, by its URN or ODS code.
+    pub fn name_of(&self, unit: &str) -> Option<&str> {
+        let school = self.schools.as_ref().and_then(|schools| schools.get(unit)).map(|school| &school.name);
+        let practice = || self.practices.as_ref().and_then(|all| all.get(unit)).map(|practice| &practice.name);
+        school.or_else(practice).map(String::as_str)
+    }
+
     fn school(&self, urn: &str) -> Option<String> {
         let Some(schools) = &self.schools else { return Some(urn.to_owned()) };
         schools.get(plain(urn).as_str()).map(|school| school.safeguarding_unit.clone())

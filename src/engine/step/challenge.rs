@@ -142,11 +142,13 @@ fn is_front_doors(draft: &Draft<'_>, task: &HeldTask, entry: &Entry) -> bool {
         && !task.rules.iter().any(of_its_own)
 }
 
-fn who(draft: &Draft<'_>, received: &OutcomeReceived) -> String {
+/// Whoever answers, with the name of their unit where the book's directory has it.
+pub fn who(draft: &Draft<'_>, received: &OutcomeReceived) -> String {
     let agency = draft.book.rules.agencies.get(&received.agency).map(|agency| agency.title.as_str());
     let title = agency.or(received.partner.as_deref()).unwrap_or(&received.agency);
-    let unit = received.unit.as_ref().map_or(String::new(), |unit| format!(", unit {unit}"));
-    format!("{title}{unit}")
+    let Some(unit) = &received.unit else { return title.to_owned() };
+    let name = draft.book.rules.directory.name_of(unit).map_or(String::new(), |name| format!(" ({name})"));
+    format!("{title}, unit {unit}{name}")
 }
 
 /// Whoever referred hears that it was taken up, unless they may hear nothing.

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::alias::{pass_on, stand_in_entry};
 use super::answers::{self, Heard};
 use super::draft::{Draft, OWN_DUTY};
+use super::sighting::Sighted;
 use super::{Effect, Step, challenge, escalation, link};
 use crate::engine::calendar::Clock;
 use crate::engine::context::{Context, StepError};
@@ -16,10 +17,11 @@ use crate::engine::model::decision::{Disposition, Trigger};
 use crate::engine::model::feedback::FeedbackStatus;
 use crate::engine::model::history::{Entry, HeldTask, History};
 use crate::engine::model::inbox::{InboxRecord, OutcomeReceived};
+use crate::engine::model::outcome::Outcome;
 use crate::engine::model::scalar::Level;
 use crate::engine::state::State;
 use crate::engine::tasks::route::{Address, sender_held_back};
-use crate::engine::tasks::{Relation, Wanted};
+use crate::engine::tasks::{Relation, Wanted, Why};
 
 /// The id under which whoever answered is told that it changed nothing.
 pub const REFUSED_RULE: &str = "answer-refused";
@@ -245,9 +247,10 @@ fn ask_front_door(
     let entry = entry.unwrap_or_else(|| {
         Arc::new(stand_in_entry(&task.event_id, task.partner.as_deref().unwrap_or_default(), draft.at))
     });
-    let title = draft.book.rules.agencies.get(&task.agency).map_or(task.agency.as_str(), |agency| &agency.title);
-    let verb = received.outcome.outcome.symbol();
-    let why = format!("{title} {verb} \"{}\".{}", task.action, reason_given(received));
+    let who = challenge::who(draft, received);
+    let Outcome { outcome, by_name, by_role, .. } = &received.outcome;
+    let verb = outcome.symbol();
+    let why = format!("{who} ({by_name}, {by_role}) {verb} \"{}\".{}", task.action, reason_given(received));
     put_to_front_door(draft, &entry, task.level, why, cause)
 }
 
@@ -256,6 +259,8 @@ pub fn reason_given(received: &OutcomeReceived) -> String {
     received.outcome.reason.as_deref().map_or(String::new(), |reason| format!(" Reason given: {reason}"))
 }
 
+/// The front door decides. No name of a child is kept: what it is about is said by the referral, its sender's reference and
+/// number, and the task of the front door's own that it follows, where there is one.
 pub fn put_to_front_door(
     draft: &mut Draft<'_>,
     entry: &Arc<Entry>,
@@ -266,6 +271,9 @@ pub fn put_to_front_door(
     let raising = draft.raising(None, cause);
     let clock = if level == Some(Level::L4b) { AT_HIGHEST_LEVEL } else { OWN_DUTY };
     let due = raising.deadline_from_now(&clock)?;
+    let about = Sighted::of(entry);
+    let words = |with_number| format!("{why} It is about {}.", about.in_words(with_number));
+    let why = Why::Numbers { told: words(true), without: words(false) };
     let wanted = raising.own_duty(UNANSWERED_RULE, "A task was not taken on", why, UNANSWERED_ACTION, due, entry);
     draft.raise(None, cause, &[], vec![wanted]).map(drop)
 }

@@ -261,7 +261,7 @@ impl<'e> Sighted<'e> {
         }
     }
 
-    fn in_words(&self, with_number: bool) -> String {
+    pub fn in_words(&self, with_number: bool) -> String {
         let unit = self.unit.filter(|unit| !unit.is_empty()).map_or(String::new(), |unit| format!(", {unit}"));
         let sender = self.partner.filter(|partner| !partner.is_empty());
         let sender = sender.map_or(String::new(), |partner| format!(" of {partner}{unit}"));
