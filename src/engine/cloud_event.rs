@@ -49,12 +49,17 @@ pub struct CloudEvent {
 impl CloudEvent {
     /// The paths of these faults of the event, as its sender knows them.
     pub fn as_sent(&self, faults: Vec<Fault>) -> Vec<Fault> {
-        let mut faults = under_data(faults);
-        for fault in faults.iter_mut().filter(|fault| self.is_dated_by_time && fault.path == "data.occurred_at") {
-            "time".clone_into(&mut fault.path);
-        }
-        faults
+        as_sent(faults, self.is_dated_by_time)
     }
+}
+
+/// The paths of these faults of an event, as the sender of a CloudEvent knows them. `is_dated_by_time`: as `CloudEvent` has it.
+pub fn as_sent(faults: Vec<Fault>, is_dated_by_time: bool) -> Vec<Fault> {
+    let mut faults = under_data(faults);
+    for fault in faults.iter_mut().filter(|fault| is_dated_by_time && fault.path == "data.occurred_at") {
+        "time".clone_into(&mut fault.path);
+    }
+    faults
 }
 
 /// Reads structured mode: one JSON object of attributes with `data`.
@@ -85,7 +90,7 @@ pub fn read(json: &Value) -> Result<CloudEvent, Vec<Fault>> {
     }
     read_data(schema.root(), data, kind, time, &mut raw, &mut faults);
     let shape = Shape::Record(schema.root().clone());
-    let check = |event: &ReferralEvent| under_data(inspect::event(event, None).faults);
+    let check = |event: &ReferralEvent| as_sent(inspect::event(event, None).faults, is_dated_by_time);
     let event = checked(&shape, Value::Object(raw), faults, check)?;
     let traceparent = attributes.get("traceparent").and_then(Value::as_str).map(str::to_owned);
     Ok(CloudEvent { event, receivedtime, traceparent, is_dated_by_time })
@@ -139,7 +144,7 @@ pub fn outcome(json: &Value) -> Result<Outcome, Vec<Fault>> {
 }
 
 /// Paths as the sender of a CloudEvent knows them: under `data`, or the attribute.
-pub fn under_data(faults: Vec<Fault>) -> Vec<Fault> {
+fn under_data(faults: Vec<Fault>) -> Vec<Fault> {
     let named = |fault: Fault| {
         let field = fault.path.split('.').next().unwrap_or_default();
         let path = match FROM_ATTRIBUTES.iter().find(|(carried, _)| *carried == field) {

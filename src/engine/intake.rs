@@ -128,7 +128,7 @@ pub fn outcome(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) -> Ac
 
 fn accept_referral(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) -> Result<InboxRecord, Refusal> {
     let event: ReferralEvent = decoded(incoming)?;
-    let refused = |refusal: Refusal| refusal.of_event(&event);
+    let refused = |refusal: Refusal| refusal.of_event(&event).as_sent(incoming);
     attributes::of_event(incoming, &event).map_err(refused)?;
     let findings = inspect::event(&event, Some(incoming.receipt));
     refuse_findings(findings).map_err(refused)?;

@@ -117,6 +117,7 @@ fn judge(gateway: &Gateway, caller: &PartnerCaller, item: Item, trace: Option<&s
         Ok(read) => read,
         Err((reason, faults)) => return bad(item, reason, StatusCode::BAD_REQUEST, faults),
     };
+    let dating = publish::dating(&read);
     let mut event = read.event;
     let claimed = &event.source;
     if event.backfill {
@@ -134,6 +135,7 @@ fn judge(gateway: &Gateway, caller: &PartnerCaller, item: Item, trace: Option<&s
         return bad(item, QuarantineReason::InvalidField, StatusCode::BAD_REQUEST, faults);
     };
     let mut headers = stamps(caller);
+    headers.extend(dating);
     headers.extend(read.traceparent.as_deref().or(trace).map(|trace| header("traceparent", trace)));
     let write = keyed(GATEWAY, event.event_id.as_bytes(), value, headers);
     // INTAKE will refuse it by itself: the bytes go as they are, and the sender is told now.

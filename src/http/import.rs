@@ -14,7 +14,7 @@ use super::body;
 use super::caller::Operator;
 use super::envelope::{self, Item, Mode};
 use super::problem::Problem;
-use super::publish::{header, keyed};
+use super::publish::{self, header, keyed};
 use crate::broker::Write;
 use crate::engine::codec;
 use crate::engine::model::decision::{Decision, Disposition, Trigger};
@@ -101,6 +101,7 @@ fn became(decision: &Decision) -> Option<(&str, bool)> {
 
 fn read(gateway: &Gateway, item: &Item) -> Result<Write, Vec<Fault>> {
     let read = item.read(gateway.now()).map_err(|(_, faults)| faults)?;
+    let dating = publish::dating(&read);
     let mut event = read.event;
     let source = &event.source;
     let callers = gateway.callers();
@@ -114,10 +115,11 @@ fn read(gateway: &Gateway, item: &Item) -> Result<Write, Vec<Fault>> {
     event.backfill = true;
     let value =
         codec::encode(&event).map_err(|_| vec![Fault::new("", "does not follow schemas/referral-event.avsc")])?;
-    let headers = vec![
+    let mut headers = vec![
         header("partner", event.source.partner.as_str()),
         header("unit", event.source.unit.as_str()),
         header("backfill", "true"),
     ];
+    headers.extend(dating);
     Ok(keyed(GATEWAY, event.event_id.as_bytes(), value, headers))
 }

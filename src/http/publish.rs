@@ -7,8 +7,8 @@ use super::Gateway;
 use super::answer::Refusal;
 use super::problem::Problem;
 use crate::broker::{BrokerError, Placement, Published, Write};
-use crate::engine::cloud_event::under_data;
-use crate::engine::intake::refuse::{FAULTS_HEADER, REFUSED_HEADER};
+use crate::engine::cloud_event::CloudEvent;
+use crate::engine::intake::refuse::{DATED_BY_TIME_HEADER, FAULTS_HEADER, REFUSED_HEADER};
 use crate::engine::intake::{self, IncomingRecord, IntakeContext, Said};
 use crate::engine::model::quarantine::QuarantineReason;
 use crate::engine::schema::Fault;
@@ -23,16 +23,24 @@ pub fn keyed(topic: &str, key: &[u8], value: Vec<u8>, headers: Vec<(String, Vec<
     Write { topic: topic.into(), placement: Placement::ByKey, key: key.to_vec(), value: Some(value), headers }
 }
 
+/// That an event is dated by its attribute `time`, for INTAKE to name it where the sender wrote it.
+pub fn dating(event: &CloudEvent) -> Option<(String, Vec<u8>)> {
+    event.is_dated_by_time.then(|| header(DATED_BY_TIME_HEADER, "true"))
+}
+
 /// Why bytes were refused, for INTAKE to keep beside them.
 pub fn refused(reason: QuarantineReason, faults: &[Fault]) -> [(String, Vec<u8>); 2] {
     let told = serde_json::to_vec(faults).unwrap_or_default();
     [header(REFUSED_HEADER, reason.symbol()), header(FAULTS_HEADER, told)]
 }
 
+/// What the problem of a whole record begins with.
+const OF_THE_WHOLE: [&str; 5] = ["the", "this", "is", "must", "does"];
+
 /// A fault as INTAKE writes it down: the field's path, unless it is of the whole record, and the problem.
 fn as_fault(text: &str) -> Fault {
     match text.split_once(' ') {
-        Some((path, problem)) if !["the", "this"].contains(&path) => Fault::new(path, problem),
+        Some((path, problem)) if !OF_THE_WHOLE.contains(&path) => Fault::new(path, problem),
         Some(_) | None => Fault::new("", text),
     }
 }
@@ -79,7 +87,7 @@ impl Gateway {
             | QuarantineReason::Unknown => StatusCode::BAD_REQUEST,
         };
         let faults = quarantined.faults.iter().map(|fault| as_fault(fault)).collect();
-        Some(Refusal { status, faults: if said == Said::Event { under_data(faults) } else { faults } })
+        Some(Refusal { status, faults })
     }
 
     /// Returns once all of the records are durable, or none will be.

@@ -140,6 +140,7 @@ fn every_fault_is_named_and_the_bytes_are_kept() {
     );
     check_refused(&event_with("/data", "backfill", json!(true)), 400, &["data.backfill"], "invalid_field");
     check_refused(&event_with("", "time", json!("2190-01-01T00:00:00Z")), 400, &["time"], "future_time");
+    check_refused(&event_with("", "time", json!("1815-01-01T00:00:00Z")), 400, &["time"], "invalid_field");
     check_refused(&event_with("", "source", json!("police")), 403, &["source"], "wrong_source");
     check_refused(&event_with("", "source", json!("leighton-hospital/paediatrics")), 403, &["source"], "wrong_source");
 }

@@ -70,9 +70,10 @@ impl World {
         )
     }
 
+    /// Takes in an event that its partner wrote to its own topic.
     fn referral(&self, event: &ReferralEvent) -> Accepted {
-        let value = encode(event).expect("an event");
-        self.referral_bytes(&event.source.partner, Some(&event.source.unit), &value)
+        let (partner, value) = (&event.source.partner, encode(event).expect("an event"));
+        intake::referral(&self.context(), &incoming(&format!("referrals.{partner}"), partner, &value))
     }
 
     fn outcome(&self, agency: &str, unit: Option<&str>, outcome: &Outcome) -> Accepted {
@@ -226,9 +227,9 @@ fn the_topic_is_the_origin_whatever_the_record_says() {
         assert_eq!(feedback.event_id, event.event_id);
         assert!(feedback.message.contains("999"));
     };
-    refuse(world.referral_bytes("schools", None, &value), "source.partner");
+    refuse(world.referral_bytes("schools", None, &value), "source must be the partner");
     refuse(world.referral_bytes("nobody", None, &value), "no configured partner");
-    refuse(world.referral_bytes("police", Some("canteen"), &value), "source.unit");
+    refuse(world.referral_bytes("police", Some("canteen"), &value), "source must be one of");
 
     // The unit is the gateway's to say, the agency the configuration's.
     event.source.agency = Some("social-care".to_owned());
@@ -296,6 +297,28 @@ fn fields_are_checked_however_the_event_was_encoded() {
     let quarantined = accepted.quarantined.expect("quarantined");
     assert_eq!(quarantined.event_id, None, "it is no UUID");
     assert_eq!(accepted.feedback.map(|feedback| feedback.event_id), Some(quarantined.quarantine_id));
+}
+
+#[test]
+fn a_fault_is_named_where_the_sender_wrote_it() {
+    let world = World::new();
+    let mut event = samples::event("neglect.assessed");
+    event.occurred_at = Timestamp(i64::MIN);
+    event.practitioner.call_back = String::new();
+    let value = encode(&event).expect("an event");
+    let message = |accepted: Accepted| accepted.feedback.expect("feedback").message;
+    let by_record = message(world.referral(&event));
+    assert!(by_record.contains(": occurred_at is not usable") && by_record.contains("; practitioner.call_back is"));
+    // The gateway's reply names the same fields.
+    let by_gateway = |headers: &[(String, Vec<u8>)]| {
+        let (partner, unit) = (&event.source.partner, Some(event.source.unit.as_str()));
+        let incoming = IncomingRecord { by_gateway: true, unit, headers, ..incoming("gateway.http", partner, &value) };
+        message(intake::referral(&world.context(), &incoming))
+    };
+    let told = by_gateway(&[]);
+    assert!(told.contains(": data.occurred_at is not usable") && told.contains("; data.practitioner.call_back is"));
+    let told = by_gateway(&[("dated-by-time".to_owned(), b"true".to_vec())]);
+    assert!(told.contains(": time is not usable") && told.contains("; data.practitioner.call_back is"), "{told}");
 }
 
 #[test]
@@ -413,6 +436,16 @@ fn to_the_address_of_feedback_nothing_but_a_disagreement_is_sent() {
     let disagreement =
         Outcome { outcome: OutcomeKind::Challenged, reason: Some("We do not agree.".to_owned()), ..acknowledged };
     assert_eq!(world.outcome("social-care", None, &disagreement).quarantined, None);
+}
+
+#[test]
+fn an_outcome_of_no_known_kind_is_told_which_there_are() {
+    let world = World::new();
+    let unknown = Outcome { outcome: OutcomeKind::Unknown, ..outcome(world.seal("social-care", None)) };
+    let accepted = world.outcome("social-care", None, &unknown);
+    let kinds = "outcome is not known here: give one of acknowledged, accepted, declined, completed, challenged";
+    refused(&world, &accepted, QuarantineReason::InvalidField, kinds);
+    assert!(accepted.feedback.expect("the one partner that is this agency is told").message.contains(kinds));
 }
 
 #[test]

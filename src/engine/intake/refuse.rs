@@ -1,6 +1,7 @@
 //! A record that cannot be used: kept whole in quarantine, its sender told, social care asked to look.
 
 use super::{Accepted, IncomingRecord, IntakeContext};
+use crate::engine::cloud_event;
 use crate::engine::ids::derived;
 use crate::engine::model::event::ReferralEvent;
 use crate::engine::model::feedback::{Feedback, FeedbackStatus};
@@ -23,6 +24,9 @@ const EVENT_ID_HEADER: &str = "ce_id";
 pub const REFUSED_HEADER: &str = "refused";
 /// Beside it: the faults it told the sender, as JSON.
 pub const FAULTS_HEADER: &str = "faults";
+
+/// Stamped by the gateway on an event that left `occurred_at` out: its attribute `time` says when it happened.
+pub const DATED_BY_TIME_HEADER: &str = "dated-by-time";
 
 /// Why a record is not accepted, with what of it could be read safely.
 pub struct Refusal {
@@ -60,6 +64,15 @@ impl Refusal {
         self.event_id = Some(event.event_id.clone()).filter(|id| is_uuid(id));
         self.partner_reference.clone_from(&event.partner_reference);
         self.unit = Some(event.source.unit.clone());
+        self
+    }
+
+    /// The gateway's events came as CloudEvents: their faults are named where the sender wrote what is wrong, as in the reply.
+    pub fn as_sent(mut self, incoming: &IncomingRecord<'_>) -> Self {
+        if incoming.by_gateway {
+            let is_dated_by_time = incoming.headers.iter().any(|(name, _)| name == DATED_BY_TIME_HEADER);
+            self.faults = cloud_event::as_sent(self.faults, is_dated_by_time);
+        }
         self
     }
 

@@ -82,7 +82,8 @@ pub fn outcome(outcome: &Outcome, receipt: Option<Timestamp>) -> Findings {
         OutcomeKind::Declined => said(faults, "reason", reason),
         OutcomeKind::Challenged => said(faults, "reason", reason),
         OutcomeKind::Unknown => {
-            faults.push(Fault::new("outcome", "is not known here: give one the published schema lists"));
+            let kinds = "acknowledged, accepted, declined, completed, challenged";
+            faults.push(Fault::new("outcome", format!("is not known here: give one of {kinds}")));
         }
         OutcomeKind::Acknowledged | OutcomeKind::Accepted | OutcomeKind::Completed => {}
     }
