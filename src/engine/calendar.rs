@@ -3,29 +3,40 @@
 mod bank_holidays;
 mod clock;
 mod file;
+mod london;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::LazyLock;
 
 use jiff::civil::{self, Weekday};
-use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use super::model::scalar::Timestamp;
 pub use clock::{Clock, ClockError, HOURS_MAX, MINUTES_MAX, SAME_DAY_HOURS, WORKING_DAYS_MAX};
 pub use file::{BankHolidaysFile, CalendarFault, CalendarFile, CalendarProblem, SchoolFile};
-
-/// Europe/London, from the database compiled in: no file of the machine is read.
-/// The fallback is unreachable; a test holds that the compiled-in database knows London.
-pub static LONDON: LazyLock<TimeZone> =
-    LazyLock::new(|| TimeZoneDatabase::bundled().get("Europe/London").unwrap_or(TimeZone::UTC));
+use london::midnight_near;
+pub use london::{LONDON, instant, london_date, london_datetime};
 
 /// A working day's deadline: close of the office.
 const CLOSE_OF_DAY: civil::Time = civil::Time::constant(17, 0, 0, 0);
 
 /// When a school's safeguarding lead is at the desk on a session day.
 const SESSION_START: civil::Time = civil::Time::constant(8, 30, 0, 0);
+
+const MONTHS: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
 
 const MILLIS_PER_MINUTE: i64 = 60_000;
 const MILLIS_PER_HOUR: i64 = 3_600_000;
@@ -182,13 +193,15 @@ impl Calendar {
 
     /// First instant of a window of `days` days: London midnight that many days before the judged event's date.
     pub fn window_start(&self, judged: Timestamp, days: i64) -> Timestamp {
-        let back = jiff::Span::new().try_days(days).unwrap_or_default();
-        start_of(london_date(judged).saturating_sub(back))
+        let back = || jiff::Span::new().try_days(days).unwrap_or_default();
+        let near = days.checked_neg().and_then(|days| midnight_near(judged, days));
+        near.unwrap_or_else(|| start_of(london_date(judged).saturating_sub(back())))
     }
 
     /// First instant after a window: the London midnight that ends the judged event's date.
     pub fn window_end(&self, judged: Timestamp) -> Timestamp {
-        start_of(london_date(judged).saturating_add(jiff::Span::new().days(1)))
+        let after = || start_of(london_date(judged).saturating_add(jiff::Span::new().days(1)));
+        midnight_near(judged, 1).unwrap_or_else(after)
     }
 }
 
@@ -196,22 +209,10 @@ fn is_weekend(date: civil::Date) -> bool {
     matches!(date.weekday(), Weekday::Saturday | Weekday::Sunday)
 }
 
-/// The London date of an instant.
-pub fn london_date(instant: Timestamp) -> civil::Date {
-    instant.date_in(&LONDON)
-}
-
 /// London midnight at the start of a date, clamped at the ends of the range of years.
 pub fn start_of(date: civil::Date) -> Timestamp {
     let clamped = if date.year() < 0 { Timestamp(i64::MIN) } else { Timestamp(i64::MAX) };
     instant(date, civil::Time::midnight()).unwrap_or(clamped)
-}
-
-/// A London wall-clock time as an instant. A time skipped in spring is read as if the clocks had not yet changed; of a
-/// time that comes twice in autumn, the first.
-fn instant(date: civil::Date, time: civil::Time) -> Result<Timestamp, CalendarError> {
-    let instant = LONDON.to_ambiguous_timestamp(date.to_datetime(time)).compatible();
-    instant.map(Timestamp::from_jiff).map_err(|_| CalendarError::OutOfRange)
 }
 
 fn time_of_day(hour: i8, minute: i8) -> Result<civil::Time, CalendarError> {
@@ -230,5 +231,26 @@ fn next_time_of_day(hour: i8, minute: i8, from: Timestamp) -> Result<Timestamp, 
 
 /// An instant in words, Europe/London: `Wednesday 17 June 2026 17:00`.
 pub fn instant_in_words(at: Timestamp) -> String {
-    LONDON.to_datetime(at.to_jiff()).strftime("%A %-d %B %Y %H:%M").to_string()
+    let shown = london_datetime(at);
+    format!("{} {:02}:{:02}", day_in_words(shown.date()), shown.hour(), shown.minute())
+}
+
+/// `Wednesday 17 June 2026`.
+pub fn day_in_words(date: civil::Date) -> String {
+    let weekday = match date.weekday() {
+        Weekday::Monday => "Monday",
+        Weekday::Tuesday => "Tuesday",
+        Weekday::Wednesday => "Wednesday",
+        Weekday::Thursday => "Thursday",
+        Weekday::Friday => "Friday",
+        Weekday::Saturday => "Saturday",
+        Weekday::Sunday => "Sunday",
+    };
+    format!("{weekday} {} {} {:04}", date.day(), month_in_words(date), date.year())
+}
+
+/// `June`.
+pub fn month_in_words(date: civil::Date) -> &'static str {
+    let month = usize::try_from(date.month()).ok().and_then(|month| month.checked_sub(1));
+    month.and_then(|month| MONTHS.get(month)).copied().unwrap_or_default()
 }

@@ -6,6 +6,7 @@ use serde_avro_fast::de::read::SliceRead;
 use serde_avro_fast::de::{DeserializerConfig, DeserializerState};
 use serde_avro_fast::ser::SerializerConfig;
 
+use super::model::optional::in_full;
 use super::schema::limits::SEQUENCE_ITEMS_MAX;
 use super::schema::path::redacted;
 use super::schema::shape::Shape;
@@ -63,7 +64,7 @@ thread_local! {
 /// The record in single-object encoding.
 pub fn encode<T: Published>(record: &T) -> Result<Vec<u8>, CodecError> {
     let published = T::SCHEMA.published()?;
-    encode_by(published.own()?, record).map_err(|()| unencodable(record, published))
+    in_full(|| encode_by(published.own()?, record).map_err(|()| unencodable(record, published)))
 }
 
 /// The record by the last released schema where that can say it all, else by our own: then routers of that release read

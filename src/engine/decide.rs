@@ -59,6 +59,7 @@ pub fn judge<'b>(
         if stratum > 0 {
             book.gather_counts(history, entry, as_of, verdict.level, Counts::ByLevel, &mut verdict.table);
             book.set_results(verdict.level, &named, &mut verdict.table);
+            named.clear();
             book.set_turns_18(entry, &verdict.fired, &mut verdict.table);
         }
         let fired = fired_in(book, stratum, moment, &mut verdict);

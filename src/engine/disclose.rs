@@ -1,9 +1,12 @@
 //! What each agency may see: permitted fields only, refused by default.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::LazyLock;
 
-use super::calendar::{instant_in_words, london_date};
-use super::model::detail::Detail;
+use super::calendar::{day_in_words, instant_in_words, london_date};
+use super::history::entry::ENTRY_FACTS;
+use super::model::detail::{Detail, KINDS, fields};
 use super::model::event::{Address, Carer, Child, Practitioner, ReferralEvent, VoiceOfChild};
 use super::model::history::Entry;
 use super::model::scalar::Told;
@@ -35,7 +38,7 @@ pub struct Disclosed {
     pub partner_reference: Option<String>,
     pub facts: BTreeMap<String, String>,
     /// What was shown, for the audit record.
-    pub fields: BTreeSet<String>,
+    pub fields: BTreeSet<Cow<'static, str>>,
 }
 
 /// One recipient's eyes: the agency's list, or its shorter one where a rule says the minimum.
@@ -51,12 +54,17 @@ impl Permit<'_> {
         if self.minimum { self.agency.minimum.contains(field) } else { self.agency.may_see(field) }
     }
 
-    fn pick<T: Clone>(&self, fields: &mut BTreeSet<String>, name: &str, value: Option<&T>) -> Option<T> {
+    fn pick<T: Clone>(
+        &self,
+        fields: &mut BTreeSet<Cow<'static, str>>,
+        name: &'static str,
+        value: Option<&T>,
+    ) -> Option<T> {
         let value = value?;
         if !self.allows(name) {
             return None;
         }
-        fields.insert(name.to_owned());
+        fields.insert(Cow::Borrowed(name));
         Some(value.clone())
     }
 
@@ -70,7 +78,7 @@ impl Permit<'_> {
         let voice_of_child = self.pick(&mut fields, "voice_of_child", event.voice_of_child.as_ref());
         let voice_of_child = voice_of_child.map(|voice| VoiceOfChild { said: voice.said.map(masked), ..voice });
         let carers = if self.allows("carers") && !event.carers.is_empty() {
-            fields.insert("carers".to_owned());
+            fields.insert(Cow::Borrowed("carers"));
             event.carers.clone()
         } else {
             Vec::new()
@@ -94,7 +102,7 @@ impl Permit<'_> {
         for (name, value) in &entry.facts {
             let full = fact_name(name);
             if self.allows(&full) {
-                disclosed.facts.insert(full.clone(), value.to_string());
+                disclosed.facts.insert(full.clone().into_owned(), value.to_string());
                 disclosed.fields.insert(full);
             }
         }
@@ -103,28 +111,28 @@ impl Permit<'_> {
     /// Adds what happened, when, and who says so.
     pub fn show_happening(&self, entry: &Entry, disclosed: &mut Disclosed) {
         let when = if entry.date_only {
-            london_date(entry.occurred_at).strftime("%A %-d %B %Y").to_string()
+            day_in_words(london_date(entry.occurred_at))
         } else {
             instant_in_words(entry.occurred_at)
         };
         let kind = entry.kind.replace(['.', '_'], " ");
         let source = format!("{}, {}", entry.source.partner, entry.source.unit);
         for (name, words) in [(EVENT_KIND, kind), (HAPPENED_AT, when), (SENT_BY, source)] {
-            self.show_words(name, words, disclosed);
+            self.show_words(Cow::Borrowed(name), words, disclosed);
         }
     }
 
     /// Adds what is so of the child: plans and flags that are open, and what was counted.
     pub fn show_standing(&self, standing: &[(String, String)], disclosed: &mut Disclosed) {
         for (name, words) in standing {
-            self.show_words(name, words.clone(), disclosed);
+            self.show_words(Cow::Owned(name.clone()), words.clone(), disclosed);
         }
     }
 
-    fn show_words(&self, name: &str, words: String, disclosed: &mut Disclosed) {
-        if self.allows(name) {
-            disclosed.facts.insert(name.to_owned(), words);
-            disclosed.fields.insert(name.to_owned());
+    fn show_words(&self, name: Cow<'static, str>, words: String, disclosed: &mut Disclosed) {
+        if self.allows(&name) {
+            disclosed.facts.insert(name.clone().into_owned(), words);
+            disclosed.fields.insert(name);
         }
     }
 
@@ -139,12 +147,17 @@ impl Permit<'_> {
                 Told::Text(text) => text,
                 Told::Instant(at) => instant_in_words(at),
             };
-            disclosed.facts.insert(full.clone(), words);
+            disclosed.facts.insert(full.clone().into_owned(), words);
             disclosed.fields.insert(full);
         });
     }
 
-    fn show_child(&self, event: &ReferralEvent, unverified: &[String], fields: &mut BTreeSet<String>) -> ChildView {
+    fn show_child(
+        &self,
+        event: &ReferralEvent,
+        unverified: &[String],
+        fields: &mut BTreeSet<Cow<'static, str>>,
+    ) -> ChildView {
         let child: &Child = &event.child;
         let mut view = ChildView {
             nhs_number: self.pick(fields, "child.nhs_number", child.nhs_number.as_ref()),
@@ -178,7 +191,7 @@ impl Permit<'_> {
         addresses: &[Address],
         all_confidential: bool,
         view: &mut ChildView,
-        fields: &mut BTreeSet<String>,
+        fields: &mut BTreeSet<Cow<'static, str>>,
     ) {
         let confidential = |address: &Address| address.confidential || all_confidential;
         if !self.allows("child.addresses") {
@@ -190,7 +203,7 @@ impl Permit<'_> {
         view.addresses = addresses.iter().filter(visible).cloned().collect();
         view.address_withheld = view.addresses.len() < addresses.len();
         if !view.addresses.is_empty() {
-            fields.insert("child.addresses".to_owned());
+            fields.insert(Cow::Borrowed("child.addresses"));
         }
     }
 }
@@ -243,6 +256,19 @@ fn is_confidential(event: &ReferralEvent) -> bool {
 }
 
 /// The full name of a fact kept with an entry: `event.grade`, `child.age_years`.
-pub fn fact_name(kept_as: &str) -> String {
+fn fact_name(kept_as: &str) -> Cow<'static, str> {
+    match FULL_NAMES.get(kept_as) {
+        Some(full) => Cow::Borrowed(full.as_str()),
+        None => Cow::Owned(full_name(kept_as)),
+    }
+}
+
+fn full_name(kept_as: &str) -> String {
     if kept_as.contains('.') { kept_as.to_owned() } else { format!("event.{kept_as}") }
 }
+
+/// Of the fields of every kind: each task names a dozen of them.
+static FULL_NAMES: LazyLock<HashMap<&'static str, String>> = LazyLock::new(|| {
+    let of_kinds = KINDS.iter().filter_map(|(kind, _)| fields(kind)).flatten().map(|(name, _)| *name);
+    of_kinds.chain(ENTRY_FACTS).map(|name| (name, full_name(name))).collect()
+});

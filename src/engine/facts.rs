@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::civil;
 
-use super::calendar::london_date;
+use super::calendar::{london_date, month_in_words};
 use super::history::entry::{is_adult, is_grown};
 use super::history::{episodes, known_as, latest_status, status_open};
 use super::model::detail::KINDS;
@@ -32,7 +32,8 @@ pub struct PreparedBook {
     pub rules: RuleBook,
     /// Facts kept with an entry, by the name they are kept under.
     kept: HashMap<String, FactId>,
-    statuses: Vec<(FactId, String)>,
+    /// With whether they end at 18.
+    statuses: Vec<(FactId, String, bool)>,
     agencies: BTreeMap<String, FactId>,
     level: Option<FactId>,
     turns_18: Option<FactId>,
@@ -83,7 +84,7 @@ impl PreparedBook {
         let mut agencies = BTreeMap::new();
         for (id, fact) in rules.facts.iter() {
             if let Some(status) = fact.name.strip_prefix(STATUS_PREFIX) {
-                statuses.push((id, status.to_owned()));
+                statuses.push((id, status.to_owned(), ENDS_AT_18.contains(&status)));
             } else if let Some(agency) = fact.name.strip_prefix(AGENCY_PREFIX) {
                 agencies.insert(agency.to_owned(), id);
             } else {
@@ -139,9 +140,11 @@ impl PreparedBook {
             table.set_bool(id, true);
         }
         self.gather_agreement(history, entry, as_of, table);
-        for (id, status) in &self.statuses {
-            let authority = self.rules.authority.as_deref();
-            table.set_bool(*id, holds(history, entry, status, as_of.statuses, authority));
+        let grown = is_grown(history, entry, as_of.statuses);
+        let authority = self.rules.authority.as_deref();
+        for (id, status, ends_at_18) in &self.statuses {
+            let over = *ends_at_18 && grown;
+            table.set_bool(*id, !over && is_recorded(history, entry, status, as_of.statuses, authority));
         }
         self.gather_counts(history, entry, as_of, level, Counts::All, table);
         if let Some(absences) = self.absences.get(table.kind().place()) {
@@ -361,7 +364,7 @@ fn each_counted(
             || !kinds.contains(*kind)
             || (*is_judged && !aggregate.includes_judged)
             || !aggregate.level_within(&entry.kind, own_level)
-            || !aggregate.counts(&entry.kind, &entry.facts)
+            || !aggregate.counts(&entry.facts)
         {
             continue;
         }
@@ -386,7 +389,7 @@ fn what(entry: &Entry) -> String {
 
 /// The date as a practitioner writes it; the year only when it is another.
 pub fn date_in_words(date: civil::Date, this_year: i16) -> String {
-    let month = date.strftime("%B");
+    let month = month_in_words(date);
     if date.year() == this_year {
         format!("{} {month}", date.day())
     } else {
@@ -397,9 +400,11 @@ pub fn date_in_words(date: civil::Date, this_year: i16) -> String {
 /// Whether a status fact holds at an instant, as far as is recorded.
 pub fn holds(history: &History, entry: &Entry, status: &str, at: Timestamp, authority: Option<&str>) -> bool {
     // A plan is a child's: it ends at 18, though nobody has said so.
-    if ENDS_AT_18.contains(&status) && is_grown(history, entry, at) {
-        return false;
-    }
+    let over = ENDS_AT_18.contains(&status) && is_grown(history, entry, at);
+    !over && is_recorded(history, entry, status, at, authority)
+}
+
+fn is_recorded(history: &History, entry: &Entry, status: &str, at: Timestamp, authority: Option<&str>) -> bool {
     match status {
         "placed_by_other" => placed_by_other(history, at, authority),
         "out_of_area" => latest_status(history, "lac", at).is_some_and(|lac| lac.open && lac.out_of_area == Some(true)),
@@ -444,13 +449,16 @@ fn referred_before_and_closed(history: &History, judged: &Entry, at: Timestamp) 
 }
 
 fn is_decided(entry: &Entry, decision: &str) -> bool {
-    let decided = matches!(entry.facts.get("decision"), Some(FactValue::Code(code)) if code == decision);
-    decided && entry.kind == "decision.recorded"
+    entry.kind == "decision.recorded"
+        && matches!(entry.facts.get("decision"), Some(FactValue::Code(code)) if code == decision)
 }
 
 /// Whether an entry says that a plan was opened, or closed.
 fn is_plan(entry: &Entry, opened: bool) -> bool {
+    if entry.kind != "status.changed" {
+        return false;
+    }
     let of_plan = matches!(entry.facts.get("status"), Some(FactValue::Code(code)) if PLANS.contains(&code.as_str()));
     let open = entry.facts.get("open") != Some(&FactValue::Bool(false));
-    entry.kind == "status.changed" && of_plan && open == opened
+    of_plan && open == opened
 }

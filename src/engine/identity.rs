@@ -55,8 +55,8 @@ impl IdentifierKind {
 /// The secret that subject keys are made with. Whoever lacks it can neither make a key nor test a guess.
 #[derive(Clone)]
 pub struct Keys {
-    subjects: Zeroizing<[u8; 32]>,
-    topics: Zeroizing<[u8; 32]>,
+    subjects: KeyedHash,
+    topics: KeyedHash,
 }
 
 impl std::fmt::Debug for Keys {
@@ -68,20 +68,20 @@ impl std::fmt::Debug for Keys {
 impl Keys {
     pub fn from_secret(secret: &[u8; 32]) -> Self {
         Self {
-            subjects: Zeroizing::new(keyed_hash(secret, &[b"pathway subject keys"])),
-            topics: Zeroizing::new(keyed_hash(secret, &[b"pathway topic keys"])),
+            subjects: KeyedHash::derived(secret, b"pathway subject keys"),
+            topics: KeyedHash::derived(secret, b"pathway topic keys"),
         }
     }
 
     /// The key of an identifier already in its normal form; the same text under another kind gives another key.
     pub fn subject_key(&self, kind: IdentifierKind, identifier: &str) -> SubjectKey {
-        SubjectKey(keyed_hash(&self.subjects, &[kind.symbol().as_bytes(), &[0], identifier.as_bytes()]))
+        SubjectKey(self.subjects.of(&[kind.symbol().as_bytes(), &[0], identifier.as_bytes()]))
     }
 
     /// What a child is called and when they were born, as keyed hashes. None: neither is said.
     pub fn known_as(&self, child: &Child) -> Option<KnownAs> {
         let of = |what: &str, text: &str| {
-            let hash = keyed_hash(&self.subjects, &[b"known as ", what.as_bytes(), &[0], text.as_bytes()]);
+            let hash = self.subjects.of(&[b"known as ", what.as_bytes(), &[0], text.as_bytes()]);
             hash.first_chunk::<8>().map_or(0, |bytes| i64::from_be_bytes(*bytes))
         };
         let birth = child.date_of_birth.map(|born| of("birth", &born.to_civil().to_string()));
@@ -96,7 +96,7 @@ impl Keys {
 
     /// The key that a task is published under: one agency's tasks for a child share it, two agencies' never do.
     pub fn task_topic_key(&self, subject: SubjectKey, agency: &str) -> SubjectKey {
-        SubjectKey(keyed_hash(&self.topics, &[&subject.0, agency.as_bytes()]))
+        SubjectKey(self.topics.of(&[&subject.0, agency.as_bytes()]))
     }
 
     /// The pseudo-subject that faults of a partner's records are counted on.
@@ -216,14 +216,29 @@ fn name_and_birth(child: &Child) -> Option<(String, bool)> {
     Some((format!("{given_names}\0{family_name}\0{}", child.date_of_birth?.to_civil()), is_named))
 }
 
-/// HMAC-SHA-256 over the parts, one after another.
-pub(super) fn keyed_hash(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
-    // HMAC pads a short key with zeros to the hash's block, as here.
-    let mut block = Zeroizing::new([0; 64]);
-    block.iter_mut().zip(key).for_each(|(padded, byte)| *padded = *byte);
-    let mut hmac = <Hmac<Sha256> as KeyInit>::new(&(*block).into());
-    for part in parts {
-        hmac.update(part);
+/// HMAC-SHA-256 under one key, which is worked in once.
+#[derive(Clone)]
+pub(super) struct KeyedHash(Hmac<Sha256>);
+
+impl KeyedHash {
+    pub fn new(key: &[u8; 32]) -> Self {
+        // HMAC pads a short key with zeros to the hash's block, as here.
+        let mut block = Zeroizing::new([0; 64]);
+        block.iter_mut().zip(key).for_each(|(padded, byte)| *padded = *byte);
+        Self(<Hmac<Sha256> as KeyInit>::new(&(*block).into()))
     }
-    hmac.finalize().into_bytes().into()
+
+    /// Under a key of its own for this purpose.
+    pub fn derived(secret: &[u8; 32], purpose: &[u8]) -> Self {
+        Self::new(&Zeroizing::new(Self::new(secret).of(&[purpose])))
+    }
+
+    /// Over the parts, one after another.
+    pub fn of(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let mut hmac = self.0.clone();
+        for part in parts {
+            hmac.update(part);
+        }
+        hmac.finalize().into_bytes().into()
+    }
 }

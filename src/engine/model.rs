@@ -8,6 +8,7 @@ pub mod event;
 pub mod feedback;
 pub mod history;
 pub mod inbox;
+pub mod optional;
 pub mod outcome;
 pub mod quarantine;
 pub mod scalar;

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::identity::keyed_hash;
+use super::identity::KeyedHash;
 use super::model::subject::SubjectKey;
 
 /// The longest address worth opening, in characters.
@@ -50,8 +50,8 @@ pub enum SealError {
 /// Seals and opens reply addresses under one secret.
 #[derive(Clone)]
 pub struct Sealer {
-    cipher_key: Zeroizing<[u8; 32]>,
-    nonce_key: Zeroizing<[u8; 32]>,
+    cipher: Aes256GcmSiv,
+    nonces: KeyedHash,
 }
 
 impl std::fmt::Debug for Sealer {
@@ -62,9 +62,10 @@ impl std::fmt::Debug for Sealer {
 
 impl Sealer {
     pub fn from_secret(secret: &[u8; 32]) -> Self {
+        let cipher_key = Zeroizing::new(KeyedHash::new(secret).of(&[b"pathway seal cipher"]));
         Self {
-            cipher_key: Zeroizing::new(keyed_hash(secret, &[b"pathway seal cipher"])),
-            nonce_key: Zeroizing::new(keyed_hash(secret, &[b"pathway seal nonce"])),
+            cipher: Aes256GcmSiv::new(&(*cipher_key).into()),
+            nonces: KeyedHash::derived(secret, b"pathway seal nonce"),
         }
     }
 
@@ -73,10 +74,9 @@ impl Sealer {
     pub fn seal(&self, address: &ReplyTo) -> String {
         let plain = Zeroizing::new(write(address));
         let nonce = self.nonce(address);
-        let cipher = Aes256GcmSiv::new(&(*self.cipher_key).into());
         // Sealing refuses only texts above 64 GiB; an empty one would not open.
-        let sealed =
-            cipher.encrypt(&Nonce::from(nonce), Payload { msg: plain.as_slice(), aad: PURPOSE }).unwrap_or_default();
+        let payload = Payload { msg: plain.as_slice(), aad: PURPOSE };
+        let sealed = self.cipher.encrypt(&Nonce::from(nonce), payload).unwrap_or_default();
         let mut bytes = nonce.to_vec();
         bytes.extend_from_slice(&sealed);
         URL_SAFE_NO_PAD.encode(bytes)
@@ -89,8 +89,8 @@ impl Sealer {
         }
         let bytes = URL_SAFE_NO_PAD.decode(sealed).map_err(|_| SealError::Malformed)?;
         let (nonce, body) = bytes.split_first_chunk::<NONCE_BYTES>().ok_or(SealError::Malformed)?;
-        let cipher = Aes256GcmSiv::new(&(*self.cipher_key).into());
-        let plain = cipher
+        let plain = self
+            .cipher
             .decrypt(&Nonce::from(*nonce), Payload { msg: body, aad: PURPOSE })
             .map(Zeroizing::new)
             .map_err(|_| SealError::NotOurs)?;
@@ -101,7 +101,7 @@ impl Sealer {
         let mut recipient = Vec::new();
         write_text(&mut recipient, Some(&address.agency));
         write_text(&mut recipient, address.unit.as_deref());
-        let digest = keyed_hash(&self.nonce_key, &[address.task_id.as_bytes(), &recipient]);
+        let digest = self.nonces.of(&[address.task_id.as_bytes(), &recipient]);
         digest.first_chunk().copied().unwrap_or_default()
     }
 }

@@ -1,6 +1,6 @@
 //! Times as a scenario writes them: on London's clocks, or with an offset.
 
-use crate::engine::calendar::LONDON;
+use crate::engine::calendar;
 use crate::engine::model::scalar::Timestamp;
 
 /// An instant as a scenario writes it: `2026-03-12 10:00` on London's clocks, or RFC 3339 with an offset.
@@ -25,6 +25,5 @@ pub fn local_instant(text: &str) -> Option<Timestamp> {
     const SHORTEST: usize = "2026-03-12 10:00".len();
     let no_offset = text.len() >= SHORTEST && !text.ends_with('Z') && !text.get(11..)?.contains(['+', '-']);
     let datetime: jiff::civil::DateTime = no_offset.then(|| text.replacen(' ', "T", 1).parse().ok())??;
-    let instant = LONDON.to_ambiguous_timestamp(datetime).compatible().ok()?;
-    Some(Timestamp::from_jiff(instant))
+    calendar::instant(datetime.date(), datetime.time()).ok()
 }

@@ -1,7 +1,5 @@
 //! What a correction changes in an entry: coded facts, the times its clocks run from, and the child's age.
 
-use jiff::tz::TimeZone;
-
 use super::entry::{
     ANY_RISK_FACTOR, TURNS_18, WEEKS_28, WEEKS_OF_PREGNANCY, age_facts, eighteenth_birthday_nearby, envelope_fact,
     fits, weeks_28, weeks_of_pregnancy,
@@ -27,16 +25,16 @@ pub const DUE_DATE: &str = "due_date";
 pub const DO_NOT_INFORM: &str = "do_not_inform";
 
 /// The entry after a correction; what is not of its kind, or not of its type, is refused by name.
-pub fn corrected(entry: &Entry, correction: &EventCorrected, zone: &TimeZone) -> Result<Entry, Vec<String>> {
+pub fn corrected(entry: &Entry, correction: &EventCorrected) -> Result<Entry, Vec<String>> {
     let mut after = entry.clone();
     let mut refused = Vec::new();
     for (name, value) in &correction.changes {
         let applied = if TIMES.contains(&name.as_str()) {
             apply_time(&mut after, name, value)
         } else if name == DATE_OF_BIRTH {
-            apply_birth(&mut after, value, zone)
+            apply_birth(&mut after, value)
         } else if name == DUE_DATE {
-            apply_due_date(&mut after, value, zone)
+            apply_due_date(&mut after, value)
         } else if name == DO_NOT_INFORM {
             (*value == FactValue::Bool(false)).then_some(())
         } else {
@@ -62,10 +60,10 @@ fn apply_fact(entry: &mut Entry, name: &str, value: &FactValue) -> Option<()> {
     Some(())
 }
 
-fn apply_due_date(entry: &mut Entry, value: &FactValue, zone: &TimeZone) -> Option<()> {
+fn apply_due_date(entry: &mut Entry, value: &FactValue) -> Option<()> {
     let due = date_of(value).filter(|_| entry.kind == UNBORN)?.to_civil();
-    entry.anchors.insert(WEEKS_28.to_owned(), weeks_28(due, zone)?);
-    let weeks = weeks_of_pregnancy(due, entry.received_at, zone)?;
+    entry.anchors.insert(WEEKS_28.to_owned(), weeks_28(due)?);
+    let weeks = weeks_of_pregnancy(due, entry.received_at)?;
     entry.facts.insert(WEEKS_OF_PREGNANCY.to_owned(), weeks);
     Some(())
 }
@@ -83,13 +81,13 @@ fn apply_time(entry: &mut Entry, name: &str, value: &FactValue) -> Option<()> {
     Some(())
 }
 
-fn apply_birth(entry: &mut Entry, value: &FactValue, zone: &TimeZone) -> Option<()> {
+fn apply_birth(entry: &mut Entry, value: &FactValue) -> Option<()> {
     let child = Child { date_of_birth: Some(date_of(value)?), ..Child::default() };
-    match eighteenth_birthday_nearby(&child, entry.received_at, zone) {
+    match eighteenth_birthday_nearby(&child, entry.received_at) {
         Some(birthday) => entry.anchors.insert(TURNS_18.to_owned(), birthday),
         None => entry.anchors.remove(TURNS_18),
     };
-    for (name, value) in age_facts(&child, entry.occurred_at.min(entry.received_at), entry.received_at, zone) {
+    for (name, value) in age_facts(&child, entry.occurred_at.min(entry.received_at), entry.received_at) {
         match value {
             Some(value) => entry.facts.insert(name.to_owned(), value),
             None => entry.facts.remove(name),

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use jiff::tz::TimeZone;
 use jiff::{Span, Unit, civil};
 
+use crate::engine::calendar::{instant, london_date};
 use crate::engine::model::codes::SuspectIs;
 use crate::engine::model::detail::Detail;
 use crate::engine::model::event::{Child, ReferralEvent};
@@ -40,6 +40,24 @@ pub const TURNS_18: &str = "turns_18";
 /// Coded facts of the envelope, kept beside the detail's own.
 const ENVELOPE_FLAGS: [&str; 2] = ["immediate_danger", "emergency_call_made"];
 
+/// What else is kept with an entry beside the detail's own facts.
+pub const ENTRY_FACTS: [&str; 14] = [
+    "immediate_danger",
+    "emergency_call_made",
+    "agreement",
+    "child.age_years",
+    "child.from_17_and_a_half",
+    "child.turns_18_within_30d",
+    "child.unborn",
+    "child.home_educated",
+    AT_SCHOOL,
+    WEEKS_OF_PREGNANCY,
+    ANY_RISK_FACTOR,
+    SIBLINGS_NAMED,
+    NAMED_WITH_ANOTHER,
+    OF_ANOTHER_FAMILY,
+];
+
 /// The type of a fact that may be corrected though it is no field of the event's kind.
 pub fn envelope_fact(name: &str) -> Option<FactType> {
     (ENVELOPE_FLAGS.contains(&name) || name == ANY_RISK_FACTOR).then_some(FactType::Bool)
@@ -54,8 +72,8 @@ pub fn fits(fact: FactType, value: &FactValue) -> bool {
     }
 }
 
-/// What is kept of a referral. `zone`: where the child's age is counted.
-pub fn of(referral: &Referral, receipt: Timestamp, zone: &TimeZone) -> Entry {
+/// What is kept of a referral.
+pub fn of(referral: &Referral, receipt: Timestamp) -> Entry {
     let event = &referral.event;
     Entry {
         event_id: event.event_id.clone(),
@@ -67,9 +85,9 @@ pub fn of(referral: &Referral, receipt: Timestamp, zone: &TimeZone) -> Entry {
         episode_ref: episode_ref(&event.detail),
         occurred_at: happened_at(event),
         received_at: receipt,
-        anchors: anchors(referral, receipt, zone),
+        anchors: anchors(referral, receipt),
         date_only: event.date_only,
-        facts: facts(referral, receipt, zone),
+        facts: facts(referral, receipt),
         held_back: held_back(event).into_iter().chain(suspect_of_family(referral)).collect(),
         level: None,
         fired: Vec::new(),
@@ -103,7 +121,7 @@ fn happened_at(event: &ReferralEvent) -> Timestamp {
 }
 
 /// Instants that clocks of this event may run from.
-fn anchors(referral: &Referral, receipt: Timestamp, zone: &TimeZone) -> BTreeMap<String, Timestamp> {
+fn anchors(referral: &Referral, receipt: Timestamp) -> BTreeMap<String, Timestamp> {
     let event = &referral.event;
     let mut anchors = BTreeMap::from([("occurred_at".to_owned(), event.occurred_at)]);
     let mut put = |name: &str, at: Option<Timestamp>| {
@@ -118,9 +136,9 @@ fn anchors(referral: &Referral, receipt: Timestamp, zone: &TimeZone) -> BTreeMap
     } else if let Detail::ReturnInterviewCompleted(interview) = &event.detail {
         put("completed_at", interview.completed_at);
     }
-    put(WEEKS_28, due_date(event).and_then(|due| weeks_28(due, zone)));
+    put(WEEKS_28, due_date(event).and_then(|due| weeks_28(due)));
     put("as_index", referral.named_with.as_ref().and_then(|named| named.due_at));
-    put(TURNS_18, eighteenth_birthday_nearby(&event.child, receipt, zone));
+    put(TURNS_18, eighteenth_birthday_nearby(&event.child, receipt));
     anchors
 }
 
@@ -131,15 +149,14 @@ fn due_date(event: &ReferralEvent) -> Option<civil::Date> {
 }
 
 /// When a pregnancy has lasted 28 weeks.
-pub fn weeks_28(due: civil::Date, zone: &TimeZone) -> Option<Timestamp> {
-    day_start(due, WEEKS_28_DAYS_BEFORE, zone)
+pub fn weeks_28(due: civil::Date) -> Option<Timestamp> {
+    day_start(due, WEEKS_28_DAYS_BEFORE)
 }
 
 /// The start of the day so many days before a date.
-fn day_start(date: civil::Date, days_before: i32, zone: &TimeZone) -> Option<Timestamp> {
+fn day_start(date: civil::Date, days_before: i32) -> Option<Timestamp> {
     let day = date.checked_sub(Span::new().try_days(days_before).ok()?).ok()?;
-    let start = zone.to_ambiguous_timestamp(day.to_datetime(civil::Time::midnight())).compatible().ok()?;
-    Some(Timestamp::from_jiff(start))
+    instant(day, civil::Time::midnight()).ok()
 }
 
 fn eighteenth_birthday(child: &Child) -> Option<civil::Date> {
@@ -147,10 +164,10 @@ fn eighteenth_birthday(child: &Child) -> Option<civil::Date> {
 }
 
 /// The eighteenth birthday, once it is past or near: of a younger child it would only tell the date of birth.
-pub fn eighteenth_birthday_nearby(child: &Child, receipt: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+pub fn eighteenth_birthday_nearby(child: &Child, receipt: Timestamp) -> Option<Timestamp> {
     let birthday = eighteenth_birthday(child)?;
-    let days = receipt.date_in(zone).until((Unit::Day, birthday)).ok()?.get_days();
-    if days > BIRTHDAY_KEPT_DAYS { None } else { day_start(birthday, 0, zone) }
+    let days = london_date(receipt).until((Unit::Day, birthday)).ok()?.get_days();
+    if days > BIRTHDAY_KEPT_DAYS { None } else { day_start(birthday, 0) }
 }
 
 /// Whether this is about a person who is no child any more at an instant, as far as is known.
@@ -209,7 +226,7 @@ fn suspect_of_family(referral: &Referral) -> Option<HeldBack> {
     Some(HeldBack { agency, unit, cause: "suspect".to_owned() })
 }
 
-fn facts(referral: &Referral, receipt: Timestamp, zone: &TimeZone) -> BTreeMap<String, FactValue> {
+fn facts(referral: &Referral, receipt: Timestamp) -> BTreeMap<String, FactValue> {
     let event = &referral.event;
     let mut facts = BTreeMap::new();
     event.detail.coded_facts(&mut |name, value| {
@@ -224,14 +241,13 @@ fn facts(referral: &Referral, receipt: Timestamp, zone: &TimeZone) -> BTreeMap<S
     put("emergency_call_made", event.emergency_call_made.fact());
     put("agreement", event.agreement.as_ref().and_then(|agreement| agreement.state.fact()));
     let unborn = is_unborn(event);
-    let ages =
-        if unborn { UNBORN_AGES } else { age_facts(&event.child, happened_at(event).min(receipt), receipt, zone) };
+    let ages = if unborn { UNBORN_AGES } else { age_facts(&event.child, happened_at(event).min(receipt), receipt) };
     for (name, value) in ages {
         put(name, value);
     }
     put("child.unborn", Some(FactValue::Bool(unborn)));
     put(AT_SCHOOL, Some(FactValue::Bool(is_at_school(&event.child))));
-    put(WEEKS_OF_PREGNANCY, due_date(event).and_then(|due| weeks_of_pregnancy(due, receipt, zone)));
+    put(WEEKS_OF_PREGNANCY, due_date(event).and_then(|due| weeks_of_pregnancy(due, receipt)));
     put(ANY_RISK_FACTOR, any_risk_factor(&event.detail).map(FactValue::Bool));
     put(SIBLINGS_NAMED, Some(FactValue::Bool(!event.siblings.is_empty())));
     put(NAMED_WITH_ANOTHER, Some(FactValue::Bool(referral.named_with.is_some())));
@@ -253,8 +269,8 @@ fn is_at_school(child: &Child) -> bool {
 }
 
 /// Completed weeks, counted from 40 weeks before the due date.
-pub fn weeks_of_pregnancy(due: civil::Date, receipt: Timestamp, zone: &TimeZone) -> Option<FactValue> {
-    let left = receipt.date_in(zone).until((Unit::Day, due)).ok()?.get_days();
+pub fn weeks_of_pregnancy(due: civil::Date, receipt: Timestamp) -> Option<FactValue> {
+    let left = london_date(receipt).until((Unit::Day, due)).ok()?.get_days();
     let weeks = PREGNANCY_DAYS.saturating_sub(left).div_euclid(7);
     Some(FactValue::Int(i64::from(weeks)))
 }
@@ -272,28 +288,23 @@ fn is_unborn(event: &ReferralEvent) -> bool {
 }
 
 /// The facts that a date of birth gives: completed years when it happened, and how near eighteen is at receipt.
-pub fn age_facts(
-    child: &Child,
-    at: Timestamp,
-    receipt: Timestamp,
-    zone: &TimeZone,
-) -> [(&'static str, Option<FactValue>); 3] {
-    let months = age_months(child, at, zone);
+pub fn age_facts(child: &Child, at: Timestamp, receipt: Timestamp) -> [(&'static str, Option<FactValue>); 3] {
+    let months = age_months(child, at);
     [
         ("child.age_years", months.and_then(|months| months.checked_div(12)).map(FactValue::Int)),
         ("child.from_17_and_a_half", months.map(|months| FactValue::Bool(months >= MONTHS_17_AND_A_HALF))),
-        ("child.turns_18_within_30d", turns_18_within_30d(child, receipt, zone).map(FactValue::Bool)),
+        ("child.turns_18_within_30d", turns_18_within_30d(child, receipt).map(FactValue::Bool)),
     ]
 }
 
-fn age_months(child: &Child, at: Timestamp, zone: &TimeZone) -> Option<i64> {
+fn age_months(child: &Child, at: Timestamp) -> Option<i64> {
     let born = child.date_of_birth?.to_civil();
-    let span = born.until((Unit::Month, at.date_in(zone))).ok()?;
+    let span = born.until((Unit::Month, london_date(at))).ok()?;
     (!span.is_negative()).then_some(i64::from(span.get_months()))
 }
 
-fn turns_18_within_30d(child: &Child, at: Timestamp, zone: &TimeZone) -> Option<bool> {
+fn turns_18_within_30d(child: &Child, at: Timestamp) -> Option<bool> {
     let birthday = eighteenth_birthday(child)?;
-    let days = at.date_in(zone).until((Unit::Day, birthday)).ok()?.get_days();
+    let days = london_date(at).until((Unit::Day, birthday)).ok()?.get_days();
     Some((0..=30).contains(&days))
 }

@@ -149,7 +149,7 @@ fn the_keyed_hash_is_plain_hmac() {
     let mut key = [0; 32];
     key[..4].copy_from_slice(b"Jefe");
     assert_eq!(
-        hex::encode(keyed_hash(&key, &[b"what do ya want ", b"for nothing?"])),
+        hex::encode(KeyedHash::new(&key).of(&[b"what do ya want ", b"for nothing?"])),
         "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
     );
 }

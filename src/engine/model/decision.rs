@@ -1,9 +1,10 @@
 //! The audit record: why a child was or was not referred, with all that is needed to make the decision again.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::event::Source;
-use super::history::none_as_empty;
 use super::scalar::{FactValue, Level, Timestamp};
 use super::subject::SubjectKey;
 
@@ -38,7 +39,7 @@ pub struct Decision {
     pub disclosures: Vec<Disclosure>,
     pub notes: Vec<String>,
     /// Tasks that stand otherwise than they did. One that was raised stands as raised until a decision says otherwise.
-    #[serde(default, deserialize_with = "none_as_empty", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, with = "super::optional::list", skip_serializing_if = "super::optional::empty_left_out")]
     pub task_changes: Vec<TaskChanged>,
 }
 
@@ -148,6 +149,6 @@ pub struct Disclosure {
     pub agency: String,
     pub unit: Option<String>,
     pub task_id: String,
-    pub fields: Vec<String>,
+    pub fields: Vec<Cow<'static, str>>,
     pub bases: Vec<String>,
 }

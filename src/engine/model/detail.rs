@@ -191,7 +191,7 @@ details! {
         reason: Option<String>,
         other_reply_to: Option<String>,
         agency: Option<String>,
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "super::optional::none_left_out")]
         unit: Option<String>,
     }
     /// Where the family's agreement to a service stands.
@@ -210,9 +210,9 @@ details! {
     EventWithdrawn = "event.withdrawn" as "pathway.EventWithdrawn" {
         original_event_id: String,
         reason: Option<String>,
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "super::optional::none_left_out")]
         right_child: Option<Box<Child>>,
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "super::optional::none_left_out")]
         right_event_id: Option<String>,
     }
     /// Death of, or serious harm to, a child.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::event::Source;
 use super::scalar::{FactValue, Level, Timestamp};
@@ -36,31 +36,31 @@ pub struct History {
     /// For a partner's own subject: the last triage task raised, by hour.
     pub triaged_hours: Vec<i64>,
     /// When the next entry or task is too old to be kept.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub fold_at: Option<Timestamp>,
     /// Since when a corrected calendar gives an open task another deadline.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub recount_at: Option<Timestamp>,
     /// Weaker keys of this child that were told of this one, that by name and birth among them.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub weaker: Option<Vec<SubjectKey>>,
     /// What made this key: a symbol of `IdentifierKind`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub keyed_by: Option<String>,
     /// For a key by name and birth: stronger keys that events of this name and birth came under.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub seen: Option<Vec<SubjectKey>>,
     /// Others who may be the same child.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub pairs: Option<Vec<Pair>>,
     /// Set when a person, not an identifier, made this key one with `alias_of`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub linked: Option<Linked>,
     /// Those who bear different names or birthdays under this one key, and whether they are one child.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub look_alikes: Option<Vec<LookAlikes>>,
     /// First receipts, under a wrong child, of events about this one that are still to come.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub first_receipts: Option<Vec<FirstReceipt>>,
 }
 
@@ -131,13 +131,6 @@ pub struct Linked {
 pub struct EventOf {
     pub event_id: String,
     pub partner: String,
-}
-
-/// A list that an earlier schema does not have: left out when it is empty.
-pub(super) fn none_as_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Vec<T>, D::Error> {
-    Ok(Option::<Vec<T>>::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// Whether something tied to an event's id, and to who sent it as far as that was kept, belongs to an entry.
@@ -258,16 +251,16 @@ pub struct Entry {
     pub backfilled: bool,
     pub withdrawn: bool,
     /// Other children whom this event was sent on to.
-    #[serde(default, deserialize_with = "none_as_empty", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, with = "super::optional::list", skip_serializing_if = "super::optional::empty_left_out")]
     pub named: Vec<NamedChild>,
     /// What the sender called the child, and their birthday. None: neither was said, or an earlier release kept it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub known_as: Option<KnownAs>,
     /// The W3C trace it came with, for what its clocks raise later.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub traceparent: Option<String>,
     /// Where its sender can be rung, for a person who is asked about it later. None: an earlier release kept it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub call_back: Option<String>,
 }
 
@@ -312,7 +305,7 @@ pub struct Status {
     /// The event that said so.
     pub event_id: Option<String>,
     /// The partner that sent that event, for two partners may choose one id. None: told by an earlier release.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub partner: Option<String>,
 }
 
@@ -324,7 +317,7 @@ pub struct RecordedDecision {
     pub closed: bool,
     pub event_id: Option<String>,
     /// The partner that sent that event, for two partners may choose one id. None: told by an earlier release.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub partner: Option<String>,
 }
 
@@ -334,7 +327,7 @@ pub struct AgreementStanding {
     pub at: Timestamp,
     pub event_id: Option<String>,
     /// The partner that sent that event, for two partners may choose one id. None: told by an earlier release.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub partner: Option<String>,
 }
 
@@ -359,38 +352,38 @@ pub struct HeldTask {
     /// changes nothing and another answer under the same id is heard.
     pub outcomes: Vec<String>,
     /// The partner whose event it was raised for. None: raised by an earlier release.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub partner: Option<String>,
     /// When the next rung of its ladder is told, unless someone answers before.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub escalate_at: Option<Timestamp>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub acknowledge_by: Option<Timestamp>,
     /// From when its recipient can answer (a school in its holidays cannot); None: from when it was raised.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub answer_from: Option<Timestamp>,
     /// How many rungs of its ladder have been told.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub rungs: Option<i32>,
     /// A service that needs the family's agreement.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub needs_agreement: Option<bool>,
     /// The unanswered task that this one is about.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub chases: Option<String>,
     /// Others of the same event that it is about, too.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub chases_also: Option<Vec<String>>,
     /// The clock its deadline runs by, as the rule book writes it, where that depends on the calendar.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub clock: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub clock_from: Option<Timestamp>,
     /// Whose sessions it counts.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub clock_school: Option<String>,
     /// Must be completed by then, else who is above its recipient is told; None: they were, or nobody is.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub complete_by: Option<Timestamp>,
 }
 
@@ -403,7 +396,7 @@ pub struct Timer {
     /// The entry it belongs to.
     pub event_id: String,
     /// The partner that sent it. None: started by an earlier release.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub partner: Option<String>,
 }
 
@@ -418,6 +411,6 @@ pub struct Awaiting {
     pub changes: Option<BTreeMap<String, FactValue>>,
     pub asked: bool,
     /// Of a withdrawal: the child it was about.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub right_child: Option<RightChild>,
 }

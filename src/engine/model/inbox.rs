@@ -52,13 +52,13 @@ pub struct Referral {
     /// How often the record was forwarded along aliases.
     pub hops: i32,
     /// Weaker verified keys of the same child, strongest first: each is told of the stronger once.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub weaker: Option<Vec<SubjectKey>>,
     /// Set when the router itself made the event for a child whom another's referral names.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub named_with: Option<NamedWith>,
     /// The key by name and birth, where something stronger made the subject: it is told once that this one was seen.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub sighting: Option<SubjectKey>,
 }
 
@@ -73,10 +73,10 @@ pub struct NamedWith {
     /// None: the whole agency.
     pub suspect_unit: Option<String>,
     /// The child of that event is of another family.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub other_family: Option<bool>,
     /// What the sender says this child is to that one: who harmed whom, for those who may see it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub relationship: Option<String>,
 }
 
@@ -97,7 +97,7 @@ pub struct OutcomeReceived {
     pub hops: i32,
     /// The partner whose own disagreement this is, by the address of its feedback; `agency` is then what it is in the rule
     /// book, or empty. None: an agency answers.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub partner: Option<String>,
 }
 
@@ -109,7 +109,7 @@ pub struct Alias {
     pub event_id: String,
     pub partner: String,
     /// A weaker key that belongs to this one already: whether this one and `stronger` are one child is only checked.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub checked_for: Option<SubjectKey>,
 }
 
@@ -133,25 +133,25 @@ pub struct Signal {
     pub unit: Option<String>,
     pub reason: Option<String>,
     /// The other subject it is about.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub other: Option<SubjectKey>,
     /// What made the other's key.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub keyed_by: Option<String>,
     /// The sender's own reference of the other's event.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub reference: Option<String>,
     /// What came under the other's own key.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub events: Option<Vec<EventOf>>,
     /// How often it was forwarded along aliases.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub hops: Option<i32>,
     /// The event that this subject's own was sent instead of.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub first: Option<FirstReceipt>,
     /// Where the sender of the other's event can be rung.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub call_back: Option<String>,
 }
 

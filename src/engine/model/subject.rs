@@ -9,7 +9,14 @@ pub struct SubjectKey(pub [u8; 32]);
 
 impl SubjectKey {
     pub fn to_hex(self) -> String {
-        hex::encode(self.0)
+        String::from_utf8_lossy(&self.digits()).into_owned()
+    }
+
+    fn digits(self) -> [u8; 64] {
+        let mut digits = [0; 64];
+        // Two digits a byte: it fits.
+        let _ = hex::encode_to_slice(self.0, &mut digits);
+        digits
     }
 
     /// None unless `text` is 64 hex digits.
@@ -29,9 +36,7 @@ impl std::fmt::Debug for SubjectKey {
 
 impl Serialize for SubjectKey {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut digits = [0; 64];
-        hex::encode_to_slice(self.0, &mut digits).map_err(serde::ser::Error::custom)?;
-        serializer.serialize_str(std::str::from_utf8(&digits).map_err(serde::ser::Error::custom)?)
+        serializer.serialize_str(std::str::from_utf8(&self.digits()).map_err(serde::ser::Error::custom)?)
     }
 }
 

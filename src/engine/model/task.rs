@@ -58,13 +58,13 @@ pub struct Task {
     /// Sealed address to answer to.
     pub reply_to: String,
     /// Of a task that asks whether two records are one child: the address of the other.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub other_reply_to: Option<String>,
     /// `digest`: for the daily digest of its `due_at`; it asks for nothing and needs no answer. None: a task like any other.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub kind: Option<String>,
     /// Of a rung about several unanswered tasks of one event: those beside the one it follows.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub follows_also: Option<Vec<String>>,
 }
 

@@ -136,10 +136,9 @@ impl Aggregate {
         self.min_level.is_some() || self.max_level.is_some()
     }
 
-    /// Whether an entry of this kind with these facts (names without `event.`) counts; what is unknown counts.
-    pub fn counts(&self, kind: &str, facts: &BTreeMap<String, FactValue>) -> bool {
-        self.kinds.contains(kind)
-            && self.condition.as_ref().is_none_or(|condition| condition.truth(facts) != Truth::False)
+    /// Whether an entry of one of its kinds with these facts (names without `event.`) counts; what is unknown counts.
+    pub fn counts(&self, facts: &BTreeMap<String, FactValue>) -> bool {
+        self.condition.as_ref().is_none_or(|condition| condition.truth(facts) != Truth::False)
     }
 
     /// Whether an entry's level lies within the bounds.

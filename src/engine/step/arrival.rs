@@ -9,7 +9,6 @@ use super::{
     Step, agreement, alias, awaiting, clocks, correction, decided, duplicate, first_receipt, lifted, link, look_alike,
     readdressed, sighting, suspect,
 };
-use crate::engine::calendar::LONDON;
 use crate::engine::context::{Context, StepError};
 use crate::engine::history::{self, Known, entry};
 use crate::engine::ids::derived;
@@ -46,7 +45,7 @@ pub fn referral(
     let mut draft = Draft::open(context, state, record.subject, record.receipt, trigger, &record.id)?;
     draft.sender_knows = own;
     let known_as = context.keys.known_as(&event.child);
-    let mut arriving = Entry { known_as, ..entry::of(referral, record.receipt, &LONDON) };
+    let mut arriving = Entry { known_as, ..entry::of(referral, record.receipt) };
     suspect::hold_back(&draft.book.rules, referral, &mut arriving);
     draft.about(&arriving);
     remember_making(&mut draft.history, referral);

@@ -8,7 +8,6 @@ use super::draft::{Draft, OWN_DUTY, own_duty_at};
 use super::findings::{asking_more, findings_of, judged_again};
 use super::outcome::AT_HIGHEST_LEVEL;
 use super::{agreement, awaiting, duplicate, siblings, suspect, wish};
-use crate::engine::calendar::LONDON;
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, judge};
 use crate::engine::facts::AsOf;
@@ -74,7 +73,7 @@ pub fn received(
 
 /// A correction that names other children too: as the event itself would have.
 fn naming_others(referral: &Referral, original: &Entry, correction: &EventCorrected) -> Option<Referral> {
-    let corrected = corrected(original, correction, &LONDON).ok()?;
+    let corrected = corrected(original, correction).ok()?;
     let names = !referral.event.siblings.is_empty();
     names.then(|| siblings::as_first_told(referral, &corrected)).flatten()
 }
@@ -88,7 +87,7 @@ fn second_reporter(
     index: usize,
 ) -> Result<(), StepError> {
     let Some(first) = draft.history.entries.get(index).cloned() else { return Ok(()) };
-    let said = corrected(&first, correction, &LONDON).map_err(|names| not_of_its_kind(&names));
+    let said = corrected(&first, correction).map_err(|names| not_of_its_kind(&names));
     match said.and_then(|said| Ok((said, wish::taken_back(&first, correction)?))) {
         Ok((said, wishes)) => {
             let said = Entry { facts: said.facts, ..arriving };
@@ -115,7 +114,7 @@ pub fn apply(
     if original.withdrawn {
         return Ok(Err(IS_WITHDRAWN.to_owned()));
     }
-    let mut changed = match corrected(original, correction, &LONDON) {
+    let mut changed = match corrected(original, correction) {
         Ok(changed) => changed,
         Err(names) => return Ok(Err(not_of_its_kind(&names))),
     };
@@ -260,7 +259,7 @@ pub fn level_if_it_stood<'c>(
     let mut told = Entry { withdrawn: false, ..withdrawn.clone() };
     let mut highest = None;
     for correction in corrections {
-        if let Ok(changed) = corrected(&told, correction, &LONDON) {
+        if let Ok(changed) = corrected(&told, correction) {
             told = changed;
             highest = highest.max(draft.judge(&told).and_then(|verdict| verdict.level));
         }

@@ -1,11 +1,13 @@
 //! Writing the task out: what the recipient may see, why, on which basis, and where to answer.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::route::suppression;
+use super::standing::Standing;
 use super::{Asked, Deadline, Raised, Raising, Relation, Wanted, Why, cannot_wait, other_address_id};
 use crate::engine::calendar::{Clock, instant_in_words, london_date};
 use crate::engine::context::StepError;
@@ -58,8 +60,9 @@ impl<'b> Raising<'b> {
         }
         self.ask_front_door(questions, &mut open)?;
         self.ask_about_persons(&mut open)?;
+        let mut standing = Standing::default();
         for task in open {
-            self.build(task, &mut raised);
+            self.build(task, &mut standing, &mut raised);
         }
         Ok(raised)
     }
@@ -147,20 +150,20 @@ impl<'b> Raising<'b> {
         own
     }
 
-    fn build(&self, asked: Asked<'b>, raised: &mut Raised) {
+    fn build(&self, asked: Asked<'b>, standing: &mut Standing, raised: &mut Raised) {
         let Some(agency) = self.book.rules.agencies.get(&asked.address.agency) else { return };
         let permit = Permit { agency, minimum: asked.minimum };
-        let disclosed = self.disclose(&asked, permit);
+        let disclosed = self.disclose(&asked, permit, standing);
         let task_id = self.task_id(&asked);
         let level = asked.level.filter(|_| permit.allows("level"));
         let mut fields = disclosed.fields;
         if level.is_some() {
-            fields.insert("level".to_owned());
+            fields.insert(Cow::Borrowed("level"));
         }
         if permit.allows("call_back")
             && asked.reasons.iter().any(|(_, _, why)| matches!(why, Some(Why::Numbers { .. })))
         {
-            fields.insert("call_back".to_owned());
+            fields.insert(Cow::Borrowed("call_back"));
         }
         let bases = self.bases(&asked.bases);
         raised.disclosures.push(Disclosure {
@@ -255,12 +258,12 @@ impl<'b> Raising<'b> {
     }
 
     /// What the recipient is shown. Without a referral at hand no child is named, only the sender's reference.
-    fn disclose(&self, asked: &Asked<'_>, permit: Permit<'_>) -> Disclosed {
+    fn disclose(&self, asked: &Asked<'b>, permit: Permit<'_>, standing: &mut Standing) -> Disclosed {
         let Some(referral) = self.referral else {
             let mut disclosed = Disclosed::default();
             if permit.allows("partner_reference") && asked.entry.partner_reference.is_some() {
                 disclosed.partner_reference.clone_from(&asked.entry.partner_reference);
-                disclosed.fields.insert("partner_reference".to_owned());
+                disclosed.fields.insert(Cow::Borrowed("partner_reference"));
             }
             return disclosed;
         };
@@ -268,7 +271,7 @@ impl<'b> Raising<'b> {
         permit.show_facts(&asked.entry, &mut disclosed);
         permit.show_other_fields(&referral.event, &mut disclosed);
         permit.show_happening(&asked.entry, &mut disclosed);
-        permit.show_standing(&self.standing(asked), &mut disclosed);
+        permit.show_standing(&self.standing(asked, standing), &mut disclosed);
         self.show_others(permit, &mut disclosed);
         disclosed
     }

@@ -1,5 +1,7 @@
 //! What a task says of the other children named with its child, and to whom.
 
+use std::borrow::Cow;
+
 use super::Raising;
 use crate::engine::disclose::{Disclosed, Permit};
 use crate::engine::family::is_shared;
@@ -24,7 +26,7 @@ impl Raising<'_> {
         };
         if !words.is_empty() && permit.allows(name) {
             disclosed.facts.insert(name.to_owned(), words.join("; "));
-            disclosed.fields.insert(name.to_owned());
+            disclosed.fields.insert(Cow::Borrowed(name));
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::civil::Date;
 
 use super::Raising;
-use crate::engine::calendar::{LONDON, london_date};
+use crate::engine::calendar::{instant, london_date, london_datetime};
 use crate::engine::facts::open_plan;
 use crate::engine::history::entry::UNKNOWN_SUSPECT;
 use crate::engine::history::entry::is_grown;
@@ -137,7 +137,7 @@ impl Raising<'_> {
 
     /// Whether the offices are open at receipt; beyond the calendar they are taken for closed.
     fn office_open(&self) -> bool {
-        let time = LONDON.to_datetime(self.at.to_jiff()).time();
+        let time = london_datetime(self.at).time();
         let working_day = self.book.rules.calendar.is_working_day(london_date(self.at)).unwrap_or(false);
         working_day && time >= OFFICE_OPENS && time < OFFICE_CLOSES
     }
@@ -145,9 +145,9 @@ impl Raising<'_> {
     /// Whether someone is in the office between receipt and this instant.
     pub(super) fn office_opens_before(&self, due: Timestamp) -> bool {
         let opens_on = |date: Date| {
-            let opens = LONDON.to_ambiguous_timestamp(date.to_datetime(OFFICE_OPENS)).compatible().ok()?;
+            let opens = instant(date, OFFICE_OPENS).ok()?;
             let working_day = self.book.rules.calendar.is_working_day(date).unwrap_or(false);
-            working_day.then(|| Timestamp::from_jiff(opens)).filter(|opens| *opens >= self.at)
+            working_day.then_some(opens).filter(|opens| *opens >= self.at)
         };
         let days = london_date(self.at).series(jiff::Span::new().days(1)).take_while(|date| *date <= london_date(due));
         self.office_open() || days.filter_map(opens_on).any(|opens| opens < due)

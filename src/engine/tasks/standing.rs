@@ -1,23 +1,28 @@
 //! What stands of a child when a task is raised: plans and flags, who holds the case, and what was counted.
 
+use std::sync::Arc;
+
 use super::{Asked, Raising, Why};
 use crate::engine::facts::holds as status_holds;
 use crate::engine::history::allocated_worker;
+use crate::engine::model::history::Entry;
 
 /// What is so of the child, as far as is recorded, and is shown to whoever may see it.
 const STANDING: [&str; 9] =
     ["cin", "cpp", "lac", "ce_flag", "open_plan", "cpp_ever", "out_of_area", "placed_by_other", "missing_open"];
 
+/// The plans and flags that are open as one entry is looked at: the tasks that come of it share them.
+#[derive(Default)]
+pub(super) struct Standing {
+    of: Option<Arc<Entry>>,
+    open: Vec<(String, String)>,
+}
+
 impl<'b> Raising<'b> {
     /// The plans and flags that are open now, who holds the case, and what was counted: by the facts' names.
-    pub(super) fn standing(&self, asked: &Asked<'b>) -> Vec<(String, String)> {
-        let (rules, open) = (&self.book.rules, |said: bool| said.then(|| "true".to_owned()));
-        let authority = rules.authority.as_deref();
-        let held = STANDING.iter().filter_map(|name| {
-            let holds = open(status_holds(self.history, &asked.entry, name, self.at, authority))?;
-            Some((format!("status.{name}"), holds))
-        });
-        let mut standing: Vec<(String, String)> = held.collect();
+    pub(super) fn standing(&self, asked: &Asked<'b>, known: &mut Standing) -> Vec<(String, String)> {
+        let rules = &self.book.rules;
+        let mut standing = self.open(&asked.entry, known).to_vec();
         if let Some(worker) = allocated_worker(self.history, self.at) {
             standing.push(("status.allocated_worker".to_owned(), worker.to_owned()));
         }
@@ -36,5 +41,16 @@ impl<'b> Raising<'b> {
             standing.extend(counted);
         }
         standing
+    }
+
+    /// The plans and flags that are open now.
+    fn open<'k>(&self, entry: &Arc<Entry>, known: &'k mut Standing) -> &'k [(String, String)] {
+        if !known.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, entry)) {
+            let authority = self.book.rules.authority.as_deref();
+            let holds = |name: &&&str| status_holds(self.history, entry, name, self.at, authority);
+            let open = STANDING.iter().filter(holds).map(|name| (format!("status.{name}"), "true".to_owned()));
+            *known = Standing { of: Some(Arc::clone(entry)), open: open.collect() };
+        }
+        &known.open
     }
 }
