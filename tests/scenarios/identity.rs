@@ -194,7 +194,11 @@ fn question_by(book: pathway_router::engine::rules::RuleBook, accused: bool) -> 
     let results = replay.submit(&of_gp, Timestamp(AT + HOUR_MS)).unwrap();
     let question = questions(&results).remove(0);
     let shown = |decision: &pathway_router::engine::model::decision::Decision| {
-        decision.disclosures.iter().find(|shown| shown.task_id == question.task_id).map(|shown| shown.fields.clone())
+        decision
+            .disclosures
+            .iter()
+            .find(|shown| shown.task_id == question.task_id)
+            .map(|shown| shown.fields.iter().map(|field| field.clone().into_owned()).collect())
     };
     let fields = results.decisions.iter().find_map(shown).unwrap();
     (question, fields)
