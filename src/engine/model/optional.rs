@@ -26,7 +26,7 @@ pub(super) fn none_left_out<T>(value: &Option<T>) -> bool {
 }
 
 /// Whether a list is left out.
-pub(super) fn empty_left_out<T>(values: &Vec<T>) -> bool {
+pub(super) fn empty_left_out<T>(values: &[T]) -> bool {
     values.is_empty() && !IN_FULL.get()
 }
 
@@ -34,7 +34,7 @@ pub(super) fn empty_left_out<T>(values: &Vec<T>) -> bool {
 pub(super) mod list {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    pub fn serialize<T: Serialize, S: Serializer>(values: &Vec<T>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub fn serialize<T: Serialize, S: Serializer>(values: &[T], serializer: S) -> Result<S::Ok, S::Error> {
         if values.is_empty() { serializer.serialize_none() } else { serializer.serialize_some(values) }
     }
 
