@@ -107,7 +107,7 @@ pub fn london_date(at: Timestamp) -> civil::Date {
 /// time that comes twice in autumn, the first.
 pub fn instant(date: civil::Date, time: civil::Time) -> Result<Timestamp, CalendarError> {
     let shown = date.to_datetime(time);
-    let hands = Offset::UTC.to_timestamp(shown).ok().map(|hands| hands.as_millisecond());
+    let hands = Offset::UTC.to_timestamp(shown).ok().map(jiff::Timestamp::as_millisecond);
     if let Some(at) = hands.and_then(|hands| CLOCKS.instant(hands)) {
         return Ok(at);
     }

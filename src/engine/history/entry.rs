@@ -136,7 +136,7 @@ fn anchors(referral: &Referral, receipt: Timestamp) -> BTreeMap<String, Timestam
     } else if let Detail::ReturnInterviewCompleted(interview) = &event.detail {
         put("completed_at", interview.completed_at);
     }
-    put(WEEKS_28, due_date(event).and_then(|due| weeks_28(due)));
+    put(WEEKS_28, due_date(event).and_then(weeks_28));
     put("as_index", referral.named_with.as_ref().and_then(|named| named.due_at));
     put(TURNS_18, eighteenth_birthday_nearby(&event.child, receipt));
     anchors
