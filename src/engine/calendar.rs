@@ -138,6 +138,26 @@ impl Calendar {
         }
     }
 
+    /// The same with every day counted as a working day: never later than what the bank holidays would give.
+    pub fn due_by_every_day(&self, clock: &Clock, from: Timestamp, school: Option<&str>) -> Result<Due, CalendarError> {
+        let at = match clock {
+            Clock::WorkingDays(days) => {
+                let days = jiff::Span::new().days(i64::from(*days));
+                instant(london_date(from).checked_add(days).map_err(|_| CalendarError::OutOfRange)?, CLOSE_OF_DAY)?
+            }
+            Clock::NextSessionDay => next_time_of_day(SESSION_START.hour(), SESSION_START.minute(), from)?,
+            Clock::TimeOnWorkingDay { hour, minute } => next_time_of_day(*hour, *minute, from)?,
+            Clock::Now
+            | Clock::Minutes(_)
+            | Clock::Hours(_)
+            | Clock::SameDay
+            | Clock::TimeOfDay { .. }
+            | Clock::TimeThatDay { .. }
+            | Clock::OnTheDay => return self.due(clock, from, school),
+        };
+        Ok(Due { at, assumed: false })
+    }
+
     /// Monday to Friday and no bank holiday. Refused outside the span the bank holidays are known for.
     pub fn is_working_day(&self, date: civil::Date) -> Result<bool, CalendarError> {
         if !(self.first..=self.last).contains(&date) {

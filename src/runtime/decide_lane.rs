@@ -12,6 +12,7 @@ use super::progress::IntakeProgress;
 use super::ticks::Ticker;
 use super::topics::OutputTopics;
 use crate::broker::{BrokerError, PartitionOwner, Placement, Record, Write};
+use crate::engine::calendar::start_of;
 use crate::engine::codec;
 use crate::engine::context::{Context, StepError};
 use crate::engine::ids::derived;
@@ -304,6 +305,9 @@ impl DecideLane {
 
     /// A book that took effect may have a corrected calendar: the next tick counts open deadlines again.
     fn notice_books(&mut self, now: Timestamp) {
+        if let Some(book) = self.context.books.in_force(now) {
+            self.metrics.calendar_ends(start_of(book.rules.calendar.span().1));
+        }
         for partition in self.partitions.values_mut() {
             let books = &self.context.books;
             while let Some(change) = books.next_change(partition.noticed).filter(|change| *change <= now) {

@@ -15,6 +15,7 @@ use super::waiting::Waiting;
 use crate::engine::model::feedback::FeedbackStatus;
 use crate::engine::model::quarantine::QuarantineReason;
 use crate::engine::model::scalar::Level;
+use crate::engine::model::scalar::Timestamp;
 
 /// Seconds: 1 µs to 0.1 s, for one record.
 const STEP_BUCKETS: &[f64] = &[1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 1e-3, 1e-2, 1e-1];
@@ -77,6 +78,7 @@ pub struct Metrics {
     log_unreachable: IntGauge,
     ready: IntGauge,
     rules_folder: IntGauge,
+    calendar_ends: IntGauge,
     http: Http,
 }
 
@@ -141,6 +143,11 @@ impl Metrics {
             storage_failed: gauge(&r, "storage_failed", "1 once the data file is damaged or cannot be used")?,
             log_unreachable: gauge(&r, "log_unreachable", "1 while Kafka or its schema registry does not answer")?,
             ready: gauge(&r, "ready", "1 once every lane is restored and the gateway is open")?,
+            calendar_ends: gauge(
+                &r,
+                "calendar_ends_seconds",
+                "When the last day with known bank holidays starts, Unix time",
+            )?,
             rules_folder: gauge(&r, "rules_folder_unreadable", "1 where published rule books alone are gone by")?,
             http: Http::new(&r)?,
             registry: r,
@@ -305,6 +312,10 @@ impl Metrics {
 
     pub fn log_unreachable(&self, unreachable: bool) {
         self.log_unreachable.set(i64::from(unreachable));
+    }
+
+    pub fn calendar_ends(&self, at: Timestamp) {
+        self.calendar_ends.set(at.0.div_euclid(1_000));
     }
 
     /// The folder of the configuration could not be read at the start.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::route::suppression;
 use super::standing::Standing;
-use super::{Asked, Deadline, Raised, Raising, Relation, Wanted, Why, cannot_wait, other_address_id};
+use super::{Asked, Counted, Deadline, Raised, Raising, Relation, Wanted, Why, cannot_wait, other_address_id};
 use crate::engine::calendar::{Clock, instant_in_words, london_date};
 use crate::engine::context::StepError;
 use crate::engine::disclose::{Disclosed, Permit};
@@ -366,6 +366,15 @@ impl<'b> Raising<'b> {
         let mut notes = asked.notes.clone();
         if asked.due.assumed {
             notes.push("The school's calendar is not known here: the next working day was assumed.".to_owned());
+        }
+        let calendar = &self.book.rules.calendar;
+        let is_known = |by: &Counted| calendar.due(&by.clock, by.from, by.school.as_deref()).is_ok();
+        if !asked.due.counted.as_ref().is_none_or(is_known) {
+            notes.push(
+                "The calendar of the rule book has run out before this is due: every day was counted as a working day. Tell \
+                 whoever keeps the rule book."
+                    .to_owned(),
+            );
         }
         if asked.due.late {
             notes.push("The time for this had already run out when the event arrived: it is due at once.".to_owned());

@@ -1,7 +1,7 @@
 //! When a task is due: its clock worked out, and in a practitioner's words.
 
 use super::Raising;
-use crate::engine::calendar::{Calendar, Clock, Due};
+use crate::engine::calendar::{Calendar, CalendarError, Clock, Due};
 use crate::engine::context::StepError;
 use crate::engine::history::entry::FIRST_RECEIPT;
 use crate::engine::model::history::Entry;
@@ -86,9 +86,16 @@ impl Raising<'_> {
     }
 }
 
-/// A clock worked out, with the calendar's refusal as the step's.
+/// A clock worked out. Where the calendar has run out no bank holiday is guessed, and nobody is left without a task for that:
+/// every day counts, and the task says so.
 pub fn due_at(calendar: &Calendar, clock: &Clock, from: Timestamp, school: Option<&str>) -> Result<Due, StepError> {
-    calendar.due(clock, from, school).map_err(StepError::Calendar)
+    let due = match calendar.due(clock, from, school) {
+        Err(CalendarError::BeyondBankHolidays { needed, to, .. }) if needed > to => {
+            calendar.due_by_every_day(clock, from, school)
+        }
+        due => due,
+    };
+    due.map_err(StepError::Calendar)
 }
 
 /// Whether a clock runs through nights and weekends.
