@@ -5,6 +5,8 @@
 mod calendar;
 #[path = "scenarios/family.rs"]
 mod family;
+#[path = "scenarios/feedback.rs"]
+mod feedback;
 #[path = "scenarios/files.rs"]
 mod files;
 #[path = "scenarios/forgotten.rs"]

@@ -13,6 +13,7 @@ use super::model::task::Task;
 use super::state::{Delta, State};
 use draft::Draft;
 
+mod addition;
 mod agreement;
 mod alias;
 mod answers;

@@ -117,7 +117,9 @@ fn arrive_beside(
         )
     };
     draft.decision.notes.push(note.to_owned());
-    draft.tell_sender(event, FeedbackStatus::Received, &[words]);
+    let mut words = vec![words];
+    words.extend(&draft.sender_words);
+    draft.tell_sender(event, FeedbackStatus::Received, &words);
     Ok(())
 }
 
@@ -176,7 +178,7 @@ fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entry) -
     if !draft.decision.tasks.is_empty() {
         words.push("It is being looked at.");
     }
-    words.extend(findings.iter().filter_map(|finding| finding.rule.tell_referrer.as_deref()));
+    words.extend(&draft.sender_words);
     draft.tell_sender(event, FeedbackStatus::Received, &words);
     Ok(())
 }

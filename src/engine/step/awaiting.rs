@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::correction::{DANGER, EMERGENCY_CALL};
 use super::draft::{Draft, OWN_DUTY};
 use super::first_receipt::tell_right_child;
+use super::outcome::AT_HIGHEST_LEVEL;
+use super::timer::AWAITING_ORIGINAL;
 use super::{correction, timer, withdrawal};
 use crate::engine::context::StepError;
 use crate::engine::history::{self, Spoken};
@@ -13,8 +16,11 @@ use crate::engine::model::detail::EventCorrected;
 use crate::engine::model::feedback::FeedbackStatus;
 use crate::engine::model::history::{Awaiting, Entry, RightChild, Timer};
 use crate::engine::model::inbox::Referral;
-use crate::engine::model::scalar::FactValue;
-use crate::engine::tasks::due_at;
+use crate::engine::model::scalar::{FactValue, Level};
+use crate::engine::tasks::{Wanted, due_at};
+
+const DANGER_ACTION: &str =
+    "See that the child is safe: they are said to be in immediate danger, and the event this is about is not known";
 
 /// Kept until its original comes; after a working day a person is asked.
 pub fn keep(
@@ -40,10 +46,58 @@ pub fn keep(
     let partner = Some(arriving.source.partner.clone());
     draft.history.timers.push(Timer { due_at: due.at, rule, event_id, partner });
     draft.history.timers.sort();
-    let words = ["Received. The event it speaks of is not known yet; it is kept until that comes."];
+    let danger = changes.and_then(|changes| changes.get(DANGER)) == Some(&FactValue::Bool(true));
+    let arriving = Arc::new(arriving);
+    if danger || referral.event.immediate_danger == Some(true) {
+        see_to_danger(draft, referral, &arriving, changes)?;
+    }
+    let mut words = vec!["Received. The event it speaks of is not known yet; it is kept until that comes."];
+    words.extend(&draft.sender_words);
     draft.tell_sender(&referral.event, FeedbackStatus::Received, &words);
-    history::insert(&mut draft.history, arriving);
+    history::insert(&mut draft.history, arriving.as_ref().clone());
     Ok(())
+}
+
+/// Danger waits for no original: whoever decides is told within the hour, and the sender what the book tells of danger.
+fn see_to_danger(
+    draft: &mut Draft<'_>,
+    referral: &Referral,
+    arriving: &Arc<Entry>,
+    changes: Option<&BTreeMap<String, FactValue>>,
+) -> Result<(), StepError> {
+    let told = changes.and_then(|changes| changes.get(EMERGENCY_CALL));
+    let rung = match told.or_else(|| arriving.facts.get(EMERGENCY_CALL)) {
+        Some(FactValue::Bool(true)) => "999 was rung, they say",
+        Some(FactValue::Bool(false)) => "999 was not rung, they say",
+        Some(FactValue::Int(_) | FactValue::Code(_)) | None => "whether 999 was rung is not said",
+    };
+    let raising = draft.raising(Some(referral), &arriving.event_id);
+    let due = raising.deadline_from_now(&AT_HIGHEST_LEVEL)?;
+    let why = format!(
+        "A sender corrects or withdraws an event that is not known here, and says that the child is in immediate danger; {rung}. \
+         It may be known of under another identifier of the child, or still to come."
+    );
+    let title = "Danger, in a correction without its original";
+    let own = raising.own_duty(AWAITING_ORIGINAL, title, why, DANGER_ACTION, due, arriving);
+    let wanted = Wanted { level: Some(Level::L4b), ..own };
+    draft.raise(Some(referral), &arriving.event_id, &[], vec![wanted])?;
+    draft.sender_words.extend(words_of_danger(draft, arriving));
+    Ok(())
+}
+
+/// What the book's rules would tell the sender of a concern because of danger alone.
+fn words_of_danger<'a>(draft: &Draft<'a>, arriving: &Entry) -> Vec<&'a str> {
+    let concern = |danger: bool| Entry {
+        kind: "concern.reported".to_owned(),
+        facts: BTreeMap::from([(DANGER.to_owned(), FactValue::Bool(danger))]),
+        ..arriving.clone()
+    };
+    let (Some(safe), Some(endangered)) = (draft.judge(&concern(false)), draft.judge(&concern(true))) else {
+        return Vec::new();
+    };
+    let because_of_it =
+        endangered.fired.into_iter().filter(|rule| rule.level == Some(Level::L4b) && !safe.fires(&rule.id));
+    because_of_it.filter_map(|rule| rule.tell_referrer.as_deref()).collect()
 }
 
 /// Whatever waits for an arriving event that its sender has taken back already, in the order it came. None: nobody has.

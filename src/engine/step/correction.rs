@@ -7,9 +7,9 @@ use super::clocks::{due_already, start_timers};
 use super::draft::{Draft, OWN_DUTY, own_duty_at};
 use super::findings::{asking_more, findings_of, judged_again};
 use super::outcome::AT_HIGHEST_LEVEL;
-use super::{agreement, awaiting, duplicate, siblings, suspect, wish};
+use super::{addition, agreement, awaiting, duplicate, siblings, suspect, wish};
 use crate::engine::context::StepError;
-use crate::engine::decide::{Moment, judge};
+use crate::engine::decide::{Moment, Verdict, judge};
 use crate::engine::facts::AsOf;
 use crate::engine::history::correction::corrected;
 use crate::engine::history::{self, Spoken, put, raise_case_level, restate};
@@ -27,7 +27,8 @@ pub const REFUSED_ACTION: &str = "Ask the sender what they meant: their correcti
 pub const IS_WITHDRAWN: &str = "its original was withdrawn";
 const REVIEW_ACTION: &str = "Review what was started: an event it counted on was changed or withdrawn";
 const RISEN_ACTION: &str = "Look again: the proposed level has risen";
-const DANGER: &str = "immediate_danger";
+pub const DANGER: &str = "immediate_danger";
+pub const EMERGENCY_CALL: &str = "emergency_call_made";
 
 pub fn received(
     draft: &mut Draft<'_>,
@@ -39,6 +40,8 @@ pub fn received(
     let mut correction = correction.clone();
     if event.immediate_danger == Some(true) {
         correction.changes.insert(DANGER.to_owned(), FactValue::Bool(true));
+        let rung = event.emergency_call_made.map(|rung| (EMERGENCY_CALL.to_owned(), FactValue::Bool(rung)));
+        correction.changes.extend(rung);
     }
     let front_door = &draft.book.rules.front_door;
     let spoken = history::find(&draft.history, &correction.original_event_id, &arriving.source, front_door);
@@ -58,7 +61,8 @@ pub fn received(
                     if !original.backfilled {
                         siblings::named_later(draft, referral, &event.event_id, &original)?;
                     }
-                    let words = ["Received. Your correction is being looked at."];
+                    let mut words = vec!["Received. Your correction is being looked at."];
+                    words.extend(&draft.sender_words);
                     draft.tell_sender(event, FeedbackStatus::Received, &words);
                     Ok(())
                 }
@@ -155,17 +159,10 @@ fn act_on_change(
     let (Some(earlier), Some(verdict)) = (earlier, draft.judge(changed).map(Arc::new)) else { return Ok(()) };
     let fires_less = earlier.fired.iter().any(|rule| changed.fired.contains(&rule.id) && !verdict.fires(&rule.id));
     if verdict.level < changed.level || (fires_less && verdict.level <= earlier.level) {
-        // Nothing is lowered before a person says so: the facts stay as they were, and so do clocks and counts.
-        draft.history = before;
-        draft.record_facts(&original.kind, &earlier);
-        draft.decision.notes.push("The correction would lower: it waits for a person to confirm it.".to_owned());
-        let extra = vec![confirm(draft, original, verdict.level, &correction.changes)?];
-        return draft.raise(referral, cause, &[], extra).map(drop);
+        return put_aside(draft, referral, cause, before, (original, changed), (&earlier, &verdict), correction);
     }
     draft.record_facts(&changed.kind, &verdict);
-    let decided_since = draft.history.last_decision.as_ref().is_some_and(|decision| decision.at > changed.received_at);
-    let fired_before: Vec<String> = earlier.fired.iter().map(|rule| rule.id.clone()).collect();
-    let done = if decided_since { &fired_before } else { &changed.fired };
+    let done = &done_already(draft, changed, &earlier);
     let mut findings = findings_of(changed, &verdict, done);
     findings.extend(asking_more(draft, referral, changed, (&earlier, &verdict), done)?);
     findings.extend(judged_again(draft, &before, changed));
@@ -189,12 +186,51 @@ fn act_on_change(
     Ok(())
 }
 
+/// Nothing is lowered before a person says so: facts that would stay as they were, and so do clocks and counts. What the
+/// correction asks besides is asked at once.
+fn put_aside<'b>(
+    draft: &mut Draft<'b>,
+    referral: Option<&Referral>,
+    cause: &str,
+    before: History,
+    (original, changed): (&Arc<Entry>, &Arc<Entry>),
+    (earlier, verdict): (&Arc<Verdict<'b>>, &Arc<Verdict<'b>>),
+    correction: &EventCorrected,
+) -> Result<(), StepError> {
+    draft.history = before;
+    let done = done_already(draft, original, earlier);
+    let verdicts = (earlier, verdict);
+    let added = addition::of(draft, referral, &draft.history, (original, changed), verdicts, &done)?;
+    let mut findings = Vec::new();
+    let mut extra = vec![confirm(draft, original, verdict.level, &correction.changes)?];
+    if let Some(added) = added {
+        let before = std::mem::replace(&mut draft.history, added.history);
+        draft.record_facts(&added.entry.kind, &added.verdict);
+        findings.extend(added.findings);
+        findings.extend(judged_again(draft, &before, &added.entry));
+        extra.extend(review(draft, &before, &added.entry)?);
+        draft.decision.notes.push("What the correction asks more was asked at once.".to_owned());
+    } else {
+        draft.record_facts(&original.kind, earlier);
+    }
+    draft.decision.notes.push("The correction would lower: it waits for a person to confirm it.".to_owned());
+    draft.raise(referral, cause, &findings, extra).map(drop)
+}
+
+/// The rules that are not acted on again for this entry: those that fired since a person last decided.
+fn done_already(draft: &Draft<'_>, entry: &Entry, earlier: &Verdict<'_>) -> Vec<String> {
+    let decided_since = draft.history.last_decision.as_ref().is_some_and(|decision| decision.at > entry.received_at);
+    let fired_before = || earlier.fired.iter().map(|rule| rule.id.clone()).collect();
+    if decided_since { fired_before() } else { entry.fired.clone() }
+}
+
 /// A level that rises where everyone is at work already is still told to whoever decides.
 fn risen<'w>(draft: &Draft<'_>, changed: &Arc<Entry>, to: Option<Level>) -> Result<Wanted<'w>, StepError> {
     let raising = draft.raising(None, "");
     let due = raising.deadline_from_now(&own_duty_at(to))?;
     let why = format!("By the corrected facts the event is at {}.", to.map_or("no level", Level::symbol));
-    Ok(raising.own_duty(CORRECTION_RULE, "The proposed level has risen", why, RISEN_ACTION, due, changed))
+    let own = raising.own_duty(CORRECTION_RULE, "The proposed level has risen", why, RISEN_ACTION, due, changed);
+    Ok(Wanted { level: to, ..own })
 }
 
 /// Only a person lowers: the front door confirms, the same day when the case stands at the highest level.

@@ -45,6 +45,8 @@ pub struct Draft<'a> {
     effects: Vec<Effect>,
     /// What is judged was made by the router itself: its sender was told by way of the event it came from.
     pub sender_knows: bool,
+    /// What the rules that fired tell whoever sent the event at hand.
+    pub sender_words: Vec<&'a str>,
 }
 
 impl<'a> Draft<'a> {
@@ -97,7 +99,18 @@ impl<'a> Draft<'a> {
             task_changes: Vec::new(),
         };
         let effects = Vec::new();
-        Ok(Self { context, book, subject, at, before, history, decision, effects, sender_knows: false })
+        Ok(Self {
+            context,
+            book,
+            subject,
+            at,
+            before,
+            history,
+            decision,
+            effects,
+            sender_knows: false,
+            sender_words: Vec::new(),
+        })
     }
 
     /// Says which event the decision is about.
@@ -166,6 +179,8 @@ impl<'a> Draft<'a> {
     fn record_fired(&mut self, findings: &[Finding<'a>]) {
         for finding in findings {
             let (rule, verdict) = (finding.rule, &finding.verdict);
+            let words = rule.tell_referrer.as_deref().filter(|words| !self.sender_words.contains(words));
+            self.sender_words.extend(words);
             let dates = |fact| self.book.dates(fact, &self.history, &finding.entry, verdict.as_of, verdict.level);
             let earlier = !self.is_about(&finding.entry);
             self.decision.fired.push(RuleFired {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::addition::{self, ids, keeps};
 use super::correction::confirm;
 use super::draft::Draft;
 use super::findings::{asking_more, findings_of};
@@ -47,7 +48,7 @@ pub fn received(draft: &mut Draft<'_>, referral: &Referral, arriving: Entry, ind
     let judged = !first.backfilled && !event.backfill;
     let mut more = false;
     if judged {
-        let lowers = arriving.event_id == first.event_id && after.level < before.level;
+        let lowers = arriving.is_same_event(&first) && !keeps(&before, &after);
         ask_about_told(draft, referral, &first, &kept)?;
         let two = Two { kept: &kept, joined: &joined, with_more, before: &before, after: &after };
         more = act(draft, referral, two, lowers)?;
@@ -55,12 +56,13 @@ pub fn received(draft: &mut Draft<'_>, referral: &Referral, arriving: Entry, ind
         // A child who came by way of another was named with the same children: they are known already.
         more |= sent_on && first.facts.get(entry::NAMED_WITH_ANOTHER) != Some(&FactValue::Bool(true));
     }
-    let words: &[&str] = if more {
-        &["Received. This is known already; what is new in it is being looked at."]
+    let mut words = vec![if more {
+        "Received. This is known already; what is new in it is being looked at."
     } else {
-        &["Received. This is known already."]
-    };
-    draft.tell_sender(event, FeedbackStatus::AlreadyKnown, words);
+        "Received. This is known already."
+    }];
+    words.extend(&draft.sender_words);
+    draft.tell_sender(event, FeedbackStatus::AlreadyKnown, &words);
     Ok(())
 }
 
@@ -85,9 +87,16 @@ fn act<'b>(draft: &mut Draft<'b>, referral: &Referral, two: Two<'_, 'b>, lowers:
         findings.extend(asked_more);
         return more(draft, referral, &findings, Vec::new());
     }
+    let extra = if lowers { vec![confirm(draft, two.kept, two.after.level, &two.joined.facts)?] } else { Vec::new() };
+    let (entries, verdicts) = ((two.kept, two.joined), (two.before, two.after));
+    let added = addition::of(draft, Some(referral), &draft.history, entries, verdicts, &two.kept.fired)?;
+    if let Some(added) = added.filter(|_| !keeps(two.before, two.after)) {
+        draft.history = added.history;
+        draft.record_facts(&added.entry.kind, &added.verdict);
+        return more(draft, referral, &added.findings, extra);
+    }
     // By its facts it would do less: they are not taken. Whom it names for the first time is told by the first ones.
     let found_out = asking_more(draft, Some(referral), two.kept, (two.before, two.before), &two.kept.fired)?;
-    let extra = if lowers { vec![confirm(draft, two.kept, two.after.level, &two.joined.facts)?] } else { Vec::new() };
     if !found_out.is_empty() {
         return more(draft, referral, &found_out, extra);
     }
@@ -112,15 +121,6 @@ fn join_facts(joined: &mut Entry, arriving: &Entry) {
             joined.facts.insert(name.clone(), value.clone());
         }
     }
-}
-
-fn ids(verdict: &Verdict<'_>) -> BTreeSet<String> {
-    verdict.fired.iter().map(|rule| rule.id.clone()).collect()
-}
-
-/// Everything as before, or more.
-fn keeps(before: &Verdict<'_>, after: &Verdict<'_>) -> bool {
-    after.level >= before.level && ids(after).is_superset(&ids(before))
 }
 
 /// More than before: a higher level, or everything as before and something besides.
