@@ -35,6 +35,7 @@ mod look_alike;
 pub mod outcome;
 pub mod overdue;
 mod readdressed;
+mod reading;
 pub mod recount;
 mod siblings;
 mod sighting;

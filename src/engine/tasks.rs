@@ -14,7 +14,7 @@ use super::model::inbox::Referral;
 use super::model::scalar::{Level, Timestamp};
 use super::model::subject::SubjectKey;
 use super::model::task::Task;
-use super::rules::book::Rule;
+use super::rules::book::{Rule, TaskRule};
 use super::rules::expression::Truth;
 
 mod anew;
@@ -178,7 +178,7 @@ impl<'b> Raising<'b> {
     /// What one rule asks.
     fn want(&self, finding: &Finding<'b>, wanted: &mut Vec<Wanted<'b>>) -> Result<(), StepError> {
         for task in &finding.rule.tasks {
-            if task.applies(&finding.verdict.table) != Truth::True {
+            if task.applies(&finding.verdict.table) != Truth::True || self.is_done_already(task, &finding.entry) {
                 continue;
             }
             let due = self.deadline(task, &finding.entry)?;
@@ -216,6 +216,14 @@ impl<'b> Raising<'b> {
             }
         }
         Ok(())
+    }
+
+    /// Whether what settles a task was heard of before the event that asks for it.
+    fn is_done_already(&self, task: &TaskRule, entry: &Entry) -> bool {
+        let settles = |said: &Arc<Entry>| {
+            task.settled_by.contains(said.kind.as_str()) && !said.withdrawn && episodes::is_said_of(said, entry)
+        };
+        !task.settled_by.is_empty() && self.history.entries.iter().any(settles)
     }
 
     /// Asked of the same recipient for the same event or episode, and not closed by a person's decision since. What the

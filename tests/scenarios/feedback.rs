@@ -67,6 +67,33 @@ fn check(events: &[ReferralEvent], words: &[&str]) {
 }
 
 #[test]
+fn what_is_said_to_be_looked_at_is_with_a_person() {
+    let concern = |concern: &str, more: Value| {
+        let mut data = json!({ "detail": { "concern": concern, "proposed_level": "L2" } });
+        data.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        event(1, SCHOOL, "concern.reported", data)
+    };
+    let first = concern("neglect", json!({}));
+    let looked_at = |events: &[ReferralEvent], words: &str| {
+        let (message, tasks) = heard(events);
+        assert!(message.contains(words), "\"{words}\" in \"{message}\"");
+        assert_eq!(tasks, usize::from(message.contains("being looked at")), "{message}");
+    };
+    let in_words = corrected(2, SCHOOL, 1, json!({}));
+    looked_at(&[first.clone(), in_words.clone()], "Your correction is being looked at");
+    let again = corrected(3, SCHOOL, 1, json!({}));
+    looked_at(&[first.clone(), in_words, again], "Your correction is kept with what was told before");
+    let account = concern("neglect", json!({ "narrative": "She told her form teacher." }));
+    looked_at(&[first.clone(), account.clone()], "known already; what is new in it is being looked at");
+    let status =
+        event(4, "social-care/checs", "status.changed", json!({ "detail": { "status": "cin", "open": true } }));
+    let closed = corrected(5, "social-care/checs", 4, json!({ "open": false }));
+    looked_at(&[status, closed], "is kept with what was told before");
+    let withdrawn = event(6, SCHOOL, "event.withdrawn", json!({ "detail": { "original_event_id": id_of(1) } }));
+    check(&[first, account, withdrawn], &["Your referral is withdrawn, and whoever was told is being recalled"]);
+}
+
+#[test]
 fn whoever_says_that_a_child_is_in_danger_is_told_to_ring_999() {
     let high = missing(1, POLICE, "high", json!({}));
     let danger = json!({ "immediate_danger": true });

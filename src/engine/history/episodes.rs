@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::known_as::are_two;
+use crate::engine::calendar::london_date;
 use crate::engine::model::history::{Entry, History};
 use crate::engine::model::scalar::{FactValue, Timestamp};
 
@@ -171,4 +172,16 @@ pub fn one_episode<'h>(history: &'h History, entry: &'h Entry) -> Vec<&'h Entry>
         }
     }
     events
+}
+
+/// Whether something was said of the very episode of another event, and happened no earlier: an interview after a return.
+pub fn is_said_of(said: &Entry, cause: &Entry) -> bool {
+    said.episode_ref.is_some() && said.episode_ref == cause.episode_ref && !is_before(said, cause)
+}
+
+/// Whether one happened before the other, as far as their times are known.
+pub fn is_before(said: &Entry, cause: &Entry) -> bool {
+    let by_date = said.date_only || cause.date_only;
+    said.occurred_at < cause.occurred_at
+        && !(by_date && london_date(said.occurred_at) == london_date(cause.occurred_at))
 }

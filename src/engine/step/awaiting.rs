@@ -8,7 +8,7 @@ use super::draft::{Draft, OWN_DUTY};
 use super::first_receipt::tell_right_child;
 use super::outcome::AT_HIGHEST_LEVEL;
 use super::timer::AWAITING_ORIGINAL;
-use super::{correction, timer, withdrawal};
+use super::{correction, reading, timer, withdrawal};
 use crate::engine::context::StepError;
 use crate::engine::history::{self, Spoken};
 use crate::engine::model::decision::Disposition;
@@ -150,10 +150,13 @@ pub fn apply_to_known(draft: &mut Draft<'_>, referral: Option<&Referral>) -> Res
             continue;
         };
         let correction = EventCorrected { original_event_id: waiting.original_event_id, changes, reason: None };
+        let tasks_before = draft.decision.tasks.len();
         if let Err(problem) = correction::apply(draft, referral, &waiting.event_id, &original, &correction)? {
             draft.decision.notes.push(format!("A correction that came before this event was not applied: {problem}."));
             let level = correction::level_if_it_stood(draft, &original, [&correction]);
             correction::ask_sender(draft, referral, &waiting.event_id, &original, &problem, level)?;
+        } else if draft.decision.tasks.len() == tasks_before {
+            reading::of_correction(draft, referral, &waiting.event_id, &original, &correction)?;
         }
     }
     Ok(())

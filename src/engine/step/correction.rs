@@ -7,7 +7,7 @@ use super::clocks::{due_already, start_timers};
 use super::draft::{Draft, OWN_DUTY, own_duty_at};
 use super::findings::{asking_more, findings_of, judged_again};
 use super::outcome::AT_HIGHEST_LEVEL;
-use super::{addition, agreement, awaiting, duplicate, siblings, suspect, wish};
+use super::{addition, agreement, awaiting, duplicate, reading, siblings, suspect, wish};
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, Verdict, judge};
 use crate::engine::facts::AsOf;
@@ -58,10 +58,16 @@ pub fn received(
             let referral = naming.as_ref().unwrap_or(referral);
             match apply(draft, Some(referral), &event.event_id, &original, &correction)? {
                 Ok(()) => {
-                    if !original.backfilled {
-                        siblings::named_later(draft, referral, &event.event_id, &original)?;
+                    let sent_on =
+                        !original.backfilled && siblings::named_later(draft, referral, &event.event_id, &original)?;
+                    if draft.decision.tasks.is_empty() && reading::is_owed(draft, referral, &original) {
+                        reading::of_correction(draft, Some(referral), &event.event_id, &original, &correction)?;
                     }
-                    let mut words = vec!["Received. Your correction is being looked at."];
+                    let mut words = vec![if sent_on || !draft.decision.tasks.is_empty() {
+                        "Received. Your correction is being looked at."
+                    } else {
+                        "Received. Your correction is kept with what was told before."
+                    }];
                     words.extend(&draft.sender_words);
                     draft.tell_sender(event, FeedbackStatus::Received, &words);
                     Ok(())
@@ -225,7 +231,7 @@ fn done_already(draft: &Draft<'_>, entry: &Entry, earlier: &Verdict<'_>) -> Vec<
 }
 
 /// A level that rises where everyone is at work already is still told to whoever decides.
-fn risen<'w>(draft: &Draft<'_>, changed: &Arc<Entry>, to: Option<Level>) -> Result<Wanted<'w>, StepError> {
+pub fn risen<'w>(draft: &Draft<'_>, changed: &Arc<Entry>, to: Option<Level>) -> Result<Wanted<'w>, StepError> {
     let raising = draft.raising(None, "");
     let due = raising.deadline_from_now(&own_duty_at(to))?;
     let why = format!("By the corrected facts the event is at {}.", to.map_or("no level", Level::symbol));
@@ -256,7 +262,7 @@ pub fn confirm<'w>(
 }
 
 /// What is said now and was said otherwise: `grade is now low, was high`.
-fn changes_in_words(entry: &Entry, said: &BTreeMap<String, FactValue>) -> String {
+pub fn changes_in_words(entry: &Entry, said: &BTreeMap<String, FactValue>) -> String {
     let changed = said.iter().filter_map(|(name, now)| match entry.facts.get(name) {
         Some(was) if was == now => None,
         Some(was) => Some(format!("{name} is now {now}, was {was}")),

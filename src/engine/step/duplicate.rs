@@ -7,14 +7,15 @@ use super::addition::{self, ids, keeps};
 use super::correction::confirm;
 use super::draft::Draft;
 use super::findings::{asking_more, findings_of};
-use super::siblings;
 use super::suspect::HELD_BACK_RULE;
+use super::{correction, reading, siblings};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, Verdict, judge};
 use crate::engine::facts::AsOf;
 use crate::engine::history::{corroborate, entry, is_open, put};
 use crate::engine::model::decision::Disposition;
+use crate::engine::model::event::Source;
 use crate::engine::model::feedback::FeedbackStatus;
 use crate::engine::model::history::{Entry, HeldBack, HeldTask, History};
 use crate::engine::model::inbox::Referral;
@@ -32,6 +33,7 @@ pub fn received(draft: &mut Draft<'_>, referral: &Referral, arriving: Entry, ind
     draft.disposed(Disposition::Duplicate);
     let event = &referral.event;
     let Some(first) = draft.history.entries.get(index).cloned() else { return Ok(()) };
+    let is_sent_again = says_anew(&first, &arriving);
     let mut kept = first.as_ref().clone();
     kept.held_back.extend(arriving.held_back.clone());
     kept.held_back.sort();
@@ -51,10 +53,17 @@ pub fn received(draft: &mut Draft<'_>, referral: &Referral, arriving: Entry, ind
         let lowers = arriving.is_same_event(&first) && !keeps(&before, &after);
         ask_about_told(draft, referral, &first, &kept)?;
         let two = Two { kept: &kept, joined: &joined, with_more, before: &before, after: &after };
-        more = act(draft, referral, two, lowers)?;
+        act(draft, referral, two, lowers)?;
         let sent_on = siblings::named_later(draft, referral, &event.event_id, &first)?;
+        if draft.decision.tasks.is_empty() && after.level > before.level {
+            let risen = correction::risen(draft, &joined, after.level)?;
+            draft.raise(Some(referral), &event.event_id, &[], vec![risen])?;
+        } else if draft.decision.tasks.is_empty() && is_sent_again && reading::is_owed(draft, referral, &first) {
+            reading::of_report(draft, referral, &first, &joined.facts)?;
+        }
         // A child who came by way of another was named with the same children: they are known already.
-        more |= sent_on && first.facts.get(entry::NAMED_WITH_ANOTHER) != Some(&FactValue::Bool(true));
+        more = !draft.decision.tasks.is_empty()
+            || (sent_on && first.facts.get(entry::NAMED_WITH_ANOTHER) != Some(&FactValue::Bool(true)));
     }
     let mut words = vec![if more {
         "Received. This is known already; what is new in it is being looked at."
@@ -64,6 +73,15 @@ pub fn received(draft: &mut Draft<'_>, referral: &Referral, arriving: Entry, ind
     words.extend(&draft.sender_words);
     draft.tell_sender(event, FeedbackStatus::AlreadyKnown, &words);
     Ok(())
+}
+
+/// Whether it is a report that was heard before, with other content, or a correction of one: not one more report of the same.
+fn says_anew(first: &Entry, arriving: &Entry) -> bool {
+    let same =
+        |event_id: &str, source: &Source| event_id == arriving.event_id && source.partner == arriving.source.partner;
+    arriving.kind != first.kind
+        || same(&first.event_id, &first.source)
+        || first.corroborated_by.iter().any(|report| same(&report.event_id, &report.source))
 }
 
 /// One happening as it was first told, and with the second report.
@@ -76,8 +94,8 @@ struct Two<'t, 'b> {
     after: &'t Arc<Verdict<'b>>,
 }
 
-/// Acts on what the second report does more than the first. False: on nothing.
-fn act<'b>(draft: &mut Draft<'b>, referral: &Referral, two: Two<'_, 'b>, lowers: bool) -> Result<bool, StepError> {
+/// Acts on what the second report does more than the first.
+fn act<'b>(draft: &mut Draft<'b>, referral: &Referral, two: Two<'_, 'b>, lowers: bool) -> Result<(), StepError> {
     let cause = &referral.event.event_id;
     let asked_more = asking_more(draft, Some(referral), two.joined, (two.before, two.after), &two.joined.fired)?;
     if fires_more(two.before, two.after) || (keeps(two.before, two.after) && !asked_more.is_empty()) {
@@ -100,7 +118,7 @@ fn act<'b>(draft: &mut Draft<'b>, referral: &Referral, two: Two<'_, 'b>, lowers:
     if !found_out.is_empty() {
         return more(draft, referral, &found_out, extra);
     }
-    draft.raise(Some(referral), cause, &[], extra).map(|_| false)
+    draft.raise(Some(referral), cause, &[], extra).map(drop)
 }
 
 fn more<'b>(
@@ -108,10 +126,9 @@ fn more<'b>(
     referral: &Referral,
     findings: &[Finding<'b>],
     extra: Vec<Wanted<'b>>,
-) -> Result<bool, StepError> {
+) -> Result<(), StepError> {
     draft.decision.notes.push("This second report would do more than the first, and was acted on.".to_owned());
-    draft.raise(Some(referral), &referral.event.event_id, findings, extra)?;
-    Ok(true)
+    draft.raise(Some(referral), &referral.event.event_id, findings, extra).map(drop)
 }
 
 fn join_facts(joined: &mut Entry, arriving: &Entry) {

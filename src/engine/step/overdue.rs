@@ -7,9 +7,9 @@ use super::alias::stand_in_entry;
 use super::draft::{Draft, OWN_DUTY};
 use super::escalation::address;
 use super::readdressed::READDRESSED_RULE;
-use crate::engine::calendar::{instant_in_words, london_date};
+use crate::engine::calendar::instant_in_words;
 use crate::engine::context::{Context, StepError};
-use crate::engine::history::is_open;
+use crate::engine::history::{episodes, is_open};
 use crate::engine::model::decision::RuleFired;
 use crate::engine::model::history::{Entry, HeldTask, History, Timer};
 use crate::engine::model::scalar::Timestamp;
@@ -111,26 +111,24 @@ pub fn tell(draft: &mut Draft<'_>) -> Result<(), StepError> {
     Ok(())
 }
 
-/// Whether an event that came since the task was raised says that it is done: this, and not what was asked at another time.
+/// Whether an event says that it is done: one that came since the task was raised, or names the same episode; this, and not what
+/// was asked at another time.
 fn is_settled(draft: &Draft<'_>, task: &HeldTask) -> bool {
     let entries = &draft.history.entries;
     let raised_for = entries.iter().find(|entry| task.is_of(entry));
     let is_about_it = |said: &Entry| {
-        raised_for
-            .is_none_or(|cause| !is_before(said, cause) && !entries.iter().any(|other| is_of_other(said, cause, other)))
+        raised_for.is_none_or(|cause| {
+            !episodes::is_before(said, cause) && !entries.iter().any(|other| is_of_other(said, cause, other))
+        })
     };
     asked(&draft.book.rules, task).flat_map(|asked| &asked.settled_by).any(|kind| {
         let says_so = |said: &Arc<Entry>| {
-            said.kind == *kind && !said.withdrawn && said.received_at >= task.raised_at && is_about_it(said)
+            let came_since = said.received_at >= task.raised_at;
+            let of_its_own = || raised_for.is_some_and(|cause| episodes::is_said_of(said, cause));
+            said.kind == *kind && !said.withdrawn && (came_since || of_its_own()) && is_about_it(said)
         };
         entries.iter().any(says_so)
     })
-}
-
-fn is_before(said: &Entry, cause: &Entry) -> bool {
-    let by_date = said.date_only || cause.date_only;
-    said.occurred_at < cause.occurred_at
-        && !(by_date && london_date(said.occurred_at) == london_date(cause.occurred_at))
 }
 
 /// Whether `said` names the episode of another happening of the kind that the task was raised for.

@@ -19,6 +19,7 @@ use crate::engine::context::StepError;
 use crate::engine::history::{self, Spoken, episodes, forget, is_open, put};
 use crate::engine::model::decision::Disposition;
 use crate::engine::model::detail::{EventCorrected, EventWithdrawn};
+use crate::engine::model::event::Source;
 use crate::engine::model::feedback::FeedbackStatus;
 use crate::engine::model::history::{Awaiting, Entry, HeldTask};
 use crate::engine::model::inbox::Referral;
@@ -38,6 +39,8 @@ const UNHEARD_ACTION: &str =
     "Decide: a referral at level 4b was withdrawn before it came, and nobody else has heard of it";
 const BREACH_ACTION: &str = "Information breach: details were shared about the wrong child or event; look into it";
 const SECOND_ACTION: &str = "Decide: one of several who reported the same has withdrawn their report";
+const OWN_SECOND_ACTION: &str =
+    "Decide: a sender has withdrawn one of their reports of the same, and another of theirs stands";
 const MISSING_ACTION: &str =
     "The return was withdrawn: the child may still be missing; make sure that they are looked for";
 const PARTNERSHIP: &str = "partnership";
@@ -78,9 +81,10 @@ pub fn received(
         draft.tell_sender(event, FeedbackStatus::AlreadyKnown, &["Received. It was withdrawn already."]);
         return Ok(());
     }
-    if !own || !original.corroborated_by.is_empty() {
-        one_of_several(draft, referral, &original, own, original_event_id)?;
-        draft.tell_sender(event, FeedbackStatus::Received, &["Received. Others reported the same; a person decides."]);
+    let others = others_of(&original, original_event_id);
+    if let Some(others) = others {
+        one_of_several(draft, referral, (&original, others), own, original_event_id)?;
+        draft.tell_sender(event, FeedbackStatus::Received, &[others.told]);
         return Ok(());
     }
     apply(draft, &event.event_id, &original)?;
@@ -96,11 +100,45 @@ fn reported_at(original: &Entry, withdrawn_event_id: &str) -> Timestamp {
     report.map_or(original.received_at, |report| report.received_at)
 }
 
+/// Who reported the same, beside the report that is withdrawn.
+struct Others {
+    why: &'static str,
+    action: &'static str,
+    told: &'static str,
+}
+
+const BY_OTHERS: Others = Others {
+    why: "A report was withdrawn that another sender also made. Nothing was recalled.",
+    action: SECOND_ACTION,
+    told: "Received. Others reported the same; a person decides.",
+};
+
+const BY_ITS_SENDER: Others = Others {
+    why: "A report was withdrawn, and its sender's own other report of the same, under another id, stands. Nothing was recalled.",
+    action: OWN_SECOND_ACTION,
+    told: "Received. Your other report of the same stands; a person decides.",
+};
+
+/// None: nobody did. A report that was sent again under its own id is one report.
+fn others_of(original: &Entry, withdrawn_event_id: &str) -> Option<&'static Others> {
+    let first = (&original.event_id, &original.source);
+    let beside = original.corroborated_by.iter().map(|report| (&report.event_id, &report.source));
+    let reports: Vec<(&String, &Source)> = std::iter::once(first).chain(beside).collect();
+    let sender = reports.iter().find(|(event_id, _)| *event_id == withdrawn_event_id).map(|(_, source)| *source)?;
+    let is_senders = |source: &Source| source.partner == sender.partner && source.unit == sender.unit;
+    let mut others = reports
+        .into_iter()
+        .filter(|(event_id, source)| *event_id != withdrawn_event_id || source.partner != sender.partner);
+    let any = others.next()?;
+    let by_others = !is_senders(any.1) || others.any(|(_, source)| !is_senders(source));
+    Some(if by_others { &BY_OTHERS } else { &BY_ITS_SENDER })
+}
+
 /// What others reported too does not end with one of them.
 fn one_of_several(
     draft: &mut Draft<'_>,
     referral: &Referral,
-    original: &Arc<Entry>,
+    (original, others): (&Arc<Entry>, &Others),
     own: bool,
     event_id: &str,
 ) -> Result<(), StepError> {
@@ -112,9 +150,8 @@ fn one_of_several(
     let cause = &referral.event.event_id;
     let raising = draft.raising(Some(referral), cause);
     let due = raising.deadline_from_now(&OWN_DUTY)?;
-    let why = "A report was withdrawn that another sender also made. Nothing was recalled.".to_owned();
     let title = "One report of several was withdrawn";
-    let wanted = raising.own_duty(WITHDRAWAL_RULE, title, why, SECOND_ACTION, due, original);
+    let wanted = raising.own_duty(WITHDRAWAL_RULE, title, others.why.to_owned(), others.action, due, original);
     draft.raise(Some(referral), cause, &[], vec![wanted]).map(drop)
 }
 

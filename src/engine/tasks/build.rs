@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::route::suppression;
+use super::route::{Address, suppression};
 use super::standing::Standing;
 use super::{Asked, Counted, Deadline, Raised, Raising, Relation, Wanted, Why, cannot_wait, other_address_id};
 use crate::engine::calendar::{Clock, instant_in_words, london_date};
@@ -210,21 +210,34 @@ impl<'b> Raising<'b> {
         });
     }
 
+    /// Whether this very thing was asked before for this very cause, of whoever was on duty then.
+    pub fn was_given(&self, wanted: &Wanted<'_>) -> bool {
+        let is_same = |held: &Arc<HeldTask>| {
+            let address = Address { agency: held.agency.clone(), unit: held.unit.clone(), ..wanted.address.clone() };
+            let address = Address { role: held.role.clone(), ..address };
+            held.task_id == self.task_id_at(&address, &wanted.action, &wanted.entry)
+        };
+        self.history.tasks.iter().filter(|held| held.action == wanted.action).any(is_same)
+    }
+
     fn task_id(&self, asked: &Asked<'_>) -> String {
-        let address = &asked.address;
+        self.task_id_at(&asked.address, &asked.action, &asked.entry)
+    }
+
+    fn task_id_at(&self, address: &Address, action: &str, entry: &Entry) -> String {
         let unit = address.unit.as_deref().unwrap_or_default();
         let role = address.role.as_deref().unwrap_or_default();
         derived(&[
             "task",
-            &asked.entry.source.partner,
+            &entry.source.partner,
             &self.cause,
-            &asked.entry.event_id,
+            &entry.event_id,
             &self.subject.to_hex(),
             &self.book.rules.hash,
             &address.agency,
             unit,
             role,
-            &asked.action,
+            action,
         ])
     }
 
