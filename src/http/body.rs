@@ -20,10 +20,21 @@ pub enum Read {
 
 /// Reads a body of at most `bytes_max`.
 pub async fn read(body: Body, bytes_max: usize) -> Result<Read, Problem> {
-    match tokio::time::timeout(BODY_WAIT, collect(body, bytes_max)).await {
-        Ok(read) => read,
+    let mut bytes = Vec::new();
+    match tokio::time::timeout(BODY_WAIT, collect(body, bytes_max, &mut bytes)).await {
+        Ok(Ok(true)) => Ok(Read::Whole(bytes)),
+        Ok(Ok(false)) => Ok(Read::TooLarge(bytes)),
+        Ok(Err(problem)) => Err(problem),
         Err(_) => Err(Problem::body_timeout()),
     }
+}
+
+/// What comes of a body within a time, and at most so much.
+pub async fn read_start(body: Body, bytes_max: usize, wait: Duration) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // What came until then is kept.
+    let _ = tokio::time::timeout(wait, collect(body, bytes_max, &mut bytes)).await;
+    bytes
 }
 
 /// As `read`, for routes that keep nothing of what is too large.
@@ -34,8 +45,8 @@ pub async fn read_whole(body: Body, bytes_max: usize) -> Result<Vec<u8>, Problem
     }
 }
 
-async fn collect(body: Body, bytes_max: usize) -> Result<Read, Problem> {
-    let mut bytes = Vec::new();
+/// True: that is all of it.
+async fn collect(body: Body, bytes_max: usize, bytes: &mut Vec<u8>) -> Result<bool, Problem> {
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
         let chunk: Bytes = chunk
@@ -44,10 +55,10 @@ async fn collect(body: Body, bytes_max: usize) -> Result<Read, Problem> {
         let (kept, rest) = chunk.split_at(room);
         bytes.extend_from_slice(kept);
         if !rest.is_empty() {
-            return Ok(Read::TooLarge(bytes));
+            return Ok(false);
         }
     }
-    Ok(Read::Whole(bytes))
+    Ok(true)
 }
 
 /// The media type without its parameters, in small letters; empty if there is none.

@@ -6,6 +6,7 @@ use axum::extract::FromRequestParts;
 use axum::http::{header, request::Parts};
 
 use super::Gateway;
+use super::house::Answering;
 use super::problem::Problem;
 use crate::config::tokens::Caller;
 
@@ -64,7 +65,11 @@ fn caller(parts: &Parts, gateway: &Gateway) -> Result<Caller, Problem> {
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(Problem::unauthenticated());
     }
-    gateway.callers().tokens.caller(token.trim()).cloned().ok_or_else(Problem::unauthenticated)
+    let caller = gateway.callers().tokens.caller(token.trim()).cloned().ok_or_else(Problem::unauthenticated)?;
+    if let Some(answering) = parts.extensions.get::<Arc<Answering>>() {
+        answering.accept_token();
+    }
+    Ok(caller)
 }
 
 impl FromRequestParts<Arc<Gateway>> for PartnerCaller {

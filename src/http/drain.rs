@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 /// How much is dropped at most.
 const DROPPED_BYTES_MAX: usize = 16 << 20;
 /// The time that is given to it.
-const DROP_WAIT: Duration = Duration::from_secs(5);
+pub const DROP_WAIT: Duration = Duration::from_secs(5);
 
 /// The middleware.
 pub async fn drain(request: Request, next: Next) -> Response {

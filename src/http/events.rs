@@ -14,6 +14,7 @@ use super::Gateway;
 use super::answer::{self, Refusal, Verdict};
 use super::body::{self, Read};
 use super::caller::PartnerCaller;
+use super::drain::DROP_WAIT;
 use super::envelope::{self, Item, Mode};
 use super::problem::Problem;
 use super::publish::{self, header, keyed};
@@ -77,10 +78,7 @@ pub async fn post(
 
 /// Refuses a request whose events are not read, but not without a word to whoever says that a child is in danger.
 async fn unread(gateway: &Gateway, body: Body, problem: Problem) -> Problem {
-    let bytes = match body::read(body, gateway.limits.body_bytes).await {
-        Ok(Read::Whole(bytes) | Read::TooLarge(bytes)) => bytes,
-        Err(_) => Vec::new(),
-    };
+    let bytes = body::read_start(body, gateway.limits.body_bytes, DROP_WAIT).await;
     answer::ringing(gateway, envelope::says_danger(&bytes), problem)
 }
 

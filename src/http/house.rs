@@ -1,10 +1,11 @@
 //! The connections there may be at once. When all places are taken, the one that has been idle for longest makes room:
-//! whoever opens many and asks nothing shuts nobody out.
+//! whoever opens many and has no token shuts nobody out, however slowly it asks.
 
 use std::collections::BTreeMap;
 use std::future::{Future, Ready, ready};
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -30,10 +31,10 @@ struct Places {
 }
 
 struct Held {
-    /// Requests whose answer is not sent yet.
+    /// Requests with a token, whose answer is not sent yet.
     answering: usize,
-    has_asked: bool,
-    /// Since it came, or its last answer was sent.
+    has_shown_token: bool,
+    /// Since it came, or its last answer was sent. Whoever shows no token is idle all the while: its body may never end.
     idle_since: Instant,
     /// Dropped: the connection is closed.
     _open: oneshot::Sender<()>,
@@ -47,15 +48,18 @@ pub struct Place {
     closed: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
-/// A request that is being answered: its connection is not idle.
-pub struct Answering(Arc<Place>);
+/// A request that is being answered. Its connection is not idle once the request's token was accepted.
+pub struct Answering {
+    place: Arc<Place>,
+    has_token: AtomicBool,
+}
 
 impl House {
     pub fn new(connections_max: usize, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self { connections_max, places: Mutex::default(), metrics })
     }
 
-    /// None: every connection is being answered.
+    /// None: every connection is answering somebody with a token.
     pub fn enter(self: &Arc<Self>) -> Option<Place> {
         let (open, closed) = oneshot::channel();
         let mut places = self.places();
@@ -66,7 +70,9 @@ impl House {
         }
         let number = places.next;
         places.next = number.wrapping_add(1);
-        places.held.insert(number, Held { answering: 0, has_asked: false, idle_since: Instant::now(), _open: open });
+        places
+            .held
+            .insert(number, Held { answering: 0, has_shown_token: false, idle_since: Instant::now(), _open: open });
         self.metrics.http_connection_opened();
         Some(Place { house: self.clone(), number, closed: Mutex::new(Some(closed)) })
     }
@@ -77,28 +83,36 @@ impl House {
 }
 
 impl Places {
-    /// Of those that are not being answered: one that never asked before one that did.
+    /// Of those that answer nobody with a token: one that never showed a token before one that did.
     fn idlest(&self) -> Option<u64> {
         let idle = self.held.iter().filter(|(_, held)| held.answering == 0);
-        idle.min_by_key(|(_, held)| (held.has_asked, held.idle_since)).map(|(number, _)| *number)
+        idle.min_by_key(|(_, held)| (held.has_shown_token, held.idle_since)).map(|(number, _)| *number)
     }
 }
 
 impl Place {
     /// Until what this answers is dropped.
-    pub fn answering(self: &Arc<Self>) -> Answering {
-        if let Some(held) = self.house.places().held.get_mut(&self.number) {
-            held.has_asked = true;
+    pub fn answering(self: &Arc<Self>) -> Arc<Answering> {
+        Arc::new(Answering { place: self.clone(), has_token: AtomicBool::new(false) })
+    }
+}
+
+impl Answering {
+    /// From here on its place is its own.
+    pub fn accept_token(&self) {
+        if let Some(held) = self.place.house.places().held.get_mut(&self.place.number)
+            && !self.has_token.swap(true, Ordering::Relaxed)
+        {
+            held.has_shown_token = true;
             held.answering += 1;
         }
-        Answering(self.clone())
     }
 }
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        if let Some(held) = self.0.house.places().held.get_mut(&self.0.number) {
-            held.answering = held.answering.saturating_sub(1);
+        if let Some(held) = self.place.house.places().held.get_mut(&self.place.number) {
+            held.answering = held.answering.saturating_sub(usize::from(*self.has_token.get_mut()));
             held.idle_since = Instant::now();
         }
     }
@@ -126,11 +140,23 @@ impl Accept<TcpStream, Connection> for Door {
     }
 }
 
-/// A connection that ends when its place is given to another. Nobody writes to it then: it is idle.
+/// A connection that ends when its place is given to another, also while it is answered without a token.
 pub struct Leaving {
     stream: TcpStream,
     /// None: it has left.
     closed: Option<oneshot::Receiver<()>>,
+}
+
+impl Leaving {
+    /// An error once its place is another's.
+    fn stays(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        let has_left = self.closed.as_mut().is_none_or(|closed| Pin::new(closed).poll(context).is_ready());
+        if has_left {
+            self.closed = None;
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        Ok(())
+    }
 }
 
 impl AsyncRead for Leaving {
@@ -139,17 +165,14 @@ impl AsyncRead for Leaving {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let has_left = self.closed.as_mut().is_none_or(|closed| Pin::new(closed).poll(context).is_ready());
-        if has_left {
-            self.closed = None;
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
+        self.stays(context)?;
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
 
 impl AsyncWrite for Leaving {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.stays(context)?;
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
@@ -166,6 +189,7 @@ impl AsyncWrite for Leaving {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.stays(context)?;
         Pin::new(&mut self.stream).poll_write_vectored(context, slices)
     }
 

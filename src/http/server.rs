@@ -102,7 +102,7 @@ async fn load_tls(files: &Tls) -> Result<RustlsConfig, HttpError> {
     Ok(loaded)
 }
 
-/// Makes the service of each new connection, or refuses it when every other is being answered.
+/// Makes the service of each new connection, or refuses it when every other is answering somebody with a token.
 #[derive(Clone)]
 struct Connections {
     router: Router,
@@ -146,8 +146,11 @@ where
         Service::<Request<B>>::poll_ready(&mut self.router, context)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (answering, answer) = (self.place.answering(), self.router.call(request));
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let answering = self.place.answering();
+        // Whoever reads the token tells it.
+        request.extensions_mut().insert(answering.clone());
+        let answer = self.router.call(request);
         Box::pin(async move {
             let response = answer.await?;
             // Held until the last of the body is sent.

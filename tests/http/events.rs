@@ -1,5 +1,8 @@
 //! Events in: every mode, every refusal, and what is written of each.
 
+use std::io::{Read, Write};
+use std::time::Duration;
+
 use pathway_router::broker::memory::MemoryOptions;
 use pathway_router::engine::codec;
 use pathway_router::engine::model::event::ReferralEvent;
@@ -283,4 +286,16 @@ fn immediate_danger_is_told_whom_to_ring_whatever_else() {
     check(&house, &danger, STRUCTURED, 503);
     let full = House::with(MemoryOptions { queue_requests_max: 0, ..MemoryOptions::default() }, |_| ());
     check(&full, &danger, STRUCTURED, 429);
+}
+
+#[test]
+fn danger_is_heard_in_what_came_of_a_body_that_never_ends() {
+    let house = House::open();
+    let mut socket = std::net::TcpStream::connect(house.base().strip_prefix("http://").unwrap()).unwrap();
+    let head = "POST /v1/events HTTP/1.1\r\nhost: x\r\nauthorization: Bearer wrong\r\ncontent-length: 900\r\n";
+    write!(socket, "{head}\r\n{{\"data\": {{\"immediate_danger\": true").unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(25))).unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 401") && answer.contains("Ring 999"), "{answer}");
 }

@@ -74,17 +74,9 @@ fn too_many_connections_are_refused_and_room_comes_back() {
 fn connections_that_ask_nothing_shut_nobody_out() {
     let house = House::with(Default::default(), |config| config.limits.connections = 16);
     let address = house.base().strip_prefix("http://").unwrap();
-    let ask = |socket: &mut TcpStream, path: &str| {
-        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        write!(socket, "GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
-        let mut first = [0; 12];
-        socket.read_exact(&mut first).unwrap();
-        assert_eq!(&first, b"HTTP/1.1 200", "{path}");
-        let mut rest = [0; 65_536];
-        assert!(socket.read(&mut rest).unwrap() > 0, "{path}");
-    };
     let mut known = TcpStream::connect(address).unwrap();
-    ask(&mut known, "/livez");
+    let (list, token) = ("/v1/agencies/camhs/tasks", Some(house.token("inbox-camhs")));
+    ask(&mut known, list, token.as_deref());
     let mut idle = Vec::new();
     for _ in 0..5 {
         for number in 0..16 {
@@ -96,12 +88,50 @@ fn connections_that_ask_nothing_shut_nobody_out() {
             idle.push(socket);
         }
         for path in ["/livez", "/metrics", "/readyz"] {
-            ask(&mut TcpStream::connect(address).unwrap(), path);
+            ask(&mut TcpStream::connect(address).unwrap(), path, None);
         }
     }
-    // Who has asked before stays, however many come that never did.
-    ask(&mut known, "/livez");
+    // Who has shown a token stays, however many come that never did.
+    ask(&mut known, list, token.as_deref());
     let metrics = house.get_without_token("/metrics").text;
     let made_room = metrics.lines().find_map(|line| line.strip_prefix("pathway_http_connections_made_room_total "));
     assert!(made_room.and_then(|count| count.parse::<u32>().ok()).is_some_and(|count| count > 60), "{metrics}");
+}
+
+#[test]
+fn slow_bodies_without_a_token_shut_nobody_out() {
+    let house = House::with(Default::default(), |config| config.limits.connections = 8);
+    let address = house.base().strip_prefix("http://").unwrap();
+    let (list, token) = ("/v1/agencies/camhs/tasks", Some(house.token("inbox-camhs")));
+    let mut known = TcpStream::connect(address).unwrap();
+    ask(&mut known, list, token.as_deref());
+    let mut slow: Vec<TcpStream> = Vec::new();
+    for _ in 0..4 {
+        for path in ["/v1/events", "/v1/outcomes", "/v1/nothing", "/livez"].repeat(2) {
+            let mut socket = TcpStream::connect(address).unwrap();
+            let head = "host: x\r\nauthorization: Bearer wrong\r\ncontent-type: application/json";
+            write!(socket, "POST {path} HTTP/1.1\r\n{head}\r\ncontent-length: 900000\r\n\r\n[").unwrap();
+            slow.push(socket);
+        }
+        std::thread::sleep(Duration::from_millis(100));
+        // Those that were closed for others cannot.
+        slow.iter_mut().for_each(|socket| drop(socket.write_all(b" ")));
+        for path in ["/livez", "/metrics"] {
+            ask(&mut TcpStream::connect(address).unwrap(), path, None);
+        }
+        ask(&mut TcpStream::connect(address).unwrap(), list, token.as_deref());
+    }
+    ask(&mut known, list, token.as_deref());
+}
+
+/// Asks on a connection that is open, and is answered.
+fn ask(socket: &mut TcpStream, path: &str, token: Option<&str>) {
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let authorization = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
+    write!(socket, "GET {path} HTTP/1.1\r\nhost: x\r\n{authorization}\r\n").unwrap();
+    let mut first = [0; 12];
+    socket.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200", "{path}");
+    let mut rest = [0; 65_536];
+    assert!(socket.read(&mut rest).unwrap() > 0, "{path}");
 }
