@@ -16,9 +16,6 @@ use crate::engine::schema::{Fault, inspect};
 /// Any of these headers says that the event's attributes are in headers.
 const ATTRIBUTES: [&str; 3] = ["ce-specversion", "ce-type", "ce-source"];
 
-/// No field of an event has a longer name.
-const FIELD_NAME_MAX: usize = 40;
-
 /// How the request carries its events.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mode {
@@ -74,7 +71,10 @@ pub fn split(mode: Mode, headers: &HeaderMap, bytes: Vec<u8>, events_max: usize)
         }
     };
     let faults_of = |place: Option<usize>| -> Vec<Fault> {
-        repeated.iter().filter(|(of, _)| *of == place).map(|(_, name)| stands_twice(name)).collect()
+        // In binary mode the body is the data.
+        let of = if mode == Mode::Binary { "data." } else { "" };
+        let here = repeated.iter().filter(|(of, _)| *of == place);
+        here.map(|(_, path)| stands_twice(format!("{of}{path}"))).collect()
     };
     if mode != Mode::Batch && !repeated.is_empty() {
         return vec![Item { original: bytes, form: Form::Ambiguous(json, faults_of(None)) }];
@@ -203,11 +203,11 @@ pub fn says_danger(bytes: &[u8]) -> bool {
     quotes.filter_map(|(start, _)| bytes.get(start..)).any(says)
 }
 
-/// JSON, or where it breaks off, or which name stands twice.
+/// JSON, or where it breaks off, or where a name stands twice.
 pub fn parse(bytes: &[u8]) -> Result<Value, Fault> {
     let document = json::read(bytes).map_err(|error| breaks_off(bytes, &error))?;
-    match document.repeated.first() {
-        Some((_, name)) => Err(stands_twice(name)),
+    match document.repeated.into_iter().next() {
+        Some((_, path)) => Err(stands_twice(path)),
         None => Ok(document.value),
     }
 }
@@ -221,16 +221,25 @@ fn breaks_off(bytes: &[u8], error: &serde_json::Error) -> Fault {
             "must be JSON in UTF-8: this is UTF-16 or UTF-32".to_owned()
         }
         [0x1f, 0x8b, ..] => "must be JSON as it is: this is compressed with gzip".to_owned(),
-        _ => format!("must be JSON: it breaks off at line {}, column {}", error.line(), error.column()),
+        _ => match no_utf8_at(bytes) {
+            Some((line, column)) => {
+                format!("must be JSON in UTF-8: it is something else at line {line}, column {column}")
+            }
+            None => format!("must be JSON: it breaks off at line {}, column {}", error.line(), error.column()),
+        },
     };
     Fault::new("", problem)
 }
 
-/// A name is told where it can be a field's; anything else may be somebody's.
-fn stands_twice(name: &str) -> Fault {
-    let is_field =
-        name.len() <= FIELD_NAME_MAX && name.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_');
-    let path = if is_field { name } else { "" };
+/// Line and column (in bytes) of the first that is no UTF-8.
+fn no_utf8_at(bytes: &[u8]) -> Option<(usize, usize)> {
+    let good = std::str::from_utf8(bytes).err()?.valid_up_to();
+    let lines = bytes.get(..good)?.split(|byte| *byte == b'\n');
+    let last = lines.clone().next_back().map_or(0, <[u8]>::len);
+    Some((lines.count(), last + 1))
+}
+
+fn stands_twice(path: String) -> Fault {
     Fault::new(path, "stands twice in one object, and which was meant cannot be known: send it once")
 }
 
@@ -257,7 +266,9 @@ mod tests {
         check(b"\xff\xfe{\0}\0", "UTF-16");
         check(b"{\0}\0", "UTF-16");
         check(b"\x1f\x8b\x08", "gzip");
-        check(b"{\n\"a\" 1}", "line 2");
+        check(b"{\n\"a\" 1}", "breaks off at line 2");
+        check(b"{\n\"a\": \"caf\xe9\"}", "in UTF-8: it is something else at line 2, column 10");
+        check(b"{\"a\": {\"b\": 1, \"b\": 2}}", "a.b stands twice");
     }
 
     #[test]

@@ -6,7 +6,9 @@ use std::fmt;
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// A document, and which names stand twice: of a list with the place of the element they stand in.
+use crate::engine::schema::path::{Path, speakable};
+
+/// A document, and where names stand twice: of a list with the place of the element they stand in, and where in it.
 #[derive(Debug)]
 pub struct Document {
     pub value: Value,
@@ -17,7 +19,9 @@ pub struct Document {
 pub fn read(bytes: &[u8]) -> Result<Document, serde_json::Error> {
     let repeated = RefCell::new(Vec::new());
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = Reading { repeated: &repeated, element: None, is_outermost: true }.deserialize(&mut reader)?;
+    let path = Path::root();
+    let value =
+        Reading { repeated: &repeated, element: None, is_outermost: true, path: &path }.deserialize(&mut reader)?;
     reader.end()?;
     Ok(Document { value, repeated: repeated.into_inner() })
 }
@@ -28,6 +32,8 @@ struct Reading<'a> {
     /// Of the outermost list.
     element: Option<usize>,
     is_outermost: bool,
+    /// Within the element, if there is one.
+    path: &'a Path<'a>,
 }
 
 impl<'de> DeserializeSeed<'de> for Reading<'_> {
@@ -75,20 +81,25 @@ impl<'de> Visitor<'de> for Reading<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
-        let element = |place: usize| if self.is_outermost { Some(place) } else { self.element };
-        let of = |place: usize| Reading { element: element(place), is_outermost: false, ..self };
-        while let Some(value) = elements.next_element_seed(of(list.len()))? {
+        loop {
+            let place = list.len();
+            let (element, path) = match self.is_outermost {
+                true => (Some(place), Path::root()),
+                false => (self.element, self.path.item(place)),
+            };
+            let reading = Reading { element, is_outermost: false, path: &path, ..self };
+            let Some(value) = elements.next_element_seed(reading)? else { return Ok(Value::Array(list)) };
             list.push(value);
         }
-        Ok(Value::Array(list))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
         while let Some(name) = members.next_key::<String>()? {
-            let value = members.next_value_seed(Reading { is_outermost: false, ..self })?;
+            let path = self.path.field(speakable(&name));
+            let value = members.next_value_seed(Reading { is_outermost: false, path: &path, ..self })?;
             if object.contains_key(&name) {
-                self.repeated.borrow_mut().push((self.element, name.clone()));
+                self.repeated.borrow_mut().push((self.element, path.to_string()));
             }
             object.insert(name, value);
         }
@@ -104,8 +115,9 @@ mod tests {
     fn a_name_that_stands_twice_in_one_object_is_found_and_in_two_objects_is_not() {
         let cases = [
             (r#"{"a": 1, "b": {"a": 2}, "c": [{"a": 3}, {"a": 4}]}"#, vec![]),
-            (r#"{"a": 1, "b": {"a": 2, "a": 2}}"#, vec![(None, "a".to_owned())]),
-            (r#"[{"a": 1}, {"b": [{"c": 1, "c": null}]}]"#, vec![(Some(1), "c".to_owned())]),
+            (r#"{"a": 1, "b": {"a": 2, "a": 2}}"#, vec![(None, "b.a".to_owned())]),
+            (r#"[{"a": 1}, {"b": [{"c": 1, "c": null}]}]"#, vec![(Some(1), "b[0].c".to_owned())]),
+            (r#"{"Ann Example": {"a": 1, "a": 2}}"#, vec![(None, "(unnamed).a".to_owned())]),
         ];
         for (text, expected) in cases {
             assert_eq!(read(text.as_bytes()).unwrap().repeated, expected, "{text}");

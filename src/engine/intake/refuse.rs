@@ -152,13 +152,12 @@ impl Refusal {
         let told: Vec<String> = self.faults.iter().take(FAULTS_TOLD_MAX).map(ToString::to_string).collect();
         let untold = self.faults.len().saturating_sub(told.len());
         let more = if untold > 0 { format!("; and {untold} more") } else { String::new() };
+        let told = told.join("; ") + &more;
+        let stop = if told.ends_with('?') { "" } else { "." };
         format!(
-            "Not accepted, nobody has acted on it: {}{more}. ({}, partition {}, offset {}.) Send it again, corrected. \
+            "Not accepted, nobody has acted on it: {told}{stop} ({}, partition {}, offset {}.) Send it again, corrected. \
              If a child may be at risk do not wait: ring the front door, in danger 999.",
-            told.join("; "),
-            incoming.topic,
-            incoming.partition,
-            incoming.offset,
+            incoming.topic, incoming.partition, incoming.offset,
         )
     }
 }

@@ -252,6 +252,12 @@ pub fn why_not(shape: &Shape, json: &Value) -> String {
         Shape::Timestamp if text.parse::<jiff::Timestamp>().is_ok() && !has_real_offset(text) => {
             format!("has an offset from UTC that is in use nowhere (-12:00 to +14:00 are): {expected}")
         }
+        Shape::Timestamp if text.parse::<jiff::Timestamp>().is_ok() && time(text).is_none() => {
+            format!("lies outside the years 1900 to 2199: {expected}")
+        }
+        Shape::Date if text.parse::<jiff::civil::Date>().is_ok_and(|day| !is_plausible(Date::from_civil(day))) => {
+            format!("lies outside the years 1900 to 2199: {expected}")
+        }
         Shape::Uuid if uuid::Uuid::try_parse(text).is_ok_and(|uuid| uuid.is_nil()) => {
             format!("is all zeros, which stands for none: {expected}")
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use indexmap::IndexSet;
 use uuid::Uuid;
 
 use super::{Effect, Step, escalation, forgotten, siblings};
@@ -242,7 +243,7 @@ impl<'a> Draft<'a> {
         self.effects.push(Effect::Feedback(feedback));
     }
 
-    /// A feedback record: what became of it, and whom to ring.
+    /// A feedback record: what became of it, each sentence once, and whom to ring.
     pub fn feedback(
         &self,
         source: &Source,
@@ -254,7 +255,7 @@ impl<'a> Draft<'a> {
         let decision = &self.decision.decision_id;
         let feedback_id = derived(&["feedback", decision, &source.partner, &source.unit, event_id]);
         let ring = self.context.on_front_door_phone();
-        let message = format!("{} To add or ask something, ring the front door{ring}.", words.join(" "));
+        let message = format!("{} To add or ask something, ring the front door{ring}.", each_once(words));
         let address = ReplyTo {
             subject: self.subject,
             task_id: Uuid::parse_str(&address_of(source, event_id)).unwrap_or_default(),
@@ -323,5 +324,22 @@ fn disposition_symbol(disposition: Disposition) -> &'static str {
         Disposition::AwaitingOriginal => "awaiting_original",
         Disposition::Refused => "refused",
         Disposition::Unknown => "unknown",
+    }
+}
+
+/// Several findings of one rule say the same.
+fn each_once(words: &[&str]) -> String {
+    let said: IndexSet<&str> = words.iter().copied().collect();
+    said.into_iter().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_sentence_is_said_once_where_it_was_first() {
+        assert_eq!(
+            super::each_once(&["Received.", "Ring 999.", "Ask them.", "Ring 999."]),
+            "Received. Ring 999. Ask them."
+        );
     }
 }
