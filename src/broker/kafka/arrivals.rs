@@ -14,7 +14,7 @@ use crate::broker::{BrokerError, PartitionOwner};
 
 /// A stored position that stays open for this long belongs to a dead owner's transaction.
 const BLOCKED_AFTER: Duration = Duration::from_secs(1);
-/// An open one is asked for again after so long.
+/// After an open one, none is asked for so long: to ask for it took as long as a broker is given.
 const ASK_EVERY: Duration = Duration::from_millis(200);
 /// A position that is not told for so long is told to the operator, over and over.
 const TELL_EVERY: Duration = Duration::from_secs(60);
@@ -28,6 +28,8 @@ pub struct Arrivals {
     /// Of this lane: never fenced.
     transactional_id: String,
     coming: Vec<Coming>,
+    /// No position is asked for until then.
+    ask_at: Instant,
     restorer: Option<Restorer>,
 }
 
@@ -35,13 +37,19 @@ struct Coming {
     place: Place,
     /// None: not known yet. Within: None where nothing was ever committed.
     stored: Option<Option<i64>>,
-    ask_at: Instant,
+    /// When it was last found to be open.
+    asked_at: Option<Instant>,
     blocked_since: Instant,
     /// Came then, or was told to the operator then.
     untold_since: Instant,
 }
 
 impl Coming {
+    fn new(place: Place) -> Self {
+        let now = Instant::now();
+        Self { place, stored: None, asked_at: None, blocked_since: now, untold_since: now }
+    }
+
     /// Its position is still not known.
     fn tell(&mut self) {
         if self.untold_since.elapsed() < TELL_EVERY {
@@ -62,7 +70,8 @@ impl Coming {
 impl Arrivals {
     pub fn new(shared: Arc<Shared>, group: &str, restore_from: Option<Arc<str>>, transactional_id: &str) -> Self {
         let (group, transactional_id) = (group.to_owned(), transactional_id.to_owned());
-        Self { shared, group, restore_from, transactional_id, coming: Vec::new(), restorer: None }
+        let (coming, ask_at) = (Vec::new(), Instant::now());
+        Self { shared, group, restore_from, transactional_id, coming, ask_at, restorer: None }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -70,8 +79,7 @@ impl Arrivals {
     }
 
     pub fn add(&mut self, place: Place) {
-        let now = Instant::now();
-        self.coming.push(Coming { place, stored: None, ask_at: now, blocked_since: now, untold_since: now });
+        self.coming.push(Coming::new(place));
     }
 
     /// It went elsewhere before it had arrived.
@@ -111,26 +119,14 @@ impl Arrivals {
 
     /// Finds out where each is to begin.
     fn ask<C: ConsumerContext>(&mut self, consumer: &BaseConsumer<C>) -> Result<(), BrokerError> {
-        let mut blocked = Vec::new();
-        for coming in self.coming.iter_mut().filter(|coming| coming.stored.is_none()) {
-            if Instant::now() < coming.ask_at {
-                continue;
-            }
-            match stored_position(consumer, &coming.place) {
-                Ok(stored) => coming.stored = Some(stored),
-                Err(error) => {
-                    tracing::debug!(%error, partition = coming.place.1, "where to begin is not known yet");
-                    coming.ask_at = Instant::now() + ASK_EVERY;
-                    if coming.blocked_since.elapsed() >= BLOCKED_AFTER {
-                        coming.blocked_since = Instant::now();
-                        blocked.push(coming.place.1);
-                    }
-                    coming.tell();
-                }
-            }
+        if Instant::now() < self.ask_at {
+            return Ok(());
+        }
+        if !ask(&mut self.coming, LOOK_MAX, &mut |place| stored_position(consumer, place)) {
+            self.ask_at = Instant::now() + ASK_EVERY;
         }
         // A dead owner's transaction may hold a position open: it is fenced, rather than waited for.
-        for partition in blocked {
+        for partition in blocked(&mut self.coming) {
             if let Some(restorer) = self.restorer()? {
                 restorer.fence_open(partition)?;
             }
@@ -177,5 +173,98 @@ impl Arrivals {
             }
         }
         Ok(arrived)
+    }
+}
+
+/// Asks where partitions begin, for as long as one look may take, those first that wait for longest to be asked. An open one
+/// ends the look, for it was waited for. False: that was so.
+fn ask(
+    coming: &mut [Coming],
+    look_max: Duration,
+    position: &mut dyn FnMut(&Place) -> Result<Option<i64>, BrokerError>,
+) -> bool {
+    let began = Instant::now();
+    loop {
+        let unknown = coming.iter_mut().filter(|coming| coming.stored.is_none());
+        let Some(coming) = unknown.min_by_key(|coming| coming.asked_at) else { return true };
+        match position(&coming.place) {
+            Ok(stored) => coming.stored = Some(stored),
+            Err(error) => {
+                tracing::debug!(%error, partition = coming.place.1, "where to begin is not known yet");
+                coming.asked_at = Some(Instant::now());
+                coming.tell();
+                return false;
+            }
+        }
+        if began.elapsed() >= look_max {
+            return true;
+        }
+    }
+}
+
+/// Those that were found to be open, and have been for long. Told again after as long.
+fn blocked(coming: &mut [Coming]) -> Vec<u32> {
+    let is_blocked =
+        |it: &&mut Coming| it.stored.is_none() && it.asked_at.is_some() && it.blocked_since.elapsed() >= BLOCKED_AFTER;
+    let blocked = coming.iter_mut().filter(is_blocked).map(|coming| {
+        coming.blocked_since = Instant::now();
+        coming.place.1
+    });
+    blocked.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Longer than any machine stands still.
+    const WHILE: Duration = Duration::from_secs(600);
+
+    #[test]
+    fn one_open_position_is_asked_for_in_a_look_and_each_in_its_turn() {
+        let mut coming: Vec<Coming> = (0..3).map(|partition| Coming::new(("inbox".into(), partition))).collect();
+        let look = |coming: &mut Vec<Coming>, open: &[u32]| {
+            let mut asked = Vec::new();
+            let went_through = ask(coming, WHILE, &mut |place| {
+                asked.push(place.1);
+                match open.contains(&place.1) {
+                    true => Err(BrokerError::Storage("open".to_owned())),
+                    false => Ok(Some(0)),
+                }
+            });
+            assert_eq!(went_through, asked.iter().all(|partition| !open.contains(partition)));
+            asked
+        };
+        assert_eq!(look(&mut coming, &[0, 1, 2]), [0]);
+        assert_eq!(look(&mut coming, &[0, 1, 2]), [1]);
+        coming.push(Coming::new(("inbox".into(), 3)));
+        assert_eq!(look(&mut coming, &[0, 1, 2]), [2], "who was never asked for comes first");
+        assert_eq!(look(&mut coming, &[0, 1, 2]), [3, 0]);
+        assert_eq!(look(&mut coming, &[2]), [1, 2]);
+        assert_eq!(look(&mut coming, &[]), [0, 2]);
+        assert!(look(&mut coming, &[]).is_empty());
+    }
+
+    #[test]
+    fn a_position_that_is_slow_to_be_told_ends_the_look_too() {
+        let mut coming: Vec<Coming> = (0..3).map(|partition| Coming::new(("inbox".into(), partition))).collect();
+        let mut asked = 0;
+        assert!(ask(&mut coming, LOOK_MAX, &mut |_| {
+            asked += 1;
+            std::thread::sleep(LOOK_MAX);
+            Ok(None)
+        }));
+        assert_eq!(asked, 1);
+    }
+
+    #[test]
+    fn what_was_found_open_is_fenced_after_a_while_whoevers_turn_it_is() {
+        let mut coming: Vec<Coming> = (0..3).map(|partition| Coming::new(("inbox".into(), partition))).collect();
+        coming[0].asked_at = Some(Instant::now());
+        coming[1].asked_at = Some(Instant::now());
+        assert!(blocked(&mut coming).is_empty());
+        std::thread::sleep(BLOCKED_AFTER);
+        assert_eq!(blocked(&mut coming), [0, 1], "and not the one that was never asked for");
+        assert!(blocked(&mut coming).is_empty());
     }
 }

@@ -176,6 +176,8 @@ impl Restorer {
         }
         if restoring.position >= restoring.end {
             restoring.report("a partition is restored");
+            let partition = restoring.partition;
+            self.withdraw(partition);
             self.stop();
             return Ok(true);
         }
@@ -209,6 +211,7 @@ impl Restorer {
 
     /// The partition went elsewhere. True: it had been begun.
     pub fn forget(&mut self, partition: u32) -> bool {
+        self.withdraw(partition);
         if self.current() == Some(partition) {
             self.stop();
             return true;
@@ -216,6 +219,13 @@ impl Restorer {
         let begun = self.put_off.len();
         self.put_off.retain(|restoring| restoring.partition != partition);
         self.put_off.len() < begun
+    }
+
+    /// Nobody is fenced for it any more.
+    fn withdraw(&mut self, partition: u32) {
+        if let Some(fencing) = &mut self.fencing {
+            fencing.forget(partition);
+        }
     }
 
     /// Nothing came. If a transaction is open there, its writer is dead or a zombie: this partition is ours now.
