@@ -79,12 +79,17 @@ fn a_field_that_stands_twice_is_refused_and_named() {
     let house = House::open();
     let twice = |sent: Value| sent.to_string().replace("\"detail\":{", "\"detail\":{\"setting\":\"home\",");
     let answer = house.post("/v1/events", HOSPITAL, STRUCTURED, twice(event()));
-    assert_eq!((answer.status, paths(&answer.json())), (400, vec!["setting".to_owned()]), "{}", answer.text);
+    assert_eq!(
+        (answer.status, paths(&answer.json())),
+        (400, vec!["data.detail.setting".to_owned()]),
+        "{}",
+        answer.text
+    );
     let batch = format!("[{},{}]", event(), twice(event_with("", "id", json!("7d3c1e1a-5b60-4f0e-9a0e-2f2f7c8d9b77"))));
     let answer = house.post("/v1/events", HOSPITAL, BATCH, batch);
     let results = answer.json()["results"].clone();
     assert_eq!((answer.status, results[0]["status"].clone()), (207, json!("accepted")), "{}", answer.text);
-    assert_eq!(results[1]["problems"][0]["path"], json!("setting"));
+    assert_eq!(results[1]["problems"][0]["path"], json!("data.detail.setting"));
 }
 
 #[test]

@@ -119,14 +119,12 @@ fn faults_say_what_to_send_instead() {
     );
     check(
         |json| json["data"]["child"]["date_of_birth"] = json!("1011-02-03"),
-        &["data.child.date_of_birth is not usable: give a date as YYYY-MM-DD"],
+        &["data.child.date_of_birth lies outside the years 1900 to 2199: give a date as YYYY-MM-DD"],
     );
     check(|json| json["time"] = json!("2026-10-09T22:30:00"), &[&format!("time is not usable: {time}")]);
-    let years = "lies outside the years 1900 to 2199";
-    check(|json| json["time"] = json!("1850-01-01T00:00:00Z"), &[&format!("time {years}: {time}")]);
     check(
-        |json| json["data"]["child"]["date_of_birth"] = json!("1899-12-31"),
-        &[&format!("data.child.date_of_birth {years}: give a date as YYYY-MM-DD")],
+        |json| json["time"] = json!("1850-01-01T00:00:00Z"),
+        &[&format!("time lies outside the years 1900 to 2199: {time}")],
     );
     check(|json| json["data"]["nhsNumber"] = json!("x"), &["data.nhsNumber is not a known field: leave it out"]);
     check(
