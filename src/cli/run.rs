@@ -124,7 +124,10 @@ async fn serve(config: &Config, expected: Expected) -> Result<Ending, CliError> 
 async fn reload(router: &RunningRouter, file: &Path) {
     match Config::load(file) {
         Ok(config) => match router.reload(&config).await {
-            Ok(()) => tracing::info!(partners = config.partners.len(), "partners and tokens were read again"),
+            Ok(()) => {
+                let (partners, tokens) = (config.partners.len(), config.tokens.entries().len());
+                tracing::info!(partners, tokens, "partners and tokens were read again");
+            }
             Err(error) => tracing::error!(%error, "partners and tokens stay as they were"),
         },
         Err(faults) => {

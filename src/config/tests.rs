@@ -207,3 +207,15 @@ fn nothing_secret_is_shown() {
         assert!(!shown.contains(text.trim()), "{secret}");
     }
 }
+
+/// What a full disk or an edit that failed leaves.
+#[test]
+fn a_tokens_file_without_a_token_is_refused() {
+    for text in ["", "# All of them were here.\n"] {
+        let folder = tempfile::tempdir().unwrap();
+        first_start(folder.path()).unwrap();
+        std::fs::write(folder.path().join("tokens.toml"), text).unwrap();
+        let faults = Config::load(&config_file(folder.path())).expect_err("a fault").to_string();
+        assert!(faults.contains("tokens.toml") && faults.contains("no token is in it"), "{faults}");
+    }
+}

@@ -91,6 +91,10 @@ impl TokenBook {
             }
             table.finish(&mut reading);
         }
+        if book.entries.is_empty() && reading.faults.is_empty() {
+            let remedy = "put the tokens back, one table each (docs/http.md, `Tokens`)";
+            reading.fault(&(0..0), "no token is in it: nobody could send, read or answer anything", remedy);
+        }
         // No span: the line shown to its reader might hold a token that was written here in the clear.
         let unshown = |fault: ConfigFault| ConfigFault { span: None, ..fault };
         let faults: Vec<ConfigFault> = reading.faults.into_iter().map(unshown).collect();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pathway_router::broker::embedded::{Embedded, EmbeddedOptions, Expected};
+use pathway_router::broker::embedded::{self, Embedded, EmbeddedOptions, Expected};
 use pathway_router::broker::{BatchLimit, Broker, BrokerError, Clock, Health, LaneShare};
 use tempfile::TempDir;
 
@@ -114,6 +114,42 @@ fn a_backup_is_a_log_of_its_own() {
     assert_eq!(contents(&restored, "in", 0), ["1", "2"]);
     let mut lane = restored.lane(names("g", &["in"]), ALONE).unwrap();
     assert_eq!(values(&poll_all(&mut *lane, &mut owner)), ["2"]);
+}
+
+#[test]
+fn nothing_and_another_program_s_file_are_not_copied() {
+    let folder = TempDir::new().unwrap();
+    let (empty, other, copy) = (folder.path().join("e.db"), folder.path().join("o.db"), folder.path().join("copy.db"));
+    std::fs::write(&empty, "").unwrap();
+    rusqlite::Connection::open(&other).unwrap().execute_batch("CREATE TABLE theirs (it TEXT)").unwrap();
+    for (file, why) in [(&empty, "is empty"), (&other, "another program")] {
+        let mode = || std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(file).unwrap().permissions());
+        let before = mode();
+        let refused = embedded::backup(file, &copy).unwrap_err().to_string();
+        assert!(refused.contains(why), "{refused}");
+        assert!(!copy.exists());
+        let options = EmbeddedOptions { expected: Expected::File, ..EmbeddedOptions::new(file.clone()) };
+        assert!(Embedded::open(options).is_err_and(|error| error.to_string().contains(why)));
+        assert_eq!(mode(), before, "what is not ours is left as it is");
+    }
+}
+
+#[test]
+fn what_is_written_once_the_file_was_removed_or_replaced_is_not_acknowledged() {
+    for replace in [false, true] {
+        let file = InFile::new();
+        let broker = file.broker();
+        broker.ensure_topics(&[topic("in", 1)]).unwrap();
+        publish(&broker, vec![write("in", "a", "1")]).unwrap();
+        let path = file.options().path;
+        std::fs::rename(&path, file.0.path().join("away.db")).unwrap();
+        if replace {
+            std::fs::copy(file.0.path().join("away.db"), &path).unwrap();
+        }
+        let answer = publish(&broker, vec![write("in", "a", "lost")]);
+        assert!(matches!(&answer, Err(BrokerError::Storage(why)) if why.contains("removed or replaced")), "{answer:?}");
+        assert!(matches!(broker.health(), Health::Failed(_)));
+    }
 }
 
 #[test]

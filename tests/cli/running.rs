@@ -210,17 +210,20 @@ fn a_rule_book_is_published_ahead_of_its_time_or_not_at_all() {
 fn a_router_restarts_by_its_published_book_when_the_folder_cannot_be_read() {
     let folder = new_folder("127.0.0.1:0");
     let (config, rules) = (path(&folder, "config.toml"), path(&folder, "rules/cheshire-east"));
-    let (book, kept) = (format!("{rules}/book.toml"), format!("{rules}/book.kept"));
+    let (book, kept, away) = (format!("{rules}/book.toml"), format!("{rules}/book.kept"), format!("{rules}.away"));
     // Nothing is published yet: refused, and no data file is made.
-    fs::rename(&book, &kept).expect("a file");
-    check(&["run", "--config", &config, "--new-data-file"], 2, &["is no rule book's folder"]);
-    fs::rename(&kept, &book).expect("a file");
+    for (there, elsewhere) in [(&book, &kept), (&rules, &away)] {
+        fs::rename(there, elsewhere).expect("a file");
+        check(&["run", "--config", &config, "--new-data-file"], 2, &["is no rule book's folder"]);
+        fs::rename(elsewhere, there).expect("a file");
+    }
     let mut folder = Router::start_in(folder, &["--new-data-file"]).0.stop();
     let text = fs::read_to_string(&book).expect("a file");
-    for broken in [None, Some("title = \n")] {
+    for broken in ["there is no folder", "no book in it", "a faulty book"] {
         match broken {
-            None => fs::remove_file(&book).expect("a file"),
-            Some(text) => fs::write(&book, text).expect("a file"),
+            "there is no folder" => fs::rename(&rules, &away).expect("a folder"),
+            "no book in it" => fs::remove_file(&book).expect("a file"),
+            _ => fs::write(&book, "title = \n").expect("a file"),
         }
         let (router, logged) = Router::start_in(folder, &[]);
         let said: Vec<&str> = logged.lines().filter(|line| line.contains("ERROR")).collect();
@@ -231,6 +234,10 @@ fn a_router_restarts_by_its_published_book_when_the_folder_cannot_be_read() {
         assert!(router.ask("/metrics").contains("pathway_rules_folder_unreadable 1"));
         folder = router.stop();
         check(&["quarantine", "list", "--config", &config], 0, &["0 records"]);
+        check(&["backup", &path(&folder, &format!("{broken}.db")), "--config", &config], 0, &["bytes"]);
+        if broken == "there is no folder" {
+            fs::rename(&away, &rules).expect("a folder");
+        }
     }
     fs::write(&book, text).expect("a file");
     let (router, logged) = Router::start_in(folder, &[]);

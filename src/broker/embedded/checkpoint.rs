@@ -9,7 +9,6 @@ use rusqlite::Connection;
 
 use super::layout::{BUSY_WAIT_MS, PAGE_BYTES, is_damage, storage};
 use super::shared::Shared;
-use crate::broker::BrokerError;
 
 /// How often the write-ahead log is looked at.
 const EVERY: Duration = Duration::from_millis(500);
@@ -24,12 +23,9 @@ const RESTART_WAIT_MS: u32 = 200;
 /// log that is always being written: that is asked of the writer itself, between two transactions.
 pub fn run(connection: &Connection, shared: &Arc<Shared>, stop: &Receiver<()>) {
     let warned = AtomicBool::new(false);
-    let opened = file_number(shared);
     while matches!(stop.recv_timeout(EVERY), Err(RecvTimeoutError::Timeout)) {
-        if file_number(shared) != opened {
-            // What is written now goes with the process: nobody may be told that it is kept.
-            let problem = "the data file was removed or replaced under the running router; restore it, and start again";
-            shared.fail(&BrokerError::Storage(problem.to_owned()));
+        if let Err(error) = shared.is_in_place() {
+            shared.fail(&error);
         }
         if shared.restart_log.load(Ordering::Acquire) || log_pages(shared) < PAGES_MIN {
             continue;
@@ -46,14 +42,6 @@ pub fn run(connection: &Connection, shared: &Arc<Shared>, stop: &Receiver<()>) {
             Err(_) => {}
         }
     }
-}
-
-/// Which file lies under the path; None where there is none, or nobody can tell.
-fn file_number(shared: &Shared) -> Option<u64> {
-    #[cfg(unix)]
-    return std::fs::metadata(&shared.path).ok().map(|metadata| std::os::unix::fs::MetadataExt::ino(&metadata));
-    #[cfg(not(unix))]
-    return shared.path.exists().then_some(0);
 }
 
 fn log_pages(shared: &Shared) -> i64 {

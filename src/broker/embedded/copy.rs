@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 
 use super::layout::{self, of_file, storage};
-use super::{file_failed, sync_folder};
+use super::{file_failed, identity, sync_folder};
 use crate::broker::BrokerError;
 
 /// Copies the log `from` to `to`, which must not exist; readable by its owner alone. It has that name only once it is
@@ -26,6 +26,11 @@ pub fn backup(from: &Path, to: &Path) -> Result<(), BrokerError> {
 fn copy(from: &Path, part: &Path) -> Result<(), BrokerError> {
     let target = part.to_str().ok_or_else(|| BrokerError::Mismatch("the path is not UTF-8".to_owned()))?;
     let connection = layout::open_reader(from).map_err(|error| of_file(from, error))?;
+    let objects = layout::objects_of_ours(&connection, from).map_err(|error| of_file(from, error))?;
+    if objects == 0 {
+        // A copy of nothing would be kept for a good one.
+        return Err(identity::missing(from, "is empty"));
+    }
     // What a copy that was killed has left.
     let _ = fs::remove_file(part);
     let mut options = OpenOptions::new();

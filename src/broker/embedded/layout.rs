@@ -46,10 +46,6 @@ pub fn of_file(path: &Path, error: BrokerError) -> BrokerError {
 /// Opens the file for writing, creating it when it is missing and that was not ruled out.
 pub fn open_writer(path: &Path, pages_max: Option<u32>, expected: Expected) -> Result<Connection, BrokerError> {
     let connection = Connection::open(path).map_err(|error| storage(&error))?;
-    // Children's records lie in it: for its owner alone. SQLite gives the log beside it the same mode.
-    #[cfg(unix)]
-    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
-        .map_err(|error| BrokerError::Storage(format!("{}: {error}", path.display())))?;
     prepare_writer(&connection, path, pages_max, expected)?;
     Ok(connection)
 }
@@ -61,24 +57,16 @@ fn prepare_writer(
     expected: Expected,
 ) -> Result<(), BrokerError> {
     let failed = |error: rusqlite::Error| storage(&error);
-    let objects: i64 =
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
+    let objects = objects_of_ours(connection, path)?;
     match expected {
         Expected::File if objects == 0 => return Err(identity::missing(path, "is empty")),
         Expected::Nothing if objects > 0 => return Err(identity::present(path)),
         Expected::File | Expected::Nothing | Expected::Either => {}
     }
-    let application: i32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(failed)?;
-    if objects > 0 && application != APPLICATION_ID {
-        return Err(BrokerError::Mismatch(format!("{} is a SQLite file of another program", path.display())));
-    }
-    let version: i32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
-    if version > LAYOUT_VERSION {
-        return Err(BrokerError::Mismatch(format!(
-            "{} was written by a newer router (layout {version}, this one knows {LAYOUT_VERSION})",
-            path.display()
-        )));
-    }
+    // Children's records lie in it: for its owner alone. SQLite gives the log beside it the same mode.
+    #[cfg(unix)]
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .map_err(|error| BrokerError::Storage(format!("{}: {error}", path.display())))?;
     connection
         .execute_batch(&format!(
             "PRAGMA busy_timeout = {BUSY_WAIT_MS};
@@ -99,6 +87,25 @@ fn prepare_writer(
         create_catalogue(connection)?;
     }
     Ok(())
+}
+
+/// How many tables and indexes lie in the file: none in one that is empty. An error where it is not ours to read.
+pub fn objects_of_ours(connection: &Connection, path: &Path) -> Result<i64, BrokerError> {
+    let failed = |error: rusqlite::Error| storage(&error);
+    let objects: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
+    let application: i32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(failed)?;
+    if objects > 0 && application != APPLICATION_ID {
+        return Err(BrokerError::Mismatch(format!("{} is a SQLite file of another program", path.display())));
+    }
+    let version: i32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
+    if version > LAYOUT_VERSION {
+        return Err(BrokerError::Mismatch(format!(
+            "{} was written by a newer router (layout {version}, this one knows {LAYOUT_VERSION})",
+            path.display()
+        )));
+    }
+    Ok(objects)
 }
 
 fn create_catalogue(connection: &Connection) -> Result<(), BrokerError> {

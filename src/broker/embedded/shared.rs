@@ -1,7 +1,7 @@
 //! What the writer, the lanes, the publishers and the readers of one file share.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -20,6 +20,8 @@ pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 pub struct Shared {
     pub path: PathBuf,
+    /// Which file lay under the path when it was opened.
+    opened: Option<u64>,
     pub clock: Clock,
     pub catalogue: RwLock<Arc<Catalogue>>,
     pub health: Mutex<Health>,
@@ -45,6 +47,7 @@ struct Lanes {
 impl Shared {
     pub fn new(path: PathBuf, clock: Clock, catalogue: Catalogue) -> Self {
         Self {
+            opened: file_number(&path),
             path,
             clock,
             catalogue: RwLock::new(Arc::new(catalogue)),
@@ -93,6 +96,16 @@ impl Shared {
         }
         tracing::error!(file = %self.path.display(), %problem, "nothing is accepted until it is mended and restarted");
         self.announce();
+    }
+
+    /// Whether the file is still the one that was opened. What is written to one that was removed goes with the process:
+    /// nobody may be told that it is kept.
+    pub fn is_in_place(&self) -> Result<(), BrokerError> {
+        if file_number(&self.path) == self.opened {
+            return Ok(());
+        }
+        let problem = "the data file was removed or replaced under the running router; restore it, and start again";
+        Err(BrokerError::Storage(problem.to_owned()))
     }
 
     /// There is room again. False: something worse happened meanwhile.
@@ -172,4 +185,12 @@ impl Shared {
         let lanes = locked(&self.lanes);
         lanes.patterns.iter().filter(|(_, pattern)| pattern.matches(topic)).map(|(group, _)| group.clone()).collect()
     }
+}
+
+/// Which file lies under a path; None where there is none, or nobody can tell.
+fn file_number(path: &Path) -> Option<u64> {
+    #[cfg(unix)]
+    return std::fs::metadata(path).ok().map(|metadata| std::os::unix::fs::MetadataExt::ino(&metadata));
+    #[cfg(not(unix))]
+    return path.exists().then_some(0);
 }
