@@ -220,7 +220,7 @@ fn faults_say_where_and_what() {
     let born = |date: &str| event_with("/data/child", "date_of_birth", json!(date));
     check(born("2011-02-29"), "data.child.date_of_birth", "a day that does not exist");
     check(born("2190-01-01"), "data.child.date_of_birth", "in the future");
-    check(born("1899-01-01"), "data.child.date_of_birth", "is not usable");
+    check(born("1899-01-01"), "data.child.date_of_birth", "outside the years 1900 to 2199");
 }
 
 #[test]
