@@ -264,18 +264,29 @@ pub fn apply_decision(history: &mut History, decision: RecordedDecision) {
     history.last_decision = Some(decision);
 }
 
-/// A person lifted a route that was held back: from now on it is open, for every event.
-pub fn lift_route(history: &mut History, agency: &str) {
+/// The held-back routes that a lift of an agency opens, or of these units of it alone: of them, what is held back of every
+/// unit stays so.
+pub fn opened_by(history: &History, agency: &str, units: Option<&[String]>) -> BTreeSet<HeldBack> {
+    let is_meant = |route: &HeldBack| {
+        let of_unit = |units: &[String]| route.unit.as_ref().is_some_and(|unit| units.contains(unit));
+        route.agency == agency && units.is_none_or(of_unit)
+    };
+    let routes = history.entries.iter().flat_map(|entry| &entry.held_back);
+    routes.filter(|route| is_meant(route)).cloned().collect()
+}
+
+/// A person lifted routes that were held back: from now on they are open, for every event.
+pub fn lift_routes(history: &mut History, lifted: &BTreeSet<HeldBack>) {
     for entry in &mut history.entries {
-        if entry.held_back.iter().any(|route| route.agency == agency) {
-            Arc::make_mut(entry).held_back.retain(|route| route.agency != agency);
+        if entry.held_back.iter().any(|route| lifted.contains(route)) {
+            Arc::make_mut(entry).held_back.retain(|route| !lifted.contains(route));
         }
     }
 }
 
-/// A person said where a suspect works, of whom that was not known: that route alone is held back from now on. None: for no
-/// agency of the book.
-pub fn suspect_is_known(history: &mut History, agency: Option<&str>, unit: Option<&str>) {
+/// A person said where a suspect works, of whom that was not known: these routes alone are held back from now on. None: it
+/// is no agency of the book.
+pub fn suspect_is_known(history: &mut History, own: &[HeldBack]) {
     let is_open_question = |route: &HeldBack| route.cause == entry::UNKNOWN_SUSPECT;
     for entry in &mut history.entries {
         if !entry.held_back.iter().any(is_open_question) {
@@ -283,11 +294,7 @@ pub fn suspect_is_known(history: &mut History, agency: Option<&str>, unit: Optio
         }
         let entry = Arc::make_mut(entry);
         entry.held_back.retain(|route| !is_open_question(route));
-        entry.held_back.extend(agency.map(|agency| HeldBack {
-            agency: agency.to_owned(),
-            unit: unit.map(str::to_owned),
-            cause: "suspect".to_owned(),
-        }));
+        entry.held_back.extend(own.iter().cloned());
     }
 }
 

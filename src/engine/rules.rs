@@ -20,7 +20,7 @@ use jiff::civil;
 
 use book::{Agency, Aggregate, Basis, Ladder, Rule};
 use compile::Compiled;
-use directory::Directory;
+use directory::{Directory, as_meant};
 use expression::Truth;
 use facts::{FactId, FactTable, Facts, KindId};
 use fault::{RuleFault, SourceFile};
@@ -79,6 +79,12 @@ pub fn load(files: &[SourceFile]) -> Result<RuleBook, Vec<RuleFault>> {
 }
 
 impl RuleBook {
+    /// The agency meant by a name or title, whatever its case and spaces.
+    pub fn agency_meant(&self, written: &str) -> Option<&Agency> {
+        let written = as_meant(written);
+        self.agencies.values().find(|agency| as_meant(&agency.name) == written || as_meant(&agency.title) == written)
+    }
+
     /// Whether each unit of the agency answers for itself alone. False for an agency of one unit, however that is
     /// addressed (in hours, out of hours); an agency the book does not know is taken to have many.
     pub fn has_many_units(&self, agency: &str) -> bool {

@@ -7,10 +7,12 @@ use jiff::{Span, Unit, civil};
 use crate::engine::calendar::{instant, london_date};
 use crate::engine::model::codes::SuspectIs;
 use crate::engine::model::detail::Detail;
-use crate::engine::model::event::{Child, ReferralEvent};
+use crate::engine::model::event::{Child, DoNotInform, ReferralEvent};
 use crate::engine::model::history::{Entry, HeldBack, History};
 use crate::engine::model::inbox::{NamedWith, Referral};
 use crate::engine::model::scalar::{Coded, Date, FactType, FactValue, Timestamp};
+use crate::engine::rules::RuleBook;
+use crate::engine::rules::book::{Agency, UnitKind};
 
 const MONTHS_17_AND_A_HALF: i64 = 17 * 12 + 6;
 
@@ -73,7 +75,7 @@ pub fn fits(fact: FactType, value: &FactValue) -> bool {
 }
 
 /// What is kept of a referral.
-pub fn of(referral: &Referral, receipt: Timestamp) -> Entry {
+pub fn of(rules: &RuleBook, referral: &Referral, receipt: Timestamp) -> Entry {
     let event = &referral.event;
     Entry {
         event_id: event.event_id.clone(),
@@ -88,7 +90,7 @@ pub fn of(referral: &Referral, receipt: Timestamp) -> Entry {
         anchors: anchors(referral, receipt),
         date_only: event.date_only,
         facts: facts(referral, receipt),
-        held_back: held_back(event).into_iter().chain(suspect_of_family(referral)).collect(),
+        held_back: held_back(rules, event).into_iter().chain(suspect_of_family(rules, referral)).collect(),
         level: None,
         fired: Vec::new(),
         corroborated_by: Vec::new(),
@@ -185,21 +187,69 @@ pub fn is_grown(history: &History, entry: &Entry, at: Timestamp) -> bool {
 }
 
 /// Routes the sender asked to leave out, and the suspect's own.
-pub fn held_back(event: &ReferralEvent) -> Vec<HeldBack> {
-    let asked = event.do_not_inform.iter().filter_map(|wish| {
-        let agency = wish.agency.clone()?;
-        Some(HeldBack { agency, unit: wish.unit.clone(), cause: "asked".to_owned() })
-    });
-    let suspect = if let Detail::SexualAbuseAlleged(alleged) = &event.detail {
-        alleged.suspect_agency.clone().zip(Some(alleged.suspect_unit.clone()))
-    } else if let Detail::PositionOfTrustAlleged(alleged) = &event.detail {
-        alleged.employer_agency.clone().zip(Some(alleged.employer_unit.clone()))
+pub fn held_back(rules: &RuleBook, event: &ReferralEvent) -> Vec<HeldBack> {
+    let asked = event.do_not_inform.iter().flat_map(|wish| of_wish(rules, wish));
+    let (agency, unit) = suspects_place(&event.detail).unwrap_or_default();
+    let suspect = agency.map(|agency| routes(rules, agency, unit, SUSPECT));
+    asked.chain(suspect.into_iter().flatten()).collect()
+}
+
+/// The routes that one wish holds back.
+pub fn of_wish(rules: &RuleBook, wish: &DoNotInform) -> Vec<HeldBack> {
+    wish.agency.as_ref().map(|agency| routes(rules, agency, wish.unit.as_deref(), "asked")).unwrap_or_default()
+}
+
+/// What is held back of an agency as somebody wrote it. A unit that is not known holds back all of them.
+pub fn routes(rules: &RuleBook, agency: &str, unit: Option<&str>, cause: &str) -> Vec<HeldBack> {
+    let Some(agency) = rules.agency_meant(agency) else { return Vec::new() };
+    let of_unit = |unit| HeldBack { agency: agency.name.clone(), unit, cause: cause.to_owned() };
+    let units = unit.map(|unit| rules.directory.units_meant(agency, unit)).unwrap_or_default();
+    if units.is_empty() { vec![of_unit(None)] } else { units.into_iter().map(Some).map(of_unit).collect() }
+}
+
+/// Where an event says that a suspect works: agency and unit. None: it is about no suspect.
+pub fn suspects_place(detail: &Detail) -> Option<(Option<&str>, Option<&str>)> {
+    fn said(text: &Option<String>) -> Option<&str> {
+        text.as_deref().filter(|text| !text.trim().is_empty())
+    }
+    if let Detail::SexualAbuseAlleged(alleged) = detail {
+        Some((said(&alleged.suspect_agency), said(&alleged.suspect_unit)))
+    } else if let Detail::PositionOfTrustAlleged(alleged) = detail {
+        Some((said(&alleged.employer_agency), said(&alleged.employer_unit)))
     } else {
         None
-    };
-    let suspect = suspect.map(|(agency, unit)| HeldBack { agency, unit, cause: "suspect".to_owned() });
-    asked.chain(suspect).collect()
+    }
 }
+
+/// What an event says of whom to hold back that names no agency or unit of the book, and what is held back instead, in words.
+pub fn not_understood(rules: &RuleBook, event: &ReferralEvent) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut look = |what: &str, agency: Option<&str>, unit: Option<&str>, instead: &str| {
+        let meant = agency.and_then(|agency| rules.agency_meant(agency));
+        let is_unit = |unit: &str| meant.is_none_or(|agency| !rules.directory.units_meant(agency, unit).is_empty());
+        let is_addressed = |agency: &Agency| agency.units != UnitKind::One || agency.unit.is_some();
+        if agency.is_some() && meant.is_none() {
+            words.push(format!("The agency of {what} is not known here: {instead}."));
+        } else if meant.is_some_and(is_addressed) && unit.is_some_and(|unit| !is_unit(unit)) {
+            words.push(format!("The unit of {what} is not known here: every unit of that agency is held back."));
+        }
+    };
+    for wish in &event.do_not_inform {
+        look("a wish not to inform", wish.agency.as_deref(), wish.unit.as_deref(), "a person is asked which is meant");
+    }
+    let (agency, unit) = suspects_place(&event.detail).unwrap_or_default();
+    look("the suspect", agency, unit, "all who work with children are held back until a person says");
+    words
+}
+
+/// Whether a wish is to an agency that the book does not know.
+pub fn wishes_unknown_agency(rules: &RuleBook, event: &ReferralEvent) -> bool {
+    let mut named = event.do_not_inform.iter().filter_map(|wish| wish.agency.as_deref());
+    named.any(|agency| rules.agency_meant(agency).is_none())
+}
+
+/// Held back because a suspect is there.
+pub const SUSPECT: &str = "suspect";
 
 /// Held back because a suspect may be there: nobody has said where they work.
 pub const UNKNOWN_SUSPECT: &str = "unknown_suspect";
@@ -207,23 +257,24 @@ pub const UNKNOWN_SUSPECT: &str = "unknown_suspect";
 /// In the place of an agency: nobody has said which.
 pub const ANY_AGENCY: &str = "*";
 
-/// Whether an event is about a suspect who works with children, and does not say for whom.
-pub fn is_suspect_unknown(detail: &Detail) -> bool {
-    if let Detail::SexualAbuseAlleged(alleged) = detail {
-        alleged.suspect_is == Some(SuspectIs::Professional) && alleged.suspect_agency.is_none()
-    } else if let Detail::PositionOfTrustAlleged(alleged) = detail {
-        alleged.employer_agency.is_none()
-    } else {
-        false
+/// Whether an event is about a suspect who works with children, and does not say for whom, or names no agency of the book.
+pub fn is_suspect_unknown(rules: &RuleBook, detail: &Detail) -> bool {
+    match suspects_place(detail) {
+        None => false,
+        Some((Some(agency), _)) => rules.agency_meant(agency).is_none(),
+        Some((None, Some(_))) => true,
+        Some((None, None)) => {
+            let Detail::SexualAbuseAlleged(alleged) = detail else { return true };
+            alleged.suspect_is == Some(SuspectIs::Professional)
+        }
     }
 }
 
 /// The suspect's route that came with a child of the same family.
-fn suspect_of_family(referral: &Referral) -> Option<HeldBack> {
-    let named = referral.named_with.as_ref()?;
-    let agency = named.suspect_agency.clone().filter(|agency| agency != ANY_AGENCY)?;
-    let unit = named.suspect_unit.clone();
-    Some(HeldBack { agency, unit, cause: "suspect".to_owned() })
+fn suspect_of_family(rules: &RuleBook, referral: &Referral) -> Vec<HeldBack> {
+    let Some(named) = &referral.named_with else { return Vec::new() };
+    let agency = named.suspect_agency.as_ref().filter(|agency| *agency != ANY_AGENCY);
+    agency.map(|agency| routes(rules, agency, named.suspect_unit.as_deref(), SUSPECT)).unwrap_or_default()
 }
 
 fn facts(referral: &Referral, receipt: Timestamp) -> BTreeMap<String, FactValue> {

@@ -13,6 +13,7 @@ use crate::engine::model::quarantine::QuarantineReason;
 use crate::engine::model::scalar::{Date, Timestamp};
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::UnitKind;
+use crate::engine::rules::directory::as_meant;
 use crate::engine::schema::Fault;
 use crate::engine::schema::read::nearest;
 use crate::engine::tasks::route::IN_PLACE_OF_FRONT_DOOR;
@@ -24,6 +25,8 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Agencies {
     pub names: BTreeSet<String>,
+    /// Titles that mean them, and names, as `as_meant` writes them.
+    meant: BTreeSet<String>,
     /// Those that triage, decide and hold cases: one, unless books differ.
     pub front_doors: BTreeSet<String>,
     /// Those whose units must not see one another's tasks.
@@ -35,11 +38,17 @@ impl Agencies {
         let mut agencies = Self::default();
         for book in books {
             agencies.names.extend(book.agencies.keys().cloned());
+            let named = book.agencies.values().flat_map(|agency| [&agency.name, &agency.title]);
+            agencies.meant.extend(named.map(|name| as_meant(name)));
             agencies.front_doors.insert(book.front_door.clone());
             let many = book.agencies.iter().filter(|(_, agency)| agency.units != UnitKind::One);
             agencies.of_many_units.extend(many.map(|(name, _)| name.clone()));
         }
         agencies
+    }
+
+    fn knows(&self, written: &str) -> bool {
+        self.meant.contains(&as_meant(written))
     }
 
     fn names_listed(&self) -> Vec<&str> {
@@ -96,7 +105,7 @@ fn do_not_inform(agencies: &Agencies, index: usize, entry: &DoNotInform) -> Opti
         let names_nobody = entry.person.as_ref().is_none_or(|person| person.trim().is_empty());
         return names_nobody.then(|| Fault::new(path, "names nobody: give agency or person"));
     };
-    if agencies.names.contains(agency) {
+    if agencies.knows(agency) {
         return None;
     }
     let known = agencies.names_listed();

@@ -1,6 +1,6 @@
 //! Who serves whom: localities and their family hubs, schools, practices, other authorities. As `directory.toml` says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::book::{Agency, UnitKind};
 use crate::engine::model::event::Child;
@@ -50,6 +50,8 @@ pub struct Authority {
 pub const PHASES: &[&str] =
     &["nursery", "primary", "middle", "secondary", "all-through", "post-16", "special", "alternative"];
 
+pub const URN_DIGITS: usize = 6;
+
 /// Practices merged one into another: more in a row than ever happens.
 const MERGERS_MAX: usize = 16;
 
@@ -66,6 +68,41 @@ impl Directory {
         }
     }
 
+    /// The units meant by what somebody wrote: the one of that code, and the one that answers for it. Empty: none is known.
+    pub fn units_meant(&self, agency: &Agency, written: &str) -> Vec<String> {
+        let written = written.trim();
+        let same = |unit: &&String| plain(unit) == plain(written);
+        let known: Vec<String> = match agency.units {
+            UnitKind::One => agency.unit.iter().chain(&agency.out_of_hours_unit).filter(same).cloned().collect(),
+            UnitKind::School => {
+                let is_urn = written.len() == URN_DIGITS && written.bytes().all(|byte| byte.is_ascii_digit());
+                let lead = self.school(written).filter(|_| is_urn);
+                lead.into_iter().flat_map(|lead| [lead, written.to_owned()]).collect()
+            }
+            UnitKind::Practice => {
+                let is_code = !written.is_empty() && written.bytes().all(|byte| byte.is_ascii_alphanumeric());
+                let standing = self.practice(written).filter(|_| is_code);
+                standing.into_iter().flat_map(|standing| [standing, written.to_uppercase()]).collect()
+            }
+            UnitKind::Locality => match &self.localities {
+                Some(localities) => {
+                    let named = |(key, known): &(&String, &Locality)| {
+                        [key.as_str(), &known.title, &known.hub].into_iter().any(|name| plain(name) == plain(written))
+                    };
+                    localities.iter().filter(named).map(|(_, known)| known.hub.clone()).collect()
+                }
+                None => agency.localities.iter().flatten().filter(same).cloned().collect(),
+            },
+            UnitKind::Authority => {
+                let named = |(name, known): &(&String, &Authority)| {
+                    plain(name) == plain(written) || plain(&known.unit) == plain(written)
+                };
+                self.authorities.iter().flatten().filter(named).map(|(_, known)| known.unit.clone()).collect()
+            }
+        };
+        known.into_iter().collect::<BTreeSet<String>>().into_iter().collect()
+    }
+
     /// What a school or practice is called, by its URN or ODS code.
     pub fn name_of(&self, unit: &str) -> Option<&str> {
         let school = self.schools.as_ref().and_then(|schools| schools.get(unit)).map(|school| &school.name);
@@ -74,13 +111,13 @@ impl Directory {
     }
 
     fn school(&self, urn: &str) -> Option<String> {
-        let Some(schools) = &self.schools else { return Some(urn.to_owned()) };
+        let Some(schools) = &self.schools else { return Some(urn.trim().to_owned()) };
         schools.get(plain(urn).as_str()).map(|school| school.safeguarding_unit.clone())
     }
 
     fn practice(&self, code: &str) -> Option<String> {
-        let Some(practices) = &self.practices else { return Some(code.to_owned()) };
         let mut code = code.trim().to_uppercase();
+        let Some(practices) = &self.practices else { return Some(code) };
         for _ in 0..MERGERS_MAX {
             match &practices.get(&code)?.merged_into {
                 Some(into) => code.clone_from(into),
@@ -132,4 +169,9 @@ pub fn school_of(child: &Child) -> Option<&str> {
 /// A name as it is looked up.
 pub fn plain(name: &str) -> String {
     name.trim().to_lowercase()
+}
+
+/// The name of an agency as it is compared: whatever its case and spaces.
+pub fn as_meant(name: &str) -> String {
+    plain(name).replace([' ', '_'], "-")
 }

@@ -20,6 +20,7 @@ use crate::engine::model::feedback::FeedbackStatus;
 use crate::engine::model::history::{Entry, History, RecordedDecision};
 use crate::engine::model::inbox::{InboxRecord, Referral};
 use crate::engine::model::scalar::{Coded, FactValue, Level, Timestamp};
+use crate::engine::rules::RuleBook;
 use crate::engine::rules::catalogue::{BESIDE, is_concern};
 use crate::engine::state::State;
 use crate::engine::tasks::{Finding, Wanted};
@@ -45,7 +46,7 @@ pub fn referral(
     let mut draft = Draft::open(context, state, record.subject, record.receipt, trigger, &record.id)?;
     draft.sender_knows = own;
     let known_as = context.keys.known_as(&event.child);
-    let mut arriving = Entry { known_as, ..entry::of(referral, record.receipt) };
+    let mut arriving = Entry { known_as, ..entry::of(&draft.book.rules, referral, record.receipt) };
     suspect::hold_back(&draft.book.rules, referral, &mut arriving);
     draft.about(&arriving);
     remember_making(&mut draft.history, referral);
@@ -65,12 +66,16 @@ pub fn referral(
                 correction::received(&mut draft, referral, arriving, correction)?;
             } else if let Detail::EventWithdrawn(withdrawal) = &event.detail {
                 withdrawal::received(&mut draft, referral, arriving, withdrawal)?;
-            } else if lifted::is_not_theirs(&draft, event) {
-                lifted::refuse(&mut draft, event);
+            } else if let Some(problem) = lifted::problem(&draft, event) {
+                lifted::refuse(&mut draft, referral, arriving, problem)?;
             } else {
                 arrive(&mut draft, referral, arriving)?;
             }
         }
+    }
+    if draft.decision.disposition != Disposition::Retransmission {
+        let words = entry::not_understood(&draft.book.rules, event);
+        draft.decision.notes.extend(words);
     }
     draft.finish()
 }
@@ -142,7 +147,7 @@ fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entry) -
         arriving.anchors.insert("strategy_discussion".to_owned(), at);
     }
     if !arriving.withdrawn {
-        remember(&mut draft.history, referral, &arriving);
+        remember(&draft.book.rules, &mut draft.history, referral, &arriving);
     }
     let place = history::insert(&mut draft.history, arriving);
     let Some(entry) = draft.history.entries.get(place).cloned() else { return Ok(()) };
@@ -163,6 +168,7 @@ fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entry) -
     let open = raising.left_open(&entry, &verdict, &findings)?;
     let mut own_duties: Vec<Wanted<'_>> = raising.find_out(&open, &entry)?.into_iter().collect();
     own_duties.extend(suspect::ask(draft, &entry, verdict.level)?);
+    own_duties.extend(suspect::ask_which_agency(draft, event, &entry, verdict.level)?);
     draft.decision.unknown = open.unknown;
     // Counts of earlier entries may have bounds on the level of this one.
     history::note_level(&mut draft.history, &entry, verdict.level);
@@ -268,11 +274,11 @@ fn sent_again(draft: &mut Draft<'_>, referral: &Referral, arriving: Entry) -> Re
 }
 
 /// What statuses, decisions and agreements leave behind besides their entry.
-fn remember(history: &mut History, referral: &Referral, arriving: &Entry) {
+fn remember(rules: &RuleBook, history: &mut History, referral: &Referral, arriving: &Entry) {
     if let Detail::StatusChanged(change) = &referral.event.detail {
         history::apply_status(history, change, arriving);
     } else if let Detail::DecisionRecorded(decision) = &referral.event.detail {
-        remember_decision(history, decision, arriving);
+        remember_decision(rules, history, decision, arriving);
     } else if let Detail::AgreementRecorded(agreement) = &referral.event.detail
         && let Some(FactValue::Code(state)) = agreement.state.fact()
     {
@@ -281,13 +287,19 @@ fn remember(history: &mut History, referral: &Referral, arriving: &Entry) {
 }
 
 /// Only a decision about the level or the case settles the level; one out of order does not undo a later one.
-fn remember_decision(history: &mut History, recorded: &DecisionRecorded, arriving: &Entry) {
+fn remember_decision(rules: &RuleBook, history: &mut History, recorded: &DecisionRecorded, arriving: &Entry) {
     let at = arriving.occurred_at;
     let Some(FactValue::Code(decision)) = recorded.decision.fact() else { return };
     match (decision.as_str(), recorded.agency.as_deref()) {
-        ("route_lifted", Some(agency)) => history::lift_route(history, agency),
-        ("route_lifted", None) => history::suspect_is_known(history, None, None),
-        ("route_confirmed", Some(agency)) => history::suspect_is_known(history, Some(agency), recorded.unit.as_deref()),
+        ("route_lifted", Some(_)) => {
+            let opened = lifted::opened_by(rules, history, recorded);
+            history::lift_routes(history, &opened);
+        }
+        ("route_lifted", None) => history::suspect_is_known(history, &[]),
+        ("route_confirmed", Some(agency)) => {
+            let own = entry::routes(rules, agency, recorded.unit.as_deref(), entry::SUSPECT);
+            history::suspect_is_known(history, &own);
+        }
         (_, _) => {}
     }
     let settles = matches!(decision.as_str(), "level_confirmed" | "level_set" | "stepped_down" | "closed");

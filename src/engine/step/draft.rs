@@ -10,6 +10,7 @@ use crate::engine::calendar::Clock;
 use crate::engine::context::{Context, StepError};
 use crate::engine::decide::{Moment, Verdict, judge};
 use crate::engine::facts::{AsOf, PreparedBook, date_in_words};
+use crate::engine::history::entry::{held_back as held_back_by, not_understood};
 use crate::engine::history::folding::{fold, note_when};
 use crate::engine::history::{held_back_of, raise_case_level};
 use crate::engine::ids::derived;
@@ -233,13 +234,15 @@ impl<'a> Draft<'a> {
             return;
         }
         let mut held_back = held_back_of(&self.history);
-        held_back.extend(crate::engine::history::entry::held_back(event));
+        held_back.extend(held_back_by(&self.book.rules, event));
         if sender_held_back(event.source.agency.as_deref(), &event.source.unit, &held_back) {
             self.decision.notes.push("The sender's own unit is not told what becomes of this.".to_owned());
             return;
         }
         let (source, event_id) = (&event.source, &event.event_id);
-        let feedback = self.feedback(source, event_id, event.partner_reference.clone(), status, words);
+        let not_understood = not_understood(&self.book.rules, event);
+        let words: Vec<&str> = words.iter().copied().chain(not_understood.iter().map(String::as_str)).collect();
+        let feedback = self.feedback(source, event_id, event.partner_reference.clone(), status, &words);
         self.effects.push(Effect::Feedback(feedback));
     }
 

@@ -3,22 +3,28 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::draft::Draft;
+use super::draft::{Draft, own_duty_at};
 use super::findings::{as_it_stands, findings_of};
 use super::suspect::HELD_BACK_RULE;
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, judge};
 use crate::engine::facts::AsOf;
-use crate::engine::history::held_back_of;
+use crate::engine::history::entry::SUSPECT;
+use crate::engine::history::{self, held_back_of};
 use crate::engine::intake::standing::stands_in;
+use crate::engine::model::codes::HumanDecision;
 use crate::engine::model::decision::Disposition;
-use crate::engine::model::detail::Detail;
+use crate::engine::model::detail::{DecisionRecorded, Detail};
 use crate::engine::model::event::ReferralEvent;
 use crate::engine::model::feedback::FeedbackStatus;
 use crate::engine::model::history::{Entry, HeldBack, History};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::Level;
+use crate::engine::rules::RuleBook;
 use crate::engine::tasks::Finding;
+
+const OWN_ROUTE_TITLE: &str = "A suspect's own agency lifts its route";
+const OWN_ROUTE_ACTION: &str = "Confirm or lift the route of the accused one's own agency, in its place";
 
 /// Most events looked at again, the latest first: far more than are open for a child at once.
 const LOOKED_AT_MAX: usize = 64;
@@ -62,20 +68,89 @@ fn send(
     Ok(any)
 }
 
-/// A decision of one who stands in for the front door, about a child of whom they were asked nothing.
-pub fn is_not_theirs(draft: &Draft<'_>, event: &ReferralEvent) -> bool {
-    let Some(agency) = event.source.agency.as_deref().filter(|agency| stands_in(agency)) else { return false };
-    let decides = matches!(event.detail, Detail::DecisionRecorded(_)) && agency != draft.book.rules.front_door;
-    let mut held = draft.history.tasks.iter();
-    let was_asked = held.any(|task| task.agency == agency && task.rules.iter().any(|rule| rule == HELD_BACK_RULE));
-    decides && !was_asked
+/// The routes that a decision to lift one opens.
+pub fn opened_by(rules: &RuleBook, history: &History, recorded: &DecisionRecorded) -> BTreeSet<HeldBack> {
+    let Some(agency) = recorded.agency.as_ref().and_then(|agency| rules.agency_meant(agency)) else {
+        return BTreeSet::new();
+    };
+    let units = recorded.unit.as_ref().map(|unit| rules.directory.units_meant(agency, unit));
+    history::opened_by(history, &agency.name, units.as_deref())
 }
 
-pub fn refuse(draft: &mut Draft<'_>, event: &ReferralEvent) {
-    let problem = "only the front door decides about a held-back route of this child";
+/// Why a decision about a held-back route is not applied.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Problem {
+    /// Of one who stands in for the front door, about a child of whom they were asked nothing.
+    NotTheirs,
+    /// Of the accused one's own agency.
+    OwnRoute,
+    NoSuchAgency,
+    /// What it names is not what is held back.
+    NoSuchUnit,
+}
+
+impl Problem {
+    fn words(self) -> &'static str {
+        match self {
+            Self::NotTheirs => "only the front door decides about a held-back route of this child",
+            Self::OwnRoute => {
+                "the route is a suspect's own, and their agency does not lift it: another is asked in its place"
+            }
+            Self::NoSuchAgency => "it names no agency of the rule book",
+            Self::NoSuchUnit => {
+                "no route of that unit alone is held back; what is held back of every unit is lifted by naming the agency alone"
+            }
+        }
+    }
+}
+
+pub fn problem(draft: &Draft<'_>, event: &ReferralEvent) -> Option<Problem> {
+    let Detail::DecisionRecorded(recorded) = &event.detail else { return None };
+    if is_not_theirs(draft, event) {
+        return Some(Problem::NotTheirs);
+    }
+    let of_routes = [HumanDecision::RouteLifted, HumanDecision::RouteConfirmed];
+    let decided = recorded.decision.filter(|decided| of_routes.contains(decided))?;
+    let rules = &draft.book.rules;
+    if rules.agency_meant(recorded.agency.as_ref()?).is_none() {
+        return Some(Problem::NoSuchAgency);
+    }
+    if decided != HumanDecision::RouteLifted {
+        return None;
+    }
+    let opened = opened_by(rules, &draft.history, recorded);
+    let own = |route: &HeldBack| route.cause == SUSPECT && event.source.agency.as_ref() == Some(&route.agency);
+    if opened.iter().any(own) {
+        return Some(Problem::OwnRoute);
+    }
+    (recorded.unit.is_some() && opened.is_empty()).then_some(Problem::NoSuchUnit)
+}
+
+/// A decision of one who stands in for the front door, about a child of whom they were asked nothing.
+fn is_not_theirs(draft: &Draft<'_>, event: &ReferralEvent) -> bool {
+    let Some(agency) = event.source.agency.as_deref().filter(|agency| stands_in(agency)) else { return false };
+    let mut held = draft.history.tasks.iter();
+    let was_asked = held.any(|task| task.agency == agency && task.rules.iter().any(|rule| rule == HELD_BACK_RULE));
+    agency != draft.book.rules.front_door && !was_asked
+}
+
+/// The sender is told why. What the accused one's own agency wanted to lift is put to whoever is asked in its place.
+pub fn refuse(draft: &mut Draft<'_>, referral: &Referral, arriving: Entry, problem: Problem) -> Result<(), StepError> {
+    let event = &referral.event;
+    let words = problem.words();
     draft.disposed(Disposition::Refused);
-    draft.decision.notes.push(format!("Not applied: {problem}."));
-    draft.tell_sender(event, FeedbackStatus::NotApplied, &[&format!("This was not applied: {problem}.")]);
+    draft.decision.notes.push(format!("Not applied: {words}."));
+    if problem == Problem::OwnRoute {
+        let arriving = Arc::new(arriving);
+        let raising = draft.raising(Some(referral), &event.event_id);
+        let due = raising.deadline_from_now(&own_duty_at(draft.history.case_level))?;
+        let why = "The accused one's own agency recorded that its route is lifted. It stays held back: that is not its to decide."
+            .to_owned();
+        let wanted = raising.own_duty(HELD_BACK_RULE, OWN_ROUTE_TITLE, why, OWN_ROUTE_ACTION, due, &arriving);
+        draft.raise(Some(referral), &event.event_id, &[], vec![wanted])?;
+    }
+    draft.tell_sender(event, FeedbackStatus::NotApplied, &[&format!("This was not applied: {words}.")]);
+    Ok(())
 }
 
 /// Nothing is asked for what was withdrawn, was history from the first, or a person closed the case on.

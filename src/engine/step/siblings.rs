@@ -24,6 +24,7 @@ use crate::engine::model::history::{Entry, HeldTask, KnownAs, NamedChild};
 use crate::engine::model::inbox::{InboxBody, InboxRecord, NamedWith, Referral};
 use crate::engine::model::scalar::{FactValue, Level, Timestamp};
 use crate::engine::model::subject::SubjectKey;
+use crate::engine::rules::RuleBook;
 use crate::engine::tasks::{Deadline, Finding};
 
 mod later;
@@ -130,6 +131,7 @@ fn send_to_each(
     let keys = &draft.context.keys;
     let mut seen = BTreeMap::from([(draft.subject, keys.known_as(&referral.event.child))]);
     let mut grown = 0_usize;
+    let suspect = suspect(&draft.book.rules, &referral.event.detail).unwrap_or_default();
     for (place, other) in referral.event.siblings.iter().enumerate().take(NAMED_MAX) {
         if is_grown(&other.child, draft.at) {
             grown = grown.saturating_add(1);
@@ -159,7 +161,7 @@ fn send_to_each(
             unverified: identifiers.unverified,
             hops: 0,
             weaker: keys_alone(identifiers.weaker),
-            named_with: Some(named_with(referral, asked.entry, due_at, other, is_family)),
+            named_with: Some(named_with(suspect.clone(), asked.entry, due_at, other, is_family)),
             sighting: identifiers.sighting,
         };
         publish(draft, subject, made);
@@ -181,13 +183,12 @@ fn remember_named(draft: &mut Draft<'_>, of: &Entry, mut named: Vec<NamedChild>)
 }
 
 fn named_with(
-    referral: &Referral,
+    (suspect_agency, suspect_unit): (Option<String>, Option<String>),
     entry: &Entry,
     due_at: Option<Timestamp>,
     other: &Sibling,
     is_family: bool,
 ) -> NamedWith {
-    let (suspect_agency, suspect_unit) = suspect(&referral.event.detail).unwrap_or_default();
     NamedWith {
         event_id: entry.event_id.clone(),
         due_at,
@@ -236,17 +237,11 @@ fn is_asked(task: &HeldTask, entry: &Entry, front_door: &str) -> bool {
     task.event_id == entry.event_id && task.agency == front_door && task.state != TOLD
 }
 
-fn suspect(detail: &Detail) -> Option<(Option<String>, Option<String>)> {
-    if entry::is_suspect_unknown(detail) {
+fn suspect(rules: &RuleBook, detail: &Detail) -> Option<(Option<String>, Option<String>)> {
+    if entry::is_suspect_unknown(rules, detail) {
         return Some((Some(entry::ANY_AGENCY.to_owned()), None));
     }
-    if let Detail::SexualAbuseAlleged(alleged) = detail {
-        Some((alleged.suspect_agency.clone(), alleged.suspect_unit.clone()))
-    } else if let Detail::PositionOfTrustAlleged(alleged) = detail {
-        Some((alleged.employer_agency.clone(), alleged.employer_unit.clone()))
-    } else {
-        None
-    }
+    entry::suspects_place(detail).map(|(agency, unit)| (agency.map(str::to_owned), unit.map(str::to_owned)))
 }
 
 fn is_grown(child: &Child, at: Timestamp) -> bool {

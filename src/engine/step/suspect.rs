@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::draft::{Draft, own_duty_at};
 use crate::engine::context::StepError;
 use crate::engine::history::entry;
+use crate::engine::model::event::ReferralEvent;
 use crate::engine::model::history::{Entry, HeldBack};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{FactValue, Level};
@@ -15,9 +16,11 @@ use crate::engine::tasks::Wanted;
 pub const HELD_BACK_RULE: &str = "held-back";
 const ASK_ACTION: &str = "Find out where the suspect works, and record whose route it is, or that it is none of ours";
 
+const WISH_ACTION: &str = "Ask the sender which agency must not learn of this, and see that it does not";
+
 /// Holds back every route that such a suspect may see, for this event and for all that follow.
 pub fn hold_back(rules: &RuleBook, referral: &Referral, arriving: &mut Entry) {
-    if !referral.event.backfill && is_unknown(referral) {
+    if !referral.event.backfill && is_unknown(rules, referral) {
         hold_back_all(rules, arriving);
     }
 }
@@ -43,9 +46,9 @@ fn hold_back_all(rules: &RuleBook, entry: &mut Entry) {
     }));
 }
 
-fn is_unknown(referral: &Referral) -> bool {
+fn is_unknown(rules: &RuleBook, referral: &Referral) -> bool {
     let of_family = referral.named_with.as_ref().and_then(|named| named.suspect_agency.as_deref());
-    entry::is_suspect_unknown(&referral.event.detail) || of_family == Some(entry::ANY_AGENCY)
+    entry::is_suspect_unknown(rules, &referral.event.detail) || of_family == Some(entry::ANY_AGENCY)
 }
 
 /// Puts it to whoever decides where the suspect works; asked once, of the child whose event says so.
@@ -57,9 +60,29 @@ pub fn ask<'w>(draft: &Draft<'_>, entry: &Arc<Entry>, level: Option<Level>) -> R
     let raising = draft.raising(None, "");
     let due = raising.deadline_from_now(&own_duty_at(level))?;
     let why =
-        "Someone who works with children is the suspect, and it is not said for which agency and unit. Until it is \
-               recorded, nothing goes to those who work with children: route_confirmed with the agency and unit, or \
+        "Someone who works with children is the suspect, and it is not said, or not by a name that is known here, for \
+               which agency and unit. Until it is recorded, nothing goes to those who work with children: route_confirmed with the agency and unit, or \
                route_lifted where it is none of ours."
             .to_owned();
     Ok(Some(raising.own_duty(HELD_BACK_RULE, "Where the suspect works is not known", why, ASK_ACTION, due, entry)))
+}
+
+/// Puts it to whoever decides which agency a wish means that names none of the book.
+pub fn ask_which_agency<'w>(
+    draft: &Draft<'_>,
+    event: &ReferralEvent,
+    entry: &Arc<Entry>,
+    level: Option<Level>,
+) -> Result<Option<Wanted<'w>>, StepError> {
+    if !entry::wishes_unknown_agency(&draft.book.rules, event) {
+        return Ok(None);
+    }
+    let raising = draft.raising(None, "");
+    let due = raising.deadline_from_now(&own_duty_at(level))?;
+    let why =
+        "The sender asks that an agency does not learn of this, by a name that is not known here, so that no route is \
+               held back for it."
+            .to_owned();
+    let title = "A wish not to inform that is not understood";
+    Ok(Some(raising.own_duty(HELD_BACK_RULE, title, why, WISH_ACTION, due, entry)))
 }

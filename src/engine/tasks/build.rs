@@ -12,7 +12,7 @@ use super::{Asked, Counted, Deadline, Raised, Raising, Relation, Wanted, Why, ca
 use crate::engine::calendar::{Clock, instant_in_words, london_date};
 use crate::engine::context::StepError;
 use crate::engine::disclose::{Disclosed, Permit};
-use crate::engine::history::entry::UNKNOWN_SUSPECT;
+use crate::engine::history::entry::{UNKNOWN_SUSPECT, of_wish};
 use crate::engine::history::{TOLD, episodes};
 use crate::engine::ids::derived;
 use crate::engine::model::decision::{Disclosure, Suppressed};
@@ -93,7 +93,7 @@ impl<'b> Raising<'b> {
         let wishes = self.referral.map(|referral| referral.event.do_not_inform.as_slice()).unwrap_or_default();
         let given = wishes
             .iter()
-            .find(|wish| wish.agency.as_ref() == Some(&route.agency) && wish.unit == route.unit)
+            .find(|wish| of_wish(&self.book.rules, wish).contains(route))
             .and_then(|wish| wish.reason.as_ref());
         match given {
             Some(reason) => format!("the sender asked that they are not told: {reason}"),

@@ -2,6 +2,8 @@
 
 use super::Raising;
 use crate::engine::disclose::Permit;
+use crate::engine::history::entry::of_wish;
+use crate::engine::model::history::HeldBack;
 
 impl Raising<'_> {
     /// A wish that names a person and no agency holds back no route: whoever acts must know of it; the front door, and whoever
@@ -43,7 +45,8 @@ impl Raising<'_> {
     pub(super) fn wish_against_own(&self, agency: &str) -> Option<String> {
         let event = &self.referral.filter(|_| agency == self.book.rules.front_door)?.event;
         let mut wishes = event.do_not_inform.iter();
-        let wish = wishes.find(|wish| wish.agency.as_deref() == Some(agency))?;
+        let at_own = |route: &HeldBack| route.agency == agency;
+        let wish = wishes.find(|wish| of_wish(&self.book.rules, wish).iter().any(at_own))?;
         let why = wish.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
         Some(format!(
             "The sender asks that your own agency does not learn of this{why}. You are told because the duty to act is yours: \

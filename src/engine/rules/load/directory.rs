@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use toml::de::DeValue;
 
 use super::{Document, Part, tables};
-use crate::engine::rules::directory::{Authority, Directory, Locality, PHASES, Practice, School, plain};
+use crate::engine::rules::directory::{Authority, Directory, Locality, PHASES, Practice, School, URN_DIGITS, plain};
 use crate::engine::rules::read::{Faults, Table, Text, instead, listed, span_of};
 
 const KINDS: [&str; 4] = ["locality", "school", "practice", "authority"];
-const URN_DIGITS: usize = 6;
 
 /// The book's directory; one that says nothing where the book has none.
 pub fn read(documents: &[Document<'_>], faults: &mut Faults) -> Directory {
