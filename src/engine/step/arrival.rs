@@ -66,6 +66,8 @@ pub fn referral(
                 correction::received(&mut draft, referral, arriving, correction)?;
             } else if let Detail::EventWithdrawn(withdrawal) = &event.detail {
                 withdrawal::received(&mut draft, referral, arriving, withdrawal)?;
+            } else if decided::contradicts_itself(&draft, referral, &arriving) {
+                decided::refuse_contradiction(&mut draft, event);
             } else if let Some(problem) = lifted::problem(&draft, event) {
                 lifted::refuse(&mut draft, referral, arriving, problem)?;
             } else {

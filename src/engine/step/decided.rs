@@ -5,8 +5,15 @@ use std::collections::BTreeSet;
 use super::Effect;
 use super::draft::Draft;
 use crate::engine::history::held_back_of;
-use crate::engine::model::event::Source;
+use crate::engine::history::known_as::another;
+use crate::engine::intake::KEYED_BY_REPLY;
+use crate::engine::model::codes::HumanDecision;
+use crate::engine::model::decision::Disposition;
+use crate::engine::model::detail::{DecisionRecorded, Detail};
+use crate::engine::model::event::{ReferralEvent, Source};
 use crate::engine::model::feedback::FeedbackStatus;
+use crate::engine::model::history::Entry;
+use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::rules::catalogue::is_concern;
 use crate::engine::tasks::route::sender_held_back;
@@ -39,4 +46,27 @@ pub fn tell_referrers(draft: &mut Draft<'_>, decided_before: Option<Timestamp>) 
         let feedback = draft.feedback(&source, &event_id, reference, FeedbackStatus::Decided, &words);
         draft.publish(Effect::Feedback(feedback));
     }
+}
+
+/// Whether a decision or status names one child by its `child` and another by its `reply_to`: a named person meant one of them.
+/// Which two records are one child is said with the addresses of both.
+pub fn contradicts_itself(draft: &Draft<'_>, referral: &Referral, arriving: &Entry) -> bool {
+    let event = &referral.event;
+    let is_of_two = |recorded: &DecisionRecorded| {
+        let of_two = [HumanDecision::SubjectsLinked, HumanDecision::SubjectsUnlinked];
+        recorded.decision.is_some_and(|decision| of_two.contains(&decision))
+    };
+    let moves_a_case = if let Detail::DecisionRecorded(recorded) = &event.detail {
+        !is_of_two(recorded)
+    } else {
+        matches!(event.detail, Detail::StatusChanged(_))
+    };
+    moves_a_case && referral.keyed_by == KEYED_BY_REPLY && another(&draft.history, arriving).is_some()
+}
+
+pub fn refuse_contradiction(draft: &mut Draft<'_>, event: &ReferralEvent) {
+    let problem = "its child and its reply_to name two children; send it with one of them";
+    draft.disposed(Disposition::Refused);
+    draft.decision.notes.push(format!("Not applied: {problem}."));
+    draft.tell_sender(event, FeedbackStatus::NotApplied, &[&format!("This was not applied: {problem}.")]);
 }
