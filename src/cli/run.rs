@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::local::{config_error, load_config};
-use super::service::{RunningRouter, reloads, until_told_to_stop};
+use super::service::{RunningRouter, check_again, reloads, until_told_to_stop};
 use super::{CliError, Ending};
 use crate::broker::embedded::Expected;
 use crate::config::Config;
@@ -122,7 +122,7 @@ async fn serve(config: &Config, expected: Expected) -> Result<Ending, CliError> 
 
 /// Reads the configuration again. A faulty one changes nothing.
 async fn reload(router: &RunningRouter, file: &Path) {
-    match Config::load(file) {
+    match Config::load(file).and_then(|config| check_again(&config).map(|()| config)) {
         Ok(config) => match router.reload(&config).await {
             Ok(()) => {
                 let (partners, tokens) = (config.partners.len(), config.tokens.entries().len());

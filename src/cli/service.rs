@@ -10,6 +10,7 @@ use super::CliError;
 use super::rule_book::{self, counted, read_sound};
 use crate::broker::embedded::Expected;
 use crate::broker::{Broker, BrokerError, Health, Publisher, Reader, system_clock};
+use crate::config::fault::ConfigFaults;
 use crate::config::{self, Config};
 use crate::engine::context::RuleBooks;
 use crate::engine::facts::PreparedBook;
@@ -187,6 +188,12 @@ fn own_book(folder: &Path) -> Result<(Publication, RuleBook), String> {
     rules::load(&files).map(|book| (own, book)).map_err(faulty)
 }
 
+/// What the next start would refuse of a configuration that was read again: it is checked against the folder's rule book, where
+/// that can be read.
+pub fn check_again(config: &Config) -> Result<(), ConfigFaults> {
+    own_book(&config.rules).map_or(Ok(()), |(_, book)| check_agencies(config, &book))
+}
+
 /// Where nothing can be published yet the folder's book is the only one: refused before a data file is made.
 fn must_be_in_force(folder: &Path) -> Result<(), CliError> {
     if read_sound(folder)?.effective_from > system_clock()() {
@@ -198,9 +205,12 @@ fn must_be_in_force(folder: &Path) -> Result<(), CliError> {
 
 /// The rule book's agencies, once configuration and rule book agree.
 fn check_against_rules(config: &Config, book: &RuleBook) -> Result<Agencies, CliError> {
-    let has_many_units = |agency: &str| book.agencies.get(agency).map(|agency| agency.units != UnitKind::One);
-    config.check_agencies(has_many_units).map_err(|faults| super::local::config_error(&faults))?;
+    check_agencies(config, book).map_err(|faults| super::local::config_error(&faults))?;
     Ok(Agencies::of([book]))
+}
+
+fn check_agencies(config: &Config, book: &RuleBook) -> Result<(), ConfigFaults> {
+    config.check_agencies(|agency| book.agencies.get(agency).map(|agency| agency.units != UnitKind::One))
 }
 
 /// A panic's message may carry what was being worked on: only its place is logged.

@@ -179,6 +179,14 @@ fn a_partner_added_to_the_configuration_is_known_without_a_restart() {
     fs::write(&config, partners.replace("[limits]", added)).expect("a configuration");
     hang_up();
     until_known(&router, &router.path("event.json"), "new.token");
+    // What the next start would refuse is refused now: nothing of it is taken up, and the token stays known.
+    let refused = format!("\n[north]\nsha256 = \"{}\"\nagency = \"camhs\"\nunit = \"north\"\n", "0".repeat(64));
+    fs::write(&tokens, format!("{known}{refused}")).expect("tokens");
+    hang_up();
+    for _ in 0..20 {
+        router.send(&router.path("event.json"), "new.token", 0, &["1 accepted, 0 refused"]);
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
     fs::write(&tokens, known).expect("tokens");
     hang_up();
     let send = ["send", &router.path("event.json"), "--to", &router.url, "--token-file", &router.path("new.token")];
