@@ -58,6 +58,11 @@ pub fn received(
             let referral = naming.as_ref().unwrap_or(referral);
             match apply(draft, Some(referral), &event.event_id, &original, &correction)? {
                 Ok(()) => {
+                    if !original.backfilled {
+                        let mut kept = original.as_ref().clone();
+                        kept.held_back.extend(arriving.held_back.iter().cloned());
+                        duplicate::ask_about_told(draft, referral, &original, &Arc::new(kept))?;
+                    }
                     let sent_on =
                         !original.backfilled && siblings::named_later(draft, referral, &event.event_id, &original)?;
                     if draft.decision.tasks.is_empty() && reading::is_owed(draft, referral, &original) {

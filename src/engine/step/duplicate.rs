@@ -146,7 +146,7 @@ fn fires_more(before: &Verdict<'_>, after: &Verdict<'_>) -> bool {
 }
 
 /// A later report asks that someone is not told who was told already: a person decides what to do about it.
-fn ask_about_told(
+pub fn ask_about_told(
     draft: &mut Draft<'_>,
     referral: &Referral,
     first: &Arc<Entry>,
@@ -168,7 +168,7 @@ fn ask_about_told(
     let wishes = referral.event.do_not_inform.iter().filter_map(|wish| wish.reason.as_deref());
     let reasons: Vec<&str> = wishes.collect();
     let why = format!(
-        "A later report asks that someone is not told who was told already: {}. Reason given: {}.",
+        "A later report or correction asks that someone is not told who was told already: {}. Reason given: {}.",
         actions.join("; "),
         if reasons.is_empty() { "none".to_owned() } else { reasons.join("; ") }
     );
