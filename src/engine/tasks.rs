@@ -27,7 +27,7 @@ mod persons;
 pub mod route;
 mod standing;
 
-pub use deadline::{Counted, Deadline, deadline_in_words, due_at, is_urgent};
+pub use deadline::{Counted, Deadline, deadline_in_words, due_at, is_by_calendar, is_urgent};
 use route::Address;
 
 /// Events that a named person's decision is.

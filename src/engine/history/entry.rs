@@ -162,7 +162,13 @@ fn day_start(date: civil::Date, days_before: i32) -> Option<Timestamp> {
 }
 
 fn eighteenth_birthday(child: &Child) -> Option<civil::Date> {
-    child.date_of_birth?.to_civil().checked_add(Span::new().try_years(18).ok()?).ok()
+    birthday(child.date_of_birth?.to_civil(), 18)
+}
+
+/// The day on which somebody is so many years old: for who was born on 29 February, in a common year 1 March.
+pub fn birthday(born: civil::Date, years: i64) -> Option<civil::Date> {
+    let day = born.checked_add(Span::new().try_years(years).ok()?).ok()?;
+    if day.day() == born.day() { Some(day) } else { day.tomorrow().ok() }
 }
 
 /// The eighteenth birthday, once it is past or near: of a younger child it would only tell the date of birth.

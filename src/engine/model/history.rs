@@ -374,7 +374,7 @@ pub struct HeldTask {
     /// Others of the same event that it is about, too.
     #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub chases_also: Option<Vec<String>>,
-    /// The clock its deadline runs by, as the rule book writes it, where that depends on the calendar.
+    /// The clock its deadline runs by, as the rule book writes it, where that depends on the calendar or waits for no office.
     #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub clock: Option<String>,
     #[serde(skip_serializing_if = "super::optional::none_left_out")]

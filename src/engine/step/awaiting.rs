@@ -8,7 +8,7 @@ use super::draft::{Draft, OWN_DUTY};
 use super::first_receipt::tell_right_child;
 use super::outcome::AT_HIGHEST_LEVEL;
 use super::timer::AWAITING_ORIGINAL;
-use super::{correction, reading, timer, withdrawal};
+use super::{another_child, correction, reading, timer, withdrawal};
 use crate::engine::context::StepError;
 use crate::engine::history::{self, Spoken};
 use crate::engine::model::decision::Disposition;
@@ -146,6 +146,7 @@ pub fn apply_to_known(draft: &mut Draft<'_>, referral: Option<&Referral>) -> Res
             withdrawal::apply(draft, &waiting.event_id, &original)?;
             if let Some(right) = &waiting.right_child {
                 tell_right_child(draft, &waiting.event_id, &waiting.source, &original, original.received_at, right);
+                another_child::ask(draft, &waiting.event_id, &original)?;
             }
             continue;
         };

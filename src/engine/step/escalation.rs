@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::alias::stand_in_entry;
 use super::draft::{Draft, own_duty_at};
-use super::outcome::SUPERSEDED;
-use super::{Step, overdue};
+use super::outcome::{AT_HIGHEST_LEVEL, SUPERSEDED};
+use super::{Step, by_the_hour, overdue};
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::{Context, StepError};
 use crate::engine::history::is_open;
@@ -51,7 +51,8 @@ fn rungs_told(task: &HeldTask) -> usize {
 }
 
 /// When a rung is told: counted from when the task was raised (or its recipient could answer), or challenged. Where it was to
-/// be acknowledged by a time, the first is told then, and the others as much later as the rung below them is elsewhere. None above the top, and beyond the calendar.
+/// be acknowledged by a time, the first is told then, and the others as much later as the rung below them is elsewhere. Where it runs
+/// by the hour, and its ladder does not, the first is told when it is past its clock. None above the top, and beyond the calendar.
 fn due(rules: &RuleBook, task: &HeldTask, rung: usize) -> Option<Timestamp> {
     let step = steps(rules, task).get(rung)?;
     let acknowledge_by = task.acknowledge_by.filter(|_| task.state != "challenged");
@@ -61,7 +62,22 @@ fn due(rules: &RuleBook, task: &HeldTask, rung: usize) -> Option<Timestamp> {
         (Some(acknowledge_by), Some(below)) => (steps(rules, task).get(below)?.after, acknowledge_by),
         (None, _) => (step.after, runs_from(task)),
     };
-    rules.calendar.due(&after, from, None).ok().map(|due| due.at)
+    let by_ladder = rules.calendar.due(&after, from, None).ok().map(|due| due.at);
+    past_its_clock(rules, task, rung).filter(|past| by_ladder.is_none_or(|by_ladder| *past < by_ladder)).or(by_ladder)
+}
+
+/// When the first rung of a task that runs by the hour may not wait for a ladder that does not.
+fn past_its_clock(rules: &RuleBook, task: &HeldTask, rung: usize) -> Option<Timestamp> {
+    let step = steps(rules, task).get(rung)?;
+    if rung > 0 || is_urgent(&step.after) || task.acknowledge_by.is_some() || task.state == "challenged" {
+        return None;
+    }
+    by_the_hour::past_its_clock(rules, task)
+}
+
+/// Whether a rung is told because its task is past its own clock, sooner than its ladder would.
+fn is_by_its_clock(rules: &RuleBook, task: &HeldTask, rung: usize) -> bool {
+    past_its_clock(rules, task, rung).is_some_and(|past| due(rules, task, rung) == Some(past))
 }
 
 /// When the clocks of a task's ladder start.
@@ -77,7 +93,7 @@ fn runs_from(task: &HeldTask) -> Timestamp {
 type WorkedOut = Vec<((Timestamp, Clock), Option<Timestamp>)>;
 
 fn due_like_others(rules: &RuleBook, task: &HeldTask, rung: usize, known: &mut WorkedOut) -> Option<Timestamp> {
-    if task.acknowledge_by.is_some() {
+    if task.acknowledge_by.is_some() || past_its_clock(rules, task, rung).is_some() {
         return due(rules, task, rung);
     }
     let clock = (runs_from(task), steps(rules, task).get(rung)?.after);
@@ -216,7 +232,10 @@ struct Call<'b> {
     ladder: &'b Ladder,
     step: &'b LadderStep,
     address: Address,
+    action: &'b str,
     urgent: bool,
+    /// Past their own clock: what is told is to be done within the hour.
+    past_clock: bool,
     rungs: Vec<Rung>,
 }
 
@@ -246,21 +265,30 @@ fn calls<'a>(draft: &mut Draft<'a>, due: Vec<usize>) -> Vec<Call<'a>> {
             continue;
         };
         // A rung by the hour, or of a task to be acknowledged by the minute, does not wait for the office.
-        let urgent = is_urgent(&step.after) || (number == 0 && task.acknowledge_by.is_some());
-        let recipients = recipients(&draft.raising(None, ""), &task, step, urgent);
+        let past_clock = is_by_its_clock(&book.rules, &task, number);
+        let urgent = past_clock || is_urgent(&step.after) || (number == 0 && task.acknowledge_by.is_some());
+        let mut recipients = recipients(&draft.raising(None, ""), &task, step, urgent);
+        if past_clock {
+            recipients.extend(on_duty_too(&draft.raising(None, ""), &book.rules, &task, step));
+        }
         let rung = Rung { next: self::due(&book.rules, &task, number.saturating_add(1)), number, task };
-        for address in recipients {
+        for (address, action) in recipients {
             let with_others = |call: &&mut Call<'a>| {
                 let of_event =
                     |other: &Rung| other.task.event_id == rung.task.event_id && other.task.partner == rung.task.partner;
                 call.address == address
+                    && call.action == action
+                    && call.past_clock == past_clock
                     && call.ladder.name == ladder.name
                     && call.step == step
                     && call.rungs.iter().all(of_event)
             };
             match calls.iter_mut().find(with_others) {
                 Some(call) => call.rungs.push(rung.clone()),
-                None => calls.push(Call { ladder, step, address, urgent, rungs: vec![rung.clone()] }),
+                None => {
+                    let rungs = vec![rung.clone()];
+                    calls.push(Call { ladder, step, address, action, urgent, past_clock, rungs });
+                }
             }
         }
     }
@@ -280,6 +308,7 @@ fn tell(draft: &mut Draft<'_>, call: Call<'_>) -> Result<(), StepError> {
     let last = own_duty_at(level);
     let next = call.rungs.iter().filter_map(|rung| rung.next).min();
     let due = match next.filter(|next| *next > draft.at) {
+        _ if call.past_clock => raising.deadline_from_now(&AT_HIGHEST_LEVEL)?,
         Some(at) => Deadline {
             at,
             words: "before it goes further up".to_owned(),
@@ -291,7 +320,7 @@ fn tell(draft: &mut Draft<'_>, call: Call<'_>) -> Result<(), StepError> {
         },
         None => raising.deadline_from_now(&last)?,
     };
-    let own = raising.own_duty(ESCALATION_RULE, &call.ladder.title, why.clone(), &call.step.action, due, &entry);
+    let own = raising.own_duty(ESCALATION_RULE, &call.ladder.title, why.clone(), call.action, due, &entry);
     let wanted = Wanted {
         address: call.address,
         bases: call.ladder.bases.clone(),
@@ -321,12 +350,30 @@ fn tell(draft: &mut Draft<'_>, call: Call<'_>) -> Result<(), StepError> {
 }
 
 /// Who is told, and by the hour at night, where a step leads to an agency that nobody is at, whoever is on duty beside it.
-fn recipients(raising: &Raising<'_>, task: &HeldTask, step: &LadderStep, urgent: bool) -> Vec<Address> {
+fn recipients<'b>(
+    raising: &Raising<'_>,
+    task: &HeldTask,
+    step: &'b LadderStep,
+    urgent: bool,
+) -> Vec<(Address, &'b str)> {
     let address = address(raising, task, step, urgent);
     let elsewhere = step.to.as_ref().filter(|to| urgent && **to == address.agency);
     let empty = elsewhere.and_then(|to| raising.book.rules.agencies.get(to));
     let on_duty = empty.and_then(|agency| raising.on_duty_instead(agency));
-    std::iter::once(address).chain(on_duty).collect()
+    std::iter::once(address).chain(on_duty).map(|address| (address, step.action.as_str())).collect()
+}
+
+/// Where nobody is at the agency that has not answered, whoever is on duty at the front door: they see that it is answered.
+fn on_duty_too<'b>(
+    raising: &Raising<'_>,
+    rules: &'b RuleBook,
+    task: &HeldTask,
+    step: &'b LadderStep,
+) -> Option<(Address, &'b str)> {
+    let agency = rules.agencies.get(&task.agency)?;
+    let on_duty = raising.on_duty_instead(agency).filter(|on_duty| on_duty.agency != task.agency)?;
+    let above = steps(rules, task).get(1).unwrap_or(step);
+    Some((Address { role: None, ..on_duty }, above.action.as_str()))
 }
 
 /// Who is told: within the task's own agency and unit unless the step names another agency. Whoever is on duty now, where an

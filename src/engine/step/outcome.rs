@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use super::alias::{pass_on, stand_in_entry};
 use super::answers::{self, Heard};
-use super::draft::{Draft, OWN_DUTY};
+use super::draft::Draft;
 use super::sighting::Sighted;
-use super::{Effect, Step, challenge, escalation, link};
+use super::{Effect, Step, by_the_hour, challenge, escalation, link};
 use crate::engine::calendar::Clock;
 use crate::engine::context::{Context, StepError};
 use crate::engine::history::{TOLD, held_back_of};
@@ -18,7 +18,6 @@ use crate::engine::model::feedback::FeedbackStatus;
 use crate::engine::model::history::{Entry, HeldTask, History};
 use crate::engine::model::inbox::{InboxRecord, OutcomeReceived};
 use crate::engine::model::outcome::Outcome;
-use crate::engine::model::scalar::Level;
 use crate::engine::state::State;
 use crate::engine::tasks::route::{Address, sender_held_back};
 use crate::engine::tasks::{Relation, Wanted, Why};
@@ -239,7 +238,7 @@ fn tell_referrer(draft: &mut Draft<'_>, task: &HeldTask, outcome: OutcomeKind) {
 /// What one agency will not do, or disputes, does not end there.
 fn ask_front_door(
     draft: &mut Draft<'_>,
-    task: &HeldTask,
+    task: &Arc<HeldTask>,
     received: &OutcomeReceived,
     cause: &str,
 ) -> Result<(), StepError> {
@@ -251,7 +250,9 @@ fn ask_front_door(
     let Outcome { outcome, by_name, by_role, .. } = &received.outcome;
     let verb = outcome.symbol();
     let why = format!("{who} ({by_name}, {by_role}) {verb} \"{}\".{}", task.action, reason_given(received));
-    put_to_front_door(draft, &entry, task.level, why, cause)
+    let asked = Some(task.as_ref()).filter(|task| by_the_hour::still_matters(task, draft.at));
+    let clock = by_the_hour::decided_by(draft, task.level, asked.into_iter())?;
+    put_to_front_door(draft, &entry, clock, why, cause)
 }
 
 /// In the words of whoever answered.
@@ -264,12 +265,11 @@ pub fn reason_given(received: &OutcomeReceived) -> String {
 pub fn put_to_front_door(
     draft: &mut Draft<'_>,
     entry: &Arc<Entry>,
-    level: Option<Level>,
+    clock: Clock,
     why: String,
     cause: &str,
 ) -> Result<(), StepError> {
     let raising = draft.raising(None, cause);
-    let clock = if level == Some(Level::L4b) { AT_HIGHEST_LEVEL } else { OWN_DUTY };
     let due = raising.deadline_from_now(&clock)?;
     let about = Sighted::of(entry);
     let words = |with_number| format!("{why} It is about {}.", about.in_words(with_number));

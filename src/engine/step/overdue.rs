@@ -12,7 +12,7 @@ use crate::engine::context::{Context, StepError};
 use crate::engine::history::{episodes, is_open};
 use crate::engine::model::decision::RuleFired;
 use crate::engine::model::history::{Entry, HeldTask, History, Timer};
-use crate::engine::model::scalar::Timestamp;
+use crate::engine::model::scalar::{FactValue, Timestamp};
 use crate::engine::model::subject::SubjectKey;
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::{Rule, TaskRule};
@@ -21,6 +21,8 @@ use crate::engine::tasks::{Relation, Wanted};
 
 /// The id under which it is told.
 pub const OVERDUE_RULE: &str = "R40-overdue";
+/// May be told before it is held: its time of completion is optional.
+const RETURN_INTERVIEW: &str = "return_interview.completed";
 const TITLE: &str = "A task that has not been completed in time";
 
 /// Whether a task tells that another is overdue.
@@ -125,10 +127,21 @@ fn is_settled(draft: &Draft<'_>, task: &HeldTask) -> bool {
         let says_so = |said: &Arc<Entry>| {
             let came_since = said.received_at >= task.raised_at;
             let of_its_own = || raised_for.is_some_and(|cause| episodes::is_said_of(said, cause));
-            said.kind == *kind && !said.withdrawn && (came_since || of_its_own()) && is_about_it(said)
+            let came = !said.withdrawn && (came_since || of_its_own());
+            said.kind == *kind && came && says_it_is_done(said) && is_about_it(said)
         };
         entries.iter().any(says_so)
     })
+}
+
+/// An interview that was accepted is done when it is said to have been held; one that was refused, or not offered, is not
+/// waited for.
+fn says_it_is_done(said: &Entry) -> bool {
+    let is_false = |fact: &str| said.facts.get(fact) == Some(&FactValue::Bool(false));
+    said.kind != RETURN_INTERVIEW
+        || said.anchors.contains_key("completed_at")
+        || is_false("accepted")
+        || is_false("offered")
 }
 
 /// Whether `said` names the episode of another happening of the kind that the task was raised for.

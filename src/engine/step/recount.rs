@@ -17,7 +17,7 @@ use crate::engine::model::subject::SubjectKey;
 use crate::engine::rules::RuleBook;
 use crate::engine::state::State;
 use crate::engine::tasks::route::Address;
-use crate::engine::tasks::{Deadline, Relation, Wanted};
+use crate::engine::tasks::{Deadline, Relation, Wanted, is_by_calendar};
 
 /// The id under which a moved deadline gives its reason.
 pub const RECOUNT_RULE: &str = "calendar";
@@ -41,8 +41,7 @@ fn ends_elsewhere(history: &History, timer: &Timer, rules: &RuleBook) -> Option<
         let entry = history.entries.iter().find(|entry| timer.is_of(entry))?;
         (rule.after, runs_from(entry, rule))
     };
-    let by_calendar = matches!(clock, Clock::WorkingDays(_) | Clock::NextSessionDay | Clock::TimeOnWorkingDay { .. });
-    let due = rules.calendar.due(&clock, from, None).ok().filter(|_| by_calendar)?;
+    let due = rules.calendar.due(&clock, from, None).ok().filter(|_| is_by_calendar(&clock))?;
     (due.at != timer.due_at).then_some(due.at)
 }
 
@@ -62,7 +61,7 @@ fn moved(task: &HeldTask, rules: &RuleBook) -> Option<Timestamp> {
     if !is_open(&task.state) {
         return None;
     }
-    let clock: Clock = task.clock.as_ref()?.parse().ok()?;
+    let clock: Clock = task.clock.as_ref()?.parse().ok().filter(is_by_calendar)?;
     let due = rules.calendar.due(&clock, task.clock_from?, task.clock_school.as_deref()).ok()?;
     // What had run out on arrival was due then.
     let at = due.at.max(task.raised_at);

@@ -43,7 +43,7 @@ const SEE_TO_ACTION: &str =
 
 /// Most children of one referral: far more than a household or an incident holds. The front door sees to the rest.
 const NAMED_MAX: usize = 24;
-const ADULT_YEARS: i16 = 18;
+const ADULT_YEARS: i64 = 18;
 
 /// What the rules that fired ask for the other children of an event.
 struct Asked<'f> {
@@ -245,10 +245,7 @@ fn suspect(rules: &RuleBook, detail: &Detail) -> Option<(Option<String>, Option<
 }
 
 fn is_grown(child: &Child, at: Timestamp) -> bool {
-    let birthday = child.date_of_birth.and_then(|born| {
-        let years = jiff::Span::new().try_years(ADULT_YEARS).ok()?;
-        born.to_civil().checked_add(years).ok()
-    });
+    let birthday = child.date_of_birth.and_then(|born| entry::birthday(born.to_civil(), ADULT_YEARS));
     birthday.is_some_and(|birthday: civil::Date| birthday <= london_date(at))
 }
 

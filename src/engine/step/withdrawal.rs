@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use super::clocks::{due_already, start_timers};
 use super::correction::{IS_WITHDRAWN, ask_sender, level_if_it_stood, refuse, review};
-use super::draft::{Draft, OWN_DUTY};
+use super::draft::{Draft, OWN_DUTY, own_duty_at};
 use super::escalation::closed_as;
 use super::findings::judged_again;
 use super::first_receipt::{right_child, tell_right_child};
 use super::outcome::AT_HIGHEST_LEVEL;
-use super::{awaiting, lifted, siblings};
+use super::{another_child, awaiting, lifted, siblings};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::history::{self, Spoken, episodes, forget, is_open, put};
@@ -27,7 +27,7 @@ use crate::engine::model::scalar::{Level, Timestamp};
 use crate::engine::rules::book::UnitKind;
 use crate::engine::rules::catalogue::NEVER_JUDGED;
 use crate::engine::tasks::route::Address;
-use crate::engine::tasks::{Finding, Wanted};
+use crate::engine::tasks::{Finding, Wanted, due_at, is_urgent};
 
 pub const WITHDRAWAL_RULE: &str = "withdrawal";
 const RECALL_ACTION: &str =
@@ -43,6 +43,9 @@ const OWN_SECOND_ACTION: &str =
     "Decide: a sender has withdrawn one of their reports of the same, and another of theirs stands";
 const MISSING_ACTION: &str =
     "The return was withdrawn: the child may still be missing; make sure that they are looked for";
+const SEND_AGAIN: &str =
+    "Send it again about the right child now, if you have not: nobody is asked to act for them before.";
+const SEND_IF_ANOTHER: &str = "If it was about another child, send it again about that child now.";
 const PARTNERSHIP: &str = "partnership";
 
 pub fn received(
@@ -76,19 +79,24 @@ pub fn received(
             right,
         );
     }
+    let named = withdrawn.right_child.is_some() || withdrawn.right_event_id.is_some();
+    if named {
+        another_child::ask(draft, &event.event_id, &original)?;
+    }
+    let again = if named { SEND_AGAIN } else { SEND_IF_ANOTHER };
     if original.withdrawn {
         draft.disposed(Disposition::Duplicate);
-        draft.tell_sender(event, FeedbackStatus::AlreadyKnown, &["Received. It was withdrawn already."]);
+        draft.tell_sender(event, FeedbackStatus::AlreadyKnown, &["Received. It was withdrawn already.", again]);
         return Ok(());
     }
     let others = others_of(&original, original_event_id);
     if let Some(others) = others {
         one_of_several(draft, referral, (&original, others), own, original_event_id)?;
-        draft.tell_sender(event, FeedbackStatus::Received, &[others.told]);
+        draft.tell_sender(event, FeedbackStatus::Received, &[others.told, again]);
         return Ok(());
     }
     apply(draft, &event.event_id, &original)?;
-    let words = ["Received. Your referral is withdrawn, and whoever was told is being recalled."];
+    let words = ["Received. Your referral is withdrawn, and whoever was told is being recalled.", again];
     draft.tell_sender(event, FeedbackStatus::Received, &words);
     Ok(())
 }
@@ -149,7 +157,7 @@ fn one_of_several(
     }
     let cause = &referral.event.event_id;
     let raising = draft.raising(Some(referral), cause);
-    let due = raising.deadline_from_now(&OWN_DUTY)?;
+    let due = raising.deadline_from_now(&own_duty_at(original.level))?;
     let title = "One report of several was withdrawn";
     let wanted = raising.own_duty(WITHDRAWAL_RULE, title, others.why.to_owned(), others.action, due, original);
     draft.raise(Some(referral), cause, &[], vec![wanted]).map(drop)
@@ -195,6 +203,10 @@ pub fn before_it_came(
     let as_told = draft.judge(&Entry { withdrawn: false, ..withdrawn.as_ref().clone() });
     let level = as_told.and_then(|verdict| verdict.level).max(level_if_it_stood(draft, withdrawn, &corrections));
     let cause = &referral.event.event_id;
+    if waited.iter().any(|waiting| waiting.right_child.is_some()) {
+        let clock = clock_if_it_stood(draft, withdrawn, level)?;
+        another_child::ask_by(draft, cause, withdrawn, (level, clock))?;
+    }
     if level != Some(Level::L4b) {
         let taken_back_at =
             waited.iter().filter(|waiting| waiting.takes_back()).map(|waiting| waiting.received_at).min();
@@ -216,6 +228,18 @@ pub fn before_it_came(
         .to_owned();
     let own = raising.own_duty(WITHDRAWAL_RULE, "A withdrawal at level 4b", why, UNHEARD_ACTION, due, withdrawn);
     draft.raise(Some(referral), cause, &[], vec![Wanted { level, ..own }]).map(drop)
+}
+
+/// By when somebody must look after what nobody was asked: within the hour where one of its tasks would run no longer than the day.
+fn clock_if_it_stood(draft: &Draft<'_>, withdrawn: &Arc<Entry>, level: Option<Level>) -> Result<Clock, StepError> {
+    let as_told = draft.judge(&Entry { withdrawn: false, ..withdrawn.as_ref().clone() });
+    let calendar = &draft.book.rules.calendar;
+    let same_day = due_at(calendar, &Clock::SameDay, draft.at, None)?.at;
+    let asked = as_told.iter().flat_map(|verdict| &verdict.fired).flat_map(|rule| &rule.tasks);
+    let cannot_wait =
+        |by: &Clock| is_urgent(by) && due_at(calendar, by, draft.at, None).is_ok_and(|due| due.at <= same_day);
+    let urgent = level == Some(Level::L4b) || asked.map(|task| &task.by).any(cannot_wait);
+    Ok(if urgent { AT_HIGHEST_LEVEL } else { OWN_DUTY })
 }
 
 fn as_correction(waiting: &Awaiting) -> Option<EventCorrected> {
@@ -334,8 +358,10 @@ pub fn recalls<'w>(
         let why = reason.why.to_owned();
         let own = raising.own_duty(reason.rule, reason.title, why, reason.action, due.clone(), withdrawn);
         let ring = draft.context.on_front_door_phone();
-        let mut notes = vec![format!("What you were asked: {}. Ask the front door{ring}.", actions.join("; "))];
-        notes.extend(stays.clone().filter(|_| agency == draft.book.rules.front_door));
+        let at_front_door = agency == draft.book.rules.front_door;
+        let ask = if at_front_door { String::new() } else { format!(" Ask the front door{ring}.") };
+        let mut notes = vec![format!("What you were asked: {}.{ask}", actions.join("; "))];
+        notes.extend(stays.clone().filter(|_| at_front_door));
         Wanted { address: Address { agency, unit, role: None, in_place_of: None }, notes, ..own }
     };
     Ok(asked.into_iter().map(recall).collect())

@@ -138,7 +138,8 @@ impl<'b> Raising<'b> {
             return Ok(usual);
         }
         let urgent = theirs.urgent || !self.office_opens_before(theirs.at);
-        Ok(Deadline { urgent, at_session: false, assumed: false, ..theirs.clone() })
+        let words = "when what it is about would have been due".to_owned();
+        Ok(Deadline { words, urgent, at_session: false, assumed: false, ..theirs.clone() })
     }
 
     fn about_held_back(&self, due: Deadline, entry: &Arc<Entry>, questions: Vec<Question>) -> Asked<'b> {

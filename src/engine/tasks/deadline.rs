@@ -16,7 +16,7 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// When a task is due and how that came about.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Deadline {
-    /// How to count it again, where it depends on the calendar.
+    /// How it was counted, where it depends on the calendar, or waits for no office.
     pub counted: Option<Counted>,
     pub at: Timestamp,
     /// `5 working days from receipt`.
@@ -31,7 +31,7 @@ pub struct Deadline {
     pub at_session: bool,
 }
 
-/// The clock of a deadline that another calendar would put elsewhere.
+/// The clock of a deadline that another calendar would put elsewhere, or that runs by the hour.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Counted {
     pub clock: Clock,
@@ -41,13 +41,16 @@ pub struct Counted {
 }
 
 impl Counted {
-    /// None: the clock does not look into the calendar.
+    /// None: the clock neither looks into the calendar nor runs by the hour.
     pub fn of(clock: &Clock, from: Timestamp, school: Option<&str>) -> Option<Self> {
-        let by_calendar =
-            matches!(clock, Clock::WorkingDays(_) | Clock::NextSessionDay | Clock::TimeOnWorkingDay { .. });
         let school = school.filter(|_| *clock == Clock::NextSessionDay).map(str::to_owned);
-        by_calendar.then_some(Self { clock: *clock, from, school })
+        (is_by_calendar(clock) || is_urgent(clock)).then_some(Self { clock: *clock, from, school })
     }
+}
+
+/// Whether a corrected calendar may put what has this clock elsewhere.
+pub fn is_by_calendar(clock: &Clock) -> bool {
+    matches!(clock, Clock::WorkingDays(_) | Clock::NextSessionDay | Clock::TimeOnWorkingDay { .. })
 }
 
 impl Raising<'_> {
@@ -65,14 +68,16 @@ impl Raising<'_> {
         let receipt = if first.is_some() { FIRST_RECEIPT } else { "receipt" };
         let from = if anchor.is_some() { task.from } else { receipt };
         let at = due.at.max(self.at);
+        let urgent = is_urgent(&task.by) && (from != AS_INDEX || at <= self.at.plus_millis(DAY_MS));
+        let counted = Counted::of(&task.by, anchor.unwrap_or(without_anchor), school);
         Ok(Deadline {
             at,
             words: deadline_in_words(&task.by, from),
             late: due.at < self.at,
             assumed: due.assumed,
-            urgent: is_urgent(&task.by) && (from != AS_INDEX || at <= self.at.plus_millis(DAY_MS)),
+            urgent,
             at_session: task.by == Clock::NextSessionDay,
-            counted: Counted::of(&task.by, anchor.unwrap_or(without_anchor), school),
+            counted: counted.filter(|counted| urgent || is_by_calendar(&counted.clock)),
         })
     }
 

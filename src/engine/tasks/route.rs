@@ -9,7 +9,7 @@ use crate::engine::calendar::{instant, london_date, london_datetime};
 use crate::engine::facts::open_plan;
 use crate::engine::history::entry::UNKNOWN_SUSPECT;
 use crate::engine::history::entry::is_grown;
-use crate::engine::history::latest_status;
+use crate::engine::history::{episodes, latest_status};
 use crate::engine::model::history::{Entry, HeldBack};
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::rules::RuleBook;
@@ -104,14 +104,14 @@ impl Raising<'_> {
         }
     }
 
-    /// A timer's task names no child, so it can only go to one who already holds a task to tie it to.
+    /// A timer's task names no child, so it can only go to one who already holds a task to tie it to: of the event, or of the
+    /// episode that it regrades.
     fn reached(&self, address: Address, entry: &Entry, urgent: bool) -> Address {
         let front_door = &self.book.rules.front_door;
         let holds = || {
-            let of_event = |held: &&std::sync::Arc<crate::engine::model::history::HeldTask>| {
-                held.is_of(entry) && held.agency == address.agency
-            };
-            self.history.tasks.iter().find(of_event).is_some()
+            let events = episodes::one_episode(self.history, entry);
+            let mut theirs = self.history.tasks.iter().filter(|held| held.agency == address.agency);
+            theirs.any(|held| events.iter().any(|event| held.is_of(event)))
         };
         if self.referral.is_some() || address.agency == *front_door || holds() {
             return address;

@@ -1,0 +1,56 @@
+//! What runs by the hour waits for no office: when somebody decides about it, and when its silence is told.
+
+use super::draft::{Draft, OWN_DUTY};
+use super::outcome::AT_HIGHEST_LEVEL;
+use crate::engine::calendar::Clock;
+use crate::engine::context::StepError;
+use crate::engine::model::history::HeldTask;
+use crate::engine::model::scalar::{Level, Timestamp};
+use crate::engine::rules::RuleBook;
+use crate::engine::tasks::{due_at, is_urgent};
+
+/// What is asked at once is late by then.
+const AT_ONCE: Clock = Clock::Minutes(15);
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// The clock of a task that runs through nights and weekends. None: it waits for an office, or an earlier release kept it.
+pub fn clock_of(task: &HeldTask) -> Option<Clock> {
+    task.clock.as_ref()?.parse().ok().filter(is_urgent)
+}
+
+/// When a task that runs by the hour is past its clock. One that was past it when it was raised is given it once.
+pub fn past_its_clock(rules: &RuleBook, task: &HeldTask) -> Option<Timestamp> {
+    let clock = clock_of(task)?;
+    if clock != Clock::Now && task.due_at > task.raised_at {
+        return Some(task.due_at);
+    }
+    let clock = if clock == Clock::Now { AT_ONCE } else { clock };
+    let due = rules.calendar.due(&clock, task.raised_at, None).ok()?;
+    (due.at > task.raised_at).then_some(due.at)
+}
+
+/// Whether what was asked is still to be seen to by the hour: what was completed days ago is not.
+pub fn still_matters(task: &HeldTask, at: Timestamp) -> bool {
+    task.state != "completed" || at <= task.due_at.plus_millis(DAY_MS)
+}
+
+/// By when a person decides what becomes of these: within the hour at the highest level, or where one of them runs by the hour
+/// and has no more than a working day's hours left; the same day where its time runs out before the office would decide.
+pub fn decided_by<'t>(
+    draft: &Draft<'_>,
+    level: Option<Level>,
+    tasks: impl Iterator<Item = &'t HeldTask>,
+) -> Result<Clock, StepError> {
+    if level == Some(Level::L4b) {
+        return Ok(AT_HIGHEST_LEVEL);
+    }
+    let Some(soonest) = tasks.filter(|task| clock_of(task).is_some()).map(|task| task.due_at).min() else {
+        return Ok(OWN_DUTY);
+    };
+    let calendar = &draft.book.rules.calendar;
+    if soonest <= due_at(calendar, &Clock::SameDay, draft.at, None)?.at {
+        return Ok(AT_HIGHEST_LEVEL);
+    }
+    let usual = due_at(calendar, &OWN_DUTY, draft.at, None)?.at;
+    Ok(if soonest < usual { Clock::SameDay } else { OWN_DUTY })
+}
