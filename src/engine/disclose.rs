@@ -13,16 +13,14 @@ use super::model::scalar::Told;
 use super::model::task::ChildView;
 use super::rules::book::Agency;
 
+mod withheld;
+
+use withheld::Withheld;
+
 /// What a task says of the event itself.
 const EVENT_KIND: &str = "event.kind";
 pub const HAPPENED_AT: &str = "event.occurred_at";
 pub const SENT_BY: &str = "event.source";
-
-/// In the place of an address that a recipient may not see.
-const WITHHELD: &str = "[address withheld]";
-
-/// Shorter parts of an address than this, without a figure, are words of their own (`Flat`, `Crewe`).
-const PART_MIN: usize = 6;
 
 /// A sealed address: it means something to the router alone.
 const OTHERS_ADDRESS: &str = "other_reply_to";
@@ -68,15 +66,12 @@ impl Permit<'_> {
         Some(value.clone())
     }
 
-    /// Shows an event to this recipient. `unverified`: identifiers that failed their check.
+    /// Shows an event to this recipient, an address in the sender's words included (`withheld`). `unverified`: identifiers that failed their check.
     pub fn show(&self, event: &ReferralEvent, unverified: &[String]) -> Disclosed {
         let mut fields = BTreeSet::new();
         let child = self.show_child(event, unverified, &mut fields);
-        let withheld = self.withheld(event);
-        let masked = |text: String| withheld.iter().fold(text, |text, part| mask(&text, part));
-        let narrative = self.pick(&mut fields, "narrative", event.narrative.as_ref()).map(masked);
+        let narrative = self.pick(&mut fields, "narrative", event.narrative.as_ref());
         let voice_of_child = self.pick(&mut fields, "voice_of_child", event.voice_of_child.as_ref());
-        let voice_of_child = voice_of_child.map(|voice| VoiceOfChild { said: voice.said.map(masked), ..voice });
         let carers = if self.allows("carers") && !event.carers.is_empty() {
             fields.insert(Cow::Borrowed("carers"));
             event.carers.clone()
@@ -209,45 +204,14 @@ impl Permit<'_> {
 }
 
 impl Permit<'_> {
-    /// The parts of addresses that this recipient may not see, longest first: they may stand in what the sender wrote, too.
-    fn withheld(&self, event: &ReferralEvent) -> Vec<String> {
-        if self.agency.confidential_addresses {
-            return Vec::new();
-        }
+    /// The addresses, the child's and those of children named with it, that this recipient may not see: they may stand in what
+    /// the sender wrote, too.
+    pub fn withheld(&self, event: &ReferralEvent) -> Withheld {
         let all = is_confidential(event);
-        let mut parts = BTreeSet::new();
-        for address in event.child.addresses.iter().filter(|address| all || address.confidential) {
-            let told = |part: &&str| part.len() >= PART_MIN || part.chars().any(|letter| letter.is_ascii_digit());
-            parts.extend(address.lines.split([',', '\n']).map(str::trim).filter(told).map(str::to_owned));
-            if let Some(postcode) = &address.postcode {
-                parts.insert(postcode.trim().to_owned());
-                parts.insert(postcode.split_whitespace().collect());
-            }
-        }
-        parts.remove("");
-        let mut parts: Vec<String> = parts.into_iter().collect();
-        parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
-        parts
+        let children = std::iter::once(&event.child).chain(event.siblings.iter().map(|other| &other.child));
+        let addresses = children.flat_map(|child| &child.addresses);
+        Withheld::of(addresses.filter(|address| !self.agency.confidential_addresses && (all || address.confidential)))
     }
-}
-
-/// A text without a part, however its letters are written.
-fn mask(text: &str, part: &str) -> String {
-    let mut masked = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(letter) = rest.chars().next() {
-        match rest.split_at_checked(part.len()) {
-            Some((head, tail)) if head.eq_ignore_ascii_case(part) => {
-                masked.push_str(WITHHELD);
-                rest = tail;
-            }
-            Some(_) | None => {
-                masked.push(letter);
-                rest = rest.split_at_checked(letter.len_utf8()).map_or("", |(_, tail)| tail);
-            }
-        }
-    }
-    masked
 }
 
 /// Whether the sender says that where the child lives must not get known.

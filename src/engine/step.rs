@@ -36,6 +36,7 @@ mod link;
 mod look_alike;
 pub mod outcome;
 pub mod overdue;
+mod persons;
 mod readdressed;
 mod reading;
 pub mod recount;

@@ -100,12 +100,76 @@ fn an_address_that_is_withheld_is_masked_in_what_the_sender_wrote() {
 }
 
 #[test]
+fn an_address_that_is_withheld_is_masked_wherever_else_the_sender_wrote_it() {
+    let seen = json!({
+        "partner_reference": "7 Example Row / 12",
+        "narrative": "7, Example  Row; CW1-9ZZ",
+        "voice_of_child": { "absent_because": "Nobody went to 7 Example Row." },
+        "carers": [{
+            "name": "Carer of 7 Example Row", "relationship": "aunt at 7 Example Row",
+            "not_told_because": "He would look at 7 Example Row.", "safe_contact": "Letters to 7 Example Row, CW1 9ZZ",
+        }],
+        "do_not_inform": [{ "person": "the neighbour of 7 Example Row" }],
+        "detail": { "setting": "a_and_e", "overdose": true },
+    });
+    let mut replay = replay();
+    let tasks = replay.submit(&event(2, "leighton-hospital/ed", "self_harm.reported", seen), AT).unwrap().tasks;
+    assert!(tasks.iter().any(|task| task.agency == "camhs" && task.carers.len() == 1));
+    for task in tasks {
+        let told = serde_json::to_string(&task).unwrap().to_lowercase();
+        let trusted = task.agency == "social-care";
+        assert_eq!(told.contains("example row") || told.contains("example  row"), trusted, "{}: {told}", task.agency);
+        assert_eq!(told.contains("9zz"), trusted, "{}: {told}", task.agency);
+    }
+}
+
+#[test]
 fn whoever_decides_is_told_why_a_person_must_not_learn_and_others_are_told_whom_to_ask() {
     let tasks = seen_at_a_and_e();
     let says = |task: &Task, words: &str| task.notes.iter().any(|note| note.contains(words));
     assert!(says(to(&tasks, "social-care", "Read this with the open plan"), "an uncle (he hits her)"));
     let camhs = to(&tasks, "camhs", "See the child");
     assert!(says(camhs, "ask the front door") && !says(camhs, "uncle"));
+}
+
+#[test]
+fn a_person_who_must_not_learn_is_remembered_unnamed_until_the_event_is_withdrawn_or_a_person_lifts_it() {
+    let wish = json!({
+        "partner_reference": "REF-7",
+        "do_not_inform": [{ "person": "an uncle", "reason": "he hits her" }],
+        "detail": { "concern": "physical_abuse", "proposed_level": "L2" },
+    });
+    let first = event(2, "school/999001", "concern.reported", wish);
+    let seen =
+        |id| event(id, "leighton-hospital/ed", "self_harm.reported", json!({ "detail": { "setting": "a_and_e" } }));
+    let withdrawn = event(
+        3,
+        "school/999001",
+        "event.withdrawn",
+        json!({ "detail": { "original_event_id": first.event_id, "reason": "not so" } }),
+    );
+    let lifted = event(
+        4,
+        "social-care/checs",
+        "decision.recorded",
+        json!({ "detail": {
+            "decision": "route_lifted", "agency": "person", "decided_by": "A. Worker", "decided_by_role": "social worker",
+        } }),
+    );
+    let says = |tasks: &[Task], agency, words| {
+        tasks.iter().any(|task| task.agency == agency && task.notes.iter().any(|note| note.contains(words)))
+    };
+    const EARLIER: &str = "An earlier referral says that someone must not learn of this";
+    for ends in [withdrawn, lifted] {
+        let mut replay = replay();
+        replay.submit(&first, AT).unwrap();
+        let tasks = replay.submit(&seen(5), AT.plus_millis(60_000)).unwrap().tasks;
+        assert!(says(&tasks, "camhs", EARLIER) && says(&tasks, "camhs", "ask the front door"));
+        assert!(!serde_json::to_string(&tasks).unwrap().contains("uncle"), "who it is was not kept");
+        replay.submit(&ends, AT.plus_millis(120_000)).unwrap();
+        let tasks = replay.submit(&seen(6), AT.plus_millis(86_400_000)).unwrap().tasks;
+        assert!(tasks.iter().any(|task| task.agency == "camhs") && !says(&tasks, "camhs", EARLIER), "{ends:?}");
+    }
 }
 
 #[test]

@@ -202,7 +202,10 @@ pub fn held_back(rules: &RuleBook, event: &ReferralEvent) -> Vec<HeldBack> {
 
 /// The routes that one wish holds back.
 pub fn of_wish(rules: &RuleBook, wish: &DoNotInform) -> Vec<HeldBack> {
-    wish.agency.as_ref().map(|agency| routes(rules, agency, wish.unit.as_deref(), "asked")).unwrap_or_default()
+    match &wish.agency {
+        Some(agency) => routes(rules, agency, wish.unit.as_deref(), "asked"),
+        None => vec![HeldBack { agency: A_PERSON.to_owned(), unit: wish.unit.clone(), cause: "asked".to_owned() }],
+    }
 }
 
 /// What is held back of an agency as somebody wrote it. A unit that is not known holds back all of them.
@@ -256,6 +259,10 @@ pub fn wishes_unknown_agency(rules: &RuleBook, event: &ReferralEvent) -> bool {
 
 /// Held back because a suspect is there.
 pub const SUSPECT: &str = "suspect";
+
+/// In the place of an agency: a person must not learn of it. Kept so that who acts later is told that there is one; who it is
+/// stays in the sender's words alone.
+pub const A_PERSON: &str = "person";
 
 /// Held back because a suspect may be there: nobody has said where they work.
 pub const UNKNOWN_SUSPECT: &str = "unknown_suspect";

@@ -7,7 +7,7 @@ use super::clocks::{due_already, start_timers};
 use super::draft::{Draft, OWN_DUTY, own_duty_at};
 use super::findings::{asking_more, findings_of, judged_again};
 use super::outcome::AT_HIGHEST_LEVEL;
-use super::{addition, agreement, awaiting, duplicate, reading, siblings, suspect, wish};
+use super::{addition, agreement, awaiting, duplicate, persons, reading, siblings, suspect, wish};
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, Verdict, judge};
 use crate::engine::facts::AsOf;
@@ -62,6 +62,8 @@ pub fn received(
                         let mut kept = original.as_ref().clone();
                         kept.held_back.extend(arriving.held_back.iter().cloned());
                         duplicate::ask_about_told(draft, referral, &original, &Arc::new(kept))?;
+                        let known = Arc::clone(&draft.before);
+                        persons::named_later(draft, referral, &original, &known)?;
                     }
                     let sent_on =
                         !original.backfilled && siblings::named_later(draft, referral, &event.event_id, &original)?;

@@ -8,7 +8,7 @@ use super::correction::confirm;
 use super::draft::Draft;
 use super::findings::{asking_more, findings_of};
 use super::suspect::HELD_BACK_RULE;
-use super::{correction, reading, siblings};
+use super::{correction, persons, reading, siblings};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, Verdict, judge};
@@ -52,6 +52,8 @@ pub fn received(draft: &mut Draft<'_>, referral: &Referral, arriving: Entry, ind
     if judged {
         let lowers = arriving.is_same_event(&first) && !keeps(&before, &after);
         ask_about_told(draft, referral, &first, &kept)?;
+        let known = Arc::clone(&draft.before);
+        persons::named_later(draft, referral, &kept, &known)?;
         let two = Two { kept: &kept, joined: &joined, with_more, before: &before, after: &after };
         act(draft, referral, two, lowers)?;
         let sent_on = siblings::named_later(draft, referral, &event.event_id, &first)?;

@@ -7,6 +7,7 @@ use super::draft::{Draft, own_duty_at};
 use super::suspect::HELD_BACK_RULE;
 use crate::engine::context::StepError;
 use crate::engine::history::correction::DO_NOT_INFORM;
+use crate::engine::history::entry::A_PERSON;
 use crate::engine::history::held_back_of;
 use crate::engine::model::detail::EventCorrected;
 use crate::engine::model::history::{Entry, HeldBack};
@@ -30,7 +31,7 @@ pub fn taken_back(entry: &Entry, correction: &EventCorrected) -> Result<Vec<Held
     let asked = entry.held_back.iter().filter(|route| route.cause == ASKED);
     let routes: Vec<HeldBack> = asked.cloned().collect();
     if routes.is_empty() {
-        return Err("no agency is held back by a wish in its original".to_owned());
+        return Err("nobody is held back by a wish in its original".to_owned());
     }
     Ok(routes)
 }
@@ -47,6 +48,9 @@ pub fn ask(
         return Ok(());
     }
     let whom = |route: &HeldBack| {
+        if route.agency == A_PERSON {
+            return format!("someone whom the sender named (agency \"{A_PERSON}\")");
+        }
         let agency = draft.book.rules.agencies.get(&route.agency);
         let title = agency.map_or(route.agency.as_str(), |agency| agency.title.as_str());
         route.unit.as_ref().map_or(title.to_owned(), |unit| format!("{title}, unit {unit}"))

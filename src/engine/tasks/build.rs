@@ -154,7 +154,9 @@ impl<'b> Raising<'b> {
     fn build(&self, asked: Asked<'b>, standing: &mut Standing, raised: &mut Raised) {
         let Some(agency) = self.book.rules.agencies.get(&asked.address.agency) else { return };
         let permit = Permit { agency, minimum: asked.minimum };
-        let disclosed = self.disclose(&asked, permit, standing);
+        let withheld = self.referral.map(|referral| permit.withheld(&referral.event)).unwrap_or_default();
+        let mut disclosed = self.disclose(&asked, permit, standing);
+        withheld.mask(&mut disclosed);
         let task_id = self.task_id(&asked);
         let level = asked.level.filter(|_| permit.allows("level"));
         let mut fields = disclosed.fields;
@@ -177,8 +179,10 @@ impl<'b> Raising<'b> {
         if !matches!(asked.relation, Relation::Word(_)) {
             raised.held.push(self.held_task(&asked, &task_id));
         }
-        let notes = self.notes(&asked, permit);
-        let reasons = self.reasons(&asked, permit);
+        let mut notes = self.notes(&asked, permit);
+        withheld.mask_all(notes.iter_mut());
+        let mut reasons = self.reasons(&asked, permit);
+        withheld.mask_all(reasons.iter_mut().map(|reason| &mut reason.why));
         raised.tasks.push(Task {
             reply_to: self.reply_to(&task_id, &asked),
             other_reply_to: self.other_reply_to(&task_id, &asked),
@@ -397,6 +401,7 @@ impl<'b> Raising<'b> {
             notes.push("What the child said or wants was not recorded: ask, and record it.".to_owned());
         }
         notes.extend(self.persons_not_to_tell(permit));
+        notes.extend(self.persons_of_earlier(asked));
         notes.extend(self.wish_against_own(&asked.address.agency));
         notes.extend(self.suspect_may_answer().filter(|_| permit.allows("call_back")));
         notes.extend(self.wish_in_words(&asked.address.agency));

@@ -1,9 +1,9 @@
 //! Who must not learn of it, and who may answer when the sender is rung: notes on a task.
 
-use super::Raising;
+use super::{Asked, Raising, Relation};
 use crate::engine::disclose::Permit;
-use crate::engine::history::entry::of_wish;
-use crate::engine::model::history::HeldBack;
+use crate::engine::history::entry::{A_PERSON, of_wish};
+use crate::engine::model::history::{Entry, HeldBack};
 
 impl Raising<'_> {
     /// A wish that names a person and no agency holds back no route: whoever acts must know of it; the front door, and whoever
@@ -28,6 +28,32 @@ impl Raising<'_> {
                 "A certain person must not learn of this: ask the front door{ring} whom before you speak to anyone."
             )
         })
+    }
+
+    /// Another event of this child said that a person must not learn of it. Who that is was not kept: whoever acts is sent to the
+    /// front door, and the front door to those who said so.
+    pub(super) fn persons_of_earlier(&self, asked: &Asked<'_>) -> Option<String> {
+        if !self.persons().is_empty()
+            || !acts(&asked.relation)
+            || !self.held_back.iter().any(|route| route.agency == A_PERSON)
+        {
+            return None;
+        }
+        if asked.address.agency != self.book.rules.front_door {
+            let ring = self.context.on_front_door_phone();
+            return Some(format!(
+                "An earlier referral says that someone must not learn of this: ask the front door{ring} who before you speak to the \
+                 family."
+            ));
+        }
+        let names = |entry: &Entry| !entry.withdrawn && entry.held_back.iter().any(|route| route.agency == A_PERSON);
+        let said: Vec<String> =
+            self.history.entries.iter().filter(|entry| names(entry)).map(|entry| who_says(entry)).collect();
+        Some(format!(
+            "An earlier referral says that someone must not learn of this, and who: {}. See what you were told then, and tell those \
+             who act.",
+            said.join("; ")
+        ))
     }
 
     /// Everyone whom the sender asks not to tell, as they are called, and why.
@@ -62,4 +88,20 @@ impl Raising<'_> {
                 .to_owned()
         })
     }
+}
+
+/// A word about an answer, a rung and the digest send nobody to the family.
+fn acts(relation: &Relation) -> bool {
+    match relation {
+        Relation::Usual | Relation::Besides(_) => true,
+        Relation::Chases(_) | Relation::Word(_) | Relation::Digest => false,
+    }
+}
+
+/// Whom to ask about an earlier event, and by which reference.
+fn who_says(entry: &Entry) -> String {
+    let reference =
+        entry.partner_reference.as_ref().map_or(String::new(), |reference| format!(", reference {reference}"));
+    let ring = entry.call_back.as_ref().map_or(String::new(), |number| format!(", to be rung on {number}"));
+    format!("{}, {}{reference}{ring}", entry.source.partner, entry.source.unit)
 }
