@@ -198,8 +198,12 @@ impl Written {
     /// or that has a figure beside a word (`Flat 2`).
     fn tells(&self, first: usize, covered: usize) -> bool {
         let Some(words) = self.words.get(first..first.saturating_add(covered)) else { return false };
-        let letters: Vec<char> =
-            words.iter().flat_map(|word| self.letters.get(word.letters.0..word.letters.1)).flatten().copied().collect();
+        let letters: Vec<char> = words
+            .iter()
+            .filter_map(|word| self.letters.get(word.letters.0..word.letters.1))
+            .flatten()
+            .copied()
+            .collect();
         let next = self.words.get(first.saturating_add(covered));
         let is_part = words.first().is_some_and(|word| word.opens_part) && next.is_none_or(|word| word.opens_part);
         let in_words = letters.iter().any(|letter| letter.is_alphabetic());
