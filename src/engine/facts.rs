@@ -7,7 +7,7 @@ use jiff::civil;
 
 use super::calendar::{london_date, month_in_words};
 use super::history::entry::{is_adult, is_grown};
-use super::history::{episodes, known_as, latest_status, status_open};
+use super::history::{agreement, episodes, known_as, latest_status, status_open};
 use super::model::detail::KINDS;
 use super::model::history::{Entry, History};
 use super::model::scalar::{FactValue, Level, Timestamp};
@@ -152,12 +152,17 @@ impl PreparedBook {
         }
     }
 
-    /// Where agreement stands: as last recorded, unless the event itself says.
+    /// Where agreement stands: as last recorded, unless the event itself says. That asking is unsafe stands though an event says that
+    /// nobody asked.
     fn gather_agreement(&self, history: &History, entry: &Entry, as_of: AsOf, table: &mut FactTable) {
         let Some(id) = self.kept.get("agreement") else { return };
-        let standing = history.agreement.as_ref().filter(|standing| {
-            !entry.facts.contains_key("agreement") || standing.at > entry.received_at.max(as_of.statuses)
-        });
+        let until = entry.received_at.max(as_of.statuses);
+        if agreement::said(entry).is_none() && agreement::is_unsafe(history, Some(until)) {
+            self.rules.facts.set(table, *id, &FactValue::Code(agreement::UNSAFE_TO_ASK.to_owned()));
+            return;
+        }
+        let standing =
+            history.agreement.as_ref().filter(|standing| !entry.facts.contains_key("agreement") || standing.at > until);
         if let Some(standing) = standing {
             self.rules.facts.set(table, *id, &FactValue::Code(standing.state.clone()));
         }

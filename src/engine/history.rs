@@ -10,6 +10,7 @@ use super::model::history::{
 };
 use super::model::scalar::{Coded, FactValue, Level, Timestamp};
 
+pub mod agreement;
 pub mod correction;
 pub mod entry;
 pub mod episodes;

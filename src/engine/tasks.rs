@@ -18,6 +18,7 @@ use super::rules::book::{Rule, TaskRule};
 use super::rules::expression::Truth;
 
 mod anew;
+pub mod asking;
 mod build;
 mod cannot_wait;
 mod deadline;

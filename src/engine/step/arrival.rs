@@ -209,8 +209,9 @@ fn strategy_discussion(history: &History, arriving: &Entry) -> Option<Timestamp>
 /// What a recorded agreement or decision brings about beside what the rules ask.
 fn follow_up(draft: &mut Draft<'_>, referral: &Referral, before: &History) -> Result<(), StepError> {
     let event = &referral.event;
-    if let Detail::AgreementRecorded(_) = &event.detail {
+    if let Detail::AgreementRecorded(recorded) = &event.detail {
         agreement::stop_services(draft, &event.event_id)?;
+        agreement::ask_how(draft, referral, recorded)?;
     } else if let Detail::DecisionRecorded(decision) = &event.detail {
         if decision.decision == Some(HumanDecision::TaskReaddressed) {
             readdressed::pass_to_right_unit(draft, referral, decision)?;

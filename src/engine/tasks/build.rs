@@ -60,6 +60,7 @@ impl<'b> Raising<'b> {
         }
         self.ask_front_door(questions, &mut open)?;
         self.ask_about_persons(&mut open)?;
+        self.ask_how_to_ask(&mut open)?;
         let mut standing = Standing::default();
         for task in open {
             self.build(task, &mut standing, &mut raised);
@@ -132,7 +133,7 @@ impl<'b> Raising<'b> {
     }
 
     /// The clock of a question about what others are asked: a working day, and no later than theirs.
-    fn no_later_than(&self, theirs: &Deadline) -> Result<Deadline, StepError> {
+    pub(super) fn no_later_than(&self, theirs: &Deadline) -> Result<Deadline, StepError> {
         let usual = self.deadline_from_now(&Clock::WorkingDays(1))?;
         if theirs.at >= usual.at {
             return Ok(usual);
@@ -402,6 +403,7 @@ impl<'b> Raising<'b> {
         }
         notes.extend(self.persons_not_to_tell(permit));
         notes.extend(self.persons_of_earlier(asked));
+        notes.extend(self.unsafe_to_ask(asked));
         notes.extend(self.wish_against_own(&asked.address.agency));
         notes.extend(self.suspect_may_answer().filter(|_| permit.allows("call_back")));
         notes.extend(self.wish_in_words(&asked.address.agency));

@@ -91,7 +91,7 @@ impl Raising<'_> {
 }
 
 /// A word about an answer, a rung and the digest send nobody to the family.
-fn acts(relation: &Relation) -> bool {
+pub(super) fn acts(relation: &Relation) -> bool {
     match relation {
         Relation::Usual | Relation::Besides(_) => true,
         Relation::Chases(_) | Relation::Word(_) | Relation::Digest => false,
@@ -99,7 +99,7 @@ fn acts(relation: &Relation) -> bool {
 }
 
 /// Whom to ask about an earlier event, and by which reference.
-fn who_says(entry: &Entry) -> String {
+pub(super) fn who_says(entry: &Entry) -> String {
     let reference =
         entry.partner_reference.as_ref().map_or(String::new(), |reference| format!(", reference {reference}"));
     let ring = entry.call_back.as_ref().map_or(String::new(), |number| format!(", to be rung on {number}"));
