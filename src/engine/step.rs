@@ -45,6 +45,7 @@ mod sighting;
 mod signal;
 mod suspect;
 mod timer;
+mod unapplied;
 mod wish;
 mod withdrawal;
 

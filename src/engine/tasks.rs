@@ -31,6 +31,10 @@ mod standing;
 pub use deadline::{Counted, Deadline, deadline_in_words, due_at, is_by_calendar, is_urgent};
 use route::Address;
 
+/// The id under which a task is passed on to the right unit, and the state of the wrong one's.
+pub const READDRESSED_RULE: &str = "readdressed";
+pub const READDRESSED: &str = "readdressed";
+
 /// Events that a named person's decision is.
 const DECISION: &str = "decision.recorded";
 
@@ -239,7 +243,13 @@ impl<'b> Raising<'b> {
         let events = episodes::one_episode(self.history, &task.entry);
         let decided = self.history.last_decision.as_ref().map(|decision| decision.at);
         let many_units = |agency: &str| self.book.rules.has_many_units(agency);
-        self.history.tasks.iter().any(|held| {
+        // A person passes it on: also to whoever declined it or had it taken away before, and beside what a stand-in does itself.
+        let by_person = task.reasons.iter().any(|(rule, _, _)| rule == READDRESSED_RULE);
+        if by_person && task.address.in_place_of.is_some() {
+            return false;
+        }
+        let counts = |held: &&Arc<HeldTask>| !by_person || is_open(&held.state) || held.state == "completed";
+        self.history.tasks.iter().filter(counts).any(|held| {
             events.iter().any(|event| held.is_of(event))
                 && held.agency == task.address.agency
                 && (held.unit == task.address.unit || !many_units(&held.agency))

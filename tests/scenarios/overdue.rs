@@ -226,7 +226,7 @@ fn an_interview_about_another_return_leaves_this_one_owed() {
 fn passed_on_to_the_right_authority_it_is_owed_there() {
     let placed = json!({ "status": "lac", "open": true, "out_of_area": true, "placing_authority": "Stockport" });
     let passed_on = json!({
-        "decision": "task_readdressed", "agency": "other-authority", "unit": "Salford", "decided_by": "Test Manager",
+        "decision": "task_readdressed", "agency": "other-authority", "unit": "Cheshire West and Chester", "decided_by": "Test Manager",
         "decided_by_role": "team manager"
     });
     let script = |what| {

@@ -103,6 +103,21 @@ impl Directory {
         known.into_iter().collect::<BTreeSet<String>>().into_iter().collect()
     }
 
+    /// The unit that a person names, by its own name or by that of what it serves. None: no task may be addressed to it.
+    pub fn unit_named(&self, agency: &Agency, named: &str) -> Option<String> {
+        let is_listed = || {
+            let name = plain(named);
+            self.units_of(agency.units).into_iter().find(|unit| plain(unit) == name)
+        };
+        match agency.units {
+            UnitKind::One => agency.unit.clone(),
+            UnitKind::School => self.school(named),
+            UnitKind::Practice => self.practice(named),
+            UnitKind::Locality => is_listed().or_else(|| self.hub(agency, named)),
+            UnitKind::Authority => is_listed().or_else(|| self.authority(named)),
+        }
+    }
+
     /// What a school or practice is called, by its URN or ODS code.
     pub fn name_of(&self, unit: &str) -> Option<&str> {
         let school = self.schools.as_ref().and_then(|schools| schools.get(unit)).map(|school| &school.name);

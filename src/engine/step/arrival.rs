@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::draft::{Draft, OWN_DUTY};
 use super::findings::{findings_of, judged_again};
+use super::unapplied::Unapplied;
 use super::withdrawal;
 use super::{
     Step, agreement, alias, awaiting, clocks, correction, decided, duplicate, first_receipt, lifted, link, look_alike,
@@ -180,8 +181,11 @@ fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entry) -
     look_alike::ask(draft, &entry)?;
     clocks::start_timers(draft, &entry)?;
     awaiting::apply_to_known(draft, Some(referral))?;
-    follow_up(draft, referral, &before)?;
+    let unapplied = follow_up(draft, referral, &before)?;
     draft.note_coverage(&entry);
+    if let Some(unapplied) = unapplied {
+        return unapplied.tell(draft, referral, &entry);
+    }
     let mut words = vec!["Received."];
     if !draft.decision.tasks.is_empty() {
         words.push("It is being looked at.");
@@ -206,15 +210,16 @@ fn strategy_discussion(history: &History, arriving: &Entry) -> Option<Timestamp>
     Some(held.map_or(arriving.occurred_at, |held| held.occurred_at))
 }
 
-/// What a recorded agreement or decision brings about beside what the rules ask.
-fn follow_up(draft: &mut Draft<'_>, referral: &Referral, before: &History) -> Result<(), StepError> {
+/// What a recorded agreement or decision brings about beside what the rules ask; or why it brings about nothing.
+fn follow_up(draft: &mut Draft<'_>, referral: &Referral, before: &History) -> Result<Option<Unapplied>, StepError> {
     let event = &referral.event;
+    let mut unapplied = None;
     if let Detail::AgreementRecorded(recorded) = &event.detail {
         agreement::stop_services(draft, &event.event_id)?;
         agreement::ask_how(draft, referral, recorded)?;
     } else if let Detail::DecisionRecorded(decision) = &event.detail {
         if decision.decision == Some(HumanDecision::TaskReaddressed) {
-            readdressed::pass_to_right_unit(draft, referral, decision)?;
+            unapplied = readdressed::pass_to_right_unit(draft, referral, decision)?;
         }
         let of_routes = [HumanDecision::RouteLifted, HumanDecision::RouteConfirmed];
         if decision.decision.is_some_and(|decided| of_routes.contains(&decided)) {
@@ -229,7 +234,7 @@ fn follow_up(draft: &mut Draft<'_>, referral: &Referral, before: &History) -> Re
             decided::tell_referrers(draft, before.last_decision.as_ref().map(|before| before.at));
         }
     }
-    Ok(())
+    Ok(unapplied)
 }
 
 /// Every concern reaches a person: where no rule sees to that, the front door triages.

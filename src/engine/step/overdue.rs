@@ -6,7 +6,6 @@ use super::Step;
 use super::alias::stand_in_entry;
 use super::draft::{Draft, OWN_DUTY};
 use super::escalation::address;
-use super::readdressed::READDRESSED_RULE;
 use crate::engine::calendar::instant_in_words;
 use crate::engine::context::{Context, StepError};
 use crate::engine::history::{episodes, is_open};
@@ -17,7 +16,7 @@ use crate::engine::model::subject::SubjectKey;
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::{Rule, TaskRule};
 use crate::engine::state::State;
-use crate::engine::tasks::{Relation, Wanted};
+use crate::engine::tasks::{READDRESSED_RULE, Relation, Wanted};
 
 /// The id under which it is told.
 pub const OVERDUE_RULE: &str = "R40-overdue";

@@ -2,18 +2,25 @@
 
 use std::sync::Arc;
 
-use super::draft::Draft;
+use super::draft::{Draft, OWN_DUTY};
 use super::escalation::closed_as;
-use super::withdrawal::{Recall, breach, recalls};
+use super::outcome::SUPERSEDED;
+use super::unapplied::Unapplied;
+use super::withdrawal::{Recall, WITHDRAWAL_RULE, breach, recalls};
 use crate::engine::context::StepError;
 use crate::engine::history::is_open;
 use crate::engine::model::detail::DecisionRecorded;
 use crate::engine::model::history::{Entry, HeldTask};
 use crate::engine::model::inbox::Referral;
+use crate::engine::rules::book::{Agency, UnitKind};
+use crate::engine::rules::directory::school_of;
 use crate::engine::tasks::route::Address;
-use crate::engine::tasks::{Deadline, Relation, Wanted, Why};
+use crate::engine::tasks::{Deadline, READDRESSED, READDRESSED_RULE, Relation, Wanted, Why};
 
-pub const READDRESSED_RULE: &str = "readdressed";
+const FOUND_ACTION: &str =
+    "Stop here: the task was passed on to the unit it was meant for; this word of it needs no answer";
+/// Of a unit in no directory, as much of its name as is repeated to whoever finds it out.
+const UNIT_CHARS_MAX: usize = 64;
 const RECALL: Recall = Recall {
     rule: READDRESSED_RULE,
     title: "A task for another unit",
@@ -21,74 +28,199 @@ const RECALL: Recall = Recall {
     action: "Recall: your task was meant for another unit; stop, do not use it, and ask before you keep or delete it",
 };
 
+/// To whom the task goes that a wrong unit was given.
+enum Meant {
+    /// An agency of one unit, whatever unit was named.
+    Agency,
+    /// A unit of the directory.
+    Unit(String),
+    /// One that the directory does not list, so that nobody reads what is sent to it.
+    Unlisted(String),
+}
+
 /// Passes on what an agency's wrong unit was asked. The decision says which child, and so what the right unit is shown.
 pub fn pass_to_right_unit(
     draft: &mut Draft<'_>,
     referral: &Referral,
     decision: &DecisionRecorded,
-) -> Result<(), StepError> {
-    let named = decision.agency.as_ref().and_then(|name| draft.book.rules.agencies.get(name));
-    let directory = &draft.book.rules.directory;
-    let right =
-        named.and_then(|agency| decision.unit.clone().or_else(|| directory.unit(agency, &referral.event.child, None)));
-    let (Some(agency), Some(right)) = (named, right) else {
-        draft.decision.notes.push("No task was passed on: name the agency, and the unit it goes to.".to_owned());
-        return Ok(());
+) -> Result<Option<Unapplied>, StepError> {
+    let rules = &draft.book.rules;
+    let Some(agency) = decision.agency.as_ref().and_then(|name| rules.agencies.get(name)) else {
+        return Ok(Some(Unapplied::and_asked("no task was passed on: name in agency whose it is")));
+    };
+    let Some(meant) = meant(draft, referral, agency, decision) else {
+        return Ok(Some(Unapplied::and_asked("no task was passed on: name the unit that it goes to")));
     };
     let is_wrong = |task: &&Arc<HeldTask>| {
-        let waits = is_open(&task.state) || task.state == "declined";
-        waits && task.agency == agency.name && task.unit.as_ref() != Some(&right) && task.chases.is_none()
+        waits(task)
+            && draft.history.entries.iter().any(|entry| task.is_of(entry))
+            && match &meant {
+                Meant::Agency => false,
+                Meant::Unit(unit) => {
+                    (task.agency == agency.name && task.unit.as_ref() != Some(unit)) || stands_in(draft, task, agency)
+                }
+                Meant::Unlisted(_) => task.agency == agency.name,
+            }
     };
     let wrong: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(is_wrong).cloned().collect();
     if wrong.is_empty() {
-        draft.decision.notes.push("No task was passed on: none waits with another unit of that agency.".to_owned());
+        return Ok(Some(nothing_to_pass_on(draft, agency, &meant)));
     }
-    for task in wrong {
-        let Some(entry) = draft.history.entries.iter().find(|entry| task.is_of(entry)).cloned() else { continue };
-        let cause = format!("{}\0{}", referral.event.event_id, task.task_id);
-        let wanted = passed_on(
-            draft,
-            &task,
-            &entry,
-            Address {
-                agency: agency.name.clone(),
-                unit: Some(right.clone()),
-                role: task.role.clone(),
-                in_place_of: None,
-            },
+    for entry in draft.history.entries.clone() {
+        let of_entry: Vec<Arc<HeldTask>> = wrong.iter().filter(|task| task.is_of(&entry)).cloned().collect();
+        if !of_entry.is_empty() {
+            pass_on(draft, referral, &entry, &of_entry, (agency, &meant))?;
+        }
+    }
+    Ok(None)
+}
+
+/// The unit as it was named, else that of the child as the decision describes them. None: neither is said.
+fn meant(draft: &Draft<'_>, referral: &Referral, agency: &Agency, decision: &DecisionRecorded) -> Option<Meant> {
+    let directory = &draft.book.rules.directory;
+    let child = &referral.event.child;
+    let placed_by = draft.raising(Some(referral), "").placed_by();
+    let of_child = || match agency.units {
+        UnitKind::One => None,
+        UnitKind::School => school_of(child).map(str::to_owned),
+        UnitKind::Practice => child.gp_ods.clone(),
+        UnitKind::Locality => child.locality.clone(),
+        UnitKind::Authority => placed_by,
+    };
+    if agency.units == UnitKind::One {
+        return Some(Meant::Agency);
+    }
+    let named = decision.unit.clone().filter(|unit| !unit.trim().is_empty()).or_else(of_child)?;
+    Some(directory.unit_named(agency, &named).map_or(Meant::Unlisted(named), Meant::Unit))
+}
+
+/// Of all that a unit may hold, what can be another's to do: no rung, and no word that it is to stop.
+fn waits(task: &HeldTask) -> bool {
+    (is_open(&task.state) || task.state == "declined") && task.chases.is_none() && !is_recall(task)
+}
+
+fn is_recall(task: &HeldTask) -> bool {
+    task.action == RECALL.action || task.rules.iter().any(|rule| rule == WITHDRAWAL_RULE)
+}
+
+fn same_work(one: &HeldTask, other: &HeldTask) -> bool {
+    one.event_id == other.event_id && one.partner == other.partner && one.action == other.action
+}
+
+/// Whether a task was passed on to its holder because the unit that was meant is in no directory.
+fn stands_in(draft: &Draft<'_>, task: &HeldTask, agency: &Agency) -> bool {
+    let was_passed_on =
+        |other: &Arc<HeldTask>| other.agency == agency.name && other.state == READDRESSED && same_work(other, task);
+    let by_decision = task.rules.iter().any(|rule| rule == READDRESSED_RULE);
+    task.agency != agency.name && by_decision && draft.history.tasks.iter().any(was_passed_on)
+}
+
+fn nothing_to_pass_on(draft: &Draft<'_>, agency: &Agency, meant: &Meant) -> Unapplied {
+    let holds = |task: &Arc<HeldTask>| {
+        let theirs = match meant {
+            Meant::Agency => task.agency == agency.name,
+            Meant::Unit(unit) => task.agency == agency.name && task.unit.as_ref() == Some(unit),
+            Meant::Unlisted(_) => stands_in(draft, task, agency),
+        };
+        theirs && is_open(&task.state) && !is_recall(task)
+    };
+    if !draft.history.tasks.iter().any(holds) {
+        return Unapplied::and_asked(
+            "no task was passed on: nothing that the agency was asked about this child waits with another unit",
         );
-        draft.raise(Some(referral), &cause, &[], vec![wanted])?;
-        let mut recalled = recalls(draft, &RECALL, &entry, std::slice::from_ref(&task))?;
-        recalled.extend(breach(draft, RECALL.rule, &entry, std::slice::from_ref(&task))?);
-        draft.raise(None, &cause, &[], recalled)?;
-        let closed = closed_as("readdressed", &task, draft.at);
-        if let Some(present) = draft.history.tasks.iter_mut().find(|present| present.task_id == task.task_id) {
-            *present = Arc::new(closed);
+    }
+    Unapplied::because(match meant {
+        Meant::Agency => {
+            "that agency has one unit, which holds what was asked: nothing was passed on, and nothing recalled"
+        }
+        Meant::Unit(_) => "that unit holds what was asked: nothing was passed on, and nothing recalled",
+        Meant::Unlisted(_) => "it was passed on to whoever finds out the unit: nothing more was, and nothing recalled",
+    })
+}
+
+/// What several wrong units held for one event goes to the right one; each of them is told once to stop, whatever it held.
+fn pass_on(
+    draft: &mut Draft<'_>,
+    referral: &Referral,
+    entry: &Arc<Entry>,
+    wrong: &[Arc<HeldTask>],
+    (agency, meant): (&Agency, &Meant),
+) -> Result<(), StepError> {
+    let cause = format!("{}\0{}", referral.event.event_id, entry.event_id);
+    let wanted = wrong.iter().map(|task| passed_on(draft, referral, task, entry, (agency, meant))).collect();
+    draft.raise(Some(referral), &cause, &[], wanted)?;
+    let (misled, stood_in): (Vec<Arc<HeldTask>>, Vec<Arc<HeldTask>>) =
+        wrong.iter().cloned().partition(|task| task.agency == agency.name);
+    let mut told = recalls(draft, &RECALL, entry, &misled)?;
+    told.extend(breach(draft, RECALL.rule, entry, &misled)?);
+    for task in &stood_in {
+        told.push(word_to_stand_in(draft, task, entry)?);
+    }
+    draft.raise(None, &cause, &[], told)?;
+    let at = draft.at;
+    for task in &mut draft.history.tasks {
+        if wrong.iter().any(|passed| passed.task_id == task.task_id) {
+            *task = Arc::new(closed_as(READDRESSED, task, at));
+        } else if is_over_now(task, entry, (agency, meant)) {
+            *task = Arc::new(closed_as(SUPERSEDED, task, at));
         }
     }
     Ok(())
 }
 
+/// A unit that was once told to stop, and is the right one after all, need not answer that any more.
+fn is_over_now(task: &HeldTask, entry: &Entry, (agency, meant): (&Agency, &Meant)) -> bool {
+    let Meant::Unit(unit) = meant else { return false };
+    let told_to_stop = task.action == RECALL.action && is_open(&task.state);
+    told_to_stop && task.is_of(entry) && task.agency == agency.name && task.unit.as_ref() == Some(unit)
+}
+
+/// Whoever stood in was rightly told, and need only know that it is done.
+fn word_to_stand_in<'w>(draft: &Draft<'_>, task: &HeldTask, entry: &Arc<Entry>) -> Result<Wanted<'w>, StepError> {
+    let raising = draft.raising(None, "");
+    let due = raising.deadline_from_now(&OWN_DUTY)?;
+    let why = "The unit that this was meant for is known now, and holds the task.".to_owned();
+    let own = raising.own_duty(READDRESSED_RULE, RECALL.title, why, FOUND_ACTION, due, entry);
+    let address =
+        Address { agency: task.agency.clone(), unit: task.unit.clone(), role: task.role.clone(), in_place_of: None };
+    Ok(Wanted { address, relation: Relation::Word(task.task_id.clone()), ..own })
+}
+
 /// The same action by the same deadline, for the right unit.
-fn passed_on<'w>(draft: &Draft<'_>, task: &HeldTask, entry: &Arc<Entry>, address: Address) -> Wanted<'w> {
-    let asked = task.rules.iter().filter_map(|id| draft.book.rules.rule(id)).flat_map(|rule| &rule.tasks);
-    let asked = asked.filter(|asked| asked.action == task.action);
-    let (mut bases, mut minimum) = (Vec::new(), None);
-    for rule in asked {
-        bases.extend(rule.bases.iter().cloned());
-        minimum = Some(minimum.unwrap_or(true) && rule.minimum);
-    }
-    if bases.is_empty() {
-        bases.push("P".to_owned());
-    }
+fn passed_on<'w>(
+    draft: &Draft<'_>,
+    referral: &Referral,
+    task: &HeldTask,
+    entry: &Arc<Entry>,
+    (agency, meant): (&Agency, &Meant),
+) -> Wanted<'w> {
+    let (bases, minimum) = terms(draft, task, agency);
+    let late = task.due_at < draft.at;
     let due = Deadline {
         at: task.due_at.max(draft.at),
         words: "as first asked of another unit".to_owned(),
-        late: task.due_at < draft.at,
+        late,
         assumed: false,
-        urgent: false,
+        urgent: late,
         at_session: false,
         counted: None,
+    };
+    let raising = draft.raising(Some(referral), "");
+    let (address, notes) = match meant {
+        Meant::Unit(unit) => {
+            let role = task.role.clone();
+            (Address { agency: agency.name.clone(), unit: Some(unit.clone()), role, in_place_of: None }, Vec::new())
+        }
+        Meant::Agency | Meant::Unlisted(_) => {
+            let unit = if let Meant::Unlisted(unit) = meant { unit.as_str() } else { "" };
+            let unit: String = unit.trim().chars().take(UNIT_CHARS_MAX).collect();
+            let title = &agency.title;
+            let note = format!(
+                "Meant for {title}, unit \"{unit}\", which the directory does not list: find out which it is, and pass on \"{}\".",
+                task.action
+            );
+            (raising.stand_in(agency, late), vec![note])
+        }
     };
     Wanted {
         address,
@@ -100,11 +232,29 @@ fn passed_on<'w>(draft: &Draft<'_>, task: &HeldTask, entry: &Arc<Entry>, address
         why: Some(Why::Plain("It was first sent to another unit.".to_owned())),
         bases,
         needs_agreement: task.needs_agreement.unwrap_or(false),
-        minimum: minimum.unwrap_or(true),
+        minimum,
         entry: Arc::clone(entry),
         level: task.level,
-        notes: Vec::new(),
+        notes,
         own_duty: false,
         relation: Relation::Usual,
     }
+}
+
+/// The bases, and whether no more than the minimum is shown, by the rules that first asked it of the agency: a task that was
+/// passed on before names them no more.
+fn terms(draft: &Draft<'_>, task: &HeldTask, agency: &Agency) -> (Vec<String>, bool) {
+    let book = draft.book;
+    let chain = draft.history.tasks.iter().filter(|other| other.agency == agency.name && same_work(other, task));
+    let rules = chain.flat_map(|other| &other.rules).filter_map(|id| book.rules.rule(id));
+    let asked = rules.flat_map(|rule| &rule.tasks).filter(|asked| asked.action == task.action);
+    let (mut bases, mut minimum) = (Vec::new(), None);
+    for rule in asked {
+        bases.extend(rule.bases.iter().cloned());
+        minimum = Some(minimum.unwrap_or(true) && rule.minimum);
+    }
+    if bases.is_empty() {
+        bases.push("P".to_owned());
+    }
+    (bases, minimum.unwrap_or(true))
 }

@@ -171,12 +171,13 @@ impl Raising<'_> {
     }
 
     /// The authority that placed the child here, as far as is recorded. The book's own is no other.
-    pub(super) fn placed_by(&self) -> Option<String> {
+    pub fn placed_by(&self) -> Option<String> {
         let lac = latest_status(self.history, "lac", self.at).filter(|lac| lac.open)?;
         lac.placing_authority.clone()
     }
 
-    fn stand_in(&self, agency: &Agency, urgent: bool) -> Address {
+    /// Who is asked where an agency's unit is not known.
+    pub fn stand_in(&self, agency: &Agency, urgent: bool) -> Address {
         let rules = &self.book.rules;
         let name = agency.otherwise.as_ref().unwrap_or(&rules.front_door);
         let in_place_of = Some(agency.name.clone());
