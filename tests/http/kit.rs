@@ -182,6 +182,7 @@ fn agencies() -> Agencies {
     let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     Agencies {
         names: named(&["social-care", "police", "camhs", "school", "gp"]),
+        meant: named(&["social-care", "police", "camhs", "school", "gp"]),
         front_doors: named(&["social-care"]),
         of_many_units: named(&["school", "gp"]),
     }

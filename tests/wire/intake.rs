@@ -51,6 +51,7 @@ impl World {
         let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let agencies = Agencies {
             names: named(&["social-care", "police", "school", "gp"]),
+            meant: named(&["social-care", "police", "school", "gp"]),
             front_doors: named(&["social-care"]),
             of_many_units: named(&["school", "gp"]),
         };

@@ -26,7 +26,7 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 pub struct Agencies {
     pub names: BTreeSet<String>,
     /// Titles that mean them, and names, as `as_meant` writes them.
-    meant: BTreeSet<String>,
+    pub meant: BTreeSet<String>,
     /// Those that triage, decide and hold cases: one, unless books differ.
     pub front_doors: BTreeSet<String>,
     /// Those whose units must not see one another's tasks.
