@@ -180,7 +180,7 @@ fn only_the_front_door_records_decisions_and_statuses() {
 fn a_wish_that_names_no_agency_is_refused_with_the_one_meant() {
     let house = House::open();
     let entries =
-        json!([{ "agency": "School" }, { "agency": "moon base" }, { "reason": "Asked." }, { "person": "An aunt" }]);
+        json!([{ "agency": "schoool" }, { "agency": "moon base" }, { "reason": "Asked." }, { "person": "An aunt" }]);
     let answer = house.post_event(&event_with("/data", "do_not_inform", entries));
     let expected = ["data.do_not_inform[0].agency", "data.do_not_inform[1].agency", "data.do_not_inform[2]"];
     assert_eq!((answer.status, paths(&answer.json())), (400, expected.map(str::to_owned).to_vec()));

@@ -9,7 +9,7 @@ use super::suspect::HELD_BACK_RULE;
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, judge};
 use crate::engine::facts::AsOf;
-use crate::engine::history::entry::SUSPECT;
+use crate::engine::history::entry::{A_PERSON, SUSPECT};
 use crate::engine::history::{self, held_back_of};
 use crate::engine::intake::standing::stands_in;
 use crate::engine::model::codes::HumanDecision;
@@ -70,6 +70,9 @@ fn send(
 
 /// The routes that a decision to lift one opens.
 pub fn opened_by(rules: &RuleBook, history: &History, recorded: &DecisionRecorded) -> BTreeSet<HeldBack> {
+    if recorded.agency.as_deref() == Some(A_PERSON) {
+        return history::opened_by(history, A_PERSON, None);
+    }
     let Some(agency) = recorded.agency.as_ref().and_then(|agency| rules.agency_meant(agency)) else {
         return BTreeSet::new();
     };
@@ -112,7 +115,9 @@ pub fn problem(draft: &Draft<'_>, event: &ReferralEvent) -> Option<Problem> {
     let of_routes = [HumanDecision::RouteLifted, HumanDecision::RouteConfirmed];
     let decided = recorded.decision.filter(|decided| of_routes.contains(decided))?;
     let rules = &draft.book.rules;
-    if rules.agency_meant(recorded.agency.as_ref()?).is_none() {
+    let agency = recorded.agency.as_ref()?;
+    let of_person = decided == HumanDecision::RouteLifted && agency == A_PERSON;
+    if !of_person && rules.agency_meant(agency).is_none() {
         return Some(Problem::NoSuchAgency);
     }
     if decided != HumanDecision::RouteLifted {
