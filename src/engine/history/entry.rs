@@ -28,6 +28,8 @@ pub const NAMED_WITH_ANOTHER: &str = "named_with_another";
 /// That other child is of another family.
 pub const OF_ANOTHER_FAMILY: &str = "of_another_family";
 pub const SIBLINGS_NAMED: &str = "siblings_named";
+pub const DANGER: &str = "immediate_danger";
+pub const EMERGENCY_CALL: &str = "emergency_call_made";
 pub const AT_SCHOOL: &str = "child.at_school";
 
 /// When an event that was sent under the wrong child before was received there: its clocks run from then.
@@ -40,12 +42,12 @@ pub const WEEKS_28: &str = "pregnancy_28_weeks";
 pub const TURNS_18: &str = "turns_18";
 
 /// Coded facts of the envelope, kept beside the detail's own.
-const ENVELOPE_FLAGS: [&str; 2] = ["immediate_danger", "emergency_call_made"];
+const ENVELOPE_FLAGS: [&str; 2] = [DANGER, EMERGENCY_CALL];
 
 /// What else is kept with an entry beside the detail's own facts.
 pub const ENTRY_FACTS: [&str; 14] = [
-    "immediate_danger",
-    "emergency_call_made",
+    DANGER,
+    EMERGENCY_CALL,
     "agreement",
     "child.age_years",
     "child.from_17_and_a_half",
@@ -301,8 +303,8 @@ fn facts(referral: &Referral, receipt: Timestamp) -> BTreeMap<String, FactValue>
             facts.insert(name.to_owned(), value);
         }
     };
-    put("immediate_danger", event.immediate_danger.fact());
-    put("emergency_call_made", event.emergency_call_made.fact());
+    put(DANGER, event.immediate_danger.fact());
+    put(EMERGENCY_CALL, event.emergency_call_made.fact());
     put("agreement", event.agreement.as_ref().and_then(|agreement| agreement.state.fact()));
     let unborn = is_unborn(event);
     let ages = if unborn { UNBORN_AGES } else { age_facts(&event.child, happened_at(event).min(receipt), receipt) };

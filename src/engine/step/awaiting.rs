@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::correction::{DANGER, EMERGENCY_CALL};
-use super::draft::{Draft, OWN_DUTY};
+use super::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY};
 use super::first_receipt::tell_right_child;
-use super::outcome::AT_HIGHEST_LEVEL;
 use super::timer::AWAITING_ORIGINAL;
 use super::{another_child, correction, reading, timer, withdrawal};
 use crate::engine::context::StepError;
+use crate::engine::history::entry::{DANGER, EMERGENCY_CALL};
 use crate::engine::history::{self, Spoken};
 use crate::engine::model::decision::Disposition;
 use crate::engine::model::detail::EventCorrected;

@@ -1,7 +1,6 @@
 //! What runs by the hour waits for no office: when somebody decides about it, and when its silence is told.
 
-use super::draft::{Draft, OWN_DUTY};
-use super::outcome::AT_HIGHEST_LEVEL;
+use super::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::model::history::HeldTask;

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::clocks::{due_already, start_timers};
-use super::draft::{Draft, OWN_DUTY, own_duty_at};
+use super::draft::{Draft, OWN_DUTY, own_duty_at, within_the_hour_at};
 use super::findings::{asking_more, findings_of, judged_again};
-use super::outcome::AT_HIGHEST_LEVEL;
 use super::{addition, agreement, awaiting, duplicate, persons, reading, siblings, suspect, wish};
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, Verdict, judge};
 use crate::engine::facts::AsOf;
 use crate::engine::history::correction::corrected;
+use crate::engine::history::entry::{DANGER, EMERGENCY_CALL};
 use crate::engine::history::{self, Spoken, put, raise_case_level, restate};
 use crate::engine::model::decision::Disposition;
 use crate::engine::model::detail::EventCorrected;
@@ -27,8 +27,6 @@ pub const REFUSED_ACTION: &str = "Ask the sender what they meant: their correcti
 pub const IS_WITHDRAWN: &str = "its original was withdrawn";
 const REVIEW_ACTION: &str = "Review what was started: an event it counted on was changed or withdrawn";
 const RISEN_ACTION: &str = "Look again: the proposed level has risen";
-pub const DANGER: &str = "immediate_danger";
-pub const EMERGENCY_CALL: &str = "emergency_call_made";
 
 pub fn received(
     draft: &mut Draft<'_>,
@@ -343,7 +341,7 @@ pub fn ask_sender(
 ) -> Result<(), StepError> {
     let at_highest = level.filter(|level| *level == Level::L4b);
     let raising = draft.raising(referral, cause);
-    let due = raising.deadline_from_now(if at_highest.is_some() { &AT_HIGHEST_LEVEL } else { &OWN_DUTY })?;
+    let due = raising.deadline_from_now(&within_the_hour_at(level))?;
     let harm = at_highest.map_or("", |_| " By what it says significant harm is suspected: see that the child is safe.");
     let why = format!("What a sender corrected or withdrew was not applied: {problem}.{harm}");
     let title = "A correction that could not be applied";

@@ -29,7 +29,15 @@ use crate::engine::tasks::{Finding, Raised, Raising, Wanted};
 /// The clock of what the router itself asks of the front door.
 pub const OWN_DUTY: Clock = Clock::WorkingDays(1);
 
-/// The same, where the level of what is asked about is known: what may be significant harm does not wait for the next day.
+/// Suspected significant harm that nobody acts on, or not as it is told now, does not wait for the next working day.
+pub const AT_HIGHEST_LEVEL: Clock = Clock::Hours(1);
+
+/// The clock of what somebody decides about a level that is known: within the hour at the highest.
+pub fn within_the_hour_at(level: Option<Level>) -> Clock {
+    if level == Some(Level::L4b) { AT_HIGHEST_LEVEL } else { OWN_DUTY }
+}
+
+/// The clock of the front door's own duty, where the level of what is asked about is known: what may be significant harm does not wait for the next day.
 pub fn own_duty_at(level: Option<Level>) -> Clock {
     if level == Some(Level::L4b) { Clock::SameDay } else { OWN_DUTY }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::alias::stand_in_entry;
-use super::draft::{Draft, own_duty_at};
-use super::outcome::{AT_HIGHEST_LEVEL, SUPERSEDED};
+use super::draft::{AT_HIGHEST_LEVEL, Draft, own_duty_at};
+use super::outcome::SUPERSEDED;
 use super::{Step, by_the_hour, overdue};
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::{Context, StepError};

@@ -33,9 +33,6 @@ const UNANSWERED_ACTION: &str = "Decide what happens now: a task was declined or
 /// The state of a rung whose task was answered meanwhile.
 pub const SUPERSEDED: &str = "superseded";
 
-/// Suspected significant harm that one agency will not act on does not wait for the next working day.
-pub const AT_HIGHEST_LEVEL: Clock = Clock::Hours(1);
-
 pub fn received(
     context: &Context,
     state: &State,

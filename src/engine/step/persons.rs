@@ -4,15 +4,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::draft::{Draft, OWN_DUTY};
-use super::outcome::AT_HIGHEST_LEVEL;
+use super::draft::{Draft, within_the_hour_at};
 use super::suspect::HELD_BACK_RULE;
 use crate::engine::context::StepError;
 use crate::engine::history::entry::{self, A_PERSON};
 use crate::engine::history::{held_back_of, is_open};
 use crate::engine::model::history::{Entry, HeldBack, HeldTask, History};
 use crate::engine::model::inbox::Referral;
-use crate::engine::model::scalar::Level;
 use crate::engine::tasks::Wanted;
 use crate::engine::tasks::route::Address;
 
@@ -44,7 +42,7 @@ pub fn named_later(
     let level = of.level.max(draft.history.case_level);
     let cause = &referral.event.event_id;
     let raising = draft.raising(Some(referral), cause);
-    let due = raising.deadline_from_now(if level == Some(Level::L4b) { &AT_HIGHEST_LEVEL } else { &OWN_DUTY })?;
+    let due = raising.deadline_from_now(&within_the_hour_at(level))?;
     let why = "A later report says who must not learn of this. Tasks had gone out before it came.".to_owned();
     let own = raising.own_duty(HELD_BACK_RULE, TITLE, why.clone(), DECIDE_ACTION, due, of);
     let mut wanted = vec![Wanted { level, ..own.clone() }];

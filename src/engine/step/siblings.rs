@@ -334,7 +334,7 @@ pub fn corrected(
     correction: &EventCorrected,
 ) {
     let of_kind = fields_of(&original.kind).unwrap_or_default();
-    let of_all = ["immediate_danger", DO_NOT_INFORM];
+    let of_all = [entry::DANGER, DO_NOT_INFORM];
     let shared = |name: &str| of_all.contains(&name) || of_kind.iter().any(|(field, _)| *field == name);
     // Why is said of this child alone: another may be of another family.
     let mut correction = EventCorrected { reason: None, ..correction.clone() };

@@ -8,11 +8,10 @@ use std::sync::Arc;
 
 use super::clocks::{due_already, start_timers};
 use super::correction::{IS_WITHDRAWN, ask_sender, level_if_it_stood, refuse, review};
-use super::draft::{Draft, OWN_DUTY, own_duty_at};
+use super::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY, own_duty_at};
 use super::escalation::closed_as;
 use super::findings::judged_again;
 use super::first_receipt::{right_child, tell_right_child};
-use super::outcome::AT_HIGHEST_LEVEL;
 use super::{another_child, awaiting, lifted, siblings};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;

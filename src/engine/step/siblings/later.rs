@@ -61,8 +61,8 @@ pub fn as_first_told(referral: &Referral, corrected: &Entry) -> Option<Referral>
         detail,
         occurred_at: corrected.occurred_at,
         police_reference: corrected.police_reference.clone(),
-        immediate_danger: flag("immediate_danger"),
-        emergency_call_made: flag("emergency_call_made"),
+        immediate_danger: flag(entry::DANGER),
+        emergency_call_made: flag(entry::EMERGENCY_CALL),
         reply_to: None,
         ..referral.event.clone()
     };
