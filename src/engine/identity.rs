@@ -100,8 +100,9 @@ impl Keys {
     }
 
     /// The pseudo-subject that faults of a partner's records are counted on.
-    pub fn partner_subject(&self, partner: &str) -> SubjectKey {
-        self.subject_key(IdentifierKind::Partner, partner)
+    pub fn partner_subject(&self, partner: &str, unit: Option<&str>) -> SubjectKey {
+        let named = unit.map_or(partner.to_owned(), |unit| format!("{partner}\0{unit}"));
+        self.subject_key(IdentifierKind::Partner, &named)
     }
 }
 

@@ -140,6 +140,9 @@ fn accept_referral(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) -
         return Err(refused(Refusal::of(QuarantineReason::InvalidField, "backfill", problem)));
     }
     let replied = reply(context, incoming, &event, partner).map_err(refused)?;
+    if replied.is_none() {
+        standing::child_is_said(context.keys, &event).map_err(refused)?;
+    }
     let content_digest = content_digest(&event)?;
     let mut event = event;
     event.source.agency.clone_from(&partner.agency);

@@ -34,6 +34,7 @@ pub mod forgotten;
 mod lifted;
 mod link;
 mod look_alike;
+mod named_elsewhere;
 pub mod outcome;
 pub mod overdue;
 mod persons;

@@ -36,7 +36,7 @@ pub const READDRESSED_RULE: &str = "readdressed";
 pub const READDRESSED: &str = "readdressed";
 
 /// Events that a named person's decision is.
-const DECISION: &str = "decision.recorded";
+pub const DECISION: &str = "decision.recorded";
 
 /// A rule that fired for an entry and has not been acted on yet.
 #[derive(Clone, Debug)]

@@ -211,12 +211,12 @@ impl Unusable<'_> {
         }
     }
 
-    /// Asks social care, once a partner and hour, to find out what it was about.
+    /// Asks social care, once a partner's unit and hour, to find out what it was about.
     pub fn signal(&self, keys: &Keys, quarantined: &Quarantined) -> InboxRecord {
         let partner = self.partner.clone().unwrap_or_else(|| "router".to_owned());
         InboxRecord {
             id: derived(&[UNREAD_RECORD, &quarantined.quarantine_id]),
-            subject: keys.partner_subject(&partner),
+            subject: keys.partner_subject(&partner, quarantined.unit.as_deref()),
             receipt: self.receipt,
             body: InboxBody::Signal(Signal {
                 kind: UNREAD_RECORD.to_owned(),

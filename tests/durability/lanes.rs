@@ -364,7 +364,7 @@ fn what_came_before_the_first_book_is_judged_by_it() {
 fn a_record_that_cannot_be_read_after_the_hours_task_was_closed_asks_again() {
     let context = kit::context(None);
     let mut state = State::default();
-    let subject = context.keys.partner_subject("police");
+    let subject = context.keys.partner_subject("police", None);
     let unread = |state: &mut State, minute: i64| {
         let signal = Signal {
             kind: "unread_record".to_owned(),

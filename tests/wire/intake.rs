@@ -136,7 +136,7 @@ fn refused<'a>(world: &World, accepted: &'a Accepted, reason: QuarantineReason, 
     let sender = body.partner.as_deref().expect("who sent it");
     assert_eq!((body.kind.as_str(), body.cause.as_str()), ("unread_record", quarantined.quarantine_id.as_str()));
     assert_eq!(body.reason.as_deref(), Some(reason.symbol()));
-    assert_eq!(signal.subject, world.keys.partner_subject(sender));
+    assert_eq!(signal.subject, world.keys.partner_subject(sender, body.unit.as_deref()));
     encode(quarantined).expect("a quarantined record that can be written");
     encode(signal).expect("a signal that can be written");
     quarantined

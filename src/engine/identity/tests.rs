@@ -138,7 +138,7 @@ fn keys_meet_only_where_the_identifier_does() {
     assert!(
         keys.subject_key(IdentifierKind::Upn, "x") != Keys::from_secret(&[2; 32]).subject_key(IdentifierKind::Upn, "x")
     );
-    let subject = keys.partner_subject("police");
+    let subject = keys.partner_subject("police", None);
     assert!(keys.task_topic_key(subject, "police") != keys.task_topic_key(subject, "gp"));
     assert_eq!(format!("{keys:?}"), "Keys(..)");
 }

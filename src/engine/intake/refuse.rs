@@ -17,6 +17,8 @@ pub const UNREAD_RECORD: &str = "unread_record";
 const FAULTS_KEPT_MAX: usize = 50;
 /// How many faults the sender is told in one message.
 const FAULTS_TOLD_MAX: usize = 10;
+/// Longer than any unit is called.
+const UNIT_CHARS_MAX: usize = 64;
 /// The CloudEvents header that names an event whose value cannot be read.
 const EVENT_ID_HEADER: &str = "ce_id";
 
@@ -94,15 +96,16 @@ impl Refusal {
         let event_id = self.event_id.clone().or_else(|| header_event_id(incoming));
         let feedback = told.map(|partner| self.feedback(incoming, partner, &quarantine_id, event_id.as_deref()));
         let unit = incoming.unit.map(str::to_owned);
+        let asked_of = unit.clone().or_else(|| self.unit_of_partner(context, incoming));
         let signal = InboxRecord {
             id: derived(&[UNREAD_RECORD, &quarantine_id]),
-            subject: context.keys.partner_subject(incoming.sender),
+            subject: context.keys.partner_subject(incoming.sender, asked_of.as_deref()),
             receipt: incoming.receipt,
             body: InboxBody::Signal(Signal {
                 kind: UNREAD_RECORD.to_owned(),
                 cause: quarantine_id.clone(),
                 partner: Some(incoming.sender.to_owned()),
-                unit: unit.clone(),
+                unit: asked_of,
                 reason: Some(self.reason.symbol().to_owned()),
                 ..Signal::default()
             }),
@@ -126,6 +129,16 @@ impl Refusal {
                 .collect(),
         };
         Accepted { inbox: vec![signal], quarantined: Some(quarantined), feedback }
+    }
+
+    /// The unit that the record names, where it is one of its partner's.
+    fn unit_of_partner(&self, context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) -> Option<String> {
+        let units = &context.partners.get(incoming.sender)?.units;
+        let is_theirs = |unit: &&String| {
+            let is_usable = !unit.is_empty() && unit.chars().count() <= UNIT_CHARS_MAX;
+            is_usable && units.as_ref().is_none_or(|units| units.contains(*unit))
+        };
+        self.unit.as_ref().filter(is_theirs).cloned()
     }
 
     fn feedback(

@@ -6,8 +6,10 @@ use jiff::tz::TimeZone;
 
 use super::Partner;
 use super::refuse::Refusal;
+use crate::engine::history::entry::A_PERSON;
+use crate::engine::identity::{IdentifierKind, Identifiers, Keys};
 use crate::engine::model::codes::HumanDecision;
-use crate::engine::model::detail::Detail;
+use crate::engine::model::detail::{DecisionRecorded, Detail};
 use crate::engine::model::event::{DoNotInform, ReferralEvent};
 use crate::engine::model::quarantine::QuarantineReason;
 use crate::engine::model::scalar::{Date, Timestamp};
@@ -17,6 +19,11 @@ use crate::engine::rules::directory::as_meant;
 use crate::engine::schema::Fault;
 use crate::engine::schema::read::nearest;
 use crate::engine::tasks::route::IN_PLACE_OF_FRONT_DOOR;
+
+const NOBODY_WITH_STATUS: &str =
+    "identifies nobody: give an NHS number, UPN or local_id that is right, or names and date_of_birth";
+const NOBODY_DECIDED_ABOUT: &str = "identifies nobody: give the reply_to of a task about the child, an NHS number, UPN or local_id \
+that is right, or names and date_of_birth";
 
 /// Clocks and time zones differ: a child born tomorrow may be born today elsewhere.
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -96,7 +103,23 @@ pub fn names(agencies: &Agencies, event: &ReferralEvent, receipt: Timestamp) -> 
             faults.push(Fault::new(format!("{path}.date_of_birth"), problem));
         }
     }
+    if let Detail::DecisionRecorded(decision) = &event.detail {
+        faults.extend(decides_about(agencies, decision));
+    }
     if faults.is_empty() { Ok(()) } else { Err(Refusal::new(QuarantineReason::InvalidField, faults)) }
+}
+
+/// Whether a decision or status says of which child it is. A referral by nothing that identifies is a record of its own; a
+/// decision would be about nobody, and change nothing.
+pub fn child_is_said(keys: &Keys, event: &ReferralEvent) -> Result<(), Refusal> {
+    let is_about_a_case = matches!(event.detail, Detail::DecisionRecorded(_) | Detail::StatusChanged(_));
+    let (strongest, _) = Identifiers::of(keys, &event.child, &event.source, &event.event_id).strongest;
+    if !is_about_a_case || strongest != IdentifierKind::None {
+        return Ok(());
+    }
+    let problem =
+        if matches!(event.detail, Detail::StatusChanged(_)) { NOBODY_WITH_STATUS } else { NOBODY_DECIDED_ABOUT };
+    Err(Refusal::of(QuarantineReason::InvalidField, "child", problem))
 }
 
 fn do_not_inform(agencies: &Agencies, index: usize, entry: &DoNotInform) -> Option<Fault> {
@@ -105,13 +128,29 @@ fn do_not_inform(agencies: &Agencies, index: usize, entry: &DoNotInform) -> Opti
         let names_nobody = entry.person.as_ref().is_none_or(|person| person.trim().is_empty());
         return names_nobody.then(|| Fault::new(path, "names nobody: give agency or person"));
     };
-    if agencies.knows(agency) {
+    is_no_agency(agencies, agency).map(|problem| Fault::new(format!("{path}.agency"), problem))
+}
+
+fn is_no_agency(agencies: &Agencies, named: &str) -> Option<String> {
+    if agencies.knows(named) {
         return None;
     }
     let known = agencies.names_listed();
-    let problem = match nearest(agency, &known) {
+    Some(match nearest(named, &known) {
         Some(near) => format!("is no agency: did you mean {near}?"),
         None => format!("is no agency: give one of {}", known.join(", ")),
+    })
+}
+
+/// Of a decision about an agency, whether it says which: else it would be taken in and change nothing.
+fn decides_about(agencies: &Agencies, decision: &DecisionRecorded) -> Option<Fault> {
+    let problem = match (decision.decision, decision.agency.as_deref()) {
+        (Some(HumanDecision::RouteLifted), Some(A_PERSON)) => return None,
+        (_, Some(agency)) => is_no_agency(agencies, agency)?,
+        (Some(HumanDecision::TaskReaddressed), None) => {
+            "is required: name the agency whose task goes to another unit".to_owned()
+        }
+        (_, None) => return None,
     };
-    Some(Fault::new(format!("{path}.agency"), problem))
+    Some(Fault::new("detail.agency", problem))
 }

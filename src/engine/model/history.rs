@@ -33,7 +33,7 @@ pub struct History {
     pub timers: Vec<Timer>,
     /// Corrections and withdrawals whose original has not come yet.
     pub awaiting: Vec<Awaiting>,
-    /// For a partner's own subject: the last triage task raised, by hour.
+    /// For the own subject of a partner's unit: the last triage task raised, by hour.
     pub triaged_hours: Vec<i64>,
     /// When the next entry or task is too old to be kept.
     #[serde(skip_serializing_if = "super::optional::none_left_out")]

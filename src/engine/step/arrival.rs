@@ -8,7 +8,7 @@ use super::unapplied::Unapplied;
 use super::withdrawal;
 use super::{
     Step, agreement, alias, awaiting, clocks, correction, decided, duplicate, first_receipt, lifted, link, look_alike,
-    readdressed, sighting, suspect,
+    named_elsewhere, readdressed, sighting, suspect, unapplied,
 };
 use crate::engine::context::{Context, StepError};
 use crate::engine::history::{self, Known, entry};
@@ -68,7 +68,7 @@ pub fn referral(
             } else if let Detail::EventWithdrawn(withdrawal) = &event.detail {
                 withdrawal::received(&mut draft, referral, arriving, withdrawal)?;
             } else if decided::contradicts_itself(&draft, referral, &arriving) {
-                decided::refuse_contradiction(&mut draft, event);
+                decided::refuse_contradiction(&mut draft, event, arriving)?;
             } else if let Some(problem) = lifted::problem(&draft, event) {
                 lifted::refuse(&mut draft, referral, arriving, problem)?;
             } else {
@@ -184,7 +184,7 @@ fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entry) -
     let unapplied = follow_up(draft, referral, &before)?;
     draft.note_coverage(&entry);
     if let Some(unapplied) = unapplied {
-        return unapplied.tell(draft, referral, &entry);
+        return unapplied.tell(draft, event, Some(referral), &entry);
     }
     let mut words = vec!["Received."];
     if !draft.decision.tasks.is_empty() {
@@ -218,20 +218,22 @@ fn follow_up(draft: &mut Draft<'_>, referral: &Referral, before: &History) -> Re
         agreement::stop_services(draft, &event.event_id)?;
         agreement::ask_how(draft, referral, recorded)?;
     } else if let Detail::DecisionRecorded(decision) = &event.detail {
+        named_elsewhere::ask_where_known(draft, referral);
         if decision.decision == Some(HumanDecision::TaskReaddressed) {
             unapplied = readdressed::pass_to_right_unit(draft, referral, decision)?;
         }
         let of_routes = [HumanDecision::RouteLifted, HumanDecision::RouteConfirmed];
         if decision.decision.is_some_and(|decided| of_routes.contains(&decided)) {
             lifted::send_what_was_held_back(draft, referral, before)?;
+            unapplied = lifted::of_no_route(&draft.book.rules, before, decision);
         }
-        let of_two = [HumanDecision::SubjectsLinked, HumanDecision::SubjectsUnlinked];
-        if decision.decision.is_some_and(|decided| of_two.contains(&decided)) {
-            link::decided(draft, referral, decision)?;
+        if link::is_of_two(&event.detail) {
+            unapplied = link::decided(draft, referral, decision)?;
         }
         if draft.history.last_decision != before.last_decision {
             withdrawal::decided(draft, &event.event_id)?;
             decided::tell_referrers(draft, before.last_decision.as_ref().map(|before| before.at));
+            unapplied = unapplied::of_unknown_child(draft, referral, before);
         }
     }
     Ok(unapplied)

@@ -1,15 +1,16 @@
 //! A named person has decided: those who referred the child may know that much.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use super::Effect;
 use super::draft::Draft;
+use super::unapplied::Unapplied;
+use super::{Effect, link, named_elsewhere};
+use crate::engine::context::StepError;
 use crate::engine::history::held_back_of;
 use crate::engine::history::known_as::another;
 use crate::engine::intake::KEYED_BY_REPLY;
-use crate::engine::model::codes::HumanDecision;
-use crate::engine::model::decision::Disposition;
-use crate::engine::model::detail::{DecisionRecorded, Detail};
+use crate::engine::model::detail::Detail;
 use crate::engine::model::event::{ReferralEvent, Source};
 use crate::engine::model::feedback::FeedbackStatus;
 use crate::engine::model::history::Entry;
@@ -52,21 +53,15 @@ pub fn tell_referrers(draft: &mut Draft<'_>, decided_before: Option<Timestamp>) 
 /// Which two records are one child is said with the addresses of both.
 pub fn contradicts_itself(draft: &Draft<'_>, referral: &Referral, arriving: &Entry) -> bool {
     let event = &referral.event;
-    let is_of_two = |recorded: &DecisionRecorded| {
-        let of_two = [HumanDecision::SubjectsLinked, HumanDecision::SubjectsUnlinked];
-        recorded.decision.is_some_and(|decision| of_two.contains(&decision))
-    };
-    let moves_a_case = if let Detail::DecisionRecorded(recorded) = &event.detail {
-        !is_of_two(recorded)
-    } else {
-        matches!(event.detail, Detail::StatusChanged(_))
-    };
-    moves_a_case && referral.keyed_by == KEYED_BY_REPLY && another(&draft.history, arriving).is_some()
+    let moves_a_case = matches!(event.detail, Detail::DecisionRecorded(_) | Detail::StatusChanged(_));
+    let names_another =
+        || another(&draft.history, arriving).is_some() || named_elsewhere::has_another_number(draft, event);
+    moves_a_case && !link::is_of_two(&event.detail) && referral.keyed_by == KEYED_BY_REPLY && names_another()
 }
 
-pub fn refuse_contradiction(draft: &mut Draft<'_>, event: &ReferralEvent) {
+/// Both its sender and a person hear: one of the two children may be left without what was decided. What the task shows is
+/// of neither.
+pub fn refuse_contradiction(draft: &mut Draft<'_>, event: &ReferralEvent, arriving: Entry) -> Result<(), StepError> {
     let problem = "its child and its reply_to name two children; send it with one of them";
-    draft.disposed(Disposition::Refused);
-    draft.decision.notes.push(format!("Not applied: {problem}."));
-    draft.tell_sender(event, FeedbackStatus::NotApplied, &[&format!("This was not applied: {problem}.")]);
+    Unapplied::and_asked(problem).tell(draft, event, None, &Arc::new(arriving))
 }

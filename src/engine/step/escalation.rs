@@ -5,12 +5,13 @@ use std::sync::Arc;
 use super::alias::stand_in_entry;
 use super::draft::{AT_HIGHEST_LEVEL, Draft, own_duty_at};
 use super::outcome::SUPERSEDED;
+use super::unapplied::UNAPPLIED_RULE;
 use super::{Step, by_the_hour, overdue};
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::{Context, StepError};
 use crate::engine::history::is_open;
 use crate::engine::model::decision::{RuleFired, Trigger};
-use crate::engine::model::history::{HeldTask, History, Timer};
+use crate::engine::model::history::{HeldTask, History, RecordedDecision, Timer};
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::model::subject::SubjectKey;
 use crate::engine::rules::RuleBook;
@@ -31,10 +32,17 @@ fn waits(history: &History, task: &HeldTask) -> bool {
     let decided = history.last_decision.as_ref();
     match task.state.as_str() {
         _ if is_chase(task) => false,
-        "raised" => !decided.is_some_and(|decision| decision.closed && decision.at >= task.raised_at),
+        "raised" => !decided.is_some_and(|decision| ends(decision, task)),
         "challenged" => decided.is_none_or(|decision| decision.at < task.state_at),
         _ => false,
     }
+}
+
+/// A closed case waits for nobody, but for whoever is asked about that very decision.
+fn ends(decision: &RecordedDecision, task: &HeldTask) -> bool {
+    let asks_about_it =
+        || task.rules.iter().any(|rule| rule == UNAPPLIED_RULE) && decision.event_id.as_ref() == Some(&task.event_id);
+    decision.closed && decision.at >= task.raised_at && !asks_about_it()
 }
 
 /// Also one whose earlier release did not keep which task it chases.

@@ -6,17 +6,16 @@ use std::sync::Arc;
 use super::draft::{Draft, own_duty_at};
 use super::findings::{as_it_stands, findings_of};
 use super::suspect::HELD_BACK_RULE;
+use super::unapplied::{Unapplied, is_known};
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, judge};
 use crate::engine::facts::AsOf;
-use crate::engine::history::entry::{A_PERSON, SUSPECT};
+use crate::engine::history::entry::{A_PERSON, SUSPECT, UNKNOWN_SUSPECT};
 use crate::engine::history::{self, held_back_of};
 use crate::engine::intake::standing::stands_in;
 use crate::engine::model::codes::HumanDecision;
-use crate::engine::model::decision::Disposition;
 use crate::engine::model::detail::{DecisionRecorded, Detail};
 use crate::engine::model::event::ReferralEvent;
-use crate::engine::model::feedback::FeedbackStatus;
 use crate::engine::model::history::{Entry, HeldBack, History};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::Level;
@@ -43,6 +42,30 @@ pub fn send_what_was_held_back(draft: &mut Draft<'_>, referral: &Referral, befor
 pub fn wish_ended(draft: &mut Draft<'_>, cause: &str, before: &History) -> Result<(), StepError> {
     let opened = opened_since(draft, before);
     if opened.is_empty() { Ok(()) } else { send(draft, None, cause, &opened).map(drop) }
+}
+
+/// Why a decision about routes opens and shuts none: nothing was held back that it speaks of. `before`: as it was then.
+pub fn of_no_route(rules: &RuleBook, before: &History, recorded: &DecisionRecorded) -> Option<Unapplied> {
+    let held_back = held_back_of(before);
+    let is_asked_where = held_back.iter().any(|route| route.cause == UNKNOWN_SUSPECT);
+    let opens_none = || opened_by(rules, before, recorded).is_disjoint(&held_back);
+    let problem = match (recorded.decision, &recorded.agency) {
+        (Some(HumanDecision::RouteLifted), Some(_)) if opens_none() => {
+            "no route of that agency is held back for the child as they are named here: \
+             name the agency whose route it is, and the child by the reply_to of the task that asked"
+        }
+        (Some(HumanDecision::RouteLifted), None) if !is_asked_where => {
+            "name in agency whose route is lifted: without one it says that a suspect works for none of ours, \
+             and of the child as they are named here that is not asked"
+        }
+        (Some(HumanDecision::RouteConfirmed), None) if is_asked_where => {
+            "name in agency, and unit, where the suspect works: until then nothing goes to those who work with children"
+        }
+        (_, _) => return None,
+    };
+    // What stays held back, though somebody believes that it was sent.
+    let relied_on = !held_back.is_empty() || !is_known(before);
+    Some(if relied_on { Unapplied::and_asked(problem) } else { Unapplied::because(problem) })
 }
 
 fn opened_since(draft: &Draft<'_>, before: &History) -> BTreeSet<HeldBack> {
@@ -143,10 +166,8 @@ fn is_not_theirs(draft: &Draft<'_>, event: &ReferralEvent) -> bool {
 pub fn refuse(draft: &mut Draft<'_>, referral: &Referral, arriving: Entry, problem: Problem) -> Result<(), StepError> {
     let event = &referral.event;
     let words = problem.words();
-    draft.disposed(Disposition::Refused);
-    draft.decision.notes.push(format!("Not applied: {words}."));
+    let arriving = Arc::new(arriving);
     if problem == Problem::OwnRoute {
-        let arriving = Arc::new(arriving);
         let raising = draft.raising(Some(referral), &event.event_id);
         let due = raising.deadline_from_now(&own_duty_at(draft.history.case_level))?;
         let why = "The accused one's own agency recorded that its route is lifted. It stays held back: that is not its to decide."
@@ -154,8 +175,12 @@ pub fn refuse(draft: &mut Draft<'_>, referral: &Referral, arriving: Entry, probl
         let wanted = raising.own_duty(HELD_BACK_RULE, OWN_ROUTE_TITLE, why, OWN_ROUTE_ACTION, due, &arriving);
         draft.raise(Some(referral), &event.event_id, &[], vec![wanted])?;
     }
-    draft.tell_sender(event, FeedbackStatus::NotApplied, &[&format!("This was not applied: {words}.")]);
-    Ok(())
+    let unapplied = match problem {
+        // Whoever is asked in place of the front door has been, just now, or was asked nothing.
+        Problem::OwnRoute | Problem::NotTheirs => Unapplied::because(words),
+        Problem::NoSuchAgency | Problem::NoSuchUnit => Unapplied::and_asked(words),
+    };
+    unapplied.tell(draft, event, Some(referral), &arriving)
 }
 
 /// Nothing is asked for what was withdrawn, was history from the first, or a person closed the case on.

@@ -7,6 +7,7 @@ use super::alias::{forwarded_history, stand_in_entry};
 use super::draft::{Draft, OWN_DUTY};
 use super::escalation::closed_as;
 use super::sighting::{DIFFERENT, UNLINKED, pass_on, send, stand, standing};
+use super::unapplied::Unapplied;
 use super::{Effect, Step, look_alike};
 use crate::engine::context::{Context, StepError};
 use crate::engine::decide::{Moment, judge};
@@ -34,6 +35,13 @@ const UNLINKED_RULE: &str = "unlinked";
 const REVIEW_ACTION: &str = "Review what was started: two records were counted together and are apart again";
 const NOT_UNDONE_ACTION: &str = "Look again: no link was undone";
 
+const NO_OTHER: &str =
+    "its other_reply_to cannot be read any longer: send it with the addresses of two tasks that are held now";
+const ONE_ALREADY: &str =
+    "both addresses lead to one record already. If another child was meant, give the address of a task of theirs";
+const NOT_UNDONE: &str = "both addresses lead to the same record. Send as reply_to the address of a task from before the link, \
+of the record that is to stand alone again, and as other_reply_to one of the other";
+
 /// Events remembered as come under a linked key; what is older stays where it went.
 const LINKED_EVENTS_MAX: usize = 512;
 
@@ -48,25 +56,35 @@ pub fn frees(history: &History, referral: &Referral, context: &Context) -> bool 
     parts && linked.is_some() && linked == other_of(context, decision)
 }
 
+/// Whether this is a person's word on whether two subjects are one.
+pub fn is_of_two(detail: &Detail) -> bool {
+    let Detail::DecisionRecorded(recorded) = detail else { return false };
+    let of_two = [HumanDecision::SubjectsLinked, HumanDecision::SubjectsUnlinked];
+    recorded.decision.is_some_and(|decision| of_two.contains(&decision))
+}
+
 fn other_of(context: &Context, decision: &DecisionRecorded) -> Option<SubjectKey> {
     let sealed = decision.other_reply_to.as_deref()?;
     context.sealer.open(sealed).ok().map(|address| address.subject)
 }
 
 /// A person's word on two subjects arrives with one of them.
-pub fn decided(draft: &mut Draft<'_>, referral: &Referral, decision: &DecisionRecorded) -> Result<(), StepError> {
-    let Some(other) = other_of(draft.context, decision) else { return Ok(()) };
+pub fn decided(
+    draft: &mut Draft<'_>,
+    referral: &Referral,
+    decision: &DecisionRecorded,
+) -> Result<Option<Unapplied>, StepError> {
+    let Some(other) = other_of(draft.context, decision) else { return Ok(Some(Unapplied::and_asked(NO_OTHER))) };
     let event_id = &referral.event.event_id;
     if other == draft.subject {
         if look_alike::answered(draft, &referral.event, decision)? {
-            return Ok(());
+            return Ok(None);
         }
-        draft.decision.notes.push("Both addresses are of one record already: nothing changed.".to_owned());
-        return if decision.decision == Some(HumanDecision::SubjectsUnlinked) {
-            not_undone(draft, referral)
-        } else {
-            Ok(())
-        };
+        if decision.decision == Some(HumanDecision::SubjectsUnlinked) {
+            not_undone(draft, referral)?;
+            return Ok(Some(Unapplied::because(NOT_UNDONE)));
+        }
+        return Ok(Some(Unapplied::and_asked(ONE_ALREADY)));
     }
     let linked = decision.decision == Some(HumanDecision::SubjectsLinked);
     let signal = Signal {
@@ -82,7 +100,7 @@ pub fn decided(draft: &mut Draft<'_>, referral: &Referral, decision: &DecisionRe
         draft.publish(tells);
         answered(draft, other);
         draft.decision.notes.push("A person linked this record with another: they are one child.".to_owned());
-        return Ok(());
+        return Ok(None);
     }
     let freed = free(draft, event_id);
     if freed != Some(other) {
@@ -91,7 +109,7 @@ pub fn decided(draft: &mut Draft<'_>, referral: &Referral, decision: &DecisionRe
         stand(&mut draft.history, other, DIFFERENT, None);
     }
     draft.decision.notes.push("A person says that this record and another are two children.".to_owned());
-    Ok(())
+    Ok(None)
 }
 
 /// Whoever undoes a link with two addresses of the joined record is told what to send instead.
@@ -100,9 +118,8 @@ fn not_undone(draft: &mut Draft<'_>, referral: &Referral) -> Result<(), StepErro
     let entry = Arc::new(stand_in_entry(&event.event_id, &event.source.partner, draft.at));
     let raising = draft.raising(Some(referral), &event.event_id);
     let due = raising.deadline_from_now(&OWN_DUTY)?;
-    let why = "Both addresses lead to the same record. Send as reply_to the address of a task from before the link, of \
-               the record that is to stand alone again, and as other_reply_to one of the other.";
-    let wanted = raising.own_duty(UNLINKED_RULE, "No link was undone", why.to_owned(), NOT_UNDONE_ACTION, due, &entry);
+    let why = format!("A decision was recorded and not applied: {NOT_UNDONE}.");
+    let wanted = raising.own_duty(UNLINKED_RULE, "No link was undone", why, NOT_UNDONE_ACTION, due, &entry);
     draft.raise(None, &event.event_id, &[], vec![wanted]).map(drop)
 }
 

@@ -1,11 +1,11 @@
-//! Word from elsewhere in the router, by its kind; a partner's records that could not be read reach a person, by one task an
-//! hour until that is closed.
+//! Word from elsewhere in the router, by its kind; records of a partner's unit that could not be read reach a person, by
+//! one task an hour until that is closed: each unit has a history of its own for it.
 
 use std::sync::Arc;
 
 use super::alias::stand_in_entry;
 use super::draft::Draft;
-use super::{Step, first_receipt, link, sighting};
+use super::{Step, first_receipt, link, named_elsewhere, sighting};
 use crate::engine::calendar::Clock;
 use crate::engine::context::{Context, StepError};
 use crate::engine::history::is_open;
@@ -18,7 +18,7 @@ use crate::engine::state::State;
 pub const UNREAD_RECORD: &str = "unread_record";
 const UNREAD_ACTION: &str = "Ask the partner what their unread records were about: a referral may be among them";
 const HOUR_MS: i64 = 60 * 60 * 1000;
-/// Hours remembered for one partner, so that a late signal is still recognised.
+/// Hours remembered for one unit, so that a late signal is still recognised.
 const HOURS_MAX: usize = 48;
 
 pub fn received(context: &Context, state: &State, record: &InboxRecord, signal: &Signal) -> Result<Step, StepError> {
@@ -29,6 +29,7 @@ pub fn received(context: &Context, state: &State, record: &InboxRecord, signal: 
         link::LINK => link::join(context, state, record, signal),
         link::UNLINK => link::part(context, state, record, signal),
         first_receipt::RIGHT_CHILD => first_receipt::received(context, state, record, signal),
+        named_elsewhere::NAMED_ELSEWHERE => named_elsewhere::received(context, state, record, signal),
         link::GIVE_BACK => link::give_back(context, state, record, signal),
         _ => unread_record(context, state, record, signal),
     }

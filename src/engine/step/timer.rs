@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Step;
 use super::draft::{Draft, OWN_DUTY};
 use super::findings::findings_of;
+use super::unapplied::{UNKNOWN_CHILD, still_unknown};
 use crate::engine::context::{Context, StepError};
 use crate::engine::decide::{Moment, judge};
 use crate::engine::facts::AsOf;
@@ -41,6 +42,8 @@ pub fn fired(
     draft.about(&entry);
     if timer.rule == AWAITING_ORIGINAL {
         ask_for_original(&mut draft, &entry, &cause)?;
+    } else if timer.rule == UNKNOWN_CHILD {
+        still_unknown(&mut draft, &entry, &cause)?;
     } else {
         judge_now(&mut draft, &entry, &timer.rule, &cause)?;
     }

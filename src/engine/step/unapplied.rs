@@ -2,16 +2,28 @@
 
 use std::sync::Arc;
 
-use super::draft::{Draft, OWN_DUTY};
+use super::Effect;
+use super::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY};
+use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
+use crate::engine::intake::KEYED_BY_REPLY;
 use crate::engine::model::decision::Disposition;
+use crate::engine::model::event::ReferralEvent;
 use crate::engine::model::feedback::FeedbackStatus;
-use crate::engine::model::history::Entry;
+use crate::engine::model::history::{Entry, History, Timer};
 use crate::engine::model::inbox::Referral;
+use crate::engine::model::scalar::{FactValue, Level};
+use crate::engine::tasks::{DECISION, due_at};
 
-const UNAPPLIED_RULE: &str = "decision-not-applied";
-const TITLE: &str = "A decision that was not applied";
+pub const UNAPPLIED_RULE: &str = "decision-not-applied";
+pub const TITLE: &str = "A decision that was not applied";
 const ACTION: &str = "Look again at a recorded decision: it changed nothing, and somebody may rely on it";
+
+/// The clock after which a child who was not known at once is known under no weaker identifier either.
+pub const UNKNOWN_CHILD: &str = "unknown_child";
+const KNOWN_WITHIN: Clock = Clock::Minutes(15);
+const NOBODY: &str = "nothing is known here of the child as they are named, so nothing ends or changes by it: name them by the \
+identifiers of the referral, or give the reply_to of a task about them";
 
 /// Why a decision changes nothing, and what to do instead.
 pub struct Unapplied {
@@ -30,20 +42,76 @@ impl Unapplied {
         Self { problem, is_asked: true }
     }
 
-    pub fn tell(&self, draft: &mut Draft<'_>, referral: &Referral, entry: &Arc<Entry>) -> Result<(), StepError> {
+    /// `shown`: what the task of whoever is asked shows, where it is surely of this child.
+    pub fn tell(
+        &self,
+        draft: &mut Draft<'_>,
+        event: &ReferralEvent,
+        shown: Option<&Referral>,
+        entry: &Arc<Entry>,
+    ) -> Result<(), StepError> {
         let problem = self.problem;
         draft.disposed(Disposition::Refused);
         draft.decision.notes.push(format!("Not applied: {problem}."));
         if self.is_asked {
-            let cause = &referral.event.event_id;
-            let raising = draft.raising(Some(referral), cause);
-            let due = raising.deadline_from_now(&OWN_DUTY)?;
-            let why = format!("A decision was recorded of this child and not applied: {problem}.");
-            let wanted = raising.own_duty(UNAPPLIED_RULE, TITLE, why, ACTION, due, entry);
-            draft.raise(Some(referral), cause, &[], vec![wanted])?;
+            ask(draft, shown, &event.event_id, entry, problem)?;
         }
-        let words = format!("This was not applied: {problem}.");
-        draft.tell_sender(&referral.event, FeedbackStatus::NotApplied, &[&words]);
+        draft.tell_sender(event, FeedbackStatus::NotApplied, &[&words(problem)]);
         Ok(())
     }
+}
+
+fn words(problem: &str) -> String {
+    format!("This was not applied: {problem}.")
+}
+
+fn ask(
+    draft: &mut Draft<'_>,
+    referral: Option<&Referral>,
+    cause: &str,
+    entry: &Arc<Entry>,
+    problem: &str,
+) -> Result<(), StepError> {
+    let raising = draft.raising(referral, cause);
+    // Whoever set it saw significant harm, and believes that others know.
+    let at_highest = entry.facts.get("level") == Some(&FactValue::Code(Level::L4b.symbol().to_owned()));
+    let due = raising.deadline_from_now(if at_highest { &AT_HIGHEST_LEVEL } else { &OWN_DUTY })?;
+    let why = format!("A decision was recorded and not applied: {problem}.");
+    let wanted = raising.own_duty(UNAPPLIED_RULE, TITLE, why, ACTION, due, entry);
+    draft.raise(referral, cause, &[], vec![wanted]).map(drop)
+}
+
+/// Whether anything but decisions was ever told of a child.
+pub fn is_known(history: &History) -> bool {
+    let told = history.entries.iter().any(|entry| entry.kind != DECISION);
+    told || history.folded.keys().any(|kind| kind != DECISION) || !history.statuses.is_empty()
+}
+
+/// Of a decision about the level or the case of a child of whom nothing is known. It stays on record, for what comes of the
+/// child later. What is known under a weaker identifier is asked for and comes in a moment: until then nothing is said.
+pub fn of_unknown_child(draft: &mut Draft<'_>, referral: &Referral, before: &History) -> Option<Unapplied> {
+    if is_known(before) || referral.keyed_by == KEYED_BY_REPLY {
+        return None;
+    }
+    if referral.weaker.iter().flatten().next().is_none() {
+        return Some(Unapplied::and_asked(NOBODY));
+    }
+    let due = due_at(&draft.book.rules.calendar, &KNOWN_WITHIN, draft.at, None).ok()?;
+    let (event_id, partner) = (referral.event.event_id.clone(), Some(referral.event.source.partner.clone()));
+    draft.history.timers.push(Timer { due_at: due.at, rule: UNKNOWN_CHILD.to_owned(), event_id, partner });
+    draft.history.timers.sort();
+    None
+}
+
+/// The clock ran out: known by now, or told as not applied.
+pub fn still_unknown(draft: &mut Draft<'_>, entry: &Arc<Entry>, cause: &str) -> Result<(), StepError> {
+    if is_known(&draft.history) {
+        return Ok(());
+    }
+    draft.decision.notes.push(format!("Not applied: {NOBODY}."));
+    ask(draft, None, cause, entry, NOBODY)?;
+    let (source, reference) = (&entry.source, entry.partner_reference.clone());
+    let feedback = draft.feedback(source, &entry.event_id, reference, FeedbackStatus::NotApplied, &[&words(NOBODY)]);
+    draft.publish(Effect::Feedback(feedback));
+    Ok(())
 }
