@@ -77,6 +77,8 @@ pub struct Gateway {
     keys: Keys,
     sealer: Sealer,
     callers: RwLock<Arc<Callers>>,
+    /// Wakes long polls and streams when these were replaced: their tokens may be gone.
+    callers_replaced: watch::Sender<()>,
     front_door: FrontDoor,
     limits: Limits,
     /// For saying where to change a setting.
@@ -122,6 +124,7 @@ impl Gateway {
                 partners: config.partners.clone(),
                 agencies,
             })),
+            callers_replaced: watch::Sender::new(()),
             front_door: config.front_door.clone(),
             limits: config.limits,
             config_file: config.file.clone(),
@@ -137,6 +140,8 @@ impl Gateway {
     fn replace(&self, change: impl FnOnce(&mut Callers)) {
         let mut callers = self.callers.write().unwrap_or_else(PoisonError::into_inner);
         change(Arc::make_mut(&mut callers));
+        drop(callers);
+        self.callers_replaced.send_replace(());
     }
 
     /// Partners and tokens of a configuration that was read again.

@@ -8,12 +8,13 @@ use axum::http::{header, request::Parts};
 use super::Gateway;
 use super::house::Answering;
 use super::problem::Problem;
-use crate::config::tokens::Caller;
+use crate::config::tokens::{Caller, hash_of};
 
 /// A partner's unit, authenticated.
 pub struct PartnerCaller {
     pub partner: String,
     pub unit: String,
+    pub token: Presented,
 }
 
 /// An agency, or one unit of it, authenticated.
@@ -21,6 +22,14 @@ pub struct AgencyCaller {
     pub agency: String,
     /// None: the whole agency.
     pub unit: Option<String>,
+    pub token: Presented,
+}
+
+/// The token of a request that is answered for long: it may be revoked, or bound otherwise, meanwhile.
+#[derive(Clone)]
+pub struct Presented {
+    sha256: [u8; 32],
+    caller: Caller,
 }
 
 /// Whoever may answer: an agency its tasks, a partner's unit the feedback on its own events.
@@ -59,25 +68,40 @@ impl PartnerCaller {
     }
 }
 
-fn caller(parts: &Parts, gateway: &Gateway) -> Result<Caller, Problem> {
+impl Presented {
+    /// Refuses what would be refused if it were asked for now.
+    pub fn still_stands(&self, gateway: &Gateway) -> Result<(), Problem> {
+        if gateway.callers().tokens.caller_of(&self.sha256) != Some(&self.caller) {
+            return Err(Problem::unauthenticated());
+        }
+        match &self.caller {
+            Caller::Agency { agency, unit } => must_be_kept_apart(gateway, agency, unit.as_deref()),
+            Caller::Partner { .. } | Caller::Operator => Ok(()),
+        }
+    }
+}
+
+fn caller(parts: &Parts, gateway: &Gateway) -> Result<Presented, Problem> {
     let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let (scheme, token) = header.and_then(|text| text.split_once(' ')).ok_or_else(Problem::unauthenticated)?;
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(Problem::unauthenticated());
     }
-    let caller = gateway.callers().tokens.caller(token.trim()).cloned().ok_or_else(Problem::unauthenticated)?;
+    let sha256 = hash_of(token.trim());
+    let caller = gateway.callers().tokens.caller_of(&sha256).cloned().ok_or_else(Problem::unauthenticated)?;
     if let Some(answering) = parts.extensions.get::<Arc<Answering>>() {
         answering.accept_token();
     }
-    Ok(caller)
+    Ok(Presented { sha256, caller })
 }
 
 impl FromRequestParts<Arc<Gateway>> for PartnerCaller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
-        match caller(parts, gateway)? {
-            Caller::Partner { partner, unit } => Ok(Self { partner, unit }),
+        let token = caller(parts, gateway)?;
+        match token.caller.clone() {
+            Caller::Partner { partner, unit } => Ok(Self { partner, unit, token }),
             Caller::Agency { .. } | Caller::Operator => Err(Problem::forbidden("Use a partner's token.")),
         }
     }
@@ -87,32 +111,45 @@ impl FromRequestParts<Arc<Gateway>> for AgencyCaller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
-        match caller(parts, gateway)? {
-            Caller::Agency { agency, unit } => agency_caller(gateway, agency, unit),
+        let token = caller(parts, gateway)?;
+        match token.caller.clone() {
+            Caller::Agency { agency, unit } => agency_caller(gateway, agency, unit, token),
             Caller::Partner { .. } | Caller::Operator => Err(Problem::forbidden("Use an agency's token.")),
         }
     }
 }
 
-fn agency_caller(gateway: &Gateway, agency: String, unit: Option<String>) -> Result<AgencyCaller, Problem> {
+fn agency_caller(
+    gateway: &Gateway,
+    agency: String,
+    unit: Option<String>,
+    token: Presented,
+) -> Result<AgencyCaller, Problem> {
+    must_be_kept_apart(gateway, &agency, unit.as_deref())?;
+    Ok(AgencyCaller { agency, unit, token })
+}
+
+/// Refuses the token of a whole agency whose units may not read one another's tasks.
+fn must_be_kept_apart(gateway: &Gateway, agency: &str, unit: Option<&str>) -> Result<(), Problem> {
     let agencies = &gateway.callers().agencies;
     if agencies.names.is_empty() {
         // Which of them have units that must not see one another's is not known yet.
         return Err(Problem::not_ready(&gateway.readiness.why_not()));
     }
-    if unit.is_none() && agencies.of_many_units.contains(&agency) {
+    if unit.is_none() && agencies.of_many_units.contains(agency) {
         return Err(Problem::forbidden("This agency has many units: use a unit's token."));
     }
-    Ok(AgencyCaller { agency, unit })
+    Ok(())
 }
 
 impl FromRequestParts<Arc<Gateway>> for Answerer {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
-        match caller(parts, gateway)? {
-            Caller::Agency { agency, unit } => agency_caller(gateway, agency, unit).map(Self::Agency),
-            Caller::Partner { partner, unit } => Ok(Self::Partner(PartnerCaller { partner, unit })),
+        let token = caller(parts, gateway)?;
+        match token.caller.clone() {
+            Caller::Agency { agency, unit } => agency_caller(gateway, agency, unit, token).map(Self::Agency),
+            Caller::Partner { partner, unit } => Ok(Self::Partner(PartnerCaller { partner, unit, token })),
             Caller::Operator => Err(Problem::forbidden("Use an agency's token, or a partner's to disagree.")),
         }
     }
@@ -122,7 +159,7 @@ impl FromRequestParts<Arc<Gateway>> for Operator {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
-        match caller(parts, gateway)? {
+        match caller(parts, gateway)?.caller {
             Caller::Operator => Ok(Self),
             Caller::Partner { .. } | Caller::Agency { .. } => Err(Problem::forbidden("Use the operator's token.")),
         }

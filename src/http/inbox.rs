@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::Gateway;
-use super::caller::{AgencyCaller, PartnerCaller};
+use super::caller::{AgencyCaller, PartnerCaller, Presented};
 use super::cursor::Cursor;
 use super::envelope::text_header;
 use super::problem::Problem;
@@ -86,9 +86,10 @@ impl Names for StreamQuery {
     const NAMES: &'static str = "after (a cursor)";
 }
 
-/// Whose records are read: one topic, and within it one unit or all.
+/// Whose records are read: one topic, and within it one unit or all; as long as their token stands.
 #[derive(Clone)]
 pub struct View {
+    token: Presented,
     topic: String,
     unit: Option<String>,
     /// None: of every kind.
@@ -97,11 +98,13 @@ pub struct View {
 
 impl View {
     pub fn tasks(caller: AgencyCaller) -> Self {
-        Self { topic: format!("tasks.{}", caller.agency), unit: caller.unit, kind: None }
+        let AgencyCaller { agency, unit, token } = caller;
+        Self { token, topic: format!("tasks.{agency}"), unit, kind: None }
     }
 
     pub fn feedback(caller: PartnerCaller) -> Self {
-        Self { topic: format!("feedback.{}", caller.partner), unit: Some(caller.unit), kind: None }
+        let PartnerCaller { partner, unit, token } = caller;
+        Self { token, topic: format!("feedback.{partner}"), unit: Some(unit), kind: None }
     }
 
     fn shows(&self, record: &Record) -> bool {
@@ -219,18 +222,20 @@ struct Page {
     is_at_end: bool,
 }
 
-/// Reads on from the cursor, on a thread that may wait for the disk.
+/// Reads on from the cursor, on a thread that may wait for the disk. What was read is given to whom it is still for.
 async fn look<T: Published + Send + 'static>(
     gateway: &Arc<Gateway>,
     view: &View,
     cursor: Cursor,
     items_max: usize,
 ) -> Result<Page, Problem> {
-    let (reader, view) = (gateway.reader.clone(), view.clone());
-    tokio::task::spawn_blocking(move || scan::<T>(&*reader, &view, cursor, items_max))
+    let (reader, theirs) = (gateway.reader.clone(), view.clone());
+    let page = tokio::task::spawn_blocking(move || scan::<T>(&*reader, &theirs, cursor, items_max))
         .await
         .map_err(|_| Problem::internal("The list could not be read."))?
-        .map_err(Problem::from)
+        .map_err(Problem::from)?;
+    view.token.still_stands(gateway)?;
+    Ok(page)
 }
 
 fn scan<T: Published>(
@@ -272,16 +277,21 @@ fn shown<T: Published>(record: &Record) -> Option<Value> {
     json
 }
 
-/// Wakes when something was committed, and for the last time when the router stops.
+/// Wakes when something was committed or tokens were replaced, and for the last time when the router stops.
 struct Waiter {
     changes: watch::Receiver<u64>,
+    callers_replaced: watch::Receiver<()>,
     stopping: watch::Receiver<bool>,
 }
 
 impl Waiter {
     /// Taken before the first look, so that no commit falls between looking and waiting.
     fn new(gateway: &Gateway) -> Self {
-        Self { changes: gateway.reader.changes(), stopping: gateway.stopping.subscribe() }
+        Self {
+            changes: gateway.reader.changes(),
+            callers_replaced: gateway.callers_replaced.subscribe(),
+            stopping: gateway.stopping.subscribe(),
+        }
     }
 
     /// True: look again. False: the router is stopping.
@@ -293,6 +303,7 @@ impl Waiter {
         };
         tokio::select! {
             changed = changed => changed,
+            replaced = self.callers_replaced.changed() => replaced.is_ok(),
             _ = self.stopping.wait_for(|stopping| *stopping) => false,
         }
     }
@@ -314,6 +325,8 @@ fn follow<T: Published + Send + 'static>(
     stream::unfold(follower, move |mut follower| async move {
         loop {
             if let Some(item) = follower.page.next() {
+                // The reader may be slow, and its page long.
+                follower.view.token.still_stands(&follower.gateway).ok()?;
                 let event = Event::default().event(name).id(item.after.to_string()).data(item.json.to_string());
                 return Some((Ok(event), follower));
             }

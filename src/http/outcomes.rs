@@ -35,10 +35,10 @@ pub async fn post(
     body::must_be_json(&headers)?;
     let bytes = body::read_whole(body, gateway.limits.body_bytes).await?;
     let (sender, unit, said, mut stamps) = match &caller {
-        Answerer::Agency(AgencyCaller { agency, unit }) => {
+        Answerer::Agency(AgencyCaller { agency, unit, .. }) => {
             (agency, unit.as_deref(), Said::Answer, vec![header("agency", agency.as_str())])
         }
-        Answerer::Partner(PartnerCaller { partner, unit }) => {
+        Answerer::Partner(PartnerCaller { partner, unit, .. }) => {
             let stamps = vec![header("partner", partner.as_str()), header(DISAGREEMENT, "true")];
             (partner, Some(unit.as_str()), Said::Disagreement, stamps)
         }

@@ -155,6 +155,39 @@ fn a_stop_ends_long_polls_and_streams() {
     assert!(started.elapsed() < Duration::from_secs(15), "neither was waited out");
 }
 
+#[test]
+fn a_token_that_is_revoked_reads_nothing_more_on_streams_and_long_polls_that_began_before() {
+    let house = House::open();
+    let show = |house: &House, action: &str| house.put("tasks.camhs", &task(action, "camhs", None), None);
+    show(&house, "before");
+    let (base, token) = (house.base().to_owned(), house.token("inbox-camhs"));
+    let followed = |path: &str| {
+        let (url, token) = (format!("{base}{path}"), format!("Bearer {token}"));
+        std::thread::spawn(move || {
+            let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+            let mut response = agent.get(url).header("authorization", token).call().unwrap();
+            (response.status().as_u16(), response.body_mut().read_to_string().unwrap())
+        })
+    };
+    let cursor = house.get("/v1/agencies/camhs/tasks", "inbox-camhs").json()["cursor"].as_str().unwrap().to_owned();
+    let poll = followed(&format!("/v1/agencies/camhs/tasks?wait=20&after={cursor}"));
+    let stream = followed("/v1/agencies/camhs/tasks/stream");
+    let others = followed("/v1/agencies/camhs/tasks?wait=1");
+    assert!(others.join().unwrap().1.contains("before"), "while it stands, it reads");
+    std::thread::sleep(Duration::from_millis(300));
+    let started = Instant::now();
+    house.revoke("inbox-police");
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(!stream.is_finished() && !poll.is_finished(), "somebody else's was revoked");
+    house.revoke("inbox-camhs");
+    show(&house, "after");
+    assert_eq!(poll.join().unwrap().0, 401);
+    let (_, streamed) = stream.join().unwrap();
+    assert!(streamed.contains("before") && !streamed.contains("after"), "{streamed}");
+    assert!(started.elapsed() < Duration::from_secs(10), "both ended at once");
+    assert_eq!(followed("/v1/agencies/camhs/tasks").join().unwrap().0, 401);
+}
+
 /// Reads `count` server-sent events as (id, action).
 fn stream(house: &House, last: Option<&str>, count: usize) -> Vec<(String, String)> {
     let mut socket = TcpStream::connect(house.base().strip_prefix("http://").unwrap()).unwrap();

@@ -7,6 +7,7 @@ use pathway_router::broker::memory::{Memory, MemoryOptions};
 use pathway_router::broker::{Broker, Placement, Record, TopicSpec, Write, system_clock};
 use pathway_router::config::Config;
 use pathway_router::config::first_start::{config_file, first_start};
+use pathway_router::config::tokens::TokenBook;
 use pathway_router::engine::codec;
 use pathway_router::engine::identity::Keys;
 use pathway_router::engine::intake::standing::Agencies;
@@ -30,6 +31,7 @@ pub struct House {
     pub folder: tempfile::TempDir,
     pub broker: Memory,
     pub readiness: Arc<Readiness>,
+    gateway: Arc<Gateway>,
     runtime: tokio::runtime::Runtime,
     running: Option<Running>,
     agent: ureq::Agent,
@@ -73,6 +75,7 @@ impl House {
             readiness.clone(),
             system_clock(),
         );
+        let house_gateway = gateway.clone();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let running = runtime.block_on(start(gateway, &config.http)).unwrap();
         let scheme = if config.http.tls.is_some() { "https" } else { "http" };
@@ -82,7 +85,7 @@ impl House {
             .timeout_global(Some(Duration::from_secs(60)))
             .build()
             .into();
-        Self { folder, broker, readiness, runtime, running: Some(running), agent, base }
+        Self { folder, broker, readiness, gateway: house_gateway, runtime, running: Some(running), agent, base }
     }
 
     pub fn base(&self) -> &str {
@@ -92,6 +95,15 @@ impl House {
     pub fn token(&self, name: &str) -> String {
         let text = std::fs::read_to_string(self.folder.path().join(format!("tokens/{name}.token"))).unwrap();
         text.trim().to_owned()
+    }
+
+    /// The configuration is read again, and that token's table is gone.
+    pub fn revoke(&self, name: &str) {
+        let mut config = Config::load(&config_file(self.folder.path())).unwrap();
+        let others = config.tokens.entries().iter().filter(|entry| entry.name != name).cloned().collect::<Vec<_>>();
+        assert_eq!(others.len() + 1, config.tokens.entries().len());
+        config.tokens = TokenBook::new(others);
+        self.gateway.replace_callers(&config);
     }
 
     pub fn get(&self, path: &str, token: &str) -> Answer {
