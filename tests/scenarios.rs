@@ -13,6 +13,8 @@ mod files;
 mod forgotten;
 #[path = "scenarios/identity.rs"]
 mod identity;
+#[path = "scenarios/imported.rs"]
+mod imported;
 #[path = "scenarios/lifecycle.rs"]
 mod lifecycle;
 #[path = "scenarios/naive.rs"]

@@ -17,6 +17,10 @@ use super::rules::catalogue::{IS_ADULT, is_concern};
 use super::rules::expression::Truth;
 use super::rules::facts::{Absences, FactId, FactTable, KindId};
 
+mod absences;
+
+use absences::{Episode, Episodes};
+
 const PLANS: [&str; 3] = ["cin", "cpp", "lac"];
 
 /// Concerns that speak of an earlier referral and are none themselves.
@@ -356,30 +360,28 @@ fn each_counted(
     level: Option<Level>,
     visit: &mut dyn FnMut(&Entry),
 ) {
-    // By the place of its start: which episode this is, and which was counted last.
-    let mut episode: Option<usize> = None;
-    let mut counted_episode: Option<usize> = None;
+    let mut episodes = Episodes::default();
+    let mut counted: Vec<Episode<'_>> = Vec::new();
     for (place, Remembered { entry, kind, is_judged }) in remembered.iter().enumerate() {
-        if aggregate.once_per_episode && entry.kind == episodes::STARTED {
-            episode = Some(place);
-        }
-        let inside = start.is_none_or(|start| entry.occurred_at >= start) && entry.occurred_at < end;
+        let episode = if aggregate.once_per_episode { episodes.of(place, entry) } else { None };
         let own_level = if *is_judged { level } else { entry.level };
-        if !inside
-            || !kinds.contains(*kind)
+        if !kinds.contains(*kind)
             || (*is_judged && !aggregate.includes_judged)
             || !aggregate.level_within(&entry.kind, own_level)
             || !aggregate.counts(&entry.facts)
         {
             continue;
         }
-        if aggregate.once_per_episode && episode.is_some() && episodes::is_of_episode(&entry.kind) {
-            if counted_episode == episode {
+        // Of an episode the first that counts is counted, also where it lies before the window.
+        if let Some(episode) = episode {
+            if counted.contains(&episode) {
                 continue;
             }
-            counted_episode = episode;
+            counted.push(episode);
         }
-        visit(entry);
+        if start.is_none_or(|start| entry.occurred_at >= start) && entry.occurred_at < end {
+            visit(entry);
+        }
     }
 }
 

@@ -1,12 +1,12 @@
 //! What is remembered of a subject: insertion, duplicates, statuses, retention and merging.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::model::detail::StatusChanged;
-use super::model::event::{ReferralEvent, Source};
+use super::model::event::Source;
 use super::model::history::{
-    AgreementStanding, Corroboration, Entry, HeldBack, History, LookAlikes, Pair, RecordedDecision, Status, said_by,
+    AgreementStanding, Corroboration, Entry, HeldBack, History, RecordedDecision, Status, said_by,
 };
 use super::model::scalar::{Coded, FactValue, Level, Timestamp};
 
@@ -15,6 +15,7 @@ pub mod correction;
 pub mod entry;
 pub mod episodes;
 pub mod folding;
+pub mod joining;
 pub mod known_as;
 pub mod parting;
 #[cfg(test)]
@@ -55,6 +56,8 @@ pub enum Spoken {
 
 /// Looks an arriving event up in what is known. Recognised within one subject only.
 pub fn recognise(history: &History, arriving: &Entry) -> Known {
+    // What was told before go-live was never judged: a live report of it is not the same over again.
+    let anew = |entry: &Entry| entry.backfilled && !arriving.backfilled;
     if arriving.backfilled && history.folded_ids.binary_search(&folding::folded_id(&arriving.event_id)).is_ok() {
         return Known::Retransmission;
     }
@@ -64,12 +67,14 @@ pub fn recognise(history: &History, arriving: &Entry) -> Known {
             return Known::Withdrawn;
         }
         if same_id && entry.content_digest == arriving.content_digest {
-            return Known::Retransmission;
+            return if anew(entry) { Known::Duplicate(index) } else { Known::Retransmission };
         }
         let corroborated = entry.corroborated_by.iter().find(|corroboration| {
             corroboration.event_id == arriving.event_id && corroboration.source.partner == arriving.source.partner
         });
-        if corroborated.is_some_and(|corroboration| corroboration.content_digest == arriving.content_digest) {
+        if corroborated.is_some_and(|corroboration| corroboration.content_digest == arriving.content_digest)
+            && !anew(entry)
+        {
             return Known::Retransmission;
         }
         if (same_id || corroborated.is_some()) && !entry.withdrawn {
@@ -97,6 +102,10 @@ pub fn retracts(entry: &Entry) -> bool {
     entry.facts.get("retraction") == Some(&FactValue::Bool(true))
 }
 
+/// How far apart two reports of one incident may say that it happened. Under a reference that is used again later (a record's
+/// number, a number that starts again) something else happened.
+const SAME_INCIDENT_MAX_MS: i64 = 48 * 60 * 60 * 1000;
+
 /// A police reference names one incident; a regrade or a status may come many times under one.
 fn same_police_reference(history: &History, entry: &Entry, arriving: &Entry) -> bool {
     let repeats = matches!(
@@ -109,8 +118,33 @@ fn same_police_reference(history: &History, entry: &Entry, arriving: &Entry) -> 
             | "event.withdrawn"
             | "information.requested"
     );
-    let again = arriving.kind == episodes::STARTED && episodes::is_over_before(history, entry, arriving);
-    !repeats && !again && arriving.police_reference.is_some() && entry.police_reference == arriving.police_reference
+    let close = match arriving.kind.as_str() {
+        // Under one reference, back and missing again.
+        episodes::STARTED => {
+            episodes::is_within_one(entry, arriving) && !episodes::is_over_before(history, entry, arriving)
+        }
+        episodes::ENDED => episodes::same_return(history, entry, arriving),
+        _ => entry.occurred_at.0.abs_diff(arriving.occurred_at.0) <= SAME_INCIDENT_MAX_MS.unsigned_abs(),
+    };
+    let same = arriving.police_reference.is_some() && entry.police_reference == arriving.police_reference;
+    same && !repeats && close
+}
+
+/// When the latest of its kind happened that came under the reference of this one and is not the same: of the police, or of an
+/// absence.
+pub fn reference_used_for(history: &History, arriving: &Entry) -> Option<Timestamp> {
+    let of_police =
+        |entry: &Entry| arriving.police_reference.is_some() && entry.police_reference == arriving.police_reference;
+    let of_absence = |entry: &Entry| {
+        arriving.kind == episodes::STARTED
+            && arriving.episode_ref.is_some()
+            && entry.episode_ref == arriving.episode_ref
+            && entry.source.partner == arriving.source.partner
+    };
+    let same_kind =
+        |entry: &&Arc<Entry>| !entry.withdrawn && entry.kind == arriving.kind && !entry.is_same_event(arriving);
+    let mut earlier = history.entries.iter().rev().filter(same_kind);
+    earlier.find(|entry| of_police(entry) || of_absence(entry)).map(|entry| entry.occurred_at)
 }
 
 /// One incident told of several children: what came by way of another child, and what the sender says of this one.
@@ -119,6 +153,27 @@ fn same_incident(entry: &Entry, arriving: &Entry) -> bool {
     entry.source.partner == arriving.source.partner
         && entry.occurred_at == arriving.occurred_at
         && (by_another(entry) || by_another(arriving))
+}
+
+/// What was told before go-live takes the live report of it in its place: one happening, and nobody has been asked yet. What the
+/// report leaves out stays as it was known.
+pub fn take_place_of(imported: &Entry, live: &mut Entry) {
+    for (name, value) in &imported.facts {
+        live.facts.entry(name.clone()).or_insert_with(|| value.clone());
+    }
+    for (name, at) in imported.anchors.iter().filter(|(name, _)| *name == "last_seen_at") {
+        let first = live.anchors.entry(name.clone()).or_insert(*at);
+        *first = (*first).min(*at);
+    }
+    live.episode_ref = live.episode_ref.take().or_else(|| imported.episode_ref.clone());
+    live.police_reference = live.police_reference.take().or_else(|| imported.police_reference.clone());
+    live.held_back.extend(imported.held_back.iter().cloned());
+    live.held_back.sort();
+    live.held_back.dedup();
+    if !imported.is_same_event(live) {
+        corroborate(live, imported);
+    }
+    live.corroborated_by.extend(imported.corroborated_by.iter().cloned());
 }
 
 /// Keeps a second report of a known happening beside the first.
@@ -328,131 +383,7 @@ pub fn is_open(state: &str) -> bool {
     matches!(state, "raised" | "acknowledged" | "accepted" | "challenged")
 }
 
-fn join_folded(into: &mut History, counts: BTreeMap<String, i64>, ids: Vec<i64>) {
-    for (kind, count) in counts {
-        let sum = into.folded.entry(kind).or_default();
-        *sum = sum.saturating_add(count);
-    }
-    into.folded_ids.extend(ids);
-    into.folded_ids.sort_unstable();
-    into.folded_ids.dedup();
-}
-
-/// What was taken back under one key is no witness to what is reported under another.
-fn keep_withdrawn(into: &mut History, entry: &Entry) {
-    let same =
-        |present: &Arc<Entry>| present.event_id == entry.event_id && present.source.partner == entry.source.partner;
-    if !into.entries.iter().any(same) {
-        insert(into, entry.clone());
-    }
-}
-
-fn join_pairs(into: &mut History, from: Option<Vec<Pair>>) {
-    let mut pairs = into.pairs.take().unwrap_or_default();
-    for pair in from.into_iter().flatten() {
-        if !pairs.iter().any(|present| present.subject == pair.subject) {
-            pairs.push(pair);
-        }
-    }
-    into.pairs = (!pairs.is_empty()).then_some(pairs);
-}
-
-fn join_look_alikes(into: &mut History, from: Option<Vec<LookAlikes>>) {
-    for known in from.into_iter().flatten() {
-        if known_as::standing(into, &known.one, &known.two).is_none() {
-            into.look_alikes.get_or_insert_default().push(known);
-        }
-    }
-}
-
-/// Joins the history of a weaker key into this one. Entries known in both are kept once.
-pub fn merge(into: &mut History, from: History) -> Vec<Arc<Entry>> {
-    let mut added = Vec::new();
-    let mut renamed: Vec<(Arc<Entry>, Arc<Entry>)> = Vec::new();
-    for entry in from.entries {
-        if entry.withdrawn {
-            keep_withdrawn(into, &entry);
-            continue;
-        }
-        match recognise(into, &entry) {
-            Known::New => {
-                insert(into, Entry::clone(&entry));
-                added.push(entry);
-            }
-            Known::Retransmission | Known::Withdrawn => {}
-            Known::Duplicate(index) => {
-                if let Some(present) = into.entries.get_mut(index) {
-                    join(Arc::make_mut(present), &entry);
-                    renamed.push((entry, Arc::clone(present)));
-                }
-            }
-        }
-    }
-    join_folded(into, from.folded, from.folded_ids);
-    for status in from.statuses {
-        if !into.statuses.contains(&status) {
-            let position = into.statuses.partition_point(|present| present.since <= status.since);
-            into.statuses.insert(position, status);
-        }
-    }
-    into.recount_at = into.recount_at.into_iter().chain(from.recount_at).min();
-    raise_case_level(into, from.case_level);
-    if into.last_decision.as_ref().map(|decision| decision.at) < from.last_decision.as_ref().map(|decision| decision.at)
-    {
-        into.last_decision = from.last_decision;
-    }
-    if into.agreement.as_ref().map(|agreement| agreement.at) < from.agreement.as_ref().map(|agreement| agreement.at) {
-        into.agreement = from.agreement;
-    }
-    for mut task in from.tasks {
-        if let Some((_, new)) = renamed.iter().find(|(old, _)| task.is_of(old)) {
-            let task = Arc::make_mut(&mut task);
-            task.event_id.clone_from(&new.event_id);
-            task.partner = Some(new.source.partner.clone());
-        }
-        if !into.tasks.iter().any(|present| present.task_id == task.task_id) {
-            into.tasks.push(task);
-        }
-    }
-    for mut timer in from.timers {
-        if let Some((_, new)) = renamed.iter().find(|(old, _)| timer.is_of(old)) {
-            timer.event_id.clone_from(&new.event_id);
-            timer.partner = Some(new.source.partner.clone());
-        }
-        if !into.timers.contains(&timer) {
-            into.timers.push(timer);
-        }
-    }
-    into.timers.sort();
-    into.awaiting.extend(from.awaiting);
-    join_pairs(into, from.pairs);
-    join_look_alikes(into, from.look_alikes);
-    for first in from.first_receipts.into_iter().flatten() {
-        into.first_receipts.get_or_insert_default().push(first);
-    }
-    into.updated_at = into.updated_at.max(from.updated_at);
-    added
-}
-
-/// One happening, reported under both keys: what was done for either is done, and what either holds back is held back.
-fn join(present: &mut Entry, other: &Entry) {
-    corroborate(present, other);
-    present.corroborated_by.extend(other.corroborated_by.iter().cloned());
-    present.held_back.extend(other.held_back.iter().cloned());
-    present.held_back.sort();
-    present.held_back.dedup();
-    present.fired.extend(other.fired.iter().cloned());
-    present.fired.sort();
-    present.fired.dedup();
-    present.level = present.level.max(other.level);
-}
-
-/// The police's own reference names the incident even when they do not repeat it in the shared field.
-pub fn police_reference(event: &ReferralEvent) -> Option<String> {
-    let own = if is_police(&event.source) { event.partner_reference.clone() } else { None };
-    event.police_reference.clone().or(own)
-}
-
-fn is_police(source: &Source) -> bool {
-    source.agency.as_deref() == Some("police")
+/// Whether the entry at this index was told before go-live.
+pub fn is_imported(history: &History, index: usize) -> bool {
+    history.entries.get(index).is_some_and(|entry| entry.backfilled)
 }

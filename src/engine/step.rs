@@ -41,6 +41,7 @@ mod persons;
 mod readdressed;
 mod reading;
 pub mod recount;
+mod returned;
 mod siblings;
 mod sighting;
 mod signal;

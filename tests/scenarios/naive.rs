@@ -167,11 +167,17 @@ fn by_router(book: &RuleBook, all: &[Dated], order: &[usize], age: i64, live: bo
     fired
 }
 
-/// Whether what came before already showed that the absence was over: a return, or the next absence.
+/// Whether what came before already showed that the absence was over: a return, or a start more than 14 days later. One sooner
+/// ends nothing: nobody has said that the child was back.
 fn is_over(all: &[Dated], known: &[usize], place: usize) -> bool {
     let shows = |other: &usize| {
-        let later = moment(&all[*other]) > moment(&all[place]);
-        later && matches!(all[*other].what, Happening::Back | Happening::Missing { .. })
+        let ms = |place: usize| Timestamp::from_jiff(instant(moment(&all[place]))).0;
+        let later_ms = ms(*other) - ms(place);
+        match all[*other].what {
+            Happening::Back => later_ms > 0,
+            Happening::Missing { .. } => later_ms > 14 * 24 * 60 * 60 * 1000,
+            Happening::SelfHarm { .. } => false,
+        }
     };
     matches!(all[place].what, Happening::Missing { .. }) && known.iter().any(shows)
 }

@@ -13,7 +13,7 @@ use pathway_router::engine::model::feedback::FeedbackStatus;
 use pathway_router::engine::model::inbox::{InboxBody, InboxRecord, Referral};
 use pathway_router::engine::model::outcome::Outcome;
 use pathway_router::engine::model::quarantine::{QuarantineReason, Quarantined};
-use pathway_router::engine::model::scalar::Timestamp;
+use pathway_router::engine::model::scalar::{FactValue, Timestamp};
 use pathway_router::engine::model::subject::SubjectKey;
 use pathway_router::engine::schema::from_json;
 use pathway_router::engine::seal::{ReplyTo, Sealer};
@@ -267,6 +267,27 @@ fn a_time_too_far_ahead_is_refused_and_one_a_little_ahead_is_not() {
         missing.last_seen_at = Some(RECEIPT.plus_millis(25 * HOUR_MS));
     }
     refused(&world, &world.referral(&event), QuarantineReason::FutureTime, "detail.last_seen_at");
+}
+
+#[test]
+fn a_correction_to_a_time_too_far_ahead_is_refused_as_the_event_would_be() {
+    let world = World::new();
+    let mut event = samples::event("event.corrected");
+    let mut to = |ahead_ms: i64| {
+        if let Detail::EventCorrected(corrected) = &mut event.detail {
+            let time = RECEIPT.plus_millis(ahead_ms).to_jiff().to_string();
+            corrected.changes = [("last_seen_at".to_owned(), FactValue::Code(time))].into();
+        }
+        event.clone()
+    };
+    referral_of(&world.referral(&to(24 * HOUR_MS)));
+    let later = to(24 * HOUR_MS + 1000);
+    refused(
+        &world,
+        &world.referral(&later),
+        QuarantineReason::FutureTime,
+        "detail.changes.last_seen_at lies more than 24 hours ahead",
+    );
 }
 
 #[test]

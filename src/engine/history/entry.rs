@@ -85,7 +85,7 @@ pub fn of(rules: &RuleBook, referral: &Referral, receipt: Timestamp) -> Entry {
         kind: event.detail.kind().to_owned(),
         content_digest: referral.content_digest.clone(),
         partner_reference: event.partner_reference.clone(),
-        police_reference: super::police_reference(event),
+        police_reference: event.police_reference.clone(),
         episode_ref: episode_ref(&event.detail),
         occurred_at: happened_at(event),
         received_at: receipt,

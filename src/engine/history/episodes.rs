@@ -31,15 +31,35 @@ pub fn same_episode(history: &History, entry: &Entry, arriving: &Entry) -> bool 
     match arriving.kind.as_str() {
         // A reference may be used again after the child came back: that is another absence.
         STARTED if is_over_before(history, entry, arriving) => false,
-        STARTED => same_reference || (from_elsewhere(entry, arriving) && overlaps(history, entry, arriving)),
-        ENDED => same_reference || (from_elsewhere(entry, arriving) && same_return(history, entry, arriving)),
+        STARTED if same_reference => is_within_one(entry, arriving),
+        STARTED => from_elsewhere(entry, arriving) && overlaps(history, entry, arriving),
+        ENDED => (same_reference || from_elsewhere(entry, arriving)) && same_return(history, entry, arriving),
         _ => false,
     }
 }
 
+/// Whether two starts may be of one absence, by how far apart they are.
+pub fn is_within_one(entry: &Entry, arriving: &Entry) -> bool {
+    entry.occurred_at.0.abs_diff(arriving.occurred_at.0) <= OPEN_EPISODE_MAX_MS.unsigned_abs()
+}
+
+/// How far ahead of its receipt a return may lie: clocks differ, and an hour is soon taken for another. Further ahead nobody is
+/// back, and the search goes on until someone says when they were.
+const AHEAD_MAX_MS: i64 = 60 * 60 * 1000;
+
+/// Whether a return is said to be still to come.
+pub fn is_ahead(entry: &Entry) -> bool {
+    entry.kind == ENDED && entry.occurred_at > entry.received_at.plus_millis(AHEAD_MAX_MS)
+}
+
+/// Whether an entry ends an absence.
+fn ends(entry: &Entry) -> bool {
+    entry.kind == ENDED && !entry.withdrawn && !is_ahead(entry)
+}
+
 /// Whether the episode that `started` opened had ended when `arriving` began.
 pub fn is_over_before(history: &History, started: &Entry, arriving: &Entry) -> bool {
-    let ended = history.entries.iter().filter(|entry| !entry.withdrawn && entry.kind == ENDED);
+    let ended = history.entries.iter().filter(|entry| ends(entry));
     let mut within = ended.filter(|entry| entry.occurred_at >= started.occurred_at);
     within.any(|entry| entry.occurred_at < arriving.occurred_at && !are_two(history, entry, started))
 }
@@ -52,7 +72,7 @@ fn from_elsewhere(entry: &Entry, arriving: &Entry) -> bool {
 fn overlaps(history: &History, started: &Entry, arriving: &Entry) -> bool {
     match end_of(history, started) {
         Some(ended_at) => arriving.occurred_at <= ended_at && started.occurred_at <= own_end(history, arriving),
-        None => started.occurred_at.0.abs_diff(arriving.occurred_at.0) <= OPEN_EPISODE_MAX_MS.unsigned_abs(),
+        None => is_within_one(started, arriving),
     }
 }
 
@@ -63,7 +83,7 @@ fn own_end(history: &History, arriving: &Entry) -> Timestamp {
         .entries
         .iter()
         .filter(|entry| !entry.withdrawn && entry.source.partner == arriving.source.partner)
-        .filter(|entry| entry.occurred_at > arriving.occurred_at && (entry.kind == ENDED || entry.kind == STARTED))
+        .filter(|entry| entry.occurred_at > arriving.occurred_at && (ends(entry) || entry.kind == STARTED))
         .filter(|entry| !are_two(history, entry, arriving))
         .map(|entry| entry.occurred_at)
         .min()
@@ -71,7 +91,7 @@ fn own_end(history: &History, arriving: &Entry) -> Timestamp {
 }
 
 /// Both ends close the same start: no start lies between them.
-fn same_return(history: &History, ended: &Entry, arriving: &Entry) -> bool {
+pub fn same_return(history: &History, ended: &Entry, arriving: &Entry) -> bool {
     let (earlier, later) = if ended.occurred_at <= arriving.occurred_at {
         (ended.occurred_at, arriving.occurred_at)
     } else {
@@ -94,7 +114,7 @@ pub fn end_of(history: &History, started: &Entry) -> Option<Timestamp> {
         .entries
         .iter()
         .filter(|entry| !entry.withdrawn && !entry.is_same_event(started))
-        .filter(|entry| entry.occurred_at >= started.occurred_at && (entry.kind == ENDED || entry.kind == STARTED))
+        .filter(|entry| entry.occurred_at >= started.occurred_at && (ends(entry) || entry.kind == STARTED))
         .filter(|entry| entry.kind == ENDED || entry.occurred_at > started.occurred_at)
         .filter(|entry| !are_two(history, entry, started))
         .map(|entry| entry.occurred_at)
@@ -110,7 +130,8 @@ pub fn missing_open(history: &History, of: &Entry, at: Timestamp) -> bool {
 /// The latest start or regrade of an absence of this entry's child that no end has followed by this instant.
 fn not_back<'h>(history: &'h History, of: &Entry, at: Timestamp) -> Option<&'h Entry> {
     let known = history.entries.iter().rev().filter(|entry| !entry.withdrawn && entry.occurred_at <= at);
-    let mut of_episodes = known.filter(|entry| is_of_episode(&entry.kind) && !are_two(history, entry, of));
+    let mut of_episodes =
+        known.filter(|entry| is_of_episode(&entry.kind) && !is_ahead(entry) && !are_two(history, entry, of));
     of_episodes.next().filter(|entry| entry.kind != ENDED).map(Arc::as_ref)
 }
 
@@ -131,10 +152,55 @@ fn not_before(entry: &Entry, at: Timestamp) -> Timestamp {
     if matches!(entry.kind.as_str(), STARTED | REGRADED) { at.max(entry.occurred_at) } else { at }
 }
 
-/// When the absence was over that an entry told of; None while it goes on, and for every other kind.
+/// When the absence was over that an entry told of; None while it goes on, and for every other kind. A second start soon after
+/// the first ends nothing: the child is out since the first. One so much later shows that a return was not reported.
 pub fn back_at(history: &History, entry: &Entry) -> Option<Timestamp> {
+    let started_anew = || {
+        let later = history.entries.iter().filter(|later| !later.withdrawn && later.kind == STARTED);
+        let mut anew = later.filter(|later| later.occurred_at > entry.occurred_at && !is_within_one(entry, later));
+        anew.find(|later| !are_two(history, later, entry)).map(|later| later.occurred_at)
+    };
     let of_episode = matches!(entry.kind.as_str(), STARTED | REGRADED);
-    end_of(history, entry).filter(|_| of_episode)
+    if of_episode { returned_at(history, entry).into_iter().chain(started_anew()).min() } else { None }
+}
+
+/// When the child came back from the absence that an entry told of, as somebody said.
+pub fn returned_at(history: &History, entry: &Entry) -> Option<Timestamp> {
+    let returns = history.entries.iter().filter(|later| ends(later) && later.occurred_at >= entry.occurred_at);
+    let mut of_child =
+        returns.filter(|later| matches!(entry.kind.as_str(), STARTED | REGRADED) && !are_two(history, later, entry));
+    of_child.next().map(|later| later.occurred_at)
+}
+
+/// Since when the child of an entry is out at an instant, as far as is known: the first report that no return has followed.
+pub fn out_since(history: &History, of: &Entry, at: Timestamp) -> Option<Timestamp> {
+    let known = history.entries.iter().rev().filter(|entry| !entry.withdrawn && entry.occurred_at <= at);
+    let of_child = known.filter(|entry| is_of_episode(&entry.kind) && !is_ahead(entry) && !are_two(history, entry, of));
+    of_child.take_while(|entry| entry.kind != ENDED).last().map(|entry| entry.occurred_at)
+}
+
+/// Other reports, no later, of the absence that this one is of.
+pub fn earlier_of_absence<'h>(history: &'h History, entry: &'h Entry) -> impl Iterator<Item = &'h Arc<Entry>> {
+    let earlier = history.entries.iter().rev().filter(|earlier| {
+        !earlier.withdrawn && earlier.occurred_at <= entry.occurred_at && !earlier.is_same_event(entry)
+    });
+    let of_child = earlier.filter(|earlier| is_of_episode(&earlier.kind) && !is_ahead(earlier));
+    let of_child = of_child.filter(|earlier| !are_two(history, earlier, entry));
+    of_child.take_while(|earlier| earlier.kind != ENDED && is_within_one(earlier, entry))
+}
+
+/// Whether a return cannot be as it is told: still to come, or before the absence that is going on, and closing none.
+pub fn is_impossible(history: &History, ended: &Entry, at: Timestamp) -> bool {
+    if ended.kind != ENDED || ended.withdrawn {
+        return false;
+    }
+    let Some(open) =
+        not_back(history, ended, at.max(ended.occurred_at)).filter(|open| open.occurred_at > ended.occurred_at)
+    else {
+        return is_ahead(ended);
+    };
+    let same_reference = ended.episode_ref.is_some() && open.episode_ref == ended.episode_ref;
+    same_reference || earlier_of_absence(history, ended).next().is_none()
 }
 
 /// Absent and away are not missing; an ungraded child is.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Known, corroborate, held_back_of, insert, merge, recognise};
+use super::joining::merge;
+use super::{Known, corroborate, held_back_of, insert, recognise};
 use crate::engine::history::episodes::missing_open;
 use crate::engine::history::folding::{ENTRIES_MAX, WAITED_FOR_MAX, fold};
 use crate::engine::model::event::Source;

@@ -45,7 +45,10 @@ pub fn event(event: &ReferralEvent, receipt: Option<Timestamp>) -> Findings {
             within(faults, "detail.percent_missed", absence.percent_missed, 0, 100);
             within(faults, "detail.unauthorised_days", absence.unauthorised_days, 0, 366);
         }
-        Detail::EventCorrected(corrected) => changes(faults, corrected),
+        Detail::EventCorrected(corrected) => {
+            changes(faults, corrected);
+            findings.future.extend(times_ahead(corrected, latest_ms(receipt)));
+        }
         Detail::SelfHarmReported(_)
         | Detail::MissingStarted(_)
         | Detail::MissingRegraded(_)
@@ -90,9 +93,15 @@ pub fn outcome(outcome: &Outcome, receipt: Option<Timestamp>) -> Findings {
     findings
 }
 
+const AHEAD: &str = "lies more than 24 hours ahead: give the time it happened, with its offset";
+
+/// The latest time that something received then can have happened.
+fn latest_ms(receipt: Option<Timestamp>) -> Option<i64> {
+    receipt.map(|receipt| receipt.plus_millis(AHEAD_MS_MAX).0)
+}
+
 fn walk<T: Published>(record: &T, receipt: Option<Timestamp>) -> Findings {
-    let latest_ms = receipt.map(|receipt| receipt.plus_millis(AHEAD_MS_MAX).0);
-    let mut inspector = Inspector { latest_ms, findings: Findings::default() };
+    let mut inspector = Inspector { latest_ms: latest_ms(receipt), findings: Findings::default() };
     let followed = match T::SCHEMA.published() {
         Ok(schema) => {
             let shape = Shape::Record(schema.root().clone());
@@ -139,6 +148,14 @@ fn changes(faults: &mut Vec<Fault>, corrected: &EventCorrected) {
             faults.push(Fault::new(path, format!("is not usable: give {}", expected.join(", or "))));
         }
     }
+}
+
+/// Times that are corrected to further after receipt than clocks may differ.
+fn times_ahead(corrected: &EventCorrected, latest_ms: Option<i64>) -> Vec<Fault> {
+    let times = corrected.changes.iter().filter(|(name, _)| TIMES.contains(&name.as_str()));
+    let ahead =
+        times.filter(|(_, value)| time_of(value).zip(latest_ms).is_some_and(|(time, latest_ms)| time.0 > latest_ms));
+    ahead.map(|(name, _)| Fault::new(format!("detail.changes.{name}"), AHEAD)).collect()
 }
 
 /// What may be corrected besides coded fields: whether the value will do, and what would.
@@ -212,8 +229,7 @@ impl Visit for Inspector {
         if !plausible {
             self.fault(path, format!("is not usable: {}", expected(shape)));
         } else if matches!(shape, Shape::Timestamp) && self.latest_ms.is_some_and(|latest_ms| number > latest_ms) {
-            let problem = "lies more than 24 hours ahead: give the time it happened, with its offset";
-            self.findings.future.push(Fault::new(path.to_string(), problem));
+            self.findings.future.push(Fault::new(path.to_string(), AHEAD));
         }
     }
 

@@ -9,7 +9,7 @@ use super::{Effect, Step, agreement, awaiting, first_receipt, link, sighting};
 use crate::engine::context::{Context, HOPS_MAX, StepError};
 use crate::engine::decide::{Moment, judge};
 use crate::engine::facts::AsOf;
-use crate::engine::history;
+use crate::engine::history::joining::merge;
 use crate::engine::ids::derived;
 use crate::engine::model::decision::{Disposition, Trigger};
 use crate::engine::model::event::Source;
@@ -227,7 +227,7 @@ pub fn history_arrived(
     }
     let mut draft = Draft::open(context, state, record.subject, record.receipt, Trigger::Forward, &record.id)?;
     let before = draft.history.clone();
-    let added = history::merge(&mut draft.history, forward.history.clone());
+    let added = merge(&mut draft.history, forward.history.clone());
     draft.history.pairs.iter_mut().for_each(|pairs| pairs.retain(|pair| pair.subject != draft.subject));
     let mut findings = Vec::new();
     for entry in draft.history.entries.iter().filter(|entry| is_concern(&entry.kind)) {

@@ -8,9 +8,11 @@ use super::unapplied::Unapplied;
 use super::withdrawal;
 use super::{
     Step, agreement, alias, awaiting, clocks, correction, decided, duplicate, first_receipt, lifted, link, look_alike,
-    named_elsewhere, readdressed, sighting, suspect, unapplied,
+    named_elsewhere, readdressed, returned, sighting, suspect, unapplied,
 };
+use crate::engine::calendar::london_date;
 use crate::engine::context::{Context, StepError};
+use crate::engine::facts::date_in_words;
 use crate::engine::history::{self, Known, entry};
 use crate::engine::ids::derived;
 use crate::engine::intake::KEYED_BY_REPLY;
@@ -28,6 +30,8 @@ use crate::engine::tasks::{Finding, Wanted};
 
 /// The id under which the fallback gives its reason.
 pub const FALLBACK_RULE: &str = "fallback";
+const KNOWN_FROM_IMPORT: &str =
+    "It was known from before go-live, and nobody had been asked then: it is judged as new.";
 const FALLBACK_TITLE: &str = "A referral that no rule gives to anyone";
 const FALLBACK_ACTION: &str = "Triage this referral: decide what happens next and record it";
 
@@ -55,7 +59,16 @@ pub fn referral(
         alias::tell_weaker(&mut draft, referral);
     }
     sighting::leave(&mut draft, referral);
-    match history::recognise(&draft.history, &arriving) {
+    let mut known = history::recognise(&draft.history, &arriving);
+    if let Known::Duplicate(index) = known
+        && is_first_live(&draft.history, index, &arriving)
+    {
+        let imported = draft.history.entries.remove(index);
+        history::take_place_of(&imported, &mut arriving);
+        draft.decision.notes.push(KNOWN_FROM_IMPORT.to_owned());
+        known = Known::New;
+    }
+    match known {
         Known::Retransmission => draft.disposed(Disposition::Retransmission),
         Known::Withdrawn => sent_again(&mut draft, referral, arriving)?,
         Known::Duplicate(index) if is_another_event(&draft.history, index, &arriving) => {
@@ -81,6 +94,12 @@ pub fn referral(
         draft.decision.notes.extend(words);
     }
     draft.finish()
+}
+
+/// Whether it is the first live report of what was known from before go-live: of that nobody was asked, so it is judged as new.
+fn is_first_live(history: &History, index: usize, arriving: &Entry) -> bool {
+    let same_kind = history.entries.get(index).is_some_and(|first| first.kind == arriving.kind);
+    history::is_imported(history, index) && !arriving.backfilled && same_kind && is_concern(&arriving.kind)
 }
 
 /// Whether what comes under a used id is no second report of the same: the child takes an allegation back, or something of
@@ -152,6 +171,10 @@ fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entry) -
     if !arriving.withdrawn {
         remember(&draft.book.rules, &mut draft.history, referral, &arriving);
     }
+    if let Some(at) = history::reference_used_for(&draft.history, &arriving) {
+        let date = date_in_words(london_date(at), 0);
+        draft.decision.notes.push(format!("Its reference was used before, of {date}: this is a happening of its own."));
+    }
     let place = history::insert(&mut draft.history, arriving);
     let Some(entry) = draft.history.entries.get(place).cloned() else { return Ok(()) };
     if event.backfill {
@@ -170,6 +193,11 @@ fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entry) -
     let raising = draft.raising(Some(referral), &event.event_id);
     let open = raising.left_open(&entry, &verdict, &findings)?;
     let mut own_duties: Vec<Wanted<'_>> = raising.find_out(&open, &entry)?.into_iter().collect();
+    let impossible = returned::ask(draft, &entry)?;
+    if impossible.is_some() {
+        draft.sender_words.push(returned::TO_SENDER);
+    }
+    own_duties.extend(impossible);
     own_duties.extend(suspect::ask(draft, &entry, verdict.level)?);
     own_duties.extend(suspect::ask_which_agency(draft, event, &entry, verdict.level)?);
     draft.decision.unknown = open.unknown;

@@ -48,6 +48,43 @@ pub fn start_timers(draft: &mut Draft<'_>, entry: &Entry) -> Result<(), StepErro
     Ok(())
 }
 
+/// Whether a clock of an absence has run out already from an earlier report of it, which no return followed: the child is out since
+/// then, and a second start meanwhile calls for no second review.
+pub fn is_run_out_already(draft: &Draft<'_>, entry: &Entry, rule: &str) -> Result<bool, StepError> {
+    if entry.kind != episodes::STARTED {
+        return Ok(false);
+    }
+    for earlier in episodes::earlier_of_absence(&draft.history, entry) {
+        let timers = timers_of(draft, earlier)?;
+        let ran = timers.iter().any(|(id, due_at)| *id == rule && *due_at >= entry.occurred_at);
+        if ran && earlier.fired.iter().any(|fired| fired == rule) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Starts the clocks of a corrected entry. Of an absence that goes on none is later than it ran before: only a person moves it. True:
+/// by the correction one would be.
+pub fn restart_timers(draft: &mut Draft<'_>, entry: &Entry) -> Result<bool, StepError> {
+    let running: Vec<Timer> = draft.history.timers.iter().filter(|timer| timer.is_of(entry)).cloned().collect();
+    draft.history.timers.retain(|timer| !timer.is_of(entry));
+    start_timers(draft, entry)?;
+    let is_out = episodes::back_at(&draft.history, entry).is_none()
+        && matches!(entry.kind.as_str(), episodes::STARTED | episodes::REGRADED);
+    let mut later = false;
+    for earlier in running.into_iter().filter(|_| is_out) {
+        let same = |timer: &Timer| timer.is_of(entry) && timer.rule == earlier.rule;
+        if draft.history.timers.iter().any(|timer| same(timer) && timer.due_at > earlier.due_at) {
+            draft.history.timers.retain(|timer| !same(timer));
+            draft.history.timers.push(earlier);
+            later = true;
+        }
+    }
+    draft.history.timers.sort();
+    Ok(later)
+}
+
 /// When the clock of a timer rule starts for an entry.
 pub fn runs_from(entry: &Entry, timer: &TimerRule) -> Timestamp {
     let anchor = entry.anchors.get(timer.from).or_else(|| entry.anchors.get(FIRST_RECEIPT));

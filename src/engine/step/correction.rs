@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::clocks::{due_already, start_timers};
+use super::clocks::{due_already, restart_timers};
 use super::draft::{Draft, OWN_DUTY, own_duty_at, within_the_hour_at};
 use super::findings::{asking_more, findings_of, judged_again};
-use super::{addition, agreement, awaiting, duplicate, persons, reading, siblings, suspect, wish};
+use super::{addition, agreement, awaiting, duplicate, persons, reading, returned, siblings, suspect, wish};
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, Verdict, judge};
 use crate::engine::facts::AsOf;
@@ -177,12 +177,15 @@ fn act_on_change(
     let mut findings = findings_of(changed, &verdict, done);
     findings.extend(asking_more(draft, referral, changed, (&earlier, &verdict), done)?);
     findings.extend(judged_again(draft, &before, changed));
+    let mut extra = Vec::new();
     if changed.anchors != original.anchors {
-        draft.history.timers.retain(|timer| !timer.is_of(changed));
         findings.extend(due_already(draft, changed)?);
-        start_timers(draft, changed)?;
+        if restart_timers(draft, changed)? {
+            extra.push(returned::ask_about_clock(draft, changed)?);
+        }
+        extra.extend(returned::ask(draft, changed)?);
     }
-    let mut extra: Vec<Wanted<'_>> = review(draft, &before, changed)?.into_iter().collect();
+    extra.extend(review(draft, &before, changed)?);
     if changed.held_back != original.held_back {
         extra.extend(suspect::ask(draft, changed, verdict.level)?);
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Step;
+use super::clocks;
 use super::draft::{Draft, OWN_DUTY};
 use super::findings::findings_of;
 use super::unapplied::{UNKNOWN_CHILD, still_unknown};
@@ -56,7 +57,11 @@ fn judge_now(draft: &mut Draft<'_>, entry: &Arc<Entry>, rule: &str, cause: &str)
     let Some(verdict) = verdict.map(Arc::new) else { return Ok(()) };
     draft.record_facts(&entry.kind, &verdict);
     let due = verdict.fires(rule);
-    let findings = if due { findings_of(entry, &verdict, &entry.fired) } else { Vec::new() };
+    let mut findings = if due { findings_of(entry, &verdict, &entry.fired) } else { Vec::new() };
+    if clocks::is_run_out_already(draft, entry, rule)? {
+        findings.clear();
+        draft.decision.notes.push("This clock ran out already, from an earlier report of the same absence.".to_owned());
+    }
     draft.raise(None, cause, &findings, Vec::new()).map(drop)
 }
 

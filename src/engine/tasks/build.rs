@@ -426,8 +426,12 @@ impl<'b> Raising<'b> {
 
     /// A start, or a regrading, that came to be known after the return: nobody goes out to look.
     fn back_already(&self, entry: &Entry) -> Option<String> {
-        let back_at = episodes::back_at(self.history, entry).filter(|back_at| *back_at <= self.at)?;
-        Some(format!("The child was back by {}: there is nobody to look for.", instant_in_words(back_at)))
+        let back_at = episodes::returned_at(self.history, entry).filter(|back_at| *back_at <= self.at)?;
+        let back = format!("The child was back by {}", instant_in_words(back_at));
+        Some(match episodes::out_since(self.history, entry, self.at) {
+            Some(since) => format!("{back}, and is gone again since {}.", instant_in_words(since)),
+            None => format!("{back}: there is nobody to look for."),
+        })
     }
 
     /// Those who act are sent to the front door to ask whom not to tell: so it must hold a task that says.

@@ -1,0 +1,140 @@
+//! Two histories become one: entries known in both once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Known, corroborate, insert, is_imported, known_as, raise_case_level, recognise, take_place_of};
+use crate::engine::model::history::{Entry, History, LookAlikes, Pair};
+
+fn join_folded(into: &mut History, counts: BTreeMap<String, i64>, ids: Vec<i64>) {
+    for (kind, count) in counts {
+        let sum = into.folded.entry(kind).or_default();
+        *sum = sum.saturating_add(count);
+    }
+    into.folded_ids.extend(ids);
+    into.folded_ids.sort_unstable();
+    into.folded_ids.dedup();
+}
+
+/// What was taken back under one key is no witness to what is reported under another.
+fn keep_withdrawn(into: &mut History, entry: &Entry) {
+    let same =
+        |present: &Arc<Entry>| present.event_id == entry.event_id && present.source.partner == entry.source.partner;
+    if !into.entries.iter().any(same) {
+        insert(into, entry.clone());
+    }
+}
+
+fn join_pairs(into: &mut History, from: Option<Vec<Pair>>) {
+    let mut pairs = into.pairs.take().unwrap_or_default();
+    for pair in from.into_iter().flatten() {
+        if !pairs.iter().any(|present| present.subject == pair.subject) {
+            pairs.push(pair);
+        }
+    }
+    into.pairs = (!pairs.is_empty()).then_some(pairs);
+}
+
+fn join_look_alikes(into: &mut History, from: Option<Vec<LookAlikes>>) {
+    for known in from.into_iter().flatten() {
+        if known_as::standing(into, &known.one, &known.two).is_none() {
+            into.look_alikes.get_or_insert_default().push(known);
+        }
+    }
+}
+
+/// An entry that is known under another event's id in the joined history: what was tied to the one is tied to the other.
+type Renamed = Vec<(Arc<Entry>, Arc<Entry>)>;
+
+fn join_entries(into: &mut History, entries: Vec<Arc<Entry>>) -> (Vec<Arc<Entry>>, Renamed) {
+    let (mut added, mut renamed) = (Vec::new(), Vec::new());
+    for entry in entries {
+        if entry.withdrawn {
+            keep_withdrawn(into, &entry);
+            continue;
+        }
+        match recognise(into, &entry) {
+            Known::New => {
+                insert(into, Entry::clone(&entry));
+                added.push(entry);
+            }
+            Known::Retransmission | Known::Withdrawn => {}
+            Known::Duplicate(index) if is_imported(into, index) && !entry.backfilled => {
+                let imported = into.entries.remove(index);
+                let mut live = Entry::clone(&entry);
+                take_place_of(&imported, &mut live);
+                insert(into, live);
+                added.push(entry);
+            }
+            Known::Duplicate(index) => {
+                if let Some(present) = into.entries.get_mut(index) {
+                    join(Arc::make_mut(present), &entry);
+                    renamed.push((entry, Arc::clone(present)));
+                }
+            }
+        }
+    }
+    (added, renamed)
+}
+
+/// Joins the history of a weaker key into this one. Entries known in both are kept once.
+pub fn merge(into: &mut History, from: History) -> Vec<Arc<Entry>> {
+    let (added, renamed) = join_entries(into, from.entries);
+    join_folded(into, from.folded, from.folded_ids);
+    for status in from.statuses {
+        if !into.statuses.contains(&status) {
+            let position = into.statuses.partition_point(|present| present.since <= status.since);
+            into.statuses.insert(position, status);
+        }
+    }
+    into.recount_at = into.recount_at.into_iter().chain(from.recount_at).min();
+    raise_case_level(into, from.case_level);
+    if into.last_decision.as_ref().map(|decision| decision.at) < from.last_decision.as_ref().map(|decision| decision.at)
+    {
+        into.last_decision = from.last_decision;
+    }
+    if into.agreement.as_ref().map(|agreement| agreement.at) < from.agreement.as_ref().map(|agreement| agreement.at) {
+        into.agreement = from.agreement;
+    }
+    for mut task in from.tasks {
+        if let Some((_, new)) = renamed.iter().find(|(old, _)| task.is_of(old)) {
+            let task = Arc::make_mut(&mut task);
+            task.event_id.clone_from(&new.event_id);
+            task.partner = Some(new.source.partner.clone());
+        }
+        if !into.tasks.iter().any(|present| present.task_id == task.task_id) {
+            into.tasks.push(task);
+        }
+    }
+    for mut timer in from.timers {
+        if let Some((_, new)) = renamed.iter().find(|(old, _)| timer.is_of(old)) {
+            timer.event_id.clone_from(&new.event_id);
+            timer.partner = Some(new.source.partner.clone());
+        }
+        if !into.timers.contains(&timer) {
+            into.timers.push(timer);
+        }
+    }
+    into.timers.sort();
+    into.awaiting.extend(from.awaiting);
+    join_pairs(into, from.pairs);
+    join_look_alikes(into, from.look_alikes);
+    for first in from.first_receipts.into_iter().flatten() {
+        into.first_receipts.get_or_insert_default().push(first);
+    }
+    into.updated_at = into.updated_at.max(from.updated_at);
+    added
+}
+
+/// One happening, reported under both keys: what was done for either is done, and what either holds back is held back.
+fn join(present: &mut Entry, other: &Entry) {
+    corroborate(present, other);
+    present.corroborated_by.extend(other.corroborated_by.iter().cloned());
+    present.held_back.extend(other.held_back.iter().cloned());
+    present.held_back.sort();
+    present.held_back.dedup();
+    present.fired.extend(other.fired.iter().cloned());
+    present.fired.sort();
+    present.fired.dedup();
+    present.level = present.level.max(other.level);
+}
