@@ -37,7 +37,13 @@ fn records(criterion: &mut Criterion) {
     let sealer = Sealer::from_secret(&[2; 32]);
     let partners: Partners = [("police".to_owned(), Partner::default())].into();
     let agencies = Agencies { names: ["school".to_owned()].into(), ..Agencies::default() };
-    let context = IntakeContext { keys: &keys, sealer: &sealer, partners: &partners, agencies: &agencies };
+    let context = IntakeContext {
+        keys: &keys,
+        sealer: &sealer,
+        partners: &partners,
+        agencies: &agencies,
+        front_door_phone: None,
+    };
     let incoming = IncomingRecord {
         topic: "referrals.police",
         partition: 0,

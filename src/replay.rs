@@ -262,6 +262,7 @@ impl Replay {
             sealer: &self.context.sealer,
             partners: &self.partners,
             agencies: &self.agencies,
+            front_door_phone: self.context.front_door_phone.as_deref(),
         }
     }
 

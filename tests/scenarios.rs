@@ -1,8 +1,12 @@
 //! What the router does to a child's record, in the domain's words: every scenario file, and properties over random
 //! histories.
 
+#[path = "scenarios/address.rs"]
+mod address;
 #[path = "scenarios/calendar.rs"]
 mod calendar;
+#[path = "scenarios/dropped.rs"]
+mod dropped;
 #[path = "scenarios/family.rs"]
 mod family;
 #[path = "scenarios/feedback.rs"]
@@ -27,3 +31,5 @@ mod properties;
 mod rungs;
 #[path = "scenarios/told.rs"]
 mod told;
+#[path = "scenarios/too_long.rs"]
+mod too_long;

@@ -50,7 +50,11 @@ pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
     let name = name_of(arguments.file.as_deref());
     let mut ending = Ending::Clean;
     let mut last: Option<Timestamp> = None;
-    for (number, json) in events(&text) {
+    let events = events(&text);
+    if events.is_empty() && arguments.until.is_none() {
+        return Err(CliError::Usage(format!("{name} holds no event")));
+    }
+    for (number, json) in events {
         let place = format!("{name}:{number}");
         match json
             .and_then(|json| received(&json))

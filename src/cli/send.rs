@@ -11,6 +11,7 @@ use super::{CliError, Ending, output};
 /// How much one request carries at most; the router takes 1 MiB and 1000 events.
 const BATCH_BYTES_MAX: usize = 512 * 1024;
 const BATCH_EVENTS_MAX: usize = 500;
+const TOO_LARGE: u16 = 413;
 
 /// Send events to a running router
 #[derive(clap::Args)]
@@ -42,14 +43,30 @@ pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
     let events = events(&text, &name_of(Some(&arguments.file)))?;
     let router = RemoteRouter::new(&arguments.to, &arguments.token_file, arguments.authority.as_deref())?;
     let mut totals = Totals::default();
+    let mut stopped = None;
     for batch in batches(&events) {
-        send_batch(&router, batch, &mut totals)?;
+        if let Err(error) = send_batch(&router, batch, &mut totals) {
+            stopped = Some(error);
+            break;
+        }
     }
-    output::line(format_args!("{} accepted, {} refused", totals.accepted, totals.refused));
+    let unsent = events.len() - totals.accepted - totals.refused;
+    let counted = format!("{} accepted, {} refused", totals.accepted, totals.refused);
+    match events.get(totals.accepted + totals.refused) {
+        Some(first) => output::line(format_args!(
+            "{counted}, {unsent} not sent, from {} on: send the file again, what was accepted is known by its id",
+            first.place
+        )),
+        None => output::line(format_args!("{counted}")),
+    }
     if let Some(ring) = &totals.ring {
         output::line(format_args!("{ring}"));
     }
-    Ok(if totals.refused == 0 { Ending::Clean } else { Ending::FoundSomething })
+    match stopped {
+        Some(error) => Err(error),
+        None if totals.refused == 0 => Ok(Ending::Clean),
+        None => Ok(Ending::FoundSomething),
+    }
 }
 
 #[derive(Default)]
@@ -113,20 +130,37 @@ fn batches(events: &[Located]) -> Vec<&[Located]> {
 
 fn send_batch(router: &RemoteRouter, batch: &[Located], totals: &mut Totals) -> Result<(), CliError> {
     let answer = match batch {
-        [one] => router.post("/v1/events", "application/cloudevents+json", one.event.to_string().as_bytes())?,
+        [one] => router.post("/v1/events", "application/cloudevents+json", one.event.to_string().as_bytes()),
         _ => {
             let events: Vec<&Value> = batch.iter().map(|located| &located.event).collect();
             let body = serde_json::to_vec(&events).map_err(CliError::failed)?;
-            router.post("/v1/events", "application/cloudevents-batch+json", &body)?
+            router.post("/v1/events", "application/cloudevents-batch+json", &body)
         }
     };
+    let answer = answer.inspect_err(|_| warn_of_danger(batch))?;
     if let Some(ring) = answer.body.get("ring").and_then(Value::as_str) {
         totals.ring = Some(ring.to_owned());
+    }
+    if answer.status == TOO_LARGE && batch.len() > 1 {
+        return batch.iter().try_for_each(|one| send_batch(router, std::slice::from_ref(one), totals));
     }
     report(&answer, batch, totals)
 }
 
-/// Counts what was accepted, and says of each refused event what is wrong with it.
+/// The router may never have seen that these say so.
+fn warn_of_danger(unheard: &[Located]) {
+    for Located { place, .. } in unheard.iter().filter(|located| says_danger(&located.event)) {
+        eprintln!(
+            "{place}: says that a child is in immediate danger, and was not accepted: ring 999 and the front door now"
+        );
+    }
+}
+
+fn says_danger(event: &Value) -> bool {
+    event.pointer("/data/immediate_danger").and_then(Value::as_bool) == Some(true)
+}
+
+/// Counts what was accepted, and says of each refused event what is wrong with it. An error: the rest would fare no better.
 fn report(answer: &Answer, batch: &[Located], totals: &mut Totals) -> Result<(), CliError> {
     if let Some(results) = answer.body.get("results").and_then(Value::as_array) {
         for (located, result) in batch.iter().zip(results) {
@@ -141,11 +175,19 @@ fn report(answer: &Answer, batch: &[Located], totals: &mut Totals) -> Result<(),
     }
     match (answer.is_success(), batch) {
         (true, _) => totals.accepted += batch.len(),
-        (false, [one]) if answer.body.get("problems").is_some() => {
+        (false, [one]) if answer.body.get("problems").is_some() || answer.status == TOO_LARGE => {
             totals.refused += 1;
-            report_faults(&one.place, &answer.body);
+            if answer.status == TOO_LARGE {
+                eprintln!("{}: {}", one.place, answer.problem());
+                warn_of_danger(batch);
+            } else {
+                report_faults(&one.place, &answer.body);
+            }
         }
-        (false, _) => return Err(CliError::failed(answer.problem())),
+        (false, _) => {
+            warn_of_danger(batch);
+            return Err(CliError::failed(answer.problem()));
+        }
     }
     Ok(())
 }

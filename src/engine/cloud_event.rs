@@ -1,20 +1,20 @@
 //! CloudEvents 1.0: the JSON form of a referral event, structured or binary, and the JSON of an outcome.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use super::model::detail::KINDS;
+use super::model::detail::{self, KINDS};
 use super::model::event::ReferralEvent;
 use super::model::outcome::Outcome;
 use super::model::scalar::Timestamp;
 use super::schema::inspect;
-use super::schema::path::Path;
+use super::schema::path::{Path, speakable};
 use super::schema::read::{self, is_uuid, nearest, unknown_members};
 use super::schema::shape::{Field, Record, Shape};
 use super::schema::{Fault, JsonError, SchemaName, checked, from_json_checked, to_json};
 
-/// Attributes that are understood. `subject` and `dataschema` are accepted and not used: who an event is about is in
+/// Attributes that are known by name. `subject` and `dataschema` are accepted and not used: who an event is about is in
 /// its data, and its schema is the published one.
 const ATTRIBUTES: &[&str] = &[
     "specversion",
@@ -72,7 +72,10 @@ pub fn read(json: &Value) -> Result<CloudEvent, Vec<Fault>> {
     };
     let schema = SchemaName::ReferralEvent.published().map_err(|error| vec![Fault::new("", error.to_string())])?;
     let mut faults = Vec::new();
-    unknown_members(attributes, ATTRIBUTES, &Path::root(), &mut faults);
+    let understood: Map<String, Value> =
+        attributes.iter().filter(|(name, value)| !is_extension(name, value)).map(pair).collect();
+    unknown_members(&understood, ATTRIBUTES, &Path::root(), &mut faults);
+    misplaced(attributes, schema.root(), &mut faults);
     check_constants(attributes, &mut faults);
     let mut raw = Map::new();
     raw.insert("event_id".to_owned(), id(attributes, &mut faults));
@@ -94,6 +97,28 @@ pub fn read(json: &Value) -> Result<CloudEvent, Vec<Fault>> {
     let event = checked(&shape, Value::Object(raw), faults, check)?;
     let traceparent = attributes.get("traceparent").and_then(Value::as_str).map(str::to_owned);
     Ok(CloudEvent { event, receivedtime, traceparent, is_dated_by_time })
+}
+
+fn pair((name, value): (&String, &Value)) -> (String, Value) {
+    (name.clone(), value.clone())
+}
+
+/// Attributes that brokers and libraries add, by CloudEvents' own rule: a name of small letters and digits, a value that is no
+/// object or list. They are ignored.
+fn is_extension(name: &str, value: &Value) -> bool {
+    let has_form = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    has_form && !ATTRIBUTES.contains(&name) && !matches!(value, Value::Object(_) | Value::Array(_))
+}
+
+/// What is a field of the data and stands beside it would be lost as an extension.
+fn misplaced(attributes: &Map<String, Value>, shape: &Record, faults: &mut Vec<Fault>) {
+    let of_data = shape.fields.iter().map(|field| field.name.as_str());
+    let of_detail = KINDS.iter().filter_map(|(kind, _)| detail::fields(kind)).flatten().map(|(field, _)| *field);
+    let known: BTreeSet<String> = of_data.chain(of_detail).map(|field| field.replace('_', "")).collect();
+    let sent = attributes.iter().filter(|(name, value)| is_extension(name, value));
+    for (name, _) in sent.filter(|(name, _)| known.contains(*name)) {
+        faults.push(Fault::new(speakable(name), "does not belong here: give it inside data, or data.detail"));
+    }
 }
 
 /// Reads binary mode: attributes by name without their `ce-` or `ce_`, and the data.

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::LazyLock;
 
 use super::calendar::{day_in_words, instant_in_words, london_date};
-use super::history::entry::ENTRY_FACTS;
-use super::model::detail::{Detail, KINDS, fields};
+use super::history::entry::{ENTRY_FACTS, is_address_confidential};
+use super::model::detail::{KINDS, fields};
 use super::model::event::{Address, Carer, Child, Practitioner, ReferralEvent, VoiceOfChild};
 use super::model::history::Entry;
 use super::model::scalar::Told;
@@ -44,6 +44,8 @@ pub struct Disclosed {
 pub struct Permit<'a> {
     pub agency: &'a Agency,
     pub minimum: bool,
+    /// Where the child lives must not get known, whatever the event at hand says of its addresses.
+    pub address_confidential: bool,
 }
 
 impl Permit<'_> {
@@ -171,7 +173,7 @@ impl Permit<'_> {
             interpreter_needed: self.pick(fields, "child.interpreter_needed", child.interpreter_needed.as_ref()),
             ..ChildView::default()
         };
-        self.show_addresses(&child.addresses, is_confidential(event), &mut view, fields);
+        self.show_addresses(&child.addresses, self.is_confidential(event), &mut view, fields);
         let shown_wrong = |name: &&String| {
             (name.as_str() == "nhs_number" && view.nhs_number.is_some())
                 || (name.as_str() == "upn" && view.upn.is_some())
@@ -204,19 +206,18 @@ impl Permit<'_> {
 }
 
 impl Permit<'_> {
+    fn is_confidential(&self, event: &ReferralEvent) -> bool {
+        self.address_confidential || is_address_confidential(&event.detail)
+    }
+
     /// The addresses, the child's and those of children named with it, that this recipient may not see: they may stand in what
     /// the sender wrote, too.
     pub fn withheld(&self, event: &ReferralEvent) -> Withheld {
-        let all = is_confidential(event);
+        let all = self.is_confidential(event);
         let children = std::iter::once(&event.child).chain(event.siblings.iter().map(|other| &other.child));
         let addresses = children.flat_map(|child| &child.addresses);
         Withheld::of(addresses.filter(|address| !self.agency.confidential_addresses && (all || address.confidential)))
     }
-}
-
-/// Whether the sender says that where the child lives must not get known.
-fn is_confidential(event: &ReferralEvent) -> bool {
-    matches!(&event.detail, Detail::DomesticAbuseAttended(attended) if attended.address_confidential == Some(true))
 }
 
 /// The full name of a fact kept with an entry: `event.grade`, `child.age_years`.

@@ -7,7 +7,7 @@ use jiff::civil;
 
 use super::calendar::{london_date, month_in_words};
 use super::history::entry::{is_adult, is_grown};
-use super::history::{agreement, episodes, known_as, latest_status, status_open};
+use super::history::{agreement, death, episodes, known_as, latest_status, significant_harm, status_open};
 use super::model::detail::KINDS;
 use super::model::history::{Entry, History};
 use super::model::scalar::{FactValue, Level, Timestamp};
@@ -27,6 +27,8 @@ const PLANS: [&str; 3] = ["cin", "cpp", "lac"];
 const FOLLOWS_A_REFERRAL: [&str; 3] = [episodes::REGRADED, episodes::ENDED, "return_interview.completed"];
 /// What holds for children alone.
 const ENDS_AT_18: [&str; 5] = ["cin", "cpp", "lac", "placed_by_other", "out_of_area"];
+const AGREEMENT: &str = "agreement.recorded";
+const CASE_CLOSED: &str = "status.case_closed_12m";
 const STATUS_PREFIX: &str = "status.";
 const AGENCY_PREFIX: &str = "result.agencies.";
 
@@ -131,6 +133,21 @@ impl PreparedBook {
     /// The facts that rules for this kind read, in the order of the book.
     pub fn read_by(&self, kind: &str) -> impl Iterator<Item = FactId> {
         self.read_by_kind.get(kind).into_iter().flatten().copied()
+    }
+
+    /// Whether a newcomer may change what the rules for a kind conclude: it is counted by them, or settles a status or agreement that
+    /// they read.
+    pub fn is_moved(&self, kind: &str, newcomer: &Entry) -> bool {
+        if newcomer.kind == AGREEMENT {
+            return true;
+        }
+        let read = self.counts_by_kind.get(kind).map_or(&[][..], Vec::as_slice);
+        let newcomer_kind = Kinds::of(&newcomer.kind);
+        let is_counted =
+            read.iter().filter_map(|place| self.counted_kinds.get(*place)).any(|kinds| kinds.contains(newcomer_kind));
+        let agreement = self.kept.get("agreement").filter(|_| newcomer.facts.contains_key("agreement"));
+        let settles = |id: FactId| agreement == Some(&id) || self.statuses.iter().any(|(status, ..)| *status == id);
+        is_counted || self.read_by(kind).any(settles)
     }
 
     /// Fills a table with all that is known of an entry, save `result.*`. `level`: what the entry has so far.
@@ -291,7 +308,8 @@ impl PreparedBook {
         words.collect::<Vec<String>>().join(", ")
     }
 
-    /// Counts among the facts an entry's rules read whose window reaches back before `covered_since`: their names.
+    /// What looks back, among the facts an entry's rules read, to before `covered_since`: counts, and whether the child was referred
+    /// before. Their names.
     pub fn uncovered(&self, kind: &str, as_of: AsOf, covered_since: Timestamp) -> Vec<&str> {
         let reads: BTreeSet<FactId> = self.read_by(kind).collect();
         let calendar = &self.rules.calendar;
@@ -301,13 +319,12 @@ impl PreparedBook {
                 .days_before(london_date(as_of.windows))
                 .is_none_or(|days| calendar.window_start(as_of.windows, days) < covered_since)
         };
-        self.rules
-            .aggregates
-            .iter()
-            .filter(|aggregate| reads.contains(&aggregate.fact))
-            .filter(reaches_back)
-            .map(|aggregate| self.rules.facts.label(aggregate.fact))
-            .collect()
+        let counts = self.rules.aggregates.iter().filter(|aggregate| reads.contains(&aggregate.fact));
+        let counts = counts.filter(reaches_back).map(|aggregate| aggregate.fact);
+        let a_year_before = london_date(as_of.statuses).checked_sub(jiff::Span::new().years(1)).ok();
+        let is_short = a_year_before.is_some_and(|since| since < london_date(covered_since));
+        let closed = self.rules.facts.id(CASE_CLOSED).filter(|id| is_short && reads.contains(id));
+        counts.chain(closed).map(|fact| self.rules.facts.label(fact)).collect()
     }
 }
 
@@ -418,8 +435,13 @@ fn is_recorded(history: &History, entry: &Entry, status: &str, at: Timestamp, au
         "open_plan" => open_plan(history, entry, at),
         "cpp_ever" => history.statuses.iter().any(|present| present.status == "cpp" && present.since <= at),
         "case_closed_12m" => referred_before_and_closed(history, entry, at),
-        "missing_open" => episodes::still_missing(history, entry, at),
-        "absent_open" => episodes::still_absent(history, entry, at),
+        // A service that is agreed to later starts by what is so then.
+        "significant_harm" => {
+            let agreed_at = history.agreement.as_ref().map_or(at, |standing| standing.at);
+            significant_harm::is_suspected(history, entry, at.max(agreed_at))
+        }
+        "missing_open" => !death::is_known(history, at) && episodes::still_missing(history, entry, at),
+        "absent_open" => !death::is_known(history, at) && episodes::still_absent(history, entry, at),
         other => status_open(history, other, at),
     }
 }

@@ -12,14 +12,20 @@ use super::model::scalar::{Coded, FactValue, Level, Timestamp};
 
 pub mod agreement;
 pub mod correction;
+pub mod death;
+pub mod decisions;
 pub mod entry;
 pub mod episodes;
 pub mod folding;
 pub mod joining;
+pub mod keeping;
 pub mod known_as;
 pub mod parting;
+pub mod routes;
+pub mod significant_harm;
 #[cfg(test)]
 mod tests;
+pub mod used_id;
 
 /// The timer of a subject whose tasks wait for the next rung of their ladder.
 pub const ESCALATION: &str = "escalation";
@@ -61,9 +67,12 @@ pub fn recognise(history: &History, arriving: &Entry) -> Known {
     if arriving.backfilled && history.folded_ids.binary_search(&folding::folded_id(&arriving.event_id)).is_ok() {
         return Known::Retransmission;
     }
+    if folding::is_folded(history, arriving) {
+        return Known::Retransmission;
+    }
     for (index, entry) in history.entries.iter().enumerate() {
         let same_id = entry.event_id == arriving.event_id && entry.source.partner == arriving.source.partner;
-        if same_id && entry.withdrawn {
+        if (same_id && entry.withdrawn) || entry.is_taken_back(&arriving.event_id, &arriving.source.partner) {
             return Known::Withdrawn;
         }
         if same_id && entry.content_digest == arriving.content_digest {
@@ -89,7 +98,8 @@ pub fn recognise(history: &History, arriving: &Entry) -> Known {
         .find(|(_, entry)| {
             let same_happening = same_police_reference(history, entry, arriving)
                 || episodes::same_episode(history, entry, arriving)
-                || same_incident(entry, arriving);
+                || same_incident(entry, arriving)
+                || same_death(entry, arriving);
             // Two children under one identifier: what happened to one did not happen to the other. That a child takes an
             // allegation back is an event of its own.
             same_happening && !known_as::are_two(history, entry, arriving) && retracts(entry) == retracts(arriving)
@@ -155,6 +165,15 @@ fn same_incident(entry: &Entry, arriving: &Entry) -> bool {
         && (by_another(entry) || by_another(arriving))
 }
 
+/// A child dies once, whoever notifies it.
+fn same_death(entry: &Entry, arriving: &Entry) -> bool {
+    let is_death = |entry: &Entry| {
+        entry.kind == "serious_incident.notified"
+            && matches!(entry.facts.get("incident"), Some(FactValue::Code(incident)) if incident == "death")
+    };
+    is_death(entry) && is_death(arriving)
+}
+
 /// What was told before go-live takes the live report of it in its place: one happening, and nobody has been asked yet. What the
 /// report leaves out stays as it was known.
 pub fn take_place_of(imported: &Entry, live: &mut Entry) {
@@ -168,6 +187,7 @@ pub fn take_place_of(imported: &Entry, live: &mut Entry) {
     live.episode_ref = live.episode_ref.take().or_else(|| imported.episode_ref.clone());
     live.police_reference = live.police_reference.take().or_else(|| imported.police_reference.clone());
     live.held_back.extend(imported.held_back.iter().cloned());
+    live.lifted.extend(imported.lifted.iter().cloned());
     live.held_back.sort();
     live.held_back.dedup();
     if !imported.is_same_event(live) {
@@ -205,11 +225,22 @@ pub fn find(history: &History, event_id: &str, by: &Source, front_door: &str) ->
     let may = |source: &Source| any || (source.partner == by.partner && source.unit == by.unit);
     let own = |entry: &Arc<Entry>| entry.event_id == event_id && may(&entry.source);
     let beside = |entry: &Arc<Entry>| {
-        let mut reports = entry.corroborated_by.iter();
+        let mut reports = entry.corroborated_by.iter().chain(&entry.taken_back);
         reports.any(|corroboration| corroboration.event_id == event_id && may(&corroboration.source))
     };
-    let place = history.entries.iter().position(own).map(Spoken::Own);
+    let place =
+        history.entries.iter().position(own).map(|place| Spoken::Own(used_id::latest(history, event_id, place)));
     place.or_else(|| history.entries.iter().position(beside).map(Spoken::Corroborated))
+}
+
+/// The event that a correction or withdrawal speaks of, where another unit of the same partner sent it.
+pub fn of_another_unit(history: &History, event_id: &str, by: &Source) -> Option<Arc<Entry>> {
+    let theirs = |id: &str, source: &Source| id == event_id && source.partner == by.partner && source.unit != by.unit;
+    let is_theirs = |entry: &&Arc<Entry>| {
+        let mut beside = entry.corroborated_by.iter();
+        theirs(&entry.event_id, &entry.source) || beside.any(|report| theirs(&report.event_id, &report.source))
+    };
+    history.entries.iter().find(is_theirs).cloned()
 }
 
 /// Puts a changed entry in the place of the one it changes; in a new place when its time changed.
@@ -234,23 +265,23 @@ pub fn forget(history: &mut History, withdrawn: &Entry) {
         history.agreement = latest_agreement(history);
     }
     if history.last_decision.as_ref().is_some_and(|decision| of_event(&decision.event_id, &decision.partner)) {
-        history.last_decision = None;
-        let levels = history.entries.iter().filter(|entry| !entry.withdrawn).map(|entry| entry.level);
-        history.case_level = levels.max().flatten();
+        history.last_decision = decisions::latest(history);
+        decisions::settle_level(history);
     }
 }
 
-/// Where agreement stands by the latest word on it that was not taken back.
+/// Where agreement stands by the latest word on it that was not taken back. That the family is being asked ends no warning.
 fn latest_agreement(history: &History) -> Option<AgreementStanding> {
-    let words = history.entries.iter().rev().filter(|entry| entry.kind == "agreement.recorded" && !entry.withdrawn);
-    words.into_iter().find_map(|entry| {
-        let Some(FactValue::Code(state)) = entry.facts.get("state") else { return None };
-        Some(AgreementStanding {
-            state: state.clone(),
-            at: entry.received_at,
-            event_id: Some(entry.event_id.clone()),
-            partner: Some(entry.source.partner.clone()),
-        })
+    let words =
+        || history.entries.iter().rev().filter(|entry| !entry.withdrawn && agreement::recorded(entry).is_some());
+    let settled = words().find(|entry| agreement::recorded(entry).is_some_and(agreement::settles));
+    let warns = settled.filter(|entry| agreement::recorded(entry) == Some(agreement::UNSAFE_TO_ASK));
+    let entry = warns.or_else(|| words().next())?;
+    Some(AgreementStanding {
+        state: agreement::recorded(entry)?.to_owned(),
+        at: entry.received_at,
+        event_id: Some(entry.event_id.clone()),
+        partner: Some(entry.source.partner.clone()),
     })
 }
 
@@ -320,47 +351,16 @@ pub fn apply_decision(history: &mut History, decision: RecordedDecision) {
     history.last_decision = Some(decision);
 }
 
-/// The held-back routes that a lift of an agency opens, or of these units of it alone: of them, what is held back of every
-/// unit stays so.
-pub fn opened_by(history: &History, agency: &str, units: Option<&[String]>) -> BTreeSet<HeldBack> {
-    let is_meant = |route: &HeldBack| {
-        let of_unit = |units: &[String]| route.unit.as_ref().is_some_and(|unit| units.contains(unit));
-        route.agency == agency && units.is_none_or(of_unit)
-    };
-    let routes = history.entries.iter().flat_map(|entry| &entry.held_back);
-    routes.filter(|route| is_meant(route)).cloned().collect()
-}
-
-/// A person lifted routes that were held back: from now on they are open, for every event.
-pub fn lift_routes(history: &mut History, lifted: &BTreeSet<HeldBack>) {
-    for entry in &mut history.entries {
-        if entry.held_back.iter().any(|route| lifted.contains(route)) {
-            Arc::make_mut(entry).held_back.retain(|route| !lifted.contains(route));
-        }
-    }
-}
-
-/// A person said where a suspect works, of whom that was not known: these routes alone are held back from now on. None: it
-/// is no agency of the book.
-pub fn suspect_is_known(history: &mut History, own: &[HeldBack]) {
-    let is_open_question = |route: &HeldBack| route.cause == entry::UNKNOWN_SUSPECT;
-    for entry in &mut history.entries {
-        if !entry.held_back.iter().any(is_open_question) {
-            continue;
-        }
-        let entry = Arc::make_mut(entry);
-        entry.held_back.retain(|route| !is_open_question(route));
-        entry.held_back.extend(own.iter().cloned());
-    }
-}
-
 /// Routes that some event of this subject asked to hold back, or that are a suspect's own: until a person lifts them they
-/// hold for every event, also of senders who do not know why. A wish ends with the event that is taken back; a suspect's
-/// route does not, for only a person says that there is none.
+/// hold for every event, also of senders who do not know why, and when the event is kept no longer. A wish ends with the event
+/// that is taken back; a suspect's route does not, for only a person says that there is none.
 pub fn held_back_of(history: &History) -> BTreeSet<HeldBack> {
-    let routes = history.entries.iter().flat_map(|entry| entry.held_back.iter().map(move |route| (entry, route)));
-    let standing = routes.filter(|(entry, route)| !entry.withdrawn || route.cause != "asked");
-    standing.map(|(_, route)| route.clone()).collect()
+    let standing = history.entries.iter().flat_map(|entry| held_back_by(entry));
+    standing.chain(history.held_back.iter().flatten()).cloned().collect()
+}
+
+fn held_back_by(entry: &Entry) -> impl Iterator<Item = &HeldBack> {
+    entry.held_back.iter().filter(|route| !entry.withdrawn || route.cause != "asked")
 }
 
 /// The highest level that fired for an entry so far.

@@ -1,6 +1,7 @@
 //! Who a record is about: check digits, normalised names, keyed subject keys.
 
 mod check_digits;
+pub mod expected;
 #[cfg(test)]
 mod tests;
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest, Sha256};
 
 use super::codec::{self, CodecError};
-use super::identity::{Identifiers, Keys, keys_alone};
+use super::identity::{Identifiers, Keys, expected, keys_alone};
 use super::ids::derived;
 use super::model::codes::{HumanDecision, OutcomeKind};
 use super::model::detail::{DecisionRecorded, Detail};
@@ -41,6 +41,8 @@ pub struct IntakeContext<'a> {
     pub sealer: &'a Sealer,
     pub partners: &'a Partners,
     pub agencies: &'a Agencies,
+    /// The front door's telephone number, for feedback.
+    pub front_door_phone: Option<&'a str>,
 }
 
 /// Partners by name.
@@ -163,6 +165,7 @@ fn inbox_record(
     let about = event.detail.original_event_id().unwrap_or(&event.event_id);
     let identifiers = Identifiers::of(context.keys, &event.child, &event.source, about);
     let (strongest_kind, strongest) = identifiers.strongest;
+    let expected = if replied.is_some() { None } else { expected::keys(context.keys, &event, incoming.receipt) };
     let (subject, keyed_by, weaker, sighting) = match replied {
         Some(subject) => (subject, KEYED_BY_REPLY, Vec::new(), None),
         None => (strongest, strongest_kind.symbol(), identifiers.weaker, identifiers.sighting),
@@ -180,6 +183,7 @@ fn inbox_record(
             weaker: keys_alone(weaker),
             named_with: None,
             sighting,
+            expected,
         }),
     }
 }

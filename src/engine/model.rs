@@ -6,6 +6,7 @@ pub mod decision;
 pub mod detail;
 pub mod event;
 pub mod feedback;
+mod held_task;
 pub mod history;
 pub mod inbox;
 pub mod optional;

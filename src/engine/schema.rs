@@ -197,7 +197,8 @@ impl Published for InboxRecord {
             InboxBody::Forward(forward) => forward.history = forward.history.as_released(),
             InboxBody::Referral(referral) => {
                 referral.event = referral.event.as_released();
-                (referral.weaker, referral.named_with, referral.sighting) = (None, None, None);
+                (referral.weaker, referral.named_with) = (None, None);
+                (referral.sighting, referral.expected) = (None, None);
             }
             InboxBody::Alias(alias) => alias.checked_for = None,
             InboxBody::Signal(signal) => {

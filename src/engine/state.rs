@@ -48,6 +48,13 @@ impl Delta {
         }
     }
 
+    /// How many histories lose something that a rule may still count.
+    pub fn windows_cut(&self, state: &State) -> usize {
+        let covered = |subject: SubjectKey| state.history(subject).and_then(|history| history.covered_since);
+        let is_cut = |(subject, history): &(&SubjectKey, &History)| history.covered_since > covered(**subject);
+        self.histories.iter().filter(is_cut).count()
+    }
+
     /// The trace that the event came with for which a task is raised.
     pub fn trace_of(&self, subject: SubjectKey, task_id: &str) -> Option<&str> {
         let history = self.histories.get(&subject)?;
@@ -98,12 +105,17 @@ impl State {
         self.committed.is_empty() && self.staged.is_empty()
     }
 
-    /// Takes over a history read back from the `history` topic; a later one of the same subject replaces it.
+    /// Takes over a history read back from the `history` topic; a later one of the same subject replaces it, and one that holds
+    /// nothing takes it out.
     pub fn restore(&mut self, subject: SubjectKey, history: History) {
         self.index(subject, &history);
         self.last_receipt = self.last_receipt.max(history.updated_at);
         self.committed_receipt = self.last_receipt;
-        self.committed.insert(subject, Arc::new(history));
+        if history.holds_nothing() {
+            self.committed.remove(&subject);
+        } else {
+            self.committed.insert(subject, Arc::new(history));
+        }
     }
 
     /// Changes what was restored, where `change` says how: what an earlier release did not keep.
@@ -126,7 +138,13 @@ impl State {
 
     /// The staged changes are durable.
     pub fn commit(&mut self) {
-        self.committed.extend(self.staged.drain());
+        for (subject, history) in self.staged.drain() {
+            if history.holds_nothing() {
+                self.committed.remove(&subject);
+            } else {
+                self.committed.insert(subject, history);
+            }
+        }
         self.committed_receipt = self.last_receipt;
     }
 

@@ -2,6 +2,7 @@
 
 use super::context::{Context, StepError};
 use super::history::folding::{fold, folds_at, next_midnight, note_when};
+use super::history::keeping::Keeping;
 use super::history::{ESCALATION, FOLD, RECOUNT};
 use super::model::decision::{Decision, Disposition};
 use super::model::feedback::Feedback;
@@ -17,13 +18,17 @@ mod addition;
 mod agreement;
 mod alias;
 mod another_child;
+mod another_unit;
 mod answers;
 mod arrival;
 mod awaiting;
+mod besides;
 mod by_the_hour;
 mod challenge;
 mod clocks;
 mod correction;
+mod danger;
+mod death;
 mod decided;
 mod draft;
 mod duplicate;
@@ -37,15 +42,21 @@ mod look_alike;
 mod named_elsewhere;
 pub mod outcome;
 pub mod overdue;
+mod parted;
 mod persons;
 mod readdressed;
 mod reading;
 pub mod recount;
+mod redecided;
 mod returned;
+mod search;
+mod shut_again;
 mod siblings;
 mod sighting;
 mod signal;
+mod still_missing;
 mod suspect;
+mod taken_back;
 mod timer;
 mod unapplied;
 mod wish;
@@ -139,7 +150,7 @@ fn folded(
     let Some(history) = state.history(subject) else { return Ok(Step::default()) };
     let book = context.books.in_force(at).ok_or(StepError::NoBookInForce)?;
     let mut history = history.as_ref().clone();
-    if !fold(&mut history, at, book.rules.retention_days).owes_nothing() {
+    if !fold(&mut history, at, &Keeping::by(&book.rules)).owes_nothing() {
         return Draft::of_own_timer(context, state, subject, timer, at)?.finish();
     }
     let mut delta = Delta::default();
@@ -152,15 +163,15 @@ fn folded(
 pub fn catch_up(context: &Context, state: &mut State) {
     let at = state.last_receipt();
     let Some(book) = context.books.in_force(at) else { return };
-    let retention_days = book.rules.retention_days;
+    let keeping = Keeping::by(&book.rules);
     state.amend(|history| {
-        if history.fold_at == folds_at(history, retention_days) && !escalation::is_unarmed(history, &book.rules) {
+        if history.fold_at == folds_at(history, &keeping) && !escalation::is_unarmed(history, &book.rules) {
             return None;
         }
         let mut history = history.clone();
         escalation::arm(&mut history, &book.rules, at);
         // What is too old goes at the next tick, where it can be told.
-        note_when(&mut history, retention_days);
+        note_when(&mut history, &keeping);
         Some(history)
     });
 }
@@ -173,7 +184,7 @@ pub fn notice_book(context: &Context, state: &mut State, at: Timestamp) {
     let from = if books.in_force(at).is_some() { Some(at) } else { books.next_change(at) };
     let Some((book, from)) = from.and_then(|from| Some((books.in_force(from)?, from))) else { return };
     state.amend(|history| {
-        let fold_at = folds_at(history, book.rules.retention_days);
+        let fold_at = folds_at(history, &Keeping::by(&book.rules));
         let called_for = recount::is_called_for(history, &book.rules);
         let recount_at = if called_for { Some(from) } else { history.recount_at };
         let unarmed = overdue::is_unarmed(history, &book.rules, at);

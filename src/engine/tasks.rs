@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::context::{Context, StepError};
 use super::decide::Verdict;
 use super::facts::PreparedBook;
+use super::history::decisions::DECISION;
 use super::history::{entry, episodes, held_back_of, is_open};
 use super::ids::derived;
 use super::model::decision::{Disclosure, Suppressed};
@@ -23,20 +24,27 @@ mod build;
 mod cannot_wait;
 mod deadline;
 pub mod find_out;
+mod instead;
 mod others;
 mod persons;
 pub mod route;
 mod standing;
 
 pub use deadline::{Counted, Deadline, deadline_in_words, due_at, is_by_calendar, is_urgent};
+pub use persons::who_says;
 use route::Address;
 
 /// The id under which a task is passed on to the right unit, and the state of the wrong one's.
 pub const READDRESSED_RULE: &str = "readdressed";
 pub const READDRESSED: &str = "readdressed";
 
-/// Events that a named person's decision is.
-pub const DECISION: &str = "decision.recorded";
+/// What whoever decides is asked about a child who has died.
+pub const DEATH_RULE: &str = "death";
+pub const DEATH_TITLE: &str = "The child has died";
+pub const DEATH_ACTION: &str = "Decide who speaks to the family, and tell those who were asked to see the child";
+
+/// The id under which the front door is asked about routes that are held back, and whom not to tell.
+pub const HELD_BACK_RULE: &str = "held-back";
 
 /// A rule that fired for an entry and has not been acted on yet.
 #[derive(Clone, Debug)]
@@ -196,7 +204,7 @@ impl<'b> Raising<'b> {
                 {
                     continue;
                 }
-                let Some(address) = self.address(recipient, &finding.entry, due.urgent) else { continue };
+                let Some(address) = self.address(recipient, &finding.entry, due.urgent_by()) else { continue };
                 if !self.is_newly_asked(finding, task, &address) {
                     continue;
                 }
@@ -241,7 +249,7 @@ impl<'b> Raising<'b> {
             return self.clock_runs(task);
         }
         let events = episodes::one_episode(self.history, &task.entry);
-        let decided = self.history.last_decision.as_ref().map(|decision| decision.at);
+        let decided = |held: &HeldTask| self.history.decided_on(held).map(|decision| decision.at);
         let many_units = |agency: &str| self.book.rules.has_many_units(agency);
         // A person passes it on: also to whoever declined it or had it taken away before, and beside what a stand-in does itself.
         let by_person = task.reasons.iter().any(|(rule, _, _)| rule == READDRESSED_RULE);
@@ -253,7 +261,7 @@ impl<'b> Raising<'b> {
             events.iter().any(|event| held.is_of(event))
                 && held.agency == task.address.agency
                 && (held.unit == task.address.unit || !many_units(&held.agency))
-                && decided.is_none_or(|at| held.raised_at > at)
+                && decided(held).is_none_or(|at| held.raised_at > at)
                 && held.role == task.address.role
                 && held.action == task.action
                 && held.state != "recalled"
@@ -286,7 +294,7 @@ impl<'b> Raising<'b> {
         entry: &Arc<Entry>,
     ) -> Wanted<'w> {
         Wanted {
-            address: self.front_door(due.urgent),
+            address: self.front_door(due.urgent_by()),
             action: action.to_owned(),
             due,
             acknowledge_by: None,
@@ -321,11 +329,14 @@ pub struct Asked<'b> {
     pub notes: Vec<String>,
     pub own_duty: bool,
     pub relation: Relation,
+    /// The agency in whose place the recipient is asked, also where it is asked for itself as well.
+    pub meant_for: Option<String>,
 }
 
 impl<'b> From<Wanted<'b>> for Asked<'b> {
     fn from(one: Wanted<'b>) -> Self {
         Self {
+            meant_for: one.address.in_place_of.clone(),
             address: one.address,
             action: one.action,
             due: one.due,
@@ -356,6 +367,7 @@ impl<'b> Asked<'b> {
         if !self.reasons.iter().any(|(rule, _, _)| *rule == other.rule) {
             self.reasons.push((other.rule, other.title, other.why));
         }
+        self.meant_for = self.meant_for.take().or_else(|| other.address.in_place_of.clone());
         if other.address.in_place_of.is_none() {
             self.address.in_place_of = None;
         }

@@ -7,27 +7,27 @@ use sha2::{Digest, Sha256};
 use crate::broker::{BrokerError, Reader};
 
 /// The first byte of every cursor; another form gets another number.
-const FORM: u8 = 2;
+const FORM: u8 = 3;
 /// How much of its list's digest a cursor carries.
 const LIST_BYTES: usize = 4;
 
 /// The next offset to read, by partition of one topic.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Cursor {
-    /// Which list it is a place in: the start of its topic's digest.
+    /// Which list it is a place in: the start of the digest of its name.
     list: [u8; LIST_BYTES],
     offsets: Vec<i64>,
 }
 
 impl Cursor {
-    /// Before the first record.
-    pub fn start(topic: &str, partitions: u32) -> Self {
-        Self { list: list(topic), offsets: (0..partitions).map(|_| 0).collect() }
+    /// Before the first record of the list of this name.
+    pub fn start(name: &str, partitions: u32) -> Self {
+        Self { list: list(name), offsets: (0..partitions).map(|_| 0).collect() }
     }
 
-    /// None unless it is a cursor that this topic's list has given, or could have.
-    pub fn parse(text: &str, topic: &str, reader: &dyn Reader) -> Result<Option<Self>, BrokerError> {
-        let Some(cursor) = Self::decode(text, topic, reader.partitions(topic)?) else { return Ok(None) };
+    /// None unless it is a cursor that the list of this name, of this topic, has given, or could have.
+    pub fn parse(text: &str, name: &str, topic: &str, reader: &dyn Reader) -> Result<Option<Self>, BrokerError> {
+        let Some(cursor) = Self::decode(text, name, reader.partitions(topic)?) else { return Ok(None) };
         for (partition, offset) in (0..).zip(&cursor.offsets) {
             if *offset > reader.end_offset(topic, partition)? {
                 return Ok(None);
@@ -36,14 +36,14 @@ impl Cursor {
         Ok(Some(cursor))
     }
 
-    fn decode(text: &str, topic: &str, partitions: u32) -> Option<Self> {
+    fn decode(text: &str, name: &str, partitions: u32) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         let (&[FORM], rest) = bytes.split_first_chunk::<1>()? else { return None };
         let (list_sent, offsets) = rest.split_first_chunk::<LIST_BYTES>()?;
         let (offsets, []) = offsets.as_chunks::<8>() else { return None };
         let offsets: Vec<i64> = offsets.iter().map(|bytes| i64::from_be_bytes(*bytes)).collect();
         let fits = u32::try_from(offsets.len()) == Ok(partitions) && offsets.iter().all(|offset| *offset >= 0);
-        (fits && *list_sent == list(topic)).then_some(Self { list: *list_sent, offsets })
+        (fits && *list_sent == list(name)).then_some(Self { list: *list_sent, offsets })
     }
 
     pub fn next(&self, partition: u32) -> i64 {
@@ -59,8 +59,8 @@ impl Cursor {
     }
 }
 
-fn list(topic: &str) -> [u8; LIST_BYTES] {
-    let digest: [u8; 32] = Sha256::digest(topic.as_bytes()).into();
+fn list(name: &str) -> [u8; LIST_BYTES] {
+    let digest: [u8; 32] = Sha256::digest(name.as_bytes()).into();
     digest.first_chunk().copied().unwrap_or_default()
 }
 

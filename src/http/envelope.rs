@@ -11,10 +11,14 @@ use super::problem::Problem;
 use crate::engine::cloud_event::{self, CloudEvent};
 use crate::engine::model::quarantine::QuarantineReason;
 use crate::engine::model::scalar::Timestamp;
+use crate::engine::schema::read::nearest;
 use crate::engine::schema::{Fault, inspect};
 
 /// Any of these headers says that the event's attributes are in headers.
 const ATTRIBUTES: [&str; 3] = ["ce-specversion", "ce-type", "ce-source"];
+
+/// Longer than a reference is.
+const REFERENCE_BYTES_MAX: usize = 100;
 
 /// How the request carries its events.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,6 +86,10 @@ pub fn split(mode: Mode, headers: &HeaderMap, bytes: Vec<u8>, events_max: usize)
     let unreadable =
         |bytes, problem: String| vec![Item { original: bytes, form: Form::Unreadable(Fault::new("", problem)) }];
     match (mode, json) {
+        (Mode::Structured, Value::Array(_)) => unreadable(
+            bytes,
+            "is a JSON list: send it with the Content-Type application/cloudevents-batch+json".to_owned(),
+        ),
         (Mode::Structured, json) => vec![Item { original: bytes, form: Form::Json(json) }],
         (Mode::Binary, json) => vec![Item { original: bytes, form: Form::Binary(attributes(headers), json) }],
         (Mode::Batch, Value::Array(events)) if (1..=events_max).contains(&events.len()) => {
@@ -151,6 +159,17 @@ impl Item {
         id.and_then(|id| uuid::Uuid::parse_str(id).ok()).map(|id| id.to_string())
     }
 
+    /// The sender's own reference, for the feedback on what is refused.
+    pub fn partner_reference(&self) -> Option<&str> {
+        let data = match &self.form {
+            Form::Json(json) | Form::Ambiguous(json, _) => json.get("data"),
+            Form::Binary(_, data) => Some(data),
+            Form::Unreadable(_) => None,
+        };
+        let reference = data?.get("partner_reference")?.as_str()?;
+        (reference.len() <= REFERENCE_BYTES_MAX && !reference.contains(char::is_control)).then_some(reference)
+    }
+
     /// A record from quarantine, with the attributes that came in headers.
     pub fn from_kept(original: Vec<u8>, attributes: BTreeMap<String, String>) -> Self {
         let form = match parse(&original) {
@@ -194,13 +213,24 @@ impl Item {
 
 /// Whether these bytes say that a child is in danger now, be they an event or not.
 pub fn says_danger(bytes: &[u8]) -> bool {
-    const NAME: &[u8] = b"\"immediate_danger\"";
-    let says = |rest: &[u8]| {
-        let value = rest.strip_prefix(NAME).and_then(|rest| rest.trim_ascii_start().strip_prefix(b":"));
-        value.is_some_and(|value| value.trim_ascii_start().starts_with(b"true"))
-    };
     let quotes = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'"');
-    quotes.filter_map(|(start, _)| bytes.get(start..)).any(says)
+    quotes.filter_map(|(quote, _)| bytes.get(quote.saturating_add(1)..)).any(member_says_danger)
+}
+
+/// Whether these bytes begin with a member's name, its quote and what says yes: also as text, and misspelt by a letter or two.
+fn member_says_danger(bytes: &[u8]) -> bool {
+    const NAME: &str = "immediate_danger";
+    const NAME_BYTES_MAX: usize = 24;
+    const YES: [&[u8]; 4] = [b"true", b"yes", b"y\"", b"1"];
+    let Some(end) = bytes.iter().take(NAME_BYTES_MAX).position(|byte| *byte == b'"') else { return false };
+    let (name, rest) = bytes.split_at(end);
+    let Some(value) = rest.get(1..).and_then(|rest| rest.trim_ascii_start().strip_prefix(b":")) else { return false };
+    let value = value.trim_ascii_start();
+    let value = value.strip_prefix(b"\"").unwrap_or(value).trim_ascii_start();
+    let says_yes = YES.iter().any(|yes| value.get(..yes.len()).is_some_and(|start| start.eq_ignore_ascii_case(yes)));
+    // Quoted within a text its last quote is escaped.
+    let is_name = name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_-. ".contains(byte));
+    says_yes && is_name && std::str::from_utf8(name).is_ok_and(|name| nearest(name, &[NAME]).is_some())
 }
 
 /// JSON, or where it breaks off, or where a name stands twice.
@@ -225,10 +255,25 @@ fn breaks_off(bytes: &[u8], error: &serde_json::Error) -> Fault {
             Some((line, column)) => {
                 format!("must be JSON in UTF-8: it is something else at line {line}, column {column}")
             }
-            None => format!("must be JSON: it breaks off at line {}, column {}", error.line(), error.column()),
+            None => {
+                format!("must be JSON: it {} at line {}, column {}", what_breaks(error), error.line(), error.column())
+            }
         },
     };
     Fault::new("", problem)
+}
+
+/// In our words, by how the parser's own begin.
+fn what_breaks(error: &serde_json::Error) -> &'static str {
+    const KNOWN: [(&str, &str); 5] = [
+        ("trailing characters", "goes on behind its end"),
+        ("recursion limit exceeded", "is nested too deep"),
+        ("lone leading surrogate", "has half of a surrogate pair"),
+        ("unexpected end of hex escape", "has half of a surrogate pair"),
+        ("invalid escape", "has an escape that JSON does not know"),
+    ];
+    let words = error.to_string();
+    KNOWN.iter().find(|(start, _)| words.starts_with(start)).map_or("breaks off", |(_, ours)| ours)
 }
 
 /// Line and column (in bytes) of the first that is no UTF-8.
@@ -249,7 +294,12 @@ mod tests {
 
     #[test]
     fn danger_is_found_in_any_bytes() {
-        let said = ["{\"immediate_danger\" :\n true", "\"immediate_danger\":true"];
+        let said = [
+            "{\"immediate_danger\" :\n true",
+            "\"immediate_danger\":true",
+            "\"immediateDanger\": \"True\"",
+            "\"imediate_danger\": 1",
+        ];
         assert!(said.iter().all(|text| says_danger(text.as_bytes())));
         let unsaid = ["", "\"immediate_danger\":false", "\"immediate_danger\"", "\"", r#"\"immediate_danger\": true"#];
         assert!(unsaid.iter().all(|text| !says_danger(text.as_bytes())));
@@ -267,6 +317,9 @@ mod tests {
         check(b"{\0}\0", "UTF-16");
         check(b"\x1f\x8b\x08", "gzip");
         check(b"{\n\"a\" 1}", "breaks off at line 2");
+        check(b"{} {}", "goes on behind its end at line 1");
+        check(br#"{"a": "\ud800 "}"#, "half of a surrogate pair");
+        check(&b"[".repeat(200), "nested too deep");
         check(b"{\n\"a\": \"caf\xe9\"}", "in UTF-8: it is something else at line 2, column 10");
         check(b"{\"a\": {\"b\": 1, \"b\": 2}}", "a.b stands twice");
     }

@@ -21,6 +21,7 @@ use super::publish::{self, header, keyed};
 use crate::broker::Write;
 use crate::engine::codec;
 use crate::engine::intake::Said;
+use crate::engine::intake::refuse::REFERENCE_HEADER;
 use crate::engine::model::quarantine::QuarantineReason;
 use crate::engine::schema::Fault;
 use crate::runtime::topics::GATEWAY;
@@ -105,9 +106,11 @@ fn judge(gateway: &Gateway, caller: &PartnerCaller, item: Item, trace: Option<&s
     let immediate_danger = item.immediate_danger();
     let id = item.id();
     let bad = |item: Item, reason, status, faults: Vec<Fault>| {
+        let reference = item.partner_reference().map(|reference| header(REFERENCE_HEADER, reference));
         let (original, headers) = item.into_original();
         let named = id.as_deref().filter(|_| headers.is_empty()).map(|id| header("ce_id", id));
-        let write = refused(caller, original, headers.into_iter().chain(named).collect(), reason, &faults);
+        let write =
+            refused(caller, original, headers.into_iter().chain(named).chain(reference).collect(), reason, &faults);
         let refusal = Some(Refusal { status, faults });
         Judged { verdict: Verdict { id: id.clone(), immediate_danger, refusal, known: None }, write }
     };

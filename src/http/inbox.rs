@@ -107,6 +107,16 @@ impl View {
         Self { token, topic: format!("feedback.{partner}"), unit: Some(unit), kind: None }
     }
 
+    /// What tells this list from every other: a place in one is none in another, where it would pass over what is owed.
+    fn name(&self) -> String {
+        let kind = match self.kind {
+            None => "",
+            Some(KindAsked::Digest) => DIGEST,
+            Some(KindAsked::Work) => "work",
+        };
+        format!("{}\0{}\0{kind}", self.topic, self.unit.as_deref().unwrap_or_default())
+    }
+
     fn shows(&self, record: &Record) -> bool {
         let stamped = |name: &str| header(record, name);
         let of_kind = self.kind.is_none_or(|kind| {
@@ -202,9 +212,11 @@ async fn stream<T: Published + Send + 'static>(
 
 fn start_cursor(gateway: &Gateway, view: &View, after: Option<&str>) -> Result<Cursor, Problem> {
     let partitions = gateway.reader.partitions(&view.topic).map_err(Problem::from)?;
-    let Some(text) = after else { return Ok(Cursor::start(&view.topic, partitions)) };
-    Cursor::parse(text, &view.topic, &*gateway.reader)?.ok_or_else(|| {
-        let detail = "`after` must be a cursor this list gave, unchanged. Leave it out to start at the beginning.";
+    let name = view.name();
+    let Some(text) = after else { return Ok(Cursor::start(&name, partitions)) };
+    Cursor::parse(text, &name, &view.topic, &*gateway.reader)?.ok_or_else(|| {
+        let detail = "`after` must be a cursor that this very list gave, unchanged: of this unit's token, and with the same `kind`. Keep \
+                      one cursor for each. Leave it out to start at the beginning: nothing is lost, and `task_id` tells what you have.";
         Problem::bad_request("bad-cursor", detail, Vec::new())
     })
 }

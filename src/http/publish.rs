@@ -59,6 +59,7 @@ impl Gateway {
             sealer: &self.sealer,
             partners: &callers.intake_partners,
             agencies: &callers.agencies,
+            front_door_phone: None,
         };
         let incoming = IncomingRecord {
             topic: &write.topic,

@@ -61,7 +61,7 @@ pub async fn list(
 ) -> Result<Json<Value>, Problem> {
     let cursor = match query.0.after.as_deref() {
         None => Cursor::start(TOPIC, gateway.reader.partitions(TOPIC)?),
-        Some(text) => Cursor::parse(text, TOPIC, &*gateway.reader)?.ok_or_else(|| {
+        Some(text) => Cursor::parse(text, TOPIC, TOPIC, &*gateway.reader)?.ok_or_else(|| {
             Problem::bad_request("bad-cursor", "`after` must be a cursor this list gave, unchanged.", Vec::new())
         })?,
     };

@@ -9,7 +9,7 @@ use super::envelope::Item;
 use super::publish::{header, keyed};
 use crate::broker::Write;
 use crate::engine::intake::Said;
-use crate::engine::intake::refuse::{FAULTS_HEADER, REFUSED_HEADER};
+use crate::engine::intake::refuse::{FAULTS_HEADER, REFERENCE_HEADER, REFUSED_HEADER};
 use crate::engine::model::event::ReferralEvent;
 use crate::engine::model::inbox::{InboxBody, InboxRecord};
 use crate::engine::model::outcome::Outcome;
@@ -40,7 +40,10 @@ pub fn check(kept: &Quarantined, now: Timestamp) -> Result<Write, Vec<Fault>> {
     let mut headers: Vec<(String, Vec<u8>)> = kept
         .headers
         .iter()
-        .filter(|one| ![REFUSED_HEADER, FAULTS_HEADER].contains(&one.name.as_str()) && !one.name.starts_with("ce_"))
+        .filter(|one| {
+            ![REFUSED_HEADER, FAULTS_HEADER, REFERENCE_HEADER].contains(&one.name.as_str())
+                && !one.name.starts_with("ce_")
+        })
         .map(|one| (one.name.clone(), one.value.clone()))
         .collect();
     headers.push(header(RETRY_OF, kept.quarantine_id.as_str()));

@@ -14,6 +14,7 @@ use super::Gateway;
 use super::body;
 use super::caller::Operator;
 use super::problem::Problem;
+use crate::config::tokens::Caller;
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::rules::fault::SourceFile;
 use crate::engine::schema::{Fault, read};
@@ -81,13 +82,37 @@ pub async fn publish(
     if shelf.books.iter().filter(|known| known.hash == publication.hash).any(is_known(publication.effective_from_ms)) {
         return Err(refused(vec![Fault::new("", "is published already, for the same time")]));
     }
+    let warnings = no_longer_named(&gateway, &shelf, &publication);
     gateway.publish(vec![publication.write()]).await?;
     let answer = json!({
         "hash": publication.hash,
         "title": publication.title,
         "effective_from": Timestamp(publication.effective_from_ms).to_jiff().to_string(),
+        "warnings": warnings,
     });
     Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
+}
+
+/// What hangs on agencies that the book before names and this one does not, or no book: open tasks, tokens and partners.
+fn no_longer_named(gateway: &Gateway, shelf: &Shelf, publication: &Publication) -> Vec<String> {
+    let earlier = shelf.books.iter().filter(|known| known.effective_from.0 <= publication.effective_from_ms);
+    let before = earlier.max_by_key(|known| known.effective_from).and_then(|known| known.book.as_ref().ok());
+    let named = before.into_iter().flat_map(|book| book.rules.agencies.keys());
+    let dropped = named.filter(|agency| !publication.agencies.contains(*agency)).map(|agency| {
+        format!("agency {agency} is no longer named: what its open tasks bring from then on goes to the front door")
+    });
+    let callers = gateway.callers();
+    let of_tokens = callers.tokens.entries().iter().filter_map(|token| match &token.caller {
+        Caller::Agency { agency, .. } if !publication.agencies.contains(agency) => {
+            Some(format!("token {} is for agency {agency}, which the book does not name", token.name))
+        }
+        Caller::Agency { .. } | Caller::Partner { .. } | Caller::Operator => None,
+    });
+    let of_partners = callers.partners.iter().filter_map(|(name, partner)| {
+        let agency = partner.agency.as_ref().filter(|agency| !publication.agencies.contains(*agency))?;
+        Some(format!("partner {name} is of agency {agency}, which the book does not name"))
+    });
+    dropped.chain(of_tokens).chain(of_partners).collect()
 }
 
 async fn shelf(gateway: &Arc<Gateway>) -> Result<Shelf, Problem> {

@@ -61,6 +61,8 @@ pub struct BadRow {
 pub enum FileFault {
     #[error("the file is empty; its first line must name the columns CHILD,DOB,MISSING,MIS_START,MIS_END")]
     Empty,
+    #[error("the columns are parted by {0}: save the file with commas")]
+    Parted(&'static str),
     #[error("the first line must name the columns CHILD,DOB,MISSING,MIS_START,MIS_END (any order); missing: {0}")]
     ColumnsMissing(String),
     #[error("column {0} is named twice in the first line")]
@@ -143,7 +145,13 @@ fn columns(header: &csv::ByteRecord) -> Result<[usize; 5], FileFault> {
             (None, _) => missing.push(column),
         }
     }
-    if missing.is_empty() { Ok(places) } else { Err(FileFault::ColumnsMissing(missing.join(", "))) }
+    let parted = |by: char| names.first().is_some_and(|first| names.len() == 1 && first.contains(by));
+    match missing.is_empty() {
+        true => Ok(places),
+        false if parted(';') => Err(FileFault::Parted("semicolons")),
+        false if parted('\t') => Err(FileFault::Parted("tabs")),
+        false => Err(FileFault::ColumnsMissing(missing.join(", "))),
+    }
 }
 
 /// The fields of one line; quotation marks may enclose them.

@@ -135,6 +135,7 @@ impl DecideLane {
         };
         let written = delta.histories.iter().map(write).collect::<Result<Vec<_>, OutputError>>()?;
         if let Some(partition) = self.partitions.get_mut(&number) {
+            self.notes.windows_cut(delta.windows_cut(&partition.state));
             partition.state.stage(delta);
             partition.histories.extend(written);
         }

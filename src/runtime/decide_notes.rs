@@ -20,6 +20,7 @@ struct Effects {
     rules_unknown: BTreeMap<String, u64>,
     suppressed_routes: BTreeMap<String, u64>,
     find_out_tasks: u64,
+    windows_cut: u64,
 }
 
 #[derive(Default)]
@@ -62,6 +63,11 @@ impl Notes {
                 Effect::Inbox(_) => {}
             }
         }
+    }
+
+    /// So many histories were cut within a window that rules count in.
+    pub fn windows_cut(&mut self, histories: usize) {
+        self.effects.windows_cut += histories as u64;
     }
 
     pub fn quarantined(&mut self, partner: String, reason: QuarantineReason) {
@@ -117,6 +123,7 @@ impl Effects {
         self.rules_unknown.iter().for_each(|(rule, count)| metrics.rules_unknown(rule, *count));
         self.suppressed_routes.iter().for_each(|(agency, count)| metrics.suppressed_routes(agency, *count));
         metrics.find_out_tasks(self.find_out_tasks);
+        metrics.windows_cut(self.windows_cut);
     }
 }
 

@@ -114,6 +114,7 @@ impl IntakeLane {
             sealer: &self.context.sealer,
             partners: &self.partners,
             agencies: &self.agencies,
+            front_door_phone: self.context.front_door_phone.as_deref(),
         };
         let incoming = IncomingRecord {
             topic: &record.topic,

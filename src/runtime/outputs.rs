@@ -10,7 +10,7 @@ use crate::engine::ids::derived;
 use crate::engine::model::decision::Decision;
 use crate::engine::model::feedback::Feedback;
 use crate::engine::model::history::History;
-use crate::engine::model::inbox::{InboxBody, InboxRecord, Signal};
+use crate::engine::model::inbox::{InboxBody, InboxRecord, Signal, UNREAD_RECORD};
 use crate::engine::model::quarantine::{Header, QuarantineReason, Quarantined};
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::model::subject::SubjectKey;
@@ -28,8 +28,6 @@ pub const UNIT: &str = "unit";
 pub const TASK_KIND: &str = "kind";
 /// `ce_source` of everything the router publishes.
 const SOURCE: &str = "/pathway-router";
-/// The signal that a record of a partner could not be used.
-const UNREAD_RECORD: &str = "unread_record";
 
 type Headers = Vec<(String, Vec<u8>)>;
 
@@ -100,10 +98,16 @@ impl Outputs<'_> {
         if self.topics.written_for_previous { codec::encode_for_released(record) } else { codec::encode(record) }
     }
 
-    /// Into the same partition as the subject's inbox, whatever the number of partitions.
+    /// Into the same partition as the subject's inbox, whatever the number of partitions. One that holds nothing is a record without
+    /// a value, so that compaction takes it out.
     pub fn history(&self, partition: u32, subject: SubjectKey, history: &History) -> Result<Write, OutputError> {
-        let write = by_key(&self.topics.history, subject.0.to_vec(), self.own(history)?, Vec::new());
-        fitting("a history", Write { placement: Placement::Partition(partition), ..write })
+        let (key, placement) = (subject.0.to_vec(), Placement::Partition(partition));
+        if history.holds_nothing() {
+            let topic = self.topics.history.clone();
+            return Ok(Write { topic, placement, key, value: None, headers: Vec::new() });
+        }
+        let write = by_key(&self.topics.history, key, self.own(history)?, Vec::new());
+        fitting("a history", Write { placement, ..write })
     }
 
     /// Of a record that is too large the beginning is kept, and where the whole of it lies.

@@ -6,6 +6,7 @@
 //! for the next ten minutes; it relies on five of them, as clocks differ, and stops deciding when it could not look for
 //! so long, or when it cannot read a book that is in force.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
@@ -14,10 +15,11 @@ use serde::{Deserialize, Serialize};
 
 use super::topics::RULE_BOOKS;
 use crate::broker::{Broker, BrokerError, Placement, Reader, Record, Write};
+use crate::engine::calendar::london_date;
 use crate::engine::context::RuleBooks;
 use crate::engine::facts::PreparedBook;
 use crate::engine::model::scalar::Timestamp;
-use crate::engine::rules::fault::{RuleFault, SourceFile};
+use crate::engine::rules::fault::{RuleFault, SourceFile, Span};
 use crate::engine::rules::{self, RuleBook};
 
 /// How long before it takes effect a book must be on the topic.
@@ -39,6 +41,9 @@ pub struct Publication {
     /// By receipt. Milliseconds since 1970.
     pub effective_from_ms: i64,
     pub files: Vec<PublishedFile>,
+    /// Of the book that was just checked.
+    #[serde(skip)]
+    pub agencies: BTreeSet<String>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -54,9 +59,24 @@ impl Publication {
     /// Everything that is wrong with the rules.
     pub fn of(files: &[SourceFile], effective_from: Option<Timestamp>) -> Result<Self, Vec<RuleFault>> {
         let book = rules::load(files)?;
+        let effective_from = effective_from.unwrap_or(book.effective_from);
+        let ((first, last), day) = (book.calendar.span(), london_date(effective_from));
+        if day < first || last < day {
+            return Err(vec![RuleFault {
+                file: "calendar.toml".to_owned(),
+                line: 1,
+                column: 1,
+                span: Span::default(),
+                problem: format!(
+                    "the bank holidays are listed from {first} to {last}, and the book would count from {day} on"
+                ),
+                write_instead: "list every bank holiday of that time, or publish it for a time within it".to_owned(),
+            }]);
+        }
         let published = |file: &SourceFile| PublishedFile { name: file.name.clone(), text: file.text.clone() };
         Ok(Self {
-            effective_from_ms: effective_from.unwrap_or(book.effective_from).0,
+            effective_from_ms: effective_from.0,
+            agencies: book.agencies.keys().cloned().collect(),
             hash: book.hash,
             title: book.title,
             files: files.iter().map(published).collect(),

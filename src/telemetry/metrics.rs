@@ -61,6 +61,7 @@ pub struct Metrics {
     rules_fired: IntCounterVec,
     rules_unknown: IntCounterVec,
     find_out_tasks: IntCounter,
+    windows_cut: IntCounter,
     suppressed_routes: IntCounterVec,
     feedback: IntCounterVec,
     step_panics: IntCounter,
@@ -116,6 +117,11 @@ impl Metrics {
             tasks: counters(&r, "tasks_total", "Tasks published", &["agency", "level"])?,
             rules_fired: counters(&r, "rules_fired_total", "Rules that fired", &["rule"])?,
             rules_unknown: counters(&r, "rules_unknown_total", "Rules a missing fact left undecided", &["rule"])?,
+            windows_cut: counter(
+                &r,
+                "history_windows_cut_total",
+                "Times a history held too much, and what rules may still count within a window was folded",
+            )?,
             find_out_tasks: counter(&r, "find_out_tasks_total", "Tasks asking social care to find out missing facts")?,
             suppressed_routes: counters(&r, "suppressed_routes_total", "Tasks held back from an agency", &["agency"])?,
             feedback: counters(&r, "feedback_total", "Feedback given to senders", &["partner", "status"])?,
@@ -202,6 +208,10 @@ impl Metrics {
 
     pub fn rules_unknown(&self, rule: &str, count: u64) {
         self.rules_unknown.with_label_values(&[rule]).inc_by(count);
+    }
+
+    pub fn windows_cut(&self, count: u64) {
+        self.windows_cut.inc_by(count);
     }
 
     pub fn find_out_tasks(&self, count: u64) {

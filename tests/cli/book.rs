@@ -93,3 +93,47 @@ fn what_a_rule_says_is_text_never_markup() {
     check(&["rules", "book", "src"], 2, &["no rule book's folder"]);
     check(&["rules", "book", path, "--out", "no/such/folder/page.html"], 1, &["could not be written"]);
 }
+
+/// What stands on the page for a reader: not the file's own words, which are folded away.
+fn said(page: &str) -> String {
+    let mut parts = page.split("<code>");
+    let first = parts.next().expect("a page").to_owned();
+    parts.fold(first, |said, part| said + part.split_once("</code>").expect("an end").1)
+}
+
+#[test]
+fn conditions_are_said_in_words() {
+    let page = page();
+    let said = said(&page);
+    for written in ["&#38;&#38;", "status.missing_open", "event.emergency_call_made", " == ", "result.agencies"] {
+        assert!(!said.contains(written), "{written}");
+    }
+    assert!(page.contains("status.missing_open"), "the file's own words are there to compare");
+    for words in [
+        "Only when it is not so that 999 was rung.",
+        "Only when the child is missing now.",
+        "the police&#39;s grade is neither absent nor away",
+        "the child&#39;s age is below 13",
+        "Early Help Brokerage is asked something by a rule",
+    ] {
+        assert!(said.contains(words), "{words}");
+    }
+}
+
+#[test]
+fn what_no_rule_says_is_said_besides() {
+    let page = page();
+    for (place, words) in [
+        ("id=\"R20\"", "not written yet"),
+        ("id=\"R24\"", "not written yet"),
+        ("id=\"ladders\"", "The head of service above whoever holds the task"),
+        ("id=\"besides\"", "outside them <strong>edt</strong>"),
+    ] {
+        let (_, from) = page.split_once(place).expect(place);
+        assert!(from.contains(words), "{place}: {words}");
+    }
+    let (_, levels) = page.split_once("id=\"levels-heading\"").expect("the levels");
+    let (_, row) = levels.split_once("<a href=\"#R01\">").expect("a row");
+    let row = row.split("</tr>").next().expect("an end");
+    assert_eq!(row.matches("At once").count(), 1, "{row}");
+}

@@ -54,6 +54,9 @@ fn decide_takes_events_a_line_a_list_or_over_many_lines() {
         fs::write(&path, text).expect("a file");
         check(&["decide", "--rules", "rules/cheshire-east", path.to_str().expect("a path")], 0, &["R13"]).out
     };
+    let empty = folder.path().join("empty");
+    fs::write(&empty, "\n").expect("a file");
+    check(&["decide", "--rules", "rules/cheshire-east", empty.to_str().expect("a path")], 2, &["holds no event"]);
     let a_line = decide("lines", text);
     assert_eq!(decide("list", serde_json::json!(events).to_string()), a_line);
     let pretty = events.iter().map(|event| serde_json::to_string_pretty(event).expect("JSON")).collect::<Vec<_>>();

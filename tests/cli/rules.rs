@@ -48,12 +48,15 @@ fn a_rule_without_a_scenario_is_a_fault_where_the_book_has_scenarios() {
             fs::copy(&from, scenarios.join(name)).expect("a copy");
         }
     }
-    let done =
-        check(&["rules", "check", path], 1, &["rule R42 has no scenario", "serious-incident.toml:3", "2 faults"]);
+    let done = check(
+        &["rules", "check", path],
+        1,
+        &["rule R42-suspected has no scenario", "serious-incident.toml:16", "1 fault"],
+    );
     assert!(!done.err.contains("R31 has no"), "{}", done.err);
-    check(&["rules", "test", path], 0, &["not shown: rules/serious-incident.toml:3: R42: never fired"]);
+    check(&["rules", "test", path], 0, &["not shown: rules/serious-incident.toml:16: R42-suspected: never fired"]);
     fs::write(scenarios.join("broken.toml"), "title = 3\n").expect("a scenario");
-    check(&["rules", "check", path], 1, &["broken.toml:1", "3 faults"]);
+    check(&["rules", "check", path], 1, &["broken.toml:1", "2 faults"]);
 }
 
 #[test]
@@ -127,7 +130,7 @@ fn a_missing_file_is_judged_as_of_then_the_same_way_each_time() {
 }
 
 #[test]
-fn what_lies_before_the_calendar_is_left_out_by_name_and_the_rest_goes_on() {
+fn what_lies_before_the_calendar_is_judged_all_the_same_and_says_so() {
     let folder = tempfile::tempdir().expect("a folder");
     copy_of_the_book(folder.path());
     let calendar =
@@ -135,27 +138,28 @@ fn what_lies_before_the_calendar_is_left_out_by_name_and_the_rest_goes_on() {
     fs::write(folder.path().join("calendar.toml"), calendar).expect("a calendar");
     let book = folder.path().to_str().expect("a path");
     let import = ["import", "ssda903", "tests/samples/ssda903/missing-2017-18.csv", "--as-events", "--rules", book];
-    let known = "the calendar covers 2017-06-01 to 2017-12-31";
-    let done =
-        check(&import, 1, &["line ", ": left out: a deadline could not be worked out", known, "R13", "as of then"]);
-    assert!(!done.err.contains("line 0"), "{}", done.err);
+    // A book that counts from before its calendar begins is refused, with what to do.
+    check(&import, 1, &["calendar.toml:1:2", "set `effective_from` in"]);
+    let about = folder.path().join("book.toml");
+    let text = fs::read_to_string(&about).expect("a book").replace("2012-01-01", "2017-06-01");
+    fs::write(&about, text).expect("a book");
+    check(&import, 0, &["line ", "2017-04-07", "R13", "as of then"]);
 
-    let sample = |kind: &str, time: &str| {
-        let path = super::root().join(format!("tests/samples/events/{kind}.json"));
-        let mut event: serde_json::Value =
-            serde_json::from_str(&fs::read_to_string(path).expect("a sample")).expect("JSON");
-        event["time"] = time.into();
-        event["data"]["occurred_at"] = time.into();
-        event["data"]["reported_at"] = time.into();
-        event.to_string()
-    };
-    let late = sample("concern.reported", "2017-05-30T12:00:00Z");
-    let record = sample("information.requested", "2017-12-05T12:00:00Z");
+    let path = super::root().join("tests/samples/events/concern.reported.json");
+    let mut event: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(path).expect("a sample")).expect("JSON");
+    event["time"] = "2017-05-27T12:00:00Z".into();
+    event["data"]["occurred_at"] = event["time"].clone();
+    event["data"]["reported_at"] = event["time"].clone();
     let file = folder.path().join("events.jsonl");
-    fs::write(&file, format!("{late}\n{record}\n")).expect("events");
+    fs::write(&file, format!("{event}\n")).expect("events");
     let path = file.to_str().expect("a path");
-    let expected = ["events.jsonl:1: left out", known, "\"information.requested\""];
-    check(&["decide", "--rules", book, path, "--until", "2018-02-01T00:00:00Z"], 1, &expected);
+    let until = ["--until", "2017-05-28T00:00:00Z"];
+    check(
+        &[&["decide", "--rules", book, path], &until[..]].concat(),
+        0,
+        &["\"disposition\":\"judged\"", "\"social-care\""],
+    );
 }
 
 #[cfg(unix)]

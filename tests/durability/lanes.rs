@@ -288,7 +288,8 @@ fn a_book_that_takes_effect_while_lanes_run_counts_open_deadlines_again() {
 /// A history of more than a topic takes: nothing of the router's own makes one, and what reads it must go on all the same.
 fn too_much_is_remembered_of(memory: &Memory, event: &ReferralEvent) {
     let records = (0..kit::PARTITIONS).flat_map(|partition| memory.read("history", partition, 0, usize::MAX).unwrap());
-    let histories = records.map(|record| (record.key, codec::decode::<History>(&record.value.unwrap()).unwrap()));
+    let valued = records.filter_map(|record| Some((record.key, record.value?)));
+    let histories = valued.map(|(key, value)| (key, codec::decode::<History>(&value).unwrap()));
     let of_event = |(_, history): &(Vec<u8>, History)| history.entries.iter().any(|one| one.event_id == event.event_id);
     let (key, mut history) = histories.into_iter().filter(of_event).last().expect("the event is remembered");
     let text = FactValue::Code("x".repeat(5 << 20));

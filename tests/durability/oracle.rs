@@ -55,7 +55,10 @@ fn compare(log: &Log, reference: &Reference<'_>) {
         }
     }
     for (partition, records) in (0..).zip(&log[HISTORY]) {
-        let held: BTreeMap<SubjectKey, History> = records.iter().map(history).collect();
+        // Of what was taken out, the last record has no value.
+        let latest: BTreeMap<&[u8], &Record> = records.iter().map(|record| (record.key.as_slice(), record)).collect();
+        let kept = latest.into_values().filter(|record| record.value.is_some());
+        let held: BTreeMap<SubjectKey, History> = kept.map(history).collect();
         let remembered = &reference.remembered[&partition];
         let differing = |subject: &&SubjectKey| held.get(subject) != remembered.get(subject);
         if let Some(subject) = held.keys().chain(remembered.keys()).find(differing) {

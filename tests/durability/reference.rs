@@ -75,6 +75,7 @@ impl<'a> Reference<'a> {
             sealer: &self.context.sealer,
             partners: self.partners,
             agencies: &self.agencies,
+            front_door_phone: self.context.front_door_phone.as_deref(),
         };
         let stamp = |name: &str| header(record, name).map(|value| std::str::from_utf8(value).unwrap());
         // On its own topic the gateway says who sent it; else the topic says so.
@@ -145,7 +146,11 @@ impl<'a> Reference<'a> {
         }
         for (subject, history) in step.delta.histories {
             state.restore(subject, history.clone());
-            histories.insert(subject, history);
+            if history.holds_nothing() {
+                histories.remove(&subject);
+            } else {
+                histories.insert(subject, history);
+            }
         }
     }
 

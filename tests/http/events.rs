@@ -133,11 +133,14 @@ fn every_fault_is_named_and_the_bytes_are_kept() {
     faulty["data"]["detail"]["setting"] = json!("moon");
     faulty["data"]["practitioner"]["role"] = json!("");
     faulty["data"]["colour"] = json!("blue");
+    faulty["data"]["partner_reference"] = json!("R-17");
     let house = House::open();
     let answer = house.post_event(&faulty);
     let mut named = paths(&answer.json());
     named.sort();
     assert_eq!(named, ["data.colour", "data.detail.setting", "data.practitioner.role"]);
+
+    assert_eq!(header(&house.referrals()[0], "partner-reference"), Some("R-17"));
 
     check_refused(&event_with("", "id", json!("7")), 400, &["id"], "invalid_field");
     check_refused(
@@ -224,12 +227,82 @@ fn faults_say_where_and_what() {
 }
 
 #[test]
+fn attributes_that_a_broker_adds_are_ignored_and_fields_of_the_data_among_them_are_not() {
+    let house = House::open();
+    let plain = event();
+    let mut sent = plain.clone();
+    for (name, value) in [
+        ("partitionkey", json!("k1")),
+        ("sequence", json!(7)),
+        ("sampled", json!(true)),
+        ("correlationid", Value::Null),
+    ] {
+        sent[name] = value;
+    }
+    assert_eq!(house.post_event(&sent).status, 202);
+    let stored =
+        |place: usize| codec::decode::<ReferralEvent>(house.referrals()[place].value.as_deref().unwrap()).unwrap();
+    assert_eq!(house.post_event(&plain).status, 202);
+    assert_eq!(stored(0), stored(1), "nothing is kept of them");
+    let check = |name: &str, value: Value, problem: &str| {
+        let answer = house.post_event(&event_with("", name, value));
+        assert_eq!((answer.status, paths(&answer.json())), (400, vec![name.to_owned()]), "{}", answer.text);
+        assert!(answer.text.contains(problem), "{}", answer.text);
+    };
+    check("narrative", json!("He hits her."), "give it inside data");
+    check("grade", json!("high"), "give it inside data");
+    check("receivedtime", json!("2026-04-01T10:00:00Z"), "is the router's to set");
+    check("partitionKey", json!("k1"), "is not a known field");
+    check("partitionkey", json!({ "k": 1 }), "is not a known field");
+    let in_data = house.post_event(&event_with("/data", "partitionkey", json!("k1")));
+    assert_eq!((in_data.status, paths(&in_data.json())), (400, vec!["data.partitionkey".to_owned()]));
+}
+
+#[test]
+fn an_unborn_child_is_due_within_ten_months_and_is_not_born() {
+    let house = House::open();
+    let due = |days: i64, born: Option<&str>| {
+        let mut concern = event_with("", "type", json!("unborn.concern"));
+        let now = jiff::Timestamp::now();
+        let day = jiff::tz::TimeZone::UTC.to_datetime(now + jiff::Span::new().hours(24 * days)).date();
+        concern["time"] = json!(now.to_string());
+        concern["data"]["child"] = json!({ "family_name": "Example", "due_date": day.to_string() });
+        concern["data"]["detail"] = json!({ "risk_factors": ["substance_misuse"], "due_date": day.to_string() });
+        if let Some(born) = born {
+            concern["data"]["child"]["date_of_birth"] = json!(born);
+        }
+        house.post_event(&concern)
+    };
+    let both = vec!["data.child.due_date".to_owned(), "data.detail.due_date".to_owned()];
+    for days in [36_500, 400, -400, -2_200] {
+        let answer = due(days, None);
+        assert_eq!((answer.status, paths(&answer.json())), (400, both.clone()), "{days}: {}", answer.text);
+        assert!(answer.text.contains("more than ten months away"), "{}", answer.text);
+    }
+    for days in [-30, 0, 90, 280] {
+        let answer = due(days, None);
+        assert_eq!(answer.status, 202, "{days}: {}", answer.text);
+    }
+    let answer = due(90, Some("2020-02-03"));
+    let born = ["data.child.due_date", "data.child.date_of_birth"].map(str::to_owned).to_vec();
+    assert_eq!((answer.status, paths(&answer.json())), (400, born), "{}", answer.text);
+    let mut corrected = event_with("", "type", json!("event.corrected"));
+    let changes = json!({ "due_date": "2127-02-03", "date_of_birth": "2127-02-03" });
+    corrected["data"]["detail"] = json!({ "original_event_id": uuid::Uuid::new_v4(), "changes": changes });
+    let answer = house.post_event(&corrected);
+    let named = ["data.detail.changes.date_of_birth", "data.detail.changes.due_date"].map(str::to_owned).to_vec();
+    assert_eq!((answer.status, paths(&answer.json())), (400, named), "{}", answer.text);
+}
+
+#[test]
 fn what_is_not_json_is_refused_and_kept() {
     let house = House::open();
     let answer = house.post("/v1/events", HOSPITAL, STRUCTURED, r#"{"immediate_danger": true, "id": "#);
     assert!(answer.json()["ring"].is_string(), "{}", answer.text);
     assert_eq!(answer.status, 400);
     assert!(answer.text.contains("line 1"), "{}", answer.text);
+    let list = house.post("/v1/events", HOSPITAL, STRUCTURED, json!([event()]).to_string());
+    assert!(list.status == 400 && list.text.contains("application/cloudevents-batch+json"), "{}", list.text);
     assert_eq!(header(&house.referrals()[0], "refused"), Some("undecodable"));
 }
 
@@ -287,6 +360,9 @@ fn immediate_danger_is_told_whom_to_ring_whatever_else() {
     check(&house, &faulty, STRUCTURED, 400);
     check(&house, &json!([danger, event()]), BATCH, 202);
     check(&house, &json!([faulty]), BATCH, 400);
+    check(&house, &event_with("/data", "immediate_danger", json!("true")), STRUCTURED, 400);
+    check(&house, &event_with("/data", "immediateDanger", json!(true)), STRUCTURED, 400);
+    check(&house, &event_with("/data", "imediate_danger", json!(1)), STRUCTURED, 400);
     house.readiness.hold("decide-0", "restoring its partitions");
     check(&house, &danger, STRUCTURED, 503);
     let full = House::with(MemoryOptions { queue_requests_max: 0, ..MemoryOptions::default() }, |_| ());

@@ -4,8 +4,10 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use pathway_router::broker::memory::MemoryOptions;
 use pathway_router::config::Config;
 use pathway_router::config::first_start::config_file;
+use pathway_router::config::tokens::{Caller, TokenBook};
 use pathway_router::engine::codec;
 use pathway_router::engine::model::feedback::{Feedback, FeedbackStatus};
 use pathway_router::engine::model::outcome::Outcome;
@@ -64,6 +66,37 @@ fn a_unit_reads_its_own_tasks_alone() {
     assert_eq!(actions(&page), ["A", "D"]);
     assert_eq!(page["tasks"][0]["due_at"], "2026-05-28T20:26:40Z");
     assert_eq!(page["more"], false);
+}
+
+#[test]
+fn a_cursor_of_another_unit_or_another_kind_passes_nothing_over() {
+    // The designated officer's token speaks for another school here.
+    let house = House::with(MemoryOptions::default(), |config| {
+        let entries = config.tokens.entries().iter().cloned().map(|mut entry| {
+            if entry.name == "inbox-lado" {
+                entry.caller = Caller::Agency { agency: "school".to_owned(), unit: Some("999001".to_owned()) };
+            }
+            entry
+        });
+        config.tokens = TokenBook::new(entries.collect());
+    });
+    for unit in ["111111", "999001"] {
+        house.put("tasks.school", &task("A", "school", Some(unit)), Some(unit));
+    }
+    let cursor = |path: &str, token: &str| house.get(path, token).json()["cursor"].as_str().unwrap().to_owned();
+    let check = |path: &str, token: &str, status: u16| {
+        let answer = house.get(path, token);
+        assert_eq!(answer.status, status, "{path}: {}", answer.text);
+        assert!(status == 200 || answer.text.contains("with the same `kind`"), "{}", answer.text);
+    };
+    let theirs = cursor("/v1/agencies/school/tasks", "inbox-lado");
+    check(&format!("/v1/agencies/school/tasks?after={theirs}"), "inbox-school-111111", 400);
+    check(&format!("/v1/agencies/school/tasks?after={theirs}"), "inbox-lado", 200);
+    check(&format!("/v1/agencies/school/tasks/stream?after={theirs}"), "inbox-school-111111", 400);
+    let digest = cursor("/v1/agencies/camhs/tasks?kind=digest", "inbox-camhs");
+    check(&format!("/v1/agencies/camhs/tasks?kind=work&after={digest}"), "inbox-camhs", 400);
+    check(&format!("/v1/agencies/camhs/tasks?after={digest}"), "inbox-camhs", 400);
+    check(&format!("/v1/agencies/camhs/tasks?kind=digest&after={digest}"), "inbox-camhs", 200);
 }
 
 #[test]

@@ -204,7 +204,7 @@ fn topics(config: &Config) -> Vec<TopicSpec> {
     let partners = config.partners.keys().flat_map(|name| [format!("referrals.{name}"), format!("feedback.{name}")]);
     let agencies = ["social-care", "police", "camhs", "school", "gp"];
     let agencies = agencies.iter().flat_map(|name| [format!("tasks.{name}"), format!("outcomes.{name}")]);
-    let own = ["inbox", "quarantine", "gateway.http"].map(str::to_owned);
+    let own = ["inbox", "quarantine", "gateway.http", "rulebooks"].map(str::to_owned);
     let names = partners.chain(agencies).chain(own);
     names.map(|name| TopicSpec { name, partitions: 1, compacted: false, retention: None }).collect()
 }

@@ -1,5 +1,8 @@
 //! The operator's routes: import, and the quarantine.
 
+use pathway_router::broker::memory::MemoryOptions;
+use pathway_router::config::default_rules::FILES;
+use pathway_router::config::tokens::{Caller, TokenBook, TokenEntry};
 use pathway_router::engine::codec;
 use pathway_router::engine::model::event::ReferralEvent;
 use pathway_router::engine::model::quarantine::{Header, QuarantineReason, Quarantined};
@@ -149,4 +152,51 @@ fn a_binary_mode_event_is_tried_again_with_its_attributes() {
     house.put("quarantine", &quarantined("q", sent["data"].to_string().into_bytes(), &headers), None);
     assert_eq!(house.post("/v1/quarantine/q/retry", "operator", "text/plain", "").status, 202);
     assert_eq!(house.referrals()[0].key, id.as_bytes());
+}
+
+/// The default book's files, from an instant on; without the housing agency, or with it.
+fn book(from: &str, housing: bool) -> Vec<serde_json::Value> {
+    let file = |(name, text): &(&str, &str)| {
+        let mut text = text.replace("2012-01-01T00:00:00Z", from);
+        if *name == "agencies.toml" && !housing {
+            let start = text.find("[housing]").unwrap();
+            let end = start + text[start..].find("\n\n").unwrap();
+            text.replace_range(start..end, "");
+        }
+        json!({ "name": name, "text": text })
+    };
+    FILES.iter().map(file).collect()
+}
+
+#[test]
+fn a_book_that_drops_an_agency_is_published_with_a_warning_of_what_hangs_on_it() {
+    let entry = TokenEntry {
+        name: "inbox-housing".to_owned(),
+        sha256: [9; 32],
+        caller: Caller::Agency { agency: "housing".to_owned(), unit: None },
+        line: None,
+    };
+    let house = House::with(MemoryOptions::default(), |config| {
+        config.tokens = TokenBook::new(config.tokens.entries().iter().cloned().chain([entry]).collect());
+    });
+    let publish = |files: &[serde_json::Value], from: &str| {
+        let body = json!({ "effective_from": from, "files": files }).to_string();
+        let answer = house.post("/v1/rules", "operator", "application/json", body);
+        assert_eq!(answer.status, 202, "{}", answer.text);
+        answer.json()["warnings"].clone()
+    };
+    let ahead = |hours: i64| {
+        let now = jiff::Timestamp::now();
+        (now + jiff::SignedDuration::from_hours(hours)).to_string()
+    };
+    let whole = book("2012-01-01T00:00:00Z", true);
+    assert_eq!(publish(&whole, &ahead(1)), json!([]), "nothing hangs on what is named");
+    let warnings = publish(&book("2012-01-02T00:00:00Z", false), &ahead(2)).to_string();
+    assert!(warnings.contains("agency housing is no longer named: what its open tasks bring"), "{warnings}");
+    assert!(warnings.contains("token inbox-housing is for agency housing"), "{warnings}");
+    assert!(!warnings.contains("police"), "{warnings}");
+    let late = json!({ "effective_from": "2099-01-01T00:00:00Z", "files": whole }).to_string();
+    let answer = house.post("/v1/rules", "operator", "application/json", late);
+    assert_eq!(answer.status, 400);
+    assert!(answer.text.contains("the bank holidays are listed from 2012-01-01 to 2030-12-31"), "{}", answer.text);
 }

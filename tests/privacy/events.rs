@@ -73,7 +73,10 @@ pub fn marked_samples() -> Vec<(String, Value)> {
             mark(&mut event["data"]);
             event["data"]["child"]["nhs_number"] = json!(NHS_NUMBER);
             event["data"]["child"]["upn"] = json!(UPN);
-            event["data"]["child"]["date_of_birth"] = json!(BIRTH);
+            // Who is not born yet has none.
+            if kind != "unborn.concern" {
+                event["data"]["child"]["date_of_birth"] = json!(BIRTH);
+            }
             (kind, event)
         })
         .collect();

@@ -1,6 +1,9 @@
 //! Faults of the other files of a rule book: found, placed, and told with what to write instead.
 
-use crate::book::check_faults;
+use pathway_router::engine::rules::fault::SourceFile;
+use pathway_router::engine::rules::load;
+
+use crate::book::{BOOK, check_faults, files, written};
 
 #[test]
 fn a_file_without_a_place() {
@@ -288,6 +291,7 @@ ladders.toml:4:20: `soon` is not a clock; write a number of working days (`5 wd`
 ladders.toml:4:33: there is no agency `partners`; write one of `police`, `school`, `social-care`
 ladders.toml:4:52: `Head` is not a role; use small letters, digits and hyphens, a letter first
 ladders.toml:4:60: ladder usual, step: there is no key `role2`; did you mean `role`?
+ladders.toml:5:2: every ladder is for levels that it names (`L4b`): the silence of other tasks, and of those without a level, is told to nobody; leave `levels` out of one ladder: it is for all the others
 ladders.toml:9:9: ladder urgent: `steps` is a whole number, not a list of tables; write `steps = [{ after = "1 wd", do = "Acknowledge the task" }]`
 "#,
     );
@@ -341,4 +345,78 @@ tasks = [{ to = 'police', do = 'Hold it', by = '24 h', completed_by_due = true }
 rules/more.toml:2:2: rule R90: `completed_by_due`, and no ladder names whom to tell; add `overdue = [{ role = "team-manager", do = "See that it is done" }]` to the ladder
 "#,
     );
+}
+
+#[test]
+fn silence_that_no_ladder_takes_up() {
+    check_faults(
+        "ladders.toml",
+        r#"
+[urgent]
+title = 't'
+basis = 'P'
+levels = ['L4a', 'L4b']
+steps = [{ after = '1 h', do = 'x' }]
+"#,
+        r#"
+ladders.toml:2:2: every ladder is for levels that it names (`L4a`, `L4b`): the silence of other tasks, and of those without a level, is told to nobody; leave `levels` out of one ladder: it is for all the others
+"#,
+    );
+}
+
+#[test]
+fn rungs_out_of_order() {
+    let ladder = |steps: &str| format!("\n[usual]\ntitle = 't'\nbasis = 'P'\nsteps = [{steps}]\n");
+    let rung = |after: &str| format!("{{ after = '{after}', do = 'x' }}");
+    let rungs = |after: &[&str]| ladder(&after.iter().map(|after| rung(after)).collect::<Vec<_>>().join(", "));
+    check_faults(
+        "ladders.toml",
+        &rungs(&["9 wd", "2 wd", "3 wd"]),
+        r#"
+ladders.toml:2:2: ladder usual: the rung after 2 wd stands above the one after 9 wd, and would be told no later; write the rungs in the order of their clocks, each later than the one before
+"#,
+    );
+    check_faults(
+        "ladders.toml",
+        &rungs(&["1 wd", "24 h"]),
+        r#"
+ladders.toml:2:2: ladder usual: the rung after 24 h stands above the one after 1 wd, and would be told no later; write the rungs in the order of their clocks, each later than the one before
+"#,
+    );
+    for sound in [&["15 min", "1 h", "SD", "1 wd"][..], &["1 wd", "2 wd", "3 wd", "5 wd"], &["1 h"]] {
+        let loaded = load(&files("ladders.toml", &rungs(sound)));
+        assert!(loaded.is_ok(), "{sound:?}: {}", written(&loaded.err().unwrap_or_default()));
+    }
+}
+
+#[test]
+fn a_calendar_that_starts_after_the_book_does() {
+    let calendar = |from: &str, dates: &str| {
+        format!("\n[bank_holidays]\nfrom = '{from}'\nto = '2027-12-31'\ndates = [{dates}'2027-01-01', '2027-12-27']\n")
+    };
+    check_faults(
+        "calendar.toml",
+        &calendar("2027-01-01", ""),
+        r#"
+calendar.toml:2:2: the bank holidays are listed from 2027-01-01 to 2027-12-31, and the book counts from 2026-01-01 on; list every bank holiday of that time, or set `effective_from` in book.toml within it
+"#,
+    );
+    let sound = load(&files("calendar.toml", &calendar("2026-01-01", "'2026-01-01', ")));
+    assert!(sound.is_ok(), "{}", written(&sound.err().unwrap_or_default()));
+}
+
+#[test]
+fn history_that_is_kept_less_long_than_a_rule_looks_back() {
+    let rule = "\n[R06]\ntitle = 't'\nsentence = 's'\nsource = 'local'\non = 'concern.reported'\n\
+                when = \"status.case_closed_12m\"\nflag = 're-referral'\nbasis = 'P'\nwhy = 'Again.'\n";
+    let with = |days: i64| {
+        let mut files = files("book.toml", &format!("{BOOK}retention_days = {days}\n"));
+        files.push(SourceFile { name: "rules/more.toml".to_owned(), text: rule.to_owned() });
+        load(&files)
+    };
+    let faults = written(&with(100).unwrap_err());
+    let expected = "rules/more.toml:2:2: rule R06: `status.case_closed_12m` looks 366 days back, but history is kept for 100; \
+                    raise `retention_days` in book.toml to 366 or more\n";
+    assert_eq!(faults, expected);
+    assert!(with(366).is_ok(), "as long as it looks back");
 }

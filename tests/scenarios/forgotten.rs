@@ -292,7 +292,7 @@ fn keeps_for(days: i64, from: i64) -> PreparedBook {
 
 #[test]
 fn what_is_to_be_kept_less_long_is_forgotten_in_time_also_of_children_of_whom_nothing_comes() {
-    let long = || keeps_for(762, 0);
+    let long = || keeps_for(762, START - 100 * DAY);
     for restarts in [false, true] {
         let mut child = Child::new(&book(&shipped()));
         let books = RuleBooks::new(vec![long(), keeps_for(400, START + 100 * DAY)]);

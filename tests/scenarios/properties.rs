@@ -1,16 +1,16 @@
 //! What holds whatever happens: over simulated partnerships, with every step of the router's own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use pathway_router::engine::codec;
 use pathway_router::engine::context::RuleBooks;
 use pathway_router::engine::facts::PreparedBook;
 use pathway_router::engine::intake::Partner;
 use pathway_router::engine::model::codes::Grade;
-use pathway_router::engine::model::decision::{Disposition, TaskRaised, Trigger};
-use pathway_router::engine::model::detail::Detail;
+use pathway_router::engine::model::decision::{Decision, Disposition, TaskRaised, Trigger};
+use pathway_router::engine::model::detail::{Detail, EventCorrected, EventWithdrawn};
 use pathway_router::engine::model::event::ReferralEvent;
-use pathway_router::engine::model::scalar::Timestamp;
+use pathway_router::engine::model::scalar::{FactValue, Level, Timestamp};
 use pathway_router::engine::rules::RuleBook;
 use pathway_router::engine::rules::book::UnitKind;
 use pathway_router::engine::rules::catalogue::is_concern;
@@ -78,6 +78,117 @@ fn every_event_has_exactly_one_outcome_and_every_concern_reaches_a_person() {
         asked.extend(raised.map(|decision| decision.subject));
     }
     assert!(reached > EVENTS / 4, "only {reached} concerns were judged: the simulation is not what this test needs");
+}
+
+/// What may come of a child's event beside itself, each of which says that the child is in immediate danger.
+const WAYS: [&str; 9] = [
+    "the event itself",
+    "a correction with a field that is not of its kind",
+    "a correction that lowers",
+    "a withdrawal",
+    "a second report by another sender, other in several facts",
+    "other content under the same id",
+    "a correction of what never came",
+    "sent again after its withdrawal",
+    "a correction of an imported event",
+];
+
+/// An event about the same child by the same sender, under an id of its own.
+fn beside(event: &ReferralEvent, place: usize, detail: Detail) -> ReferralEvent {
+    let cleared = ReferralEvent { siblings: Vec::new(), do_not_inform: Vec::new(), reply_to: None, ..event.clone() };
+    ReferralEvent { event_id: format!("00000000-0000-4000-8000-{place:012}"), detail, backfill: false, ..cleared }
+}
+
+/// What comes before the record that says danger, and that record. `other`: an event of the same kind.
+fn in_danger(event: &ReferralEvent, other: &ReferralEvent, place: usize) -> (Vec<ReferralEvent>, ReferralEvent) {
+    let flag = |names: &[(&str, bool)]| {
+        names.iter().map(|(name, flag)| ((*name).to_owned(), FactValue::Bool(*flag))).collect::<BTreeMap<_, _>>()
+    };
+    let correction = |original: &str, changes| {
+        let corrected = EventCorrected { original_event_id: original.to_owned(), changes, reason: None };
+        beside(event, place, Detail::EventCorrected(corrected))
+    };
+    let original_event_id = event.event_id.clone();
+    let withdrawn = EventWithdrawn { original_event_id, reason: None, right_child: None, right_event_id: None };
+    let withdrawal = beside(event, place, Detail::EventWithdrawn(withdrawn));
+    let own = correction(&event.event_id, flag(&[("emergency_call_made", true)]));
+    let again = ReferralEvent { detail: other.detail.clone(), ..event.clone() };
+    let of_another_kind = if event.detail.kind() == "self_harm.reported" { "unexplained_today" } else { "overdose" };
+    let (before, mut record) = match WAYS[place % WAYS.len()] {
+        "a correction with a field that is not of its kind" => (
+            vec![event.clone()],
+            correction(&event.event_id, flag(&[(of_another_kind, true), ("immediate_danger", true)])),
+        ),
+        "a correction that lowers" => {
+            let mut changes = flag(&[("immediate_danger", true), ("abuse_indicator", false)]);
+            changes.insert("grade".to_owned(), FactValue::Code("low".to_owned()));
+            (vec![event.clone()], correction(&event.event_id, changes))
+        }
+        "a withdrawal" => (vec![event.clone()], withdrawal),
+        "a second report by another sender, other in several facts" => {
+            let reference = |event: &ReferralEvent| ReferralEvent {
+                police_reference: Some(format!("CP-{place}")),
+                partner_reference: None,
+                ..event.clone()
+            };
+            let mut second = beside(&reference(event), place, other.detail.clone());
+            second.source = other.source.clone();
+            (vec![reference(event)], second)
+        }
+        "other content under the same id" => (vec![event.clone()], again),
+        "a correction of what never came" => {
+            let unknown = format!("00000000-0000-4000-9000-{place:012}");
+            (Vec::new(), correction(&unknown, flag(&[("immediate_danger", true)])))
+        }
+        "sent again after its withdrawal" => (vec![event.clone(), withdrawal], again),
+        "a correction of an imported event" => (vec![ReferralEvent { backfill: true, ..event.clone() }], own),
+        _ => (Vec::new(), event.clone()),
+    };
+    record.immediate_danger = Some(true);
+    (before, record)
+}
+
+#[test]
+fn whatever_says_immediate_danger_reaches_the_front_door_within_the_hour_and_its_sender_hears_to_ring_999() {
+    const HOUR_MS: i64 = 60 * 60 * 1000;
+    let book = book(&shipped());
+    let books = RuleBooks::new(vec![PreparedBook::new(book.clone())]);
+    let mut replay = Replay::new(books, ReplayOptions { allow_backfill: true, ..options() });
+    let events = simulate::referral_events(17, 450, END);
+    let mut seen: HashMap<Disposition, usize> = HashMap::new();
+    let mut at = RECEIVED;
+    for (place, event) in events.iter().enumerate() {
+        let mut others = events.iter().cycle().skip(place + 1);
+        let other = others.find(|other| other.detail.kind() == event.detail.kind()).unwrap();
+        let (before, record) = in_danger(event, other, place);
+        for event in before {
+            at = at.plus_millis(2 * HOUR_MS);
+            replay.submit(&event, at).unwrap();
+        }
+        at = at.plus_millis(2 * HOUR_MS);
+        let results = replay.submit(&record, at).unwrap();
+        let way = format!("{}, of a {}", WAYS[place % WAYS.len()], event.detail.kind());
+        assert!(results.failed.is_empty() && results.quarantined.is_empty(), "{way}");
+        let own = |decision: &&Decision| {
+            let by_itself = decision.trigger == Trigger::Event && decision.disposition != Disposition::Forwarded;
+            by_itself && decision.event_id.as_ref() == Some(&record.event_id)
+        };
+        let decision = results.decisions.iter().find(own).unwrap_or_else(|| panic!("{way}: no decision"));
+        *seen.entry(decision.disposition).or_default() += 1;
+        let is_told = results.tasks.iter().any(|task| {
+            task.agency == book.front_door
+                && task.level == Some(Level::L4b)
+                && task.due_at <= at.plus_millis(HOUR_MS)
+                && decision.tasks.iter().any(|raised| raised.task_id == task.task_id)
+        });
+        assert!(is_told, "{way}: nobody was told of the danger; {:?}", decision.disposition);
+        let untold = decision.notes.iter().any(|note| note.starts_with("The sender's own unit is not told"));
+        let mut feedback = results.feedback.iter().filter(|feedback| feedback.event_id == record.event_id);
+        assert!(untold || feedback.any(|feedback| feedback.message.contains("ring 999")), "{way}: the sender");
+    }
+    let dispositions =
+        [Disposition::Judged, Disposition::Duplicate, Disposition::Refused, Disposition::AwaitingOriginal];
+    assert!(dispositions.iter().all(|disposition| seen.get(disposition).is_some_and(|times| *times > 10)), "{seen:?}");
 }
 
 #[test]

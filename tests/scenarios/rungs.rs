@@ -74,8 +74,19 @@ fn rungs(task: &Task, holidays: &[Date]) -> Vec<i64> {
     let raised = task.raised_at.0;
     match task.level {
         Some(Level::L4b) => (1..=4).map(|hours| raised + hours * HOUR).collect(),
-        _ => [1, 2, 3, 5].map(|days| working_days_after(raised, days, holidays)).to_vec(),
+        _ => {
+            let mut by_ladder = [1, 2, 3, 5].map(|days| working_days_after(raised, days, holidays)).to_vec();
+            by_ladder[0] = by_ladder[0].min(past_its_hours(task).unwrap_or(i64::MAX));
+            by_ladder
+        }
     }
+}
+
+/// When a task that runs by the hour is past its clock; one that was past it when it was raised has its eight hours once more.
+pub fn past_its_hours(task: &Task) -> Option<i64> {
+    let (raised, due) = (task.raised_at.0, task.due_at.0);
+    let runs_by_the_hour = task.level != Some(Level::L4b) && task.due_reason.contains(" hour");
+    runs_by_the_hour.then_some(if due > raised { due } else { raised + 8 * HOUR })
 }
 
 /// What happens next, in the test's own terms.

@@ -144,6 +144,26 @@ fn faults_say_what_to_send_instead() {
 }
 
 #[test]
+fn what_cannot_be_seen_is_taken_out_of_the_text() {
+    let mut json = small();
+    json["data"]["child"]["given_names"] = json!("Ada\u{7}\nExample\u{202e}");
+    json["data"]["practitioner"]["call_back"] = json!("01632 960001\r\nor ask");
+    json["data"]["narrative"] = json!("One line.\n\tAnother\u{b}line, na\u{ef}ve.\u{2066}");
+    let event = cloud_event::read(&json).expect("a small event").event;
+    assert_eq!(event.child.given_names.as_deref(), Some("Ada  Example"));
+    assert_eq!(event.practitioner.call_back, "01632 960001  or ask");
+    assert_eq!(event.narrative.as_deref(), Some("One line.\n\tAnother line, na\u{ef}ve."));
+}
+
+#[test]
+fn a_field_called_by_its_initials_is_named() {
+    check(
+        |json| json["data"]["child"]["dob"] = json!("2011-05-20"),
+        &["data.child.dob is not a known field: did you mean date_of_birth?"],
+    );
+}
+
+#[test]
 fn faults_of_the_attributes_are_found() {
     let uuid = "give a UUID, such as 3f2c8a54-7d0e-4f7c-9a51-0c1d2e3f4a5b";
     check(|json| json["id"] = json!("17"), &[&format!("id is not usable: {uuid}")]);
@@ -208,7 +228,9 @@ fn faults_of_a_kind_are_found() {
             "data.detail.changes.first_known is not usable: give true or false",
             "data.detail.changes.grad is not a coded field of any event kind: did you mean grade?",
             "data.detail.changes.grade is not usable: give one of absent, away, low, medium, high, not_graded",
-            "data.detail.changes.narrative is not a coded field of any event kind",
+            "data.detail.changes.narrative is not a coded field of any event kind. An account goes into the correction's own \
+             narrative; a name, number, school or practice is put right by withdrawing the event and sending it again \
+             (docs/http.md)",
         ],
     );
 }
@@ -219,14 +241,14 @@ fn every_fault_is_reported_at_once() {
         |json| {
             json["id"] = json!(1);
             json["type"] = json!("neglect.assessed");
-            json["colour"] = json!("red");
+            json["favouriteColour"] = json!("red");
             json["data"]["child"]["given_names"] = json!({});
             json["data"]["practitioner"]["role"] = json!("");
             json["data"]["factors"] = json!(["15A", 16]);
             json["data"]["detail"] = json!({ "gcp2_grade": 0, "medical_neglect": "yes" });
         },
         &[
-            "colour is not a known field: leave it out",
+            "favouriteColour is not a known field: leave it out",
             "id is not usable: give a UUID, such as 3f2c8a54-7d0e-4f7c-9a51-0c1d2e3f4a5b",
             "data.child.given_names is not usable: give text",
             "data.factors[1] is not usable: give text",

@@ -95,7 +95,13 @@ fn an_event_sent_again_after_an_upgrade_is_still_the_same_event() {
         let partner = event.source.partner.clone();
         let value = encode(&event).expect("an event");
         let partners = [(partner.clone(), Partner { agency, units: None })].into();
-        let context = IntakeContext { keys: &keys, sealer: &sealer, partners: &partners, agencies: &agencies };
+        let context = IntakeContext {
+            keys: &keys,
+            sealer: &sealer,
+            partners: &partners,
+            agencies: &agencies,
+            front_door_phone: None,
+        };
         let incoming = IncomingRecord {
             topic: "referrals.kept",
             partition: 0,

@@ -140,6 +140,7 @@ fn is_key(name: &str) -> bool {
             | "alias_of"
             | "seen"
             | "sighting"
+            | "expected"
             | "other"
             | "keys"
     )

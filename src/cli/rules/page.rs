@@ -9,9 +9,13 @@ use crate::engine::facts::date_in_words;
 use crate::engine::model::scalar::Level;
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::{Agency, Place, Rule, TaskRule, UnitKind};
-use crate::engine::rules::catalogue::{REFERRER, concerns};
+use crate::engine::rules::catalogue::{BESIDE, REFERRER, concerns};
 use crate::engine::rules::facts::Fact;
 use crate::engine::tasks::deadline_in_words;
+use ladders::{LadderShown, NotWritten, OnDuty};
+
+mod ladders;
+mod words;
 
 #[derive(Template)]
 #[template(path = "rule-book.html")]
@@ -25,6 +29,10 @@ struct Page {
     agencies: Vec<AgencyShown>,
     pathways: Vec<Pathway>,
     bases: Vec<BasisShown>,
+    not_written: Vec<NotWritten>,
+    ladders: Vec<LadderShown>,
+    on_duty: Vec<OnDuty>,
+    front_door: String,
     holidays_from: String,
     holidays_to: String,
 }
@@ -43,6 +51,8 @@ struct RuleNamed {
 
 struct WhoByWhen {
     when: String,
+    /// Without by when to acknowledge.
+    deadline: String,
     who: Vec<String>,
 }
 
@@ -81,6 +91,7 @@ struct RuleShown {
     after: String,
     looks_at: String,
     when: String,
+    written: String,
     also: String,
     tasks: Vec<TaskShown>,
     shared: Vec<SharedWith>,
@@ -121,6 +132,10 @@ pub fn page(book: &RuleBook) -> Result<String, askama::Error> {
         agencies: book.agencies.values().map(|agency| agency_shown(book, agency)).collect(),
         pathways: pathways(book),
         bases: book.bases.keys().filter_map(|letter| basis(book, letter)).collect(),
+        not_written: ladders::not_written(book),
+        ladders: ladders::ladders(book),
+        on_duty: ladders::on_duty(book),
+        front_door: ladders::front_door(book),
         holidays_from: date_in_words(holidays_from, 0),
         holidays_to: date_in_words(holidays_to, 0),
     };
@@ -180,25 +195,33 @@ fn level_in_words(level: Level) -> &'static str {
     }
 }
 
-/// A line for each deadline: when, and who must act by then.
+/// A line for each deadline: when, and who must act by then; each once, though several things are asked of them.
 fn who_by_when(book: &RuleBook, rule: &Rule) -> Vec<WhoByWhen> {
     let mut lines: Vec<WhoByWhen> = Vec::new();
     for task in &rule.tasks {
         let when = capitalised(&by(task));
+        let deadline = capitalised(&deadline(task));
         for to in &task.to {
             let who = recipient(book, &to.agency, to.role.as_deref());
+            let is_named = |line: &WhoByWhen| line.deadline == deadline && line.who.contains(&who);
+            if lines.iter().any(is_named) {
+                continue;
+            }
             match lines.iter_mut().find(|line| line.when == when) {
-                Some(line) if line.who.contains(&who) => {}
                 Some(line) => line.who.push(who),
-                None => lines.push(WhoByWhen { when: when.clone(), who: vec![who] }),
+                None => lines.push(WhoByWhen { when: when.clone(), deadline: deadline.clone(), who: vec![who] }),
             }
         }
     }
     lines
 }
 
+fn deadline(task: &TaskRule) -> String {
+    without_receipt(&deadline_in_words(&task.by, task.from))
+}
+
 fn by(task: &TaskRule) -> String {
-    let mut words = without_receipt(&deadline_in_words(&task.by, task.from));
+    let mut words = deadline(task);
     if let Some(clock) = &task.acknowledge {
         let acknowledged = without_receipt(&deadline_in_words(clock, "receipt"));
         words.push_str(&format!(" (acknowledged within {acknowledged})"));
@@ -355,7 +378,8 @@ fn rule_shown(book: &RuleBook, rule: &Rule) -> RuleShown {
         on: kinds(rule),
         after: after.unwrap_or_default(),
         looks_at: Vec::from_iter(looks_at).join("; "),
-        when: rule.when.as_ref().map(|when| when.text.trim().to_owned()).unwrap_or_default(),
+        when: rule.when.as_ref().map(|when| capitalised(&words::in_words(book, when))).unwrap_or_default(),
+        written: rule.when.as_ref().map(|when| when.text.trim().to_owned()).unwrap_or_default(),
         also: also(rule),
         tasks: rule.tasks.iter().map(|task| task_shown(book, task)).collect(),
         shared: shared_by(book, rule),
@@ -381,6 +405,7 @@ fn also(rule: &Rule) -> String {
             "re-referral" => "marked as a re-referral",
             "open-case" => "marked as no new referral: a plan is open",
             "siblings" => "the same event is judged for each other child it names",
+            BESIDE => "whoever is asked joins those who see to the event, and does not stand in for them",
             "one-family" => "each other child it names comes to social care with this one, as one family",
             other => other,
         }
@@ -396,7 +421,7 @@ fn task_shown(book: &RuleBook, task: &TaskRule) -> TaskShown {
     TaskShown {
         who: who.join(", "),
         action: task.action.clone(),
-        only: only_when(task),
+        only: only_when(book, task),
         agreement: match (task.needs_agreement, task.digest) {
             (true, _) => "The service needs the family's agreement.",
             (false, true) => "In the daily digest: to be read, and nothing to answer.",
@@ -407,14 +432,11 @@ fn task_shown(book: &RuleBook, task: &TaskRule) -> TaskShown {
     }
 }
 
-/// The task's own condition, less the agreement that is told in words.
-fn only_when(task: &TaskRule) -> String {
-    let text = task.when.as_ref().map(|when| when.text.trim()).unwrap_or_default();
-    let own = if task.needs_agreement { text.strip_suffix(AGREED).unwrap_or(text) } else { text };
-    own.trim_end_matches(" && ").trim().to_owned()
+/// The task's own condition, less the agreement that is told besides.
+fn only_when(book: &RuleBook, task: &TaskRule) -> String {
+    let when = task.when.as_ref();
+    when.and_then(|when| words::besides_agreement(book, when, task.needs_agreement)).unwrap_or_default()
 }
-
-const AGREED: &str = "event.agreement == 'given'";
 
 /// What each agency that a rule names is shown, once an agency; the shorter list where a task asks for the minimum.
 fn shared_by(book: &RuleBook, rule: &Rule) -> Vec<SharedWith> {

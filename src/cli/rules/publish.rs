@@ -25,6 +25,10 @@ pub fn publish(dir: &Path, effective_from: Option<&str>, router: &RouterArgument
         text(&answer.body, "hash"),
         text(&answer.body, "effective_from")
     ));
+    for warning in answer.body.get("warnings").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+    {
+        eprintln!("warning: {warning}");
+    }
     Ok(Ending::Clean)
 }
 

@@ -6,26 +6,75 @@ use crate::engine::model::history::{AgreementStanding, Entry, History, said_by};
 use crate::engine::model::scalar::{FactValue, Timestamp};
 
 pub const UNSAFE_TO_ASK: &str = "unsafe_to_ask";
+pub const AGREEMENT_RECORDED: &str = "agreement.recorded";
 const SETTLED: [&str; 3] = ["given", "refused", UNSAFE_TO_ASK];
 
 /// What an event itself says of agreement, where that settles anything: that nobody asked yet, or that it is being asked, does not
 /// make asking safe.
 pub fn said(entry: &Entry) -> Option<&str> {
     match entry.facts.get("agreement") {
-        Some(FactValue::Code(state)) if SETTLED.contains(&state.as_str()) => Some(state),
+        Some(FactValue::Code(state)) if settles(state) => Some(state),
         Some(FactValue::Code(_) | FactValue::Bool(_) | FactValue::Int(_)) | None => None,
     }
 }
 
-/// Until an agreement is recorded, or a later event says that it was given or refused, unsafe stands. `until`: by what was received
+/// Whether a word on agreement settles anything: that nobody asked, or that the family is being asked, makes asking no safer.
+pub fn settles(state: &str) -> bool {
+    SETTLED.contains(&state)
+}
+
+/// What a recorded agreement says.
+pub fn recorded(entry: &Entry) -> Option<&str> {
+    match entry.facts.get("state") {
+        Some(FactValue::Code(state)) if entry.kind == AGREEMENT_RECORDED => Some(state),
+        Some(FactValue::Code(_) | FactValue::Bool(_) | FactValue::Int(_)) | None => None,
+    }
+}
+
+/// Until it is recorded that the family agreed or refused, or a later event says so, unsafe stands. `until`: by what was received
 /// up to then.
 pub fn is_unsafe(history: &History, until: Option<Timestamp>) -> bool {
-    let standing = history.agreement.as_ref();
+    let standing = settled(history);
     match (latest(history, until), standing) {
         (Some(entry), Some(standing)) if standing.at >= entry.received_at => standing.state == UNSAFE_TO_ASK,
         (Some(entry), _) => said(entry) == Some(UNSAFE_TO_ASK),
         (None, standing) => standing.is_some_and(|standing| standing.state == UNSAFE_TO_ASK),
     }
+}
+
+/// Since when asking has stood as unsafe, by the latest word on it. None: it does not.
+pub fn unsafe_since(history: &History) -> Option<Timestamp> {
+    let recorded = history.agreement.as_ref().filter(|standing| standing.state == UNSAFE_TO_ASK);
+    let said = latest(history, None).filter(|entry| said(entry) == Some(UNSAFE_TO_ASK));
+    let since = recorded.map(|standing| standing.at).max(said.map(|entry| entry.received_at));
+    since.filter(|_| is_unsafe(history, None))
+}
+
+/// What was recorded last, where that settles it.
+fn settled(history: &History) -> Option<&AgreementStanding> {
+    history.agreement.as_ref().filter(|standing| settles(&standing.state))
+}
+
+/// Of what two joined histories hold: the later, save that only what settles it takes the place of a warning.
+pub fn supersedes(one: Option<&AgreementStanding>, other: Option<&AgreementStanding>) -> bool {
+    let warns = |standing: &AgreementStanding| standing.state == UNSAFE_TO_ASK;
+    match (one, other) {
+        (Some(one), Some(other)) if warns(one) && !settles(&other.state) => true,
+        (Some(one), Some(other)) if warns(other) && !settles(&one.state) => false,
+        (one, other) => one.map(|standing| standing.at) > other.map(|standing| standing.at),
+    }
+}
+
+/// The events that said so at any time, whatever was said or recorded since.
+pub fn ever_unsafe(history: &History) -> impl Iterator<Item = &Arc<Entry>> {
+    let says = |entry: &Entry| said(entry).or_else(|| recorded(entry)) == Some(UNSAFE_TO_ASK);
+    history.entries.iter().filter(move |entry| !entry.withdrawn && says(entry))
+}
+
+/// When it was last settled, one way or another.
+pub fn settled_at(history: &History) -> Option<Timestamp> {
+    let recorded = settled(history).map(|standing| standing.at);
+    recorded.max(latest(history, None).map(|entry| entry.received_at))
 }
 
 /// The latest event that settles it; of two at once the one that warns.
@@ -35,9 +84,14 @@ fn latest(history: &History, until: Option<Timestamp>) -> Option<&Arc<Entry>> {
     words.max_by_key(|entry| (entry.received_at, said(entry) == Some(UNSAFE_TO_ASK)))
 }
 
-/// The events that said so since an agreement was last recorded, that record among them.
+/// The event that settles it now, if it was an event and no recorded agreement.
+pub fn settled_by(history: &History) -> Option<&Arc<Entry>> {
+    latest(history, None)
+}
+
+/// The events that said so since agreement was last settled by a record, that record among them.
 pub fn unsafe_by(history: &History) -> impl Iterator<Item = &Arc<Entry>> {
-    let standing = history.agreement.as_ref();
+    let standing = settled(history);
     let recorded = move |entry: &Entry| {
         let of =
             |standing: &AgreementStanding| said_by(standing.event_id.as_deref(), standing.partner.as_deref(), entry);

@@ -1,8 +1,8 @@
 //! What a correction changes in an entry: coded facts, the times its clocks run from, and the child's age.
 
 use super::entry::{
-    ANY_RISK_FACTOR, TURNS_18, WEEKS_28, WEEKS_OF_PREGNANCY, age_facts, eighteenth_birthday_nearby, envelope_fact,
-    fits, weeks_28, weeks_of_pregnancy,
+    ADDRESS_CONFIDENTIAL, ANY_RISK_FACTOR, TURNS_18, WEEKS_28, WEEKS_OF_PREGNANCY, age_facts, confidential_address,
+    eighteenth_birthday_nearby, envelope_fact, fits, weeks_28, weeks_of_pregnancy,
 };
 use crate::engine::model::detail::{self, EventCorrected};
 use crate::engine::model::event::Child;
@@ -26,6 +26,12 @@ pub const DO_NOT_INFORM: &str = "do_not_inform";
 
 /// The entry after a correction; what is not of its kind, or not of its type, is refused by name.
 pub fn corrected(entry: &Entry, correction: &EventCorrected) -> Result<Entry, Vec<String>> {
+    let (after, refused) = as_far_as_it_fits(entry, correction);
+    if refused.is_empty() { Ok(after) } else { Err(refused) }
+}
+
+/// The entry after as much of a correction as is of its kind and type, and the names of the rest.
+pub fn as_far_as_it_fits(entry: &Entry, correction: &EventCorrected) -> (Entry, Vec<String>) {
     let mut after = entry.clone();
     let mut refused = Vec::new();
     for (name, value) in &correction.changes {
@@ -44,7 +50,7 @@ pub fn corrected(entry: &Entry, correction: &EventCorrected) -> Result<Entry, Ve
             refused.push(name.clone());
         }
     }
-    if refused.is_empty() { Ok(after) } else { Err(refused) }
+    (after, refused)
 }
 
 fn apply_fact(entry: &mut Entry, name: &str, value: &FactValue) -> Option<()> {
@@ -53,6 +59,9 @@ fn apply_fact(entry: &mut Entry, name: &str, value: &FactValue) -> Option<()> {
     let declared = declared.or_else(|| envelope_fact(name)).filter(|fact| fits(*fact, value));
     declared.filter(|_| name != ANY_RISK_FACTOR || entry.kind == UNBORN)?;
     entry.facts.insert(name.to_owned(), value.clone());
+    if name == ADDRESS_CONFIDENTIAL && *value == FactValue::Bool(true) {
+        entry.held_back.push(confidential_address());
+    }
     let none_known = entry.facts.get(ANY_RISK_FACTOR) != Some(&FactValue::Bool(true));
     if name == EARLIER_CHILD_REMOVED && none_known {
         entry.facts.insert(ANY_RISK_FACTOR.to_owned(), value.clone());

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use jiff::{Span, Unit, civil};
 
 use crate::engine::calendar::{instant, london_date};
+use crate::engine::identity::expected::{due_date, is_unborn};
 use crate::engine::model::codes::SuspectIs;
 use crate::engine::model::detail::Detail;
 use crate::engine::model::event::{Child, DoNotInform, ReferralEvent};
 use crate::engine::model::history::{Entry, HeldBack, History};
 use crate::engine::model::inbox::{NamedWith, Referral};
-use crate::engine::model::scalar::{Coded, Date, FactType, FactValue, Timestamp};
+use crate::engine::model::scalar::{Coded, FactType, FactValue, Timestamp};
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::{Agency, UnitKind};
 
@@ -102,6 +103,8 @@ pub fn of(rules: &RuleBook, referral: &Referral, receipt: Timestamp) -> Entry {
         known_as: None,
         traceparent: None,
         call_back: Some(event.practitioner.call_back.clone()).filter(|number| !number.is_empty()),
+        taken_back: Vec::new(),
+        lifted: Vec::new(),
     }
 }
 
@@ -144,12 +147,6 @@ fn anchors(referral: &Referral, receipt: Timestamp) -> BTreeMap<String, Timestam
     put("as_index", referral.named_with.as_ref().and_then(|named| named.due_at));
     put(TURNS_18, eighteenth_birthday_nearby(&event.child, receipt));
     anchors
-}
-
-/// When the unborn child of an event is due, by the event itself or by the child's own record.
-fn due_date(event: &ReferralEvent) -> Option<civil::Date> {
-    let of_event = if let Detail::UnbornConcern(concern) = &event.detail { concern.due_date } else { None };
-    of_event.or(event.child.due_date.filter(|_| is_unborn(event))).map(Date::to_civil)
 }
 
 /// When a pregnancy has lasted 28 weeks.
@@ -199,7 +196,18 @@ pub fn held_back(rules: &RuleBook, event: &ReferralEvent) -> Vec<HeldBack> {
     let asked = event.do_not_inform.iter().flat_map(|wish| of_wish(rules, wish));
     let (agency, unit) = suspects_place(&event.detail).unwrap_or_default();
     let suspect = agency.map(|agency| routes(rules, agency, unit, SUSPECT));
-    asked.chain(suspect.into_iter().flatten()).collect()
+    let address = is_address_confidential(&event.detail).then(confidential_address);
+    asked.chain(suspect.into_iter().flatten()).chain(address).collect()
+}
+
+/// Whether the sender says that where the child lives must not get known.
+pub fn is_address_confidential(detail: &Detail) -> bool {
+    matches!(detail, Detail::DomesticAbuseAttended(attended) if attended.address_confidential == Some(true))
+}
+
+/// What is kept of that: no address. From then on every address of the child is, by whoever it comes.
+pub fn confidential_address() -> HeldBack {
+    HeldBack { agency: AN_ADDRESS.to_owned(), unit: None, cause: CONFIDENTIAL.to_owned() }
 }
 
 /// The routes that one wish holds back.
@@ -265,6 +273,15 @@ pub const SUSPECT: &str = "suspect";
 /// In the place of an agency: a person must not learn of it. Kept so that who acts later is told that there is one; who it is
 /// stays in the sender's words alone.
 pub const A_PERSON: &str = "person";
+
+/// In the place of an agency: where the child lives must not get known.
+pub const AN_ADDRESS: &str = "address";
+
+/// Held back because it is confidential, until a person says that it is not.
+pub const CONFIDENTIAL: &str = "confidential";
+
+/// The fact of an event that says so.
+pub const ADDRESS_CONFIDENTIAL: &str = "address_confidential";
 
 /// Held back because a suspect may be there: nobody has said where they work.
 pub const UNKNOWN_SUSPECT: &str = "unknown_suspect";
@@ -346,11 +363,6 @@ fn any_risk_factor(detail: &Detail) -> Option<bool> {
     let Detail::UnbornConcern(concern) = detail else { return None };
     let named = !concern.risk_factors.is_empty();
     if named { Some(true) } else { concern.earlier_child_removed }
-}
-
-fn is_unborn(event: &ReferralEvent) -> bool {
-    matches!(event.detail, Detail::UnbornConcern(_))
-        || (event.child.due_date.is_some() && event.child.date_of_birth.is_none())
 }
 
 /// The facts that a date of birth gives: completed years when it happened, and how near eighteen is at receipt.

@@ -1,20 +1,13 @@
-//! Two histories become one: entries known in both once.
+//! Two histories become one: entries known in both once, and no decision of the one counted for what the other holds.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Known, corroborate, insert, is_imported, known_as, raise_case_level, recognise, take_place_of};
-use crate::engine::model::history::{Entry, History, LookAlikes, Pair};
-
-fn join_folded(into: &mut History, counts: BTreeMap<String, i64>, ids: Vec<i64>) {
-    for (kind, count) in counts {
-        let sum = into.folded.entry(kind).or_default();
-        *sum = sum.saturating_add(count);
-    }
-    into.folded_ids.extend(ids);
-    into.folded_ids.sort_unstable();
-    into.folded_ids.dedup();
-}
+use super::{
+    Known, agreement, corroborate, folding, insert, is_imported, is_open, known_as, raise_case_level, recognise,
+    take_place_of,
+};
+use crate::engine::model::history::{Entry, HeldTask, History, LookAlikes, Pair, RecordedDecision, said_by};
+use crate::engine::model::scalar::Timestamp;
 
 /// What was taken back under one key is no witness to what is reported under another.
 fn keep_withdrawn(into: &mut History, entry: &Entry) {
@@ -77,10 +70,11 @@ fn join_entries(into: &mut History, entries: Vec<Arc<Entry>>) -> (Vec<Arc<Entry>
     (added, renamed)
 }
 
-/// Joins the history of a weaker key into this one. Entries known in both are kept once.
-pub fn merge(into: &mut History, from: History) -> Vec<Arc<Entry>> {
-    let (added, renamed) = join_entries(into, from.entries);
-    join_folded(into, from.folded, from.folded_ids);
+/// Joins the history of a weaker key into this one. Entries known in both are kept once. `known_at`: receipt of what showed that
+/// they are one.
+pub fn merge(into: &mut History, mut from: History, known_at: Timestamp) -> Vec<Arc<Entry>> {
+    let (added, renamed) = join_entries(into, std::mem::take(&mut from.entries));
+    folding::join(into, &mut from);
     for status in from.statuses {
         if !into.statuses.contains(&status) {
             let position = into.statuses.partition_point(|present| present.since <= status.since);
@@ -89,14 +83,15 @@ pub fn merge(into: &mut History, from: History) -> Vec<Arc<Entry>> {
     }
     into.recount_at = into.recount_at.into_iter().chain(from.recount_at).min();
     raise_case_level(into, from.case_level);
+    let from_tasks = keep_apart_from_decisions(into, from.last_decision.as_ref(), from.tasks, known_at);
     if into.last_decision.as_ref().map(|decision| decision.at) < from.last_decision.as_ref().map(|decision| decision.at)
     {
         into.last_decision = from.last_decision;
     }
-    if into.agreement.as_ref().map(|agreement| agreement.at) < from.agreement.as_ref().map(|agreement| agreement.at) {
+    if agreement::supersedes(from.agreement.as_ref(), into.agreement.as_ref()) {
         into.agreement = from.agreement;
     }
-    for mut task in from.tasks {
+    for mut task in from_tasks {
         if let Some((_, new)) = renamed.iter().find(|(old, _)| task.is_of(old)) {
             let task = Arc::make_mut(&mut task);
             task.event_id.clone_from(&new.event_id);
@@ -126,13 +121,47 @@ pub fn merge(into: &mut History, from: History) -> Vec<Arc<Entry>> {
     added
 }
 
+/// A decision about the one record says nothing of the tasks of the other: whoever made it did not know of them. Tasks that
+/// their own side's decision closed stay so.
+fn keep_apart_from_decisions(
+    into: &mut History,
+    theirs: Option<&RecordedDecision>,
+    mut from_tasks: Vec<Arc<HeldTask>>,
+    known_at: Timestamp,
+) -> Vec<Arc<HeldTask>> {
+    let ours = into.last_decision.clone();
+    let (newer, older, tasks) = match (ours.as_ref(), theirs) {
+        (ours, Some(theirs)) if ours.is_none_or(|ours| ours.at < theirs.at) => (theirs, ours, &mut into.tasks),
+        // The decision named the child by both keys, and was about both records.
+        (Some(ours), _) if is_received_at(into, ours, known_at) => return from_tasks,
+        (Some(ours), theirs) => (ours, theirs, &mut from_tasks),
+        (None, _) => return from_tasks,
+    };
+    let is_closed = |task: &HeldTask| older.is_some_and(|older| older.closed && older.at >= task.raised_at);
+    for task in tasks.iter_mut().filter(|task| is_open(&task.state) && task.raised_at <= newer.at) {
+        if !is_closed(task) && task.decided_apart < Some(newer.at) {
+            Arc::make_mut(task).decided_apart = Some(newer.at);
+        }
+    }
+    from_tasks
+}
+
+fn is_received_at(history: &History, decision: &RecordedDecision, at: Timestamp) -> bool {
+    let by = |entry: &&Arc<Entry>| said_by(decision.event_id.as_deref(), decision.partner.as_deref(), entry);
+    history.entries.iter().find(by).is_some_and(|entry| entry.received_at == at)
+}
+
 /// One happening, reported under both keys: what was done for either is done, and what either holds back is held back.
 fn join(present: &mut Entry, other: &Entry) {
     corroborate(present, other);
     present.corroborated_by.extend(other.corroborated_by.iter().cloned());
+    present.taken_back.extend(other.taken_back.iter().cloned());
     present.held_back.extend(other.held_back.iter().cloned());
     present.held_back.sort();
     present.held_back.dedup();
+    present.lifted.extend(other.lifted.iter().cloned());
+    present.lifted.sort();
+    present.lifted.dedup();
     present.fired.extend(other.fired.iter().cloned());
     present.fired.sort();
     present.fired.dedup();

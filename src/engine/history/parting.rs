@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::decisions::latest;
 use super::{insert, latest_agreement};
 use crate::engine::model::history::{Corroboration, Entry, EventOf, History, said_by};
 
@@ -12,7 +13,11 @@ pub fn take_out(history: &mut History, events: &[EventOf]) -> History {
         events.iter().any(|event| event.event_id == event_id && event.partner == partner)
     };
     let look_alikes = history.look_alikes.clone();
-    let mut taken = History { updated_at: history.updated_at, look_alikes, ..History::default() };
+    // What is kept no longer may have held these back on either side.
+    let held_back = history.held_back.clone();
+    let (covered_since, grown_by) = (history.covered_since, history.grown_by);
+    let updated_at = history.updated_at;
+    let mut taken = History { updated_at, look_alikes, held_back, covered_since, grown_by, ..History::default() };
     for entry in std::mem::take(&mut history.entries) {
         let (goes, stays) = parted(&entry, &is_theirs);
         goes.into_iter().for_each(|entry| {
@@ -40,6 +45,11 @@ pub fn take_out(history: &mut History, events: &[EventOf]) -> History {
     taken.last_decision = history
         .last_decision
         .take_if(|decision| goes(&|entry| said_by(decision.event_id.as_deref(), decision.partner.as_deref(), entry)));
+    if taken.last_decision.is_some() {
+        history.last_decision = latest(history);
+    } else {
+        taken.last_decision = latest(&taken);
+    }
     let agreed = history
         .agreement
         .take_if(|standing| goes(&|entry| said_by(standing.event_id.as_deref(), standing.partner.as_deref(), entry)));
@@ -48,14 +58,6 @@ pub fn take_out(history: &mut History, events: &[EventOf]) -> History {
     }
     taken.agreement = latest_agreement(&taken);
     taken
-}
-
-/// The case level that a history's own entries give it, since the last decision about it.
-pub fn settle_level(history: &mut History) {
-    let decided = history.last_decision.as_ref();
-    let (at, level) = (decided.map(|decision| decision.at), decided.and_then(|decision| decision.level));
-    let since = history.entries.iter().filter(|entry| !entry.withdrawn && Some(entry.received_at) > at);
-    history.case_level = since.map(|entry| entry.level).max().flatten().max(level);
 }
 
 /// An entry for either side. One happening that both reported is kept on both, each with its own reports.
@@ -81,6 +83,9 @@ fn standing_in(entry: &Entry, reports: &[&Corroboration]) -> Option<Entry> {
         partner_reference: None,
         corroborated_by: others.iter().copied().cloned().collect(),
         named: Vec::new(),
+        // Nothing was asked for it: it is judged as one of its own.
+        level: None,
+        fired: Vec::new(),
         ..entry.clone()
     })
 }

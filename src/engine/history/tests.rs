@@ -3,14 +3,23 @@
 use std::sync::Arc;
 
 use super::joining::merge;
+use super::routes::{lift_routes, opened_by, suspect_is_known};
 use super::{Known, corroborate, held_back_of, insert, recognise};
+use crate::engine::codec::encode;
 use crate::engine::history::episodes::missing_open;
-use crate::engine::history::folding::{ENTRIES_MAX, WAITED_FOR_MAX, fold};
+use crate::engine::history::folding::{ENTRIES_MAX, FOLDED_EVENTS_MAX, STATUSES_MAX, WAITED_FOR_MAX, fold};
+use crate::engine::history::keeping::Keeping;
 use crate::engine::model::event::Source;
-use crate::engine::model::history::{Entry, HeldBack, History, Timer};
+use crate::engine::model::history::{Entry, HeldBack, History, Status, Timer};
 use crate::engine::model::scalar::{FactValue, Timestamp};
 
 const HOUR: i64 = 60 * 60 * 1000;
+const DAY: i64 = 24 * HOUR;
+
+/// By a book without counts of its own.
+fn days(retention_days: i64) -> Keeping<'static> {
+    Keeping { retention_days, counts: &[] }
+}
 
 fn happened(kind: &str, id: &str, partner: &str, hours: i64) -> Entry {
     Entry {
@@ -36,6 +45,8 @@ fn happened(kind: &str, id: &str, partner: &str, hours: i64) -> Entry {
         known_as: None,
         traceparent: None,
         call_back: None,
+        taken_back: Vec::new(),
+        lifted: Vec::new(),
     }
 }
 
@@ -117,20 +128,20 @@ fn absent_and_away_are_not_missing_and_a_return_ends_it() {
 
 #[test]
 fn what_is_too_old_or_too_much_folds_into_counts() {
-    let days = 24;
+    let a_day = 24;
     let mut history = known(&[
-        happened("missing.started", "old", "police", 0),
-        Entry { withdrawn: true, ..happened("missing.started", "old and withdrawn", "police", 1) },
-        happened("missing.started", "kept", "police", 100 * days),
+        happened("missing.ended", "old", "police", 0),
+        Entry { withdrawn: true, ..happened("missing.ended", "old and withdrawn", "police", 1) },
+        happened("missing.ended", "kept", "police", 100 * a_day),
     ]);
-    assert_eq!(fold(&mut history, Timestamp(110 * days * HOUR), 90).entries, 2);
-    assert_eq!(history.folded.get("missing.started"), Some(&1));
+    assert_eq!(fold(&mut history, Timestamp(110 * a_day * HOUR), &days(90)).entries, 2);
+    assert_eq!(history.folded.get("missing.ended"), Some(&1));
     for number in 0..ENTRIES_MAX {
-        insert(&mut history, happened("concern.reported", &number.to_string(), "school", 101 * days));
+        insert(&mut history, happened("concern.reported", &number.to_string(), "school", 101 * a_day));
     }
-    assert_eq!(fold(&mut history, Timestamp(110 * days * HOUR), 90).entries, 1);
+    assert_eq!(fold(&mut history, Timestamp(110 * a_day * HOUR), &days(90)).entries, 1);
     assert_eq!(history.entries.len(), ENTRIES_MAX);
-    assert_eq!(history.folded.get("missing.started"), Some(&2));
+    assert_eq!(history.folded.get("missing.ended"), Some(&2));
 }
 
 #[test]
@@ -141,7 +152,7 @@ fn joining_two_histories_keeps_each_happening_once_and_in_order() {
         happened("missing.started", "a", "police", 10),
         happened("missing.started", "d", "school", 11),
     ]);
-    let added = merge(&mut into, from);
+    let added = merge(&mut into, from, Timestamp(0));
     assert_eq!(added.iter().map(|entry| entry.event_id.as_str()).collect::<Vec<_>>(), ["c"]);
     assert_eq!(into.entries.iter().map(|entry| entry.event_id.as_str()).collect::<Vec<_>>(), ["c", "a"]);
     let joined: Vec<&Arc<Entry>> = into.entries.iter().filter(|entry| !entry.corroborated_by.is_empty()).collect();
@@ -164,7 +175,7 @@ fn what_was_taken_back_under_one_key_is_no_witness_under_another() {
             ..happened("concern.reported", "b", "school", 6)
         },
     );
-    merge(&mut history, other);
+    merge(&mut history, other, Timestamp(0));
     assert!(history.entries.iter().all(|entry| entry.corroborated_by.is_empty()));
     assert_eq!(history.entries.len(), 2);
 }
@@ -175,7 +186,7 @@ fn a_route_held_back_outlives_the_entry_that_asked_for_it() {
     let route = HeldBack { agency: "school".to_owned(), unit: None, cause: "asked".to_owned() };
     insert(&mut history, Entry { held_back: vec![route.clone()], ..happened("concern.reported", "old", "police", 24) });
     insert(&mut history, happened("concern.reported", "new", "police", 900 * 24));
-    fold(&mut history, Timestamp(900 * 24 * HOUR), 762);
+    fold(&mut history, Timestamp(900 * 24 * HOUR), &days(762));
     assert_eq!(history.entries.len(), 1);
     assert!(held_back_of(&history).contains(&route));
 }
@@ -189,7 +200,7 @@ fn clocks_that_are_too_many_are_forgotten_together_and_each_once() {
         insert(&mut history, happened("missing.started", &id, "police", hour));
         let rule = "R11-24h".to_owned();
         history.timers.push(Timer { due_at: Timestamp(9_000 * HOUR), rule, event_id: id, partner: None });
-        let folded = fold(&mut history, Timestamp(hour * HOUR), 762);
+        let folded = fold(&mut history, Timestamp(hour * HOUR), &days(762));
         assert!(history.entries.len() <= ENTRIES_MAX + WAITED_FOR_MAX);
         told.extend(
             Some(folded.timers.into_iter().map(|timer| timer.event_id).collect())
@@ -200,4 +211,170 @@ fn clocks_that_are_too_many_are_forgotten_together_and_each_once() {
     let each: std::collections::BTreeSet<&String> = told.iter().flatten().collect();
     assert_eq!(each.len(), told.iter().map(Vec::len).sum::<usize>());
     assert_eq!(each.len() + history.timers.len(), 700, "no clock goes unsaid");
+}
+
+fn asked(agency: &str) -> HeldBack {
+    HeldBack { agency: agency.to_owned(), unit: None, cause: "asked".to_owned() }
+}
+
+#[test]
+fn a_wish_of_an_entry_that_is_folded_ends_with_no_other_event() {
+    let mut history = History::default();
+    let wish = Entry { held_back: vec![asked("school")], ..happened("concern.reported", "old", "gp", 0) };
+    insert(&mut history, wish);
+    insert(&mut history, happened("concern.reported", "of another", "ambulance", 800 * 24));
+    fold(&mut history, Timestamp(800 * DAY), &days(762));
+    for entry in &mut history.entries {
+        Arc::make_mut(entry).withdrawn = true;
+    }
+    assert_eq!(held_back_of(&history), [asked("school")].into());
+}
+
+#[test]
+fn a_route_stays_held_back_when_no_entry_is_left_until_a_person_lifts_it() {
+    let suspect = HeldBack { cause: "suspect".to_owned(), ..asked("school") };
+    for withdrawn in [false, true] {
+        let mut history = History::default();
+        let held_back = vec![suspect.clone(), asked("camhs")];
+        insert(&mut history, Entry { withdrawn, held_back, ..happened("sexual_abuse.alleged", "old", "gp", 0) });
+        fold(&mut history, Timestamp(800 * DAY), &days(762));
+        assert!(history.entries.is_empty());
+        let expected = if withdrawn { vec![suspect.clone()] } else { vec![suspect.clone(), asked("camhs")] };
+        assert_eq!(held_back_of(&history), expected.into_iter().collect(), "withdrawn: {withdrawn}");
+        let opened = opened_by(&history, "school", None);
+        lift_routes(&mut history, &opened, &happened("decision.recorded", "lift", "council", 801 * 24));
+        assert!(!held_back_of(&history).contains(&suspect));
+    }
+}
+
+#[test]
+fn where_a_suspect_works_settles_also_what_folded_entries_held_back() {
+    let open = HeldBack { cause: super::entry::UNKNOWN_SUSPECT.to_owned(), ..asked("camhs") };
+    let own = HeldBack { cause: "suspect".to_owned(), ..asked("school") };
+    let mut history = History { held_back: Some(vec![open]), ..History::default() };
+    let by = happened("decision.recorded", "where", "council", 1);
+    suspect_is_known(&mut history, std::slice::from_ref(&own), &by);
+    assert_eq!(held_back_of(&history), [own].into());
+}
+
+#[test]
+fn what_no_rule_counts_goes_first_and_what_one_does_never_unsaid() {
+    let mut history = History::default();
+    insert(&mut history, happened("concern.reported", "first", "school", 0));
+    for hour in 1..600_i64 {
+        insert(&mut history, happened("information.requested", &format!("check {hour}"), "police", hour));
+        let folded = fold(&mut history, Timestamp(hour * HOUR), &days(762));
+        assert_eq!((folded.counted, history.covered_since), (0, None));
+    }
+    assert!(history.entries.iter().any(|entry| entry.event_id == "first"));
+    for hour in 600..900_i64 {
+        insert(&mut history, happened("concern.reported", &format!("concern {hour}"), "school", hour));
+        let counted = fold(&mut history, Timestamp(hour * HOUR), &days(762)).counted;
+        assert_eq!(counted > 0, hour >= 600 + 255, "at {hour}");
+    }
+    let cut = history.entries.iter().map(|entry| entry.occurred_at).min().unwrap();
+    assert!(history.covered_since.is_some_and(|since| since <= cut && since > Timestamp(600 * HOUR)));
+}
+
+#[test]
+fn the_same_again_of_what_is_folded_changes_nothing_for_as_long_as_it_would_have_been_kept() {
+    let first = happened("concern.reported", "11111111-0000-4000-8000-000000000001", "school", 0);
+    let mut told_twice = first.clone();
+    let second = happened("concern.reported", "22222222-0000-4000-8000-000000000001", "police", 1);
+    corroborate(&mut told_twice, &second);
+    let mut history = known(&[told_twice]);
+    for hour in 1..=i64::try_from(ENTRIES_MAX).unwrap() {
+        insert(&mut history, happened("concern.reported", &hour.to_string(), "school", hour));
+    }
+    fold(&mut history, Timestamp(300 * HOUR), &days(762));
+    assert_eq!(history.entries.len(), ENTRIES_MAX);
+    assert_eq!(recognise(&history, &first), Known::Retransmission);
+    assert_eq!(recognise(&history, &second), Known::Retransmission);
+    let other_content = Entry { content_digest: "another".to_owned(), ..first.clone() };
+    assert_eq!(recognise(&history, &other_content), Known::New, "what it says now is judged");
+    fold(&mut history, Timestamp(800 * DAY), &days(762));
+    assert_eq!(history.folded_events, None, "forgotten in its time");
+}
+
+#[test]
+fn a_folded_event_takes_a_few_bytes_and_there_are_only_so_many() {
+    let mut history = History::default();
+    let count = FOLDED_EVENTS_MAX + 2 * ENTRIES_MAX;
+    for minute in 0..i64::try_from(count).unwrap() {
+        let id = uuid::Uuid::from_u128(minute.unsigned_abs().into()).to_string();
+        let entry = happened("concern.reported", &id, "school", 0);
+        let at = Timestamp(20_000 * DAY + minute * 60_000);
+        insert(&mut history, Entry { received_at: at, ..entry });
+        if history.entries.len() >= 2 * ENTRIES_MAX {
+            fold(&mut history, at, &days(762));
+        }
+    }
+    fold(&mut history, Timestamp(20_010 * DAY), &days(762));
+    assert_eq!(history.folded_events.as_ref().map(Vec::len), Some(FOLDED_EVENTS_MAX));
+    let with = encode(&history).unwrap().len();
+    history.folded_events = None;
+    let without = encode(&history).unwrap().len();
+    let each = (with - without) / FOLDED_EVENTS_MAX;
+    assert!(each <= 14, "{each} bytes for each event");
+}
+
+fn word(status: &str, open: bool, day: i64) -> Status {
+    Status {
+        status: status.to_owned(),
+        open,
+        since: Timestamp(day * DAY),
+        category: None,
+        placing_authority: None,
+        out_of_area: None,
+        allocated_worker: None,
+        event_id: None,
+        partner: None,
+    }
+}
+
+#[test]
+fn a_plan_is_not_forgotten_whatever_is_said_of_others() {
+    let mut history = History { statuses: vec![word("cpp", true, 0), word("lac", true, 1)], ..History::default() };
+    history.statuses.push(word("ce_flag", true, 2));
+    let first_said_closed = word("ce_flag", false, 3);
+    history.statuses.push(first_said_closed.clone());
+    for day in 4..700 {
+        history.statuses.push(word("ce_flag", false, day));
+        let folded = fold(&mut history, Timestamp(day * DAY), &days(762));
+        assert_eq!(folded.statuses, 0, "what is said over again is no loss");
+    }
+    assert_eq!(history.statuses.len(), STATUSES_MAX);
+    for kept in [word("cpp", true, 0), word("lac", true, 1), first_said_closed, word("ce_flag", false, 699)] {
+        assert!(history.statuses.contains(&kept), "{kept:?}");
+    }
+    for day in 700..1_400 {
+        history.statuses.push(word("cin", day % 2 == 0, day));
+        fold(&mut history, Timestamp(day * DAY), &days(762));
+    }
+    assert_eq!(history.statuses.len(), STATUSES_MAX);
+    assert!(history.statuses.contains(&word("cpp", true, 0)) && history.statuses.contains(&word("cin", true, 700)));
+}
+
+/// A child of 12 on 1 January 2020, of whom nothing comes after.
+#[test]
+fn what_is_left_of_a_child_goes_when_they_are_grown_and_all_of_it() {
+    let start = 18_262 * 24;
+    let mut seen = happened("concern.reported", "a", "school", start);
+    seen.facts.insert("child.age_years".to_owned(), FactValue::Int(12));
+    let mut plain = known(std::slice::from_ref(&seen));
+    let mut planned = History { statuses: vec![word("cpp", true, 18_262)], ..plain.clone() };
+    for history in [&mut plain, &mut planned] {
+        history.updated_at = Timestamp(start * HOUR);
+        fold(history, Timestamp((start + 764 * 24) * HOUR), &days(762));
+        assert!(history.entries.is_empty());
+    }
+    assert!(plain.holds_nothing() && plain.fold_at.is_none(), "{plain:?}");
+    assert_eq!(planned.grown_by, Some(2026));
+    let until = planned.fold_at.unwrap();
+    // Midnight after 762 days from 1 January 2027.
+    assert_eq!(until, Timestamp((20_819 + 762 + 1) * DAY));
+    fold(&mut planned, until.plus_millis(-DAY), &days(762));
+    assert!(!planned.statuses.is_empty(), "for the whole childhood");
+    fold(&mut planned, until, &days(762));
+    assert!(planned.holds_nothing(), "{planned:?}");
 }

@@ -5,14 +5,12 @@ use crate::engine::cloud_event;
 use crate::engine::ids::derived;
 use crate::engine::model::event::ReferralEvent;
 use crate::engine::model::feedback::{Feedback, FeedbackStatus};
-use crate::engine::model::inbox::{InboxBody, InboxRecord, Signal};
+use crate::engine::model::inbox::{InboxBody, InboxRecord, Signal, UNREAD_RECORD};
 use crate::engine::model::outcome::Outcome;
 use crate::engine::model::quarantine::{Header, QuarantineReason, Quarantined};
 use crate::engine::schema::Fault;
 use crate::engine::schema::read::is_uuid;
 
-/// The signal that a partner's record went to quarantine.
-pub const UNREAD_RECORD: &str = "unread_record";
 /// How many faults are written down.
 const FAULTS_KEPT_MAX: usize = 50;
 /// How many faults the sender is told in one message.
@@ -26,6 +24,9 @@ const EVENT_ID_HEADER: &str = "ce_id";
 pub const REFUSED_HEADER: &str = "refused";
 /// Beside it: the faults it told the sender, as JSON.
 pub const FAULTS_HEADER: &str = "faults";
+
+/// And its sender's own reference, where that can be read.
+pub const REFERENCE_HEADER: &str = "partner-reference";
 
 /// Stamped by the gateway on an event that left `occurred_at` out: its attribute `time` says when it happened.
 pub const DATED_BY_TIME_HEADER: &str = "dated-by-time";
@@ -58,7 +59,8 @@ impl Refusal {
         let reason = QuarantineReason::of_sender(symbol)?;
         let told: Vec<Fault> =
             header(FAULTS_HEADER).and_then(|value| serde_json::from_slice(value).ok()).unwrap_or_default();
-        Some(Self::new(reason, told))
+        let reference = header(REFERENCE_HEADER).and_then(|value| std::str::from_utf8(value).ok());
+        Some(Self { partner_reference: reference.map(str::to_owned), ..Self::new(reason, told) })
     }
 
     /// Notes which event it was, as far as that can be told.
@@ -94,7 +96,8 @@ impl Refusal {
         let partition = incoming.partition.to_string();
         let quarantine_id = derived(&["quarantine", incoming.topic, &partition, &incoming.offset.to_string()]);
         let event_id = self.event_id.clone().or_else(|| header_event_id(incoming));
-        let feedback = told.map(|partner| self.feedback(incoming, partner, &quarantine_id, event_id.as_deref()));
+        let feedback =
+            told.map(|partner| self.feedback(context, incoming, partner, (&quarantine_id, event_id.as_deref())));
         let unit = incoming.unit.map(str::to_owned);
         let asked_of = unit.clone().or_else(|| self.unit_of_partner(context, incoming));
         let signal = InboxRecord {
@@ -143,10 +146,10 @@ impl Refusal {
 
     fn feedback(
         &self,
+        context: &IntakeContext<'_>,
         incoming: &IncomingRecord<'_>,
         partner: &str,
-        quarantine_id: &str,
-        event_id: Option<&str>,
+        (quarantine_id, event_id): (&str, Option<&str>),
     ) -> Feedback {
         Feedback {
             feedback_id: derived(&["feedback", quarantine_id]),
@@ -155,13 +158,14 @@ impl Refusal {
             unit: incoming.unit.map(str::to_owned).or_else(|| self.unit.clone()).unwrap_or_default(),
             partner_reference: self.partner_reference.clone(),
             status: FeedbackStatus::NotAccepted,
-            message: self.message(incoming),
+            message: self.message(context, incoming),
             at: incoming.receipt,
             reply_to: None,
         }
     }
 
-    fn message(&self, incoming: &IncomingRecord<'_>) -> String {
+    fn message(&self, context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) -> String {
+        let phone = context.front_door_phone.map_or(String::new(), |phone| format!(" on {phone}"));
         let told: Vec<String> = self.faults.iter().take(FAULTS_TOLD_MAX).map(ToString::to_string).collect();
         let untold = self.faults.len().saturating_sub(told.len());
         let more = if untold > 0 { format!("; and {untold} more") } else { String::new() };
@@ -169,7 +173,7 @@ impl Refusal {
         let stop = if told.ends_with('?') { "" } else { "." };
         format!(
             "Not accepted, nobody has acted on it: {told}{stop} ({}, partition {}, offset {}.) Send it again, corrected. \
-             If a child may be at risk do not wait: ring the front door, in danger 999.",
+             If a child may be at risk do not wait: ring the front door{phone}, in danger 999.",
             incoming.topic, incoming.partition, incoming.offset,
         )
     }

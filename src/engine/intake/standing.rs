@@ -6,7 +6,8 @@ use jiff::tz::TimeZone;
 
 use super::Partner;
 use super::refuse::Refusal;
-use crate::engine::history::entry::A_PERSON;
+use crate::engine::history::correction::{DATE_OF_BIRTH, DUE_DATE, date_of};
+use crate::engine::history::entry::{A_PERSON, AN_ADDRESS};
 use crate::engine::identity::{IdentifierKind, Identifiers, Keys};
 use crate::engine::model::codes::HumanDecision;
 use crate::engine::model::detail::{DecisionRecorded, Detail};
@@ -27,6 +28,10 @@ that is right, or names and date_of_birth";
 
 /// Clocks and time zones differ: a child born tomorrow may be born today elsewhere.
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// Ten months: a pregnancy, and some days.
+const DUE_WITHIN_DAYS: i32 = 305;
+const NO_DUE_DATE: &str = "lies more than ten months away: give the day the child is due";
 
 /// The agencies of the rule books.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -102,7 +107,15 @@ pub fn names(agencies: &Agencies, event: &ReferralEvent, receipt: Timestamp) -> 
             let problem = "lies in the future: give the day of birth, or due_date for an unborn child";
             faults.push(Fault::new(format!("{path}.date_of_birth"), problem));
         }
+        if child.date_of_birth.is_some() && child.due_date.is_some() {
+            let problem =
+                "stands beside date_of_birth: give due_date for a child who is not born yet, else date_of_birth";
+            faults.push(Fault::new(format!("{path}.due_date"), problem));
+        } else if child.due_date.is_some_and(|due| is_no_due_date(event, due, receipt)) {
+            faults.push(Fault::new(format!("{path}.due_date"), NO_DUE_DATE));
+        }
     }
+    faults.extend(of_detail(event, latest, receipt));
     if let Detail::DecisionRecorded(decision) = &event.detail {
         faults.extend(decides_about(agencies, decision));
     }
@@ -120,6 +133,36 @@ pub fn child_is_said(keys: &Keys, event: &ReferralEvent) -> Result<(), Refusal> 
     let problem =
         if matches!(event.detail, Detail::StatusChanged(_)) { NOBODY_WITH_STATUS } else { NOBODY_DECIDED_ABOUT };
     Err(Refusal::of(QuarantineReason::InvalidField, "child", problem))
+}
+
+/// Dates that a detail tells of the child: a clock would run from them.
+fn of_detail(event: &ReferralEvent, latest: Date, receipt: Timestamp) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    if let Detail::UnbornConcern(concern) = &event.detail {
+        if event.child.date_of_birth.is_some() {
+            let problem = "is of a child who is born: leave it out, and name the mother among carers, or among siblings if she is a child";
+            faults.push(Fault::new("child.date_of_birth", problem));
+        }
+        if concern.due_date.is_some_and(|due| is_no_due_date(event, due, receipt)) {
+            faults.push(Fault::new("detail.due_date", NO_DUE_DATE));
+        }
+    } else if let Detail::EventCorrected(corrected) = &event.detail {
+        let said = |name: &str| corrected.changes.get(name).and_then(date_of);
+        if said(DATE_OF_BIRTH).is_some_and(|born| born > latest) {
+            faults.push(Fault::new("detail.changes.date_of_birth", "lies in the future: give the day of birth"));
+        }
+        if said(DUE_DATE).is_some_and(|due| is_no_due_date(event, due, receipt)) {
+            faults.push(Fault::new("detail.changes.due_date", NO_DUE_DATE));
+        }
+    }
+    faults
+}
+
+/// Nobody is pregnant for longer than that. What happened long ago may be told late, and history is as old as it says.
+fn is_no_due_date(event: &ReferralEvent, due: Date, receipt: Timestamp) -> bool {
+    let day = |at: Timestamp| Date::from_civil(at.date_in(&TimeZone::UTC)).0;
+    let earliest = day(event.occurred_at.min(receipt)).saturating_sub(DUE_WITHIN_DAYS);
+    !(earliest..=day(receipt).saturating_add(DUE_WITHIN_DAYS)).contains(&due.0)
 }
 
 fn do_not_inform(agencies: &Agencies, index: usize, entry: &DoNotInform) -> Option<Fault> {
@@ -145,7 +188,7 @@ fn is_no_agency(agencies: &Agencies, named: &str) -> Option<String> {
 /// Of a decision about an agency, whether it says which: else it would be taken in and change nothing.
 fn decides_about(agencies: &Agencies, decision: &DecisionRecorded) -> Option<Fault> {
     let problem = match (decision.decision, decision.agency.as_deref()) {
-        (Some(HumanDecision::RouteLifted), Some(A_PERSON)) => return None,
+        (Some(HumanDecision::RouteLifted), Some(A_PERSON | AN_ADDRESS)) => return None,
         (_, Some(agency)) => is_no_agency(agencies, agency)?,
         (Some(HumanDecision::TaskReaddressed), None) => {
             "is required: name the agency whose task goes to another unit".to_owned()

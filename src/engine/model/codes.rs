@@ -16,6 +16,14 @@ macro_rules! codes {
         }
 
         impl $name {
+            /// The code of a symbol.
+            pub fn of_symbol(symbol: &str) -> Option<Self> {
+                match symbol {
+                    $($symbol => Some($name::$variant),)+
+                    _ => None,
+                }
+            }
+
             /// The symbol as it is sent.
             pub fn symbol(self) -> &'static str {
                 match self {

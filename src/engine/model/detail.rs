@@ -275,6 +275,18 @@ impl Coded for ProposedLevel {
     }
 }
 
+impl From<Level> for ProposedLevel {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::L1 => ProposedLevel::L1,
+            Level::L2 => ProposedLevel::L2,
+            Level::L3 => ProposedLevel::L3,
+            Level::L4a => ProposedLevel::L4a,
+            Level::L4b => ProposedLevel::L4b,
+        }
+    }
+}
+
 impl ProposedLevel {
     /// The level of need, unless a later schema's symbol was read.
     pub fn level(self) -> Option<Level> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::event::Source;
+pub use super::held_task::HeldTask;
 use super::scalar::{FactValue, Level, Timestamp};
 use super::subject::SubjectKey;
 
@@ -22,7 +23,7 @@ pub struct History {
     pub folded: BTreeMap<String, i64>,
     /// First eight bytes of the ids of imported events that were folded, so that importing again changes nothing.
     pub folded_ids: Vec<i64>,
-    /// Nothing that happened before this instant is complete here.
+    /// What happened before this instant is not complete here: what a rule may still count was folded. None: nothing was.
     pub covered_since: Option<Timestamp>,
     pub statuses: Vec<Status>,
     /// The highest event level since the last human decision.
@@ -62,6 +63,23 @@ pub struct History {
     /// First receipts, under a wrong child, of events about this one that are still to come.
     #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub first_receipts: Option<Vec<FirstReceipt>>,
+    /// Routes that entries which were folded held back: each until a person lifts it.
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
+    pub held_back: Option<Vec<HeldBack>>,
+    /// Events that were folded before they were too old, so that the same again changes nothing; those told first come first.
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
+    pub folded_events: Option<Vec<FoldedEvent>>,
+    /// The year by whose end the child is surely 18, by ages that folded entries told. None: none did.
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
+    pub grown_by: Option<i32>,
+}
+
+/// An event that was folded, by a digest of sender, id and content.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct FoldedEvent {
+    /// The day from which its age counts, since 1970.
+    pub day: i32,
+    pub digest: i64,
 }
 
 /// An event about this child was received before, under the wrong one.
@@ -134,7 +152,7 @@ pub struct EventOf {
 }
 
 /// Whether something tied to an event's id, and to who sent it as far as that was kept, belongs to an entry.
-fn belongs(event_id: &str, partner: Option<&str>, entry: &Entry) -> bool {
+pub(super) fn belongs(event_id: &str, partner: Option<&str>, entry: &Entry) -> bool {
     event_id == entry.event_id && partner.is_none_or(|partner| partner == entry.source.partner)
 }
 
@@ -144,6 +162,12 @@ pub fn said_by(event_id: Option<&str>, partner: Option<&str>, entry: &Entry) -> 
 }
 
 impl History {
+    /// Whether nothing is remembered: then it need not be kept.
+    pub fn holds_nothing(&self) -> bool {
+        let (updated_at, fold_at) = (self.updated_at, self.fold_at);
+        *self == Self { updated_at, fold_at, ..Self::default() }
+    }
+
     /// As an earlier release would have kept it: what it does not know of, the next record that touches the subject, or
     /// the next restore, works out again.
     pub fn without_what_is_new(&self) -> Self {
@@ -153,6 +177,17 @@ impl History {
         (history.weaker, history.keyed_by, history.seen) = (None, None, None);
         (history.pairs, history.linked, history.look_alikes) = (None, None, None);
         history.first_receipts = None;
+        (history.folded_events, history.grown_by) = (None, None);
+        // What it knows is held back by the entries that it has: the oldest holds it on.
+        let held_back = history.held_back.take().unwrap_or_default();
+        if let Some(oldest) =
+            history.entries.iter_mut().find(|entry| !entry.withdrawn).filter(|_| !held_back.is_empty())
+        {
+            let oldest = Arc::make_mut(oldest);
+            oldest.held_back.extend(held_back);
+            oldest.held_back.sort();
+            oldest.held_back.dedup();
+        }
         history.awaiting.iter_mut().for_each(|waiting| waiting.right_child = None);
         history.statuses.iter_mut().for_each(|status| status.partner = None);
         history.timers.iter_mut().for_each(|timer| timer.partner = None);
@@ -163,10 +198,14 @@ impl History {
                 || entry.known_as.is_some()
                 || entry.traceparent.is_some()
                 || entry.call_back.is_some()
+                || !entry.taken_back.is_empty()
+                || !entry.lifted.is_empty()
         };
         for entry in history.entries.iter_mut().filter(is_new) {
             let entry = Arc::make_mut(entry);
             entry.named.clear();
+            entry.taken_back.clear();
+            entry.lifted.clear();
             (entry.known_as, entry.traceparent, entry.call_back) = (None, None, None);
         }
         for task in &mut history.tasks {
@@ -174,9 +213,22 @@ impl History {
             (task.partner, task.escalate_at, task.acknowledge_by, task.answer_from) = (None, None, None, None);
             (task.rungs, task.needs_agreement, task.chases, task.chases_also) = (None, None, None, None);
             (task.clock, task.clock_from, task.clock_school) = (None, None, None);
-            task.complete_by = None;
+            (task.complete_by, task.decided_apart, task.in_place_of) = (None, None, None);
         }
         history
+    }
+}
+
+impl Lifted {
+    pub fn route(&self) -> HeldBack {
+        HeldBack { agency: self.agency.clone(), unit: self.unit.clone(), cause: self.cause.clone() }
+    }
+}
+
+impl History {
+    /// The last decision, where whoever made it may have known of this task.
+    pub fn decided_on(&self, task: &HeldTask) -> Option<&RecordedDecision> {
+        self.last_decision.as_ref().filter(|decision| task.decided_apart.is_none_or(|until| decision.at > until))
     }
 }
 
@@ -194,17 +246,34 @@ impl Entry {
     pub fn is_same_event(&self, other: &Entry) -> bool {
         self.event_id == other.event_id && self.source.partner == other.source.partner
     }
-}
 
-impl HeldTask {
-    /// Whether it was raised for this entry.
-    pub fn is_of(&self, entry: &Entry) -> bool {
-        belongs(&self.event_id, self.partner.as_deref(), entry)
+    /// Who sent the report of this id: `by`, else whoever did.
+    pub fn sender_of(&self, event_id: &str, by: &Source) -> Option<&Source> {
+        let beside = self.corroborated_by.iter().chain(&self.taken_back);
+        let reports = std::iter::once((&self.event_id, &self.source))
+            .chain(beside.map(|report| (&report.event_id, &report.source)));
+        let of_id = reports.filter(|(id, _)| *id == event_id).map(|(_, source)| source);
+        let is_other = |source: &&Source| source.partner != by.partner;
+        of_id.min_by_key(is_other)
     }
 
-    /// The unanswered tasks that this one is about.
-    pub fn chased(&self) -> impl Iterator<Item = &String> {
-        self.chases.iter().chain(self.chases_also.iter().flatten())
+    /// Whether this report was withdrawn, and another of the same stands.
+    pub fn is_taken_back(&self, event_id: &str, partner: &str) -> bool {
+        self.taken_back.iter().any(|report| report.event_id == event_id && report.source.partner == partner)
+    }
+
+    /// Keeps in mind that this report of it is withdrawn.
+    pub fn take_back(&mut self, event_id: &str, partner: &str) {
+        if self.event_id == event_id && self.source.partner == partner {
+            let (event_id, source) = (self.event_id.clone(), self.source.clone());
+            let (content_digest, received_at) = (self.content_digest.clone(), self.received_at);
+            self.taken_back.push(Corroboration { event_id, source, content_digest, received_at });
+        }
+        let (withdrawn, stand): (Vec<Corroboration>, Vec<Corroboration>) = std::mem::take(&mut self.corroborated_by)
+            .into_iter()
+            .partition(|report| report.event_id == event_id && report.source.partner == partner);
+        self.taken_back.extend(withdrawn);
+        self.corroborated_by = stand;
     }
 }
 
@@ -262,6 +331,12 @@ pub struct Entry {
     /// Where its sender can be rung, for a person who is asked about it later. None: an earlier release kept it.
     #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub call_back: Option<String>,
+    /// Reports of it that their senders withdrew while another's stood: the first, or one that was kept beside it.
+    #[serde(default, with = "super::optional::list", skip_serializing_if = "super::optional::empty_left_out")]
+    pub taken_back: Vec<Corroboration>,
+    /// Routes that this event held back until a person lifted them, so that the lift can be taken back.
+    #[serde(default, with = "super::optional::list", skip_serializing_if = "super::optional::empty_left_out")]
+    pub lifted: Vec<Lifted>,
 }
 
 /// Another child who was named with this one.
@@ -282,6 +357,20 @@ pub struct HeldBack {
     pub unit: Option<String>,
     /// `asked` or `suspect`.
     pub cause: String,
+}
+
+/// A held-back route that a person lifted, and by which decision.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct Lifted {
+    pub agency: String,
+    /// None: every unit of the agency.
+    pub unit: Option<String>,
+    /// Why it was held back.
+    pub cause: String,
+    /// When the decision was received.
+    pub at: Timestamp,
+    pub event_id: String,
+    pub partner: String,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -329,62 +418,6 @@ pub struct AgreementStanding {
     /// The partner that sent that event, for two partners may choose one id. None: told by an earlier release.
     #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub partner: Option<String>,
-}
-
-/// A task that was raised for this subject.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
-pub struct HeldTask {
-    pub task_id: String,
-    pub event_id: String,
-    pub agency: String,
-    pub unit: Option<String>,
-    pub role: Option<String>,
-    pub action: String,
-    pub due_at: Timestamp,
-    pub raised_at: Timestamp,
-    pub level: Option<Level>,
-    pub rules: Vec<String>,
-    /// `raised`, `acknowledged`, `accepted`, `declined`, `completed`, `challenged`, `recalled`, `readdressed`,
-    /// `superseded`, `told` (it asks for nothing).
-    pub state: String,
-    pub state_at: Timestamp,
-    /// Ids of the latest outcomes applied, each followed by a mark of what it said (`step/answers.rs`), so that a repeat
-    /// changes nothing and another answer under the same id is heard.
-    pub outcomes: Vec<String>,
-    /// The partner whose event it was raised for. None: raised by an earlier release.
-    #[serde(skip_serializing_if = "super::optional::none_left_out")]
-    pub partner: Option<String>,
-    /// When the next rung of its ladder is told, unless someone answers before.
-    #[serde(skip_serializing_if = "super::optional::none_left_out")]
-    pub escalate_at: Option<Timestamp>,
-    #[serde(skip_serializing_if = "super::optional::none_left_out")]
-    pub acknowledge_by: Option<Timestamp>,
-    /// From when its recipient can answer (a school in its holidays cannot); None: from when it was raised.
-    #[serde(skip_serializing_if = "super::optional::none_left_out")]
-    pub answer_from: Option<Timestamp>,
-    /// How many rungs of its ladder have been told.
-    #[serde(skip_serializing_if = "super::optional::none_left_out")]
-    pub rungs: Option<i32>,
-    /// A service that needs the family's agreement.
-    #[serde(skip_serializing_if = "super::optional::none_left_out")]
-    pub needs_agreement: Option<bool>,
-    /// The unanswered task that this one is about.
-    #[serde(skip_serializing_if = "super::optional::none_left_out")]
-    pub chases: Option<String>,
-    /// Others of the same event that it is about, too.
-    #[serde(skip_serializing_if = "super::optional::none_left_out")]
-    pub chases_also: Option<Vec<String>>,
-    /// The clock its deadline runs by, as the rule book writes it, where that depends on the calendar or waits for no office.
-    #[serde(skip_serializing_if = "super::optional::none_left_out")]
-    pub clock: Option<String>,
-    #[serde(skip_serializing_if = "super::optional::none_left_out")]
-    pub clock_from: Option<Timestamp>,
-    /// Whose sessions it counts.
-    #[serde(skip_serializing_if = "super::optional::none_left_out")]
-    pub clock_school: Option<String>,
-    /// Must be completed by then, else who is above its recipient is told; None: they were, or nobody is.
-    #[serde(skip_serializing_if = "super::optional::none_left_out")]
-    pub complete_by: Option<Timestamp>,
 }
 
 /// Something to look at when a tick passes `due_at`.

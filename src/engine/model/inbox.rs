@@ -60,6 +60,9 @@ pub struct Referral {
     /// The key by name and birth, where something stronger made the subject: it is told once that this one was seen.
     #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub sighting: Option<SubjectKey>,
+    /// Keys by mother or address, and month, of a child who is expected or newly born: each is told once that this one was seen.
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
+    pub expected: Option<Vec<SubjectKey>>,
 }
 
 /// Whose referral names this child.
@@ -120,6 +123,9 @@ pub struct Forward {
     pub history: History,
     pub hops: i32,
 }
+
+/// The signal that a partner's record went to quarantine.
+pub const UNREAD_RECORD: &str = "unread_record";
 
 /// Word from elsewhere in the router: of another subject, or of INTAKE's quarantine.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]

@@ -136,7 +136,7 @@ pub const BUILT_IN: &[BuiltIn] = &[
     may_be_missing("child.from_17_and_a_half", FactType::Bool, "whether the child is 17 years and 6 months or older"),
     may_be_missing("child.turns_18_within_30d", FactType::Bool, "whether the child turns 18 within 30 days"),
     recorded(IS_ADULT, FactType::Bool, "the young person is known to be 18 or older"),
-    may_be_missing("child.unborn", FactType::Bool, "whether the child is unborn"),
+    recorded("child.unborn", FactType::Bool, "the child is unborn"),
     may_be_missing("child.home_educated", FactType::Bool, "whether the child is educated at home"),
     recorded("child.at_school", FactType::Bool, "the referral names the child's school"),
     may_be_missing("child.weeks_of_pregnancy", FactType::Int, "how many weeks the pregnancy has lasted"),
@@ -147,6 +147,11 @@ pub const BUILT_IN: &[BuiltIn] = &[
     recorded("status.out_of_area", FactType::Bool, "the child is placed across a border"),
     recorded("status.placed_by_other", FactType::Bool, "another authority placed the child here"),
     recorded("status.open_plan", FactType::Bool, "a plan is open: in need, child protection or looked after"),
+    recorded(
+        "status.significant_harm",
+        FactType::Bool,
+        "significant harm is suspected: the case is at level 4b, or an enquiry runs",
+    ),
     recorded("status.cpp_ever", FactType::Bool, "a child protection plan was ever open"),
     recorded("status.case_closed_12m", FactType::Bool, "referred in the 12 months before, and that case closed"),
     recorded("status.missing_open", FactType::Bool, "the child is missing now"),
@@ -154,6 +159,9 @@ pub const BUILT_IN: &[BuiltIn] = &[
     recorded("result.level", FactType::Code(RESULT_LEVELS), "the level proposed so far"),
     may_be_missing("result.turns_18_before_deadline", FactType::Bool, "the child's age"),
 ];
+
+/// Built-in facts that look back on what is kept with the entries, and how many days.
+pub const REACHES_BACK_DAYS: &[(&str, i64)] = &[("status.case_closed_12m", 366)];
 
 static KIND_NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| KINDS.iter().map(|(kind, _)| *kind).collect());
 

@@ -5,6 +5,7 @@ mod calendar;
 mod directory;
 mod facts;
 pub mod rules;
+mod together;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -149,10 +150,13 @@ pub fn load(files: &[SourceFile]) -> Result<RuleBook, Vec<RuleFault>> {
     let bases = agencies::bases(&documents, &names, &mut faults);
     let ladders = agencies::ladders(&documents, &names, &mut faults);
     let calendar = calendar::read(&documents, &mut faults);
+    together::check_calendar(&documents, &head, &calendar, &mut faults);
+    together::check_ladders(&documents, &ladders, &mut faults);
     let directory = directory::read(&documents, &mut faults);
     agencies::check_directory(&documents, &agencies, &directory, &mut faults);
     let (mut rules, places) = rules::read(&documents, &names, &facts, &mut faults);
     rules::check_overdue(&rules, &ladders, &places, &mut faults);
+    together::check_reach(&rules, &facts, &head, &places, &mut faults);
     let strata = strata::assign(&mut rules, &facts, &aggregates, &places, &mut faults);
     let compiled = compile::compile(&rules, &facts, strata, &places, &mut faults);
     if !faults.is_empty() {

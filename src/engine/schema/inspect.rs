@@ -128,6 +128,9 @@ fn within(faults: &mut Vec<Fault>, path: &str, number: Option<i32>, least: i32, 
     }
 }
 
+const NOT_CORRECTED: &str = ". An account goes into the correction's own narrative; a name, number, school or practice is put right by \
+withdrawing the event and sending it again (docs/http.md)";
+
 /// A correction may change coded fields only, to values such a field can have.
 fn changes(faults: &mut Vec<Fault>, corrected: &EventCorrected) {
     for (name, value) in &corrected.changes {
@@ -140,8 +143,11 @@ fn changes(faults: &mut Vec<Fault>, corrected: &EventCorrected) {
             }
         } else if candidates.is_empty() {
             let known: Vec<&str> = coded_fields().map(|(field, _)| field).collect();
-            let near = nearest(name, &known).map(|near| format!(": did you mean {near}?")).unwrap_or_default();
-            faults.push(Fault::new(path, format!("is not a coded field of any event kind{near}")));
+            let instead = match nearest(name.strip_prefix("detail.").unwrap_or(name), &known) {
+                Some(near) => format!(": did you mean {near}?"),
+                None => NOT_CORRECTED.to_owned(),
+            };
+            faults.push(Fault::new(path, format!("is not a coded field of any event kind{instead}")));
         } else if !candidates.iter().any(|fact| accepts(*fact, value)) {
             let expected: BTreeSet<String> = candidates.iter().map(|fact| in_words(*fact)).collect();
             let expected: Vec<String> = expected.into_iter().collect();

@@ -49,7 +49,7 @@ pub fn member(field: &Field, members: &Map<String, Value>, path: &Path<'_>, faul
 /// A fault for every member whose name is not known, with the nearest name that is.
 pub fn unknown_members(members: &Map<String, Value>, known: &[&str], path: &Path<'_>, faults: &mut Vec<Fault>) {
     for name in members.keys().filter(|name| !known.contains(&name.as_str())) {
-        let problem = match nearest(name, known) {
+        let problem = match nearest(name, known).or_else(|| by_initials(name, known)) {
             Some(near) => format!("is not a known field: did you mean {near}?"),
             None => "is not a known field: leave it out".to_owned(),
         };
@@ -122,7 +122,19 @@ fn text(json: &Value, path: &Path<'_>, faults: &mut Vec<Fault>) -> Value {
     if text.contains('\0') {
         faults.push(fault(path, "holds the character U+0000: leave it out"));
     }
-    json.clone()
+    readable(text, path.last_field()).map_or_else(|| json.clone(), Value::String)
+}
+
+/// Without what cannot be seen and changes how a line reads: controls become spaces, marks of direction go. None: there are none.
+fn readable(text: &str, field: &str) -> Option<String> {
+    /// Where a line break would tell of another field.
+    const OF_ONE_LINE: [&str; 7] =
+        ["given_names", "family_name", "name", "call_back", "role", "partner_reference", "local_id"];
+    let breaks_lines = |c: char| matches!(c, '\n' | '\r' | '\t');
+    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let blank = |c: char| c.is_control() && (!breaks_lines(c) || OF_ONE_LINE.contains(&field));
+    let has_any = text.chars().any(|c| turns(c) || blank(c));
+    has_any.then(|| text.chars().filter(|c| !turns(*c)).map(|c| if blank(c) { ' ' } else { c }).collect())
 }
 
 fn list(items: &Shape, json: &Value, path: &Path<'_>, faults: &mut Vec<Fault>) -> Value {
@@ -321,6 +333,12 @@ pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
         .filter(|(distance, candidate)| *distance <= EDITS_MAX && *distance < candidate.len())
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+}
+
+/// `dob` for `date_of_birth`.
+fn by_initials<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let initials = |candidate: &str| candidate.split('_').filter_map(|word| word.chars().next()).collect::<String>();
+    known.iter().find(|candidate| candidate.contains('_') && initials(candidate).eq_ignore_ascii_case(name)).copied()
 }
 
 fn fold(name: &str) -> Vec<char> {

@@ -1,61 +1,78 @@
-//! Agreement to a service: where it is refused after all, the service stops, and nothing else.
+//! Agreement to a service: where it is refused after all, or asking for it is unsafe, the service stops, and nothing else.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::draft::{Draft, OWN_DUTY};
 use super::escalation::closed_as;
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
-use crate::engine::history::agreement::UNSAFE_TO_ASK;
+use crate::engine::history::agreement::{UNSAFE_TO_ASK, is_unsafe, recorded, settles, unsafe_by, unsafe_since};
 use crate::engine::history::is_open;
 use crate::engine::model::codes::AgreementState;
 use crate::engine::model::detail::AgreementRecorded;
 use crate::engine::model::history::{AgreementStanding, Entry, HeldTask, History};
 use crate::engine::model::inbox::Referral;
+use crate::engine::model::scalar::Timestamp;
 use crate::engine::rules::RuleBook;
-use crate::engine::tasks::Wanted;
-use crate::engine::tasks::asking::{AGREEMENT_RULE, UNSAFE_ACTION, UNSAFE_TITLE};
+use crate::engine::tasks::asking::{AGREEMENT_RULE, UNSAFE_ACTION, UNSAFE_TITLE, reason_given};
 use crate::engine::tasks::route::Address;
+use crate::engine::tasks::{Wanted, who_says};
 
 const STOP_ACTION: &str = "Stop: the family does not agree to this service; nothing else that you were asked changes";
 /// They were not asked: whoever rings them to hear why they refuse would do the harm.
 const STOP_UNSAFE_ACTION: &str =
     "Stop, and do not contact the family: asking for their agreement was said to be unsafe; ask the front door first";
 
-/// Where agreement stands now. What happened later stands, in whatever order it came.
+/// Where agreement stands now. What happened later stands, in whatever order it came; that asking is unsafe ends only by what
+/// settles it.
 pub fn remember(history: &mut History, state: String, arriving: &Entry) {
+    let ends_it = |later: &str| settles(later) || !settles(&state);
     let is_later = |entry: &Arc<Entry>| {
-        !entry.withdrawn && entry.kind == arriving.kind && entry.occurred_at > arriving.occurred_at
+        !entry.withdrawn && recorded(entry).is_some_and(ends_it) && entry.occurred_at > arriving.occurred_at
     };
-    if history.entries.iter().any(is_later) {
+    let warns = history.agreement.as_ref().is_some_and(|standing| standing.state == UNSAFE_TO_ASK);
+    if (warns && !settles(&state)) || history.entries.iter().any(is_later) {
         return;
     }
     let (event_id, partner) = (Some(arriving.event_id.clone()), Some(arriving.source.partner.clone()));
     history.agreement = Some(AgreementStanding { state, at: arriving.received_at, event_id, partner });
 }
 
-/// Stops each open service that agreement was given to before it was refused, or before asking was found unsafe.
+/// What those who give a service hear.
+struct Stop {
+    since: Timestamp,
+    title: &'static str,
+    action: &'static str,
+    clock: Clock,
+    why: &'static str,
+}
+
+fn stop(history: &History) -> Option<Stop> {
+    if let Some(since) = unsafe_since(history) {
+        let why = "It was found unsafe to ask the family for agreement to this service. They have not refused.";
+        return Some(Stop { since, title: UNSAFE_TITLE, action: STOP_UNSAFE_ACTION, clock: Clock::SameDay, why });
+    }
+    let refused = history.agreement.as_ref().filter(|standing| standing.state == "refused")?;
+    let why = "The family has refused agreement to this service.";
+    Some(Stop { since: refused.at, title: "No agreement", action: STOP_ACTION, clock: OWN_DUTY, why })
+}
+
+/// Stops each open service that agreement was given to before it was refused, or before asking was found unsafe, by whatever event.
 pub fn stop_services(draft: &mut Draft<'_>, cause: &str) -> Result<(), StepError> {
-    let Some(standing) = draft.history.agreement.clone() else { return Ok(()) };
-    let (action, clock, why) = match standing.state.as_str() {
-        "refused" => (STOP_ACTION, OWN_DUTY, "The family has refused agreement to this service."),
-        UNSAFE_TO_ASK => (
-            STOP_UNSAFE_ACTION,
-            Clock::SameDay,
-            "It was found unsafe to ask the family for agreement to this service. They have not refused.",
-        ),
-        _ => return Ok(()),
-    };
+    let Some(Stop { since, title, action, clock, why }) = stop(&draft.history) else { return Ok(()) };
+    let raised_now = |task: &HeldTask| draft.decision.tasks.iter().any(|raised| raised.task_id == task.task_id);
     let rules = &draft.book.rules;
     let is_stopped = |task: &&Arc<HeldTask>| {
-        is_open(&task.state) && task.raised_at <= standing.at && task.chases.is_none() && needs_agreement(rules, task)
+        let runs = is_open(&task.state) && task.chases.is_none() && needs_agreement(rules, task);
+        runs && task.raised_at <= since && !raised_now(task)
     };
     let stopped: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(is_stopped).cloned().collect();
     for task in &stopped {
         let Some(entry) = draft.history.entries.iter().find(|entry| task.is_of(entry)).cloned() else { continue };
         let raising = draft.raising(None, "");
         let due = raising.deadline_from_now(&clock)?;
-        let own = raising.own_duty(AGREEMENT_RULE, "No agreement", why.to_owned(), action, due, &entry);
+        let own = raising.own_duty(AGREEMENT_RULE, title, why.to_owned(), action, due, &entry);
         let (agency, unit, role) = (task.agency.clone(), task.unit.clone(), task.role.clone());
         let notes = vec![format!("What you were asked: {}.", task.action)];
         let wanted = Wanted { address: Address { agency, unit, role, in_place_of: None }, notes, ..own };
@@ -68,23 +85,67 @@ pub fn stop_services(draft: &mut Draft<'_>, cause: &str) -> Result<(), StepError
     Ok(())
 }
 
-/// Recorded as unsafe to ask: whoever decides hears of it, and why, though nobody is asked anything else.
+/// Recorded as unsafe to ask, or that the family was asked all the same: whoever decides hears of it, and why, though nobody is
+/// asked anything else.
 pub fn ask_how(draft: &mut Draft<'_>, referral: &Referral, recorded: &AgreementRecorded) -> Result<(), StepError> {
-    let stands = draft.history.agreement.as_ref().filter(|standing| standing.state == UNSAFE_TO_ASK);
     let event = &referral.event;
-    let of_this = stands.is_some_and(|standing| standing.event_id.as_ref() == Some(&event.event_id));
-    if !of_this || recorded.state != Some(AgreementState::UnsafeToAsk) {
-        return Ok(());
-    }
+    let of_this = |standing: &AgreementStanding| standing.event_id.as_ref() == Some(&event.event_id);
+    let why = match recorded.state {
+        Some(AgreementState::UnsafeToAsk) if draft.history.agreement.as_ref().is_some_and(of_this) => {
+            not_asked(recorded.reason.as_deref())
+        }
+        Some(AgreementState::Asked) if is_unsafe(&draft.history, None) => {
+            let said: BTreeSet<String> = unsafe_by(&draft.history).map(|entry| who_says(entry)).collect();
+            let said = said.into_iter().collect::<Vec<_>>().join("; ");
+            format!(
+                "The family was asked for their agreement, which had been said to be unsafe, by {said}: see that nobody came to harm."
+            )
+        }
+        Some(_) | None => return Ok(()),
+    };
     let Some(entry) = draft.history.entries.iter().find(|entry| entry.event_id == event.event_id).cloned() else {
         return Ok(());
     };
-    let raising = draft.raising(Some(referral), &event.event_id);
+    ask_who_speaks(draft, referral, &entry, why)
+}
+
+fn not_asked(reason: Option<&str>) -> String {
+    format!("The family was not asked, and has not refused.{}", reason_given(reason))
+}
+
+fn ask_who_speaks(
+    draft: &mut Draft<'_>,
+    referral: &Referral,
+    entry: &Arc<Entry>,
+    why: String,
+) -> Result<(), StepError> {
+    let cause = &referral.event.event_id;
+    let raising = draft.raising(Some(referral), cause);
     let due = raising.deadline_from_now(&Clock::SameDay)?;
-    let given = recorded.reason.as_ref().map_or(String::new(), |reason| format!(" Reason given: {reason}"));
-    let why = format!("The family was not asked, and has not refused.{given}");
-    let wanted = raising.own_duty(AGREEMENT_RULE, UNSAFE_TITLE, why, UNSAFE_ACTION, due, &entry);
-    draft.raise(Some(referral), &event.event_id, &[], vec![wanted]).map(drop)
+    let wanted = raising.own_duty(AGREEMENT_RULE, UNSAFE_TITLE, why, UNSAFE_ACTION, due, entry);
+    draft.raise(Some(referral), cause, &[], vec![wanted]).map(drop)
+}
+
+/// What an event, a report of it or a correction says beside all else: that asking is unsafe. The services that run by agreement hear
+/// it as by a record of its own, and so does whoever decides, unless what they were given by this very event says so.
+pub fn heed(draft: &mut Draft<'_>, referral: &Referral, about: &Arc<Entry>) -> Result<(), StepError> {
+    let event = &referral.event;
+    let said = event.agreement.as_ref().filter(|said| said.state == Some(AgreementState::UnsafeToAsk));
+    let Some(said) = said.filter(|_| !event.backfill) else { return Ok(()) };
+    if !is_unsafe(&draft.history, None) {
+        // A report that is kept beside the first has no place of its own.
+        let (event_id, partner) = (Some(event.event_id.clone()), Some(event.source.partner.clone()));
+        draft.history.agreement =
+            Some(AgreementStanding { state: UNSAFE_TO_ASK.to_owned(), at: draft.at, event_id, partner });
+    }
+    stop_services(draft, &event.event_id)?;
+    let raised_now = |task: &HeldTask| draft.decision.tasks.iter().any(|raised| raised.task_id == task.task_id);
+    let at_front_door = |task: &HeldTask| task.agency == draft.book.rules.front_door && is_open(&task.state);
+    let is_asked = draft.history.tasks.iter().any(|task| at_front_door(task) && raised_now(task));
+    if is_asked || is_unsafe(&draft.before, None) {
+        return Ok(());
+    }
+    ask_who_speaks(draft, referral, about, not_asked(said.reason.as_deref()))
 }
 
 /// Whether a task is a service; of one raised by an earlier release the rules that asked it tell.

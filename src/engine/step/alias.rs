@@ -1,27 +1,33 @@
 //! One child under two keys: the weaker passes everything on to the stronger.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::draft::Draft;
+use super::draft::{Draft, own_duty_at};
 use super::findings::findings_of;
 use super::{Effect, Step, agreement, awaiting, first_receipt, link, sighting};
+use crate::engine::calendar::instant_in_words;
 use crate::engine::context::{Context, HOPS_MAX, StepError};
 use crate::engine::decide::{Moment, judge};
 use crate::engine::facts::AsOf;
+use crate::engine::history::is_open;
 use crate::engine::history::joining::merge;
 use crate::engine::ids::derived;
 use crate::engine::model::decision::{Disposition, Trigger};
 use crate::engine::model::event::Source;
-use crate::engine::model::history::{Entry, History};
+use crate::engine::model::history::{Entry, HeldTask, History};
 use crate::engine::model::inbox::{Alias, Forward, InboxBody, InboxRecord, Referral};
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::model::subject::SubjectKey;
 use crate::engine::rules::catalogue::is_concern;
 use crate::engine::state::{Delta, State};
+use crate::engine::tasks::Wanted;
 
 /// Weaker keys of one child that are remembered as told; one that was forgotten is told again, which changes nothing.
 const WEAKER_MAX: usize = 64;
+/// The id under which a joined record that was closed in part gives its reason.
+const JOINED_RULE: &str = "joined";
+const JOINED_ACTION: &str = "Decide about the open tasks: the case was closed before the two records were one";
 
 /// Tells each weaker key that came with a referral, once, that this is the same child.
 pub fn tell_weaker(draft: &mut Draft<'_>, referral: &Referral) {
@@ -108,6 +114,7 @@ fn holds_anything(history: &History) -> bool {
         || last_decision.is_some()
         || pairs.as_ref().is_some_and(|pairs| !pairs.is_empty())
         || history.first_receipts.is_some()
+        || history.held_back.is_some()
 }
 
 pub fn forwarded_history(cause: &InboxRecord, from: SubjectKey, to: SubjectKey, history: History, hops: i32) -> Effect {
@@ -162,6 +169,8 @@ pub fn stand_in_entry(event_id: &str, partner: &str, at: Timestamp) -> Entry {
         known_as: None,
         traceparent: None,
         call_back: None,
+        taken_back: Vec::new(),
+        lifted: Vec::new(),
     }
 }
 
@@ -215,6 +224,34 @@ fn trigger_of(body: &InboxBody) -> Trigger {
     }
 }
 
+/// The joined record holds open tasks of a child whose case was closed under another key: nobody has said that they are done with.
+fn still_open<'w>(draft: &Draft<'_>) -> Result<Vec<Wanted<'w>>, StepError> {
+    let closed = draft.history.last_decision.as_ref().filter(|decision| decision.closed);
+    let is_newly_apart =
+        |task: &&Arc<HeldTask>| is_open(&task.state) && task.decided_apart == closed.map(|decision| decision.at);
+    let Some(closed) = closed else { return Ok(Vec::new()) };
+    let open: Vec<&Arc<HeldTask>> = draft.history.tasks.iter().filter(is_newly_apart).collect();
+    let of_task = |entry: &&Arc<Entry>| open.iter().any(|task| task.is_of(entry));
+    let Some(entry) = draft.history.entries.iter().rev().find(of_task) else { return Ok(Vec::new()) };
+    let raising = draft.raising(None, "");
+    let due = raising.deadline_from_now(&own_duty_at(draft.history.case_level))?;
+    let actions: BTreeSet<&str> = open.iter().map(|task| task.action.as_str()).collect();
+    let why = format!(
+        "Two records became one. The case was closed under the one on {}; these tasks of the other are open, and go on: {}.",
+        instant_in_words(closed.at),
+        actions.into_iter().collect::<Vec<&str>>().join("; ")
+    );
+    let own = raising.own_duty(
+        JOINED_RULE,
+        "A closed case, and open tasks under another key",
+        why,
+        JOINED_ACTION,
+        due,
+        entry,
+    );
+    Ok(vec![Wanted { level: own.level.max(draft.history.case_level), ..own }])
+}
+
 /// A weaker key's history arrives: it is joined in, and judged as late events are.
 pub fn history_arrived(
     context: &Context,
@@ -227,21 +264,22 @@ pub fn history_arrived(
     }
     let mut draft = Draft::open(context, state, record.subject, record.receipt, Trigger::Forward, &record.id)?;
     let before = draft.history.clone();
-    let added = merge(&mut draft.history, forward.history.clone());
+    let added = merge(&mut draft.history, forward.history.clone(), record.receipt);
     draft.history.pairs.iter_mut().for_each(|pairs| pairs.retain(|pair| pair.subject != draft.subject));
     let mut findings = Vec::new();
     for entry in draft.history.entries.iter().filter(|entry| is_concern(&entry.kind)) {
         if entry.withdrawn || entry.backfilled {
             continue;
         }
-        let was_here = !added.iter().any(|moved| moved.event_id == entry.event_id && moved.source == entry.source);
+        let was_here = !added.iter().any(|moved| moved.is_same_event(entry));
         let alone = if was_here { &before } else { &forward.history };
         let without = judge(draft.book, alone, entry, AsOf::entry(entry), Moment::Arrival);
         let (Some(after), Some(without)) = (draft.judge(entry).map(Arc::new), without) else { continue };
         let fresh = findings_of(entry, &after, &entry.fired);
         findings.extend(fresh.into_iter().filter(|finding| !without.fires(&finding.rule.id)));
     }
-    draft.raise(None, &record.id, &findings, Vec::new())?;
+    let open = still_open(&draft)?;
+    draft.raise(None, &record.id, &findings, open)?;
     awaiting::apply_to_known(&mut draft, None)?;
     first_receipt::apply_to_known(&mut draft, &record.id)?;
     agreement::stop_services(&mut draft, &record.id)?;

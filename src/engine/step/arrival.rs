@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
+use super::besides::{self, Beside};
 use super::draft::{Draft, OWN_DUTY};
-use super::findings::{findings_of, judged_again};
+use super::findings::{Again, findings_of, judged_again, tell_left_out};
 use super::unapplied::Unapplied;
 use super::withdrawal;
 use super::{
-    Step, agreement, alias, awaiting, clocks, correction, decided, duplicate, first_receipt, lifted, link, look_alike,
-    named_elsewhere, readdressed, returned, sighting, suspect, unapplied,
+    Step, agreement, alias, awaiting, clocks, correction, danger, death, decided, duplicate, first_receipt, lifted,
+    link, look_alike, named_elsewhere, persons, readdressed, redecided, returned, shut_again, sighting, suspect,
+    unapplied,
 };
 use crate::engine::calendar::london_date;
 use crate::engine::context::{Context, StepError};
 use crate::engine::facts::date_in_words;
-use crate::engine::history::{self, Known, entry};
-use crate::engine::ids::derived;
+use crate::engine::history::{self, Known, decisions, entry, routes, used_id};
 use crate::engine::intake::KEYED_BY_REPLY;
 use crate::engine::model::codes::HumanDecision;
 use crate::engine::model::decision::{Disposition, TaskRaised, Trigger};
@@ -26,6 +27,7 @@ use crate::engine::model::scalar::{Coded, FactValue, Level, Timestamp};
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::catalogue::{BESIDE, is_concern};
 use crate::engine::state::State;
+use crate::engine::tasks::find_out::FIND_OUT_RULE;
 use crate::engine::tasks::{Finding, Wanted};
 
 /// The id under which the fallback gives its reason.
@@ -59,35 +61,13 @@ pub fn referral(
         alias::tell_weaker(&mut draft, referral);
     }
     sighting::leave(&mut draft, referral);
-    let mut known = history::recognise(&draft.history, &arriving);
-    if let Known::Duplicate(index) = known
-        && is_first_live(&draft.history, index, &arriving)
-    {
-        let imported = draft.history.entries.remove(index);
-        history::take_place_of(&imported, &mut arriving);
-        draft.decision.notes.push(KNOWN_FROM_IMPORT.to_owned());
-        known = Known::New;
+    let endangered = danger::is_said(event).then(|| arriving.clone());
+    if endangered.is_some() {
+        draft.words_of_danger = danger::words(draft.book);
     }
-    match known {
-        Known::Retransmission => draft.disposed(Disposition::Retransmission),
-        Known::Withdrawn => sent_again(&mut draft, referral, arriving)?,
-        Known::Duplicate(index) if is_another_event(&draft.history, index, &arriving) => {
-            arrive_beside(&mut draft, referral, arriving, index)?;
-        }
-        Known::Duplicate(index) => duplicate::received(&mut draft, referral, arriving, index)?,
-        Known::New => {
-            if let Detail::EventCorrected(correction) = &event.detail {
-                correction::received(&mut draft, referral, arriving, correction)?;
-            } else if let Detail::EventWithdrawn(withdrawal) = &event.detail {
-                withdrawal::received(&mut draft, referral, arriving, withdrawal)?;
-            } else if decided::contradicts_itself(&draft, referral, &arriving) {
-                decided::refuse_contradiction(&mut draft, event, arriving)?;
-            } else if let Some(problem) = lifted::problem(&draft, event) {
-                lifted::refuse(&mut draft, referral, arriving, problem)?;
-            } else {
-                arrive(&mut draft, referral, arriving)?;
-            }
-        }
+    take_in(&mut draft, referral, arriving)?;
+    if let Some(endangered) = endangered.filter(|_| draft.decision.disposition != Disposition::Retransmission) {
+        danger::see_to_it(&mut draft, referral, &endangered)?;
     }
     if draft.decision.disposition != Disposition::Retransmission {
         let words = entry::not_understood(&draft.book.rules, event);
@@ -102,51 +82,73 @@ fn is_first_live(history: &History, index: usize, arriving: &Entry) -> bool {
     history::is_imported(history, index) && !arriving.backfilled && same_kind && is_concern(&arriving.kind)
 }
 
-/// Whether what comes under a used id is no second report of the same: the child takes an allegation back, or something of
-/// another kind is told.
-fn is_another_event(history: &History, index: usize, arriving: &Entry) -> bool {
-    let Some(first) = history.entries.get(index) else { return false };
-    let taken_back = history::retracts(arriving) && !history::retracts(first);
-    taken_back || (first.kind != arriving.kind && is_concern(&arriving.kind))
+/// Recognised, and acted on. What comes under an id that was used for something else is an event of its own.
+fn take_in(draft: &mut Draft<'_>, referral: &Referral, arriving: Entry) -> Result<(), StepError> {
+    if used_id::was_heard(&draft.history, &arriving) {
+        draft.disposed(Disposition::Retransmission);
+        return Ok(());
+    }
+    let known = history::recognise(&draft.history, &arriving);
+    match besides::of(&draft.history, known, &referral.event, &arriving) {
+        Some(beside) => arrive_beside(draft, referral, arriving, beside),
+        None => act_on(draft, referral, arriving, known),
+    }
 }
 
-/// An event of its own under a used id (a retraction, which is a sign of its own and cancels nothing; something of another
-/// kind) is kept and judged beside the first, under an id that the router gives it.
+fn act_on(draft: &mut Draft<'_>, referral: &Referral, mut arriving: Entry, mut known: Known) -> Result<(), StepError> {
+    if let Known::Duplicate(index) = known
+        && is_first_live(&draft.history, index, &arriving)
+    {
+        let imported = draft.history.entries.remove(index);
+        history::take_place_of(&imported, &mut arriving);
+        draft.decision.notes.push(KNOWN_FROM_IMPORT.to_owned());
+        known = Known::New;
+    }
+    match known {
+        Known::Retransmission => {
+            draft.disposed(Disposition::Retransmission);
+            Ok(())
+        }
+        Known::Withdrawn => sent_again(draft, referral, arriving),
+        Known::Duplicate(index) if redecided::is_again(&draft.history, index, &arriving) => {
+            redecided::under_used_id(draft, referral, arriving, index)
+        }
+        Known::Duplicate(index) => duplicate::received(draft, referral, arriving, index),
+        Known::New => something_new(draft, referral, arriving),
+    }
+}
+
+fn something_new(draft: &mut Draft<'_>, referral: &Referral, arriving: Entry) -> Result<(), StepError> {
+    let event = &referral.event;
+    if let Detail::EventCorrected(correction) = &event.detail {
+        correction::received(draft, referral, arriving, correction)
+    } else if let Detail::EventWithdrawn(withdrawal) = &event.detail {
+        withdrawal::received(draft, referral, arriving, withdrawal)
+    } else if decided::contradicts_itself(draft, referral, &arriving) {
+        decided::refuse_contradiction(draft, event, arriving)
+    } else if let Some(problem) = lifted::problem(draft, event) {
+        lifted::refuse(draft, referral, arriving, problem)
+    } else {
+        arrive(draft, referral, arriving)
+    }
+}
+
+/// Kept and judged under an id that the router gives it. Its sender is told by the id they gave.
 fn arrive_beside(
     draft: &mut Draft<'_>,
     referral: &Referral,
     mut arriving: Entry,
-    index: usize,
+    beside: &'static Beside,
 ) -> Result<(), StepError> {
-    let event = &referral.event;
-    let mut same_kind = false;
-    if let Some(first) = draft.history.entries.get_mut(index) {
-        same_kind = first.kind == arriving.kind;
-        // Sent again, it is recognised by this.
-        history::corroborate(Arc::make_mut(first), &arriving);
-    }
     let mut own = referral.clone();
-    let told_as = if same_kind { "retraction" } else { arriving.kind.as_str() };
-    own.event.event_id = derived(&[told_as, &event.source.partner, &event.event_id]);
+    used_id::stands_over_earlier(&draft.history, &mut arriving, (&referral.event.event_id, &referral.event.source));
+    own.event.event_id = used_id::own_id(&arriving);
     arriving.event_id.clone_from(&own.event.event_id);
-    let sender_knows = std::mem::replace(&mut draft.sender_knows, true);
-    arrive(draft, &own, arriving)?;
-    draft.sender_knows = sender_knows;
-    let (note, words) = if same_kind {
-        (
-            "The retraction came under the id of the allegation: it is kept as an event of its own, and cancels nothing.",
-            "Received. That it was taken back is looked at as an event of its own; send such an event under a new id.",
-        )
-    } else {
-        (
-            "It came under the id of an event of another kind: it is kept as an event of its own.",
-            "Received. An event of another kind had this id: this one is looked at as its own; send it under a new id.",
-        )
-    };
-    draft.decision.notes.push(note.to_owned());
-    let mut words = vec![words];
-    words.extend(&draft.sender_words);
-    draft.tell_sender(event, FeedbackStatus::Received, &words);
+    draft.decision.notes.push(beside.note.to_owned());
+    draft.sent_under = Some((referral.event.event_id.clone(), beside.told));
+    let known = history::recognise(&draft.history, &arriving);
+    act_on(draft, &own, arriving, known)?;
+    draft.sent_under = None;
     Ok(())
 }
 
@@ -159,7 +161,7 @@ fn remember_making(history: &mut History, referral: &Referral) {
 }
 
 /// Something new: remembered first, then judged with all that is known.
-fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entry) -> Result<(), StepError> {
+pub fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entry) -> Result<(), StepError> {
     let event = &referral.event;
     let before = Arc::clone(&draft.before);
     let waited = awaiting::taken_back_before_it_came(draft, &arriving);
@@ -199,17 +201,22 @@ fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entry) -
     }
     own_duties.extend(impossible);
     own_duties.extend(suspect::ask(draft, &entry, verdict.level)?);
+    own_duties.extend(death::ask(draft, &entry)?);
     own_duties.extend(suspect::ask_which_agency(draft, event, &entry, verdict.level)?);
     draft.decision.unknown = open.unknown;
     // Counts of earlier entries may have bounds on the level of this one.
     history::note_level(&mut draft.history, &entry, verdict.level);
-    findings.extend(judged_again(draft, &before, &entry));
+    let Again { findings: again, left_out } = judged_again(draft, &before, &entry);
+    findings.extend(again);
     raise_with_fallback(draft, referral, &entry, &findings, own_duties)?;
+    tell_left_out(draft, Some(referral), &event.event_id, &entry, left_out)?;
     sighting::own_event(draft, referral);
     look_alike::ask(draft, &entry)?;
     clocks::start_timers(draft, &entry)?;
     awaiting::apply_to_known(draft, Some(referral))?;
-    let unapplied = follow_up(draft, referral, &before)?;
+    persons::named_anew(draft, referral, &entry)?;
+    let unapplied = follow_up(draft, referral, &entry, &before)?;
+    agreement::heed(draft, referral, &entry)?;
     draft.note_coverage(&entry);
     if let Some(unapplied) = unapplied {
         return unapplied.tell(draft, event, Some(referral), &entry);
@@ -239,7 +246,12 @@ fn strategy_discussion(history: &History, arriving: &Entry) -> Option<Timestamp>
 }
 
 /// What a recorded agreement or decision brings about beside what the rules ask; or why it brings about nothing.
-fn follow_up(draft: &mut Draft<'_>, referral: &Referral, before: &History) -> Result<Option<Unapplied>, StepError> {
+fn follow_up(
+    draft: &mut Draft<'_>,
+    referral: &Referral,
+    entry: &Arc<Entry>,
+    before: &History,
+) -> Result<Option<Unapplied>, StepError> {
     let event = &referral.event;
     let mut unapplied = None;
     if let Detail::AgreementRecorded(recorded) = &event.detail {
@@ -252,14 +264,19 @@ fn follow_up(draft: &mut Draft<'_>, referral: &Referral, before: &History) -> Re
         }
         let of_routes = [HumanDecision::RouteLifted, HumanDecision::RouteConfirmed];
         if decision.decision.is_some_and(|decided| of_routes.contains(&decided)) {
+            shut_again::confirmed(draft, &event.event_id, entry, decision)?;
             lifted::send_what_was_held_back(draft, referral, before)?;
             unapplied = lifted::of_no_route(&draft.book.rules, before, decision);
         }
         if link::is_of_two(&event.detail) {
             unapplied = link::decided(draft, referral, decision)?;
         }
+        if decided::closes_in_danger(entry) {
+            unapplied = Some(Unapplied::because(decided::IN_DANGER));
+        }
         if draft.history.last_decision != before.last_decision {
             withdrawal::decided(draft, &event.event_id)?;
+            decided::ask_what_level_asks(draft, referral, entry, before)?;
             decided::tell_referrers(draft, before.last_decision.as_ref().map(|before| before.at));
             unapplied = unapplied::of_unknown_child(draft, referral, before);
         }
@@ -281,15 +298,19 @@ fn raise_with_fallback<'a>(
         let mut held = draft.history.tasks.iter();
         held.any(|held| held.task_id == task.task_id && held.state == history::TOLD)
     };
+    let raising = draft.raising(Some(referral), cause);
+    let triaged = raising.deadline_from_now(&OWN_DUTY)?;
+    // What is not known is found out beside: it puts off nobody's looking at what is.
+    let waits_longer = |task: &TaskRaised| task.rules.iter().all(|id| id == FIND_OUT_RULE) && task.due_at > triaged.at;
     let sees_to_it = |task: &TaskRaised| {
         let rules = task.rules.iter().map(|id| draft.book.rules.rule(id));
-        !told(task) && rules.into_iter().any(|rule| rule.is_none_or(|rule| !rule.flags.contains(BESIDE)))
+        !told(task)
+            && !waits_longer(task)
+            && rules.into_iter().any(|rule| rule.is_none_or(|rule| !rule.flags.contains(BESIDE)))
     };
     if is_concern(&entry.kind) && !draft.decision.tasks.iter().any(sees_to_it) && !asked_already {
-        let raising = draft.raising(Some(referral), cause);
-        let due = raising.deadline_from_now(&OWN_DUTY)?;
         let why = "No rule asks anyone to act on this referral, and every referral reaches a person.".to_owned();
-        let wanted = raising.own_duty(FALLBACK_RULE, FALLBACK_TITLE, why, FALLBACK_ACTION, due, entry);
+        let wanted = raising.own_duty(FALLBACK_RULE, FALLBACK_TITLE, why, FALLBACK_ACTION, triaged, entry);
         draft.raise(Some(referral), cause, &[], vec![wanted])?;
     }
     Ok(())
@@ -331,21 +352,20 @@ fn remember_decision(rules: &RuleBook, history: &mut History, recorded: &Decisio
     match (decision.as_str(), recorded.agency.as_deref()) {
         ("route_lifted", Some(_)) => {
             let opened = lifted::opened_by(rules, history, recorded);
-            history::lift_routes(history, &opened);
+            routes::lift_routes(history, &opened, arriving);
         }
-        ("route_lifted", None) => history::suspect_is_known(history, &[]),
+        ("route_lifted", None) => routes::suspect_is_known(history, &[], arriving),
         ("route_confirmed", Some(agency)) => {
             let own = entry::routes(rules, agency, recorded.unit.as_deref(), entry::SUSPECT);
-            history::suspect_is_known(history, &own);
+            routes::suspect_is_known(history, &own, arriving);
         }
         (_, _) => {}
     }
-    let settles = matches!(decision.as_str(), "level_confirmed" | "level_set" | "stepped_down" | "closed");
     let newest = history.last_decision.as_ref().is_none_or(|last| last.at <= at);
-    if !settles || !newest {
+    if !decisions::settles(&decision) || !newest || decided::closes_in_danger(arriving) {
         return;
     }
-    let closed = decision == "closed";
+    let closed = decisions::closes(&decision);
     let given = recorded.level.and_then(crate::engine::model::detail::ProposedLevel::level);
     let level = if closed { None } else { given.or(history.case_level) };
     let (event_id, partner) = (Some(arriving.event_id.clone()), Some(arriving.source.partner.clone()));

@@ -3,23 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY};
+use super::draft::{Draft, OWN_DUTY};
 use super::first_receipt::tell_right_child;
-use super::timer::AWAITING_ORIGINAL;
-use super::{another_child, correction, reading, timer, withdrawal};
+use super::{another_child, correction, persons, reading, timer, withdrawal};
 use crate::engine::context::StepError;
-use crate::engine::history::entry::{DANGER, EMERGENCY_CALL};
 use crate::engine::history::{self, Spoken};
 use crate::engine::model::decision::Disposition;
 use crate::engine::model::detail::EventCorrected;
 use crate::engine::model::feedback::FeedbackStatus;
 use crate::engine::model::history::{Awaiting, Entry, RightChild, Timer};
 use crate::engine::model::inbox::Referral;
-use crate::engine::model::scalar::{FactValue, Level};
-use crate::engine::tasks::{Wanted, due_at};
-
-const DANGER_ACTION: &str =
-    "See that the child is safe: they are said to be in immediate danger, and the event this is about is not known";
+use crate::engine::model::scalar::FactValue;
+use crate::engine::tasks::due_at;
 
 /// Kept until its original comes; after a working day a person is asked.
 pub fn keep(
@@ -45,58 +40,11 @@ pub fn keep(
     let partner = Some(arriving.source.partner.clone());
     draft.history.timers.push(Timer { due_at: due.at, rule, event_id, partner });
     draft.history.timers.sort();
-    let danger = changes.and_then(|changes| changes.get(DANGER)) == Some(&FactValue::Bool(true));
-    let arriving = Arc::new(arriving);
-    if danger || referral.event.immediate_danger == Some(true) {
-        see_to_danger(draft, referral, &arriving, changes)?;
-    }
-    let mut words = vec!["Received. The event it speaks of is not known yet; it is kept until that comes."];
-    words.extend(&draft.sender_words);
+    let words = ["Received. The event it speaks of is not known yet; it is kept until that comes."];
     draft.tell_sender(&referral.event, FeedbackStatus::Received, &words);
-    history::insert(&mut draft.history, arriving.as_ref().clone());
-    Ok(())
-}
-
-/// Danger waits for no original: whoever decides is told within the hour, and the sender what the book tells of danger.
-fn see_to_danger(
-    draft: &mut Draft<'_>,
-    referral: &Referral,
-    arriving: &Arc<Entry>,
-    changes: Option<&BTreeMap<String, FactValue>>,
-) -> Result<(), StepError> {
-    let told = changes.and_then(|changes| changes.get(EMERGENCY_CALL));
-    let rung = match told.or_else(|| arriving.facts.get(EMERGENCY_CALL)) {
-        Some(FactValue::Bool(true)) => "999 was rung, they say",
-        Some(FactValue::Bool(false)) => "999 was not rung, they say",
-        Some(FactValue::Int(_) | FactValue::Code(_)) | None => "whether 999 was rung is not said",
-    };
-    let raising = draft.raising(Some(referral), &arriving.event_id);
-    let due = raising.deadline_from_now(&AT_HIGHEST_LEVEL)?;
-    let why = format!(
-        "A sender corrects or withdraws an event that is not known here, and says that the child is in immediate danger; {rung}. \
-         It may be known of under another identifier of the child, or still to come."
-    );
-    let title = "Danger, in a correction without its original";
-    let own = raising.own_duty(AWAITING_ORIGINAL, title, why, DANGER_ACTION, due, arriving);
-    let wanted = Wanted { level: Some(Level::L4b), ..own };
-    draft.raise(Some(referral), &arriving.event_id, &[], vec![wanted])?;
-    draft.sender_words.extend(words_of_danger(draft, arriving));
-    Ok(())
-}
-
-/// What the book's rules would tell the sender of a concern because of danger alone.
-fn words_of_danger<'a>(draft: &Draft<'a>, arriving: &Entry) -> Vec<&'a str> {
-    let concern = |danger: bool| Entry {
-        kind: "concern.reported".to_owned(),
-        facts: BTreeMap::from([(DANGER.to_owned(), FactValue::Bool(danger))]),
-        ..arriving.clone()
-    };
-    let (Some(safe), Some(endangered)) = (draft.judge(&concern(false)), draft.judge(&concern(true))) else {
-        return Vec::new();
-    };
-    let because_of_it =
-        endangered.fired.into_iter().filter(|rule| rule.level == Some(Level::L4b) && !safe.fires(&rule.id));
-    because_of_it.filter_map(|rule| rule.tell_referrer.as_deref()).collect()
+    let place = history::insert(&mut draft.history, arriving);
+    let Some(kept) = draft.history.entries.get(place).cloned() else { return Ok(()) };
+    persons::named_anew(draft, referral, &kept)
 }
 
 /// Whatever waits for an arriving event that its sender has taken back already, in the order it came. None: nobody has.
@@ -153,9 +101,17 @@ pub fn apply_to_known(draft: &mut Draft<'_>, referral: Option<&Referral>) -> Res
         let tasks_before = draft.decision.tasks.len();
         if let Err(problem) = correction::apply(draft, referral, &waiting.event_id, &original, &correction)? {
             draft.decision.notes.push(format!("A correction that came before this event was not applied: {problem}."));
-            let level = correction::level_if_it_stood(draft, &original, [&correction]);
+            let level = correction::level_refused(draft, &original, &correction);
             correction::ask_sender(draft, referral, &waiting.event_id, &original, &problem, level)?;
-        } else if draft.decision.tasks.len() == tasks_before {
+            continue;
+        }
+        let of_waiting = |entry: &&Arc<Entry>| entry.event_id == waiting.event_id && entry.source == waiting.source;
+        if let Some(waited) = draft.history.entries.iter().find(of_waiting) {
+            let mut kept = original.as_ref().clone();
+            kept.held_back.extend(waited.held_back.iter().cloned());
+            persons::named_too_late(draft, referral, &waiting.event_id, (&original, &Arc::new(kept)))?;
+        }
+        if draft.decision.tasks.len() == tasks_before {
             reading::of_correction(draft, referral, &waiting.event_id, &original, &correction)?;
         }
     }

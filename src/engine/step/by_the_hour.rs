@@ -4,13 +4,12 @@ use super::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::model::history::HeldTask;
-use crate::engine::model::scalar::{Level, Timestamp};
+use crate::engine::model::scalar::{DAY_MS, Level, Timestamp};
 use crate::engine::rules::RuleBook;
 use crate::engine::tasks::{due_at, is_urgent};
 
 /// What is asked at once is late by then.
 const AT_ONCE: Clock = Clock::Minutes(15);
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// The clock of a task that runs through nights and weekends. None: it waits for an office, or an earlier release kept it.
 pub fn clock_of(task: &HeldTask) -> Option<Clock> {
@@ -24,8 +23,9 @@ pub fn past_its_clock(rules: &RuleBook, task: &HeldTask) -> Option<Timestamp> {
         return Some(task.due_at);
     }
     let clock = if clock == Clock::Now { AT_ONCE } else { clock };
-    let due = rules.calendar.due(&clock, task.raised_at, None).ok()?;
-    (due.at > task.raised_at).then_some(due.at)
+    let from_now = |clock: &Clock| rules.calendar.due(clock, task.raised_at, None).ok().map(|due| due.at);
+    // A time of that day that had gone by is not given again: it is due at once, and late as soon as what is.
+    from_now(&clock).filter(|due| *due > task.raised_at).or_else(|| from_now(&AT_ONCE))
 }
 
 /// Whether what was asked is still to be seen to by the hour: what was completed days ago is not.

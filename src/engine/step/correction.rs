@@ -5,16 +5,21 @@ use std::sync::Arc;
 
 use super::clocks::{due_already, restart_timers};
 use super::draft::{Draft, OWN_DUTY, own_duty_at, within_the_hour_at};
-use super::findings::{asking_more, findings_of, judged_again};
-use super::{addition, agreement, awaiting, duplicate, persons, reading, returned, siblings, suspect, wish};
+use super::findings::{Again, asking_more, findings_of, judged_again, tell_left_out};
+use super::{
+    addition, agreement, another_unit, awaiting, duplicate, persons, reading, redecided, returned, siblings, suspect,
+    wish,
+};
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, Verdict, judge};
 use crate::engine::facts::AsOf;
-use crate::engine::history::correction::corrected;
-use crate::engine::history::entry::{DANGER, EMERGENCY_CALL};
+use crate::engine::history::correction::{as_far_as_it_fits, corrected};
+use crate::engine::history::decisions::DECISION;
+use crate::engine::history::entry::{DANGER, EMERGENCY_CALL, confidential_address};
 use crate::engine::history::{self, Spoken, put, raise_case_level, restate};
 use crate::engine::model::decision::Disposition;
 use crate::engine::model::detail::EventCorrected;
+use crate::engine::model::event::Source;
 use crate::engine::model::feedback::FeedbackStatus;
 use crate::engine::model::history::{Entry, History};
 use crate::engine::model::inbox::Referral;
@@ -44,12 +49,19 @@ pub fn received(
     let front_door = &draft.book.rules.front_door;
     let spoken = history::find(&draft.history, &correction.original_event_id, &arriving.source, front_door);
     match spoken {
-        None => {
-            awaiting::keep(draft, referral, arriving, &correction.original_event_id, Some(&correction.changes), None)
-        }
+        None => match history::of_another_unit(&draft.history, &correction.original_event_id, &arriving.source) {
+            Some(original) => another_unit::corrects(draft, referral, arriving, &original, &correction),
+            None => {
+                let original = &correction.original_event_id;
+                awaiting::keep(draft, referral, arriving, original, Some(&correction.changes), None)
+            }
+        },
         Some(Spoken::Corroborated(index)) => second_reporter(draft, referral, arriving, &correction, index),
         Some(Spoken::Own(index)) => {
             let Some(original) = draft.history.entries.get(index).cloned() else { return Ok(()) };
+            if original.kind == DECISION && event.immediate_danger != Some(true) {
+                return redecided::by_correction(draft, referral, arriving, &original, &correction);
+            }
             let arriving = Arc::new(arriving);
             history::insert(&mut draft.history, arriving.as_ref().clone());
             let naming = naming_others(referral, &original, &correction);
@@ -59,10 +71,10 @@ pub fn received(
                     if !original.backfilled {
                         let mut kept = original.as_ref().clone();
                         kept.held_back.extend(arriving.held_back.iter().cloned());
-                        duplicate::ask_about_told(draft, referral, &original, &Arc::new(kept))?;
-                        let known = Arc::clone(&draft.before);
-                        persons::named_later(draft, referral, &original, &known)?;
+                        let named = (&original, &Arc::new(kept));
+                        persons::named_too_late(draft, Some(referral), &event.event_id, named)?;
                     }
+                    agreement::heed(draft, referral, &original)?;
                     let sent_on =
                         !original.backfilled && siblings::named_later(draft, referral, &event.event_id, &original)?;
                     if draft.decision.tasks.is_empty() && reading::is_owed(draft, referral, &original) {
@@ -78,7 +90,7 @@ pub fn received(
                     Ok(())
                 }
                 Err(problem) => {
-                    let level = level_if_it_stood(draft, &original, [&correction]);
+                    let level = level_refused(draft, &original, &correction);
                     refuse(draft, referral, &arriving, &problem, level)
                 }
             }
@@ -102,19 +114,35 @@ fn second_reporter(
     index: usize,
 ) -> Result<(), StepError> {
     let Some(first) = draft.history.entries.get(index).cloned() else { return Ok(()) };
+    if first.withdrawn || is_taken_back(&first, correction, &arriving.source) {
+        let level = level_refused(draft, &first, correction);
+        return refuse(draft, referral, &Arc::new(arriving), IS_WITHDRAWN, level);
+    }
     let said = corrected(&first, correction).map_err(|names| not_of_its_kind(&names));
     match said.and_then(|said| Ok((said, wish::taken_back(&first, correction)?))) {
         Ok((said, wishes)) => {
-            let said = Entry { facts: said.facts, ..arriving };
+            let mut said = Entry { facts: said.facts, held_back: said.held_back, ..arriving.clone() };
+            said.held_back.extend(arriving.held_back.iter().cloned());
             duplicate::received(draft, referral, said, index)?;
+            // No report of its own: it neither stands nor falls with one.
+            history::insert(&mut draft.history, arriving);
             let cause = &referral.event.event_id;
             wish::ask(draft, Some(referral), cause, &first, (&wishes, correction.reason.as_deref()))
         }
-        Err(problem) => refuse(draft, referral, &Arc::new(arriving), &problem, None),
+        Err(problem) => {
+            let level = level_refused(draft, &first, correction);
+            refuse(draft, referral, &Arc::new(arriving), &problem, level)
+        }
     }
 }
 
-fn not_of_its_kind(names: &[String]) -> String {
+/// Whether the report that it corrects was withdrawn, and another of the same stands.
+fn is_taken_back(entry: &Entry, correction: &EventCorrected, by: &Source) -> bool {
+    let id = &correction.original_event_id;
+    entry.sender_of(id, by).is_some_and(|sender| entry.is_taken_back(id, &sender.partner))
+}
+
+pub fn not_of_its_kind(names: &[String]) -> String {
     format!("these fields are not of its kind, or the values not of their type: {}", names.join(", "))
 }
 
@@ -126,7 +154,7 @@ pub fn apply(
     original: &Arc<Entry>,
     correction: &EventCorrected,
 ) -> Result<Result<(), String>, StepError> {
-    if original.withdrawn {
+    if original.withdrawn || is_taken_back(original, correction, &original.source) {
         return Ok(Err(IS_WITHDRAWN.to_owned()));
     }
     let mut changed = match corrected(original, correction) {
@@ -176,7 +204,8 @@ fn act_on_change(
     let done = &done_already(draft, changed, &earlier);
     let mut findings = findings_of(changed, &verdict, done);
     findings.extend(asking_more(draft, referral, changed, (&earlier, &verdict), done)?);
-    findings.extend(judged_again(draft, &before, changed));
+    let Again { findings: again, left_out } = judged_again(draft, &before, changed);
+    findings.extend(again);
     let mut extra = Vec::new();
     if changed.anchors != original.anchors {
         findings.extend(due_already(draft, changed)?);
@@ -190,6 +219,7 @@ fn act_on_change(
         extra.extend(suspect::ask(draft, changed, verdict.level)?);
     }
     draft.raise(referral, cause, &findings, extra)?;
+    tell_left_out(draft, referral, cause, changed, left_out)?;
     if verdict.level > earlier.level {
         raise_case_level(&mut draft.history, verdict.level);
         if draft.decision.tasks.is_empty() {
@@ -212,23 +242,32 @@ fn put_aside<'b>(
     correction: &EventCorrected,
 ) -> Result<(), StepError> {
     draft.history = before;
+    if changed.held_back.contains(&confidential_address()) && !original.held_back.contains(&confidential_address()) {
+        let mut kept = original.as_ref().clone();
+        kept.held_back.push(confidential_address());
+        put(&mut draft.history, kept);
+    }
     let done = done_already(draft, original, earlier);
     let verdicts = (earlier, verdict);
     let added = addition::of(draft, referral, &draft.history, (original, changed), verdicts, &done)?;
     let mut findings = Vec::new();
     let mut extra = vec![confirm(draft, original, verdict.level, &correction.changes)?];
+    let mut left_out = 0;
     if let Some(added) = added {
         let before = std::mem::replace(&mut draft.history, added.history);
         draft.record_facts(&added.entry.kind, &added.verdict);
         findings.extend(added.findings);
-        findings.extend(judged_again(draft, &before, &added.entry));
+        let again = judged_again(draft, &before, &added.entry);
+        findings.extend(again.findings);
+        left_out = again.left_out;
         extra.extend(review(draft, &before, &added.entry)?);
         draft.decision.notes.push("What the correction asks more was asked at once.".to_owned());
     } else {
         draft.record_facts(&original.kind, earlier);
     }
     draft.decision.notes.push("The correction would lower: it waits for a person to confirm it.".to_owned());
-    draft.raise(referral, cause, &findings, extra).map(drop)
+    draft.raise(referral, cause, &findings, extra)?;
+    tell_left_out(draft, referral, cause, original, left_out)
 }
 
 /// The rules that are not acted on again for this entry: those that fired since a person last decided.
@@ -309,12 +348,16 @@ pub fn level_if_it_stood<'c>(
     let mut told = Entry { withdrawn: false, ..withdrawn.clone() };
     let mut highest = None;
     for correction in corrections {
-        if let Ok(changed) = corrected(&told, correction) {
-            told = changed;
-            highest = highest.max(draft.judge(&told).and_then(|verdict| verdict.level));
-        }
+        told = as_far_as_it_fits(&told, correction).0;
+        highest = highest.max(draft.judge(&told).and_then(|verdict| verdict.level));
     }
     highest
+}
+
+/// The level to which a correction that is not applied would have raised its original, as far as it fits. None: to none.
+pub fn level_refused(draft: &Draft<'_>, original: &Entry, correction: &EventCorrected) -> Option<Level> {
+    let level = level_if_it_stood(draft, original, [correction]);
+    level.filter(|_| original.withdrawn || level > original.level)
 }
 
 /// What cannot be applied goes to a person, and the sender is told why. `level`: of what it says, had it been applied.

@@ -3,21 +3,75 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::draft::Draft;
-use super::unapplied::Unapplied;
+use super::draft::{Draft, OWN_DUTY};
+use super::taken_back::{Word, each_holder};
+use super::unapplied::{Unapplied, is_known};
 use super::{Effect, link, named_elsewhere};
+use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
-use crate::engine::history::held_back_of;
+use crate::engine::history::entry::DANGER;
 use crate::engine::history::known_as::another;
+use crate::engine::history::{decisions, held_back_of, is_open};
 use crate::engine::intake::KEYED_BY_REPLY;
 use crate::engine::model::detail::Detail;
 use crate::engine::model::event::{ReferralEvent, Source};
 use crate::engine::model::feedback::FeedbackStatus;
-use crate::engine::model::history::Entry;
+use crate::engine::model::history::{Entry, HeldTask, History};
 use crate::engine::model::inbox::Referral;
-use crate::engine::model::scalar::Timestamp;
+use crate::engine::model::scalar::{FactValue, Level, Timestamp};
 use crate::engine::rules::catalogue::is_concern;
+use crate::engine::tasks::Wanted;
 use crate::engine::tasks::route::sender_held_back;
+
+/// Why a case is not closed.
+pub const IN_DANGER: &str = "it says, too, that the child is in immediate danger, and that is acted on: the case is not closed by it. Close \
+it when the child is safe";
+
+/// Whether a decision closes the case of a child who, it says, is in danger now.
+pub fn closes_in_danger(entry: &Entry) -> bool {
+    let in_danger = entry.facts.get(DANGER) == Some(&FactValue::Bool(true));
+    in_danger && decisions::decided(entry).is_some_and(decisions::closes)
+}
+
+const RAISED_RULE: &str = "decided-level";
+const RAISED_TITLE: &str = "A named person has set level 4b";
+const STRATEGY_ACTION: &str = "Hold a strategy discussion: social care, the police and health together";
+const MORE_THAN_HELP: Word = Word {
+    rule: RAISED_RULE,
+    title: "A named person has decided that social care acts",
+    why: "A named person has decided that more than early help is needed.",
+    action: "Ring the front door before you go on with the family: social care acts now",
+};
+
+/// A person raises a case to the level of significant harm, and no rule asks what that level asks: whoever decides is asked, and
+/// a service that needs the family's agreement hears before it goes on.
+pub fn ask_what_level_asks(
+    draft: &mut Draft<'_>,
+    referral: &Referral,
+    entry: &Arc<Entry>,
+    before: &History,
+) -> Result<(), StepError> {
+    let set = draft.history.last_decision.as_ref().and_then(|decision| decision.level);
+    let highest = Some(Level::L4b);
+    let front_door = &draft.book.rules.front_door;
+    let is_asked =
+        |task: &Arc<HeldTask>| is_open(&task.state) && task.agency == *front_door && task.action == STRATEGY_ACTION;
+    if !is_known(before) || set != highest || before.case_level == highest || draft.history.tasks.iter().any(is_asked) {
+        return Ok(());
+    }
+    let cause = &referral.event.event_id;
+    let raising = draft.raising(Some(referral), cause);
+    let due = raising.deadline_from_now(&Clock::SameDay)?;
+    let why = "A named person has decided that the child is at level 4b. No rule asks anything for it: the police and health are \
+               not told by this, and are to be brought in.";
+    let own = raising.own_duty(RAISED_RULE, RAISED_TITLE, why.to_owned(), STRATEGY_ACTION, due, entry);
+    draft.raise(Some(referral), cause, &[], vec![Wanted { level: highest, ..own }])?;
+    let services = draft.history.tasks.iter().filter(|task| is_open(&task.state) && task.needs_agreement == Some(true));
+    let services: Vec<Arc<HeldTask>> = services.cloned().collect();
+    let due = draft.raising(None, cause).deadline_from_now(&OWN_DUTY)?;
+    let told = each_holder(draft, &services, &MORE_THAN_HELP, &due);
+    draft.raise(None, cause, &[], told).map(drop)
+}
 
 /// Most referrals whose senders are told of one decision.
 const TOLD_MAX: usize = 64;

@@ -11,7 +11,8 @@ use crate::engine::context::{Context, StepError};
 use crate::engine::decide::{Moment, Verdict, judge};
 use crate::engine::facts::{AsOf, PreparedBook, date_in_words};
 use crate::engine::history::entry::{held_back as held_back_by, not_understood};
-use crate::engine::history::folding::{fold, note_when};
+use crate::engine::history::folding::{Folded, fold, note_when};
+use crate::engine::history::keeping::Keeping;
 use crate::engine::history::{held_back_of, raise_case_level};
 use crate::engine::ids::derived;
 use crate::engine::model::decision::{Decision, Disposition, FactUsed, RuleFired, TaskRaised, Trigger};
@@ -57,6 +58,10 @@ pub struct Draft<'a> {
     pub sender_knows: bool,
     /// What the rules that fired tell whoever sent the event at hand.
     pub sender_words: Vec<&'a str>,
+    /// What the book tells whoever says that a child is in immediate danger, whatever becomes of what they sent.
+    pub words_of_danger: Vec<&'a str>,
+    /// The id that its sender gave what is kept under another, and what they are told of that.
+    pub sent_under: Option<(String, &'static str)>,
 }
 
 impl<'a> Draft<'a> {
@@ -120,6 +125,8 @@ impl<'a> Draft<'a> {
             effects,
             sender_knows: false,
             sender_words: Vec::new(),
+            words_of_danger: Vec::new(),
+            sent_under: None,
         })
     }
 
@@ -201,9 +208,7 @@ impl<'a> Draft<'a> {
             });
         }
         for finding in findings {
-            let same = |entry: &&mut Arc<Entry>| {
-                entry.event_id == finding.entry.event_id && entry.source == finding.entry.source
-            };
+            let same = |entry: &&mut Arc<Entry>| entry.is_same_event(&finding.entry);
             let Some(entry) = self.history.entries.iter_mut().find(same) else { continue };
             let entry = Arc::make_mut(entry);
             entry.level = entry.level.max(finding.verdict.level);
@@ -226,9 +231,9 @@ impl<'a> Draft<'a> {
         self.decision.event_level = verdict.level;
     }
 
-    /// Says so when a count reaches back to before histories are complete.
+    /// Says so when a count reaches back to before histories are complete: this child's, or all.
     pub fn note_coverage(&mut self, entry: &Entry) {
-        let Some(since) = self.context.covered_since else { return };
+        let Some(since) = self.context.covered_since.max(self.history.covered_since) else { return };
         let as_of = AsOf::entry(entry);
         let date = date_in_words(crate::engine::calendar::london_date(since), 0);
         for label in self.book.uncovered(&entry.kind, as_of, since) {
@@ -247,9 +252,12 @@ impl<'a> Draft<'a> {
             self.decision.notes.push("The sender's own unit is not told what becomes of this.".to_owned());
             return;
         }
-        let (source, event_id) = (&event.source, &event.event_id);
         let not_understood = not_understood(&self.book.rules, event);
-        let words: Vec<&str> = words.iter().copied().chain(not_understood.iter().map(String::as_str)).collect();
+        let sent_under = self.sent_under.as_ref();
+        let (source, event_id) = (&event.source, sent_under.map_or(&event.event_id, |(event_id, _)| event_id));
+        let beside = sent_under.map(|(_, told)| *told).into_iter().chain(self.words_of_danger.iter().copied());
+        let words = words.iter().copied().chain(beside).chain(not_understood.iter().map(String::as_str));
+        let words: Vec<&str> = words.collect();
         let feedback = self.feedback(source, event_id, event.partner_reference.clone(), status, &words);
         self.effects.push(Effect::Feedback(feedback));
     }
@@ -294,21 +302,37 @@ impl<'a> Draft<'a> {
         self.decision.disposition = disposition;
     }
 
+    /// Says what is remembered in numbers alone from now on.
+    fn note_folded(&mut self, folded: &Folded) {
+        let notes = &mut self.decision.notes;
+        let mut note = |count: usize, what: &str| {
+            if count > 0 {
+                notes.push(format!("{count} {what}."));
+            }
+        };
+        note(folded.entries, "older entries were folded into counts");
+        note(
+            folded.counted,
+            "of them lie within a window that rules count in: what they count from now on may be short",
+        );
+        note(folded.statuses, "older words on statuses, between the first and the latest, are remembered no longer");
+    }
+
     /// Closes the step: the history within its bounds, the decision last.
     pub fn finish(mut self) -> Result<Step, StepError> {
         escalation::arm(&mut self.history, &self.book.rules, self.at);
-        let folded = fold(&mut self.history, self.at, self.book.rules.retention_days);
-        if folded.entries > 0 {
-            self.decision.notes.push(format!("{} older entries were folded into counts.", folded.entries));
-        }
+        // What is new is not too old to be kept.
+        self.history.updated_at = self.history.updated_at.max(self.at);
+        let keeping = Keeping::by(&self.book.rules);
+        let folded = fold(&mut self.history, self.at, &keeping);
+        self.note_folded(&folded);
         if !folded.owes_nothing() {
             forgotten::tell(&mut self, &folded)?;
             escalation::arm(&mut self.history, &self.book.rules, self.at);
-            note_when(&mut self.history, self.book.rules.retention_days);
+            note_when(&mut self.history, &keeping);
         }
         let raised = &self.decision.tasks;
         self.decision.task_changes = forgotten::task_changes(&self.before, &self.history, raised, &folded, self.at);
-        self.history.updated_at = self.history.updated_at.max(self.at);
         self.decision.case_level = self.history.case_level;
         let disposition = disposition_symbol(self.decision.disposition);
         self.decision.decision_id = derived(&["decision", &self.decision.decision_id, disposition]);

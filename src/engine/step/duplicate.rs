@@ -1,28 +1,24 @@
 //! The same happening by another report: kept beside the first, acted on only where it would do more.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::addition::{self, ids, keeps};
 use super::correction::confirm;
 use super::draft::Draft;
 use super::findings::{asking_more, findings_of};
-use super::suspect::HELD_BACK_RULE;
-use super::{correction, persons, reading, siblings};
-use crate::engine::calendar::Clock;
+use super::{agreement, correction, persons, reading, siblings};
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, Verdict, judge};
 use crate::engine::facts::AsOf;
-use crate::engine::history::{corroborate, entry, is_open, put};
+use crate::engine::history::{corroborate, entry, put};
 use crate::engine::model::decision::Disposition;
 use crate::engine::model::event::Source;
 use crate::engine::model::feedback::FeedbackStatus;
-use crate::engine::model::history::{Entry, HeldBack, HeldTask, History};
+use crate::engine::model::history::{Entry, History};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::FactValue;
+use crate::engine::rules::catalogue::NEVER_JUDGED;
 use crate::engine::tasks::{Finding, Wanted};
-
-const TOLD_ACTION: &str = "Decide at once: someone was told who, by a later report, must not be";
 
 /// Flags that are set by what a report names, and clear by what it leaves out: that another names it stands.
 const NAMED_ONCE: [&str; 4] =
@@ -38,7 +34,9 @@ pub fn received(draft: &mut Draft<'_>, referral: &Referral, arriving: Entry, ind
     kept.held_back.extend(arriving.held_back.clone());
     kept.held_back.sort();
     kept.held_back.dedup();
-    corroborate(&mut kept, &arriving);
+    if !NEVER_JUDGED.contains(&arriving.kind.as_str()) {
+        corroborate(&mut kept, &arriving);
+    }
     let before = draft.judge(&first).map(Arc::new);
     let mut joined = kept.clone();
     join_facts(&mut joined, &arriving);
@@ -51,11 +49,10 @@ pub fn received(draft: &mut Draft<'_>, referral: &Referral, arriving: Entry, ind
     let mut more = false;
     if judged {
         let lowers = arriving.is_same_event(&first) && !keeps(&before, &after);
-        ask_about_told(draft, referral, &first, &kept)?;
-        let known = Arc::clone(&draft.before);
-        persons::named_later(draft, referral, &kept, &known)?;
+        persons::named_too_late(draft, Some(referral), &event.event_id, (&first, &kept))?;
         let two = Two { kept: &kept, joined: &joined, with_more, before: &before, after: &after };
         act(draft, referral, two, lowers)?;
+        agreement::heed(draft, referral, &kept)?;
         let sent_on = siblings::named_later(draft, referral, &event.event_id, &first)?;
         if draft.decision.tasks.is_empty() && after.level > before.level {
             let risen = correction::risen(draft, &joined, after.level)?;
@@ -145,39 +142,4 @@ fn join_facts(joined: &mut Entry, arriving: &Entry) {
 /// More than before: a higher level, or everything as before and something besides.
 fn fires_more(before: &Verdict<'_>, after: &Verdict<'_>) -> bool {
     after.level > before.level || (keeps(before, after) && ids(before) != ids(after))
-}
-
-/// A later report asks that someone is not told who was told already: a person decides what to do about it.
-pub fn ask_about_told(
-    draft: &mut Draft<'_>,
-    referral: &Referral,
-    first: &Arc<Entry>,
-    kept: &Arc<Entry>,
-) -> Result<(), StepError> {
-    let front_door = &draft.book.rules.front_door;
-    let asked_now = |task: &HeldTask| {
-        let at = |route: &&HeldBack| {
-            route.agency == task.agency && (route.unit.is_none() || task.unit.is_none() || route.unit == task.unit)
-        };
-        task.agency != *front_door && kept.held_back.iter().any(|route| at(&route) && !first.held_back.contains(route))
-    };
-    let told = draft.history.tasks.iter().filter(|task| is_open(&task.state) && task.is_of(kept) && asked_now(task));
-    let told: BTreeSet<&str> = told.map(|task| task.action.as_str()).collect();
-    if told.is_empty() {
-        return Ok(());
-    }
-    let actions: Vec<&str> = told.into_iter().collect();
-    let wishes = referral.event.do_not_inform.iter().filter_map(|wish| wish.reason.as_deref());
-    let reasons: Vec<&str> = wishes.collect();
-    let why = format!(
-        "A later report or correction asks that someone is not told who was told already: {}. Reason given: {}.",
-        actions.join("; "),
-        if reasons.is_empty() { "none".to_owned() } else { reasons.join("; ") }
-    );
-    let cause = &referral.event.event_id;
-    let raising = draft.raising(Some(referral), cause);
-    let due = raising.deadline_from_now(&Clock::Hours(1))?;
-    let title = "Told already, and not to be told";
-    let wanted = raising.own_duty(HELD_BACK_RULE, title, why, TOLD_ACTION, due, kept);
-    draft.raise(Some(referral), cause, &[], vec![wanted]).map(drop)
 }

@@ -6,10 +6,10 @@ use super::alias::stand_in_entry;
 use super::draft::{AT_HIGHEST_LEVEL, Draft, own_duty_at};
 use super::outcome::SUPERSEDED;
 use super::unapplied::UNAPPLIED_RULE;
-use super::{Step, by_the_hour, overdue};
+use super::{Step, by_the_hour, overdue, search};
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::{Context, StepError};
-use crate::engine::history::is_open;
+use crate::engine::history::{death, is_open};
 use crate::engine::model::decision::{RuleFired, Trigger};
 use crate::engine::model::history::{HeldTask, History, RecordedDecision, Timer};
 use crate::engine::model::scalar::Timestamp;
@@ -28,10 +28,10 @@ const NONE_LEFT: i32 = i32::MAX;
 const FIRST_RUNG_OF_A_CHALLENGE: usize = 1;
 
 /// Whether a task waits for an answer, or for a disagreement to end. A chase is not itself chased: the next rung is.
-fn waits(history: &History, task: &HeldTask) -> bool {
-    let decided = history.last_decision.as_ref();
+fn waits(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
+    let decided = history.decided_on(task);
     match task.state.as_str() {
-        _ if is_chase(task) => false,
+        _ if is_chase(task) || search::is_over(history, rules, task) || death::overtook(history, task) => false,
         "raised" => !decided.is_some_and(|decision| ends(decision, task)),
         "challenged" => decided.is_none_or(|decision| decision.at < task.state_at),
         _ => false,
@@ -116,7 +116,7 @@ fn due_like_others(rules: &RuleBook, task: &HeldTask, rung: usize, known: &mut W
 /// Whether some task waits that has no rung to wait for, and has not been told all of them.
 pub fn is_unarmed(history: &History, rules: &RuleBook) -> bool {
     let unarmed = |task: &&Arc<HeldTask>| {
-        task.escalate_at.is_none() && waits(history, task) && rungs_told(task) < steps(rules, task).len()
+        task.escalate_at.is_none() && waits(history, rules, task) && rungs_told(task) < steps(rules, task).len()
     };
     history.tasks.iter().any(|task| unarmed(&task))
 }
@@ -141,13 +141,13 @@ pub fn arm(history: &mut History, rules: &RuleBook, at: Timestamp) {
     for (place, task) in history.tasks.iter().enumerate() {
         let of_overdue = overdue::is_word(task);
         let goes_on =
-            |other: &HeldTask| if of_overdue { overdue::is_owed(history, other) } else { waits(history, other) };
+            |other: &HeldTask| if of_overdue { overdue::is_owed(history, other) } else { waits(history, rules, other) };
         let is_over = |chased: &String| !history.tasks.iter().any(|other| other.task_id == *chased && goes_on(other));
         if task.chases.is_some() && is_open(&task.state) && task.chased().all(is_over) {
             changed.push((place, Change::Superseded));
             continue;
         }
-        match (waits(history, task), task.escalate_at) {
+        match (waits(history, rules, task), task.escalate_at) {
             (true, None) => {
                 let is_ahead = |due: Timestamp| due > at || (due == at && task.raised_at == at);
                 // What passed before it could be told is not told: a task of an earlier release, or one given up.
@@ -159,6 +159,13 @@ pub fn arm(history: &mut History, rules: &RuleBook, at: Timestamp) {
                     let rungs = i32::try_from(rung).ok().filter(|rungs| *rungs > 0);
                     changed.push((place, Change::Waits { rungs, escalate_at: ahead.map(|(_, due)| due) }));
                 }
+            }
+            (false, Some(_)) if search::is_over(history, rules, task) => {
+                changed.push((place, Change::Waits { rungs: task.rungs, escalate_at: None }));
+            }
+            // Should the notice be withdrawn, it goes on where it was.
+            (false, Some(_)) if death::overtook(history, task) => {
+                changed.push((place, Change::Waits { rungs: task.rungs, escalate_at: None }));
             }
             // Left open by its recipient, but not by whoever decides: also when a later decision opens the case again.
             (false, Some(_)) if matches!(task.state.as_str(), "raised" | "challenged") => {
@@ -186,6 +193,24 @@ pub fn arm(history: &mut History, rules: &RuleBook, at: Timestamp) {
 enum Change {
     Superseded,
     Waits { rungs: Option<i32>, escalate_at: Option<Timestamp> },
+}
+
+/// What nobody waited for any more, since a person had decided, is waited for again: its ladder runs from now.
+pub fn take_up_again(history: &mut History, rules: &RuleBook, at: Timestamp) {
+    for place in 0..history.tasks.len() {
+        let was_left = |task: &&Arc<HeldTask>| task.rungs == Some(NONE_LEFT) && waits(history, rules, task);
+        if history.tasks.get(place).filter(was_left).is_none() {
+            continue;
+        }
+        let Some(task) = history.tasks.get_mut(place) else { continue };
+        let task = Arc::make_mut(task);
+        (task.rungs, task.escalate_at, task.acknowledge_by) = (None, None, None);
+        if task.state == "challenged" {
+            task.state_at = at;
+        } else {
+            task.answer_from = Some(at.max(task.answer_from.unwrap_or(at)));
+        }
+    }
 }
 
 /// A task that ends otherwise than by its recipient's answer.
@@ -260,7 +285,9 @@ fn calls<'a>(draft: &mut Draft<'a>, due: Vec<usize>) -> Vec<Call<'a>> {
     let book = draft.book;
     let mut calls: Vec<Call<'a>> = Vec::new();
     for place in due {
-        let Some(task) = draft.history.tasks.get(place).cloned().filter(|task| waits(&draft.history, task)) else {
+        let Some(task) =
+            draft.history.tasks.get(place).cloned().filter(|task| waits(&draft.history, &book.rules, task))
+        else {
             continue;
         };
         let number = rungs_told(&task);
@@ -275,7 +302,9 @@ fn calls<'a>(draft: &mut Draft<'a>, due: Vec<usize>) -> Vec<Call<'a>> {
         // A rung by the hour, or of a task to be acknowledged by the minute, does not wait for the office.
         let past_clock = is_by_its_clock(&book.rules, &task, number);
         let urgent = past_clock || is_urgent(&step.after) || (number == 0 && task.acknowledge_by.is_some());
-        let mut recipients = recipients(&draft.raising(None, ""), &task, step, urgent);
+        let within_the_hour = draft.raising(None, "").deadline_from_now(&AT_HIGHEST_LEVEL).ok();
+        let urgent_by = urgent.then(|| within_the_hour.filter(|_| past_clock).map_or(draft.at, |due| due.at));
+        let mut recipients = recipients(&draft.raising(None, ""), &task, step, urgent_by);
         if past_clock {
             recipients.extend(on_duty_too(&draft.raising(None, ""), &book.rules, &task, step));
         }
@@ -362,10 +391,10 @@ fn recipients<'b>(
     raising: &Raising<'_>,
     task: &HeldTask,
     step: &'b LadderStep,
-    urgent: bool,
+    urgent: Option<Timestamp>,
 ) -> Vec<(Address, &'b str)> {
     let address = address(raising, task, step, urgent);
-    let elsewhere = step.to.as_ref().filter(|to| urgent && **to == address.agency);
+    let elsewhere = step.to.as_ref().filter(|to| urgent.is_some() && **to == address.agency);
     let empty = elsewhere.and_then(|to| raising.book.rules.agencies.get(to));
     let on_duty = empty.and_then(|agency| raising.on_duty_instead(agency));
     std::iter::once(address).chain(on_duty).map(|address| (address, step.action.as_str())).collect()
@@ -385,8 +414,8 @@ fn on_duty_too<'b>(
 }
 
 /// Who is told: within the task's own agency and unit unless the step names another agency. Whoever is on duty now, where an
-/// agency has a unit out of hours.
-pub fn address(raising: &Raising<'_>, task: &HeldTask, step: &LadderStep, urgent: bool) -> Address {
+/// agency has a unit out of hours. `urgent`: by when, where that waits for no office.
+pub fn address(raising: &Raising<'_>, task: &HeldTask, step: &LadderStep, urgent: Option<Timestamp>) -> Address {
     let rules = &raising.book.rules;
     let of_one_unit = |name: &str| rules.agencies.get(name).filter(|agency| agency.units == UnitKind::One);
     let Some(to) = &step.to else {

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::draft::Draft;
+use super::draft::{Draft, own_duty_at};
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, Verdict, judge};
 use crate::engine::facts::AsOf;
-use crate::engine::history::episodes;
+use crate::engine::history::{episodes, is_open};
 use crate::engine::model::history::{Entry, History};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::Timestamp;
@@ -17,8 +17,14 @@ use crate::engine::tasks::Finding;
 const STATUS: &str = "status.changed";
 const AGREEMENT: &str = "agreement.recorded";
 
-/// Most earlier judgements looked at again for one newcomer: far more than a child's busiest day holds.
-const JUDGED_AGAIN_MAX: usize = 64;
+/// Most earlier judgements looked at again for one newcomer, the newest first, of kinds that it may move: half of what a history
+/// keeps. What is left out is said, and a person is asked to look.
+const JUDGED_AGAIN_MAX: usize = 128;
+
+const LEFT_OUT_RULE: &str = "not-judged-again";
+const LEFT_OUT_TITLE: &str = "Too much was judged before to be judged again";
+const LEFT_OUT_ACTION: &str =
+    "Look through what was reported of the child before: it may weigh more by what is known now";
 
 /// An agreement recorded now is put to what was judged in the last 90 days.
 const AGREEMENT_REACHES_BACK_MS: i64 = 90 * 24 * 60 * 60 * 1000;
@@ -53,14 +59,25 @@ pub fn asking_more<'a>(
     Ok(asking)
 }
 
-/// Which earlier judgements an arriving entry can change, and what newly fires for them because of it.
+/// What newly fires for earlier entries because of a newcomer.
+pub struct Again<'a> {
+    pub findings: Vec<Finding<'a>>,
+    /// How many earlier judgements it may change that were not looked at.
+    pub left_out: usize,
+}
+
+/// Which earlier judgements an arriving entry can change, and what newly fires for them because of it, oldest first.
 ///
 /// Each is judged with and without the newcomer, so that nothing but the newcomer's own effect is acted on.
-pub fn judged_again<'a>(draft: &Draft<'a>, before: &History, newcomer: &Entry) -> Vec<Finding<'a>> {
-    let mut findings = Vec::new();
+pub fn judged_again<'a>(draft: &Draft<'a>, before: &History, newcomer: &Entry) -> Again<'a> {
     let day_start = draft.book.rules.calendar.window_start(newcomer.occurred_at, 0);
-    let reached = draft.history.entries.iter().filter(|entry| reaches(draft, newcomer, day_start, entry));
-    for entry in reached.take(JUDGED_AGAIN_MAX) {
+    let entries = draft.history.entries.iter().rev();
+    let mut reached = entries.filter(|entry| reaches(draft, newcomer, day_start, entry));
+    let mut looked_at: Vec<&Arc<Entry>> = reached.by_ref().take(JUDGED_AGAIN_MAX).collect();
+    let left_out = reached.count();
+    looked_at.reverse();
+    let mut findings = Vec::new();
+    for entry in looked_at {
         let as_of = if newcomer.kind == STATUS { as_it_stands(draft, entry) } else { AsOf::entry(entry) };
         let after = judge(draft.book, &draft.history, entry, as_of, Moment::Arrival).map(Arc::new);
         // Most newcomers change nothing of what was judged before: then there is nothing to tell apart.
@@ -74,7 +91,32 @@ pub fn judged_again<'a>(draft: &Draft<'a>, before: &History, newcomer: &Entry) -
         };
         findings.extend(findings_of(entry, &after, &[]).into_iter().filter(is_new));
     }
-    findings
+    Again { findings, left_out }
+}
+
+/// What was not judged again is said, and the front door looks through it: once, until somebody did.
+pub fn tell_left_out(
+    draft: &mut Draft<'_>,
+    referral: Option<&Referral>,
+    cause: &str,
+    newcomer: &Arc<Entry>,
+    left_out: usize,
+) -> Result<(), StepError> {
+    if left_out == 0 {
+        return Ok(());
+    }
+    draft.decision.notes.push(format!("{left_out} older entries that this may change were not judged again."));
+    let mut held = draft.history.tasks.iter();
+    if held.any(|task| is_open(&task.state) && task.rules.iter().any(|rule| rule == LEFT_OUT_RULE)) {
+        return Ok(());
+    }
+    let raising = draft.raising(referral, cause);
+    let due = raising.deadline_from_now(&own_duty_at(draft.history.case_level))?;
+    let why = format!(
+        "What came now may change what was judged before: the newest {JUDGED_AGAIN_MAX} were judged again, {left_out} older ones were not."
+    );
+    let own = raising.own_duty(LEFT_OUT_RULE, LEFT_OUT_TITLE, why, LEFT_OUT_ACTION, due, newcomer);
+    draft.raise(referral, cause, &[], vec![own]).map(drop)
 }
 
 fn fires_anew(verdict: &Verdict<'_>, entry: &Entry) -> bool {
@@ -106,7 +148,12 @@ fn is_missing_still(draft: &Draft<'_>, entry: &Entry) -> bool {
 /// Whether a newcomer may lie in a window of an earlier judgement, or change a status it read. `day_start`: of the London
 /// date on which the newcomer happened.
 fn reaches(draft: &Draft<'_>, newcomer: &Entry, day_start: Timestamp, entry: &Entry) -> bool {
-    if entry.withdrawn || entry.backfilled || entry.is_same_event(newcomer) || !is_concern(&entry.kind) {
+    if entry.withdrawn
+        || entry.backfilled
+        || entry.is_same_event(newcomer)
+        || !is_concern(&entry.kind)
+        || !draft.book.is_moved(&entry.kind, newcomer)
+    {
         return false;
     }
     match newcomer.kind.as_str() {

@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use super::draft::{Draft, own_duty_at};
 use super::findings::{as_it_stands, findings_of};
-use super::suspect::HELD_BACK_RULE;
 use super::unapplied::{Unapplied, is_known};
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, judge};
 use crate::engine::facts::AsOf;
-use crate::engine::history::entry::{A_PERSON, SUSPECT, UNKNOWN_SUSPECT};
-use crate::engine::history::{self, held_back_of};
+use crate::engine::history::entry::{A_PERSON, AN_ADDRESS, SUSPECT, UNKNOWN_SUSPECT};
+use crate::engine::history::{held_back_of, routes};
 use crate::engine::intake::standing::stands_in;
 use crate::engine::model::codes::HumanDecision;
 use crate::engine::model::detail::{DecisionRecorded, Detail};
@@ -20,7 +19,7 @@ use crate::engine::model::history::{Entry, HeldBack, History};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::Level;
 use crate::engine::rules::RuleBook;
-use crate::engine::tasks::Finding;
+use crate::engine::tasks::{Finding, HELD_BACK_RULE};
 
 const OWN_ROUTE_TITLE: &str = "A suspect's own agency lifts its route";
 const OWN_ROUTE_ACTION: &str = "Confirm or lift the route of the accused one's own agency, in its place";
@@ -93,14 +92,19 @@ fn send(
 
 /// The routes that a decision to lift one opens.
 pub fn opened_by(rules: &RuleBook, history: &History, recorded: &DecisionRecorded) -> BTreeSet<HeldBack> {
-    if recorded.agency.as_deref() == Some(A_PERSON) {
-        return history::opened_by(history, A_PERSON, None);
+    if let Some(marker) = recorded.agency.as_deref().filter(|agency| is_marker(agency)) {
+        return routes::opened_by(history, marker, None);
     }
     let Some(agency) = recorded.agency.as_ref().and_then(|agency| rules.agency_meant(agency)) else {
         return BTreeSet::new();
     };
     let units = recorded.unit.as_ref().map(|unit| rules.directory.units_meant(agency, unit));
-    history::opened_by(history, &agency.name, units.as_deref())
+    routes::opened_by(history, &agency.name, units.as_deref())
+}
+
+/// Whether it stands in the place of an agency: what is kept in mind, and holds no route back.
+fn is_marker(agency: &str) -> bool {
+    [A_PERSON, AN_ADDRESS].contains(&agency)
 }
 
 /// Why a decision about a held-back route is not applied.
@@ -139,8 +143,8 @@ pub fn problem(draft: &Draft<'_>, event: &ReferralEvent) -> Option<Problem> {
     let decided = recorded.decision.filter(|decided| of_routes.contains(decided))?;
     let rules = &draft.book.rules;
     let agency = recorded.agency.as_ref()?;
-    let of_person = decided == HumanDecision::RouteLifted && agency == A_PERSON;
-    if !of_person && rules.agency_meant(agency).is_none() {
+    let of_marker = decided == HumanDecision::RouteLifted && is_marker(agency);
+    if !of_marker && rules.agency_meant(agency).is_none() {
         return Some(Problem::NoSuchAgency);
     }
     if decided != HumanDecision::RouteLifted {

@@ -8,11 +8,12 @@ use super::draft::{Draft, OWN_DUTY};
 use super::escalation::closed_as;
 use super::sighting::{DIFFERENT, UNLINKED, pass_on, send, stand, standing};
 use super::unapplied::Unapplied;
-use super::{Effect, Step, look_alike};
+use super::{Effect, Step, look_alike, parted};
 use crate::engine::context::{Context, StepError};
 use crate::engine::decide::{Moment, judge};
 use crate::engine::facts::{AsOf, PreparedBook};
-use crate::engine::history::parting::{settle_level, take_out};
+use crate::engine::history::decisions::settle_level;
+use crate::engine::history::parting::take_out;
 use crate::engine::history::{is_open, put};
 use crate::engine::identity::IdentifierKind;
 use crate::engine::model::codes::HumanDecision;
@@ -248,6 +249,9 @@ pub fn give_back(context: &Context, state: &State, record: &InboxRecord, signal:
     let mut given = take_out(&mut draft.history, events);
     let lost: Vec<String> = count_apart(&mut draft, &before, &mut given).into_iter().collect();
     settle_level(&mut given);
+    let (here, there) = (parted::alone(&draft.history, &before), parted::alone(&given, &before));
+    let mut lost: Vec<String> = lost;
+    lost.extend(level_of_other(&draft.history));
     if !lost.is_empty() {
         let partner = signal.partner.as_deref().unwrap_or_default();
         let entry = Arc::new(stand_in_entry(&signal.cause, partner, record.receipt));
@@ -267,7 +271,19 @@ pub fn give_back(context: &Context, state: &State, record: &InboxRecord, signal:
         .push(format!("A link was undone: {} events went back to their own record.", given.entries.len()));
     let back: Effect = forwarded_history(record, record.subject, other, given, 0);
     draft.publish(back);
+    if let Some(told) = parted::tell(other, &draft, &signal.cause, there) {
+        draft.publish(told);
+    }
+    parted::take_up(&mut draft, &record.id, &signal.cause, &here)?;
     draft.finish()
+}
+
+/// The level that stands though what gave it went to the other record: only a person lowers it.
+fn level_of_other(history: &History) -> Option<String> {
+    let mut own = history.clone();
+    settle_level(&mut own);
+    let stands = history.case_level.filter(|level| Some(*level) > own.case_level)?;
+    Some(format!("level {}, which stays until a named person decides", stands.symbol()))
 }
 
 /// Takes back, on either side, what had fired only because the two were counted together; returns the titles.

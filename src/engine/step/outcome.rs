@@ -221,6 +221,10 @@ fn tell_referrer(draft: &mut Draft<'_>, task: &HeldTask, outcome: OutcomeKind) {
     }
     let entry = draft.history.entries.iter().find(|entry| task.is_of(entry)).cloned();
     let Some(entry) = entry else { return };
+    // They were told that it is decided.
+    if draft.history.last_decision.as_ref().is_some_and(|decision| decision.at > entry.received_at) {
+        return;
+    }
     let (source, event_id) = (&entry.source, &entry.event_id);
     let held_back = held_back_of(&draft.history);
     if sender_held_back(source.agency.as_deref(), &source.unit, &held_back) {

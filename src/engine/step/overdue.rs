@@ -8,7 +8,7 @@ use super::draft::{Draft, OWN_DUTY};
 use super::escalation::address;
 use crate::engine::calendar::instant_in_words;
 use crate::engine::context::{Context, StepError};
-use crate::engine::history::{episodes, is_open};
+use crate::engine::history::{death, episodes, is_open};
 use crate::engine::model::decision::RuleFired;
 use crate::engine::model::history::{Entry, HeldTask, History, Timer};
 use crate::engine::model::scalar::{FactValue, Timestamp};
@@ -31,8 +31,10 @@ pub fn is_word(task: &HeldTask) -> bool {
 
 /// Whether it is still to be done: taken on or not, and no person closed the case since.
 pub fn is_owed(history: &History, task: &HeldTask) -> bool {
-    let decided = history.last_decision.as_ref();
-    is_open(&task.state) && !decided.is_some_and(|decision| decision.closed && decision.at >= task.raised_at)
+    let decided = history.decided_on(task);
+    is_open(&task.state)
+        && !death::overtook(history, task)
+        && !decided.is_some_and(|decision| decision.closed && decision.at >= task.raised_at)
 }
 
 /// By when a task is to be completed, where it waits for another time or for none. What is done, declined or closed is waited
@@ -172,7 +174,7 @@ fn tell_of(draft: &mut Draft<'_>, task: &HeldTask) -> Result<(), StepError> {
         let due = raising.deadline_from_now(&OWN_DUTY)?;
         let own = raising.own_duty(OVERDUE_RULE, TITLE, why.clone(), &step.action, due, &entry);
         wanted.push(Wanted {
-            address: address(&raising, task, step, false),
+            address: address(&raising, task, step, None),
             bases: ladder.bases.clone(),
             level: task.level,
             relation: Relation::Chases(vec![task.task_id.clone()]),

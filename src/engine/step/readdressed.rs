@@ -1,5 +1,6 @@
 //! A task for a wrong unit is passed to the right one, by a person who knows both.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::draft::{Draft, OWN_DUTY};
@@ -12,7 +13,7 @@ use crate::engine::history::is_open;
 use crate::engine::model::detail::DecisionRecorded;
 use crate::engine::model::history::{Entry, HeldTask};
 use crate::engine::model::inbox::Referral;
-use crate::engine::rules::book::{Agency, UnitKind};
+use crate::engine::rules::book::{Agency, TaskRule, UnitKind};
 use crate::engine::rules::directory::school_of;
 use crate::engine::tasks::route::Address;
 use crate::engine::tasks::{Deadline, READDRESSED, READDRESSED_RULE, Relation, Wanted, Why};
@@ -55,7 +56,7 @@ pub fn pass_to_right_unit(
         waits(task)
             && draft.history.entries.iter().any(|entry| task.is_of(entry))
             && match &meant {
-                Meant::Agency => false,
+                Meant::Agency => stands_in(draft, task, agency),
                 Meant::Unit(unit) => {
                     (task.agency == agency.name && task.unit.as_ref() != Some(unit)) || stands_in(draft, task, agency)
                 }
@@ -107,12 +108,31 @@ fn same_work(one: &HeldTask, other: &HeldTask) -> bool {
     one.event_id == other.event_id && one.partner == other.partner && one.action == other.action
 }
 
-/// Whether a task was passed on to its holder because the unit that was meant is in no directory.
+/// Whether its holder has a task because the unit that was meant was not known, or is in no directory: given at first to whoever
+/// finds it out, or passed on to them.
 fn stands_in(draft: &Draft<'_>, task: &HeldTask, agency: &Agency) -> bool {
+    let rules = task.rules.iter().filter_map(|id| draft.book.rules.rule(id));
+    let asked: Vec<&TaskRule> =
+        rules.flat_map(|rule| &rule.tasks).filter(|asked| asked.action == task.action).collect();
+    let is_to = |asked: &TaskRule, name: &str| asked.to.iter().any(|to| to.agency == name);
+    let is_asked = |name: &str| asked.iter().any(|asked| is_to(asked, name));
+    if is_asked(&agency.name) && !is_asked(&task.agency) {
+        return true;
+    }
+    if task.in_place_of.as_ref() == Some(&agency.name) {
+        return true;
+    }
     let was_passed_on =
         |other: &Arc<HeldTask>| other.agency == agency.name && other.state == READDRESSED && same_work(other, task);
     let by_decision = task.rules.iter().any(|rule| rule == READDRESSED_RULE);
     task.agency != agency.name && by_decision && draft.history.tasks.iter().any(was_passed_on)
+}
+
+/// Whether its holder, beside standing in for another, was asked the same for itself.
+fn is_its_own_too(draft: &Draft<'_>, task: &HeldTask) -> bool {
+    let rules = task.rules.iter().filter_map(|id| draft.book.rules.rule(id));
+    let mut asked = rules.flat_map(|rule| &rule.tasks).filter(|asked| asked.action == task.action);
+    asked.any(|asked| asked.to.iter().any(|recipient| recipient.agency == task.agency))
 }
 
 fn nothing_to_pass_on(draft: &Draft<'_>, agency: &Agency, meant: &Meant) -> Unapplied {
@@ -153,13 +173,17 @@ fn pass_on(
         wrong.iter().cloned().partition(|task| task.agency == agency.name);
     let mut told = recalls(draft, &RECALL, entry, &misled)?;
     told.extend(breach(draft, RECALL.rule, entry, &misled)?);
-    for task in &stood_in {
+    let kept: BTreeSet<&String> =
+        stood_in.iter().filter(|task| is_its_own_too(draft, task)).map(|task| &task.task_id).collect();
+    for task in stood_in.iter().filter(|task| !kept.contains(&task.task_id)) {
         told.push(word_to_stand_in(draft, task, entry)?);
     }
     draft.raise(None, &cause, &[], told)?;
     let at = draft.at;
     for task in &mut draft.history.tasks {
-        if wrong.iter().any(|passed| passed.task_id == task.task_id) {
+        if kept.contains(&task.task_id) {
+            Arc::make_mut(task).in_place_of = None;
+        } else if wrong.iter().any(|passed| passed.task_id == task.task_id) {
             *task = Arc::new(closed_as(READDRESSED, task, at));
         } else if is_over_now(task, entry, (agency, meant)) {
             *task = Arc::new(closed_as(SUPERSEDED, task, at));
@@ -205,21 +229,29 @@ fn passed_on<'w>(
         at_session: false,
         counted: None,
     };
+    let why = if task.agency == agency.name {
+        "It was first sent to another unit."
+    } else {
+        "It lay with another agency until it was known whose it is."
+    };
     let raising = draft.raising(Some(referral), "");
     let (address, notes) = match meant {
         Meant::Unit(unit) => {
             let role = task.role.clone();
             (Address { agency: agency.name.clone(), unit: Some(unit.clone()), role, in_place_of: None }, Vec::new())
         }
-        Meant::Agency | Meant::Unlisted(_) => {
-            let unit = if let Meant::Unlisted(unit) = meant { unit.as_str() } else { "" };
+        Meant::Agency => {
+            let unit = raising.single_unit(agency, due.urgent_by());
+            (Address { agency: agency.name.clone(), unit, role: None, in_place_of: None }, Vec::new())
+        }
+        Meant::Unlisted(unit) => {
             let unit: String = unit.trim().chars().take(UNIT_CHARS_MAX).collect();
             let title = &agency.title;
             let note = format!(
                 "Meant for {title}, unit \"{unit}\", which the directory does not list: find out which it is, and pass on \"{}\".",
                 task.action
             );
-            (raising.stand_in(agency, late), vec![note])
+            (raising.stand_in(agency, due.urgent_by()), vec![note])
         }
     };
     Wanted {
@@ -229,7 +261,7 @@ fn passed_on<'w>(
         acknowledge_by: None,
         rule: READDRESSED_RULE.to_owned(),
         title: "A task passed on to the right unit".to_owned(),
-        why: Some(Why::Plain("It was first sent to another unit.".to_owned())),
+        why: Some(Why::Plain(why.to_owned())),
         bases,
         needs_agreement: task.needs_agreement.unwrap_or(false),
         minimum,
@@ -245,7 +277,11 @@ fn passed_on<'w>(
 /// passed on before names them no more.
 fn terms(draft: &Draft<'_>, task: &HeldTask, agency: &Agency) -> (Vec<String>, bool) {
     let book = draft.book;
-    let chain = draft.history.tasks.iter().filter(|other| other.agency == agency.name && same_work(other, task));
+    let is_theirs = |other: &&Arc<HeldTask>| {
+        let of_agency = other.agency == agency.name || other.in_place_of.as_ref() == Some(&agency.name);
+        of_agency || (other.task_id == task.task_id && stands_in(draft, other, agency))
+    };
+    let chain = draft.history.tasks.iter().filter(is_theirs).filter(|other| same_work(other, task));
     let rules = chain.flat_map(|other| &other.rules).filter_map(|id| book.rules.rule(id));
     let asked = rules.flat_map(|rule| &rule.tasks).filter(|asked| asked.action == task.action);
     let (mut bases, mut minimum) = (Vec::new(), None);

@@ -1,10 +1,11 @@
 //! What a sender corrects, or sends again with other content, by which no rule asks anything new: a person reads it, once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::correction::{CORRECTION_RULE, changes_in_words};
 use super::draft::{Draft, own_duty_at};
+use crate::engine::calendar::Clock;
 use crate::engine::codec;
 use crate::engine::context::StepError;
 use crate::engine::ids::derived;
@@ -12,6 +13,7 @@ use crate::engine::model::detail::{Detail, EventCorrected};
 use crate::engine::model::history::Entry;
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{FactValue, Timestamp};
+use crate::engine::rules::book::{Agency, UnitKind};
 use crate::engine::rules::catalogue::is_concern;
 
 const READ_ACTION: &str = "Read what the sender corrected or sent again, and tell those at work what changes for them";
@@ -58,9 +60,38 @@ pub fn of_report(
     said: &BTreeMap<String, FactValue>,
 ) -> Result<(), StepError> {
     let said = changes_in_words(first, said);
-    let why = format!("The sender sent it again with other content, and no rule asks anything new by it: {said}.");
+    let moved = told_elsewhere(draft, referral, first);
+    let why =
+        format!("The sender sent it again with other content, and no rule asks anything new by it: {said}.{moved}");
     let cause = words_of(referral, first, None);
-    raise(draft, Some(referral), first, &cause, ("Sent again with other content", why))
+    let clock = if moved.is_empty() { own_duty_at(first.level) } else { Clock::SameDay };
+    raise_by(draft, Some(referral), first, &cause, ("Sent again with other content", why), &clock)
+}
+
+/// That the school or practice it names now is not the one that was told of the event; empty: it is, or none was.
+fn told_elsewhere(draft: &Draft<'_>, referral: &Referral, first: &Entry) -> String {
+    let rules = &draft.book.rules;
+    let child = &referral.event.child;
+    let named = |agency: &Agency| match agency.units {
+        UnitKind::School => child.school_urn.as_deref(),
+        UnitKind::Practice => child.gp_ods.as_deref(),
+        UnitKind::One | UnitKind::Locality | UnitKind::Authority => None,
+    };
+    let tasks = draft.history.tasks.iter().filter(|task| task.is_of(first) && task.state != "recalled");
+    let elsewhere = tasks.filter_map(|task| {
+        let agency = rules.agencies.get(&task.agency)?;
+        let (told, named) = (task.unit.as_ref()?, named(agency)?);
+        let meant = rules.directory.units_meant(agency, named);
+        let words = || {
+            format!(
+                " It names {} {named} now, which was told nothing; {told} was: tell the right one today.",
+                agency.title
+            )
+        };
+        (told != named && !meant.contains(told)).then(words)
+    });
+    let words: BTreeSet<String> = elsewhere.collect();
+    words.into_iter().collect()
 }
 
 /// To the front door, unless it is the sender, or was given the same to read before. History, and kinds that need reach
@@ -70,7 +101,18 @@ fn raise(
     referral: Option<&Referral>,
     entry: &Arc<Entry>,
     cause: &str,
+    words: (&str, String),
+) -> Result<(), StepError> {
+    raise_by(draft, referral, entry, cause, words, &own_duty_at(entry.level))
+}
+
+fn raise_by(
+    draft: &mut Draft<'_>,
+    referral: Option<&Referral>,
+    entry: &Arc<Entry>,
+    cause: &str,
     (title, why): (&str, String),
+    clock: &Clock,
 ) -> Result<(), StepError> {
     let front_door = Some(draft.book.rules.front_door.as_str());
     let nobodys = |referral: &Referral| {
@@ -82,7 +124,7 @@ fn raise(
         return Ok(());
     }
     let raising = draft.raising(referral, cause);
-    let due = raising.deadline_from_now(&own_duty_at(entry.level))?;
+    let due = raising.deadline_from_now(clock)?;
     let wanted = raising.own_duty(CORRECTION_RULE, title, why, READ_ACTION, due, entry);
     if raising.was_given(&wanted) {
         draft.decision.notes.push("The same was given to a person to read before.".to_owned());

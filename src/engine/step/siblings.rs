@@ -13,7 +13,7 @@ use crate::engine::family::is_shared;
 use crate::engine::history::correction::DO_NOT_INFORM;
 use crate::engine::history::known_as::differ;
 use crate::engine::history::{TOLD, entry, put};
-use crate::engine::identity::{Identifiers, keys_alone};
+use crate::engine::identity::{Identifiers, expected, keys_alone};
 use crate::engine::ids::derived;
 use crate::engine::model::codes::Concern;
 use crate::engine::model::detail::{
@@ -91,9 +91,7 @@ fn asked_for_others<'f>(findings: &'f [Finding<'_>]) -> Vec<Asked<'f>> {
             continue;
         }
         let level = finding.verdict.level;
-        let of_event = |asked: &&mut Asked<'_>| {
-            asked.entry.event_id == finding.entry.event_id && asked.entry.source == finding.entry.source
-        };
+        let of_event = |asked: &&mut Asked<'_>| asked.entry.is_same_event(&finding.entry);
         match found.iter_mut().find(of_event) {
             Some(asked) if same_event && !asked.same_event => {
                 asked.rule = &finding.rule.id;
@@ -154,8 +152,10 @@ fn send_to_each(
         let event_id = derived(&["named", &asked.entry.event_id, asked.rule, &subject.to_hex()]);
         named.push(NamedChild { subject, event_id: event_id.clone(), same_event: asked.same_event });
         let is_family = is_shared(other.relationship.as_deref(), &referral.event.detail);
+        let event = event_for(referral, asked, event_id, child, is_family);
         let made = Referral {
-            event: event_for(referral, asked, event_id, child, is_family),
+            expected: expected::keys(keys, &event, draft.at),
+            event,
             content_digest: referral.content_digest.clone(),
             keyed_by: kind.symbol().to_owned(),
             unverified: identifiers.unverified,
@@ -218,7 +218,7 @@ fn note(draft: &mut Draft<'_>, sent: usize, grown: usize) {
 }
 
 fn same(entry: &Entry, other: &Entry) -> bool {
-    entry.event_id == other.event_id && entry.source == other.source
+    entry.is_same_event(other)
 }
 
 /// The earliest that social care must act for the child of an event: by what is asked now, else by what it was asked.
@@ -388,6 +388,7 @@ fn follow_up(
         weaker: None,
         named_with: Some(named_with),
         sighting: None,
+        expected: None,
     };
     publish(draft, named.subject, made);
 }

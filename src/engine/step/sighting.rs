@@ -8,6 +8,9 @@ use super::alias::stand_in_entry;
 use super::draft::{Draft, OWN_DUTY};
 use super::{Effect, Step};
 use crate::engine::context::{Context, HOPS_MAX, StepError};
+use crate::engine::history::folding::note_when;
+use crate::engine::history::keeping::Keeping;
+use crate::engine::identity::expected::is_unborn;
 use crate::engine::ids::derived;
 use crate::engine::model::decision::Trigger;
 use crate::engine::model::history::{Entry, History, Pair};
@@ -19,6 +22,9 @@ use crate::engine::tasks::{Relation, Wanted, Why};
 
 /// `other` was seen under this key of a name and birth.
 pub const SIGHTING: &str = "sighting";
+/// `other` is expected, or was born, under this key of a mother or address and a month.
+pub const EXPECTED: &str = "expected";
+pub const BORN: &str = "born";
 /// Whether this subject and `other` are one child: each hears of it first, for either may have been joined to the other.
 pub const SAME_CHILD: &str = "same_child";
 /// As `same_child`, and `other` is known to stand alone: this one asks, unless it is `other`.
@@ -26,6 +32,7 @@ pub const SAME_CHILD_CHECKED: &str = "same_child_checked";
 
 pub const BY_NAME: &str = "name_and_birth";
 pub const BY_IDENTIFIER: &str = "shared_identifier";
+pub const BY_EXPECTED_BIRTH: &str = "expected_birth";
 
 /// Where the question of a pair stands.
 pub const TOLD: &str = "told";
@@ -42,24 +49,24 @@ const PAIRS_MAX: usize = 64;
 /// Pairs that a person has settled are remembered beyond that: more than people ever say of one child.
 const SETTLED_PAIRS_MAX: usize = 4096;
 
-/// Tells the key of the child's name and birth, once, that this subject was seen under it. What is told before go-live asks
-/// nobody anything, and so leaves nothing.
+/// Tells the key of the child's name and birth, and those under which one who was expected would be noticed, once, that this
+/// subject was seen under it. What is told before go-live asks nobody anything, and so leaves nothing.
 pub fn leave(draft: &mut Draft<'_>, referral: &Referral) {
-    let Some(key) = referral.sighting.filter(|key| *key != draft.subject && !referral.event.backfill) else { return };
-    let told = draft.history.weaker.get_or_insert_default();
-    if told.contains(&key) {
-        return;
-    }
-    told.push(key);
     let event = &referral.event;
-    let signal = Signal {
-        kind: SIGHTING.to_owned(),
-        cause: event.event_id.clone(),
-        other: Some(draft.subject),
-        ..Signal::default()
-    };
-    let effect = send(key, draft.at, signal);
-    draft.publish(effect);
+    let of_birth = if is_unborn(event) { EXPECTED } else { BORN };
+    let by_name = referral.sighting.map(|key| (key, SIGHTING, None));
+    let by_birth = referral.expected.iter().flatten().map(|key| (*key, of_birth, Some(BY_EXPECTED_BIRTH.to_owned())));
+    let told = |history: &History, key| history.weaker.iter().flatten().any(|told| *told == key);
+    for (key, kind, reason) in by_name.into_iter().chain(by_birth) {
+        if key == draft.subject || event.backfill || told(&draft.history, key) {
+            continue;
+        }
+        draft.history.weaker.get_or_insert_default().push(key);
+        let (kind, cause) = (kind.to_owned(), event.event_id.clone());
+        let signal = Signal { kind, cause, reason, other: Some(draft.subject), ..Signal::default() };
+        let effect = send(key, draft.at, signal);
+        draft.publish(effect);
+    }
 }
 
 /// A signal as an inbox record: one for its kind, the two subjects and the cause.
@@ -74,8 +81,9 @@ pub fn send(to: SubjectKey, at: Timestamp, signal: Signal) -> Effect {
     }))
 }
 
-/// A subject was seen under this name and birth: with each other who was, a person is asked. Nothing is decided here.
-pub fn seen(state: &State, record: &InboxRecord, signal: &Signal) -> Step {
+/// A subject was seen under this key: with each other who was, a person is asked. Nothing is decided here. Of children who are born
+/// none is remembered where one was expected: two of them are twins.
+pub fn seen(context: &Context, state: &State, record: &InboxRecord, signal: &Signal) -> Step {
     let Some(here) = signal.other else { return Step::default() };
     let mut history = state.history(record.subject).map(|history| history.as_ref().clone()).unwrap_or_default();
     let mut seen = history.seen.take().unwrap_or_default();
@@ -87,15 +95,22 @@ pub fn seen(state: &State, record: &InboxRecord, signal: &Signal) -> Step {
         others.push(record.subject);
     }
     let ask = |other: SubjectKey| {
-        let asks = Signal { kind: SAME_CHILD.to_owned(), reason: Some(BY_NAME.to_owned()), ..signal.clone() };
+        let reason = signal.reason.clone().unwrap_or_else(|| BY_NAME.to_owned());
+        let asks = Signal { kind: SAME_CHILD.to_owned(), reason: Some(reason), ..signal.clone() };
         send(other, record.receipt, asks)
     };
     let effects = others.into_iter().map(ask).collect();
+    if signal.kind == BORN {
+        return Step { effects, ..Step::default() };
+    }
     seen.push(here);
     let over = seen.len().saturating_sub(SEEN_MAX);
     seen.drain(..over);
     history.seen = Some(seen);
     history.updated_at = history.updated_at.max(record.receipt);
+    if let Some(book) = context.books.in_force(record.receipt) {
+        note_when(&mut history, &Keeping::by(&book.rules));
+    }
     let delta = Delta { histories: BTreeMap::from([(record.subject, history)]) };
     Step { delta, effects }
 }
@@ -216,6 +231,9 @@ pub fn ask(context: &Context, state: &State, record: &InboxRecord, signal: &Sign
 fn why(reason: &str, own: &Sighted<'_>, other: &Sighted<'_>) -> Why<'static> {
     let shared = match reason {
         BY_IDENTIFIER => "An identifier is tied to two records",
+        BY_EXPECTED_BIRTH => {
+            "A child was expected, and two records name that mother or address and a birth at about that time"
+        }
         _ => "Two records bear the same name and date of birth",
     };
     let after = "Then record decision subjects_linked, or subjects_unlinked if they are two children, with both addresses of this task.";

@@ -5,17 +5,15 @@ use std::sync::Arc;
 
 use super::alias::stand_in_entry;
 use super::draft::Draft;
-use super::{Step, first_receipt, link, named_elsewhere, sighting};
+use super::{Step, first_receipt, link, named_elsewhere, parted, sighting};
 use crate::engine::calendar::Clock;
 use crate::engine::context::{Context, StepError};
 use crate::engine::history::is_open;
 use crate::engine::model::decision::{Disposition, Trigger};
 use crate::engine::model::history::HeldTask;
-use crate::engine::model::inbox::{InboxRecord, Signal};
+use crate::engine::model::inbox::{InboxRecord, Signal, UNREAD_RECORD};
 use crate::engine::state::State;
 
-/// INTAKE could not use a partner's record.
-pub const UNREAD_RECORD: &str = "unread_record";
 const UNREAD_ACTION: &str = "Ask the partner what their unread records were about: a referral may be among them";
 const HOUR_MS: i64 = 60 * 60 * 1000;
 /// Hours remembered for one unit, so that a late signal is still recognised.
@@ -23,13 +21,14 @@ const HOURS_MAX: usize = 48;
 
 pub fn received(context: &Context, state: &State, record: &InboxRecord, signal: &Signal) -> Result<Step, StepError> {
     match signal.kind.as_str() {
-        sighting::SIGHTING => Ok(sighting::seen(state, record, signal)),
+        sighting::SIGHTING | sighting::EXPECTED | sighting::BORN => Ok(sighting::seen(context, state, record, signal)),
         sighting::SAME_CHILD => sighting::check(state, record, signal),
         sighting::SAME_CHILD_CHECKED => sighting::ask(context, state, record, signal),
         link::LINK => link::join(context, state, record, signal),
         link::UNLINK => link::part(context, state, record, signal),
         first_receipt::RIGHT_CHILD => first_receipt::received(context, state, record, signal),
         named_elsewhere::NAMED_ELSEWHERE => named_elsewhere::received(context, state, record, signal),
+        parted::PARTED => parted::received(context, state, record, signal),
         link::GIVE_BACK => link::give_back(context, state, record, signal),
         _ => unread_record(context, state, record, signal),
     }

@@ -11,9 +11,8 @@ use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{FactValue, Level};
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::{Agency, UnitKind};
-use crate::engine::tasks::Wanted;
+use crate::engine::tasks::{HELD_BACK_RULE, Wanted};
 
-pub const HELD_BACK_RULE: &str = "held-back";
 const ASK_ACTION: &str = "Find out where the suspect works, and record whose route it is, or that it is none of ours";
 
 const WISH_ACTION: &str = "Ask the sender which agency must not learn of this, and see that it does not";
@@ -28,7 +27,8 @@ pub fn hold_back(rules: &RuleBook, referral: &Referral, arriving: &mut Entry) {
 /// The same where a correction says that the suspect works with children. Where they work no correction can say.
 pub fn corrected(rules: &RuleBook, changed: &mut Entry) {
     let works_with_children = changed.facts.get("suspect_is") == Some(&FactValue::Code("professional".to_owned()));
-    let is_placed = changed.held_back.iter().any(|route| route.cause != "asked");
+    let is_suspects = |route: &HeldBack| [entry::SUSPECT, entry::UNKNOWN_SUSPECT].contains(&route.cause.as_str());
+    let is_placed = changed.held_back.iter().any(is_suspects);
     if works_with_children && !is_placed && !changed.backfilled {
         hold_back_all(rules, changed);
     }

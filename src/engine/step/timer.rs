@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use super::Step;
 use super::clocks;
 use super::draft::{Draft, OWN_DUTY};
 use super::findings::findings_of;
 use super::unapplied::{UNKNOWN_CHILD, still_unknown};
+use super::{Step, persons};
 use crate::engine::context::{Context, StepError};
 use crate::engine::decide::{Moment, judge};
 use crate::engine::facts::AsOf;
+use crate::engine::history::entry::{A_PERSON, AN_ADDRESS};
 use crate::engine::model::decision::Trigger;
 use crate::engine::model::history::{Awaiting, Entry, Timer};
 use crate::engine::model::scalar::Timestamp;
@@ -73,7 +74,21 @@ fn ask_for_original(draft: &mut Draft<'_>, entry: &Arc<Entry>, cause: &str) -> R
     waiting.asked = true;
     let raising = draft.raising(None, cause);
     let due = raising.deadline_from_now(&OWN_DUTY)?;
-    let why = "A correction or withdrawal came a working day ago; the event it speaks of has not.".to_owned();
+    let asked = entry.held_back.iter().filter(|route| route.agency != A_PERSON);
+    let told = persons::told_already(draft, asked, |_| true);
+    let says_no_wish = entry.held_back.iter().all(|route| route.agency == AN_ADDRESS);
+    let wish = match (says_no_wish, told.is_empty()) {
+        (true, _) => String::new(),
+        (false, true) => {
+            " It also says who must not learn of it: that holds for this child until a person lifts the route."
+                .to_owned()
+        }
+        (false, false) => format!(
+            " It also says who must not learn of it, and that holds for this child until a person lifts the route; told already: {}.",
+            told.join("; ")
+        ),
+    };
+    let why = format!("A correction or withdrawal came a working day ago; the event it speaks of has not.{wish}");
     let title = "A correction without its original";
     let wanted = raising.own_duty(AWAITING_ORIGINAL, title, why, ASK_ACTION, due, entry);
     draft.raise(None, cause, &[], vec![wanted]).map(drop)

@@ -6,6 +6,7 @@ use super::Effect;
 use super::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
+use crate::engine::history::decisions::DECISION;
 use crate::engine::intake::KEYED_BY_REPLY;
 use crate::engine::model::decision::Disposition;
 use crate::engine::model::event::ReferralEvent;
@@ -13,7 +14,7 @@ use crate::engine::model::feedback::FeedbackStatus;
 use crate::engine::model::history::{Entry, History, Timer};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{FactValue, Level};
-use crate::engine::tasks::{DECISION, due_at};
+use crate::engine::tasks::due_at;
 
 pub const UNAPPLIED_RULE: &str = "decision-not-applied";
 pub const TITLE: &str = "A decision that was not applied";

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::draft::{Draft, own_duty_at};
-use super::suspect::HELD_BACK_RULE;
 use crate::engine::context::StepError;
 use crate::engine::history::correction::DO_NOT_INFORM;
 use crate::engine::history::entry::A_PERSON;
@@ -12,6 +11,7 @@ use crate::engine::history::held_back_of;
 use crate::engine::model::detail::EventCorrected;
 use crate::engine::model::history::{Entry, HeldBack};
 use crate::engine::model::inbox::Referral;
+use crate::engine::tasks::HELD_BACK_RULE;
 
 const ASK_ACTION: &str =
     "Lift the route, or confirm that it stays held back: the sender takes the wish not to tell back";

@@ -10,12 +10,13 @@ use super::clocks::{due_already, start_timers};
 use super::correction::{IS_WITHDRAWN, ask_sender, level_if_it_stood, refuse, review};
 use super::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY, own_duty_at};
 use super::escalation::closed_as;
-use super::findings::judged_again;
+use super::findings::{Again, judged_again, tell_left_out};
 use super::first_receipt::{right_child, tell_right_child};
-use super::{another_child, awaiting, lifted, siblings};
+use super::{another_child, another_unit, awaiting, lifted, siblings, still_missing, taken_back};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
-use crate::engine::history::{self, Spoken, episodes, forget, is_open, put};
+use crate::engine::history::entry::CONFIDENTIAL;
+use crate::engine::history::{self, Spoken, episodes, forget, is_open, put, used_id};
 use crate::engine::model::decision::Disposition;
 use crate::engine::model::detail::{EventCorrected, EventWithdrawn};
 use crate::engine::model::event::Source;
@@ -26,7 +27,7 @@ use crate::engine::model::scalar::{Level, Timestamp};
 use crate::engine::rules::book::UnitKind;
 use crate::engine::rules::catalogue::NEVER_JUDGED;
 use crate::engine::tasks::route::Address;
-use crate::engine::tasks::{Finding, Wanted, due_at, is_urgent};
+use crate::engine::tasks::{Finding, READDRESSED_RULE, Wanted, due_at, is_urgent};
 
 pub const WITHDRAWAL_RULE: &str = "withdrawal";
 const RECALL_ACTION: &str =
@@ -34,14 +35,13 @@ const RECALL_ACTION: &str =
 const RECALL_NOT_YET_ACTION: &str = "Recall: the referral behind your task was withdrawn; share it no further, and ask before \
     you keep or delete it; go on keeping the child safe until social care has decided";
 const CONFIRM_ACTION: &str = "Confirm or refuse the withdrawal: level 4b stands, and nothing stops, until you decide";
-const UNHEARD_ACTION: &str =
+pub const UNHEARD_ACTION: &str =
     "Decide: a referral at level 4b was withdrawn before it came, and nobody else has heard of it";
 const BREACH_ACTION: &str = "Information breach: details were shared about the wrong child or event; look into it";
+const BREACH_OF_UNIT_ACTION: &str = "Information breach: details went to the wrong unit; look into it";
 const SECOND_ACTION: &str = "Decide: one of several who reported the same has withdrawn their report";
 const OWN_SECOND_ACTION: &str =
     "Decide: a sender has withdrawn one of their reports of the same, and another of theirs stands";
-const MISSING_ACTION: &str =
-    "The return was withdrawn: the child may still be missing; make sure that they are looked for";
 const SEND_AGAIN: &str =
     "Send it again about the right child now, if you have not: nobody is asked to act for them before.";
 const SEND_IF_ANOTHER: &str = "If it was about another child, send it again about that child now.";
@@ -57,10 +57,14 @@ pub fn received(
     let original_event_id = withdrawn.original_event_id.as_str();
     let right = right_child(&draft.context.keys, event, withdrawn);
     let front_door = &draft.book.rules.front_door;
-    let (index, own) = match history::find(&draft.history, original_event_id, &arriving.source, front_door) {
-        None => return awaiting::keep(draft, referral, arriving, original_event_id, None, right),
-        Some(Spoken::Own(index)) => (index, true),
-        Some(Spoken::Corroborated(index)) => (index, false),
+    let index = match history::find(&draft.history, original_event_id, &arriving.source, front_door) {
+        None => {
+            return match history::of_another_unit(&draft.history, original_event_id, &arriving.source) {
+                Some(_) => another_unit::withdraws(draft, referral, arriving, withdrawn.reason.as_deref()),
+                None => awaiting::keep(draft, referral, arriving, original_event_id, None, right),
+            };
+        }
+        Some(Spoken::Own(index) | Spoken::Corroborated(index)) => index,
     };
     let Some(original) = draft.history.entries.get(index).cloned() else { return Ok(()) };
     let arriving = Arc::new(arriving);
@@ -69,33 +73,36 @@ pub fn received(
         return refuse(draft, referral, &arriving, "what it withdraws is itself a correction or withdrawal", None);
     }
     if let Some(right) = &right {
-        tell_right_child(
-            draft,
-            &event.event_id,
-            &event.source,
-            &original,
-            reported_at(&original, original_event_id),
-            right,
-        );
+        let reported_at = reported_at(&original, original_event_id);
+        tell_right_child(draft, &event.event_id, &event.source, &original, reported_at, right);
+    }
+    if let Some(problem) = taken_back::cannot_be(&original).filter(|_| !original.withdrawn) {
+        let level = draft.history.case_level;
+        return refuse(draft, referral, &arriving, problem, level);
     }
     let named = withdrawn.right_child.is_some() || withdrawn.right_event_id.is_some();
     if named {
         another_child::ask(draft, &event.event_id, &original)?;
     }
     let again = if named { SEND_AGAIN } else { SEND_IF_ANOTHER };
-    if original.withdrawn {
+    let sender = original.sender_of(original_event_id, &event.source).cloned().unwrap_or_else(|| event.source.clone());
+    if original.withdrawn || original.is_taken_back(original_event_id, &sender.partner) {
         draft.disposed(Disposition::Duplicate);
         draft.tell_sender(event, FeedbackStatus::AlreadyKnown, &["Received. It was withdrawn already.", again]);
         return Ok(());
     }
-    let others = others_of(&original, original_event_id);
+    let others = others_of(&original, original_event_id, &sender);
     if let Some(others) = others {
-        one_of_several(draft, referral, (&original, others), own, original_event_id)?;
+        one_of_several(draft, referral, (&original, others), (original_event_id, &sender.partner))?;
         draft.tell_sender(event, FeedbackStatus::Received, &[others.told, again]);
         return Ok(());
     }
     apply(draft, &event.event_id, &original)?;
-    let words = ["Received. Your referral is withdrawn, and whoever was told is being recalled.", again];
+    let earlier = used_id::words_of(&draft.history, original_event_id, &original);
+    for before in earlier.iter().filter(|word| !word.is_same_event(&original)) {
+        apply(draft, &format!("{}\0{}", event.event_id, before.event_id), before)?;
+    }
+    let words = [taken_back::words(&original), again];
     draft.tell_sender(event, FeedbackStatus::Received, &words);
     Ok(())
 }
@@ -127,33 +134,33 @@ const BY_ITS_SENDER: Others = Others {
 };
 
 /// None: nobody did. A report that was sent again under its own id is one report.
-fn others_of(original: &Entry, withdrawn_event_id: &str) -> Option<&'static Others> {
+fn others_of(original: &Entry, withdrawn_event_id: &str, sender: &Source) -> Option<&'static Others> {
     let first = (&original.event_id, &original.source);
     let beside = original.corroborated_by.iter().map(|report| (&report.event_id, &report.source));
-    let reports: Vec<(&String, &Source)> = std::iter::once(first).chain(beside).collect();
-    let sender = reports.iter().find(|(event_id, _)| *event_id == withdrawn_event_id).map(|(_, source)| *source)?;
     let is_senders = |source: &Source| source.partner == sender.partner && source.unit == sender.unit;
-    let mut others = reports
+    // Kept under another id than the one that its sender gave it, it is the report that is withdrawn all the same.
+    let is_this = used_id::came_under(original, withdrawn_event_id, &sender.partner);
+    let mut others = Some(first)
+        .filter(|_| !is_this)
         .into_iter()
-        .filter(|(event_id, source)| *event_id != withdrawn_event_id || source.partner != sender.partner);
+        .chain(beside)
+        .filter(|(event_id, source)| *event_id != withdrawn_event_id || source.partner != sender.partner)
+        .filter(|(event_id, source)| !original.is_taken_back(event_id, &source.partner));
     let any = others.next()?;
     let by_others = !is_senders(any.1) || others.any(|(_, source)| !is_senders(source));
     Some(if by_others { &BY_OTHERS } else { &BY_ITS_SENDER })
 }
 
-/// What others reported too does not end with one of them.
+/// What others reported too does not end with one of them; with the last of them it does.
 fn one_of_several(
     draft: &mut Draft<'_>,
     referral: &Referral,
     (original, others): (&Arc<Entry>, &Others),
-    own: bool,
-    event_id: &str,
+    (event_id, partner): (&str, &str),
 ) -> Result<(), StepError> {
-    if !own {
-        let mut kept = original.as_ref().clone();
-        kept.corroborated_by.retain(|corroboration| corroboration.event_id != event_id);
-        put(&mut draft.history, kept);
-    }
+    let mut kept = original.as_ref().clone();
+    kept.take_back(event_id, partner);
+    put(&mut draft.history, kept);
     let cause = &referral.event.event_id;
     let raising = draft.raising(Some(referral), cause);
     let due = raising.deadline_from_now(&own_duty_at(original.level))?;
@@ -178,15 +185,17 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
         extra.push(confirm(draft, &changed)?);
     }
     extra.extend(review(draft, &before, &changed)?);
-    let mut findings = judged_again(draft, &before, &changed);
+    let Again { mut findings, left_out } = judged_again(draft, &before, &changed);
     if changed.kind == episodes::ENDED {
         missing_after_all(draft, &changed, &mut findings, &mut extra)?;
     }
     draft.raise(None, cause, &findings, extra)?;
+    tell_left_out(draft, None, cause, &changed, left_out)?;
     siblings::withdrawn(draft, cause, original);
     if !stands {
         end(draft, &told);
     }
+    taken_back::decision(draft, cause, &changed, &before)?;
     lifted::wish_ended(draft, cause, &before)
 }
 
@@ -275,13 +284,13 @@ pub fn decided(draft: &mut Draft<'_>, cause: &str) -> Result<(), StepError> {
         draft.raise(None, cause, &[], stop)?;
         end(draft, &open);
         let mut free = entry.as_ref().clone();
-        free.held_back.clear();
+        free.held_back.retain(|route| route.cause == CONFIDENTIAL);
         put(&mut draft.history, free);
     }
     lifted::wish_ended(draft, cause, &before)
 }
 
-fn end(draft: &mut Draft<'_>, told: &[Arc<HeldTask>]) {
+pub fn end(draft: &mut Draft<'_>, told: &[Arc<HeldTask>]) {
     for task in draft.history.tasks.iter_mut().filter(|task| is_open(&task.state)) {
         if told.iter().any(|told| told.task_id == task.task_id) {
             *task = Arc::new(closed_as("recalled", task, draft.at));
@@ -309,10 +318,7 @@ fn missing_after_all<'a>(
     findings.extend(due_already(draft, &started)?);
     draft.history.timers.retain(|timer| !timer.is_of(&started));
     start_timers(draft, &started)?;
-    let raising = draft.raising(None, "");
-    let due = raising.deadline_from_now(&Clock::Now)?;
-    let why = "The report that the child is back was withdrawn.".to_owned();
-    extra.push(raising.own_duty(WITHDRAWAL_RULE, "Not back after all", why, MISSING_ACTION, due, ended));
+    extra.extend(still_missing::tell(draft, &started, ended)?);
     Ok(())
 }
 
@@ -346,8 +352,12 @@ pub fn recalls<'w>(
     for task in told {
         // An agency of one unit is told once, whoever of it was on duty.
         let agency = draft.book.rules.agencies.get(&task.agency).filter(|agency| agency.units == UnitKind::One);
-        let unit = agency.map_or(task.unit.clone(), |agency| raising.single_unit(agency, due.urgent));
-        asked.entry((task.agency.clone(), unit)).or_default().push(task.action.clone());
+        let unit = agency.map_or(task.unit.clone(), |agency| raising.single_unit(agency, due.urgent_by()));
+        let actions = asked.entry((task.agency.clone(), unit)).or_default();
+        // That nobody answered is nothing that they were asked about the child.
+        if task.chases.is_none() && !actions.contains(&task.action) {
+            actions.push(task.action.clone());
+        }
     }
     let stays = draft
         .history
@@ -359,7 +369,8 @@ pub fn recalls<'w>(
         let ring = draft.context.on_front_door_phone();
         let at_front_door = agency == draft.book.rules.front_door;
         let ask = if at_front_door { String::new() } else { format!(" Ask the front door{ring}.") };
-        let mut notes = vec![format!("What you were asked: {}.{ask}", actions.join("; "))];
+        let what = if actions.is_empty() { "what others had not answered".to_owned() } else { actions.join("; ") };
+        let mut notes = vec![format!("What you were asked: {what}.{ask}")];
         notes.extend(stays.clone().filter(|_| at_front_door));
         Wanted { address: Address { agency, unit, role: None, in_place_of: None }, notes, ..own }
     };
@@ -389,8 +400,12 @@ pub fn breach<'w>(
         withdrawn.event_id,
         agencies.join(", ")
     );
-    let why = "What was sent to others should not have been, or not about this child.".to_owned();
-    let own = raising.own_duty(rule, "An information breach", why, BREACH_ACTION, due, withdrawn);
+    let (why, action) = if rule == READDRESSED_RULE {
+        ("What was meant for another unit was sent to these.", BREACH_OF_UNIT_ACTION)
+    } else {
+        ("What was sent to others should not have been, or not about this child.", BREACH_ACTION)
+    };
+    let own = raising.own_duty(rule, "An information breach", why.to_owned(), action, due, withdrawn);
     let address = Address { agency: PARTNERSHIP.to_owned(), unit: None, role: None, in_place_of: None };
     Ok(Some(Wanted { address, notes: vec![note], ..own }))
 }

@@ -81,7 +81,7 @@ impl<'b> Raising<'b> {
             child.family_name.is_some() || child.given_names.is_some()
         });
         if !named && let Some(meant_for) = one.address.in_place_of.take() {
-            one.address = Address { in_place_of: Some(meant_for), ..self.front_door(one.due.urgent) };
+            one.address = Address { in_place_of: Some(meant_for), ..self.front_door(one.due.urgent_by()) };
             one.notes = one.address.notes(&self.book.rules, &one.action);
         }
         if self.referral.is_none() {

@@ -8,11 +8,19 @@ use super::{Asked, Raising, Relation};
 use crate::engine::context::StepError;
 use crate::engine::history::{agreement, is_open};
 use crate::engine::model::codes::AgreementState;
+use crate::engine::model::history::HeldTask;
 
 pub const AGREEMENT_RULE: &str = "agreement";
 pub const UNSAFE_TITLE: &str = "Asking for agreement was said to be unsafe";
 pub const UNSAFE_ACTION: &str =
     "Decide who speaks to the family, and how: asking for their agreement was said to be unsafe";
+
+/// A reason as it was given, made a sentence of its own.
+pub fn reason_given(reason: Option<&str>) -> String {
+    let Some(reason) = reason.map(str::trim_end).filter(|reason| !reason.is_empty()) else { return String::new() };
+    let stop = if reason.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!(" Reason given: {reason}{stop}")
+}
 
 impl<'b> Raising<'b> {
     /// What the recipient must know before they contact the family.
@@ -20,10 +28,13 @@ impl<'b> Raising<'b> {
         if !acts(&asked.relation) {
             return None;
         }
-        let stands = agreement::is_unsafe(self.history, None);
-        let said: BTreeSet<String> = agreement::unsafe_by(self.history).map(|entry| who_says(entry)).collect();
-        if !stands && (!asked.needs_agreement || said.is_empty()) {
+        let stands = self.is_unsafe_to_ask();
+        if !(stands || asked.needs_agreement && self.was_said_before()) {
             return None;
+        }
+        let mut said: BTreeSet<String> = agreement::unsafe_by(self.history).map(|entry| who_says(entry)).collect();
+        if let Some(referral) = self.referral.filter(|_| said.is_empty() && self.says_unsafe()) {
+            said.insert(format!("{}, {}", referral.event.source.partner, referral.event.source.unit));
         }
         if asked.address.agency == self.book.rules.front_door {
             let by = if said.is_empty() {
@@ -31,7 +42,7 @@ impl<'b> Raising<'b> {
             } else {
                 said.into_iter().collect::<Vec<_>>().join("; ")
             };
-            let why = self.why_unsafe().map_or(String::new(), |why| format!(" Reason given: {why}"));
+            let why = reason_given(self.why_unsafe());
             return Some(format!(
                 "Asking the family for agreement was said to be unsafe, by {by}.{why} They have not refused: decide who speaks to them, \
                  and tell those who act."
@@ -44,6 +55,21 @@ impl<'b> Raising<'b> {
         ))
     }
 
+    /// It stands, or the event at hand says so, which may be kept beside another.
+    fn is_unsafe_to_ask(&self) -> bool {
+        agreement::is_unsafe(self.history, None) || self.says_unsafe()
+    }
+
+    fn says_unsafe(&self) -> bool {
+        let said = self.referral.and_then(|referral| referral.event.agreement.as_ref());
+        said.is_some_and(|said| said.state == Some(AgreementState::UnsafeToAsk))
+    }
+
+    /// Agreement was given, by whatever sender, after another said that asking was unsafe.
+    fn was_said_before(&self) -> bool {
+        agreement::ever_unsafe(self.history).next().is_some()
+    }
+
     /// The reason, where the event at hand gives it: it is kept nowhere.
     fn why_unsafe(&self) -> Option<&str> {
         let said = self.referral?.event.agreement.as_ref()?;
@@ -53,19 +79,33 @@ impl<'b> Raising<'b> {
     /// Those who act are sent to the front door: so it must hold a task that says why.
     pub(super) fn ask_how_to_ask(&self, open: &mut Vec<Asked<'b>>) -> Result<(), StepError> {
         let front_door = &self.book.rules.front_door;
-        let acting = open.iter().filter(|task| acts(&task.relation)).min_by_key(|task| task.due.at);
-        let Some(soonest) = acting.filter(|_| self.referral.is_some() && agreement::is_unsafe(self.history, None))
-        else {
-            return Ok(());
+        let stands = self.is_unsafe_to_ask();
+        let before = !stands && self.was_said_before();
+        let concerned = |task: &&Asked<'_>| acts(&task.relation) && (stands || (before && task.needs_agreement));
+        let soonest = open.iter().filter(concerned).min_by_key(|task| task.due.at);
+        let Some(soonest) = soonest.filter(|_| self.referral.is_some()) else { return Ok(()) };
+        // What else it holds then says so as long as it stands; once agreement is given, nothing but this question does.
+        let of_front_door = |task: &Asked<'_>| task.address.agency == *front_door && task.relation != Relation::Digest;
+        let since = agreement::settled_at(self.history).filter(|_| before);
+        let is_asked = |task: &Arc<HeldTask>| {
+            task.action == UNSAFE_ACTION
+                && since.map_or_else(|| is_open(&task.state), |settled| task.raised_at >= settled)
         };
-        let is_asked = open.iter().any(|task| task.address.agency == *front_door && task.relation != Relation::Digest);
-        let mut held = self.history.tasks.iter();
-        if is_asked || held.any(|task| task.action == UNSAFE_ACTION && is_open(&task.state)) {
+        if (stands && open.iter().any(of_front_door)) || self.history.tasks.iter().any(is_asked) {
             return Ok(());
         }
         let due = self.no_later_than(&soonest.due)?;
         let entry = Arc::clone(&soonest.entry);
-        let why = "Those who act were told to ask the front door before they contact the family.".to_owned();
+        let why = if stands {
+            "Those who act were told to ask the front door before they contact the family.".to_owned()
+        } else {
+            let said: BTreeSet<String> = agreement::ever_unsafe(self.history).map(|entry| who_says(entry)).collect();
+            let said = said.into_iter().collect::<Vec<_>>().join("; ");
+            format!(
+                "The family is said to have agreed to help, and it was said before that asking them was unsafe, by {said}. The service \
+                 was told to ask the front door first."
+            )
+        };
         open.push(self.own_duty(AGREEMENT_RULE, UNSAFE_TITLE, why, UNSAFE_ACTION, due, &entry).into());
         Ok(())
     }

@@ -8,11 +8,14 @@ use uuid::Uuid;
 
 use super::route::{Address, suppression};
 use super::standing::Standing;
-use super::{Asked, Counted, Deadline, Raised, Raising, Relation, Wanted, Why, cannot_wait, other_address_id};
+use super::{
+    Asked, Counted, Deadline, HELD_BACK_RULE, READDRESSED_RULE, Raised, Raising, Relation, Wanted, Why, cannot_wait,
+    other_address_id,
+};
 use crate::engine::calendar::{Clock, instant_in_words, london_date};
 use crate::engine::context::StepError;
 use crate::engine::disclose::{Disclosed, Permit};
-use crate::engine::history::entry::{UNKNOWN_SUSPECT, of_wish};
+use crate::engine::history::entry::{AN_ADDRESS, UNKNOWN_SUSPECT, of_wish};
 use crate::engine::history::{TOLD, episodes};
 use crate::engine::ids::derived;
 use crate::engine::model::decision::{Disclosure, Suppressed};
@@ -22,16 +25,15 @@ use crate::engine::model::task::{Basis, DIGEST, Reason, Task};
 use crate::engine::rules::book::may_see_all;
 use crate::engine::seal::ReplyTo;
 
-const HELD_BACK_RULE: &str = "held-back";
 const HELD_BACK_ACTION: &str = "Confirm or lift the route that was held back";
 
 const PERSON_ACTION: &str = "Decide who must not learn of this, and tell those who act";
 
 /// A held-back route, as it is put to the front door.
-struct Question {
-    words: String,
-    due: Deadline,
-    entry: Arc<Entry>,
+pub(super) struct Question {
+    pub(super) words: String,
+    pub(super) due: Deadline,
+    pub(super) entry: Arc<Entry>,
 }
 
 impl<'b> Raising<'b> {
@@ -41,8 +43,19 @@ impl<'b> Raising<'b> {
         let front_door = &self.book.rules.front_door;
         let mut raised = Raised::default();
         let mut open = Vec::new();
-        let mut questions = Vec::new();
+        let (mut questions, mut overtaken) = (Vec::new(), Vec::new());
         for mut task in asked {
+            self.instead_of_dropped(&mut task);
+            if self.is_after_death(&task) {
+                let suppressed = self.not_sent(&task, "the child has died");
+                overtaken.push(Question {
+                    words: self.overtaken(&suppressed),
+                    due: task.due.clone(),
+                    entry: Arc::clone(&task.entry),
+                });
+                raised.suppressed.push(suppressed);
+                continue;
+            }
             let Some(route) = suppression(&task.address, front_door, &self.held_back) else {
                 open.push(task);
                 continue;
@@ -59,6 +72,7 @@ impl<'b> Raising<'b> {
             raised.suppressed.push(suppressed);
         }
         self.ask_front_door(questions, &mut open)?;
+        self.ask_after_death(overtaken, &mut open)?;
         self.ask_about_persons(&mut open)?;
         self.ask_how_to_ask(&mut open)?;
         let mut standing = Standing::default();
@@ -69,6 +83,10 @@ impl<'b> Raising<'b> {
     }
 
     fn suppressed(&self, task: &Asked<'_>, route: &HeldBack) -> Suppressed {
+        self.not_sent(task, &self.why_held_back(route))
+    }
+
+    fn not_sent(&self, task: &Asked<'_>, reason: &str) -> Suppressed {
         let address = &task.address;
         let (agency, unit) = match &address.in_place_of {
             Some(meant_for) => (meant_for.clone(), None),
@@ -79,7 +97,7 @@ impl<'b> Raising<'b> {
             unit,
             action: task.action.clone(),
             rules: task.reasons.iter().map(|(rule, _, _)| rule.clone()).collect(),
-            reason: self.why_held_back(route),
+            reason: reason.to_owned(),
         }
     }
 
@@ -154,7 +172,8 @@ impl<'b> Raising<'b> {
 
     fn build(&self, asked: Asked<'b>, standing: &mut Standing, raised: &mut Raised) {
         let Some(agency) = self.book.rules.agencies.get(&asked.address.agency) else { return };
-        let permit = Permit { agency, minimum: asked.minimum };
+        let address_confidential = self.held_back.iter().any(|route| route.agency == AN_ADDRESS);
+        let permit = Permit { agency, minimum: asked.minimum, address_confidential };
         let withheld = self.referral.map(|referral| permit.withheld(&referral.event)).unwrap_or_default();
         let mut disclosed = self.disclose(&asked, permit, standing);
         withheld.mask(&mut disclosed);
@@ -377,6 +396,8 @@ impl<'b> Raising<'b> {
             clock_school: asked.due.counted.as_ref().and_then(|counted| counted.school.clone()),
             // Armed when the step is done.
             complete_by: None,
+            decided_apart: None,
+            in_place_of: asked.meant_for.clone(),
         }
     }
 
@@ -390,12 +411,15 @@ impl<'b> Raising<'b> {
         let is_known = |by: &Counted| calendar.due(&by.clock, by.from, by.school.as_deref()).is_ok();
         if !asked.due.counted.as_ref().is_none_or(is_known) {
             notes.push(
-                "The calendar of the rule book has run out before this is due: every day was counted as a working day. Tell \
+                "The calendar of the rule book does not reach to when this is due: every day was counted as a working day. Tell \
                  whoever keeps the rule book."
                     .to_owned(),
             );
         }
-        if asked.due.late {
+        let passed_on = asked.reasons.iter().any(|(rule, _, _)| rule == READDRESSED_RULE);
+        if asked.due.late && passed_on {
+            notes.push("The time for this ran out while it lay with another unit: it is due at once.".to_owned());
+        } else if asked.due.late {
             notes.push("The time for this had already run out when the event arrived: it is due at once.".to_owned());
         }
         if permit.allows("voice_of_child") && !permit.minimum && self.referral.is_some_and(voice_missing) {

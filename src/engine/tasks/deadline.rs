@@ -5,13 +5,12 @@ use crate::engine::calendar::{Calendar, CalendarError, Clock, Due};
 use crate::engine::context::StepError;
 use crate::engine::history::entry::FIRST_RECEIPT;
 use crate::engine::model::history::Entry;
-use crate::engine::model::scalar::Timestamp;
+use crate::engine::model::scalar::{DAY_MS, Timestamp};
 use crate::engine::rules::book::TaskRule;
 use crate::engine::rules::directory::school_of;
 
 /// The clock of a child who was named with another runs as that one's; so does its urgency.
 const AS_INDEX: &str = "as_index";
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// When a task is due and how that came about.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -38,6 +37,13 @@ pub struct Counted {
     pub from: Timestamp,
     /// Whose sessions it counts.
     pub school: Option<String>,
+}
+
+impl Deadline {
+    /// By when, where that waits for no office.
+    pub fn urgent_by(&self) -> Option<Timestamp> {
+        self.urgent.then_some(self.at)
+    }
 }
 
 impl Counted {
@@ -91,13 +97,11 @@ impl Raising<'_> {
     }
 }
 
-/// A clock worked out. Where the calendar has run out no bank holiday is guessed, and nobody is left without a task for that:
+/// A clock worked out. Where the calendar does not reach no bank holiday is guessed, and nobody is left without a task for that:
 /// every day counts, and the task says so.
 pub fn due_at(calendar: &Calendar, clock: &Clock, from: Timestamp, school: Option<&str>) -> Result<Due, StepError> {
     let due = match calendar.due(clock, from, school) {
-        Err(CalendarError::BeyondBankHolidays { needed, to, .. }) if needed > to => {
-            calendar.due_by_every_day(clock, from, school)
-        }
+        Err(CalendarError::BeyondBankHolidays { .. }) => calendar.due_by_every_day(clock, from, school),
         due => due,
     };
     due.map_err(StepError::Calendar)

@@ -99,7 +99,7 @@ pub(super) fn acts(relation: &Relation) -> bool {
 }
 
 /// Whom to ask about an earlier event, and by which reference.
-pub(super) fn who_says(entry: &Entry) -> String {
+pub fn who_says(entry: &Entry) -> String {
     let reference =
         entry.partner_reference.as_ref().map_or(String::new(), |reference| format!(", reference {reference}"));
     let ring = entry.call_back.as_ref().map_or(String::new(), |number| format!(", to be rung on {number}"));

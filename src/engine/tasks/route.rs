@@ -20,6 +20,9 @@ use crate::engine::rules::catalogue::{ALLOCATED_WORKER, REFERRER};
 const OFFICE_OPENS: jiff::civil::Time = jiff::civil::Time::constant(8, 30, 0, 0);
 const OFFICE_CLOSES: jiff::civil::Time = jiff::civil::Time::constant(17, 0, 0, 0);
 
+/// What comes so shortly before the office closes is not begun there.
+const LAST_HOUR_MS: i64 = 60 * 60 * 1000;
+
 /// Who is asked when the front door is itself the suspect's own agency, and may then say whether its route is lifted.
 pub const IN_PLACE_OF_FRONT_DOOR: [&str; 2] = ["lado", "partnership"];
 
@@ -51,8 +54,8 @@ impl Address {
 }
 
 impl Raising<'_> {
-    /// Whoever triages what no rule gives a person. `urgent`: the clock does not wait for the office to open.
-    pub fn front_door(&self, urgent: bool) -> Address {
+    /// Whoever triages what no rule gives a person. `urgent`: by when, where the clock does not wait for the office to open.
+    pub fn front_door(&self, urgent: Option<Timestamp>) -> Address {
         let rules = &self.book.rules;
         let suspect =
             |name: &&str| !self.held_back.iter().any(|route| route.cause == "suspect" && route.agency == **name);
@@ -64,7 +67,7 @@ impl Raising<'_> {
     }
 
     /// Resolves a rule's recipient for this child. None: the sender of the event, who is no agency of the book.
-    pub(super) fn address(&self, recipient: &Recipient, entry: &Entry, urgent: bool) -> Option<Address> {
+    pub(super) fn address(&self, recipient: &Recipient, entry: &Entry, urgent: Option<Timestamp>) -> Option<Address> {
         if recipient.agency == REFERRER {
             return self.referrer(entry, urgent);
         }
@@ -72,7 +75,7 @@ impl Raising<'_> {
     }
 
     /// The unit that sent the event.
-    fn referrer(&self, entry: &Entry, urgent: bool) -> Option<Address> {
+    fn referrer(&self, entry: &Entry, urgent: Option<Timestamp>) -> Option<Address> {
         let source = &entry.source;
         let agency = self.book.rules.agencies.get(source.agency.as_ref()?)?;
         let unit = match agency.units {
@@ -84,7 +87,7 @@ impl Raising<'_> {
         Some(Address { agency: agency.name.clone(), unit, role: None, in_place_of: None })
     }
 
-    fn address_of_agency(&self, recipient: &Recipient, entry: &Entry, urgent: bool) -> Address {
+    fn address_of_agency(&self, recipient: &Recipient, entry: &Entry, urgent: Option<Timestamp>) -> Address {
         let rules = &self.book.rules;
         let plan_is_open = || open_plan(self.history, entry, self.at);
         let role = recipient.role.clone().filter(|role| role != ALLOCATED_WORKER || plan_is_open());
@@ -106,7 +109,7 @@ impl Raising<'_> {
 
     /// A timer's task names no child, so it can only go to one who already holds a task to tie it to: of the event, or of the
     /// episode that it regrades.
-    fn reached(&self, address: Address, entry: &Entry, urgent: bool) -> Address {
+    fn reached(&self, address: Address, entry: &Entry, urgent: Option<Timestamp>) -> Address {
         let front_door = &self.book.rules.front_door;
         let holds = || {
             let events = episodes::one_episode(self.history, entry);
@@ -119,9 +122,11 @@ impl Raising<'_> {
         Address { in_place_of: Some(address.agency), ..self.front_door(urgent) }
     }
 
-    /// The unit out of hours takes what cannot wait; the rest is there when the office opens.
-    pub fn single_unit(&self, agency: &Agency, urgent: bool) -> Option<String> {
-        let out_of_hours = agency.out_of_hours_unit.as_ref().filter(|_| urgent && !self.office_open());
+    /// The unit out of hours takes what cannot wait, also what the office is given in its last hour and would hold past closing; the
+    /// rest is there when the office opens.
+    pub fn single_unit(&self, agency: &Agency, urgent: Option<Timestamp>) -> Option<String> {
+        let cannot_wait = urgent.is_some_and(|by| !self.office_open() || self.office_closes_before(by));
+        let out_of_hours = agency.out_of_hours_unit.as_ref().filter(|_| cannot_wait);
         out_of_hours.or(agency.unit.as_ref()).cloned()
     }
 
@@ -130,7 +135,7 @@ impl Raising<'_> {
         if agency.out_of_hours_unit.is_some() || self.office_open() {
             return None;
         }
-        let front_door = self.front_door(true);
+        let front_door = self.front_door(Some(self.at));
         let role = self.book.rules.agencies.get(&front_door.agency).and_then(|agency| agency.senior.clone());
         Some(Address { role, ..front_door })
     }
@@ -140,6 +145,12 @@ impl Raising<'_> {
         let time = london_datetime(self.at).time();
         let working_day = self.book.rules.calendar.is_working_day(london_date(self.at)).unwrap_or(false);
         working_day && time >= OFFICE_OPENS && time < OFFICE_CLOSES
+    }
+
+    /// Whether the office is in its last hour, and what is due by then would outlast it.
+    fn office_closes_before(&self, due: Timestamp) -> bool {
+        let closes = instant(london_date(self.at), OFFICE_CLOSES).ok();
+        closes.is_some_and(|closes| self.at >= closes.plus_millis(-LAST_HOUR_MS) && due > closes)
     }
 
     /// Whether someone is in the office between receipt and this instant.
@@ -177,7 +188,7 @@ impl Raising<'_> {
     }
 
     /// Who is asked where an agency's unit is not known.
-    pub fn stand_in(&self, agency: &Agency, urgent: bool) -> Address {
+    pub fn stand_in(&self, agency: &Agency, urgent: Option<Timestamp>) -> Address {
         let rules = &self.book.rules;
         let name = agency.otherwise.as_ref().unwrap_or(&rules.front_door);
         let in_place_of = Some(agency.name.clone());

@@ -7,7 +7,7 @@ use toml::de::DeValue;
 use super::{Document, Names, Part, check_known, check_name, clock, date, level};
 use crate::engine::calendar::Clock;
 use crate::engine::disclose::{HAPPENED_AT, SENT_BY};
-use crate::engine::history::entry::A_PERSON;
+use crate::engine::history::entry::{A_PERSON, AN_ADDRESS};
 use crate::engine::rules::book::{Agency, Basis, Ladder, LadderStep, UnitKind};
 use crate::engine::rules::catalogue;
 use crate::engine::rules::directory::Directory;
@@ -52,9 +52,13 @@ pub fn read(documents: &[Document<'_>], names: &Names, facts: &Facts, faults: &m
                 let problem = "`referrer` is whoever sends the event, not an agency";
                 faults.add(key.file, key.span, problem, "give the agency another name");
             }
-            if key.text == A_PERSON {
-                let problem = "`person` stands for whoever must not learn of a referral, not for an agency";
-                faults.add(key.file, key.span, problem, "give the agency another name");
+            for (marker, what) in
+                [(A_PERSON, "whoever must not learn of a referral"), (AN_ADDRESS, "a confidential address")]
+            {
+                if key.text == marker {
+                    let problem = format!("`{marker}` stands for {what}, not for an agency");
+                    faults.add(key.file, key.span, problem, "give the agency another name");
+                }
             }
             agencies.insert(key.text.to_owned(), agency(key, table, names, facts, faults));
         }

@@ -1,0 +1,73 @@
+//! Recorded decisions about the level or the case: which stands when one is taken back, and the level it leaves.
+
+use super::entry::DANGER;
+use crate::engine::model::history::{Entry, History, RecordedDecision};
+use crate::engine::model::scalar::{FactValue, Level};
+
+/// Events that a named person's decision is.
+pub const DECISION: &str = "decision.recorded";
+
+const CLOSED: &str = "closed";
+/// What settles the level or the case.
+const SETTLING: [&str; 4] = ["level_confirmed", "level_set", "stepped_down", CLOSED];
+
+/// What a decision's event decided.
+pub fn decided(entry: &Entry) -> Option<&str> {
+    match entry.facts.get("decision").filter(|_| entry.kind == DECISION) {
+        Some(FactValue::Code(code)) => Some(code),
+        Some(FactValue::Bool(_) | FactValue::Int(_)) | None => None,
+    }
+}
+
+/// Whether it is about the level or the case.
+pub fn settles(decided: &str) -> bool {
+    SETTLING.contains(&decided)
+}
+
+pub fn closes(decided: &str) -> bool {
+    decided == CLOSED
+}
+
+/// The level that a decision names.
+pub fn level_named(entry: &Entry) -> Option<Level> {
+    match entry.facts.get("level") {
+        Some(FactValue::Code(level)) => Level::parse(level),
+        Some(FactValue::Bool(_) | FactValue::Int(_)) | None => None,
+    }
+}
+
+/// The latest decision about the level or the case that was not taken back. One that confirms a level and names none confirms
+/// what was known by then.
+pub fn latest(history: &History) -> Option<RecordedDecision> {
+    let in_danger = |entry: &Entry| entry.facts.get(DANGER) == Some(&FactValue::Bool(true));
+    let stands = history.entries.iter().rev().filter(|entry| !entry.withdrawn);
+    // What closes the case of a child who is in danger was not applied.
+    let stands = stands.filter(|entry| !(in_danger(entry) && decided(entry).is_some_and(closes)));
+    stands.filter_map(|entry| Some((entry, decided(entry).filter(|code| settles(code))?))).next().map(
+        |(entry, code)| {
+            let closed = closes(code);
+            let known = || highest(history, |other| other.received_at <= entry.received_at);
+            RecordedDecision {
+                decision: code.to_owned(),
+                level: if closed { None } else { level_named(entry).or_else(known) },
+                at: entry.occurred_at,
+                closed,
+                event_id: Some(entry.event_id.clone()),
+                partner: Some(entry.source.partner.clone()),
+            }
+        },
+    )
+}
+
+/// The highest level of what was not taken back.
+pub fn highest(history: &History, of: impl Fn(&Entry) -> bool) -> Option<Level> {
+    history.entries.iter().filter(|entry| !entry.withdrawn && of(entry)).map(|entry| entry.level).max().flatten()
+}
+
+/// The case level that a history's own entries give it, since the last decision about it.
+pub fn settle_level(history: &mut History) {
+    let decided = history.last_decision.as_ref();
+    let (at, level) = (decided.map(|decision| decision.at), decided.and_then(|decision| decision.level));
+    let since = history.entries.iter().filter(|entry| !entry.withdrawn && Some(entry.received_at) > at);
+    history.case_level = since.map(|entry| entry.level).max().flatten().max(level);
+}

@@ -1,0 +1,94 @@
+//! Held-back routes that a person lifts, or shuts again: which they are, and what a lift leaves behind to be taken back by.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::entry::UNKNOWN_SUSPECT;
+use crate::engine::model::history::{Entry, HeldBack, History, Lifted};
+
+/// The held-back routes that a lift of an agency opens, or of these units of it alone: of them, what is held back of every
+/// unit stays so.
+pub fn opened_by(history: &History, agency: &str, units: Option<&[String]>) -> BTreeSet<HeldBack> {
+    let is_meant = |route: &HeldBack| {
+        let of_unit = |units: &[String]| route.unit.as_ref().is_some_and(|unit| units.contains(unit));
+        route.agency == agency && units.is_none_or(of_unit)
+    };
+    let routes = history.entries.iter().flat_map(|entry| &entry.held_back);
+    routes.chain(history.held_back.iter().flatten()).filter(|route| is_meant(route)).cloned().collect()
+}
+
+/// A person lifted routes that were held back: from now on they are open, for every event.
+pub fn lift_routes(history: &mut History, lifted: &BTreeSet<HeldBack>, by: &Entry) {
+    lift(history, |route| lifted.contains(route), by, &[]);
+}
+
+/// A person said where a suspect works, of whom that was not known: these routes alone are held back from now on. None: it
+/// is no agency of the book.
+pub fn suspect_is_known(history: &mut History, own: &[HeldBack], by: &Entry) {
+    lift(history, |route| route.cause == UNKNOWN_SUSPECT, by, own);
+}
+
+/// `instead`: what is held back in their place.
+fn lift(history: &mut History, is_lifted: impl Fn(&HeldBack) -> bool, by: &Entry, instead: &[HeldBack]) {
+    for entry in history.entries.iter_mut().filter(|entry| entry.held_back.iter().any(&is_lifted)) {
+        let entry = Arc::make_mut(entry);
+        let lifted = entry.held_back.extract_if(.., |route| is_lifted(route)).map(|route| lifted_route(route, by));
+        entry.lifted.extend(lifted);
+        entry.held_back.extend(instead.iter().cloned());
+    }
+    let (open, shut): (Vec<HeldBack>, Vec<HeldBack>) =
+        history.held_back.take().unwrap_or_default().into_iter().partition(|route| is_lifted(route));
+    let instead = if open.is_empty() { &[] } else { instead };
+    hold_back(history, shut.into_iter().chain(instead.iter().cloned()));
+    // Whatever entry held them is folded: the latest remembers that they were lifted.
+    let place = history.entries.iter().rposition(|entry| !entry.withdrawn).filter(|_| !open.is_empty());
+    if let Some(latest) = place.and_then(|place| history.entries.get_mut(place)) {
+        Arc::make_mut(latest).lifted.extend(open.into_iter().map(|route| lifted_route(route, by)));
+    }
+}
+
+fn lifted_route(route: HeldBack, by: &Entry) -> Lifted {
+    Lifted {
+        agency: route.agency,
+        unit: route.unit,
+        cause: route.cause,
+        at: by.received_at,
+        event_id: by.event_id.clone(),
+        partner: by.source.partner.clone(),
+    }
+}
+
+/// Routes that no entry holds back any more, and that stay so all the same.
+pub(super) fn hold_back(history: &mut History, routes: impl IntoIterator<Item = HeldBack>) {
+    let mut kept = history.held_back.take().unwrap_or_default();
+    kept.extend(routes);
+    kept.sort();
+    kept.dedup();
+    history.held_back = (!kept.is_empty()).then_some(kept);
+}
+
+/// The routes that were lifted and are shut by taking back that decision, if it lifted any.
+pub fn lifted_by(history: &History, decision: &Entry) -> BTreeSet<Lifted> {
+    let is_by = |lifted: &&Lifted| lifted.event_id == decision.event_id && lifted.partner == decision.source.partner;
+    history.entries.iter().flat_map(|entry| &entry.lifted).filter(is_by).cloned().collect()
+}
+
+/// The routes of an agency, or of these units of it, that were lifted and are not held back now.
+pub fn lifted_of(history: &History, agency: &str, units: Option<&[String]>) -> BTreeSet<Lifted> {
+    let is_meant = |lifted: &&Lifted| {
+        let of_unit = |units: &[String]| lifted.unit.as_ref().is_none_or(|unit| units.contains(unit));
+        lifted.agency == agency && lifted.cause != UNKNOWN_SUSPECT && units.is_none_or(of_unit)
+    };
+    history.entries.iter().flat_map(|entry| &entry.lifted).filter(is_meant).cloned().collect()
+}
+
+/// A lift is taken back: for what comes from now on, its routes are held back again.
+pub fn shut_again(history: &mut History, routes: &BTreeSet<Lifted>) {
+    for entry in history.entries.iter_mut().filter(|entry| entry.lifted.iter().any(|lifted| routes.contains(lifted))) {
+        let entry = Arc::make_mut(entry);
+        let shut = entry.lifted.extract_if(.., |lifted| routes.contains(lifted)).map(|lifted| lifted.route());
+        entry.held_back.extend(shut);
+        entry.held_back.sort();
+        entry.held_back.dedup();
+    }
+}

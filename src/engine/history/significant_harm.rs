@@ -1,0 +1,35 @@
+//! Whether significant harm is suspected as things stand: the case is at level 4b, or a section 47 enquiry runs.
+
+use std::sync::Arc;
+
+use super::decisions::DECISION;
+use crate::engine::model::history::{Entry, History};
+use crate::engine::model::scalar::{FactValue, Level, Timestamp};
+
+/// By what was received up to an instant, whatever the judged event itself comes to. A person ends it: who closes the case, or sets
+/// another level.
+pub fn is_suspected(history: &History, judged: &Entry, at: Timestamp) -> bool {
+    let counts = |entry: &&Arc<Entry>| !entry.withdrawn && entry.received_at <= at && !entry.is_same_event(judged);
+    let known = || history.entries.iter().filter(counts);
+    let settled = known().filter(|entry| settles(entry)).max_by_key(|entry| entry.occurred_at);
+    let since = settled.map(|entry| entry.occurred_at);
+    let stays = settled.is_some_and(|entry| !is_said(entry, "closed") && level_said(entry) == Some(Level::L4b));
+    let raised = |entry: &Arc<Entry>| entry.level == Some(Level::L4b) && Some(entry.received_at) > since;
+    let enquiry = |entry: &Arc<Entry>| is_said(entry, "s47_started") && Some(entry.occurred_at) > since;
+    stays || known().any(|entry| raised(entry) || enquiry(entry))
+}
+
+/// Whether a person has closed the case, or said at which level it is.
+fn settles(entry: &Entry) -> bool {
+    let of_level = ["level_confirmed", "level_set", "stepped_down"];
+    is_said(entry, "closed") || (of_level.iter().any(|code| is_said(entry, code)) && level_said(entry).is_some())
+}
+
+fn is_said(entry: &Entry, decision: &str) -> bool {
+    entry.kind == DECISION && matches!(entry.facts.get("decision"), Some(FactValue::Code(code)) if code == decision)
+}
+
+fn level_said(entry: &Entry) -> Option<Level> {
+    let Some(FactValue::Code(symbol)) = entry.facts.get("level") else { return None };
+    Level::ALL.into_iter().find(|level| level.symbol() == symbol)
+}

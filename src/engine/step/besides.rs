@@ -1,0 +1,51 @@
+//! What comes under a used id and is an event of its own all the same: who is told what of it.
+
+use std::sync::Arc;
+
+use crate::engine::history::decisions::DECISION;
+use crate::engine::history::{Known, retracts, used_id};
+use crate::engine::model::event::ReferralEvent;
+use crate::engine::model::history::{Entry, History};
+
+/// Why it is an event of its own: for the decision, and for its sender.
+pub struct Beside {
+    pub note: &'static str,
+    pub told: &'static str,
+}
+
+const RETRACTION: Beside = Beside {
+    note: "The retraction came under the id of the allegation: it is kept as an event of its own, and cancels nothing.",
+    told: "That it was taken back is looked at as an event of its own; send such an event under a new id.",
+};
+
+const ANOTHER_KIND: Beside = Beside {
+    note: "It came under the id of an event of another kind: it is kept as an event of its own.",
+    told: "An event of another kind had this id: this one is looked at as its own; send it under a new id.",
+};
+
+const ANOTHER_WORD: Beside = Beside {
+    note: "It came under the id of an earlier one of its kind: it is kept as a later word of its own.",
+    told: "This id was used before: what you say now counts beside what you said then; give each its own id.",
+};
+
+/// None: it is no more than a report, or a repeat, of what is known; or new.
+pub fn of(history: &History, known: Known, event: &ReferralEvent, arriving: &Entry) -> Option<&'static Beside> {
+    let of_this_id =
+        |entry: &&Arc<Entry>| entry.event_id == arriving.event_id && entry.source.partner == arriving.source.partner;
+    let first = match known {
+        Known::Retransmission => return None,
+        // Its original may still come, and bears this id.
+        Known::New => return (event.detail.original_event_id() == Some(&event.event_id)).then_some(&ANOTHER_KIND),
+        Known::Duplicate(index) => history.entries.get(index)?,
+        Known::Withdrawn => history.entries.iter().find(of_this_id)?,
+    };
+    if first.kind != arriving.kind {
+        Some(&ANOTHER_KIND)
+    } else if known == Known::Withdrawn {
+        None
+    } else if retracts(arriving) && !retracts(first) {
+        Some(&RETRACTION)
+    } else {
+        (used_id::is_word(&arriving.kind) && arriving.kind != DECISION).then_some(&ANOTHER_WORD)
+    }
+}

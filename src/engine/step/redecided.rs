@@ -1,0 +1,140 @@
+//! A recorded decision is corrected: where that raises, it is a decision of its own from now; else it changes nothing, and is told.
+
+use std::sync::Arc;
+
+use super::arrival::arrive;
+use super::correction::{IS_WITHDRAWN, not_of_its_kind, refuse};
+use super::draft::Draft;
+use super::taken_back::stands_again;
+use super::unapplied::Unapplied;
+use crate::engine::context::StepError;
+use crate::engine::history::correction::corrected;
+use crate::engine::history::decisions::{DECISION, closes, decided, highest, level_named, settles};
+use crate::engine::history::entry::DANGER;
+use crate::engine::history::{self, entry, put};
+use crate::engine::ids::derived;
+use crate::engine::model::codes::HumanDecision;
+use crate::engine::model::detail::{DecisionRecorded, Detail, EventCorrected, ProposedLevel};
+use crate::engine::model::feedback::FeedbackStatus;
+use crate::engine::model::history::{Entry, History};
+use crate::engine::model::inbox::Referral;
+use crate::engine::model::scalar::{FactValue, Level, Timestamp};
+
+const NOT_UPWARD: &str = "a decision is corrected by its correction only where that raises the level or opens the case again, and by \
+nothing sent under a used id; what you mean now is recorded as a decision of its own, under a new id";
+const TOLD: &str = "Received. What you say now is a decision of its own, from now on.";
+const TOLD_OPEN: &str = "Received. What you say now is a decision of its own, from now on: what the one before had ended runs again, \
+and a person is asked to see to that.";
+
+/// What starts a clock of its own.
+const STARTING: [HumanDecision; 3] =
+    [HumanDecision::S47Started, HumanDecision::StrategyHeld, HumanDecision::AssessmentStarted];
+
+/// A correction of a decision.
+pub fn by_correction(
+    draft: &mut Draft<'_>,
+    referral: &Referral,
+    arriving: Entry,
+    original: &Entry,
+    correction: &EventCorrected,
+) -> Result<(), StepError> {
+    let event = &referral.event;
+    history::insert(&mut draft.history, arriving.clone());
+    let arriving = Arc::new(arriving);
+    if original.withdrawn {
+        return refuse(draft, referral, &arriving, IS_WITHDRAWN, None);
+    }
+    let said = match corrected(original, correction) {
+        Ok(said) => said,
+        Err(names) => return refuse(draft, referral, &arriving, &not_of_its_kind(&names), None),
+    };
+    let Some(decision) = raises(&draft.history, original, &said) else {
+        return Unapplied::and_asked(NOT_UPWARD).tell(draft, event, Some(referral), &arriving);
+    };
+    let who = &event.practitioner;
+    let detail = DecisionRecorded {
+        decision: Some(decision),
+        level: level_of(&draft.history, &said),
+        decided_by: who.name.clone().unwrap_or_default(),
+        decided_by_role: who.role.clone(),
+        reason: correction.reason.clone(),
+        other_reply_to: None,
+        agency: None,
+        unit: None,
+    };
+    decide(draft, referral, Detail::DecisionRecorded(detail))
+}
+
+/// Whether another decision came under the id of one, and nothing else about it is to be acted on at once.
+pub fn is_again(history: &History, index: usize, arriving: &Entry) -> bool {
+    let Some(first) = history.entries.get(index) else { return false };
+    let both = first.kind == DECISION && arriving.kind == DECISION;
+    let in_danger = arriving.facts.get(DANGER) == Some(&FactValue::Bool(true));
+    both && (!in_danger || raises(history, first, arriving).is_some())
+}
+
+/// Another decision under a used id.
+pub fn under_used_id(
+    draft: &mut Draft<'_>,
+    referral: &Referral,
+    arriving: Entry,
+    index: usize,
+) -> Result<(), StepError> {
+    let Some(first) = draft.history.entries.get(index).cloned() else { return Ok(()) };
+    let mut known = first.as_ref().clone();
+    // Sent again, it is recognised by this.
+    history::corroborate(&mut known, &arriving);
+    put(&mut draft.history, known);
+    if raises(&draft.history, &first, &arriving).is_none() {
+        return Unapplied::and_asked(NOT_UPWARD).tell(draft, &referral.event, Some(referral), &Arc::new(arriving));
+    }
+    decide(draft, referral, referral.event.detail.clone())
+}
+
+/// Judged as a decision of its own, made when it was received.
+fn decide(draft: &mut Draft<'_>, referral: &Referral, detail: Detail) -> Result<(), StepError> {
+    let event = &referral.event;
+    let before = draft.history.last_decision.clone();
+    let last = before.as_ref().map(|decision| decision.at);
+    let mut own = referral.clone();
+    own.event.event_id = derived(&["decided again", &event.source.partner, &event.event_id, &referral.content_digest]);
+    own.event.occurred_at = last.map_or(draft.at, |last: Timestamp| last.max(draft.at));
+    own.event.detail = detail;
+    let arriving = entry::of(&draft.book.rules, &own, draft.at);
+    let sender_knows = std::mem::replace(&mut draft.sender_knows, true);
+    arrive(draft, &own, arriving.clone())?;
+    draft.sender_knows = sender_knows;
+    let was_closed = before.as_ref().filter(|decision| decision.closed);
+    let is_open = draft.history.last_decision.as_ref().is_some_and(|decision| !decision.closed);
+    let opened = was_closed.filter(|_| is_open);
+    if opened.is_some() {
+        let why = "The decision that had closed the case was corrected by those who had recorded it.";
+        stands_again(draft, &own.event.event_id, &Arc::new(arriving), opened, why)?;
+    }
+    draft.decision.notes.push("A decision was corrected: it is judged as a decision of its own.".to_owned());
+    let mut words = vec![if opened.is_some() { TOLD_OPEN } else { TOLD }];
+    words.extend(&draft.sender_words);
+    draft.tell_sender(event, FeedbackStatus::Received, &words);
+    Ok(())
+}
+
+/// What is decided now, where that raises the level, opens the case again, or starts a clock.
+fn raises(history: &History, first: &Entry, said: &Entry) -> Option<HumanDecision> {
+    let code = decided(said)?;
+    let decision = HumanDecision::of_symbol(code)?;
+    if STARTING.contains(&decision) {
+        return (decided(first) != Some(code)).then_some(decision);
+    }
+    if !settles(code) || closes(code) {
+        return None;
+    }
+    let is_closed = history.last_decision.as_ref().is_some_and(|last| last.closed);
+    let level = level_of(history, said).and_then(ProposedLevel::level);
+    (level > history.case_level || (is_closed && level.is_some())).then_some(decision)
+}
+
+/// The level that it sets; one that confirms a level and names none confirms what is known.
+fn level_of(history: &History, said: &Entry) -> Option<ProposedLevel> {
+    let level: Option<Level> = level_named(said).or_else(|| highest(history, |_| true));
+    level.map(ProposedLevel::from)
+}

@@ -1,0 +1,37 @@
+//! A search that is over is chased no more: whoever has not answered when the child is back has nobody left to look for.
+
+use crate::engine::history::episodes;
+use crate::engine::model::history::{HeldTask, History};
+use crate::engine::rules::RuleBook;
+use crate::engine::rules::book::{Rule, TaskRule};
+use crate::engine::rules::expression::{Condition, Truth};
+
+/// What is so only while a child is looked for.
+const LOOKED_FOR: [&str; 2] = ["status.missing_open", "status.absent_open"];
+
+/// Whether a task that nobody has answered is about looking for a child who is back. A return that is withdrawn begins it again.
+pub fn is_over(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
+    let back = || {
+        let mut asked = history.entries.iter().filter(|entry| task.is_of(entry));
+        asked.any(|entry| episodes::back_at(history, entry).is_some())
+    };
+    task.state == "raised" && is_search(rules, task) && back()
+}
+
+/// Whether every rule that asks it does so only while the child is looked for.
+fn is_search(rules: &RuleBook, task: &HeldTask) -> bool {
+    let of_rule = |rule: &Rule, asked: &TaskRule| {
+        asked.action == task.action && !ends_on_return(rules, &rule.when) && !ends_on_return(rules, &asked.when)
+    };
+    let asking = || task.rules.iter().map(|id| rules.rule(id));
+    let known = asking().all(|rule| rule.is_some());
+    known && !asking().flatten().any(|rule| rule.tasks.iter().any(|asked| of_rule(rule, asked)))
+}
+
+/// Whether a condition fails, whatever else is so, once nobody is looked for.
+fn ends_on_return(rules: &RuleBook, condition: &Option<Condition>) -> bool {
+    let is_of_search = |fact| LOOKED_FOR.contains(&rules.facts.name(fact));
+    condition
+        .as_ref()
+        .is_some_and(|condition| condition.expr.truth(&|fact| is_of_search(fact).then_some(0)) == Truth::False)
+}
