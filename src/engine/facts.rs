@@ -6,6 +6,8 @@ use std::sync::Arc;
 use jiff::civil;
 
 use super::calendar::{london_date, month_in_words};
+use super::history::agreement::AGREEMENT_RECORDED;
+use super::history::decisions::decided;
 use super::history::entry::{is_adult, is_grown};
 use super::history::{agreement, death, episodes, known_as, latest_status, significant_harm, status_open};
 use super::model::detail::KINDS;
@@ -27,7 +29,6 @@ const PLANS: [&str; 3] = ["cin", "cpp", "lac"];
 const FOLLOWS_A_REFERRAL: [&str; 3] = [episodes::REGRADED, episodes::ENDED, "return_interview.completed"];
 /// What holds for children alone.
 const ENDS_AT_18: [&str; 5] = ["cin", "cpp", "lac", "placed_by_other", "out_of_area"];
-const AGREEMENT: &str = "agreement.recorded";
 const CASE_CLOSED: &str = "status.case_closed_12m";
 const STATUS_PREFIX: &str = "status.";
 const AGENCY_PREFIX: &str = "result.agencies.";
@@ -138,7 +139,7 @@ impl PreparedBook {
     /// Whether a newcomer may change what the rules for a kind conclude: it is counted by them, or settles a status or agreement that
     /// they read.
     pub fn is_moved(&self, kind: &str, newcomer: &Entry) -> bool {
-        if newcomer.kind == AGREEMENT {
+        if newcomer.kind == AGREEMENT_RECORDED {
             return true;
         }
         let read = self.counts_by_kind.get(kind).map_or(&[][..], Vec::as_slice);
@@ -478,8 +479,7 @@ fn referred_before_and_closed(history: &History, judged: &Entry, at: Timestamp) 
 }
 
 fn is_decided(entry: &Entry, decision: &str) -> bool {
-    entry.kind == "decision.recorded"
-        && matches!(entry.facts.get("decision"), Some(FactValue::Code(code)) if code == decision)
+    decided(entry) == Some(decision)
 }
 
 /// Whether an entry says that a plan was opened, or closed.

@@ -71,7 +71,7 @@ pub fn recognise(history: &History, arriving: &Entry) -> Known {
         return Known::Retransmission;
     }
     for (index, entry) in history.entries.iter().enumerate() {
-        let same_id = entry.event_id == arriving.event_id && entry.source.partner == arriving.source.partner;
+        let same_id = entry.is_same_event(arriving);
         if (same_id && entry.withdrawn) || entry.is_taken_back(&arriving.event_id, &arriving.source.partner) {
             return Known::Withdrawn;
         }
@@ -167,11 +167,7 @@ fn same_incident(entry: &Entry, arriving: &Entry) -> bool {
 
 /// A child dies once, whoever notifies it.
 fn same_death(entry: &Entry, arriving: &Entry) -> bool {
-    let is_death = |entry: &Entry| {
-        entry.kind == "serious_incident.notified"
-            && matches!(entry.facts.get("incident"), Some(FactValue::Code(incident)) if incident == "death")
-    };
-    is_death(entry) && is_death(arriving)
+    death::is_notice(entry) && death::is_notice(arriving)
 }
 
 /// What was told before go-live takes the live report of it in its place: one happening, and nobody has been asked yet. What the
@@ -186,10 +182,7 @@ pub fn take_place_of(imported: &Entry, live: &mut Entry) {
     }
     live.episode_ref = live.episode_ref.take().or_else(|| imported.episode_ref.clone());
     live.police_reference = live.police_reference.take().or_else(|| imported.police_reference.clone());
-    live.held_back.extend(imported.held_back.iter().cloned());
-    live.lifted.extend(imported.lifted.iter().cloned());
-    live.held_back.sort();
-    live.held_back.dedup();
+    routes::join(live, imported);
     if !imported.is_same_event(live) {
         corroborate(live, imported);
     }

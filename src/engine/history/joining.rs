@@ -4,16 +4,14 @@ use std::sync::Arc;
 
 use super::{
     Known, agreement, corroborate, folding, insert, is_imported, is_open, known_as, raise_case_level, recognise,
-    take_place_of,
+    routes, take_place_of,
 };
 use crate::engine::model::history::{Entry, HeldTask, History, LookAlikes, Pair, RecordedDecision, said_by};
 use crate::engine::model::scalar::Timestamp;
 
 /// What was taken back under one key is no witness to what is reported under another.
 fn keep_withdrawn(into: &mut History, entry: &Entry) {
-    let same =
-        |present: &Arc<Entry>| present.event_id == entry.event_id && present.source.partner == entry.source.partner;
-    if !into.entries.iter().any(same) {
+    if !into.entries.iter().any(|present| present.is_same_event(entry)) {
         insert(into, entry.clone());
     }
 }
@@ -156,12 +154,7 @@ fn join(present: &mut Entry, other: &Entry) {
     corroborate(present, other);
     present.corroborated_by.extend(other.corroborated_by.iter().cloned());
     present.taken_back.extend(other.taken_back.iter().cloned());
-    present.held_back.extend(other.held_back.iter().cloned());
-    present.held_back.sort();
-    present.held_back.dedup();
-    present.lifted.extend(other.lifted.iter().cloned());
-    present.lifted.sort();
-    present.lifted.dedup();
+    routes::join(present, other);
     present.fired.extend(other.fired.iter().cloned());
     present.fired.sort();
     present.fired.dedup();

@@ -9,9 +9,7 @@ use crate::engine::model::history::{Corroboration, Entry, EventOf, History, said
 /// Takes out of a joined history what came by these events: entries, and what is tied to them by event and sender. What was
 /// folded into counts stays. The case level of what is left stands until a person decides.
 pub fn take_out(history: &mut History, events: &[EventOf]) -> History {
-    let is_theirs = |event_id: &str, partner: &str| {
-        events.iter().any(|event| event.event_id == event_id && event.partner == partner)
-    };
+    let is_theirs = |event_id: &str, partner: &str| events.iter().any(|event| event.is(event_id, partner));
     let look_alikes = history.look_alikes.clone();
     // What is kept no longer may have held these back on either side.
     let held_back = history.held_back.clone();

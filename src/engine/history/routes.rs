@@ -58,6 +58,16 @@ fn lifted_route(route: HeldBack, by: &Entry) -> Lifted {
     }
 }
 
+/// One happening, reported twice: what either holds back is held back, and what was lifted of either was.
+pub(super) fn join(present: &mut Entry, other: &Entry) {
+    present.held_back.extend(other.held_back.iter().cloned());
+    present.held_back.sort();
+    present.held_back.dedup();
+    present.lifted.extend(other.lifted.iter().cloned());
+    present.lifted.sort();
+    present.lifted.dedup();
+}
+
 /// Routes that no entry holds back any more, and that stay so all the same.
 pub(super) fn hold_back(history: &mut History, routes: impl IntoIterator<Item = HeldBack>) {
     let mut kept = history.held_back.take().unwrap_or_default();

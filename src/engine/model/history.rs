@@ -151,6 +151,12 @@ pub struct EventOf {
     pub partner: String,
 }
 
+impl EventOf {
+    pub fn is(&self, event_id: &str, partner: &str) -> bool {
+        self.event_id == event_id && self.partner == partner
+    }
+}
+
 /// Whether something tied to an event's id, and to who sent it as far as that was kept, belongs to an entry.
 pub(super) fn belongs(event_id: &str, partner: Option<&str>, entry: &Entry) -> bool {
     event_id == entry.event_id && partner.is_none_or(|partner| partner == entry.source.partner)

@@ -236,7 +236,7 @@ fn strategy_discussion(history: &History, arriving: &Entry) -> Option<Timestamp>
     let said = |entry: &Entry, code: &str| {
         entry.kind == arriving.kind && entry.facts.get("decision") == Some(&FactValue::Code(code.to_owned()))
     };
-    if arriving.kind != "decision.recorded" || !said(arriving, "s47_started") {
+    if arriving.kind != decisions::DECISION || !said(arriving, "s47_started") {
         return None;
     }
     let earlier =

@@ -1,7 +1,5 @@
 //! What comes under a used id and is an event of its own all the same: who is told what of it.
 
-use std::sync::Arc;
-
 use crate::engine::history::decisions::DECISION;
 use crate::engine::history::{Known, retracts, used_id};
 use crate::engine::model::event::ReferralEvent;
@@ -30,14 +28,12 @@ const ANOTHER_WORD: Beside = Beside {
 
 /// None: it is no more than a report, or a repeat, of what is known; or new.
 pub fn of(history: &History, known: Known, event: &ReferralEvent, arriving: &Entry) -> Option<&'static Beside> {
-    let of_this_id =
-        |entry: &&Arc<Entry>| entry.event_id == arriving.event_id && entry.source.partner == arriving.source.partner;
     let first = match known {
         Known::Retransmission => return None,
         // Its original may still come, and bears this id.
         Known::New => return (event.detail.original_event_id() == Some(&event.event_id)).then_some(&ANOTHER_KIND),
         Known::Duplicate(index) => history.entries.get(index)?,
-        Known::Withdrawn => history.entries.iter().find(of_this_id)?,
+        Known::Withdrawn => history.entries.iter().find(|entry| entry.is_same_event(arriving))?,
     };
     if first.kind != arriving.kind {
         Some(&ANOTHER_KIND)

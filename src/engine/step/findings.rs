@@ -6,6 +6,8 @@ use super::draft::{Draft, own_duty_at};
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, Verdict, judge};
 use crate::engine::facts::AsOf;
+use crate::engine::history::agreement::AGREEMENT_RECORDED;
+use crate::engine::history::decisions::DECISION;
 use crate::engine::history::{episodes, is_open};
 use crate::engine::model::history::{Entry, History};
 use crate::engine::model::inbox::Referral;
@@ -15,7 +17,6 @@ use crate::engine::rules::expression::Truth;
 use crate::engine::tasks::Finding;
 
 const STATUS: &str = "status.changed";
-const AGREEMENT: &str = "agreement.recorded";
 
 /// Most earlier judgements looked at again for one newcomer, the newest first, of kinds that it may move: half of what a history
 /// keeps. What is left out is said, and a person is asked to look.
@@ -81,13 +82,13 @@ pub fn judged_again<'a>(draft: &Draft<'a>, before: &History, newcomer: &Entry) -
         let as_of = if newcomer.kind == STATUS { as_it_stands(draft, entry) } else { AsOf::entry(entry) };
         let after = judge(draft.book, &draft.history, entry, as_of, Moment::Arrival).map(Arc::new);
         // Most newcomers change nothing of what was judged before: then there is nothing to tell apart.
-        let Some(after) = after.filter(|after| newcomer.kind == AGREEMENT || fires_anew(after, entry)) else {
+        let Some(after) = after.filter(|after| newcomer.kind == AGREEMENT_RECORDED || fires_anew(after, entry)) else {
             continue;
         };
         let Some(without) = judge(draft.book, before, entry, as_of, Moment::Arrival) else { continue };
         let is_new = |finding: &Finding<'a>| {
             let fires_newly = !entry.fired.contains(&finding.rule.id) && !without.fires(&finding.rule.id);
-            fires_newly || (newcomer.kind == AGREEMENT && is_agreed_newly(finding, &without))
+            fires_newly || (newcomer.kind == AGREEMENT_RECORDED && is_agreed_newly(finding, &without))
         };
         findings.extend(findings_of(entry, &after, &[]).into_iter().filter(is_new));
     }
@@ -157,14 +158,14 @@ fn reaches(draft: &Draft<'_>, newcomer: &Entry, day_start: Timestamp, entry: &En
         return false;
     }
     match newcomer.kind.as_str() {
-        AGREEMENT => {
+        AGREEMENT_RECORDED => {
             let decided = draft.history.last_decision.as_ref().map(|decision| decision.at);
             decided.is_none_or(|at| entry.received_at > at)
                 && entry.received_at.plus_millis(AGREEMENT_REACHES_BACK_MS) >= newcomer.received_at
         }
         STATUS => entry.received_at >= newcomer.occurred_at || is_missing_still(draft, entry),
         // What is so at receipt may have changed by them, too: whether the child is missing, whether the case was closed.
-        "decision.recorded" | episodes::STARTED | episodes::REGRADED | episodes::ENDED => {
+        DECISION | episodes::STARTED | episodes::REGRADED | episodes::ENDED => {
             entry.received_at >= newcomer.occurred_at || entry.occurred_at >= day_start
         }
         _ => entry.occurred_at >= day_start,

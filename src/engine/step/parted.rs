@@ -10,10 +10,12 @@ use super::sighting::{Sighted, pass_on, send};
 use super::taken_back::stands_again;
 use super::{Effect, Step};
 use crate::engine::context::{Context, StepError};
+use crate::engine::history::decisions::closes;
 use crate::engine::history::episodes;
 use crate::engine::model::decision::Trigger;
 use crate::engine::model::history::{Entry, EventOf, History, RecordedDecision};
 use crate::engine::model::inbox::{InboxRecord, Signal};
+use crate::engine::model::scalar::Timestamp;
 use crate::engine::model::subject::SubjectKey;
 use crate::engine::rules::catalogue::is_concern;
 use crate::engine::state::State;
@@ -94,17 +96,15 @@ pub fn received(context: &Context, state: &State, record: &InboxRecord, signal: 
 
 fn decided_in(reason: &str) -> Option<RecordedDecision> {
     let (decision, at) = reason.strip_prefix(DECIDED_TOGETHER)?.strip_prefix(':')?.split_once(':')?;
-    let at = crate::engine::model::scalar::Timestamp(at.parse().ok()?);
-    let closed = crate::engine::history::decisions::closes(decision);
+    let (at, closed) = (Timestamp(at.parse().ok()?), closes(decision));
     Some(RecordedDecision { decision: decision.to_owned(), level: None, at, closed, event_id: None, partner: None })
 }
 
 /// Judges again what was swallowed, lets the clocks of an absence run on, and asks a person; so, too, of what a decision about
 /// the other had closed.
 pub fn take_up(draft: &mut Draft<'_>, cause: &str, parted_by: &str, alone: &Alone) -> Result<(), StepError> {
-    let is_meant = |entry: &&Arc<Entry>| {
-        alone.events.iter().any(|event| event.event_id == entry.event_id && event.partner == entry.source.partner)
-    };
+    let is_meant =
+        |entry: &&Arc<Entry>| alone.events.iter().any(|event| event.is(&entry.event_id, &entry.source.partner));
     for entry in draft.history.entries.iter().filter(is_meant).cloned().collect::<Vec<_>>() {
         look_again(draft, cause, &entry)?;
     }

@@ -256,7 +256,7 @@ fn event_for(referral: &Referral, asked: &Asked<'_>, event_id: String, child: Ch
     let (detail, danger, call) = if asked.same_event {
         (event.detail.clone(), event.immediate_danger, event.emergency_call_made)
     } else {
-        let proposed_level = asked.level.map(proposed);
+        let proposed_level = asked.level.map(ProposedLevel::from);
         (Detail::ConcernReported(ConcernReported { concern: Some(Concern::Other), proposed_level }), None, None)
     };
     ReferralEvent {
@@ -282,16 +282,6 @@ fn event_for(referral: &Referral, asked: &Asked<'_>, event_id: String, child: Ch
 
 fn wish_for(wish: &DoNotInform, is_family: bool) -> DoNotInform {
     DoNotInform { reason: wish.reason.clone().filter(|_| is_family), ..wish.clone() }
-}
-
-fn proposed(level: Level) -> ProposedLevel {
-    match level {
-        Level::L1 => ProposedLevel::L1,
-        Level::L2 => ProposedLevel::L2,
-        Level::L3 => ProposedLevel::L3,
-        Level::L4a => ProposedLevel::L4a,
-        Level::L4b => ProposedLevel::L4b,
-    }
 }
 
 fn publish(draft: &mut Draft<'_>, subject: SubjectKey, made: Referral) {

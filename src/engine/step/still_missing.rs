@@ -24,6 +24,7 @@ const SEARCH_MS_MAX: i64 = 4 * 60 * 60 * 1000;
 pub fn tell<'w>(draft: &Draft<'_>, started: &Arc<Entry>, ended: &Arc<Entry>) -> Result<Vec<Wanted<'w>>, StepError> {
     let raising = draft.raising(None, "");
     let due = raising.deadline_from_now(&Clock::Now)?;
+    let since = episodes::out_since(&draft.history, started, draft.at).unwrap_or(started.occurred_at);
     let words = |with_numbers: bool| {
         let ring = |entry: &Entry| {
             let number = entry.call_back.as_ref().filter(|_| with_numbers);
@@ -33,7 +34,7 @@ pub fn tell<'w>(draft: &Draft<'_>, started: &Arc<Entry>, ended: &Arc<Entry>) -> 
         format!(
             "The report that the child is back was withdrawn. Missing since {}, reported by {} (their reference: {}). Ask who \
              withdrew the return: {}.",
-            instant_in_words(episodes::out_since(&draft.history, started, draft.at).unwrap_or(started.occurred_at)),
+            instant_in_words(since),
             name(started),
             started.partner_reference.as_deref().unwrap_or("none given"),
             name(ended)
@@ -47,7 +48,8 @@ pub fn tell<'w>(draft: &Draft<'_>, started: &Arc<Entry>, ended: &Arc<Entry>) -> 
     let front_door = &draft.book.rules.front_door;
     let searching = |task: &&Arc<HeldTask>| {
         let of_absence = |entry: &Arc<Entry>| {
-            matches!(entry.kind.as_str(), episodes::STARTED | episodes::REGRADED) && task.is_of(entry)
+            let is_start = matches!(entry.kind.as_str(), episodes::STARTED | episodes::REGRADED);
+            is_start && entry.occurred_at >= since && task.is_of(entry)
         };
         let is_one = draft.book.rules.agencies.get(&task.agency).is_some_and(|agency| agency.units == UnitKind::One);
         let soon = task.due_at <= task.raised_at.plus_millis(SEARCH_MS_MAX);
@@ -57,12 +59,7 @@ pub fn tell<'w>(draft: &Draft<'_>, started: &Arc<Entry>, ended: &Arc<Entry>) -> 
             && task.agency != *front_door
             && draft.history.entries.iter().any(of_absence)
     };
-    let since = episodes::out_since(&draft.history, started, draft.at).unwrap_or(started.occurred_at);
-    let of_this = |task: &&Arc<HeldTask>| {
-        let mut entries = draft.history.entries.iter();
-        entries.any(|entry| task.is_of(entry) && entry.occurred_at >= since)
-    };
-    let asked = draft.history.tasks.iter().filter(searching).filter(of_this);
+    let asked = draft.history.tasks.iter().filter(searching);
     let agencies: BTreeSet<&String> = asked.map(|task| &task.agency).collect();
     let mut wanted = vec![told()];
     for name in agencies {
