@@ -155,6 +155,8 @@ impl Config {
             ConfigFaults::one(ConfigFault::of_file(file, format!("cannot be read: {error}"), remedy))
         })?;
         let mut reading = Reading::new(file, &text);
+        // Whoever may write it may say whom a token speaks for, and which number is rung.
+        reading.faults.extend(secrets::check_unchanged_by_others(file).err());
         let mut document = reading.parse();
         let folder = file.parent().unwrap_or(Path::new(""));
         let broker = broker::read(&mut reading, &mut document, folder);

@@ -22,7 +22,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
@@ -44,6 +44,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
 use problem::Problem;
 use retried::Retried;
+use streams::Streams;
 
 mod answer;
 mod body;
@@ -66,6 +67,7 @@ mod retried;
 mod retry;
 mod rules;
 pub mod server;
+mod streams;
 
 /// What the handlers need. Built once, shared by all.
 pub struct Gateway {
@@ -85,6 +87,9 @@ pub struct Gateway {
     config_file: PathBuf,
     /// Of the quarantine.
     retried: Mutex<Retried>,
+    /// For how long its records are kept.
+    quarantine_kept: Duration,
+    streams: Arc<Streams>,
     /// True once the router stops: long polls and streams end.
     stopping: watch::Sender<bool>,
 }
@@ -129,6 +134,8 @@ impl Gateway {
             limits: config.limits,
             config_file: config.file.clone(),
             retried: Mutex::default(),
+            quarantine_kept: config.retention.quarantine,
+            streams: Arc::default(),
             stopping: watch::Sender::new(false),
         })
     }

@@ -12,5 +12,7 @@ mod kit;
 mod operations;
 #[path = "http/operator.rs"]
 mod operator;
+#[path = "http/streams.rs"]
+mod streams;
 #[path = "http/tls.rs"]
 mod tls;

@@ -11,7 +11,7 @@ use self::folder::DemoFolder;
 use self::screen::Screen;
 use self::senders::{Post, answer_all, print_how_to_try, send_all};
 use self::watch::Shared;
-use super::service::{RunningRouter, until_told_to_stop};
+use super::service::{RunningRouter, told_to_stop};
 use super::{CliError, Ending, output};
 use crate::broker::embedded::Expected;
 use crate::engine::model::scalar::Timestamp;
@@ -140,7 +140,7 @@ async fn watch_until_done(
     started: Instant,
     events: Option<u64>,
 ) -> Duration {
-    let stop = until_told_to_stop();
+    let stop = told_to_stop();
     tokio::pin!(stop);
     let mut sent_after = None;
     loop {

@@ -1,14 +1,15 @@
 //! `run`: the service, until it is told to stop.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::local::{config_error, load_config};
-use super::service::{RunningRouter, check_again, reloads, until_told_to_stop};
+use super::service::{Reloads, RunningRouter, check_again, reloads, told_to_stop};
 use super::{CliError, Ending};
 use crate::broker::embedded::Expected;
 use crate::config::Config;
 use crate::config::broker::Broker;
-use crate::config::first_start::{config_file, first_start};
+use crate::config::first_start::{config_file, first_start_at};
 use crate::telemetry::logging;
 
 /// Where a router without a configuration lives.
@@ -20,7 +21,7 @@ const DATA_FOLDER: &str = "data";
     after_help = "Without --config: an embedded broker in ./data; the first start writes config, keys and sample \
 tokens there (readable by you alone) and names them. A configuration whose data file is missing or empty is refused: \
 restore a backup, or say --new-data-file the first time.\n\n\
-Examples:\n  pathway-router run\n  pathway-router run --config /etc/pathway-router/config.toml --new-data-file\n  \
+Examples:\n  pathway-router run\n  pathway-router run --bind 127.0.0.1:8181\n  pathway-router run --config /etc/pathway-router/config.toml --new-data-file\n  \
 pathway-router run --config /etc/pathway-router/config.toml"
 )]
 pub struct Arguments {
@@ -31,6 +32,10 @@ pub struct Arguments {
     /// Make the data file, for a router that never ran; refused if there is one
     #[arg(long)]
     new_data_file: bool,
+
+    /// Address and port to listen on, for a first start without --config: written into the configuration
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "config")]
+    bind: Option<SocketAddr>,
 
     /// Only one of the two stages; others of the same cluster must run the other (Kafka alone)
     #[arg(long, value_name = "STAGE", value_enum)]
@@ -44,6 +49,12 @@ enum Stage {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
+    // First of all: a signal that is not listened for ends the process.
+    let runtime = tokio::runtime::Runtime::new().map_err(CliError::failed)?;
+    let (stop, asked) = {
+        let _entered = runtime.enter();
+        (told_to_stop(), reloads())
+    };
     let mut expected = if arguments.new_data_file { Expected::Nothing } else { Expected::File };
     let config = match &arguments.config {
         Some(file) if !file.is_file() => {
@@ -56,8 +67,12 @@ pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
         None => {
             let folder = Path::new(DATA_FOLDER);
             if !config_file(folder).is_file() {
-                write_own_config(folder)?;
+                write_own_config(folder, arguments.bind)?;
                 expected = Expected::Nothing;
+            } else if arguments.bind.is_some() {
+                let file = config_file(folder);
+                let reason = format!("--bind is for a first start: set `bind` under [http] in {}", file.display());
+                return Err(CliError::Usage(reason));
             }
             load_config(&config_file(folder))?
         }
@@ -68,8 +83,7 @@ pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
     }
     logging::start(config.log.format, config.log.level);
     let config = of_stage(config, arguments.stages);
-    let runtime = tokio::runtime::Runtime::new().map_err(CliError::failed)?;
-    runtime.block_on(serve(&config, expected))
+    runtime.block_on(serve(&config, expected, stop, asked))
 }
 
 /// Without the lanes of the other stage.
@@ -83,8 +97,8 @@ fn of_stage(mut config: Config, stage: Option<Stage>) -> Config {
 }
 
 /// The first start: a configuration, keys and sample tokens in the data folder.
-fn write_own_config(folder: &Path) -> Result<(), CliError> {
-    let written = first_start(folder).map_err(|faults| config_error(&faults))?;
+fn write_own_config(folder: &Path, bind: Option<SocketAddr>) -> Result<(), CliError> {
+    let written = first_start_at(folder, bind).map_err(|faults| config_error(&faults))?;
     eprintln!("First start. Written, readable by you alone:");
     for file in written {
         eprintln!("  {:<44} {}", file.path.display(), file.what);
@@ -92,8 +106,12 @@ fn write_own_config(folder: &Path) -> Result<(), CliError> {
     Ok(())
 }
 
-async fn serve(config: &Config, expected: Expected) -> Result<Ending, CliError> {
-    let stop = until_told_to_stop();
+async fn serve(
+    config: &Config,
+    expected: Expected,
+    stop: impl Future<Output = ()>,
+    mut asked: Reloads,
+) -> Result<Ending, CliError> {
     tokio::pin!(stop);
     let router = tokio::select! {
         router = RunningRouter::start(config, expected) => router?,
@@ -102,7 +120,6 @@ async fn serve(config: &Config, expected: Expected) -> Result<Ending, CliError> 
             return Ok(Ending::Clean);
         }
     };
-    let mut asked = reloads();
     let mut is_ready = false;
     loop {
         tokio::select! {

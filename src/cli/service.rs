@@ -221,27 +221,29 @@ fn hide_what_panics_say() {
     }));
 }
 
-/// Ctrl-C, or on Unix also SIGTERM.
-pub async fn until_told_to_stop() {
-    let interrupted = tokio::signal::ctrl_c();
+/// Ctrl-C, or on Unix also SIGTERM: from when this is called, also if it comes before it is waited for. Needs a tokio runtime.
+pub fn told_to_stop() -> impl Future<Output = ()> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        let terminated = async {
-            match signal(SignalKind::terminate()) {
-                Ok(mut signal) => signal.recv().await,
-                Err(_) => std::future::pending().await,
+        let listened = [SignalKind::interrupt(), SignalKind::terminate()].map(|kind| signal(kind).ok());
+        let [interrupted, terminated] = listened.map(|listened| async move {
+            match listened {
+                Some(mut signal) => signal.recv().await,
+                None => std::future::pending().await,
             }
-        };
-        tokio::select! { _ = interrupted => {}, _ = terminated => {} }
+        });
+        async move {
+            tokio::select! { _ = interrupted => {}, _ = terminated => {} }
+        }
     }
     #[cfg(not(unix))]
-    {
-        let _ = interrupted.await;
+    async {
+        let _ = tokio::signal::ctrl_c().await;
     }
 }
 
-/// SIGHUP, as often as it comes. Elsewhere than on Unix: never.
+/// SIGHUP, as often as it comes, from when this is called: what comes before it is waited for is kept. Elsewhere than on Unix: never.
 pub fn reloads() -> Reloads {
     #[cfg(unix)]
     {

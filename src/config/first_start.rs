@@ -1,6 +1,7 @@
 //! The first start of a router that has no configuration: writes one, with keys and sample tokens of its own.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use rand::Rng;
@@ -14,6 +15,8 @@ use crate::engine::model::scalar::Timestamp;
 
 /// The data file as the sample configuration names it.
 const DATA_FILE: &str = "pathway.db";
+/// Where it listens unless told otherwise.
+const USUAL_BIND: &str = "127.0.0.1:8080";
 
 /// One file that was written.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,6 +40,11 @@ pub fn config_file(folder: &Path) -> PathBuf {
 /// Writes configuration, keys, tokens and, unless `rules/cheshire-east` lies beside the folder, the rule book. Every
 /// file is readable by its owner alone; one that exists is left as it is. Returns what was written, in order.
 pub fn first_start(folder: &Path) -> Result<Vec<Written>, ConfigFaults> {
+    first_start_at(folder, None)
+}
+
+/// The same, to listen on another address than the usual.
+pub fn first_start_at(folder: &Path, bind: Option<SocketAddr>) -> Result<Vec<Written>, ConfigFaults> {
     let data_file = folder.join(DATA_FILE);
     if data_file.exists() {
         let remedy =
@@ -44,7 +52,7 @@ pub fn first_start(folder: &Path) -> Result<Vec<Written>, ConfigFaults> {
         let problem = "exists, but the configuration that belongs to it does not";
         return Err(ConfigFaults::one(ConfigFault::of_file(&data_file, problem.to_owned(), remedy)));
     }
-    let mut writer = Writer { folder, written: Vec::new() };
+    let mut writer = Writer { folder, bind, written: Vec::new() };
     writer.run().map_err(|(path, error)| {
         let remedy = "give this user the right to write there, or name a configuration file with --config";
         ConfigFaults::one(ConfigFault::of_file(&path, format!("cannot be written: {error}"), remedy))
@@ -54,6 +62,7 @@ pub fn first_start(folder: &Path) -> Result<Vec<Written>, ConfigFaults> {
 
 struct Writer<'a> {
     folder: &'a Path,
+    bind: Option<SocketAddr>,
     written: Vec<Written>,
 }
 
@@ -69,7 +78,7 @@ impl Writer<'_> {
         self.write_tokens()?;
         let rules = self.write_rules()?;
         // Last, so that a first start that failed half-way is a first start again.
-        self.write("config.toml", &sample_config(&rules), "the configuration")
+        self.write("config.toml", &sample_config(&rules, self.bind), "the configuration")
     }
 
     /// New tokens, unless tokens exist: their hashes in one file, each in the clear in a file of its own.
@@ -181,7 +190,11 @@ fn samples() -> Vec<Sample> {
     ]
 }
 
-fn sample_config(rules: &str) -> String {
+fn sample_config(rules: &str, bind: Option<SocketAddr>) -> String {
+    let bind = bind.map_or(USUAL_BIND.to_owned(), |bind| bind.to_string());
     let today = london_date(Timestamp::from_jiff(jiff::Timestamp::now()));
-    include_str!("sample.toml").replace("{{rules}}", rules).replace("{{today}}", &today.to_string())
+    include_str!("sample.toml")
+        .replace("{{rules}}", rules)
+        .replace("{{today}}", &today.to_string())
+        .replace("{{bind}}", &bind)
 }

@@ -98,6 +98,16 @@ pub(super) fn check_private(file: &Path) -> Result<(), ConfigFault> {
     Err(ConfigFault::of_file(file, problem, remedy))
 }
 
+/// That no others on this machine can change a file.
+pub(super) fn check_unchanged_by_others(file: &Path) -> Result<(), ConfigFault> {
+    let metadata = std::fs::metadata(file).map_err(|error| unreadable(file, &error))?;
+    if mode_for_others(&metadata) & 0o002 == 0 {
+        return Ok(());
+    }
+    let remedy = format!("run chmod o-w {}", file.display());
+    Err(ConfigFault::of_file(file, "anyone on this machine can change it", remedy))
+}
+
 /// Whether a file is there that others on this machine can read or change.
 pub fn others_may_read(file: &Path) -> bool {
     std::fs::metadata(file).is_ok_and(|metadata| is_open_to_others(&metadata))
@@ -107,13 +117,18 @@ fn unreadable(file: &Path, error: &std::io::Error) -> ConfigFault {
     ConfigFault::of_file(file, format!("cannot be read: {error}"), "restore the file, or name the right one")
 }
 
-#[cfg(unix)]
 fn is_open_to_others(metadata: &std::fs::Metadata) -> bool {
+    mode_for_others(metadata) != 0
+}
+
+/// What those may do who are neither its owner nor of its group.
+#[cfg(unix)]
+fn mode_for_others(metadata: &std::fs::Metadata) -> u32 {
     use std::os::unix::fs::PermissionsExt;
-    metadata.permissions().mode() & 0o007 != 0
+    metadata.permissions().mode() & 0o007
 }
 
 #[cfg(not(unix))]
-fn is_open_to_others(_metadata: &std::fs::Metadata) -> bool {
-    false
+fn mode_for_others(_metadata: &std::fs::Metadata) -> u32 {
+    0
 }

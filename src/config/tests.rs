@@ -167,6 +167,18 @@ fn a_key_others_can_read_is_refused() {
 }
 
 #[test]
+fn a_configuration_others_can_change_is_refused() {
+    let (_folder, config) = folder_with("config.toml", "intake", "intake");
+    let with_mode = |mode| {
+        std::fs::set_permissions(&config, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        Config::load(&config).map(drop)
+    };
+    assert_eq!(with_mode(0o644).map_err(|faults| faults.to_string()), Ok(()));
+    let faults = with_mode(0o646).expect_err("a fault").to_string();
+    assert!(faults.contains("anyone on this machine can change it; run chmod o-w "), "{faults}");
+}
+
+#[test]
 fn a_token_written_in_the_clear_is_not_shown() {
     let (folder, config) = folder_with("config.toml", "intake", "intake");
     let token = crate::config::tokens::new_token();

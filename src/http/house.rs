@@ -36,6 +36,8 @@ struct Held {
     has_shown_token: bool,
     /// Since it came, or its last answer was sent. Whoever shows no token is idle all the while: its body may never end.
     idle_since: Instant,
+    /// Its last request was for a stream.
+    is_stream: bool,
     /// Dropped: the connection is closed.
     _open: oneshot::Sender<()>,
 }
@@ -70,11 +72,17 @@ impl House {
         }
         let number = places.next;
         places.next = number.wrapping_add(1);
-        places
-            .held
-            .insert(number, Held { answering: 0, has_shown_token: false, idle_since: Instant::now(), _open: open });
+        places.held.insert(
+            number,
+            Held { answering: 0, has_shown_token: false, idle_since: Instant::now(), is_stream: false, _open: open },
+        );
         self.metrics.http_connection_opened();
         Some(Place { house: self.clone(), number, closed: Mutex::new(Some(closed)) })
+    }
+
+    /// Closes what streams were asked on, also where their client does not read.
+    pub fn close_streams(&self) {
+        self.places().held.retain(|_, held| !held.is_stream);
     }
 
     fn places(&self) -> MutexGuard<'_, Places> {
@@ -93,11 +101,21 @@ impl Places {
 impl Place {
     /// Until what this answers is dropped.
     pub fn answering(self: &Arc<Self>) -> Arc<Answering> {
+        if let Some(held) = self.house.places().held.get_mut(&self.number) {
+            held.is_stream = false;
+        }
         Arc::new(Answering { place: self.clone(), has_token: AtomicBool::new(false) })
     }
 }
 
 impl Answering {
+    /// The answer goes on until one of the two ends it.
+    pub fn streams(&self) {
+        if let Some(held) = self.place.house.places().held.get_mut(&self.place.number) {
+            held.is_stream = true;
+        }
+    }
+
     /// From here on its place is its own.
     pub fn accept_token(&self) {
         if let Some(held) = self.place.house.places().held.get_mut(&self.place.number)

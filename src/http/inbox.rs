@@ -5,11 +5,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::{Extension, Json};
 use futures_util::stream::{self, Stream};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -19,8 +19,10 @@ use super::Gateway;
 use super::caller::{AgencyCaller, PartnerCaller, Presented};
 use super::cursor::Cursor;
 use super::envelope::text_header;
+use super::house::Answering;
 use super::problem::Problem;
 use super::query::{Asked, Names, page_size};
+use super::streams::StreamPlace;
 use crate::broker::{BrokerError, Reader, Record};
 use crate::engine::codec;
 use crate::engine::model::feedback::Feedback;
@@ -31,6 +33,8 @@ use crate::runtime::outputs::{TASK_KIND, UNIT, header};
 /// Records returned at once, unless fewer are asked for.
 const ITEMS_MAX: usize = 500;
 const ITEMS_USUAL: usize = 100;
+/// Records that a stream reads ahead of what its client has taken.
+const AHEAD_MAX: usize = 16;
 /// Records read at a time.
 const CHUNK_RECORDS: usize = 500;
 /// Records passed over in one look: a unit that is far behind gets an empty page and a cursor, not a slow answer.
@@ -157,10 +161,11 @@ pub async fn stream_tasks(
     Path(agency): Path<String>,
     caller: AgencyCaller,
     query: Asked<StreamQuery>,
+    Extension(answering): Extension<Arc<Answering>>,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Problem> {
     caller.must_be(&agency)?;
-    stream::<Task>(gateway, View::tasks(caller), query.0, &headers, "task").await
+    stream::<Task>(gateway, View::tasks(caller), query.0, (&headers, &*answering), "task").await
 }
 
 /// `GET /v1/partners/{partner}/feedback/stream`.
@@ -169,10 +174,11 @@ pub async fn stream_feedback(
     Path(partner): Path<String>,
     caller: PartnerCaller,
     query: Asked<StreamQuery>,
+    Extension(answering): Extension<Arc<Answering>>,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Problem> {
     caller.must_be(&partner)?;
-    stream::<Feedback>(gateway, View::feedback(caller), query.0, &headers, "feedback").await
+    stream::<Feedback>(gateway, View::feedback(caller), query.0, (&headers, &*answering), "feedback").await
 }
 
 async fn list<T: Published + Send + 'static>(
@@ -201,12 +207,18 @@ async fn stream<T: Published + Send + 'static>(
     gateway: Arc<Gateway>,
     view: View,
     query: StreamQuery,
-    headers: &HeaderMap,
+    (headers, answering): (&HeaderMap, &Answering),
     name: &'static str,
 ) -> Result<impl IntoResponse + use<T>, Problem> {
     let last = text_header(headers, "last-event-id").filter(|id| !id.is_empty());
     let cursor = start_cursor(&gateway, &view, last.or(query.after).as_deref())?;
-    let follower = Follower { waiter: Waiter::new(&gateway), gateway, view, cursor, page: Vec::new().into_iter() };
+    if *gateway.stopping.borrow() {
+        return Err(Problem::from(BrokerError::Stopping));
+    }
+    let place = gateway.streams.open(format!("{}\0{}", view.topic, view.unit.as_deref().unwrap_or_default()))?;
+    answering.streams();
+    let (waiter, page) = (Waiter::new(&gateway), Vec::new().into_iter());
+    let follower = Follower { waiter, gateway, view, cursor, page, place };
     Ok(Sse::new(follow::<T>(follower, name)).keep_alive(KeepAlive::default()))
 }
 
@@ -258,10 +270,13 @@ fn scan<T: Published>(
 ) -> Result<Page, BrokerError> {
     let mut items = Vec::new();
     let mut scanned = 0;
+    // Of a list that is shown whole no more is read than is shown, and one that tells whether there is more.
+    let shows_all = view.unit.is_none() && view.kind.is_none();
+    let chunk = if shows_all { CHUNK_RECORDS.min(items_max.saturating_add(1)) } else { CHUNK_RECORDS };
     for partition in 0..reader.partitions(&view.topic)? {
         loop {
-            let records = reader.read(&view.topic, partition, cursor.next(partition), CHUNK_RECORDS)?;
-            let is_last = records.len() < CHUNK_RECORDS;
+            let records = reader.read(&view.topic, partition, cursor.next(partition), chunk)?;
+            let is_last = records.len() < chunk;
             for record in records {
                 if items.len() == items_max || scanned == SCANNED_MAX {
                     return Ok(Page { items, cursor, is_at_end: false });
@@ -306,6 +321,10 @@ impl Waiter {
         }
     }
 
+    fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
     /// True: look again. False: the router is stopping.
     async fn wait(&mut self) -> bool {
         let changed = async {
@@ -328,6 +347,7 @@ struct Follower {
     view: View,
     cursor: Cursor,
     page: std::vec::IntoIter<Item>,
+    place: StreamPlace,
 }
 
 fn follow<T: Published + Send + 'static>(
@@ -336,13 +356,19 @@ fn follow<T: Published + Send + 'static>(
 ) -> impl Stream<Item = Result<Event, std::convert::Infallible>> {
     stream::unfold(follower, move |mut follower| async move {
         loop {
+            if follower.waiter.is_stopping() {
+                return None;
+            }
             if let Some(item) = follower.page.next() {
                 // The reader may be slow, and its page long.
                 follower.view.token.still_stands(&follower.gateway).ok()?;
                 let event = Event::default().event(name).id(item.after.to_string()).data(item.json.to_string());
                 return Some((Ok(event), follower));
             }
-            let page = look::<T>(&follower.gateway, &follower.view, follower.cursor.clone(), ITEMS_MAX).await.ok()?;
+            let page = {
+                let _reading = follower.place.reading().await?;
+                look::<T>(&follower.gateway, &follower.view, follower.cursor.clone(), AHEAD_MAX).await.ok()?
+            };
             follower.cursor = page.cursor;
             let is_idle = page.items.is_empty() && page.is_at_end;
             follower.page = page.items.into_iter();

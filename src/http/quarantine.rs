@@ -1,6 +1,5 @@
 //! What could not be used: listed, shown, tried again. For the operator alone: the bytes may name a child.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -20,7 +19,6 @@ use super::retry::{self, RETRY_OF};
 use crate::broker::{BrokerError, Reader};
 use crate::engine::codec;
 use crate::engine::model::quarantine::Quarantined;
-use crate::engine::model::scalar::Timestamp;
 use crate::engine::schema::{Fault, to_json};
 
 /// The topic read here.
@@ -66,9 +64,10 @@ pub async fn list(
         })?,
     };
     let items_max = page_size(query.0.limit, ITEMS_USUAL, ITEMS_MAX)?;
-    let retried = retried(&gateway).await?;
+    read_retried(&gateway).await?;
+    let marks = gateway.clone();
     let walked = walk(&gateway, cursor, move |items: &mut Vec<Value>, kept| {
-        items.push(with_retry(summary(&kept), &kept, &retried));
+        items.push(with_retry(summary(&kept), &kept, &marks));
         items.len() < items_max
     });
     let (items, cursor, is_at_end) = walked.await?;
@@ -83,7 +82,8 @@ pub async fn show(
 ) -> Result<Json<Value>, Problem> {
     let kept = find(&gateway, id).await?;
     let shown = to_json(&kept).map_err(|_| Problem::internal("The record could not be written as JSON."))?;
-    let mut shown = with_retry(shown, &kept, &retried(&gateway).await?);
+    read_retried(&gateway).await?;
+    let mut shown = with_retry(shown, &kept, &gateway);
     if let Ok(text) = String::from_utf8(kept.original) {
         shown["original_text"] = Value::String(text);
     }
@@ -144,14 +144,14 @@ async fn retries_of(gateway: &Arc<Gateway>, id: String) -> Result<Vec<String>, P
     Ok(walked.await?.0)
 }
 
-async fn retried(gateway: &Arc<Gateway>) -> Result<BTreeMap<String, Timestamp>, Problem> {
+async fn read_retried(gateway: &Arc<Gateway>) -> Result<(), Problem> {
     let gateway = gateway.clone();
-    let read = tokio::task::spawn_blocking(move || gateway.retried());
-    Ok(read.await.map_err(|_| Problem::internal("The quarantine could not be read."))??)
+    let read = tokio::task::spawn_blocking(move || gateway.read_retried());
+    Ok(read.await.map_err(|_| Problem::internal("The list could not be read."))??)
 }
 
-fn with_retry(mut shown: Value, kept: &Quarantined, retried: &BTreeMap<String, Timestamp>) -> Value {
-    let at = retried.get(&kept.quarantine_id).map(|at| at.to_jiff().to_string());
+fn with_retry(mut shown: Value, kept: &Quarantined, gateway: &Gateway) -> Value {
+    let at = gateway.retried_at(&kept.quarantine_id).map(|at| at.to_jiff().to_string());
     if let Value::Object(members) = &mut shown {
         members.insert("retried_at".to_owned(), json!(at));
     }

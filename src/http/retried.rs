@@ -55,10 +55,18 @@ impl Retried {
 }
 
 impl Gateway {
-    /// When each record that was sent again was, by its id. Waits for the broker: not for a thread of the runtime.
-    pub fn retried(&self) -> Result<BTreeMap<String, Timestamp>, BrokerError> {
+    /// Reads on to the end of the marks, and lets go of those whose records quarantine keeps no longer. Waits for the broker:
+    /// not for a thread of the runtime.
+    pub fn read_retried(&self) -> Result<(), BrokerError> {
+        let oldest = self.now().plus_millis(-i64::try_from(self.quarantine_kept.as_millis()).unwrap_or(i64::MAX));
         let mut retried = self.retried.lock().unwrap_or_else(PoisonError::into_inner);
         retried.read(&*self.reader)?;
-        Ok(retried.at.clone())
+        retried.at.retain(|_, at| *at >= oldest);
+        Ok(())
+    }
+
+    /// When a record was sent again, as far as was read.
+    pub fn retried_at(&self, id: &str) -> Option<Timestamp> {
+        self.retried.lock().unwrap_or_else(PoisonError::into_inner).at.get(id).copied()
     }
 }

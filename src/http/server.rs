@@ -21,6 +21,8 @@ use crate::config::{Http, Tls};
 
 /// The time a client has for a request's headers; also how long an idle connection is kept.
 const HEADER_WAIT: Duration = Duration::from_secs(30);
+/// The time that streams have at a stop to send what they have begun. What a client has not taken by then it asks for again.
+const STREAMS_END: Duration = Duration::from_millis(500);
 
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +42,7 @@ pub struct Running {
     address: SocketAddr,
     gateway: Arc<Gateway>,
     handle: Handle<SocketAddr>,
+    house: Arc<House>,
     served: JoinHandle<std::io::Result<()>>,
 }
 
@@ -49,11 +52,19 @@ impl Running {
         self.address
     }
 
-    /// Stops listening, ends long polls and streams, and waits for the requests in flight, but no longer than allowed.
+    /// Stops listening, ends long polls and streams (cuts off those that are not read), and waits for the requests in flight, but no longer than allowed.
     pub async fn stop(self) {
         self.gateway.stopping.send_replace(true);
         self.handle.graceful_shutdown(Some(self.gateway.limits.drain));
-        if let Ok(Err(error)) = self.served.await {
+        let mut served = self.served;
+        let ended = match tokio::time::timeout(STREAMS_END.min(self.gateway.limits.drain), &mut served).await {
+            Ok(ended) => ended,
+            Err(_) => {
+                self.house.close_streams();
+                served.await
+            }
+        };
+        if let Ok(Err(error)) = ended {
             tracing::warn!(%error, "the HTTP server ended badly");
         }
     }
@@ -73,10 +84,8 @@ pub async fn start(gateway: Arc<Gateway>, settings: &Http) -> Result<Running, Ht
     let listener = std::net::TcpListener::bind(address).map_err(bind_fault)?;
     let address = listener.local_addr().map_err(bind_fault)?;
     let handle = Handle::new();
-    let connections = Connections {
-        router: super::router(gateway.clone()),
-        house: House::new(gateway.limits.connections, gateway.metrics.clone()),
-    };
+    let house = House::new(gateway.limits.connections, gateway.metrics.clone());
+    let connections = Connections { router: super::router(gateway.clone()), house: house.clone() };
     let mut server = axum_server::from_tcp(listener).map_err(bind_fault)?.handle(handle.clone()).http1_only();
     server.http_builder().http1().header_read_timeout(HEADER_WAIT);
     let server = server.first_request_timeout(HEADER_WAIT);
@@ -87,7 +96,7 @@ pub async fn start(gateway: Arc<Gateway>, settings: &Http) -> Result<Running, Ht
         }
         None => tokio::spawn(server.acceptor(Door).serve(connections)),
     };
-    Ok(Running { address, gateway, handle, served })
+    Ok(Running { address, gateway, handle, house, served })
 }
 
 async fn load_tls(files: &Tls) -> Result<RustlsConfig, HttpError> {

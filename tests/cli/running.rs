@@ -392,3 +392,74 @@ fn a_simulated_year_says_what_happened_to_every_task() {
     let args = ["demo", "--year", "--events", "60", "--seed", "3"];
     check(&args, 0, &[" events sent; ", "agency", "in time", "social-care", "all"]);
 }
+
+/// A router just started, and not listened to yet.
+fn started(folder: &tempfile::TempDir) -> Child {
+    let config = path(folder, "config.toml");
+    let arguments = ["run", "--config", &config, "--new-data-file"];
+    command(&arguments).stderr(Stdio::piped()).spawn().expect("the router starts")
+}
+
+fn signal(process: &Child, name: &str) {
+    let told = std::process::Command::new("kill").args([name, &process.id().to_string()]).status().expect("kill runs");
+    assert!(told.success());
+}
+
+/// Until the process says itself what is done with a signal, which is the first that it does.
+#[cfg(target_os = "linux")]
+fn until_it_listens(process: &Child) {
+    const HANGUP_AND_TERMINATE: u64 = 1 | 1 << 14;
+    let is_listening = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap_or_default();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+        caught & HANGUP_AND_TERMINATE == HANGUP_AND_TERMINATE
+    };
+    let patience = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !is_listening() {
+        assert!(std::time::Instant::now() < patience, "it never listened");
+        std::thread::yield_now();
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_reload_asked_for_before_the_router_is_ready_is_made_and_a_stop_ends_it_well() {
+    let folder = new_folder("127.0.0.1:0");
+    let mut process = started(&folder);
+    until_it_listens(&process);
+    signal(&process, "-HUP");
+    let mut log = BufReader::new(process.stderr.take().expect("a log"));
+    let (mut line, mut logged) = (String::new(), String::new());
+    while !line.contains("were read again") {
+        line.clear();
+        assert!(log.read_line(&mut line).expect("a log line") > 0, "the router ended: {logged}");
+        logged.push_str(&line);
+    }
+    signal(&process, "-TERM");
+    assert_eq!(process.wait().expect("an end").code(), Some(0));
+
+    let folder = new_folder("127.0.0.1:0");
+    let mut early = started(&folder);
+    until_it_listens(&early);
+    signal(&early, "-TERM");
+    assert_eq!(early.wait().expect("an end").code(), Some(0));
+}
+
+#[test]
+fn a_first_start_listens_where_it_is_told_to() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let first = |arguments: &[&str]| {
+        let mut started = command(&[&["run"], arguments].concat());
+        started.current_dir(folder.path()).output().expect("the router starts")
+    };
+    let refused = first(&["--bind", &address]);
+    let said = String::from_utf8_lossy(&refused.stderr).replace('\n', " ");
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("cannot listen") && said.contains(&address), "{said}");
+    let config = fs::read_to_string(folder.path().join("data/config.toml")).expect("a configuration");
+    assert!(config.contains(&format!("bind = \"{address}\"")), "{config}");
+    assert_eq!(first(&["--bind", &address]).status.code(), Some(2), "a first start alone");
+}

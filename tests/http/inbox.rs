@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::kit::{HOSPITAL, House, header, paths};
 
-fn task(action: &str, agency: &str, unit: Option<&str>) -> Task {
+pub fn task(action: &str, agency: &str, unit: Option<&str>) -> Task {
     Task {
         task_id: uuid::Uuid::new_v4().to_string(),
         agency: agency.to_owned(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pathway_router::broker::memory::{Memory, MemoryOptions};
-use pathway_router::broker::{Broker, Placement, Record, TopicSpec, Write, system_clock};
+use pathway_router::broker::{Broker, Placement, Reader, Record, TopicSpec, Write, system_clock};
 use pathway_router::config::Config;
 use pathway_router::config::first_start::{config_file, first_start};
 use pathway_router::config::tokens::TokenBook;
@@ -57,6 +57,15 @@ impl House {
     }
 
     pub fn with(options: MemoryOptions, change: impl FnOnce(&mut Config)) -> Self {
+        Self::with_reader(options, change, |reader| reader)
+    }
+
+    /// With what stands between the gateway and the broker's reader.
+    pub fn with_reader(
+        options: MemoryOptions,
+        change: impl FnOnce(&mut Config),
+        between: impl FnOnce(Arc<dyn Reader>) -> Arc<dyn Reader>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         first_start(folder.path()).unwrap();
         let mut config = Config::load(&config_file(folder.path())).unwrap();
@@ -70,7 +79,7 @@ impl House {
             &config,
             agencies(),
             broker.publisher(),
-            broker.reader(),
+            between(broker.reader()),
             Arc::new(Metrics::new().unwrap()),
             readiness.clone(),
             system_clock(),
