@@ -14,7 +14,7 @@ mod read;
 mod strata;
 pub mod template;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil;
 
@@ -41,6 +41,13 @@ pub struct RuleBook {
     pub front_door: String,
     /// The authority whose book this is, as statuses write it; None: every placing authority is another.
     pub authority: Option<String>,
+    /// Who is asked, in this order, when the front door is itself the suspect's own agency, and may then say whether its
+    /// route is lifted.
+    pub stand_ins: Vec<String>,
+    /// Agencies that, beside the front door, look into how a child died, and act for the other children.
+    pub look_into_deaths: BTreeSet<String>,
+    /// The agency that looks into information breaches; None: nobody is told of one.
+    pub told_of_breaches: Option<String>,
     /// In the order of ids.
     pub rules: Vec<Rule>,
     pub facts: Facts,

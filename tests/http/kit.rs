@@ -205,6 +205,7 @@ fn agencies() -> Agencies {
         names: named(&["social-care", "police", "camhs", "school", "gp"]),
         meant: named(&["social-care", "police", "camhs", "school", "gp"]),
         front_doors: named(&["social-care"]),
+        stand_ins: named(&["lado", "partnership"]),
         of_many_units: named(&["school", "gp"]),
     }
 }

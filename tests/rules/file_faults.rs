@@ -93,13 +93,18 @@ name = 'x'
 title = 't'
 effective_from = '2026-01-01T00:00:00Z'
 front_door = 'polic'
+stand_ins = ['lad']
+look_into_deaths = ['police']
+told_of_breaches = 'parish'
 retention_days = 0
 retention = 3
 "#,
         r#"
 book.toml:5:14: there is no agency `polic`; did you mean `police`?
-book.toml:6:18: `retention_days` is out of range; write a number of days from 1 to 36500
-book.toml:7:1: the book: there is no key `retention`; write one of `name`, `title`, `effective_from`, `retention_days`, `front_door`, `authority`
+book.toml:6:14: there is no agency `lad`; write one of `police`, `school`, `social-care`
+book.toml:8:20: there is no agency `parish`; write one of `police`, `school`, `social-care`
+book.toml:9:18: `retention_days` is out of range; write a number of days from 1 to 36500
+book.toml:10:1: the book: there is no key `retention`; write one of `name`, `title`, `effective_from`, `retention_days`, `front_door`, `stand_ins`, `look_into_deaths`, `told_of_breaches`, `authority`
 "#,
     );
 }

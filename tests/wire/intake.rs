@@ -56,6 +56,7 @@ impl World {
             names: named(&["social-care", "police", "school", "gp"]),
             meant: named(&["social-care", "police", "school", "gp"]),
             front_doors: named(&["social-care"]),
+            stand_ins: named(&["lado", "partnership"]),
             of_many_units: named(&["school", "gp"]),
         };
         Self { keys: Keys::from_secret(&[1; 32]), sealer: Sealer::from_secret(&[2; 32]), partners, agencies }

@@ -19,7 +19,6 @@ use crate::engine::rules::book::UnitKind;
 use crate::engine::rules::directory::as_meant;
 use crate::engine::schema::Fault;
 use crate::engine::schema::read::nearest;
-use crate::engine::tasks::route::IN_PLACE_OF_FRONT_DOOR;
 
 const NOBODY_WITH_STATUS: &str =
     "identifies nobody: give an NHS number, UPN or local_id that is right, or names and date_of_birth";
@@ -41,6 +40,8 @@ pub struct Agencies {
     pub meant: BTreeSet<String>,
     /// Those that triage, decide and hold cases: one, unless books differ.
     pub front_doors: BTreeSet<String>,
+    /// Those who are asked in place of a front door that is the suspect's own.
+    pub stand_ins: BTreeSet<String>,
     /// Those whose units must not see one another's tasks.
     pub of_many_units: BTreeSet<String>,
 }
@@ -53,6 +54,7 @@ impl Agencies {
             let named = book.agencies.values().flat_map(|agency| [&agency.name, &agency.title]);
             agencies.meant.extend(named.map(|name| as_meant(name)));
             agencies.front_doors.insert(book.front_door.clone());
+            agencies.stand_ins.extend(book.stand_ins.iter().cloned());
             let many = book.agencies.iter().filter(|(_, agency)| agency.units != UnitKind::One);
             agencies.of_many_units.extend(many.map(|(name, _)| name.clone()));
         }
@@ -75,17 +77,12 @@ pub fn may_send(agencies: &Agencies, partner: &Partner, event: &ReferralEvent) -
     if !moves_a_case || partner.agency.as_ref().is_some_and(|agency| agencies.front_doors.contains(agency)) {
         return Ok(());
     }
-    if partner.agency.as_deref().is_some_and(stands_in) && is_about_a_route(event) {
+    if partner.agency.as_ref().is_some_and(|agency| agencies.stand_ins.contains(agency)) && is_about_a_route(event) {
         return Ok(());
     }
     let front_doors: Vec<&str> = agencies.front_doors.iter().map(String::as_str).collect();
     let problem = format!("is not this sender's: only {} may record a decision or a status", front_doors.join(" or "));
     Err(Refusal::of(QuarantineReason::WrongSource, "source.partner", &problem))
-}
-
-/// Whether an agency is asked in place of a front door that is the suspect's own.
-pub fn stands_in(agency: &str) -> bool {
-    IN_PLACE_OF_FRONT_DOOR.contains(&agency)
 }
 
 fn is_about_a_route(event: &ReferralEvent) -> bool {

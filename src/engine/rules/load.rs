@@ -4,6 +4,7 @@ mod agencies;
 mod calendar;
 mod directory;
 mod facts;
+mod head;
 pub mod rules;
 mod together;
 
@@ -20,10 +21,7 @@ use super::hash;
 use super::read::{Faults, Table, Text, instead, span_of};
 use super::strata;
 use crate::engine::calendar::Clock;
-use crate::engine::model::scalar::{Level, Timestamp};
-
-/// 25 months, in days.
-pub const RETENTION_DAYS_DEFAULT: i64 = 762;
+use crate::engine::model::scalar::Level;
 
 /// The most files a rule book may have, and the most bytes one of them.
 const FILES_MAX: usize = 1_000;
@@ -138,7 +136,7 @@ pub struct Names {
 pub fn load(files: &[SourceFile]) -> Result<RuleBook, Vec<RuleFault>> {
     let mut faults = Faults::default();
     let documents = parse(files, &mut faults);
-    let head = head(&documents, &mut faults);
+    let head = head::read(&documents, &mut faults);
     let names = Names {
         agencies: agencies::names(&documents, Part::Agencies),
         bases: agencies::names(&documents, Part::Bases),
@@ -172,6 +170,9 @@ pub fn load(files: &[SourceFile]) -> Result<RuleBook, Vec<RuleFault>> {
         retention_days: head.retention_days,
         front_door: head.front_door,
         authority: head.authority,
+        stand_ins: head.stand_ins,
+        look_into_deaths: head.look_into_deaths,
+        told_of_breaches: head.told_of_breaches,
         rules,
         facts,
         aggregates,
@@ -231,78 +232,6 @@ fn toml_hint(message: &str) -> &'static str {
     } else {
         "write key = value, with text in \"quotes\""
     }
-}
-
-struct Head {
-    name: String,
-    title: String,
-    effective_from: Timestamp,
-    retention_days: i64,
-    front_door: String,
-    authority: Option<String>,
-}
-
-fn head(documents: &[Document<'_>], faults: &mut Faults) -> Head {
-    let mut head = Head {
-        name: String::new(),
-        title: String::new(),
-        effective_from: Timestamp::default(),
-        retention_days: RETENTION_DAYS_DEFAULT,
-        front_door: String::new(),
-        authority: None,
-    };
-    let Some(document) = documents.iter().find(|document| document.part == Part::Book) else { return head };
-    let mut table = Table::new(document.file, &document.table, Span::default(), "the book");
-    if let Some(name) = table.required(faults, "name", "\"cheshire-east\"") {
-        check_name(name, "a book's name", faults);
-        name.text.clone_into(&mut head.name);
-    }
-    if let Some(title) = table.required(faults, "title", "\"Thresholds of need\"") {
-        title.text.clone_into(&mut head.title);
-    }
-    if let Some(instant) = effective_from(&mut table, faults) {
-        head.effective_from = instant;
-    }
-    if let Some((days, span)) = table.number(faults, "retention_days", "762") {
-        if (1..=36_500).contains(&days) {
-            head.retention_days = days;
-        } else {
-            faults.add(
-                document.file,
-                span,
-                "`retention_days` is out of range",
-                "write a number of days from 1 to 36500",
-            );
-        }
-    }
-    if let Some(agency) = table.required(faults, "front_door", "\"social-care\"") {
-        let known = agencies::names(documents, Part::Agencies);
-        check_known(agency, "agency", &known, faults);
-        agency.text.clone_into(&mut head.front_door);
-    }
-    head.authority = table.text(faults, "authority", "\"Cheshire East\"").map(|text| text.text.to_owned());
-    table.finish(faults);
-    head
-}
-
-const EFFECTIVE_FROM_EXAMPLE: &str = "2026-01-01T00:00:00Z";
-
-fn effective_from(table: &mut Table<'_>, faults: &mut Faults) -> Option<Timestamp> {
-    let Some((_, value)) = table.value("effective_from") else {
-        table.lacks(faults, "effective_from", EFFECTIVE_FROM_EXAMPLE);
-        return None;
-    };
-    let text = match value.get_ref() {
-        DeValue::Datetime(instant) => instant.to_string(),
-        DeValue::String(text) => text.to_string(),
-        _ => String::new(),
-    };
-    let instant: Option<jiff::Timestamp> = text.parse().ok();
-    if instant.is_none() {
-        let problem = "`effective_from` is not an instant with its offset from UTC";
-        faults.add(table.file, span_of(value), problem, format!("write effective_from = {EFFECTIVE_FROM_EXAMPLE}"));
-    }
-    instant.map(Timestamp::from_jiff)
 }
 
 /// Names of books, agencies, ladders: small letters, digits and hyphens.

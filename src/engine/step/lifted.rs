@@ -11,7 +11,6 @@ use crate::engine::decide::{Moment, judge};
 use crate::engine::facts::AsOf;
 use crate::engine::history::entry::{A_PERSON, AN_ADDRESS, SUSPECT, UNKNOWN_SUSPECT};
 use crate::engine::history::{held_back_of, routes};
-use crate::engine::intake::standing::stands_in;
 use crate::engine::model::codes::HumanDecision;
 use crate::engine::model::detail::{DecisionRecorded, Detail};
 use crate::engine::model::event::ReferralEvent;
@@ -160,10 +159,10 @@ pub fn problem(draft: &Draft<'_>, event: &ReferralEvent) -> Option<Problem> {
 
 /// A decision of one who stands in for the front door, about a child of whom they were asked nothing.
 fn is_not_theirs(draft: &Draft<'_>, event: &ReferralEvent) -> bool {
-    let Some(agency) = event.source.agency.as_deref().filter(|agency| stands_in(agency)) else { return false };
+    let Some(agency) = event.source.agency.as_ref() else { return false };
     let mut held = draft.history.tasks.iter();
-    let was_asked = held.any(|task| task.agency == agency && task.rules.iter().any(|rule| rule == HELD_BACK_RULE));
-    agency != draft.book.rules.front_door && !was_asked
+    let was_asked = held.any(|task| task.agency == *agency && task.rules.iter().any(|rule| rule == HELD_BACK_RULE));
+    *agency != draft.book.rules.front_door && !was_asked
 }
 
 /// The sender is told why. What the accused one's own agency wanted to lift is put to whoever is asked in its place.

@@ -45,7 +45,6 @@ const OWN_SECOND_ACTION: &str =
 const SEND_AGAIN: &str =
     "Send it again about the right child now, if you have not: nobody is asked to act for them before.";
 const SEND_IF_ANOTHER: &str = "If it was about another child, send it again about that child now.";
-const PARTNERSHIP: &str = "partnership";
 
 pub fn received(
     draft: &mut Draft<'_>,
@@ -377,16 +376,14 @@ pub fn recalls<'w>(
     Ok(asked.into_iter().map(recall).collect())
 }
 
-/// Word to the partnership of what was shared and should not have been.
+/// Word to whoever looks into breaches, of what was shared and should not have been.
 pub fn breach<'w>(
     draft: &Draft<'_>,
     rule: &str,
     withdrawn: &Arc<Entry>,
     told: &[Arc<HeldTask>],
 ) -> Result<Option<Wanted<'w>>, StepError> {
-    if told.is_empty() || !draft.book.rules.agencies.contains_key(PARTNERSHIP) {
-        return Ok(None);
-    }
+    let Some(agency) = draft.book.rules.told_of_breaches.clone().filter(|_| !told.is_empty()) else { return Ok(None) };
     let raising = draft.raising(None, "");
     let due = raising.deadline_from_now(&OWN_DUTY)?;
     let agencies: BTreeSet<&str> = told.iter().map(|task| task.agency.as_str()).collect();
@@ -406,6 +403,6 @@ pub fn breach<'w>(
         ("What was sent to others should not have been, or not about this child.", BREACH_ACTION)
     };
     let own = raising.own_duty(rule, "An information breach", why.to_owned(), action, due, withdrawn);
-    let address = Address { agency: PARTNERSHIP.to_owned(), unit: None, role: None, in_place_of: None };
+    let address = Address { agency, unit: None, role: None, in_place_of: None };
     Ok(Some(Wanted { address, notes: vec![note], ..own }))
 }

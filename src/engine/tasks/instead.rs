@@ -8,9 +8,6 @@ use crate::engine::context::StepError;
 use crate::engine::history::death;
 use crate::engine::model::decision::Suppressed;
 
-/// Beside the front door: they look into how a child died, and act for the other children.
-const LOOK_INTO_A_DEATH: [&str; 3] = ["police", "partnership", "lado"];
-
 impl<'b> Raising<'b> {
     /// A later book dropped the agency that is to be told (to stop, that nobody answered): whoever triages sees to it.
     pub(super) fn instead_of_dropped(&self, task: &mut Asked<'_>) {
@@ -29,7 +26,8 @@ impl<'b> Raising<'b> {
     /// Of a child who has died nobody but those who look into it is asked anything before a person decides.
     pub(super) fn is_after_death(&self, task: &Asked<'_>) -> bool {
         let agency = task.address.agency.as_str();
-        let looks_into_it = agency == self.book.rules.front_door || LOOK_INTO_A_DEATH.contains(&agency);
+        let rules = &self.book.rules;
+        let looks_into_it = agency == rules.front_door || rules.look_into_deaths.contains(agency);
         !task.own_duty
             && !looks_into_it
             && task.entry.kind != death::SERIOUS_INCIDENT

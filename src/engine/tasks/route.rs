@@ -23,9 +23,6 @@ const OFFICE_CLOSES: jiff::civil::Time = jiff::civil::Time::constant(17, 0, 0, 0
 /// What comes so shortly before the office closes is not begun there.
 const LAST_HOUR_MS: i64 = 60 * 60 * 1000;
 
-/// Who is asked when the front door is itself the suspect's own agency, and may then say whether its route is lifted.
-pub const IN_PLACE_OF_FRONT_DOOR: [&str; 2] = ["lado", "partnership"];
-
 /// A recipient of one child's task.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Address {
@@ -57,11 +54,10 @@ impl Raising<'_> {
     /// Whoever triages what no rule gives a person. `urgent`: by when, where the clock does not wait for the office to open.
     pub fn front_door(&self, urgent: Option<Timestamp>) -> Address {
         let rules = &self.book.rules;
-        let suspect =
-            |name: &&str| !self.held_back.iter().any(|route| route.cause == "suspect" && route.agency == **name);
-        let stand_ins = IN_PLACE_OF_FRONT_DOOR.into_iter().filter(|name| rules.agencies.contains_key(*name));
-        let name = std::iter::once(rules.front_door.as_str()).chain(stand_ins).find(suspect);
-        let name = name.unwrap_or(&rules.front_door);
+        let accused =
+            |name: &String| self.held_back.iter().any(|route| route.cause == "suspect" && route.agency == *name);
+        let mut askable = std::iter::once(&rules.front_door).chain(&rules.stand_ins);
+        let name = askable.find(|name| !accused(name)).unwrap_or(&rules.front_door);
         let unit = rules.agencies.get(name).and_then(|agency| self.single_unit(agency, urgent));
         Address { agency: name.to_owned(), unit, role: None, in_place_of: None }
     }

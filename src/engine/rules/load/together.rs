@@ -1,7 +1,8 @@
 //! What is wrong between the files of a book, though each is sound by itself: it would fault, or fall silent, at work.
 
+use super::head::Head;
 use super::rules::Places;
-use super::{Document, Head, Part};
+use super::{Document, Part};
 use crate::engine::calendar::{Calendar, Clock, london_date};
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::rules::book::{Ladder, LadderStep, Rule};
