@@ -29,13 +29,14 @@ const FIRST_RUNG_OF_A_CHALLENGE: usize = 1;
 
 /// Whether a task waits for an answer, or for a disagreement to end. A chase is not itself chased: the next rung is.
 fn waits(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
-    let decided = history.decided_on(task);
-    match task.state.as_str() {
-        _ if is_chase(task) || search::is_over(history, rules, task) || death::overtook(history, task) => false,
-        "raised" => !decided.is_some_and(|decision| ends(decision, task)),
-        "challenged" => decided.is_none_or(|decision| decision.at < task.state_at),
+    let decided = || history.decided_on(task);
+    // What is over is told by every entry there is: it is asked last, and not of what is closed already.
+    let waits = match task.state.as_str() {
+        "raised" => !decided().is_some_and(|decision| ends(decision, task)),
+        "challenged" => decided().is_none_or(|decision| decision.at < task.state_at),
         _ => false,
-    }
+    };
+    waits && !is_chase(task) && !death::overtook(history, task) && !search::is_over(history, rules, task)
 }
 
 /// A closed case waits for nobody, but for whoever is asked about that very decision.

@@ -33,8 +33,8 @@ pub fn is_word(task: &HeldTask) -> bool {
 pub fn is_owed(history: &History, task: &HeldTask) -> bool {
     let decided = history.decided_on(task);
     is_open(&task.state)
-        && !death::overtook(history, task)
         && !decided.is_some_and(|decision| decision.closed && decision.at >= task.raised_at)
+        && !death::overtook(history, task)
 }
 
 /// By when a task is to be completed, where it waits for another time or for none. What is done, declined or closed is waited
@@ -47,7 +47,7 @@ fn waits_elsewhere(history: &History, rules: &RuleBook, task: &HeldTask, at: Tim
     }
     // An answer may have been received before a tick that was read before it.
     let is_ahead = task.due_at > at.max(history.updated_at) && task.due_at > task.raised_at;
-    (is_ahead && is_owed() && asked(rules, task).next().is_some()).then_some(Some(task.due_at))
+    (is_ahead && asked(rules, task).next().is_some() && is_owed()).then_some(Some(task.due_at))
 }
 
 /// What rules ask for that must be completed by its deadline, and this task is.
