@@ -54,6 +54,8 @@ pub struct RuleBook {
     /// In the order of names.
     pub aggregates: Vec<Aggregate>,
     pub agencies: BTreeMap<String, Agency>,
+    /// Agencies by what is written for them: name or title, as `as_meant` has it.
+    meant: BTreeMap<String, String>,
     pub bases: BTreeMap<String, Basis>,
     pub ladders: Vec<Ladder>,
     pub calendar: Calendar,
@@ -88,8 +90,7 @@ pub fn load(files: &[SourceFile]) -> Result<RuleBook, Vec<RuleFault>> {
 impl RuleBook {
     /// The agency meant by a name or title, whatever its case and spaces.
     pub fn agency_meant(&self, written: &str) -> Option<&Agency> {
-        let written = as_meant(written);
-        self.agencies.values().find(|agency| as_meant(&agency.name) == written || as_meant(&agency.title) == written)
+        self.agencies.get(self.meant.get(&as_meant(written))?)
     }
 
     /// Whether each unit of the agency answers for itself alone. False for an agency of one unit, however that is

@@ -1,6 +1,8 @@
 //! From rules that fired to tasks: recipients, deadlines, merging, deterministic ids.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, btree_map};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::context::{Context, StepError};
@@ -132,6 +134,8 @@ pub enum Why<'b> {
     FromFacts {
         rule: &'b Rule,
         verdict: Arc<Verdict<'b>>,
+        /// Worded for the first who may read it, and the same for every other.
+        worded: Rc<OnceCell<String>>,
     },
     Plain(String),
     /// Names where senders can be rung, for those who may see that.
@@ -190,6 +194,8 @@ impl<'b> Raising<'b> {
 
     /// What one rule asks.
     fn want(&self, finding: &Finding<'b>, wanted: &mut Vec<Wanted<'b>>) -> Result<(), StepError> {
+        let worded = Rc::new(OnceCell::new());
+        let why = Why::FromFacts { rule: finding.rule, verdict: Arc::clone(&finding.verdict), worded };
         for task in &finding.rule.tasks {
             if task.applies(&finding.verdict.table) != Truth::True || self.is_done_already(task, &finding.entry) {
                 continue;
@@ -215,7 +221,7 @@ impl<'b> Raising<'b> {
                     acknowledge_by,
                     rule: finding.rule.id.clone(),
                     title: finding.rule.title.clone(),
-                    why: Some(Why::FromFacts { rule: finding.rule, verdict: Arc::clone(&finding.verdict) }),
+                    why: Some(why.clone()),
                     bases: task.bases.clone(),
                     needs_agreement: task.needs_agreement,
                     minimum: task.minimum,

@@ -176,6 +176,7 @@ pub fn load(files: &[SourceFile]) -> Result<RuleBook, Vec<RuleFault>> {
         rules,
         facts,
         aggregates,
+        meant: agencies::meant(&agencies),
         agencies,
         bases,
         ladders,

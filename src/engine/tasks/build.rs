@@ -332,13 +332,13 @@ impl<'b> Raising<'b> {
         match why {
             Why::Plain(text) => Some(text.clone()),
             Why::Numbers { told, without } => Some(if permit.allows("call_back") { told } else { without }.clone()),
-            Why::FromFacts { rule, verdict } => {
+            Why::FromFacts { rule, verdict, worded } => {
                 let facts = &self.book.rules.facts;
                 if permit.minimum || !may_see_all(permit.agency, facts, &rule.why) {
                     return None;
                 }
                 let dates = |fact| self.book.dates(fact, self.history, entry, verdict.as_of, verdict.level);
-                Some(rule.why.render(facts, &verdict.table, &dates))
+                Some(worded.get_or_init(|| rule.why.render(facts, &verdict.table, &dates)).clone())
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::engine::disclose::{HAPPENED_AT, SENT_BY};
 use crate::engine::history::entry::{A_PERSON, AN_ADDRESS};
 use crate::engine::rules::book::{Agency, Basis, Ladder, LadderStep, UnitKind};
 use crate::engine::rules::catalogue;
-use crate::engine::rules::directory::Directory;
+use crate::engine::rules::directory::{Directory, as_meant};
 use crate::engine::rules::facts::Facts;
 use crate::engine::rules::read::{Faults, Table, Text, instead, listed, span_of};
 
@@ -333,4 +333,15 @@ pub fn letters(texts: &[Text<'_>], names: &Names, faults: &mut Faults) -> Vec<St
         }
     }
     found
+}
+
+/// Agencies by their names and titles as people write them; where two are written alike, the first by name.
+pub fn meant(agencies: &BTreeMap<String, Agency>) -> BTreeMap<String, String> {
+    let mut meant = BTreeMap::new();
+    for agency in agencies.values() {
+        for written in [&agency.name, &agency.title] {
+            meant.entry(as_meant(written)).or_insert_with(|| agency.name.clone());
+        }
+    }
+    meant
 }
