@@ -7,6 +7,7 @@ pub mod calendar;
 pub mod cloud_event;
 pub mod codec;
 pub mod context;
+pub mod danger;
 pub mod decide;
 pub mod disclose;
 pub mod facts;

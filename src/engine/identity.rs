@@ -11,6 +11,7 @@ use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 use zeroize::Zeroizing;
 
+use super::model::codes::Sex;
 use super::model::event::{Child, Source};
 use super::model::history::KnownAs;
 use super::model::subject::SubjectKey;
@@ -81,18 +82,37 @@ impl Keys {
 
     /// What a child is called and when they were born, as keyed hashes. None: neither is said.
     pub fn known_as(&self, child: &Child) -> Option<KnownAs> {
-        let of = |what: &str, text: &str| {
-            let hash = self.subjects.of(&[b"known as ", what.as_bytes(), &[0], text.as_bytes()]);
-            hash.first_chunk::<8>().map_or(0, |bytes| i64::from_be_bytes(*bytes))
-        };
+        let of = |what: &str, text: &str| self.known_by(what, text);
         let birth = child.date_of_birth.map(|born| of("birth", &born.to_civil().to_string()));
         let names = given_names(child.given_names.as_deref().unwrap_or_default());
         let known = KnownAs {
             birth,
             whole: (!names.is_empty()).then(|| of("given", &names.concat())),
             given: names.iter().map(|name| of("given", name)).collect(),
+            ..KnownAs::default()
         };
         (known.birth.is_some() || known.whole.is_some()).then_some(known)
+    }
+
+    /// The same, with what else tells two children of one name and birthday apart where no number does.
+    pub fn known_without_number(&self, child: &Child) -> Option<KnownAs> {
+        let of = |what: &str, said: Option<&String>| {
+            let said: String = said?.split_whitespace().collect::<String>().to_lowercase();
+            (!said.is_empty()).then(|| self.known_by(what, &said))
+        };
+        let sex = child.sex.filter(|sex| matches!(sex, Sex::Female | Sex::Male));
+        Some(KnownAs {
+            sex: sex.map(|sex| self.known_by("sex", sex.symbol())),
+            school: of("school", child.school_urn.as_ref()),
+            practice: of("practice", child.gp_ods.as_ref()),
+            locality: of("locality", child.locality.as_ref()),
+            ..self.known_as(child)?
+        })
+    }
+
+    fn known_by(&self, what: &str, text: &str) -> i64 {
+        let hash = self.subjects.of(&[b"known as ", what.as_bytes(), &[0], text.as_bytes()]);
+        hash.first_chunk::<8>().map_or(0, |bytes| i64::from_be_bytes(*bytes))
     }
 
     /// The key that a task is published under: one agency's tasks for a child share it, two agencies' never do.

@@ -204,6 +204,7 @@ impl Published for InboxRecord {
             InboxBody::Signal(signal) => {
                 (signal.other, signal.keyed_by, signal.reference) = (None, None, None);
                 (signal.events, signal.hops, signal.first, signal.call_back) = (None, None, None, None);
+                signal.danger = None;
             }
             InboxBody::Outcome(outcome) => outcome.partner = None,
             InboxBody::Tick(_) => {}

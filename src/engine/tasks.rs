@@ -263,8 +263,14 @@ impl<'b> Raising<'b> {
             return false;
         }
         let counts = |held: &&Arc<HeldTask>| !by_person || is_open(&held.state) || held.state == "completed";
+        // Risk that fell and is raised again asks again for what was done with meanwhile.
+        let fell_at =
+            events.iter().skip(1).filter(|event| event.level < task.level).map(|event| event.occurred_at).max();
+        let stands = |event: &Entry, held: &HeldTask| {
+            held.is_of(event) && (is_open(&held.state) || fell_at.is_none_or(|fell_at| event.occurred_at >= fell_at))
+        };
         self.history.tasks.iter().filter(counts).any(|held| {
-            events.iter().any(|event| held.is_of(event))
+            events.iter().any(|event| stands(event, held))
                 && held.agency == task.address.agency
                 && (held.unit == task.address.unit || !many_units(&held.agency))
                 && decided(held).is_none_or(|at| held.raised_at > at)

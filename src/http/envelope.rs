@@ -9,9 +9,9 @@ use super::body::media_type;
 use super::json::{self, Document};
 use super::problem::Problem;
 use crate::engine::cloud_event::{self, CloudEvent};
+use crate::engine::danger::says_danger;
 use crate::engine::model::quarantine::QuarantineReason;
 use crate::engine::model::scalar::Timestamp;
-use crate::engine::schema::read::nearest;
 use crate::engine::schema::{Fault, inspect};
 
 /// Any of these headers says that the event's attributes are in headers.
@@ -211,28 +211,6 @@ impl Item {
     }
 }
 
-/// Whether these bytes say that a child is in danger now, be they an event or not.
-pub fn says_danger(bytes: &[u8]) -> bool {
-    let quotes = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'"');
-    quotes.filter_map(|(quote, _)| bytes.get(quote.saturating_add(1)..)).any(member_says_danger)
-}
-
-/// Whether these bytes begin with a member's name, its quote and what says yes: also as text, and misspelt by a letter or two.
-fn member_says_danger(bytes: &[u8]) -> bool {
-    const NAME: &str = "immediate_danger";
-    const NAME_BYTES_MAX: usize = 24;
-    const YES: [&[u8]; 4] = [b"true", b"yes", b"y\"", b"1"];
-    let Some(end) = bytes.iter().take(NAME_BYTES_MAX).position(|byte| *byte == b'"') else { return false };
-    let (name, rest) = bytes.split_at(end);
-    let Some(value) = rest.get(1..).and_then(|rest| rest.trim_ascii_start().strip_prefix(b":")) else { return false };
-    let value = value.trim_ascii_start();
-    let value = value.strip_prefix(b"\"").unwrap_or(value).trim_ascii_start();
-    let says_yes = YES.iter().any(|yes| value.get(..yes.len()).is_some_and(|start| start.eq_ignore_ascii_case(yes)));
-    // Quoted within a text its last quote is escaped.
-    let is_name = name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_-. ".contains(byte));
-    says_yes && is_name && std::str::from_utf8(name).is_ok_and(|name| nearest(name, &[NAME]).is_some())
-}
-
 /// JSON, or where it breaks off, or where a name stands twice.
 pub fn parse(bytes: &[u8]) -> Result<Value, Fault> {
     let document = json::read(bytes).map_err(|error| breaks_off(bytes, &error))?;
@@ -290,20 +268,7 @@ fn stands_twice(path: String) -> Fault {
 
 #[cfg(test)]
 mod tests {
-    use super::{percent_decoded, says_danger};
-
-    #[test]
-    fn danger_is_found_in_any_bytes() {
-        let said = [
-            "{\"immediate_danger\" :\n true",
-            "\"immediate_danger\":true",
-            "\"immediateDanger\": \"True\"",
-            "\"imediate_danger\": 1",
-        ];
-        assert!(said.iter().all(|text| says_danger(text.as_bytes())));
-        let unsaid = ["", "\"immediate_danger\":false", "\"immediate_danger\"", "\"", r#"\"immediate_danger\": true"#];
-        assert!(unsaid.iter().all(|text| !says_danger(text.as_bytes())));
-    }
+    use super::percent_decoded;
 
     #[test]
     fn what_is_no_text_of_ours_says_what_it_is() {

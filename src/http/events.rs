@@ -20,8 +20,9 @@ use super::problem::Problem;
 use super::publish::{self, header, keyed};
 use crate::broker::Write;
 use crate::engine::codec;
+use crate::engine::danger::says_danger;
 use crate::engine::intake::Said;
-use crate::engine::intake::refuse::REFERENCE_HEADER;
+use crate::engine::intake::refuse::{DANGER_HEADER, REFERENCE_HEADER};
 use crate::engine::model::quarantine::QuarantineReason;
 use crate::engine::schema::Fault;
 use crate::runtime::topics::GATEWAY;
@@ -80,18 +81,20 @@ pub async fn post(
 /// Refuses a request whose events are not read, but not without a word to whoever says that a child is in danger.
 async fn unread(gateway: &Gateway, body: Body, problem: Problem) -> Problem {
     let bytes = body::read_start(body, gateway.limits.body_bytes, DROP_WAIT).await;
-    answer::ringing(gateway, envelope::says_danger(&bytes), problem)
+    answer::ringing(gateway, says_danger(&bytes), problem)
 }
 
 /// Keeps the start of what was too large, and says so.
 async fn too_large(gateway: &Gateway, caller: &PartnerCaller, mut start: Vec<u8>) -> Problem {
-    let danger = envelope::says_danger(&start);
+    let danger = says_danger(&start);
     start.truncate(TOO_LARGE_KEPT_BYTES);
     gateway.metrics.http_event(&caller.partner, Answer::Refused);
     let kept = start.len();
     let problem = format!("the request is larger than {} bytes: its first {kept} are kept", gateway.limits.body_bytes);
     let faults = [Fault::new("", problem)];
-    let write = refused(caller, start, Vec::new(), QuarantineReason::TooLarge, &faults);
+    // Said behind what is kept, it is heard all the same.
+    let stamped = danger.then(|| header(DANGER_HEADER, "true"));
+    let write = refused(caller, start, stamped.into_iter().collect(), QuarantineReason::TooLarge, &faults);
     let problem = match gateway.publish(vec![write]).await {
         Ok(_) => {
             let told = format!("Of this one its first {kept} bytes were kept, and nobody has acted on it.");

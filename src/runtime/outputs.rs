@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::topics::OutputTopics;
 use crate::broker::{Placement, RECORD_BYTES_MAX, Record, Write};
 use crate::engine::codec::{self, CodecError};
+use crate::engine::danger;
 use crate::engine::identity::Keys;
 use crate::engine::ids::derived;
 use crate::engine::model::decision::Decision;
@@ -228,6 +229,7 @@ impl Unusable<'_> {
                 partner: Some(partner),
                 unit: quarantined.unit.clone(),
                 reason: Some(self.reason.symbol().to_owned()),
+                danger: danger::is_said_in(&quarantined.original).then_some(true),
                 ..Signal::default()
             }),
         }

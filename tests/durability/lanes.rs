@@ -17,7 +17,7 @@ use pathway_router::engine::model::event::ReferralEvent;
 use pathway_router::engine::model::history::History;
 use pathway_router::engine::model::inbox::{InboxBody, InboxRecord, Signal};
 use pathway_router::engine::model::quarantine::{QuarantineReason, Quarantined};
-use pathway_router::engine::model::scalar::{Date, FactValue, Timestamp};
+use pathway_router::engine::model::scalar::{Date, FactValue, Level, Timestamp};
 use pathway_router::engine::model::subject::SubjectKey;
 use pathway_router::engine::model::task::Task;
 use pathway_router::engine::rules;
@@ -385,4 +385,32 @@ fn a_record_that_cannot_be_read_after_the_hours_task_was_closed_asks_again() {
     state.commit();
     state.restore(subject, history);
     assert_eq!((unread(&mut state, 3), unread(&mut state, 4)), (1, 0));
+}
+
+/// Of two children of one hour each gets a task of its own, which says nothing of who they are.
+#[test]
+fn each_record_that_cannot_be_read_and_says_danger_is_a_task_of_level_4b_within_the_hour() {
+    let context = kit::context(None);
+    let mut state = State::default();
+    let subject = context.keys.partner_subject("police", None);
+    let receipt = Timestamp(1_780_995_600_000);
+    let mut asked = |minute: i64, danger: Option<bool>| -> Vec<Task> {
+        let cause = format!("00000000-0000-4000-8000-{minute:012}");
+        let (kind, partner) = ("unread_record".to_owned(), Some("police".to_owned()));
+        let signal = Signal { kind, cause, partner, danger, ..Signal::default() };
+        let receipt = receipt.plus_millis(minute * 60_000);
+        let record = InboxRecord { id: signal.cause.clone(), subject, receipt, body: InboxBody::Signal(signal) };
+        let stepped = step(&context, &state, &record).unwrap();
+        state.stage(stepped.delta);
+        let task = |effect: Effect| if let Effect::Task(task, _) = effect { Some(*task) } else { None };
+        stepped.effects.into_iter().filter_map(task).collect()
+    };
+    assert_eq!(asked(1, None).len(), 1);
+    for minute in [2, 3] {
+        let [task] = asked(minute, Some(true)).try_into().unwrap();
+        let (level, due_at, reason) = (task.level, task.due_at, task.reasons[0].rule.as_str());
+        assert_eq!((level, task.agency.as_str(), reason), (Some(Level::L4b), "social-care", "danger"));
+        assert_eq!(due_at, receipt.plus_millis((minute + 60) * 60_000));
+        assert!(task.child.is_none() && task.action.contains("immediate danger"), "{task:?}");
+    }
 }

@@ -316,6 +316,7 @@ fn too_large_is_413_and_its_start_is_kept() {
     assert!(answer.json()["ring"].is_string() && answer.text.contains("first 65536 bytes"), "{}", answer.text);
     let kept = house.referrals();
     assert_eq!(header(&kept[0], "refused"), Some("too_large"));
+    assert_eq!(header(&kept[0], "danger"), Some("true"), "whoever decides is told");
     assert_eq!(kept[0].value.as_ref().map(Vec::len), Some(65_536));
 }
 

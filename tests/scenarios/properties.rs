@@ -81,7 +81,7 @@ fn every_event_has_exactly_one_outcome_and_every_concern_reaches_a_person() {
 }
 
 /// What may come of a child's event beside itself, each of which says that the child is in immediate danger.
-const WAYS: [&str; 9] = [
+const WAYS: [&str; 10] = [
     "the event itself",
     "a correction with a field that is not of its kind",
     "a correction that lowers",
@@ -91,6 +91,7 @@ const WAYS: [&str; 9] = [
     "a correction of what never came",
     "sent again after its withdrawal",
     "a correction of an imported event",
+    "a correction under the id of another",
 ];
 
 /// An event about the same child by the same sender, under an id of its own.
@@ -142,6 +143,9 @@ fn in_danger(event: &ReferralEvent, other: &ReferralEvent, place: usize) -> (Vec
         }
         "sent again after its withdrawal" => (vec![event.clone(), withdrawal], again),
         "a correction of an imported event" => (vec![ReferralEvent { backfill: true, ..event.clone() }], own),
+        "a correction under the id of another" => {
+            (vec![event.clone(), own], correction(&event.event_id, flag(&[("emergency_call_made", false)])))
+        }
         _ => (Vec::new(), event.clone()),
     };
     record.immediate_danger = Some(true);

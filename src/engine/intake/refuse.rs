@@ -2,6 +2,7 @@
 
 use super::{Accepted, IncomingRecord, IntakeContext};
 use crate::engine::cloud_event;
+use crate::engine::danger;
 use crate::engine::ids::derived;
 use crate::engine::model::event::ReferralEvent;
 use crate::engine::model::feedback::{Feedback, FeedbackStatus};
@@ -24,6 +25,9 @@ const EVENT_ID_HEADER: &str = "ce_id";
 pub const REFUSED_HEADER: &str = "refused";
 /// Beside it: the faults it told the sender, as JSON.
 pub const FAULTS_HEADER: &str = "faults";
+
+/// And that what was sent says immediate danger, where the bytes that are kept may not.
+pub const DANGER_HEADER: &str = "danger";
 
 /// And its sender's own reference, where that can be read.
 pub const REFERENCE_HEADER: &str = "partner-reference";
@@ -99,6 +103,7 @@ impl Refusal {
         let feedback =
             told.map(|partner| self.feedback(context, incoming, partner, (&quarantine_id, event_id.as_deref())));
         let unit = incoming.unit.map(str::to_owned);
+        let endangered = !incoming.allow_backfill && says_danger(incoming);
         let asked_of = unit.clone().or_else(|| self.unit_of_partner(context, incoming));
         let signal = InboxRecord {
             id: derived(&[UNREAD_RECORD, &quarantine_id]),
@@ -110,6 +115,7 @@ impl Refusal {
                 partner: Some(incoming.sender.to_owned()),
                 unit: asked_of,
                 reason: Some(self.reason.symbol().to_owned()),
+                danger: endangered.then_some(true),
                 ..Signal::default()
             }),
         };
@@ -177,6 +183,11 @@ impl Refusal {
             incoming.topic, incoming.partition, incoming.offset,
         )
     }
+}
+
+fn says_danger(incoming: &IncomingRecord<'_>) -> bool {
+    let is_stamped = incoming.by_gateway && incoming.headers.iter().any(|(name, _)| name == DANGER_HEADER);
+    is_stamped || danger::is_said_in(incoming.value)
 }
 
 fn header_event_id(incoming: &IncomingRecord<'_>) -> Option<String> {

@@ -113,6 +113,15 @@ pub struct KnownAs {
     pub whole: Option<i64>,
     /// Each given name.
     pub given: Vec<i64>,
+    /// Sex, school, practice and locality: where name and birthday alone make the key, and no number tells two children apart.
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
+    pub sex: Option<i64>,
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
+    pub school: Option<i64>,
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
+    pub practice: Option<i64>,
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
+    pub locality: Option<i64>,
 }
 
 /// Two names or birthdays under one key.

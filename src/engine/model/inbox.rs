@@ -159,6 +159,9 @@ pub struct Signal {
     /// Where the sender of the other's event can be rung.
     #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub call_back: Option<String>,
+    /// What could not be read says that a child is in immediate danger.
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
+    pub danger: Option<bool>,
 }
 
 /// Time passes: appended to each inbox partition by its owner.

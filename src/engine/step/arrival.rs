@@ -14,8 +14,10 @@ use super::{
 };
 use crate::engine::calendar::london_date;
 use crate::engine::context::{Context, StepError};
+use crate::engine::danger::is_said;
 use crate::engine::facts::date_in_words;
 use crate::engine::history::{self, Known, decisions, entry, routes, used_id};
+use crate::engine::identity::IdentifierKind;
 use crate::engine::intake::KEYED_BY_REPLY;
 use crate::engine::model::codes::HumanDecision;
 use crate::engine::model::decision::{Disposition, TaskRaised, Trigger};
@@ -52,7 +54,9 @@ pub fn referral(
     let trigger = if own { Trigger::Signal } else { Trigger::Event };
     let mut draft = Draft::open(context, state, record.subject, record.receipt, trigger, &record.id)?;
     draft.sender_knows = own;
-    let known_as = context.keys.known_as(&event.child);
+    let by_name = referral.keyed_by == IdentifierKind::NameAndBirth.symbol();
+    let keys = &context.keys;
+    let known_as = if by_name { keys.known_without_number(&event.child) } else { keys.known_as(&event.child) };
     let mut arriving = Entry { known_as, ..entry::of(&draft.book.rules, referral, record.receipt) };
     suspect::hold_back(&draft.book.rules, referral, &mut arriving);
     draft.about(&arriving);
@@ -61,7 +65,7 @@ pub fn referral(
         alias::tell_weaker(&mut draft, referral);
     }
     sighting::leave(&mut draft, referral);
-    let endangered = danger::is_said(event).then(|| arriving.clone());
+    let endangered = is_said(event).then(|| arriving.clone());
     if endangered.is_some() {
         draft.words_of_danger = danger::words(draft.book);
     }

@@ -26,16 +26,24 @@ const ANOTHER_WORD: Beside = Beside {
     told: "This id was used before: what you say now counts beside what you said then; give each its own id.",
 };
 
+const ABOUT_ANOTHER: Beside = Beside {
+    note: "The correction or withdrawal came under a used id: it counts all the same.",
+    told: "This correction or withdrawal came under the id of another event. It counts all the same: do not send it again, and give \
+           the next one an id of its own.",
+};
+
 /// None: it is no more than a report, or a repeat, of what is known; or new.
 pub fn of(history: &History, known: Known, event: &ReferralEvent, arriving: &Entry) -> Option<&'static Beside> {
     let first = match known {
         Known::Retransmission => return None,
         // Its original may still come, and bears this id.
-        Known::New => return (event.detail.original_event_id() == Some(&event.event_id)).then_some(&ANOTHER_KIND),
+        Known::New => return (event.detail.original_event_id() == Some(&event.event_id)).then_some(&ABOUT_ANOTHER),
         Known::Duplicate(index) => history.entries.get(index)?,
         Known::Withdrawn => history.entries.iter().find(|entry| entry.is_same_event(arriving))?,
     };
-    if first.kind != arriving.kind {
+    if event.detail.original_event_id().is_some() {
+        Some(&ABOUT_ANOTHER)
+    } else if first.kind != arriving.kind {
         Some(&ANOTHER_KIND)
     } else if known == Known::Withdrawn {
         None

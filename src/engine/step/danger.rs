@@ -4,19 +4,21 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::alias::stand_in_entry;
 use super::correction::REFUSED_ACTION;
 use super::draft::{AT_HIGHEST_LEVEL, Draft};
 use super::withdrawal::UNHEARD_ACTION;
 use crate::engine::context::StepError;
+use crate::engine::danger::corrected_to;
 use crate::engine::facts::PreparedBook;
-use crate::engine::history::entry::{DANGER, EMERGENCY_CALL};
+use crate::engine::history::entry::EMERGENCY_CALL;
 use crate::engine::history::{self, Spoken, is_open};
 use crate::engine::model::decision::Disposition;
 use crate::engine::model::detail::Detail;
 use crate::engine::model::event::ReferralEvent;
 use crate::engine::model::history::{Entry, HeldTask};
-use crate::engine::model::inbox::Referral;
-use crate::engine::model::scalar::{FactValue, Level};
+use crate::engine::model::inbox::{InboxRecord, Referral, Signal};
+use crate::engine::model::scalar::Level;
 use crate::engine::rules::book::Rule;
 use crate::engine::rules::expression::Truth;
 use crate::engine::rules::facts::KindId;
@@ -25,23 +27,12 @@ use crate::engine::tasks::Wanted;
 const DANGER_RULE: &str = "danger";
 const TITLE: &str = "Immediate danger";
 const ACTION: &str = "See that the child is safe: a sender says that they are in immediate danger";
+const UNREAD_ACTION: &str =
+    "See that the child is safe: a record that could not be read says immediate danger; ring its sender now";
 /// For a book that says nothing of its own.
 const RING: &str = "If the child is in danger now, ring 999.";
 /// As long as whoever decides has for it: who says it again meanwhile says nothing new.
 const HOUR_MS: i64 = 60 * 60 * 1000;
-
-/// Whether a record says it, of the child or by a correction. What was imported tells of another time.
-pub fn is_said(event: &ReferralEvent) -> bool {
-    !event.backfill && (event.immediate_danger == Some(true) || corrected_to(event, DANGER) == Some(true))
-}
-
-fn corrected_to(event: &ReferralEvent, name: &str) -> Option<bool> {
-    let Detail::EventCorrected(correction) = &event.detail else { return None };
-    match correction.changes.get(name)? {
-        FactValue::Bool(flag) => Some(*flag),
-        FactValue::Int(_) | FactValue::Code(_) => None,
-    }
-}
 
 /// The rules of a book that fire by danger alone, whatever else is known, and not without it.
 fn rules_of_danger(book: &PreparedBook) -> impl Iterator<Item = &Rule> {
@@ -100,6 +91,24 @@ pub fn see_to_it(draft: &mut Draft<'_>, referral: &Referral, arriving: &Entry) -
         return Ok(());
     }
     draft.raise(Some(referral), &cause, &[], vec![wanted]).map(drop)
+}
+
+/// A record that could not be read says it: whoever decides is told of each within the hour. What it says of the child is not known
+/// here, and lies in quarantine.
+pub fn in_unread(draft: &mut Draft<'_>, record: &InboxRecord, signal: &Signal) -> Result<(), StepError> {
+    let partner = signal.partner.as_deref().unwrap_or("unknown");
+    let entry = Arc::new(stand_in_entry(&signal.cause, partner, record.receipt));
+    let raising = draft.raising(None, &record.id);
+    let due = raising.deadline_from_now(&AT_HIGHEST_LEVEL)?;
+    let unit = signal.unit.as_deref().map_or(String::new(), |unit| format!(", unit {unit}"));
+    let reason = signal.reason.as_deref().unwrap_or("unknown");
+    let why = format!(
+        "A record of {partner}{unit} says that a child is in immediate danger. It could not be read ({reason}), nobody has acted on it, \
+         and who the child is only its sender can say; it lies in quarantine as {}.",
+        signal.cause
+    );
+    let own = raising.own_duty(DANGER_RULE, TITLE, why, UNREAD_ACTION, due, &entry);
+    draft.raise(None, &record.id, &[], vec![Wanted { level: Some(Level::L4b), ..own }]).map(drop)
 }
 
 /// The event that a record is about, where it is known: what it corrects or takes back, or what it is kept beside.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use super::alias::stand_in_entry;
 use super::correction::review;
-use super::draft::{Draft, OWN_DUTY};
+use super::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY};
 use super::escalation::closed_as;
 use super::sighting::{SAME_CHILD_ACTION, SAME_CHILD_RULE, Sighted, ask_senders};
 use crate::engine::context::StepError;
+use crate::engine::history::episodes::still_missing;
 use crate::engine::history::is_open;
 use crate::engine::history::known_as::{ASKED, DIFFERENT, ONE, another, are_two, standing};
 use crate::engine::model::codes::HumanDecision;
@@ -33,16 +34,34 @@ pub fn ask(draft: &mut Draft<'_>, arrived: &Arc<Entry>) -> Result<(), StepError>
         return Ok(());
     }
     let raising = draft.raising(None, &arrived.event_id);
-    let due = raising.deadline_from_now(&OWN_DUTY)?;
-    let before = "One identifier bears two names or dates of birth, and what comes under it is counted together.";
-    let after = "Then record decision subjects_linked if they are one child, subjects_unlinked if they are two, with both addresses \
-                 of this task. If two, the sender of the wrong identifier withdraws their event and sends it again without it.";
+    let by_name = one.birth == two.birth && one.whole == two.whole;
+    // As long as nobody knows, the return of the one does not end the search for the other.
+    let is_missing = || [&known, arrived].into_iter().any(|entry| still_missing(&draft.history, entry, draft.at));
+    let due = raising.deadline_from_now(if by_name && is_missing() { &AT_HIGHEST_LEVEL } else { &OWN_DUTY })?;
+    let (before, after) = if by_name {
+        (
+            "One name and date of birth came without a number of the child, and with another sex, school, practice or locality; what \
+             comes under it is counted together, but neither's return ends the other's absence.",
+            "Then record decision subjects_linked if they are one child, subjects_unlinked if they are two, with both addresses of \
+             this task. If two, ask the senders to give a number of the child (NHS number, UPN, or their own).",
+        )
+    } else {
+        (
+            "One identifier bears two names or dates of birth, and what comes under it is counted together.",
+            "Then record decision subjects_linked if they are one child, subjects_unlinked if they are two, with both addresses \
+             of this task. If two, the sender of the wrong identifier withdraws their event and sends it again without it.",
+        )
+    };
     let why = ask_senders(before, &Sighted::of(&known), &Sighted::of(arrived), after);
     let title = "Possibly two children";
     let own = raising.own_duty(SAME_CHILD_RULE, title, why, SAME_CHILD_ACTION, due, arrived);
     let wanted = Wanted { relation: Relation::Besides(draft.subject), level: None, ..own };
     draft.raise(None, &arrived.event_id, &[], vec![wanted])?;
-    let note = "Another name or date of birth than was known under this identifier: counts may be of two children.";
+    let note = if by_name {
+        "Of the same name and birthday as was known, and otherwise another: counts may be of two children."
+    } else {
+        "Another name or date of birth than was known under this identifier: counts may be of two children."
+    };
     draft.decision.notes.push(note.to_owned());
     let task_id = draft.decision.tasks.last().map(|task| task.task_id.clone());
     let asked = draft.history.look_alikes.get_or_insert_default();

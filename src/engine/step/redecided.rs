@@ -20,8 +20,8 @@ use crate::engine::model::history::{Entry, History};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{FactValue, Level, Timestamp};
 
-const NOT_UPWARD: &str = "a decision is corrected by its correction only where that raises the level or opens the case again, and by \
-nothing sent under a used id; what you mean now is recorded as a decision of its own, under a new id";
+const NOT_UPWARD: &str = "a decision is corrected, or recorded again under its id, only where that raises the level, opens the case again \
+or starts a clock; what you mean now is recorded as a decision of its own, under a new id";
 const TOLD: &str = "Received. What you say now is a decision of its own, from now on.";
 const TOLD_OPEN: &str = "Received. What you say now is a decision of its own, from now on: what the one before had ended runs again, \
 and a person is asked to see to that.";

@@ -1,11 +1,12 @@
 //! Word from elsewhere in the router, by its kind; records of a partner's unit that could not be read reach a person, by
-//! one task an hour until that is closed: each unit has a history of its own for it.
+//! one task an hour until that is closed, and each that says immediate danger by its own: each unit has a history of its own
+//! for it.
 
 use std::sync::Arc;
 
 use super::alias::stand_in_entry;
 use super::draft::Draft;
-use super::{Step, first_receipt, link, named_elsewhere, parted, sighting};
+use super::{Step, danger, first_receipt, link, named_elsewhere, parted, sighting};
 use crate::engine::calendar::Clock;
 use crate::engine::context::{Context, StepError};
 use crate::engine::history::is_open;
@@ -39,6 +40,10 @@ fn unread_record(context: &Context, state: &State, record: &InboxRecord, signal:
     if signal.kind != UNREAD_RECORD {
         draft.disposed(Disposition::Refused);
         draft.decision.notes.push("A signal of a kind this release does not know.".to_owned());
+        return draft.finish();
+    }
+    if signal.danger == Some(true) {
+        danger::in_unread(&mut draft, record, signal)?;
         return draft.finish();
     }
     let hour = record.receipt.0.div_euclid(HOUR_MS);
