@@ -173,6 +173,7 @@ impl Published for ReferralEvent {
         let mut event = self.clone();
         if let Detail::DecisionRecorded(decision) = &mut event.detail {
             decision.unit = None;
+            decision.held_back_for = None;
             let is_new = |code: &HumanDecision| {
                 matches!(code, HumanDecision::AssessmentStarted | HumanDecision::TaskReaddressed)
             };

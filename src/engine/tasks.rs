@@ -26,6 +26,7 @@ mod build;
 mod cannot_wait;
 mod deadline;
 pub mod find_out;
+mod held_back;
 mod instead;
 mod others;
 mod persons;
@@ -47,6 +48,10 @@ pub const DEATH_ACTION: &str = "Decide who speaks to the family, and tell those 
 
 /// The id under which the front door is asked about routes that are held back, and whom not to tell.
 pub const HELD_BACK_RULE: &str = "held-back";
+
+/// What an agency is asked that was told by a route that is shut now.
+pub const TOLD_BY_MISTAKE: &str =
+    "Recall: you were told by mistake; stop, do not use it or share it, and ask before you keep or delete it";
 
 /// A rule that fired for an entry and has not been acted on yet.
 #[derive(Clone, Debug)]
@@ -175,6 +180,12 @@ impl<'b> Raising<'b> {
         let mut held_back = held_back_of(history);
         held_back.extend(referral.into_iter().flat_map(|referral| entry::held_back(&book.rules, &referral.event)));
         Self { context, book, subject, history, referral, at, cause: cause.to_owned(), held_back }
+    }
+
+    /// As before these routes are shut: whoever was told by them is told to stop by them.
+    pub fn before_shut(mut self, routes: &BTreeSet<HeldBack>) -> Self {
+        self.held_back.retain(|route| !routes.contains(route));
+        self
     }
 
     /// Tasks for these findings: one for each recipient and action, the earliest deadline, every reason. What the

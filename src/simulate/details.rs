@@ -184,6 +184,7 @@ pub fn decision(rng: &mut ChaCha8Rng, _: Timestamp) -> Detail {
     let levels = [ProposedLevel::L2, ProposedLevel::L3, ProposedLevel::L4a];
     Detail::DecisionRecorded(DecisionRecorded {
         unit: None,
+        held_back_for: None,
         decision,
         level: if with_level { one(rng, &levels) } else { None },
         decided_by: "A. Example".to_owned(),

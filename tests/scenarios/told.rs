@@ -249,3 +249,30 @@ fn what_was_late_on_arrival_does_not_say_that_its_clock_runs() {
         late.due_reason
     );
 }
+
+#[test]
+fn who_is_recalled_by_a_route_that_is_shut_hears_of_which_task_and_who_decides_of_whom() {
+    let mut replay = replay();
+    let alleged = json!({ "detail": {
+        "suspect_is": "professional", "suspect_agency": "school", "suspect_unit": "999001", "under_13_activity": false,
+    } });
+    replay.submit(&event(1, "police/control", "sexual_abuse.alleged", alleged), AT).unwrap();
+    let missing = json!({ "partner_reference": "M-1", "detail": { "grade": "medium" } });
+    replay.submit(&event(2, "police/control", "missing.started", missing), AT.plus_millis(60_000)).unwrap();
+    let lift = json!({ "detail": {
+        "decision": "route_lifted", "agency": "school", "unit": "999001", "decided_by": "A. Worker", "decided_by_role": "manager",
+    } });
+    let lift = event(3, "social-care/checs", "decision.recorded", lift);
+    let opened = replay.submit(&lift, AT.plus_millis(120_000)).unwrap().tasks;
+    let asked = to(&opened, "school", "Tell the police what you know");
+    let back = json!({ "detail": { "original_event_id": lift.event_id, "reason": "another child" } });
+    let back = event(4, "social-care/checs", "event.withdrawn", back);
+    let shut = replay.submit(&back, AT.plus_millis(180_000)).unwrap().tasks;
+    let recalled = to(&shut, "school", "Recall: you were told by mistake");
+    assert_eq!(recalled.follows.as_ref(), Some(&asked.task_id));
+    let see = to(&shut, "social-care", "See what a held-back agency learned");
+    assert!(see.follows.is_some());
+    assert_eq!(see.partner_reference.as_deref(), Some("M-1"));
+    let why = &see.reasons.first().unwrap().why;
+    assert!(why.contains("00000000-0000-4000-8000-000000000002") && why.contains("101"), "{why}");
+}

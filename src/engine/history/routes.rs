@@ -28,6 +28,37 @@ pub fn suspect_is_known(history: &mut History, own: &[HeldBack], by: &Entry) {
     lift(history, |route| route.cause == UNKNOWN_SUSPECT, by, own);
 }
 
+/// A suspect works there, too, or after all: held back with the events that are about a suspect; where none is kept, with the
+/// decision that says so.
+pub fn suspect_is_there_too(history: &mut History, own: &[HeldBack], by: &mut Entry) {
+    let is_about_suspect = |entry: &&mut Arc<Entry>| {
+        entry.held_back.iter().any(HeldBack::is_of_suspect)
+            || entry.lifted.iter().any(|lifted| lifted.route().is_of_suspect())
+    };
+    let mut any = false;
+    for entry in history.entries.iter_mut().filter(is_about_suspect) {
+        hold_back_of(Arc::make_mut(entry), own);
+        any = true;
+    }
+    if !any {
+        hold_back_of(by, own);
+    }
+}
+
+/// Held back with an entry, besides what is.
+pub fn hold_back_of(entry: &mut Entry, routes: &[HeldBack]) {
+    entry.held_back.extend(routes.iter().cloned());
+    entry.held_back.sort();
+    entry.held_back.dedup();
+}
+
+/// Whether anything ever said of this child was about a suspect, whether their route is held back or was lifted.
+pub fn is_suspect_told_of(history: &History) -> bool {
+    let lifted = history.entries.iter().flat_map(|entry| &entry.lifted);
+    let held_back = history.entries.iter().flat_map(|entry| &entry.held_back).chain(history.held_back.iter().flatten());
+    held_back.cloned().chain(lifted.map(Lifted::route)).any(|route| route.is_of_suspect())
+}
+
 /// `instead`: what is held back in their place.
 fn lift(history: &mut History, is_lifted: impl Fn(&HeldBack) -> bool, by: &Entry, instead: &[HeldBack]) {
     for entry in history.entries.iter_mut().filter(|entry| entry.held_back.iter().any(&is_lifted)) {

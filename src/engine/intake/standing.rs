@@ -185,7 +185,7 @@ fn is_no_agency(agencies: &Agencies, named: &str) -> Option<String> {
 /// Of a decision about an agency, whether it says which: else it would be taken in and change nothing.
 fn decides_about(agencies: &Agencies, decision: &DecisionRecorded) -> Option<Fault> {
     let problem = match (decision.decision, decision.agency.as_deref()) {
-        (Some(HumanDecision::RouteLifted), Some(A_PERSON | AN_ADDRESS)) => return None,
+        (Some(HumanDecision::RouteLifted | HumanDecision::RouteConfirmed), Some(A_PERSON | AN_ADDRESS)) => return None,
         (_, Some(agency)) => is_no_agency(agencies, agency)?,
         (Some(HumanDecision::TaskReaddressed), None) => {
             "is required: name the agency whose task goes to another unit".to_owned()

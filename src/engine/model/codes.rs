@@ -75,6 +75,8 @@ codes! {
     PlanCategory { Neglect = "neglect", Physical = "physical", Sexual = "sexual", Emotional = "emotional" }
     /// What a named person decided.
     HumanDecision { LevelConfirmed = "level_confirmed", LevelSet = "level_set", SteppedDown = "stepped_down", Closed = "closed", S47Started = "s47_started", StrategyHeld = "strategy_held", EpisodesMerged = "episodes_merged", SubjectsLinked = "subjects_linked", SubjectsUnlinked = "subjects_unlinked", RouteLifted = "route_lifted", RouteConfirmed = "route_confirmed", AssessmentStarted = "assessment_started", TaskReaddressed = "task_readdressed" }
+    /// Why a route is held back: a wish not to inform, or a suspect who works there.
+    HeldBackFor { Wish = "wish", Suspect = "suspect" }
     /// Where agreement to a service stands. `unsafe_to_ask` carries a reason.
     AgreementState { NotAsked = "not_asked", Asked = "asked", Given = "given", Refused = "refused", UnsafeToAsk = "unsafe_to_ask" }
     /// What happened in a serious incident.

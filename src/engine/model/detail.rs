@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::codes::{
-    AgreementState, CheckKind, Concern, CrisisForm, ExploitationKind, Grade, Hackett, HumanDecision, IncidentKind,
-    MissingEducationReason, PlanCategory, PoliceRisk, Score, Setting, StatusChange, SuspectIs, UnbornRisk,
+    AgreementState, CheckKind, Concern, CrisisForm, ExploitationKind, Grade, Hackett, HeldBackFor, HumanDecision,
+    IncidentKind, MissingEducationReason, PlanCategory, PoliceRisk, Score, Setting, StatusChange, SuspectIs,
+    UnbornRisk,
 };
 use super::event::Child;
 use super::scalar::{Coded, Date, FactType, FactValue, Level, Timestamp, Told};
@@ -193,6 +194,8 @@ details! {
         agency: Option<String>,
         #[serde(skip_serializing_if = "super::optional::none_left_out")]
         unit: Option<String>,
+        #[serde(skip_serializing_if = "super::optional::none_left_out")]
+        held_back_for: Option<HeldBackFor>,
     }
     /// Where the family's agreement to a service stands.
     AgreementRecorded = "agreement.recorded" as "pathway.AgreementRecorded" {

@@ -248,6 +248,21 @@ impl History {
 }
 
 impl HeldBack {
+    /// A sender asked that they are not told.
+    pub fn is_wish(&self) -> bool {
+        self.cause == "asked"
+    }
+
+    /// A suspect works there, or may.
+    pub fn is_of_suspect(&self) -> bool {
+        matches!(self.cause.as_str(), "suspect" | "unknown_suspect")
+    }
+
+    /// Whether what this holds back includes all of the other.
+    pub fn covers(&self, other: &HeldBack) -> bool {
+        self.agency == other.agency && (self.unit.is_none() || self.unit == other.unit)
+    }
+
     /// Whether whoever sent something is of the suspect's own agency, so that the suspect may answer there.
     pub fn is_suspects_own(&self, source: &Source) -> bool {
         self.cause == "suspect"

@@ -175,7 +175,7 @@ pub fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entr
         arriving.anchors.insert("strategy_discussion".to_owned(), at);
     }
     if !arriving.withdrawn {
-        remember(&draft.book.rules, &mut draft.history, referral, &arriving);
+        remember(&draft.book.rules, &mut draft.history, referral, &mut arriving);
     }
     if let Some(at) = history::reference_used_for(&draft.history, &arriving) {
         let date = date_in_words(london_date(at), 0);
@@ -268,9 +268,12 @@ fn follow_up(
         }
         let of_routes = [HumanDecision::RouteLifted, HumanDecision::RouteConfirmed];
         if decision.decision.is_some_and(|decided| of_routes.contains(&decided)) {
-            shut_again::confirmed(draft, &event.event_id, entry, decision)?;
+            shut_again::confirmed(draft, referral, entry, decision, before)?;
             lifted::send_what_was_held_back(draft, referral, before)?;
             unapplied = lifted::of_no_route(&draft.book.rules, before, decision);
+            if unapplied.is_none() && decision.decision == Some(HumanDecision::RouteConfirmed) {
+                unapplied = unapplied::of_unknown_child(draft, referral, before);
+            }
         }
         if link::is_of_two(&event.detail) {
             unapplied = link::decided(draft, referral, decision)?;
@@ -337,7 +340,7 @@ fn sent_again(draft: &mut Draft<'_>, referral: &Referral, arriving: Entry) -> Re
 }
 
 /// What statuses, decisions and agreements leave behind besides their entry.
-fn remember(rules: &RuleBook, history: &mut History, referral: &Referral, arriving: &Entry) {
+fn remember(rules: &RuleBook, history: &mut History, referral: &Referral, arriving: &mut Entry) {
     if let Detail::StatusChanged(change) = &referral.event.detail {
         history::apply_status(history, change, arriving);
     } else if let Detail::DecisionRecorded(decision) = &referral.event.detail {
@@ -350,7 +353,7 @@ fn remember(rules: &RuleBook, history: &mut History, referral: &Referral, arrivi
 }
 
 /// Only a decision about the level or the case settles the level; one out of order does not undo a later one.
-fn remember_decision(rules: &RuleBook, history: &mut History, recorded: &DecisionRecorded, arriving: &Entry) {
+fn remember_decision(rules: &RuleBook, history: &mut History, recorded: &DecisionRecorded, arriving: &mut Entry) {
     let at = arriving.occurred_at;
     let Some(FactValue::Code(decision)) = recorded.decision.fact() else { return };
     match (decision.as_str(), recorded.agency.as_deref()) {
@@ -359,10 +362,7 @@ fn remember_decision(rules: &RuleBook, history: &mut History, recorded: &Decisio
             routes::lift_routes(history, &opened, arriving);
         }
         ("route_lifted", None) => routes::suspect_is_known(history, &[], arriving),
-        ("route_confirmed", Some(agency)) => {
-            let own = entry::routes(rules, agency, recorded.unit.as_deref(), entry::SUSPECT);
-            routes::suspect_is_known(history, &own, arriving);
-        }
+        ("route_confirmed", Some(_)) => shut_again::hold(rules, history, recorded, arriving),
         (_, _) => {}
     }
     let newest = history.last_decision.as_ref().is_none_or(|last| last.at <= at);

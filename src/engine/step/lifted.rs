@@ -11,7 +11,7 @@ use crate::engine::decide::{Moment, judge};
 use crate::engine::facts::AsOf;
 use crate::engine::history::entry::{A_PERSON, AN_ADDRESS, SUSPECT, UNKNOWN_SUSPECT};
 use crate::engine::history::{held_back_of, routes};
-use crate::engine::model::codes::HumanDecision;
+use crate::engine::model::codes::{HeldBackFor, HumanDecision};
 use crate::engine::model::detail::{DecisionRecorded, Detail};
 use crate::engine::model::event::ReferralEvent;
 use crate::engine::model::history::{Entry, HeldBack, History};
@@ -47,6 +47,10 @@ pub fn of_no_route(rules: &RuleBook, before: &History, recorded: &DecisionRecord
     let held_back = held_back_of(before);
     let is_asked_where = held_back.iter().any(|route| route.cause == UNKNOWN_SUSPECT);
     let opens_none = || opened_by(rules, before, recorded).is_disjoint(&held_back);
+    let never_said = |marker: &str| {
+        let said = held_back.iter().any(|route| route.agency == marker);
+        is_marker(marker) && !said && routes::lifted_of(before, marker, None).is_empty()
+    };
     let problem = match (recorded.decision, &recorded.agency) {
         (Some(HumanDecision::RouteLifted), Some(_)) if opens_none() => {
             "no route of that agency is held back for the child as they are named here: \
@@ -58,6 +62,11 @@ pub fn of_no_route(rules: &RuleBook, before: &History, recorded: &DecisionRecord
         }
         (Some(HumanDecision::RouteConfirmed), None) if is_asked_where => {
             "name in agency, and unit, where the suspect works: until then nothing goes to those who work with children"
+        }
+        (Some(HumanDecision::RouteConfirmed), None) => "name in agency, and unit, whose route stays held back",
+        (Some(HumanDecision::RouteConfirmed), Some(marker)) if never_said(marker) => {
+            "nothing of that kind was said of the child as they are named here: \
+             name the child by the reply_to of the task that asked"
         }
         (_, _) => return None,
     };
@@ -89,8 +98,22 @@ fn send(
     Ok(any)
 }
 
-/// The routes that a decision to lift one opens.
+/// The routes that a decision to lift one opens: those of the reason that it names. One that names none opens nothing where a wish
+/// and a suspect both hold back, for whoever was asked about the one may not know of the other.
 pub fn opened_by(rules: &RuleBook, history: &History, recorded: &DecisionRecorded) -> BTreeSet<HeldBack> {
+    let mut meant = meant_by(rules, history, recorded);
+    let suspects = || meant.iter().filter(|route| route.is_of_suspect()).count();
+    match recorded.held_back_for {
+        Some(HeldBackFor::Wish) => meant.retain(HeldBack::is_wish),
+        Some(HeldBackFor::Suspect) => meant.retain(HeldBack::is_of_suspect),
+        None if suspects() == 0 || suspects() == meant.len() => {}
+        None | Some(HeldBackFor::Unknown) => meant.clear(),
+    }
+    meant
+}
+
+/// The held-back routes of the agency, and unit, that a decision names, for whatever reason.
+fn meant_by(rules: &RuleBook, history: &History, recorded: &DecisionRecorded) -> BTreeSet<HeldBack> {
     if let Some(marker) = recorded.agency.as_deref().filter(|agency| is_marker(agency)) {
         return routes::opened_by(history, marker, None);
     }
@@ -102,7 +125,7 @@ pub fn opened_by(rules: &RuleBook, history: &History, recorded: &DecisionRecorde
 }
 
 /// Whether it stands in the place of an agency: what is kept in mind, and holds no route back.
-fn is_marker(agency: &str) -> bool {
+pub fn is_marker(agency: &str) -> bool {
     [A_PERSON, AN_ADDRESS].contains(&agency)
 }
 
@@ -116,6 +139,10 @@ pub enum Problem {
     NoSuchAgency,
     /// What it names is not what is held back.
     NoSuchUnit,
+    /// A wish and a suspect both hold the route back, and it does not say which is meant.
+    TwoReasons,
+    /// To be held back, and there is no such unit.
+    NobodysUnit,
 }
 
 impl Problem {
@@ -128,6 +155,13 @@ impl Problem {
             Self::NoSuchAgency => "it names no agency of the rule book",
             Self::NoSuchUnit => {
                 "no route of that unit alone is held back; what is held back of every unit is lifted by naming the agency alone"
+            }
+            Self::TwoReasons => {
+                "a wish and a suspect both hold that route back: say in held_back_for which is meant (wish, or suspect), and record a \
+                 decision for each that is lifted; until then nothing is opened"
+            }
+            Self::NobodysUnit => {
+                "no unit of that agency is known by what unit says: name one of the directory, or leave it out for all of them"
             }
         }
     }
@@ -142,19 +176,23 @@ pub fn problem(draft: &Draft<'_>, event: &ReferralEvent) -> Option<Problem> {
     let decided = recorded.decision.filter(|decided| of_routes.contains(decided))?;
     let rules = &draft.book.rules;
     let agency = recorded.agency.as_ref()?;
-    let of_marker = decided == HumanDecision::RouteLifted && is_marker(agency);
-    if !of_marker && rules.agency_meant(agency).is_none() {
-        return Some(Problem::NoSuchAgency);
-    }
-    if decided != HumanDecision::RouteLifted {
+    if is_marker(agency) {
         return None;
     }
-    let opened = opened_by(rules, &draft.history, recorded);
+    let Some(meant) = rules.agency_meant(agency) else { return Some(Problem::NoSuchAgency) };
+    if decided != HumanDecision::RouteLifted {
+        let is_nobodys = |unit: &String| rules.directory.units_meant(meant, unit).is_empty();
+        return recorded.unit.as_ref().is_some_and(is_nobodys).then_some(Problem::NobodysUnit);
+    }
     let own = |route: &HeldBack| route.cause == SUSPECT && event.source.agency.as_ref() == Some(&route.agency);
-    if opened.iter().any(own) {
+    let routes = meant_by(rules, &draft.history, recorded);
+    if recorded.held_back_for != Some(HeldBackFor::Wish) && routes.iter().any(own) {
         return Some(Problem::OwnRoute);
     }
-    (recorded.unit.is_some() && opened.is_empty()).then_some(Problem::NoSuchUnit)
+    if recorded.held_back_for.is_none() && !routes.is_empty() && opened_by(rules, &draft.history, recorded).is_empty() {
+        return Some(Problem::TwoReasons);
+    }
+    (recorded.unit.is_some() && routes.is_empty()).then_some(Problem::NoSuchUnit)
 }
 
 /// A decision of one who stands in for the front door, about a child of whom they were asked nothing.
@@ -181,7 +219,9 @@ pub fn refuse(draft: &mut Draft<'_>, referral: &Referral, arriving: Entry, probl
     let unapplied = match problem {
         // Whoever is asked in place of the front door has been, just now, or was asked nothing.
         Problem::OwnRoute | Problem::NotTheirs => Unapplied::because(words),
-        Problem::NoSuchAgency | Problem::NoSuchUnit => Unapplied::and_asked(words),
+        Problem::NoSuchAgency | Problem::NoSuchUnit | Problem::TwoReasons | Problem::NobodysUnit => {
+            Unapplied::and_asked(words)
+        }
     };
     unapplied.tell(draft, event, Some(referral), &arriving)
 }
@@ -194,7 +234,7 @@ fn is_open(history: &History, entry: &Entry) -> bool {
 }
 
 /// The rules that fired for an entry and hold as things stand: a child who is back is not looked for.
-fn fired_for<'a>(draft: &Draft<'a>, entry: &Arc<Entry>) -> Vec<Finding<'a>> {
+pub fn fired_for<'a>(draft: &Draft<'a>, entry: &Arc<Entry>) -> Vec<Finding<'a>> {
     let lowered = lowered_to(&draft.history, entry);
     let arrival = judge(draft.book, &draft.history, entry, as_it_stands(draft, entry), Moment::Arrival).map(Arc::new);
     let mut findings: Vec<Finding<'a>> = arrival.iter().flat_map(|verdict| findings_of(entry, verdict, &[])).collect();

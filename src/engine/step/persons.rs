@@ -12,7 +12,7 @@ use crate::engine::history::entry::A_PERSON;
 use crate::engine::history::{held_back_of, is_open};
 use crate::engine::model::history::{Entry, HeldBack, HeldTask};
 use crate::engine::model::inbox::Referral;
-use crate::engine::tasks::route::{Address, suppression};
+use crate::engine::tasks::route::{Address, is_suppressed};
 use crate::engine::tasks::{HELD_BACK_RULE, Wanted};
 
 const TITLE: &str = "Someone must not learn of this";
@@ -105,7 +105,7 @@ fn holders(draft: &Draft<'_>, waited_for: Option<&Entry>) -> Vec<Arc<HeldTask>> 
             let (agency, unit, role) = (task.agency.clone(), task.unit.clone(), task.role.clone());
             let address = Address { agency, unit, role, in_place_of: None };
             // Who must not learn of it at all is asked about apart.
-            if suppression(&address, front_door, &held_back).is_none() {
+            if !is_suppressed(&address, front_door, &held_back) {
                 latest.insert(address, Arc::clone(task));
             }
         }

@@ -61,6 +61,7 @@ pub fn by_correction(
         other_reply_to: None,
         agency: None,
         unit: None,
+        held_back_for: None,
     };
     decide(draft, referral, Detail::DecisionRecorded(detail))
 }

@@ -4,44 +4,129 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::draft::{Draft, within_the_hour_at};
+use super::lifted::{fired_for, is_marker};
+use super::sighting::Sighted;
 use super::withdrawal::{Recall, breach, end, recalls};
 use crate::engine::context::StepError;
-use crate::engine::history::entry::{A_PERSON, AN_ADDRESS};
-use crate::engine::history::routes::{lifted_by, lifted_of, shut_again};
-use crate::engine::model::codes::HumanDecision;
+use crate::engine::history::entry::{self, A_PERSON, AN_ADDRESS, SUSPECT, UNKNOWN_SUSPECT};
+use crate::engine::history::routes::{
+    hold_back_of, is_suspect_told_of, lifted_by, lifted_of, shut_again, suspect_is_known, suspect_is_there_too,
+};
+use crate::engine::history::{held_back_of, is_open};
+use crate::engine::model::codes::{HeldBackFor, HumanDecision};
 use crate::engine::model::detail::DecisionRecorded;
 use crate::engine::model::history::{Entry, HeldBack, HeldTask, History, Lifted};
+use crate::engine::model::inbox::Referral;
+use crate::engine::model::scalar::Timestamp;
 use crate::engine::rules::RuleBook;
-use crate::engine::tasks::route::{Address, suppression};
-use crate::engine::tasks::{HELD_BACK_RULE, Wanted};
+use crate::engine::tasks::route::{Address, is_suppressed};
+use crate::engine::tasks::{HELD_BACK_RULE, TOLD_BY_MISTAKE, Wanted, Why};
 
 const TITLE: &str = "A lifted route is held back again";
 const ACTION: &str = "See what a held-back agency learned while its route was open, and that the child is safe";
 const SHUT_ACTION: &str = "Know that a route is held back again: nothing had gone out by it";
+const MARKER_ACTION: &str = "See who was told meanwhile what was to be kept from someone, and tell those who act";
 const BREACH_ACTION: &str = "Information breach: an agency was told that should not have been; look into it";
+const STILL_ASKED: &str = "Where the suspect works is still not recorded: until it is, nothing goes to those who work with children \
+(route_confirmed with the agency and unit, and held_back_for: suspect).";
 
-const RECALL: Recall = Recall {
-    rule: HELD_BACK_RULE,
-    title: TITLE,
-    why: "You were told of this by mistake.",
-    action: "Recall: you were told by mistake; stop, do not use it or share it, and ask before you keep or delete it",
-};
+const RECALL: Recall =
+    Recall { rule: HELD_BACK_RULE, title: TITLE, why: "You were told of this by mistake.", action: TOLD_BY_MISTAKE };
+
+/// What is shut, and what went out meanwhile.
+struct Shut {
+    routes: BTreeSet<HeldBack>,
+    lifted: BTreeSet<Lifted>,
+    /// From when on whoever was told should not have been. None: nobody.
+    open_since: Option<Timestamp>,
+}
+
+/// What a person confirms is held back from now on, also where nothing holds it back so far. That a suspect works there is said by
+/// naming that reason, or understood where nothing else holds that agency back; else the question where they work stays open.
+pub fn hold(rules: &RuleBook, history: &mut History, recorded: &DecisionRecorded, by: &mut Entry) {
+    let routes = |cause: &str| {
+        let agency = recorded.agency.as_deref().unwrap_or_default();
+        entry::routes(rules, agency, recorded.unit.as_deref(), cause)
+    };
+    let own = routes(SUSPECT);
+    if own.is_empty() {
+        return;
+    }
+    let held_back = held_back_of(history);
+    let touches = |route: &&HeldBack| own.iter().any(|own| own.covers(route) || route.covers(own));
+    let stands = held_back.iter().filter(touches).any(|route| route.cause != UNKNOWN_SUSPECT);
+    let is_settled = stands || !confirms(rules, history, recorded).is_empty();
+    let of_suspect = match recorded.held_back_for {
+        Some(HeldBackFor::Suspect) => true,
+        Some(HeldBackFor::Wish | HeldBackFor::Unknown) => false,
+        None => !is_settled && is_suspect_told_of(history),
+    };
+    if !of_suspect {
+        if !is_settled {
+            hold_back_of(by, &routes("asked"));
+        }
+        return;
+    }
+    suspect_is_known(history, &own, by);
+    let held_back = held_back_of(history);
+    let is_shut = |own: &HeldBack| held_back.iter().any(|route| route.cause == SUSPECT && route.covers(own));
+    if !own.iter().all(is_shut) {
+        suspect_is_there_too(history, &own, by);
+    }
+}
 
 /// What taking back a decision to lift shuts again. False: it lifted nothing that is still open.
 pub fn lift_withdrawn(draft: &mut Draft<'_>, cause: &str, decision: &Arc<Entry>) -> Result<bool, StepError> {
-    let shut = lifted_by(&draft.history, decision);
-    shut_and_tell(draft, cause, decision, &shut)
+    let lifted = lifted_by(&draft.history, decision);
+    let shut = Shut { routes: routes_of(&lifted), open_since: since(&lifted), lifted };
+    shut_and_tell(draft, None, cause, decision, &shut)
 }
 
-/// A person confirms that a route stays held back which was lifted before.
+fn routes_of(lifted: &BTreeSet<Lifted>) -> BTreeSet<HeldBack> {
+    lifted.iter().map(Lifted::route).collect()
+}
+
+fn since<'l>(lifted: impl IntoIterator<Item = &'l Lifted>) -> Option<Timestamp> {
+    lifted.into_iter().map(|lifted| lifted.at).min()
+}
+
+/// A person confirms that a route stays held back: one that was lifted before, or that nothing held back.
 pub fn confirmed(
     draft: &mut Draft<'_>,
-    cause: &str,
+    referral: &Referral,
     entry: &Arc<Entry>,
     recorded: &DecisionRecorded,
-) -> Result<bool, StepError> {
-    let shut = confirms(&draft.book.rules, &draft.history, recorded);
-    shut_and_tell(draft, cause, entry, &shut)
+    before: &History,
+) -> Result<(), StepError> {
+    if recorded.decision != Some(HumanDecision::RouteConfirmed) {
+        return Ok(());
+    }
+    let names_agency = recorded.agency.as_deref().is_some_and(|agency| !is_marker(agency));
+    if names_agency && held_back_of(&draft.history).iter().any(|route| route.cause == UNKNOWN_SUSPECT) {
+        draft.decision.notes.push(STILL_ASKED.to_owned());
+        draft.sender_words.push(STILL_ASKED);
+    }
+    let lifted = confirms(&draft.book.rules, before, recorded);
+    let held_before = held_back_of(before);
+    let mut routes = held_back_of(&draft.history);
+    routes.retain(|route| !held_before.iter().any(|held| held.covers(route)));
+    let open_since = since(&lifted).into_iter().chain(open_since(before, &routes)).min();
+    routes.extend(routes_of(&lifted));
+    shut_and_tell(draft, Some(referral), &referral.event.event_id, entry, &Shut { routes, lifted, open_since })
+        .map(drop)
+}
+
+/// From when on those at a suspect's route should not have been told, where that is said only now: since a person had opened what was
+/// held back until somebody says where they work, else since the suspect was told of.
+fn open_since(before: &History, newly: &BTreeSet<HeldBack>) -> Option<Timestamp> {
+    let suspects: Vec<&HeldBack> = newly.iter().filter(|route| route.is_of_suspect()).collect();
+    if suspects.is_empty() {
+        return None;
+    }
+    let lifted = before.entries.iter().flat_map(|entry| &entry.lifted);
+    let opened = since(lifted.filter(|lifted| suspects.iter().any(|route| lifted.route().covers(route))));
+    let is_about = |entry: &&Arc<Entry>| entry.held_back.iter().any(HeldBack::is_of_suspect);
+    opened.or_else(|| before.entries.iter().filter(is_about).map(|entry| entry.received_at).min())
 }
 
 /// The lifted routes that a decision to confirm one shuts again.
@@ -49,7 +134,7 @@ pub fn confirms(rules: &RuleBook, history: &History, recorded: &DecisionRecorded
     if recorded.decision != Some(HumanDecision::RouteConfirmed) {
         return BTreeSet::new();
     }
-    if let Some(marker @ (A_PERSON | AN_ADDRESS)) = recorded.agency.as_deref() {
+    if let Some(marker) = recorded.agency.as_deref().filter(|agency| is_marker(agency)) {
         return lifted_of(history, marker, None);
     }
     let Some(agency) = recorded.agency.as_ref().and_then(|agency| rules.agency_meant(agency)) else {
@@ -59,57 +144,137 @@ pub fn confirms(rules: &RuleBook, history: &History, recorded: &DecisionRecorded
     lifted_of(history, &agency.name, units.as_deref())
 }
 
+/// False: nothing is shut.
 fn shut_and_tell(
     draft: &mut Draft<'_>,
+    referral: Option<&Referral>,
     cause: &str,
     entry: &Arc<Entry>,
-    shut: &BTreeSet<Lifted>,
+    shut: &Shut,
 ) -> Result<bool, StepError> {
-    let Some(opened_at) = shut.iter().map(|lifted| lifted.at).min() else { return Ok(false) };
-    let routes: BTreeSet<HeldBack> = shut.iter().map(Lifted::route).collect();
-    let front_door = &draft.book.rules.front_door;
-    let went_by_it = |task: &&Arc<HeldTask>| {
-        let (agency, unit) = (task.agency.clone(), task.unit.clone());
-        let address = Address { agency, unit, role: None, in_place_of: None };
-        let is_word = task.rules.iter().any(|rule| rule == HELD_BACK_RULE) && task.agency != *front_door;
-        task.raised_at >= opened_at
-            && task.state != "recalled"
-            && !is_word
-            && suppression(&address, front_door, &routes).is_some()
+    if shut.routes.is_empty() {
+        return Ok(false);
+    }
+    let told = told_by(draft, shut);
+    let events: Vec<Arc<Entry>> = {
+        let is_told_of = |event: &&Arc<Entry>| told.iter().any(|task| task.is_of(event));
+        draft.history.entries.iter().filter(is_told_of).cloned().collect()
     };
-    let told: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(went_by_it).cloned().collect();
-    // While the route is open still: who is recalled is told by it.
-    let due = draft.raising(None, cause).deadline_from_now(&within_the_hour_at(draft.history.case_level))?;
-    let mut recalled = recalls(draft, &RECALL, entry, &told)?;
-    recalled.iter_mut().for_each(|recall| recall.due = due.clone());
-    let breach = breach(draft, HELD_BACK_RULE, entry, &told)?;
-    recalled.extend(breach.map(|breach| Wanted { action: BREACH_ACTION.to_owned(), ..breach }));
-    draft.raise(None, cause, &[], recalled)?;
+    let instead = ask_seniors(draft, referral, cause, (&told, &events), &shut.routes)?;
+    let about = events.last().unwrap_or(entry);
+    recall(draft, cause, about, (&told, &events), &shut.routes)?;
     end(draft, &told);
-    shut_again(&mut draft.history, shut);
-    let words = in_words(&draft.book.rules, &routes);
-    draft.decision.notes.push(format!("Held back again from now on: {words}."));
+    shut_again(&mut draft.history, &shut.lifted);
+    let words = in_words(&draft.book.rules, &shut.routes);
+    let again = if shut.lifted.is_empty() { "Held back" } else { "Held back again" };
+    draft.decision.notes.push(format!("{again} from now on: {words}."));
+    if told.is_empty() && shut.lifted.is_empty() {
+        return Ok(true);
+    }
     let raising = draft.raising(None, cause);
-    let asked: BTreeSet<String> = told.iter().map(|task| format!("\"{}\"", task.action)).collect();
-    let (why, action, clock) = if told.is_empty() {
-        (format!("Held back again: {words}. Nothing had gone out by it."), SHUT_ACTION, &super::draft::OWN_DUTY)
+    let (why, action, clock) = if shut.routes.iter().any(|route| is_marker(&route.agency)) {
+        let why = format!("{again}: {words}. Whoever was asked something meanwhile was not told of it.");
+        (Why::Plain(why), MARKER_ACTION, &within_the_hour_at(draft.history.case_level))
+    } else if told.is_empty() {
+        let why = format!("{again}: {words}. Nothing had gone out by it.");
+        (Why::Plain(why), SHUT_ACTION, &super::draft::OWN_DUTY)
     } else {
+        let asked: BTreeSet<String> = told.iter().map(|task| format!("\"{}\"", task.action)).collect();
         let asked = asked.into_iter().collect::<Vec<_>>().join("; ");
-        let why = format!(
-            "Held back again: {words}. While it was open this was asked of them: {asked}. They are asked to stop; they \
-             may know of the child by now."
-        );
+        let of = |with_number| {
+            let senders = events.iter().map(|event| Sighted::of(event).in_words(with_number));
+            let senders: Vec<String> = senders.collect();
+            let about =
+                if senders.is_empty() { String::new() } else { format!(" It is about {}.", senders.join("; ")) };
+            format!(
+                "{again}: {words}. While it was open this was asked of them: {asked}. They are asked to stop; they may know of the \
+                 child by now.{instead}{about}"
+            )
+        };
+        let why = Why::Numbers { told: of(true), without: of(false) };
         (why, ACTION, &within_the_hour_at(draft.history.case_level))
     };
     let due = raising.deadline_from_now(clock)?;
-    let own = raising.own_duty(HELD_BACK_RULE, TITLE, why, action, due, entry);
+    let own = raising.own_duty(HELD_BACK_RULE, TITLE, why, action, due, about);
     let wanted = Wanted { level: draft.history.case_level.filter(|_| !told.is_empty()), ..own };
     draft.raise(None, cause, &[], vec![wanted])?;
     Ok(true)
 }
 
+/// Who was told by a route while it was open, of what is theirs and not about routes.
+fn told_by(draft: &Draft<'_>, shut: &Shut) -> Vec<Arc<HeldTask>> {
+    let Some(open_since) = shut.open_since else { return Vec::new() };
+    let front_door = &draft.book.rules.front_door;
+    let went_by_it = |task: &&Arc<HeldTask>| {
+        let (agency, unit) = (task.agency.clone(), task.unit.clone());
+        let address = Address { agency, unit, role: None, in_place_of: None };
+        let is_word = task.rules.iter().any(|rule| rule == HELD_BACK_RULE) && task.agency != *front_door;
+        task.raised_at >= open_since
+            && task.state != "recalled"
+            && !is_word
+            && is_suppressed(&address, front_door, &shut.routes)
+    };
+    draft.history.tasks.iter().filter(went_by_it).cloned().collect()
+}
+
+/// What cannot wait, and nobody acts in the place of whoever is asked to stop, is asked at once of the senior whom the book names: as
+/// if the route had never been opened. In words, for whoever decides.
+fn ask_seniors(
+    draft: &mut Draft<'_>,
+    referral: Option<&Referral>,
+    cause: &str,
+    (told, events): (&[Arc<HeldTask>], &[Arc<Entry>]),
+    routes: &BTreeSet<HeldBack>,
+) -> Result<String, StepError> {
+    let findings: Vec<_> = events.iter().flat_map(|event| fired_for(draft, event)).collect();
+    let held: Vec<&HeldTask> = told.iter().filter(|task| is_open(&task.state)).map(AsRef::as_ref).collect();
+    let raised = draft.raising(referral, cause).before_shut(routes).raise_for_seniors(&findings, routes, &held)?;
+    let asked = |task: &crate::engine::model::task::Task| {
+        let agency = draft.book.rules.agencies.get(&task.agency).map_or(task.agency.as_str(), |agency| &agency.title);
+        format!("{agency}, {}: \"{}\"", task.role.as_deref().unwrap_or_default(), task.action)
+    };
+    let words: Vec<String> = raised.tasks.iter().map(asked).collect();
+    draft.take(raised);
+    Ok(if words.is_empty() {
+        String::new()
+    } else {
+        format!(" What cannot wait was asked instead of {}.", words.join("; "))
+    })
+}
+
+/// One recall for each who was told, of each event: it follows what they hold of it, and goes by the route by which they were told.
+fn recall(
+    draft: &mut Draft<'_>,
+    cause: &str,
+    about: &Arc<Entry>,
+    (told, events): (&[Arc<HeldTask>], &[Arc<Entry>]),
+    routes: &BTreeSet<HeldBack>,
+) -> Result<(), StepError> {
+    let due = draft.raising(None, cause).deadline_from_now(&within_the_hour_at(draft.history.case_level))?;
+    let mut recalled = Vec::new();
+    for event in events {
+        let of_event: Vec<Arc<HeldTask>> = told.iter().filter(|task| task.is_of(event)).cloned().collect();
+        recalled.extend(recalls(draft, &RECALL, event, &of_event)?);
+    }
+    let is_of_none = |task: &&Arc<HeldTask>| !events.iter().any(|event| task.is_of(event));
+    let of_none: Vec<Arc<HeldTask>> = told.iter().filter(is_of_none).cloned().collect();
+    recalled.extend(recalls(draft, &RECALL, about, &of_none)?);
+    recalled.iter_mut().for_each(|recall| recall.due = due.clone());
+    let breach = breach(draft, HELD_BACK_RULE, about, told)?;
+    recalled.extend(breach.map(|breach| Wanted { action: BREACH_ACTION.to_owned(), ..breach }));
+    let raised = draft.raising(None, cause).before_shut(routes).raise(&[], recalled)?;
+    draft.take(raised);
+    Ok(())
+}
+
 fn in_words(rules: &RuleBook, routes: &BTreeSet<HeldBack>) -> String {
     let of_route = |route: &HeldBack| {
+        if route.agency == A_PERSON {
+            return "someone whom a sender named".to_owned();
+        }
+        if route.agency == AN_ADDRESS {
+            return "the confidential address".to_owned();
+        }
         let title = rules.agencies.get(&route.agency).map_or(route.agency.as_str(), |agency| &agency.title);
         let unit = route.unit.as_ref().map_or(String::new(), |unit| format!(", {unit}"));
         format!("{title}{unit}")

@@ -61,8 +61,8 @@ pub fn ask<'w>(draft: &Draft<'_>, entry: &Arc<Entry>, level: Option<Level>) -> R
     let due = raising.deadline_from_now(&own_duty_at(level))?;
     let why =
         "Someone who works with children is the suspect, and it is not said, or not by a name that is known here, for \
-               which agency and unit. Until it is recorded, nothing goes to those who work with children: route_confirmed with the agency and unit, or \
-               route_lifted where it is none of ours."
+               which agency and unit. Until it is recorded, nothing goes to those who work with children: route_confirmed with the agency and unit, \
+               and held_back_for: suspect, or route_lifted where it is none of ours."
             .to_owned();
     Ok(Some(raising.own_duty(HELD_BACK_RULE, "Where the suspect works is not known", why, ASK_ACTION, due, entry)))
 }

@@ -66,9 +66,17 @@ pub fn ask(
     let raising = draft.raising(referral, cause);
     let due = raising.deadline_from_now(&own_duty_at(draft.history.case_level))?;
     let mut wanted = raising.own_duty(HELD_BACK_RULE, TITLE, why, ASK_ACTION, due, entry);
-    let others: BTreeSet<String> = other_reasons(draft, entry, routes).iter().map(whom).collect();
+    let (suspects, others): (BTreeSet<HeldBack>, BTreeSet<HeldBack>) =
+        other_reasons(draft, entry, routes).into_iter().partition(HeldBack::is_of_suspect);
     if !others.is_empty() {
-        wanted.notes.push(format!("Held back for another reason, too, which lifting would end: {}.", listed(others)));
+        let others = listed(others.iter().map(whom).collect());
+        wanted.notes.push(format!("Held back for another reason, too, which lifting would end: {others}."));
+    }
+    if !suspects.is_empty() {
+        let suspects = listed(suspects.iter().map(whom).collect());
+        wanted.notes.push(format!(
+            "Held back for a suspect, too, which lifting the wish (held_back_for: wish) does not end: {suspects}."
+        ));
     }
     draft.decision.notes.push("The wish not to inform stands until a person lifts it.".to_owned());
     draft.raise(referral, cause, &[], vec![wanted]).map(drop)

@@ -15,13 +15,12 @@ use super::first_receipt::{right_child, tell_right_child};
 use super::{another_child, another_unit, awaiting, lifted, siblings, still_missing, taken_back};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
-use crate::engine::history::entry::CONFIDENTIAL;
 use crate::engine::history::{self, Spoken, episodes, forget, is_open, put, used_id};
 use crate::engine::model::decision::Disposition;
 use crate::engine::model::detail::{EventCorrected, EventWithdrawn};
 use crate::engine::model::event::Source;
 use crate::engine::model::feedback::FeedbackStatus;
-use crate::engine::model::history::{Awaiting, Entry, HeldTask};
+use crate::engine::model::history::{Awaiting, Entry, HeldBack, HeldTask};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{Level, Timestamp};
 use crate::engine::rules::book::UnitKind;
@@ -45,6 +44,10 @@ const OWN_SECOND_ACTION: &str =
 const SEND_AGAIN: &str =
     "Send it again about the right child now, if you have not: nobody is asked to act for them before.";
 const SEND_IF_ANOTHER: &str = "If it was about another child, send it again about that child now.";
+
+/// What a decision about the level or the case does not open.
+const STAYS_SHUT: &str = "The route of an accused one's own agency stays held back, though what accused them was withdrawn: it is opened by \
+a decision of its own (route_lifted, with the agency).";
 
 pub fn received(
     draft: &mut Draft<'_>,
@@ -274,6 +277,7 @@ fn confirm<'w>(draft: &Draft<'_>, withdrawn: &Arc<Entry>) -> Result<Wanted<'w>, 
 /// is told.
 pub fn decided(draft: &mut Draft<'_>, cause: &str) -> Result<(), StepError> {
     let before = draft.history.clone();
+    let mut stays_shut = false;
     let level = draft.history.case_level;
     let ended = |entry: &&Arc<Entry>| entry.withdrawn && entry.level > level;
     for entry in draft.history.entries.iter().filter(ended).cloned().collect::<Vec<_>>() {
@@ -283,8 +287,14 @@ pub fn decided(draft: &mut Draft<'_>, cause: &str) -> Result<(), StepError> {
         draft.raise(None, cause, &[], stop)?;
         end(draft, &open);
         let mut free = entry.as_ref().clone();
-        free.held_back.retain(|route| route.cause == CONFIDENTIAL);
+        // A wish ends with it. Only a person who lifts it says that there is no suspect.
+        free.held_back.retain(|route| !route.is_wish());
+        stays_shut |= free.held_back.iter().any(HeldBack::is_of_suspect);
         put(&mut draft.history, free);
+    }
+    if stays_shut {
+        draft.decision.notes.push(STAYS_SHUT.to_owned());
+        draft.sender_words.push(STAYS_SHUT);
     }
     lifted::wish_ended(draft, cause, &before)
 }

@@ -1,12 +1,13 @@
 //! What goes out after all: what was held back, once its route is lifted, and what a rule that fired asks besides.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use super::route::{Address, suppression};
-use super::{Finding, Raised, Raising, Wanted, merge};
+use super::route::{Address, is_suppressed, suppressions};
+use super::{Finding, Raised, Raising, TOLD_BY_MISTAKE, Wanted, cannot_wait, merge};
 use crate::engine::context::StepError;
 use crate::engine::history::episodes;
-use crate::engine::model::history::{Entry, HeldBack};
+use crate::engine::model::history::{Entry, HeldBack, HeldTask};
 use crate::engine::rules::book::{Rule, TaskRule};
 use crate::engine::rules::expression::Truth;
 
@@ -19,8 +20,7 @@ impl<'b> Raising<'b> {
         }
         let front_door = &self.book.rules.front_door;
         let was_held_back = |one: &Wanted<'b>| {
-            suppression(&one.address, front_door, lifted).is_some()
-                && suppression(&one.address, front_door, &self.held_back).is_none()
+            is_suppressed(&one.address, front_door, lifted) && !is_suppressed(&one.address, front_door, &self.held_back)
         };
         let went_out = |one: &Wanted<'b>| match &one.address.in_place_of {
             // Who stands in was asked on its own account.
@@ -35,6 +35,42 @@ impl<'b> Raising<'b> {
             self.tell_of_lifting(one);
         }
         self.send(merge(wanted))
+    }
+
+    /// Of what these findings ask, and somebody holds of these tasks, what cannot wait and a route that is shut now keeps from an agency
+    /// in whose place nobody acts: asked of its senior.
+    pub fn raise_for_seniors(
+        &self,
+        findings: &[Finding<'b>],
+        shut: &BTreeSet<HeldBack>,
+        held: &[&HeldTask],
+    ) -> Result<Raised, StepError> {
+        let mut wanted = Vec::new();
+        for finding in findings {
+            self.want(finding, &mut wanted)?;
+        }
+        let is_held = |one: &Wanted<'b>| {
+            let same = |task: &&&HeldTask| {
+                task.agency == one.address.agency && task.action == one.action && task.is_of(&one.entry)
+            };
+            held.iter().any(|task| same(&task))
+        };
+        wanted.retain(is_held);
+        let front_door = &self.book.rules.front_door;
+        let mut asked = Vec::new();
+        for mut task in merge(wanted) {
+            let routes = suppressions(&task.address, front_door, shut);
+            let Some(senior) = self.senior_for(&task, &routes).filter(|_| !routes.is_empty()) else { continue };
+            // Where it is held back already, it goes there by that.
+            if !is_suppressed(&task.address, front_door, &self.held_back) {
+                task.address.role = Some(senior);
+                task.notes.push(cannot_wait::NOTE.to_owned());
+            }
+            if !self.already_asked(&task) {
+                asked.push(task);
+            }
+        }
+        self.send(asked)
     }
 
     /// Whether a finding asks anything of anyone, as things stand.
@@ -71,7 +107,7 @@ impl<'b> Raising<'b> {
             && !reports
             && !self.holds_of_rule(&address.agency, &rule.id, entry)
             && stood_in(otherwise.unwrap_or(&rules.front_door))
-            && suppression(address, &rules.front_door, &self.held_back).is_none()
+            && !is_suppressed(address, &rules.front_door, &self.held_back)
     }
 
     /// The router keeps no names and no account: who the child is and what was told comes from whoever lifted the route.
@@ -104,7 +140,7 @@ impl<'b> Raising<'b> {
             held.is_of(entry)
                 && held.agency == agency
                 && held.rules.iter().any(|asked| asked == rule)
-                && held.state != "recalled"
+                && !self.is_recalled(held)
         })
     }
 
@@ -116,8 +152,20 @@ impl<'b> Raising<'b> {
             held.agency == address.agency
                 && held.action == action
                 && (held.unit == address.unit || !many_units)
-                && held.state != "recalled"
+                && !self.is_recalled(held)
                 && events.iter().any(|event| held.is_of(event))
         })
+    }
+
+    /// Whether whoever holds a task was told to stop: also one that they had done by then.
+    fn is_recalled(&self, held: &HeldTask) -> bool {
+        let says_so = |word: &Arc<HeldTask>| {
+            word.action == TOLD_BY_MISTAKE
+                && word.agency == held.agency
+                && (word.unit == held.unit || !self.book.rules.has_many_units(&held.agency))
+                && (word.event_id == held.event_id && word.partner == held.partner)
+                && word.raised_at >= held.raised_at
+        };
+        held.state == "recalled" || self.history.tasks.iter().any(says_so)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::route::{Address, suppression};
+use super::route::{Address, suppressions};
 use super::standing::Standing;
 use super::{
     Asked, Counted, Deadline, HELD_BACK_RULE, READDRESSED_RULE, Raised, Raising, Relation, Wanted, Why, cannot_wait,
@@ -15,11 +15,11 @@ use super::{
 use crate::engine::calendar::{Clock, instant_in_words, london_date};
 use crate::engine::context::StepError;
 use crate::engine::disclose::{Disclosed, Permit};
-use crate::engine::history::entry::{AN_ADDRESS, UNKNOWN_SUSPECT, of_wish};
+use crate::engine::history::entry::AN_ADDRESS;
 use crate::engine::history::{TOLD, episodes};
 use crate::engine::ids::derived;
 use crate::engine::model::decision::{Disclosure, Suppressed};
-use crate::engine::model::history::{Entry, HeldBack, HeldTask};
+use crate::engine::model::history::{Entry, HeldTask};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::task::{Basis, DIGEST, Reason, Task};
 use crate::engine::rules::book::may_see_all;
@@ -56,18 +56,19 @@ impl<'b> Raising<'b> {
                 raised.suppressed.push(suppressed);
                 continue;
             }
-            let Some(route) = suppression(&task.address, front_door, &self.held_back) else {
+            let routes = suppressions(&task.address, front_door, &self.held_back);
+            if routes.is_empty() {
                 open.push(task);
                 continue;
-            };
-            if let Some(senior) = self.senior_for(&task, route) {
+            }
+            if let Some(senior) = self.senior_for(&task, &routes) {
                 task.address.role = Some(senior);
                 task.notes.push(cannot_wait::NOTE.to_owned());
                 open.push(task);
                 continue;
             }
-            let suppressed = self.suppressed(&task, route);
-            let question = self.question(&suppressed);
+            let suppressed = self.suppressed(&task, &routes);
+            let question = self.question(&suppressed, &routes);
             questions.push(Question { words: question, due: task.due.clone(), entry: Arc::clone(&task.entry) });
             raised.suppressed.push(suppressed);
         }
@@ -82,11 +83,7 @@ impl<'b> Raising<'b> {
         Ok(raised)
     }
 
-    fn suppressed(&self, task: &Asked<'_>, route: &HeldBack) -> Suppressed {
-        self.not_sent(task, &self.why_held_back(route))
-    }
-
-    fn not_sent(&self, task: &Asked<'_>, reason: &str) -> Suppressed {
+    pub(super) fn not_sent(&self, task: &Asked<'_>, reason: &str) -> Suppressed {
         let address = &task.address;
         let (agency, unit) = match &address.in_place_of {
             Some(meant_for) => (meant_for.clone(), None),
@@ -99,33 +96,6 @@ impl<'b> Raising<'b> {
             rules: task.reasons.iter().map(|(rule, _, _)| rule.clone()).collect(),
             reason: reason.to_owned(),
         }
-    }
-
-    /// The reason as the sender gave it, when the event at hand carries it.
-    fn why_held_back(&self, route: &HeldBack) -> String {
-        if route.cause == "suspect" {
-            return "the suspect's own route".to_owned();
-        }
-        if route.cause == UNKNOWN_SUSPECT {
-            return "the suspect works with children, and where is not known".to_owned();
-        }
-        let wishes = self.referral.map(|referral| referral.event.do_not_inform.as_slice()).unwrap_or_default();
-        let given = wishes
-            .iter()
-            .find(|wish| of_wish(&self.book.rules, wish).contains(route))
-            .and_then(|wish| wish.reason.as_ref());
-        match given {
-            Some(reason) => format!("the sender asked that they are not told: {reason}"),
-            None => "the sender asked that they are not told".to_owned(),
-        }
-    }
-
-    fn question(&self, suppressed: &Suppressed) -> String {
-        let title = self.book.rules.agencies.get(&suppressed.agency).map_or("", |agency| agency.title.as_str());
-        format!(
-            "Not told: {title} (\"{}\"), because {}. Confirm this or lift it, and record why: lifting sends it.",
-            suppressed.action, suppressed.reason
-        )
     }
 
     /// Puts held-back routes to whoever decides: on the front door's own decision (its latest task) where that is due no

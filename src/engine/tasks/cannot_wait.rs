@@ -1,6 +1,7 @@
 //! What cannot wait for a person to lift a route: a suspect's own agency, where no other can act in its place.
 
 use super::{Asked, Raising};
+use crate::engine::history::entry::SUSPECT;
 use crate::engine::model::history::HeldBack;
 use crate::engine::model::scalar::Level;
 
@@ -10,13 +11,17 @@ pub const NOTE: &str = "For you alone, on purpose: choose who acts, and ring the
 impl<'b> Raising<'b> {
     /// Whom the book names for it of an agency that has no other unit, for what a life may hang on: significant harm, by a
     /// clock that waits for no office, and an event that is not itself about the suspect. None: it is held back.
-    pub(super) fn senior_for(&self, task: &Asked<'b>, route: &HeldBack) -> Option<String> {
-        let is_about_suspect = task.entry.held_back.contains(route);
+    pub(super) fn senior_for(&self, task: &Asked<'b>, routes: &[&HeldBack]) -> Option<String> {
+        let is_about = |route: &HeldBack| {
+            let lifted = || task.entry.lifted.iter().any(|lifted| lifted.route() == *route);
+            task.entry.held_back.contains(route) || lifted()
+        };
+        let of_suspect_alone =
+            |route: &&HeldBack| route.cause == SUSPECT && route.agency == task.address.agency && !is_about(route);
         let cannot_wait = task.due.urgent && task.level == Some(Level::L4b);
-        let is_its_own = task.address.agency == route.agency;
-        if route.cause != "suspect" || is_about_suspect || !cannot_wait || !is_its_own {
+        if !cannot_wait || !routes.iter().all(of_suspect_alone) {
             return None;
         }
-        self.book.rules.agencies.get(&route.agency)?.senior.clone()
+        self.book.rules.agencies.get(&task.address.agency)?.senior.clone()
     }
 }

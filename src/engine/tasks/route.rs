@@ -197,16 +197,24 @@ impl Raising<'_> {
     }
 }
 
-/// The held-back route an address runs into. A wish alone does not keep the front door from deciding, for the duty to
-/// act is its own: there the wish is put to whoever decides. A suspect's own route is always held back, and so is one
+/// The held-back routes an address runs into, a suspect's first. A wish alone does not keep the front door from deciding, for the
+/// duty to act is its own: there the wish is put to whoever decides. A suspect's own route is always held back, and so is one
 /// that another would have been asked to pass on.
-pub fn suppression<'r>(address: &Address, front_door: &str, held_back: &'r BTreeSet<HeldBack>) -> Option<&'r HeldBack> {
-    held_back.iter().find(|route| {
+pub fn suppressions<'r>(address: &Address, front_door: &str, held_back: &'r BTreeSet<HeldBack>) -> Vec<&'r HeldBack> {
+    let runs_into = |route: &&HeldBack| {
         let direct = route.agency == address.agency
             && (route.unit.is_none() || address.unit.is_none() || route.unit == address.unit)
-            && !(route.cause == "asked" && address.agency == front_door);
+            && !(route.is_wish() && address.agency == front_door);
         direct || address.in_place_of.as_ref() == Some(&route.agency)
-    })
+    };
+    let mut routes: Vec<&HeldBack> = held_back.iter().filter(runs_into).collect();
+    routes.sort_by_key(|route| !route.is_of_suspect());
+    routes
+}
+
+/// Whether an address runs into a held-back route.
+pub fn is_suppressed(address: &Address, front_door: &str, held_back: &BTreeSet<HeldBack>) -> bool {
+    !suppressions(address, front_door, held_back).is_empty()
 }
 
 /// Whether a sender's own unit must not even be told that the referral arrived.

@@ -1,0 +1,48 @@
+//! Why a route is held back, every reason, and how that is put to whoever decides.
+
+use super::{Asked, Raising};
+use crate::engine::history::entry::{UNKNOWN_SUSPECT, of_wish};
+use crate::engine::model::decision::Suppressed;
+use crate::engine::model::history::HeldBack;
+
+impl Raising<'_> {
+    /// With every reason: who lifts a wish must know that a suspect is there, too.
+    pub(super) fn suppressed(&self, task: &Asked<'_>, routes: &[&HeldBack]) -> Suppressed {
+        let mut reasons: Vec<String> = routes.iter().map(|route| self.why_held_back(route)).collect();
+        reasons.dedup();
+        self.not_sent(task, &reasons.join("; and "))
+    }
+
+    /// The reason as the sender gave it, when the event at hand carries it.
+    fn why_held_back(&self, route: &HeldBack) -> String {
+        if route.cause == "suspect" {
+            return "the suspect's own route".to_owned();
+        }
+        if route.cause == UNKNOWN_SUSPECT {
+            return "the suspect works with children, and where is not known".to_owned();
+        }
+        let wishes = self.referral.map(|referral| referral.event.do_not_inform.as_slice()).unwrap_or_default();
+        let given = wishes
+            .iter()
+            .find(|wish| of_wish(&self.book.rules, wish).contains(route))
+            .and_then(|wish| wish.reason.as_ref());
+        match given {
+            Some(reason) => format!("the sender asked that they are not told: {reason}"),
+            None => "the sender asked that they are not told".to_owned(),
+        }
+    }
+
+    pub(super) fn question(&self, suppressed: &Suppressed, routes: &[&HeldBack]) -> String {
+        let title = self.book.rules.agencies.get(&suppressed.agency).map_or("", |agency| agency.title.as_str());
+        let suspects = routes.iter().filter(|route| route.is_of_suspect()).count();
+        let then = if suspects > 0 && suspects < routes.len() {
+            "Decide about each reason by itself (held_back_for: suspect, or wish), and record why: it is sent once both are lifted."
+        } else if suspects > 0 && routes.iter().all(|route| route.cause == UNKNOWN_SUSPECT) {
+            "Record where they work (route_confirmed, held_back_for: suspect), or lift this route: it is sent once that is known \
+             or lifted."
+        } else {
+            "Confirm this or lift it, and record why: lifting sends it."
+        };
+        format!("Not told: {title} (\"{}\"), because {}. {then}", suppressed.action, suppressed.reason)
+    }
+}
