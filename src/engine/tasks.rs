@@ -302,7 +302,8 @@ impl<'b> Raising<'b> {
                 && held.action == task.action
                 && is_open(&held.state)
                 && closed_at.is_none_or(|at| held.raised_at > at)
-                && decisions().any(|entry| held.is_of(entry))
+                // A service that is at work is at work, whatever it was asked for.
+                && (task.needs_agreement || decisions().any(|entry| held.is_of(entry)))
         })
     }
 

@@ -1,6 +1,9 @@
 //! The operator's routes: import, and the quarantine.
 
+use std::sync::Arc;
+
 use pathway_router::broker::memory::MemoryOptions;
+use pathway_router::broker::system_clock;
 use pathway_router::config::default_rules::FILES;
 use pathway_router::config::tokens::{Caller, TokenBook, TokenEntry};
 use pathway_router::engine::codec;
@@ -199,4 +202,18 @@ fn a_book_that_drops_an_agency_is_published_with_a_warning_of_what_hangs_on_it()
     let answer = house.post("/v1/rules", "operator", "application/json", late);
     assert_eq!(answer.status, 400);
     assert!(answer.text.contains("the bank holidays are listed from 2012-01-01 to 2030-12-31"), "{}", answer.text);
+}
+
+#[test]
+fn that_a_record_was_tried_again_is_forgotten_once_it_is_kept_no_longer() {
+    let day = 24 * 60 * 60 * 1000;
+    for (days_ago, is_told) in [(1, true), (1000, false)] {
+        let then = system_clock()().plus_millis(-days_ago * day);
+        let house = House::with(MemoryOptions { clock: Arc::new(move || then), ..MemoryOptions::default() }, |_| ());
+        let stamps = [("partner", "leighton-hospital"), ("unit", "emergency-department"), ("refused", "invalid_field")];
+        house.put("quarantine", &quarantined("good", event().to_string().into_bytes(), &stamps), None);
+        assert_eq!(house.post("/v1/quarantine/good/retry", "operator", "text/plain", "").status, 202);
+        let shown = house.get("/v1/quarantine/good", "operator").json();
+        assert_eq!(shown["retried_at"].is_string(), is_told, "{days_ago} days ago: {shown}");
+    }
 }

@@ -6,10 +6,11 @@ use super::decisions::DECISION;
 use crate::engine::model::history::{Entry, History};
 use crate::engine::model::scalar::{FactValue, Level, Timestamp};
 
-/// By what was received up to an instant, whatever the judged event itself comes to. A person ends it: who closes the case, or sets
-/// another level.
+/// By what was received up to an instant, whatever the judged event itself comes to, unless that is a person's decision. A person
+/// ends it: who closes the case, or sets another level.
 pub fn is_suspected(history: &History, judged: &Entry, at: Timestamp) -> bool {
-    let counts = |entry: &&Arc<Entry>| !entry.withdrawn && entry.received_at <= at && !entry.is_same_event(judged);
+    let is_other = |entry: &Entry| entry.kind == DECISION || !entry.is_same_event(judged);
+    let counts = |entry: &&Arc<Entry>| !entry.withdrawn && entry.received_at <= at && is_other(entry);
     let known = || history.entries.iter().filter(counts);
     let settled = known().filter(|entry| settles(entry)).max_by_key(|entry| entry.occurred_at);
     let since = settled.map(|entry| entry.occurred_at);

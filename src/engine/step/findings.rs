@@ -9,7 +9,7 @@ use crate::engine::facts::AsOf;
 use crate::engine::history::agreement::AGREEMENT_RECORDED;
 use crate::engine::history::decisions::DECISION;
 use crate::engine::history::{episodes, is_open};
-use crate::engine::model::history::{Entry, History};
+use crate::engine::model::history::{Entry, History, said_by};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::rules::catalogue::is_concern;
@@ -149,19 +149,22 @@ fn is_missing_still(draft: &Draft<'_>, entry: &Entry) -> bool {
 /// Whether a newcomer may lie in a window of an earlier judgement, or change a status it read. `day_start`: of the London
 /// date on which the newcomer happened.
 fn reaches(draft: &Draft<'_>, newcomer: &Entry, day_start: Timestamp, entry: &Entry) -> bool {
-    if entry.withdrawn
-        || entry.backfilled
-        || entry.is_same_event(newcomer)
-        || !is_concern(&entry.kind)
-        || !draft.book.is_moved(&entry.kind, newcomer)
-    {
+    if entry.withdrawn || entry.backfilled || entry.is_same_event(newcomer) {
+        return false;
+    }
+    let agreed_soon = || entry.received_at.plus_millis(AGREEMENT_REACHES_BACK_MS) >= newcomer.received_at;
+    if newcomer.kind == AGREEMENT_RECORDED && entry.kind == DECISION {
+        let last = draft.history.last_decision.as_ref();
+        return last.is_some_and(|last| said_by(last.event_id.as_deref(), last.partner.as_deref(), entry))
+            && agreed_soon();
+    }
+    if !is_concern(&entry.kind) || !draft.book.is_moved(&entry.kind, newcomer) {
         return false;
     }
     match newcomer.kind.as_str() {
         AGREEMENT_RECORDED => {
             let decided = draft.history.last_decision.as_ref().map(|decision| decision.at);
-            decided.is_none_or(|at| entry.received_at > at)
-                && entry.received_at.plus_millis(AGREEMENT_REACHES_BACK_MS) >= newcomer.received_at
+            decided.is_none_or(|at| entry.received_at > at) && agreed_soon()
         }
         STATUS => entry.received_at >= newcomer.occurred_at || is_missing_still(draft, entry),
         // What is so at receipt may have changed by them, too: whether the child is missing, whether the case was closed.
