@@ -79,7 +79,7 @@ when = "event.grade == 'hihg' || event.colour == 'red' || event.score == 'low' |
 "#,
         r#"
 rules.toml:8:24: rule R1: `event.grade` is never 'hihg'; did you mean `high`?
-rules.toml:8:34: rule R1: there is no fact `event.colour`; no name is like it: docs/rules.md lists all 54
+rules.toml:8:34: rule R1: there is no fact `event.colour`; no name is like it: docs/rules.md lists all 55
 rules.toml:8:59: rule R1: `event.score` is not carried by `missing.started`; name only kinds that carry it (`exploitation.screened`), or split the rule
 rules.toml:8:83: rule R1: there is no fact `grade`; facts start with event. child. status. history. or result.
 "#,
