@@ -53,6 +53,7 @@ fn a_partner_and_an_agency_in_another_language_are_served_and_kept_apart() {
     kept_apart(cluster, &house);
     a_schema_that_came_late(cluster, &house);
     a_newcomer_is_heard(cluster, &house, &intake);
+    a_right_that_is_taken_away_is_named(cluster, &house, &decide);
     let log = intake.stop() + &decide.stop();
     for user in ["router", "admin", "hospital"] {
         assert!(!log.contains(&cluster.password(user)), "a password in the log");
@@ -174,6 +175,35 @@ fn a_newcomer_is_heard(cluster: &Cluster, house: &House, intake: &Running) {
     let sent = Instant::now();
     assert_eq!(cluster.read("hospital", "feedback.newcomer", |_, _| Some(())), Ok(()));
     eprintln!("a new partner's first event was answered after {} ms", sent.elapsed().as_millis());
+}
+
+/// While the router runs: it must not go on trying for ever without a word. Once the right is back, so is the work.
+fn a_right_that_is_taken_away_is_named(cluster: &Cluster, house: &House, decide: &Running) {
+    let change = |action: &[&str]| {
+        let output = Command::new(script())
+            .arg("run")
+            .arg(&cluster.folder)
+            .args(["org.apache.kafka.tools.AclCommand", "--bootstrap-server", &cluster.bootstrap, "--command-config"])
+            .arg(cluster.folder.join("admin.properties"))
+            .args(["--allow-principal", "User:router", "--operation", "Write", "--topic", "tasks."])
+            .args(["--resource-pattern-type", "prefixed"])
+            .args(action)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && !said.contains("Error"), "{said}");
+    };
+    change(&["--remove", "--force"]);
+    let event = sample("self_harm.reported", "5b0d9a44-0d2e-4c58-9a35-1f7a3b1c0e06");
+    let value = codec::encode(&event).unwrap();
+    assert_eq!(cluster.write("hospital", "referrals.leighton-hospital", &value, &[]), Ok(()));
+    decide.until_it_says("lacks a right on Kafka");
+    assert!(decide.log().contains("a record could not be written to "), "{}", decide.log());
+    assert_eq!(house.topics("apply", &cluster.properties("admin")).0, Some(0));
+    let fed_back = cluster.read("hospital", "feedback.leighton-hospital", |value, _| {
+        String::from_utf8_lossy(value).contains(&event.event_id).then_some(())
+    });
+    assert_eq!(fed_back, Ok(()));
 }
 
 fn a_cluster_knows_its_keys(cluster: &Cluster) {

@@ -71,6 +71,18 @@ pub fn storage(what: &str, error: &KafkaError) -> BrokerError {
     }
 }
 
+/// Whether Kafka knows who we are and does not let us: no second try helps before somebody grants the right.
+pub fn lacks_right(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::TopicAuthorizationFailed
+            | Code::GroupAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::TransactionalIdAuthorizationFailed
+    )
+}
+
 /// A code as the port names it.
 pub fn named(what: &str, code: RDKafkaErrorCode) -> BrokerError {
     use RDKafkaErrorCode as Code;
@@ -95,10 +107,7 @@ pub fn named(what: &str, code: RDKafkaErrorCode) -> BrokerError {
         Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL => {
             BrokerError::Denied(format!("{what}: Kafka refuses who we are ({code})"))
         }
-        Code::TopicAuthorizationFailed
-        | Code::GroupAuthorizationFailed
-        | Code::ClusterAuthorizationFailed
-        | Code::TransactionalIdAuthorizationFailed => BrokerError::Denied(format!(
+        code if lacks_right(code) => BrokerError::Denied(format!(
             "{what}: this principal lacks a right on Kafka ({code}); `topics plan` names the rights it needs"
         )),
         code => BrokerError::Storage(format!("{what}: {code}")),

@@ -8,7 +8,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::DeliveryResult;
+use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::ProducerContext;
 
 use crate::broker::BrokerError;
@@ -118,13 +118,13 @@ impl ConsumerContext for Quiet {}
 /// What became of a transaction's records.
 #[derive(Default)]
 pub struct Deliveries {
-    /// The first that failed and was not purged.
-    failed: Mutex<Option<RDKafkaErrorCode>>,
+    /// The first that failed and was not purged: why, and the topic it was for.
+    failed: Mutex<Option<(RDKafkaErrorCode, String)>>,
     pub unreachable: AtomicBool,
 }
 
 impl Deliveries {
-    pub fn take_failure(&self) -> Option<RDKafkaErrorCode> {
+    pub fn take_failure(&self) -> Option<(RDKafkaErrorCode, String)> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
@@ -146,10 +146,13 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, _: ()) {
-        let Err((error, _)) = result else { return };
+        let Err((error, record)) = result else { return };
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
         if !matches!(code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) {
-            self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(code);
+            self.failed
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .get_or_insert_with(|| (code, record.topic().to_owned()));
         }
     }
 }

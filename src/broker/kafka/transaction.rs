@@ -8,7 +8,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 
-use super::fault::{Fault, Remedy, is_fenced, named, storage};
+use super::fault::{Fault, Remedy, is_fenced, lacks_right, named, storage};
 use super::native;
 use super::notes::Deliveries;
 use super::settings::KafkaOptions;
@@ -136,6 +136,10 @@ impl Transaction {
             Err(fault) => fault,
         };
         tracing::warn!(code = %fault.code, "a transaction was not committed");
+        if let Some(denied) = self.denied(&fault) {
+            self.abort()?;
+            return Err(denied);
+        }
         match fault.remedy() {
             Remedy::Leave => self.leave(),
             Remedy::Abort => self.abort().map(|()| Settled::Aborted),
@@ -158,6 +162,10 @@ impl Transaction {
             producer.send_offsets_to_transaction(positions, &metadata, CALL).map_err(|error| Fault::of(&error))
         });
         let Err(fault) = sent else { return Ok(None) };
+        if lacks_right(fault.code) {
+            self.abort()?;
+            return Err(named("how far was read could not be stored", fault.code));
+        }
         tracing::info!(code = %fault.code, "the broker refused a batch's positions; the batch is done again");
         match fault.remedy() {
             Remedy::Leave => return self.leave(),
@@ -165,6 +173,17 @@ impl Transaction {
             Remedy::Repeat | Remedy::Rebuild => self.rebuild()?,
         }
         Ok(Some(Settled::Aborted))
+    }
+
+    /// A record of this transaction was not taken for want of a right: doing the batch again would not help.
+    fn denied(&self, fault: &Fault) -> Option<BrokerError> {
+        let record = self.producer.context().take_failure().filter(|(code, _)| lacks_right(*code));
+        let (code, topic) = match record {
+            Some((code, topic)) => (code, topic),
+            None if lacks_right(fault.code) => (fault.code, "a topic that librdkafka's lines name".to_owned()),
+            None => return None,
+        };
+        Some(named(&format!("a record could not be written to {topic}"), code))
     }
 
     /// Another has our id: nothing of ours is left to settle.
