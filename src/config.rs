@@ -107,6 +107,8 @@ pub struct Partner {
     pub units: Option<Vec<String>>,
     /// Its name on a Kafka cluster, if it writes to its topic itself.
     pub principal: Option<String>,
+    /// Nothing may come from it for weeks, and nobody need ask why.
+    pub seldom: bool,
 }
 
 impl Partner {
@@ -346,8 +348,9 @@ fn read_partners(reading: &mut Reading<'_>, document: &mut Table<'_>) -> BTreeMa
         let units = table.list_or_any(reading, "units");
         let principal = table.text(reading, "principal");
         let principal = principal.map(|(name, span)| broker::checked_principal(reading, name, &span));
+        let seldom = table.word(reading, "sends", ("weekly", false), &[("seldom", true)]);
         table.finish(reading);
-        partners.insert(name, Partner { agency, units, principal });
+        partners.insert(name, Partner { agency, units, principal, seldom });
     }
     if partners.is_empty() {
         reading.fault(&(0..0), "there are no partners", "write [partners.NAME] with units = [\"…\"], one a system");

@@ -28,7 +28,7 @@ use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -115,6 +115,7 @@ impl Gateway {
         readiness: Arc<Readiness>,
         clock: Clock,
     ) -> Arc<Self> {
+        tell_who_sends_seldom(&metrics, config);
         Arc::new(Self {
             publisher,
             reader,
@@ -153,6 +154,7 @@ impl Gateway {
 
     /// Partners and tokens of a configuration that was read again.
     pub fn replace_callers(&self, config: &Config) {
+        tell_who_sends_seldom(&self.metrics, config);
         self.replace(|callers| {
             callers.tokens = config.tokens.clone();
             callers.intake_partners = config.intake_partners();
@@ -177,23 +179,38 @@ impl Gateway {
     }
 }
 
-/// Every route.
+fn tell_who_sends_seldom(metrics: &Metrics, config: &Config) {
+    config.partners.iter().for_each(|(name, partner)| metrics.seldom(name, partner.seldom));
+}
+
+/// Every route, by its pattern.
+fn routes() -> [(&'static str, MethodRouter<Arc<Gateway>>); 14] {
+    [
+        ("/v1/events", post(events::post)),
+        ("/v1/partners/{partner}/feedback", get(inbox::list_feedback)),
+        ("/v1/partners/{partner}/feedback/stream", get(inbox::stream_feedback)),
+        ("/v1/agencies/{agency}/tasks", get(inbox::list_tasks)),
+        ("/v1/agencies/{agency}/tasks/stream", get(inbox::stream_tasks)),
+        ("/v1/outcomes", post(outcomes::post)),
+        ("/v1/import", post(import::post)),
+        ("/v1/quarantine", get(quarantine::list)),
+        ("/v1/quarantine/{id}", get(quarantine::show)),
+        ("/v1/quarantine/{id}/retry", post(quarantine::retry)),
+        ("/v1/rules", get(rules::list).post(rules::publish)),
+        ("/metrics", get(operations::metrics)),
+        ("/livez", get(operations::live)),
+        ("/readyz", get(operations::ready)),
+    ]
+}
+
+/// What is answered where. Refusals that an alert watches begin at zero.
 pub fn router(gateway: Arc<Gateway>) -> Router {
-    Router::new()
-        .route("/v1/events", post(events::post))
-        .route("/v1/partners/{partner}/feedback", get(inbox::list_feedback))
-        .route("/v1/partners/{partner}/feedback/stream", get(inbox::stream_feedback))
-        .route("/v1/agencies/{agency}/tasks", get(inbox::list_tasks))
-        .route("/v1/agencies/{agency}/tasks/stream", get(inbox::stream_tasks))
-        .route("/v1/outcomes", post(outcomes::post))
-        .route("/v1/import", post(import::post))
-        .route("/v1/quarantine", get(quarantine::list))
-        .route("/v1/quarantine/{id}", get(quarantine::show))
-        .route("/v1/quarantine/{id}/retry", post(quarantine::retry))
-        .route("/v1/rules", get(rules::list).post(rules::publish))
-        .route("/metrics", get(operations::metrics))
-        .route("/livez", get(operations::live))
-        .route("/readyz", get(operations::ready))
+    let metrics = &gateway.metrics;
+    let routes = routes().into_iter().fold(Router::new(), |router, (pattern, handlers)| {
+        metrics.expect_refusals(pattern);
+        router.route(pattern, handlers)
+    });
+    routes
         .fallback(|| async { Problem::not_found("See docs/http.md for the routes.") })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {

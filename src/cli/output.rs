@@ -14,3 +14,9 @@ pub fn line(text: impl Display) {
         std::process::exit(i32::from(!gone));
     }
 }
+
+/// The same for what is done whether or not anybody reads.
+pub fn told(text: impl Display) {
+    // Whoever stopped reading is told nothing more, and what was begun goes on.
+    let _ = writeln!(io::stdout().lock(), "{text}");
+}

@@ -7,6 +7,7 @@ use clap::Subcommand;
 
 use super::broker::{open_kafka, wire};
 use super::local::load_config;
+use super::output::told;
 use super::rule_book::read_sound;
 use super::{CliError, Ending};
 use crate::broker::kafka::Kafka;
@@ -68,7 +69,7 @@ pub fn run(command: &Command) -> Result<Ending, CliError> {
         Command::Apply(Apply { of }) => {
             let needs = Needs::of(of)?;
             needs.apply(&needs.print()?)?;
-            println!("done");
+            told(format_args!("done"));
             Ok(Ending::Clean)
         }
     }
@@ -132,60 +133,72 @@ impl Needs {
         for spec in &changes.create {
             let settings = settings(spec, self.kafka.min_in_sync());
             let settings: Vec<String> = settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            println!("create {}: {} partitions, {}", spec.name, spec.partitions, settings.join(", "));
+            told(format_args!("create {}: {} partitions, {}", spec.name, spec.partitions, settings.join(", ")));
         }
         for (topic, differing) in &changes.alter {
             for (name, (present, wanted)) in differing {
-                println!("alter {topic}: {name} {} -> {wanted}", present.as_deref().unwrap_or("unset"));
+                told(format_args!("alter {topic}: {name} {} -> {wanted}", present.as_deref().unwrap_or("unset")));
             }
         }
         let unchanged = self.topics.len() - changes.create.len() - changes.alter.len();
         let (create, alter) = (changes.create.len(), changes.alter.len());
-        println!("topics: {create} to create, {alter} to alter, {unchanged} as they should be");
-        println!("the partition count of inbox and history is fixed once they exist: children would change partition");
+        told(format_args!("topics: {create} to create, {alter} to alter, {unchanged} as they should be"));
+        told(format_args!(
+            "the partition count of inbox and history is fixed once they exist: children would change partition"
+        ));
         Ok(changes)
     }
 
     fn print_rights(&self) -> Result<RightChanges, CliError> {
         let Some(wanted) = &self.rights else {
-            println!("rights: not looked at; write principal in [broker], and in [partners.…] and [agencies.…]");
+            told(format_args!(
+                "rights: not looked at; write principal in [broker], and in [partners.…] and [agencies.…]"
+            ));
             return Ok(RightChanges::default());
         };
         let topics = self.topics.iter().map(|spec| spec.name.clone()).collect();
         let changes = self.kafka.plan_rights(wanted, &topics).map_err(CliError::failed)?;
         if changes.is_open {
-            println!("rights: this cluster asks for none: anyone may read and write everything on it");
+            told(format_args!("rights: this cluster asks for none: anyone may read and write everything on it"));
             return Ok(changes);
         }
         for right in &changes.grant {
-            println!("grant: {right}");
+            told(format_args!("grant: {right}"));
         }
         for right in &changes.others {
-            println!("warning, left as it is: {right}");
+            told(format_args!("warning, left as it is: {right}"));
         }
         let (grant, others) = (changes.grant.len(), changes.others.len());
-        println!("rights: {grant} to grant, {} as they should be, {others} of others to look at", wanted.len() - grant);
+        if grant == wanted.len() {
+            told(
+                "rights: none is seen; where there are some, this principal may not look: give --properties of one who may",
+            );
+        }
+        told(format_args!(
+            "rights: {grant} to grant, {} as they should be, {others} of others to look at",
+            wanted.len() - grant
+        ));
         Ok(changes)
     }
 
     fn print_subjects(&self) -> Result<Vec<SubjectChange>, CliError> {
         let Some(wire) = &self.wire else {
-            println!("schemas: no [registry]; records name their schema by its fingerprint");
+            told(format_args!("schemas: no [registry]; records name their schema by its fingerprint"));
             return Ok(Vec::new());
         };
         let changes = wire.plan(self.topics.iter().map(|spec| spec.name.as_str())).map_err(CliError::failed)?;
         for change in &changes {
             match change {
-                SubjectChange::Register { subject } => println!("register {subject}"),
+                SubjectChange::Register { subject } => told(format_args!("register {subject}")),
                 SubjectChange::HoldTo { subject, present, wanted } => {
-                    println!(
+                    told(format_args!(
                         "hold {subject} to {wanted} (now {})",
                         present.as_deref().unwrap_or("the registry's default")
-                    );
+                    ));
                 }
             }
         }
-        println!("schemas: {} to change", changes.len());
+        told(format_args!("schemas: {} to change", changes.len()));
         Ok(changes)
     }
 

@@ -5,11 +5,21 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, header};
 use futures_util::StreamExt;
+use tokio::sync::Semaphore;
 
 use super::problem::Problem;
 
 /// The time a sender has for its whole body.
 const BODY_WAIT: Duration = Duration::from_secs(30);
+
+/// What of a body is held without asking: nearly every event is smaller.
+const SMALL_BYTES: usize = 64 << 10;
+/// Bodies larger than that which are read at once; the others wait for their turn.
+const LARGE_MAX: usize = 64;
+/// What of a body that is only looked through is held from one piece to the next: more than what is looked for is long.
+const OVERLAP_BYTES: usize = 256;
+
+static LARGE: Semaphore = Semaphore::const_new(LARGE_MAX);
 
 /// What was read of a body.
 pub enum Read {
@@ -29,12 +39,25 @@ pub async fn read(body: Body, bytes_max: usize) -> Result<Read, Problem> {
     }
 }
 
-/// What comes of a body within a time, and at most so much.
-pub async fn read_start(body: Body, bytes_max: usize, wait: Duration) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    // What came until then is kept.
-    let _ = tokio::time::timeout(wait, collect(body, bytes_max, &mut bytes)).await;
-    bytes
+/// Whether what comes of a body within a time, and at most so much, holds what is looked for. Next to nothing of it is held,
+/// for whoever sends it may be anybody.
+pub async fn holds(body: Body, bytes_max: usize, wait: Duration, is_held: impl Fn(&[u8]) -> bool) -> bool {
+    let search = async {
+        let (mut chunks, mut read, mut window) = (body.into_data_stream(), 0usize, Vec::new());
+        while let Some(Ok(chunk)) = chunks.next().await {
+            read = read.saturating_add(chunk.len());
+            window.extend_from_slice(&chunk);
+            if is_held(&window) {
+                return true;
+            }
+            if read >= bytes_max {
+                return false;
+            }
+            window.drain(..window.len().saturating_sub(OVERLAP_BYTES));
+        }
+        false
+    };
+    tokio::time::timeout(wait, search).await.unwrap_or(false)
 }
 
 /// As `read`, for routes that keep nothing of what is too large.
@@ -48,9 +71,13 @@ pub async fn read_whole(body: Body, bytes_max: usize) -> Result<Vec<u8>, Problem
 /// True: that is all of it.
 async fn collect(body: Body, bytes_max: usize, bytes: &mut Vec<u8>) -> Result<bool, Problem> {
     let mut chunks = body.into_data_stream();
+    let mut turn = None;
     while let Some(chunk) = chunks.next().await {
         let chunk: Bytes = chunk
             .map_err(|_| Problem::bad_request("broken-body", "The body ended early. Send it again.", Vec::new()))?;
+        if turn.is_none() && bytes.len() + chunk.len() > SMALL_BYTES {
+            turn = LARGE.acquire().await.ok();
+        }
         let room = bytes_max.saturating_sub(bytes.len()).min(chunk.len());
         let (kept, rest) = chunk.split_at(room);
         bytes.extend_from_slice(kept);

@@ -6,7 +6,7 @@ use axum::extract::FromRequestParts;
 use axum::http::{header, request::Parts};
 
 use super::Gateway;
-use super::house::Answering;
+use super::house::{Answering, OverShare};
 use super::problem::Problem;
 use crate::config::tokens::{Caller, hash_of};
 
@@ -90,9 +90,23 @@ fn caller(parts: &Parts, gateway: &Gateway) -> Result<Presented, Problem> {
     let sha256 = hash_of(token.trim());
     let caller = gateway.callers().tokens.caller_of(&sha256).cloned().ok_or_else(Problem::unauthenticated)?;
     if let Some(answering) = parts.extensions.get::<Arc<Answering>>() {
-        answering.accept_token();
+        answering.accept_token(sha256).map_err(|over| over_share(&caller, over))?;
     }
     Ok(Presented { sha256, caller })
+}
+
+fn over_share(caller: &Caller, over: OverShare) -> Problem {
+    let OverShare { requests_max, is_to_be_told } = over;
+    if is_to_be_told {
+        let holder = match caller {
+            Caller::Partner { partner, unit } => format!("partner {partner}, unit {unit}"),
+            Caller::Agency { agency, unit: None } => format!("agency {agency}"),
+            Caller::Agency { agency, unit: Some(unit) } => format!("agency {agency}, unit {unit}"),
+            Caller::Operator => "the operator".to_owned(),
+        };
+        tracing::warn!(holder, requests_max, "a token has as many requests open at once as one may: more are refused");
+    }
+    Problem::too_many_requests(requests_max)
 }
 
 impl FromRequestParts<Arc<Gateway>> for PartnerCaller {

@@ -80,8 +80,8 @@ pub async fn post(
 
 /// Refuses a request whose events are not read, but not without a word to whoever says that a child is in danger.
 async fn unread(gateway: &Gateway, body: Body, problem: Problem) -> Problem {
-    let bytes = body::read_start(body, gateway.limits.body_bytes, DROP_WAIT).await;
-    answer::ringing(gateway, says_danger(&bytes), problem)
+    let danger = body::holds(body, gateway.limits.body_bytes, DROP_WAIT, says_danger).await;
+    answer::ringing(gateway, danger, problem)
 }
 
 /// Keeps the start of what was too large, and says so.

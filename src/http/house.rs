@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use std::future::{Future, Ready, ready};
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum_server::accept::Accept;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -17,6 +16,11 @@ use tokio::sync::oneshot;
 
 use super::server::Connection;
 use crate::telemetry::metrics::Metrics;
+
+/// Of all connections, those that one token may have answered at once: a client that loops shuts nobody else out.
+const SHARE_OF_ONE_TOKEN: usize = 4;
+/// It is told so often who takes more than their share.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 pub struct House {
     connections_max: usize,
@@ -28,6 +32,9 @@ pub struct House {
 struct Places {
     next: u64,
     held: BTreeMap<u64, Held>,
+    /// Requests being answered, by the token they came with.
+    answering: BTreeMap<TokenHash, usize>,
+    told: Option<Instant>,
 }
 
 struct Held {
@@ -53,7 +60,18 @@ pub struct Place {
 /// A request that is being answered. Its connection is not idle once the request's token was accepted.
 pub struct Answering {
     place: Arc<Place>,
-    has_token: AtomicBool,
+    token: OnceLock<TokenHash>,
+}
+
+/// SHA-256 of a token.
+pub type TokenHash = [u8; 32];
+
+/// One token has as many requests answered as it may.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OverShare {
+    pub requests_max: usize,
+    /// Nobody was told of it lately.
+    pub is_to_be_told: bool,
 }
 
 impl House {
@@ -104,7 +122,7 @@ impl Place {
         if let Some(held) = self.house.places().held.get_mut(&self.number) {
             held.is_stream = false;
         }
-        Arc::new(Answering { place: self.clone(), has_token: AtomicBool::new(false) })
+        Arc::new(Answering { place: self.clone(), token: OnceLock::new() })
     }
 }
 
@@ -116,22 +134,44 @@ impl Answering {
         }
     }
 
-    /// From here on its place is its own.
-    pub fn accept_token(&self) {
-        if let Some(held) = self.place.house.places().held.get_mut(&self.place.number)
-            && !self.has_token.swap(true, Ordering::Relaxed)
-        {
-            held.has_shown_token = true;
+    /// From here on its place is its own, unless the token has more than its share.
+    pub fn accept_token(&self, token: TokenHash) -> Result<(), OverShare> {
+        let requests_max = self.place.house.connections_max.div_ceil(SHARE_OF_ONE_TOKEN);
+        let mut places = self.place.house.places();
+        let places = &mut *places;
+        let Some(held) = places.held.get_mut(&self.place.number) else { return Ok(()) };
+        held.has_shown_token = true;
+        let answering = places.answering.entry(token).or_default();
+        if *answering >= requests_max {
+            let is_to_be_told = places.told.is_none_or(|told| told.elapsed() >= TOLD_EVERY);
+            if is_to_be_told {
+                places.told = Some(Instant::now());
+            }
+            return Err(OverShare { requests_max, is_to_be_told });
+        }
+        if self.token.set(token).is_ok() {
+            *answering += 1;
             held.answering += 1;
         }
+        Ok(())
     }
 }
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        if let Some(held) = self.place.house.places().held.get_mut(&self.place.number) {
-            held.answering = held.answering.saturating_sub(usize::from(*self.has_token.get_mut()));
+        let token = self.token.get();
+        let mut places = self.place.house.places();
+        if let Some(held) = places.held.get_mut(&self.place.number) {
+            held.answering = held.answering.saturating_sub(usize::from(token.is_some()));
             held.idle_since = Instant::now();
+        }
+        if let Some(token) = token
+            && let Some(answering) = places.answering.get_mut(token)
+        {
+            *answering = answering.saturating_sub(1);
+            if *answering == 0 {
+                places.answering.remove(token);
+            }
         }
     }
 }

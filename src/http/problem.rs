@@ -91,6 +91,16 @@ impl Problem {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Wrong content type", detail)
     }
 
+    /// One token has more than its share.
+    pub fn too_many_requests(requests_max: usize) -> Self {
+        let detail = format!(
+            "{requests_max} requests with this token are being answered, as many as there may be: nothing was accepted. \
+             Read each list by one long poll or stream, and send it again."
+        );
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests at once", detail)
+            .retry_after(5)
+    }
+
     /// The router cannot take work now: nothing was accepted.
     pub fn not_ready(why: &[String]) -> Self {
         let detail = format!("Nothing was accepted; send it again. {}", why.join("; "));

@@ -21,6 +21,8 @@ use crate::config::{Http, Tls};
 
 /// The time a client has for a request's headers; also how long an idle connection is kept.
 const HEADER_WAIT: Duration = Duration::from_secs(30);
+/// What is held of a connection's bytes before anybody reads them: room for any request's headers.
+const CONNECTION_BYTES: usize = 64 << 10;
 /// The time that streams have at a stop to send what they have begun. What a client has not taken by then it asks for again.
 const STREAMS_END: Duration = Duration::from_millis(500);
 
@@ -87,7 +89,7 @@ pub async fn start(gateway: Arc<Gateway>, settings: &Http) -> Result<Running, Ht
     let house = House::new(gateway.limits.connections, gateway.metrics.clone());
     let connections = Connections { router: super::router(gateway.clone()), house: house.clone() };
     let mut server = axum_server::from_tcp(listener).map_err(bind_fault)?.handle(handle.clone()).http1_only();
-    server.http_builder().http1().header_read_timeout(HEADER_WAIT);
+    server.http_builder().http1().header_read_timeout(HEADER_WAIT).max_buf_size(CONNECTION_BYTES);
     let server = server.first_request_timeout(HEADER_WAIT);
     let served = match &settings.tls {
         Some(tls) => {

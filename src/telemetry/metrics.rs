@@ -51,6 +51,7 @@ pub struct Totals {
 pub struct Metrics {
     registry: Registry,
     intake_consumed: IntCounterVec,
+    seldom: IntGaugeVec,
     intake_disposed: IntCounterVec,
     decide_consumed: IntCounterVec,
     decide_disposed: IntCounterVec,
@@ -98,6 +99,7 @@ impl Metrics {
         let r = Registry::new();
         let metrics = Self {
             intake_consumed: counters(&r, "intake_consumed_total", "Records INTAKE read, by sender", &["partner"])?,
+            seldom: gauges(&r, "partner_seldom", "1 for a sender that may be silent for a week", &["partner"])?,
             intake_disposed: counters(
                 &r,
                 "intake_disposed_total",
@@ -335,6 +337,18 @@ impl Metrics {
 
     pub fn ready(&self, ready: bool) {
         self.ready.set(i64::from(ready));
+    }
+
+    /// Refusals of a route that an alert watches: see `expect`.
+    pub fn expect_refusals(&self, route: &str) {
+        for status in ["401", "429"] {
+            self.http.requests.with_label_values(&[route, status]);
+        }
+    }
+
+    /// Whether a partner's silence for a week is nothing to ask about.
+    pub fn seldom(&self, partner: &str, seldom: bool) {
+        self.seldom.with_label_values(&[partner]).set(i64::from(seldom));
     }
 
     /// `route` is the route's pattern, never the path as sent.

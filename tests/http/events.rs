@@ -321,6 +321,17 @@ fn too_large_is_413_and_its_start_is_kept() {
 }
 
 #[test]
+fn danger_is_heard_wherever_it_stands_in_what_comes_without_a_token() {
+    let house = House::open();
+    let content_type = [("content-type", STRUCTURED)];
+    for (said, before) in [(true, 0), (true, 8_000), (true, 700_000), (false, 700_000)] {
+        let body = format!("{{\"narrative\":\"{}\",\"immediate_danger\": {said}}}", "x".repeat(before));
+        let answer = house.post_with("/v1/events", &content_type, body);
+        assert_eq!((answer.status, answer.json()["ring"].is_string()), (401, said), "{before}: {}", answer.text);
+    }
+}
+
+#[test]
 fn another_media_type_is_415() {
     let house = House::open();
     let answer = house.post("/v1/events", HOSPITAL, "text/xml", r#"<event danger='"immediate_danger": true'/>"#);

@@ -52,16 +52,16 @@ fn too_many_connections_are_refused_and_room_comes_back() {
             socket.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").and_then(|()| socket.read_exact(&mut first));
         asked.is_ok_and(|()| &first == b"HTTP/1.1 200").then_some(socket)
     };
-    let stream = || {
+    let stream = |list: &str, token: &str| {
         let mut socket = TcpStream::connect(address).unwrap();
-        let head = "GET /v1/partners/leighton-hospital/feedback/stream HTTP/1.1\r\nhost: x\r\nauthorization: Bearer";
-        write!(socket, "{head} {}\r\n\r\n", house.token(HOSPITAL)).unwrap();
+        let head = format!("GET /v1/{list}/stream HTTP/1.1\r\nhost: x\r\nauthorization: Bearer");
+        write!(socket, "{head} {}\r\n\r\n", house.token(token)).unwrap();
         let mut first = [0; 12];
         socket.read_exact(&mut first).unwrap();
         assert_eq!(&first, b"HTTP/1.1 200");
         socket
     };
-    let held = [stream(), stream()];
+    let held = [stream("partners/leighton-hospital/feedback", HOSPITAL), stream("agencies/camhs/tasks", "inbox-camhs")];
     assert!(ask().is_none(), "no third place while both are being answered");
     drop(held);
     assert!((0..100).any(|_| {
@@ -122,6 +122,51 @@ fn slow_bodies_without_a_token_shut_nobody_out() {
         ask(&mut TcpStream::connect(address).unwrap(), list, token.as_deref());
     }
     ask(&mut known, list, token.as_deref());
+}
+
+#[test]
+fn a_client_that_opens_one_long_poll_after_another_shuts_nobody_else_out() {
+    let house = House::with(Default::default(), |config| config.limits.connections = 8);
+    let address = house.base().strip_prefix("http://").unwrap();
+    let (list, token) = ("/v1/agencies/camhs/tasks", house.token("inbox-camhs"));
+    let mut polling: Vec<TcpStream> = Vec::new();
+    let mut refused = 0;
+    for _ in 0..12 {
+        let mut socket = TcpStream::connect(address).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        write!(socket, "GET {list}?wait=20 HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\r\n").unwrap();
+        let mut first = [0; 12];
+        if socket.read_exact(&mut first).is_ok() {
+            assert_eq!(&first, b"HTTP/1.1 429");
+            refused += 1;
+        }
+        polling.push(socket);
+    }
+    assert_eq!(refused, 10, "two are a quarter of eight");
+    assert_eq!(house.post_event(&event()).status, 202);
+    ask(&mut TcpStream::connect(address).unwrap(), "/readyz", None);
+    drop(polling);
+    assert!((0..100).any(|_| {
+        std::thread::sleep(Duration::from_millis(50));
+        house.get(list, "inbox-camhs").status == 200
+    }));
+}
+
+#[test]
+fn what_an_alert_watches_is_there_before_it_first_happens() {
+    let house = House::with(Default::default(), |config| {
+        config.partners.get_mut("leighton-hospital").unwrap().seldom = true;
+    });
+    let text = house.get_without_token("/metrics").text;
+    for line in [
+        "pathway_http_requests_total{route=\"/v1/events\",status=\"401\"} 0",
+        "pathway_http_requests_total{route=\"/v1/events\",status=\"429\"} 0",
+        "pathway_http_requests_total{route=\"/v1/agencies/{agency}/tasks\",status=\"401\"} 0",
+        "pathway_partner_seldom{partner=\"leighton-hospital\"} 1",
+        "pathway_partner_seldom{partner=\"police\"} 0",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
 }
 
 /// Asks on a connection that is open, and is answered.
