@@ -198,7 +198,12 @@ impl Service {
         }
         let progress = Arc::new(IntakeProgress::new(options.intake_lanes));
         if options.decide_lanes > 0 && broker.is_shared() {
-            service.threads().push(elsewhere::start(&broker, &progress, &service.stop)?);
+            service.threads().push(elsewhere::watch_intake(&broker, &progress, &service.stop)?);
+        }
+        if options.decide_lanes == 0 && broker.is_shared() {
+            let (metrics, readiness) = (options.metrics.clone(), options.readiness.clone());
+            let told = elsewhere::Unjudged { metrics, readiness, clock: options.clock.clone() };
+            service.threads().push(elsewhere::watch_decide(&broker, told, &service.stop)?);
         }
         let lanes = Lanes {
             progress,

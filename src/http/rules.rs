@@ -62,7 +62,7 @@ pub async fn publish(
         None => None,
         Some((_, Some(instant))) => Some(instant),
         Some((_, None)) => {
-            let problem = "must be a time with its offset, such as 2026-12-01T00:00:00Z";
+            let problem = "must be a time with its offset, of this century, such as 2026-12-01T00:00:00Z";
             return Err(refused(vec![Fault::new("effective_from", problem)]));
         }
     };
@@ -75,7 +75,9 @@ pub async fn publish(
     let shelf = shelf(&gateway).await?;
     if !shelf.books.is_empty() && publication.effective_from_ms < earliest.0 {
         let earliest = earliest.to_jiff();
-        let problem = format!("is too soon: every router must have it 10 minutes ahead; give {earliest} or later");
+        let problem = format!(
+            "is too soon: every router must have it 10 minutes ahead, and some seconds pass on the way; give {earliest} or later"
+        );
         return Err(refused(vec![Fault::new("effective_from", problem)]));
     }
     let is_known = |from_ms: i64| move |known: &crate::runtime::rule_books::Shelved| known.effective_from.0 == from_ms;

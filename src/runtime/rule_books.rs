@@ -143,6 +143,12 @@ impl Shelf {
         let effective_from = Timestamp(publication.effective_from_ms);
         let ahead_ms = effective_from.0.saturating_sub(record.timestamp.0);
         let Publication { hash, title, .. } = &publication;
+        let first_of_another =
+            || self.books.first().is_some_and(|first| first.hash == *hash && first.effective_from == effective_from);
+        if first_of_another() {
+            tracing::debug!(book = hash, "routers that started together each brought the first rule book");
+            return;
+        }
         if !self.books.is_empty() && ahead_ms < AHEAD_MS {
             tracing::warn!(book = hash, "a rule book came too late for the time it was to take effect: passed over");
             return;

@@ -36,9 +36,14 @@ impl Readiness {
         sentences(&self.holds)
     }
 
-    /// Something is wrong that somebody must mend, though work is taken.
-    pub fn warn(&self, name: &str, problem: &str) {
-        locked(&self.warnings).insert(name.to_owned(), problem.to_owned());
+    /// Something is wrong that somebody must mend, though work is taken. True: it was not so before.
+    pub fn warn(&self, name: &str, problem: &str) -> bool {
+        locked(&self.warnings).insert(name.to_owned(), problem.to_owned()).is_none()
+    }
+
+    /// It was mended.
+    pub fn no_warning(&self, name: &str) {
+        locked(&self.warnings).remove(name);
     }
 
     /// One sentence a warning, in order of their names.

@@ -65,6 +65,11 @@ impl Waiting {
         }
     }
 
+    /// What the lanes of other processes have left unread.
+    pub fn elsewhere(&self, stage: Stage, seconds: i64) {
+        self.lag_seconds.with_label_values(&[stage.label(), "elsewhere"]).set(seconds);
+    }
+
     /// Milliseconds that the slowest lane of a stage is behind.
     pub fn behind_ms(&self, stage: Stage, now: Timestamp) -> i64 {
         let seen = self.locked();
