@@ -42,6 +42,7 @@ mod look_alike;
 mod named_elsewhere;
 pub mod outcome;
 pub mod overdue;
+mod own_case;
 mod parted;
 mod persons;
 mod readdressed;

@@ -9,8 +9,8 @@ use super::unapplied::Unapplied;
 use super::withdrawal;
 use super::{
     Step, agreement, alias, awaiting, clocks, correction, danger, death, decided, duplicate, first_receipt, lifted,
-    link, look_alike, named_elsewhere, persons, readdressed, redecided, returned, shut_again, sighting, suspect,
-    unapplied,
+    link, look_alike, named_elsewhere, own_case, persons, readdressed, redecided, returned, shut_again, sighting,
+    suspect, unapplied,
 };
 use crate::engine::calendar::london_date;
 use crate::engine::context::{Context, StepError};
@@ -130,6 +130,8 @@ fn something_new(draft: &mut Draft<'_>, referral: &Referral, arriving: Entry) ->
         withdrawal::received(draft, referral, arriving, withdrawal)
     } else if decided::contradicts_itself(draft, referral, &arriving) {
         decided::refuse_contradiction(draft, event, arriving)
+    } else if let Some(about) = own_case::ended_by(draft, event) {
+        own_case::put_to_others(draft, referral, &Arc::new(arriving), &about)
     } else if let Some(problem) = lifted::problem(draft, event) {
         lifted::refuse(draft, referral, arriving, problem)
     } else {

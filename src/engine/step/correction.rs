@@ -181,6 +181,7 @@ pub fn apply(
         agreement::stop_services(draft, cause)?;
     }
     wish::ask(draft, referral, cause, &changed, said)?;
+    wish::ask_about_address(draft, referral, cause, &changed, correction)?;
     siblings::corrected(draft, referral, cause, original, correction);
     Ok(Ok(()))
 }

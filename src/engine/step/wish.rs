@@ -6,16 +6,21 @@ use std::sync::Arc;
 use super::draft::{Draft, own_duty_at};
 use crate::engine::context::StepError;
 use crate::engine::history::correction::DO_NOT_INFORM;
-use crate::engine::history::entry::A_PERSON;
+use crate::engine::history::entry::{A_PERSON, ADDRESS_CONFIDENTIAL, AN_ADDRESS, confidential_address};
 use crate::engine::history::held_back_of;
 use crate::engine::model::detail::EventCorrected;
 use crate::engine::model::history::{Entry, HeldBack};
 use crate::engine::model::inbox::Referral;
+use crate::engine::model::scalar::FactValue;
 use crate::engine::tasks::HELD_BACK_RULE;
+use crate::engine::tasks::asking::reason_given;
 
 const ASK_ACTION: &str =
     "Lift the route, or confirm that it stays held back: the sender takes the wish not to tell back";
 const TITLE: &str = "A wish not to inform was taken back";
+const ADDRESS_TITLE: &str = "An address is said to be confidential no longer";
+const ADDRESS_ACTION: &str =
+    "Say that the address may be shown, or that it stays withheld: the sender says that it is not confidential";
 const ASKED: &str = "asked";
 
 /// Whether a correction says nothing but that a wish is taken back.
@@ -79,6 +84,29 @@ pub fn ask(
         ));
     }
     draft.decision.notes.push("The wish not to inform stands until a person lifts it.".to_owned());
+    draft.raise(referral, cause, &[], vec![wanted]).map(drop)
+}
+
+/// The sender says that an address which was confidential is so no longer: it stays withheld, and whoever decides hears how that ends.
+pub fn ask_about_address(
+    draft: &mut Draft<'_>,
+    referral: Option<&Referral>,
+    cause: &str,
+    entry: &Arc<Entry>,
+    correction: &EventCorrected,
+) -> Result<(), StepError> {
+    let says_no_longer = correction.changes.get(ADDRESS_CONFIDENTIAL) == Some(&FactValue::Bool(false));
+    if !says_no_longer || !entry.held_back.contains(&confidential_address()) {
+        return Ok(());
+    }
+    let why = format!(
+        "The sender says now that where the child lives is not confidential. It stays withheld until a named person lifts that \
+         (route_lifted, agency \"{AN_ADDRESS}\").{}",
+        reason_given(correction.reason.as_deref())
+    );
+    let raising = draft.raising(referral, cause);
+    let due = raising.deadline_from_now(&own_duty_at(draft.history.case_level))?;
+    let wanted = raising.own_duty(HELD_BACK_RULE, ADDRESS_TITLE, why, ADDRESS_ACTION, due, entry);
     draft.raise(referral, cause, &[], vec![wanted]).map(drop)
 }
 

@@ -12,7 +12,7 @@ use super::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY, own_duty_at};
 use super::escalation::closed_as;
 use super::findings::{Again, judged_again, tell_left_out};
 use super::first_receipt::{right_child, tell_right_child};
-use super::{another_child, another_unit, awaiting, lifted, siblings, still_missing, taken_back};
+use super::{another_child, another_unit, awaiting, lifted, own_case, siblings, still_missing, taken_back};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::history::{self, Spoken, episodes, forget, is_open, put, used_id};
@@ -73,6 +73,9 @@ pub fn received(
     history::insert(&mut draft.history, arriving.as_ref().clone());
     if NEVER_JUDGED.contains(&original.kind.as_str()) {
         return refuse(draft, referral, &arriving, "what it withdraws is itself a correction or withdrawal", None);
+    }
+    if !original.withdrawn && own_case::takes_back_own(draft, &event.source, &original) {
+        return own_case::put_to_others(draft, referral, &arriving, &original);
     }
     if let Some(right) = &right {
         let reported_at = reported_at(&original, original_event_id);

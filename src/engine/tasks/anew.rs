@@ -121,7 +121,10 @@ impl<'b> Raising<'b> {
             one.notes = one.address.notes(&self.book.rules, &one.action);
         }
         if self.referral.is_none() {
-            one.notes.push("This was held back by a wish that has ended with the event that said so.".to_owned());
+            one.notes.push(
+                "What held this back has ended: the event that said so was withdrawn, or is another child's."
+                    .to_owned(),
+            );
             return;
         }
         one.notes.push(

@@ -399,7 +399,7 @@ impl<'b> Raising<'b> {
         notes.extend(self.persons_of_earlier(asked));
         notes.extend(self.unsafe_to_ask(asked));
         notes.extend(self.wish_against_own(&asked.address.agency));
-        notes.extend(self.suspect_may_answer().filter(|_| permit.allows("call_back")));
+        notes.extend(self.suspect_may_answer(&asked.address.agency).filter(|_| permit.allows("call_back")));
         notes.extend(self.wish_in_words(&asked.address.agency));
         notes.extend(self.back_already(&asked.entry));
         notes.extend(self.about_others(&asked.address.agency));

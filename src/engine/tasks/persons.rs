@@ -1,5 +1,7 @@
 //! Who must not learn of it, and who may answer when the sender is rung: notes on a task.
 
+use std::collections::BTreeSet;
+
 use super::{Asked, Raising, Relation};
 use crate::engine::disclose::Permit;
 use crate::engine::history::entry::{A_PERSON, of_wish};
@@ -48,7 +50,7 @@ impl Raising<'_> {
         }
         let names = |entry: &Entry| !entry.withdrawn && entry.held_back.iter().any(|route| route.agency == A_PERSON);
         let said: Vec<String> =
-            self.history.entries.iter().filter(|entry| names(entry)).map(|entry| who_says(entry)).collect();
+            self.history.entries.iter().filter(|entry| names(entry)).map(|entry| any_who_says(entry)).collect();
         Some(format!(
             "An earlier referral says that someone must not learn of this, and who: {}. See what you were told then, and tell those \
              who act.",
@@ -81,11 +83,17 @@ impl Raising<'_> {
     }
 
     /// Whoever rings the sender may reach the suspect.
-    pub(super) fn suspect_may_answer(&self) -> Option<String> {
-        let source = &self.referral?.event.source;
-        self.held_back.iter().any(|route| route.is_suspects_own(source)).then(|| {
-            "The sender is of the suspect's own agency: do not ring them back before social care has said whom to speak to."
-                .to_owned()
+    pub(super) fn suspect_may_answer(&self, agency: &str) -> Option<String> {
+        let event = &self.referral?.event;
+        // A rule may ask whoever reads this to ring the sender: it must say which of the two holds.
+        let is_asked = agency == self.book.rules.front_door;
+        let is_999_open = is_asked && event.immediate_danger == Some(true) && event.emergency_call_made != Some(true);
+        let instead =
+            if is_999_open { " Nobody has said that 999 was rung: ring it yourself, and not the sender." } else { "" };
+        self.held_back.iter().any(|route| route.is_suspects_own(&event.source)).then(|| {
+            format!(
+                "The sender is of the suspect's own agency: do not ring them back before social care has said whom to speak to.{instead}"
+            )
         })
     }
 }
@@ -96,6 +104,21 @@ pub(super) fn acts(relation: &Relation) -> bool {
         Relation::Usual | Relation::Besides(_) => true,
         Relation::Chases(_) | Relation::Word(_) | Relation::Digest => false,
     }
+}
+
+/// The same of what several reported: which of them said it is not kept.
+fn any_who_says(entry: &Entry) -> String {
+    let others: BTreeSet<String> = entry
+        .corroborated_by
+        .iter()
+        .filter(|report| report.source != entry.source)
+        .map(|report| format!("{}, {}", report.source.partner, report.source.unit))
+        .collect();
+    if others.is_empty() {
+        return who_says(entry);
+    }
+    let others = others.into_iter().collect::<Vec<_>>().join("; or ");
+    format!("{}; or whoever reported it, too ({others}): ask each of them", who_says(entry))
 }
 
 /// Whom to ask about an earlier event, and by which reference.
