@@ -353,6 +353,25 @@ rules/more.toml:2:2: rule R90: `completed_by_due`, and no ladder names whom to t
 }
 
 #[test]
+fn a_task_settled_by_a_decision_that_nobody_records() {
+    check_faults(
+        "rules/more.toml",
+        r#"
+[R90]
+title = 't'
+sentence = 's'
+source = 'local'
+on = 'missing.ended'
+basis = 'P'
+tasks = [{ to = 'police', do = 'Hold it', by = '24 h', settled_by = ['decision.recorded/strategy_hold'] }]
+"#,
+        r#"
+rules/more.toml:8:70: no decision is recorded as `strategy_hold`; write `decision.recorded/strategy_held`
+"#,
+    );
+}
+
+#[test]
 fn silence_that_no_ladder_takes_up() {
     check_faults(
         "ladders.toml",

@@ -21,7 +21,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use crate::files::{book, shipped};
-use crate::rungs::past_its_hours;
+use crate::rungs::{past_its_hours, still_silent};
 
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
@@ -56,6 +56,9 @@ fn script() -> impl Strategy<Value = Vec<Timed>> {
     let minutes = prop_oneof![1..90_i64, 60..1_000_i64, 1_000..6_000_i64];
     prop::collection::vec((minutes, what).prop_map(|(minutes, what)| Timed { minutes, what }), 2..16)
 }
+
+/// What is told and chased by nobody: that a task was not completed in time, that a case is closed.
+const NOT_CHASED: [&str; 2] = ["R40-overdue", "case-closed"];
 
 /// A task as a person would follow it.
 struct Followed {
@@ -94,6 +97,7 @@ impl Followed {
     fn new(task: Task) -> Self {
         let mut ahead = rungs(task.level, task.raised_at.0, 0);
         ahead[0].1 = ahead[0].1.min(past_its_hours(&task).unwrap_or(i64::MAX));
+        ahead[1].1 = ahead[1].1.min(still_silent(&task).unwrap_or(i64::MAX));
         if let Some(by) = task.acknowledge_by {
             // To be acknowledged by then: the first is told then, and the others run from it.
             let later = rungs(task.level, by.0, 0).into_iter().map(|(rung, at)| (rung + 1, at));
@@ -184,7 +188,7 @@ impl Run {
                         self.told.push(rung);
                     }
                 }
-            } else {
+            } else if !task.reasons.iter().any(|reason| NOT_CHASED.contains(&reason.rule.as_str())) {
                 self.by_id.insert(task.task_id.clone(), self.followed.len());
                 self.followed.push(Followed::new(task));
             }
@@ -250,7 +254,7 @@ fn check_pending(replay: &Replay) {
             assert!(calls.insert(call), "two rungs lead to one recipient at one instant");
         }
         for task in &history.tasks {
-            let is_chase = task.rules.iter().any(|rule| rule == "R40");
+            let is_chase = task.rules.iter().any(|rule| rule == "R40" || rule == "R40-overdue");
             let may_wait = matches!(task.state.as_str(), "raised" | "challenged") && !is_chase;
             assert!(may_wait || task.escalate_at.is_none(), "a task that is {} waits for a rung", task.state);
             let none_left = task.rungs.unwrap_or_default() >= 4;

@@ -206,8 +206,13 @@ fn what_is_over_is_told_to_nobody() {
     check(&script(What::Answered(0, OutcomeKind::Completed)), &[]);
     check(&script(What::Interviewed("E1")), &[]);
     check(&script(What::Withdrawn), &[]);
+}
+
+#[test]
+fn a_closed_case_does_not_end_the_interview() {
     let closed = json!({ "decision": "closed", "decided_by": "Test Manager", "decided_by_role": "team manager" });
-    check(&script(What::Decided(closed)), &[]);
+    let script = [(0, What::Returned(0, "E1")), (5, ACCEPTED), (9, What::Decided(closed))];
+    check(&script, &[(72, MANAGER), (72, TEAM_MANAGER)]);
 }
 
 #[test]

@@ -29,7 +29,7 @@ const DAY: i64 = 24 * HOUR;
 /// Thursday 30 April 2026, 10:00 BST: the bank holiday of 4 May lies ahead.
 const START: i64 = 1_777_539_600_000;
 /// What asks for no answer, and so is chased by nobody.
-const WORDS: [&str; 4] = ["calendar", "first-receipt", "answer-refused", "R40"];
+const WORDS: [&str; 5] = ["calendar", "first-receipt", "answer-refused", "R40", "R40-overdue"];
 const CHILD: &str = "9990000018";
 const WRONG_CHILD: &str = "9990000425";
 
@@ -77,6 +77,7 @@ fn rungs(task: &Task, holidays: &[Date]) -> Vec<i64> {
         _ => {
             let mut by_ladder = [1, 2, 3, 5].map(|days| working_days_after(raised, days, holidays)).to_vec();
             by_ladder[0] = by_ladder[0].min(past_its_hours(task).unwrap_or(i64::MAX));
+            by_ladder[1] = by_ladder[1].min(still_silent(task).unwrap_or(i64::MAX));
             by_ladder
         }
     }
@@ -87,6 +88,12 @@ pub fn past_its_hours(task: &Task) -> Option<i64> {
     let (raised, due) = (task.raised_at.0, task.due_at.0);
     let runs_by_the_hour = task.level != Some(Level::L4b) && task.due_reason.contains(" hour");
     runs_by_the_hour.then_some(if due > raised { due } else { raised + 8 * HOUR })
+}
+
+/// An hour after that the manager of whoever is always on duty hears, where they had four hours at most.
+pub fn still_silent(task: &Task) -> Option<i64> {
+    let within_a_shift = (1..=4 * HOUR).contains(&(task.due_at.0 - task.raised_at.0)) && task.agency == "social-care";
+    past_its_hours(task).filter(|_| within_a_shift).map(|past| past + HOUR)
 }
 
 /// What happens next, in the test's own terms.

@@ -229,6 +229,9 @@ fn by(task: &TaskRule) -> String {
     if task.completed_by_due {
         words.push_str(", and completed by then");
     }
+    if task.outlives_closing {
+        words.push_str(", also when the case is closed");
+    }
     words
 }
 

@@ -10,7 +10,7 @@ use crate::engine::model::history::{Entry, History};
 use crate::engine::model::scalar::FactValue;
 
 /// A later word does not repeat an earlier one: each counts from when it holds.
-const WORDS: [&str; 3] = ["status.changed", "agreement.recorded", "decision.recorded"];
+const WORDS: [&str; 2] = ["status.changed", "agreement.recorded"];
 const SPEAK_OF_OTHERS: [&str; 2] = ["event.corrected", "event.withdrawn"];
 
 /// Whether an event is a word on how something stands, which another of its kind under the same id does not repeat.

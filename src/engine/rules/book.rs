@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use jiff::civil;
 
+use super::catalogue::REFERRER;
 use super::expression::{Condition, Truth};
 use super::facts::{FactId, FactTable, Facts};
 use super::fault::Span;
 use super::template::Template;
 use crate::engine::calendar::Clock;
+use crate::engine::model::history::HeldTask;
 use crate::engine::model::scalar::{FactValue, Level};
 
 /// One rule.
@@ -74,6 +76,10 @@ pub struct TaskRule {
     pub completed_by_due: bool,
     /// Kinds of event that say so, too, without an answer to the task.
     pub settled_by: BTreeSet<&'static str>,
+    /// What a named person may record that says so.
+    pub settled_by_decisions: BTreeSet<&'static str>,
+    /// That a case is closed does not end it: the duty is not the case's.
+    pub outlives_closing: bool,
     /// The service needs the family's agreement.
     pub needs_agreement: bool,
     /// The task's own, else the rule's.
@@ -90,6 +96,16 @@ impl TaskRule {
     /// Whether a rule that fired asks this task.
     pub fn applies(&self, table: &FactTable) -> Truth {
         self.when.as_ref().map_or(Truth::True, |condition| condition.truth(table))
+    }
+
+    /// Whether somebody holds this, for themselves or in the place of whom it was meant for.
+    pub fn is_asked_of(&self, task: &HeldTask) -> bool {
+        let is_meant = |to: &Recipient| to.agency == task.agency || task.in_place_of.as_ref() == Some(&to.agency);
+        self.action == task.action && (self.to.iter().any(is_meant) || self.to_is_referrer())
+    }
+
+    fn to_is_referrer(&self) -> bool {
+        self.to.iter().any(|to| to.agency == REFERRER)
     }
 }
 

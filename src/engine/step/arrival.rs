@@ -8,9 +8,9 @@ use super::findings::{Again, findings_of, judged_again, tell_left_out};
 use super::unapplied::Unapplied;
 use super::withdrawal;
 use super::{
-    Step, agreement, alias, awaiting, clocks, correction, danger, death, decided, duplicate, first_receipt, lifted,
-    link, look_alike, named_elsewhere, own_case, persons, readdressed, redecided, returned, shut_again, sighting,
-    suspect, unapplied,
+    Step, agreement, alias, awaiting, back_grown, clocks, closed, correction, danger, death, decided, duplicate,
+    first_receipt, lifted, link, look_alike, named_elsewhere, own_case, persons, readdressed, redecided, returned,
+    shut_again, sighting, suspect, unapplied,
 };
 use crate::engine::calendar::london_date;
 use crate::engine::context::{Context, StepError};
@@ -168,9 +168,11 @@ fn remember_making(history: &mut History, referral: &Referral) {
 
 /// Something new: remembered first, then judged with all that is known.
 pub fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entry) -> Result<(), StepError> {
-    let event = &referral.event;
     let before = Arc::clone(&draft.before);
     let waited = awaiting::taken_back_before_it_came(draft, &arriving);
+    let as_corrected = redecided::corrected_before_it_came(draft, referral, &mut arriving);
+    let referral = as_corrected.as_ref().unwrap_or(referral);
+    let event = &referral.event;
     arriving.withdrawn = waited.is_some();
     first_receipt::take(draft, &mut arriving);
     if let Some(at) = strategy_discussion(&draft.history, &arriving) {
@@ -202,9 +204,7 @@ pub fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entr
     let open = raising.left_open(&entry, &verdict, &findings)?;
     let mut own_duties: Vec<Wanted<'_>> = raising.find_out(&open, &entry)?.into_iter().collect();
     let impossible = returned::ask(draft, &entry)?;
-    if impossible.is_some() {
-        draft.sender_words.push(returned::TO_SENDER);
-    }
+    draft.sender_words.extend(impossible.is_some().then_some(returned::TO_SENDER));
     own_duties.extend(impossible);
     own_duties.extend(suspect::ask(draft, &entry, verdict.level)?);
     own_duties.extend(death::ask(draft, &entry)?);
@@ -221,6 +221,7 @@ pub fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entr
     clocks::start_timers(draft, &entry)?;
     awaiting::apply_to_known(draft, Some(referral))?;
     persons::named_anew(draft, referral, &entry)?;
+    back_grown::tell_searchers(draft, &event.event_id, &entry)?;
     let unapplied = follow_up(draft, referral, &entry, &before)?;
     agreement::heed(draft, referral, &entry)?;
     draft.note_coverage(&entry);
@@ -286,6 +287,7 @@ fn follow_up(
         if draft.history.last_decision != before.last_decision {
             withdrawal::decided(draft, &event.event_id)?;
             decided::ask_what_level_asks(draft, referral, entry, before)?;
+            closed::tell_holders(draft, &event.event_id, before)?;
             decided::tell_referrers(draft, before.last_decision.as_ref().map(|before| before.at));
             unapplied = unapplied::of_unknown_child(draft, referral, before);
         }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use super::draft::{Draft, OWN_DUTY};
 use super::first_receipt::tell_right_child;
-use super::{another_child, correction, persons, reading, timer, withdrawal};
+use super::{another_child, correction, persons, reading, redecided, timer, withdrawal};
 use crate::engine::context::StepError;
+use crate::engine::history::decisions::DECISION;
+use crate::engine::history::entry::DANGER;
 use crate::engine::history::{self, Spoken};
 use crate::engine::model::decision::Disposition;
 use crate::engine::model::detail::EventCorrected;
@@ -64,6 +66,18 @@ pub fn taken_back_before_it_came(draft: &mut Draft<'_>, arriving: &Entry) -> Opt
     Some(waited)
 }
 
+/// The corrections that wait for an arriving event, in the order they came.
+pub fn corrections_of(draft: &Draft<'_>, arriving: &Entry) -> Vec<Awaiting> {
+    let corrects = |waiting: &&Awaiting| waiting.changes.is_some() && speaks_of(draft, waiting, arriving);
+    draft.history.awaiting.iter().filter(corrects).cloned().collect()
+}
+
+/// What was waited for has come.
+pub fn is_done(draft: &mut Draft<'_>, waited: &Awaiting) {
+    draft.history.awaiting.retain(|waiting| waiting != waited);
+    draft.history.timers.retain(|timer| !waits_for(timer, waited));
+}
+
 /// Whether a timer is the one that asks a person about this correction or withdrawal.
 fn waits_for(timer: &Timer, waiting: &Awaiting) -> bool {
     let sent_by = |partner: &String| *partner == waiting.source.partner;
@@ -87,8 +101,7 @@ pub fn apply_to_known(draft: &mut Draft<'_>, referral: Option<&Referral>) -> Res
         let found = history::find(&draft.history, &waiting.original_event_id, &waiting.source, front_door);
         let Some(Spoken::Own(index)) = found else { continue };
         let Some(original) = draft.history.entries.get(index).map(Arc::clone) else { continue };
-        draft.history.awaiting.retain(|present| *present != waiting);
-        draft.history.timers.retain(|timer| !waits_for(timer, &waiting));
+        is_done(draft, &waiting);
         let Some(changes) = waiting.changes else {
             withdrawal::apply(draft, &waiting.event_id, &original)?;
             if let Some(right) = &waiting.right_child {
@@ -97,6 +110,10 @@ pub fn apply_to_known(draft: &mut Draft<'_>, referral: Option<&Referral>) -> Res
             }
             continue;
         };
+        if original.kind == DECISION && changes.get(DANGER) != Some(&FactValue::Bool(true)) {
+            redecided::waited_in_vain(draft, &Awaiting { changes: Some(changes), ..waiting }, &original)?;
+            continue;
+        }
         let correction = EventCorrected { original_event_id: waiting.original_event_id, changes, reason: None };
         let tasks_before = draft.decision.tasks.len();
         if let Err(problem) = correction::apply(draft, referral, &waiting.event_id, &original, &correction)? {

@@ -1,6 +1,5 @@
 //! What comes under a used id and is an event of its own all the same: who is told what of it.
 
-use crate::engine::history::decisions::DECISION;
 use crate::engine::history::{Known, retracts, used_id};
 use crate::engine::model::event::ReferralEvent;
 use crate::engine::model::history::{Entry, History};
@@ -50,6 +49,6 @@ pub fn of(history: &History, known: Known, event: &ReferralEvent, arriving: &Ent
     } else if retracts(arriving) && !retracts(first) {
         Some(&RETRACTION)
     } else {
-        (used_id::is_word(&arriving.kind) && arriving.kind != DECISION).then_some(&ANOTHER_WORD)
+        used_id::is_word(&arriving.kind).then_some(&ANOTHER_WORD)
     }
 }

@@ -8,12 +8,29 @@ use crate::engine::model::scalar::{DAY_MS, Level, Timestamp};
 use crate::engine::rules::RuleBook;
 use crate::engine::tasks::{due_at, is_urgent};
 
+const A_SHIFT_HOURS_MAX: u16 = 4;
 /// What is asked at once is late by then.
 const AT_ONCE: Clock = Clock::Minutes(15);
 
 /// The clock of a task that runs through nights and weekends. None: it waits for an office, or an earlier release kept it.
 pub fn clock_of(task: &HeldTask) -> Option<Clock> {
     task.clock.as_ref()?.parse().ok().filter(is_urgent)
+}
+
+/// Whether a task was to be done before whoever is on duty goes home.
+pub fn is_within_a_shift(task: &HeldTask) -> bool {
+    match clock_of(task) {
+        Some(Clock::Now | Clock::Minutes(_) | Clock::TimeOfDay { .. } | Clock::TimeThatDay { .. }) => true,
+        Some(Clock::Hours(hours)) => hours <= A_SHIFT_HOURS_MAX,
+        Some(
+            Clock::SameDay
+            | Clock::WorkingDays(_)
+            | Clock::NextSessionDay
+            | Clock::TimeOnWorkingDay { .. }
+            | Clock::OnTheDay,
+        )
+        | None => false,
+    }
 }
 
 /// When a task that runs by the hour is past its clock. One that was past it when it was raised is given it once.

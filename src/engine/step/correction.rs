@@ -64,7 +64,8 @@ pub fn received(
             }
             let arriving = Arc::new(arriving);
             history::insert(&mut draft.history, arriving.as_ref().clone());
-            let naming = naming_others(referral, &original, &correction);
+            let naming = siblings::of_its_family(referral, &original);
+            let naming = naming.or_else(|| naming_others(referral, &original, &correction));
             let referral = naming.as_ref().unwrap_or(referral);
             match apply(draft, Some(referral), &event.event_id, &original, &correction)? {
                 Ok(()) => {

@@ -33,7 +33,7 @@ pub fn closes_in_danger(entry: &Entry) -> bool {
     in_danger && decisions::decided(entry).is_some_and(decisions::closes)
 }
 
-const RAISED_RULE: &str = "decided-level";
+pub const RAISED_RULE: &str = "decided-level";
 const RAISED_TITLE: &str = "A named person has set level 4b";
 const STRATEGY_ACTION: &str = "Hold a strategy discussion: social care, the police and health together";
 const MORE_THAN_HELP: Word = Word {
@@ -41,6 +41,7 @@ const MORE_THAN_HELP: Word = Word {
     title: "A named person has decided that social care acts",
     why: "A named person has decided that more than early help is needed.",
     action: "Ring the front door before you go on with the family: social care acts now",
+    wants_answer: true,
 };
 
 /// A person raises a case to the level of significant harm, and no rule asks what that level asks: whoever decides is asked, and

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use super::alias::stand_in_entry;
 use super::draft::{AT_HIGHEST_LEVEL, Draft, own_duty_at};
 use super::outcome::SUPERSEDED;
-use super::unapplied::UNAPPLIED_RULE;
-use super::{Step, by_the_hour, overdue, search};
+use super::{Step, by_the_hour, closed, overdue, search};
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::{Context, StepError};
 use crate::engine::history::{death, is_open};
 use crate::engine::model::decision::{RuleFired, Trigger};
-use crate::engine::model::history::{HeldTask, History, RecordedDecision, Timer};
+use crate::engine::model::history::{HeldTask, History, Timer};
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::model::subject::SubjectKey;
 use crate::engine::rules::RuleBook;
@@ -29,21 +28,13 @@ const FIRST_RUNG_OF_A_CHALLENGE: usize = 1;
 
 /// Whether a task waits for an answer, or for a disagreement to end. A chase is not itself chased: the next rung is.
 fn waits(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
-    let decided = || history.decided_on(task);
     // What is over is told by every entry there is: it is asked last, and not of what is closed already.
     let waits = match task.state.as_str() {
-        "raised" => !decided().is_some_and(|decision| ends(decision, task)),
-        "challenged" => decided().is_none_or(|decision| decision.at < task.state_at),
+        "raised" => !closed::is_ended(history, rules, task),
+        "challenged" => history.decided_on(task).is_none_or(|decision| decision.at < task.state_at),
         _ => false,
     };
     waits && !is_chase(task) && !death::overtook(history, task) && !search::is_over(history, rules, task)
-}
-
-/// A closed case waits for nobody, but for whoever is asked about that very decision.
-fn ends(decision: &RecordedDecision, task: &HeldTask) -> bool {
-    let asks_about_it =
-        || task.rules.iter().any(|rule| rule == UNAPPLIED_RULE) && decision.event_id.as_ref() == Some(&task.event_id);
-    decision.closed && decision.at >= task.raised_at && !asks_about_it()
 }
 
 /// Also one whose earlier release did not keep which task it chases.
@@ -75,13 +66,23 @@ fn due(rules: &RuleBook, task: &HeldTask, rung: usize) -> Option<Timestamp> {
     past_its_clock(rules, task, rung).filter(|past| by_ladder.is_none_or(|by_ladder| *past < by_ladder)).or(by_ladder)
 }
 
-/// When the first rung of a task that runs by the hour may not wait for a ladder that does not.
+/// When a rung of a task that runs by the hour may not wait for a ladder that does not: the first; and the one above it, an hour
+/// later, where its agency is on duty by night and it was to be done within a few hours.
 fn past_its_clock(rules: &RuleBook, task: &HeldTask, rung: usize) -> Option<Timestamp> {
     let step = steps(rules, task).get(rung)?;
-    if rung > 0 || is_urgent(&step.after) || task.acknowledge_by.is_some() || task.state == "challenged" {
+    if is_urgent(&step.after) || task.acknowledge_by.is_some() || task.state == "challenged" {
         return None;
     }
-    by_the_hour::past_its_clock(rules, task)
+    match rung {
+        0 => by_the_hour::past_its_clock(rules, task),
+        1 => {
+            let is_on_duty = rules.agencies.get(&task.agency).is_some_and(|agency| agency.out_of_hours_unit.is_some());
+            let waits_for_nobody = is_on_duty && by_the_hour::is_within_a_shift(task);
+            let past = by_the_hour::past_its_clock(rules, task).filter(|_| waits_for_nobody)?;
+            rules.calendar.due(&AT_HIGHEST_LEVEL, past, None).ok().map(|due| due.at)
+        }
+        _ => None,
+    }
 }
 
 /// Whether a rung is told because its task is past its own clock, sooner than its ladder would.
@@ -141,8 +142,9 @@ pub fn arm(history: &mut History, rules: &RuleBook, at: Timestamp) {
     let (mut changed, mut known): (Vec<(usize, Change)>, WorkedOut) = (Vec::new(), Vec::new());
     for (place, task) in history.tasks.iter().enumerate() {
         let of_overdue = overdue::is_word(task);
-        let goes_on =
-            |other: &HeldTask| if of_overdue { overdue::is_owed(history, other) } else { waits(history, rules, other) };
+        let goes_on = |other: &HeldTask| {
+            if of_overdue { overdue::is_owed(history, rules, other) } else { waits(history, rules, other) }
+        };
         let is_over = |chased: &String| !history.tasks.iter().any(|other| other.task_id == *chased && goes_on(other));
         if task.chases.is_some() && is_open(&task.state) && task.chased().all(is_over) {
             changed.push((place, Change::Superseded));

@@ -8,8 +8,8 @@ use super::alias::{pass_on, stand_in_entry};
 use super::answers::{self, Heard};
 use super::draft::Draft;
 use super::sighting::Sighted;
-use super::{Effect, Step, by_the_hour, challenge, escalation, link};
-use crate::engine::calendar::Clock;
+use super::{Effect, Step, by_the_hour, challenge, escalation, link, overdue};
+use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::{Context, StepError};
 use crate::engine::history::{TOLD, held_back_of};
 use crate::engine::model::codes::OutcomeKind;
@@ -19,6 +19,7 @@ use crate::engine::model::history::{Entry, HeldTask, History};
 use crate::engine::model::inbox::{InboxRecord, OutcomeReceived};
 use crate::engine::model::outcome::Outcome;
 use crate::engine::state::State;
+use crate::engine::tasks::asking;
 use crate::engine::tasks::route::{Address, sender_held_back};
 use crate::engine::tasks::{Relation, Wanted, Why};
 
@@ -250,7 +251,11 @@ fn ask_front_door(
     let who = challenge::who(draft, received);
     let Outcome { outcome, by_name, by_role, .. } = &received.outcome;
     let verb = outcome.symbol();
-    let why = format!("{who} ({by_name}, {by_role}) {verb} \"{}\".{}", task.action, reason_given(received));
+    let still_owed = *outcome == OutcomeKind::Declined && overdue::must_be_done(&draft.book.rules, task);
+    let by = instant_in_words(task.due_at);
+    let owed =
+        if still_owed { format!(" It is still to be done by {by}: find who else does it.") } else { String::new() };
+    let why = format!("{who} ({by_name}, {by_role}) {verb} \"{}\".{}{owed}", task.action, reason_given(received));
     let asked = Some(task.as_ref()).filter(|task| by_the_hour::still_matters(task, draft.at));
     let clock = by_the_hour::decided_by(draft, task.level, asked.into_iter())?;
     put_to_front_door(draft, &entry, clock, why, cause)
@@ -258,7 +263,7 @@ fn ask_front_door(
 
 /// In the words of whoever answered.
 pub fn reason_given(received: &OutcomeReceived) -> String {
-    received.outcome.reason.as_deref().map_or(String::new(), |reason| format!(" Reason given: {reason}"))
+    asking::reason_given(received.outcome.reason.as_deref())
 }
 
 /// The front door decides. No name of a child is kept: what it is about is said by the referral, its sender's reference and

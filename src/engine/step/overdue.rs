@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use super::Step;
 use super::alias::stand_in_entry;
-use super::draft::{Draft, OWN_DUTY};
+use super::decided::RAISED_RULE;
+use super::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY};
 use super::escalation::address;
-use crate::engine::calendar::instant_in_words;
+use super::{Step, by_the_hour, closed};
+use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::{Context, StepError};
+use crate::engine::history::decisions::{decided, level_named, settles};
 use crate::engine::history::{death, episodes, is_open};
 use crate::engine::model::decision::RuleFired;
 use crate::engine::model::history::{Entry, HeldTask, History, Timer};
-use crate::engine::model::scalar::{FactValue, Timestamp};
+use crate::engine::model::scalar::{FactValue, Level, Timestamp};
 use crate::engine::model::subject::SubjectKey;
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::{Rule, TaskRule};
@@ -22,6 +24,8 @@ use crate::engine::tasks::{READDRESSED_RULE, Relation, Wanted};
 pub const OVERDUE_RULE: &str = "R40-overdue";
 /// May be told before it is held: its time of completion is optional.
 const RETURN_INTERVIEW: &str = "return_interview.completed";
+const DECLINED: &str = "declined";
+const HOURS_OF_A_DAY: u16 = 24;
 const TITLE: &str = "A task that has not been completed in time";
 
 /// Whether a task tells that another is overdue.
@@ -29,11 +33,17 @@ pub fn is_word(task: &HeldTask) -> bool {
     task.chases.is_some() && task.rules.iter().any(|rule| rule == OVERDUE_RULE)
 }
 
-/// Whether it is still to be done: taken on or not, and no person closed the case since.
-pub fn is_owed(history: &History, task: &HeldTask) -> bool {
-    let decided = history.decided_on(task);
-    is_open(&task.state)
-        && !decided.is_some_and(|decision| decision.closed && decision.at >= task.raised_at)
+/// Whether rules want it completed by its deadline.
+pub fn must_be_done(rules: &RuleBook, task: &HeldTask) -> bool {
+    asked(rules, task).next().is_some()
+}
+
+/// Whether it is still to be done: taken on or not, and no person closed the case since. What an event settles is, also by
+/// another than who declined it.
+pub fn is_owed(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
+    let is_for_another = || asked(rules, task).any(|asked| !asked.settled_by.is_empty());
+    (is_open(&task.state) || (task.state == DECLINED && is_for_another()))
+        && !closed::is_ended(history, rules, task)
         && !death::overtook(history, task)
 }
 
@@ -41,21 +51,22 @@ pub fn is_owed(history: &History, task: &HeldTask) -> bool {
 /// for no more. What is owed is, once more or by a later book or release, if its deadline is ahead: what had run out when it was
 /// raised nobody could have done by then, and its silence goes up the ladder alone.
 fn waits_elsewhere(history: &History, rules: &RuleBook, task: &HeldTask, at: Timestamp) -> Option<Option<Timestamp>> {
-    let is_owed = || is_owed(history, task);
+    let is_owed = || is_owed(history, rules, task);
     if task.complete_by.is_some() {
         return (!is_owed()).then_some(None);
     }
     // An answer may have been received before a tick that was read before it.
     let is_ahead = task.due_at > at.max(history.updated_at) && task.due_at > task.raised_at;
-    (is_ahead && asked(rules, task).next().is_some() && is_owed()).then_some(Some(task.due_at))
+    (is_ahead && must_be_done(rules, task) && is_owed()).then_some(Some(task.due_at))
 }
 
 /// What rules ask for that must be completed by its deadline, and this task is.
 fn asked<'r>(rules: &'r RuleBook, task: &HeldTask) -> impl Iterator<Item = &'r TaskRule> {
-    // A task passed on to the right unit keeps its action, not its rule.
-    let of = |rule: &&Rule| task.rules.iter().any(|id| *id == rule.id || id == READDRESSED_RULE);
+    // A task passed on to the right unit, or asked for by a decision alone, has its action from a rule, and not the rule.
+    let any = task.rules.iter().any(|id| id == READDRESSED_RULE || id == RAISED_RULE);
+    let of = move |rule: &&Rule| any || task.rules.contains(&rule.id);
     let asked = rules.to_complete().filter(of).flat_map(|rule| &rule.tasks);
-    asked.filter(|asked| asked.completed_by_due && asked.action == task.action)
+    asked.filter(|asked| asked.completed_by_due && asked.is_asked_of(task))
 }
 
 /// Whether some task waits for another time than it should, as `arm` has it.
@@ -102,16 +113,41 @@ pub fn tell(draft: &mut Draft<'_>) -> Result<(), StepError> {
     arm(&mut draft.history, &draft.book.rules, at);
     let due: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(|task| is_due(task, at)).cloned().collect();
     for task in due {
+        let mut waits_until = None;
         if is_settled(draft, &task) {
             draft.decision.notes.push(format!("\"{}\" was done in time, by an event that says so.", task.action));
+        } else if is_chased_anyway(&task) {
+            waits_until = task.escalate_at;
         } else {
             tell_of(draft, &task)?;
         }
         if let Some(present) = draft.history.tasks.iter_mut().find(|present| present.task_id == task.task_id) {
-            Arc::make_mut(present).complete_by = None;
+            Arc::make_mut(present).complete_by = waits_until;
         }
     }
     Ok(())
+}
+
+/// What nobody has answered goes up its ladder, and those above hear of it there: should it be taken on meanwhile, and not done,
+/// they hear of that when the next rung would have been told.
+fn is_chased_anyway(task: &HeldTask) -> bool {
+    let waited_already = task.complete_by.is_some_and(|by| by > task.due_at);
+    let goes_up = task.escalate_at.is_some() || waited_already;
+    task.state == "raised" && goes_up && by_the_hour::clock_of(task).is_none()
+}
+
+/// Whether a named person recorded what says that it is done: since it was raised, or that the child is not at its level.
+fn is_decided(draft: &Draft<'_>, task: &HeldTask) -> bool {
+    asked(&draft.book.rules, task).filter(|asked| !asked.settled_by_decisions.is_empty()).any(|asked| {
+        let lowers =
+            |said: &Entry, code: &str| settles(code) && level_named(said).is_some_and(|to| Some(to) < task.level);
+        let says_so = |said: &Arc<Entry>| {
+            let is_since = !said.withdrawn && said.received_at >= task.raised_at;
+            let decided = decided(said).filter(|_| is_since);
+            decided.is_some_and(|code| asked.settled_by_decisions.contains(code) || lowers(said, code))
+        };
+        draft.history.entries.iter().any(says_so)
+    })
 }
 
 /// Whether an event says that it is done: one that came since the task was raised, or names the same episode; this, and not what
@@ -124,7 +160,7 @@ fn is_settled(draft: &Draft<'_>, task: &HeldTask) -> bool {
             !episodes::is_before(said, cause) && !entries.iter().any(|other| is_of_other(said, cause, other))
         })
     };
-    asked(&draft.book.rules, task).flat_map(|asked| &asked.settled_by).any(|kind| {
+    let by_event = asked(&draft.book.rules, task).flat_map(|asked| &asked.settled_by).any(|kind| {
         let says_so = |said: &Arc<Entry>| {
             let came_since = said.received_at >= task.raised_at;
             let of_its_own = || raised_for.is_some_and(|cause| episodes::is_said_of(said, cause));
@@ -132,7 +168,8 @@ fn is_settled(draft: &Draft<'_>, task: &HeldTask) -> bool {
             said.kind == *kind && came && says_it_is_done(said) && is_about_it(said)
         };
         entries.iter().any(says_so)
-    })
+    });
+    by_event || is_decided(draft, task)
 }
 
 /// An interview that was accepted is done when it is said to have been held; one that was refused, or not offered, is not
@@ -170,11 +207,21 @@ fn tell_of(draft: &mut Draft<'_>, task: &HeldTask) -> Result<(), StepError> {
     let cause = format!("{OVERDUE_RULE}\0{}\0{}", task.task_id, task.due_at.0);
     let raising = draft.raising(None, "");
     let mut wanted = Vec::new();
+    // What runs by the hours of a day at the highest level is told by night, too.
+    let waits_for_no_office = task.level == Some(Level::L4b) && is_within_a_day(task);
+    let within_the_agency = ladder.overdue.iter().any(|step| step.to.is_none());
     for step in &ladder.overdue {
-        let due = raising.deadline_from_now(&OWN_DUTY)?;
+        // Its own agency is told once, and not of what it declined.
+        let is_told_twice = within_the_agency && step.to.as_ref() == Some(&task.agency);
+        let has_declined = task.state == DECLINED && step.to.is_none();
+        if is_told_twice || has_declined {
+            continue;
+        }
+        let due = raising.deadline_from_now(if waits_for_no_office { &AT_HIGHEST_LEVEL } else { &OWN_DUTY })?;
+        let urgent = waits_for_no_office.then_some(due.at);
         let own = raising.own_duty(OVERDUE_RULE, TITLE, why.clone(), &step.action, due, &entry);
         wanted.push(Wanted {
-            address: address(&raising, task, step, None),
+            address: address(&raising, task, step, urgent),
             bases: ladder.bases.clone(),
             level: task.level,
             relation: Relation::Chases(vec![task.task_id.clone()]),
@@ -182,4 +229,20 @@ fn tell_of(draft: &mut Draft<'_>, task: &HeldTask) -> Result<(), StepError> {
         });
     }
     draft.raise(None, &cause, &[], wanted).map(drop)
+}
+
+fn is_within_a_day(task: &HeldTask) -> bool {
+    match by_the_hour::clock_of(task) {
+        Some(Clock::Now | Clock::Minutes(_) | Clock::SameDay) => true,
+        Some(Clock::Hours(hours)) => hours <= HOURS_OF_A_DAY,
+        Some(
+            Clock::WorkingDays(_)
+            | Clock::NextSessionDay
+            | Clock::TimeOfDay { .. }
+            | Clock::TimeThatDay { .. }
+            | Clock::TimeOnWorkingDay { .. }
+            | Clock::OnTheDay,
+        )
+        | None => false,
+    }
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::arrival::arrive;
+use super::awaiting;
 use super::correction::{IS_WITHDRAWN, not_of_its_kind, refuse};
 use super::draft::Draft;
 use super::taken_back::stands_again;
-use super::unapplied::Unapplied;
+use super::unapplied::{Unapplied, tell_later};
 use crate::engine::context::StepError;
 use crate::engine::history::correction::corrected;
 use crate::engine::history::decisions::{DECISION, closes, decided, highest, level_named, settles};
@@ -16,7 +17,7 @@ use crate::engine::ids::derived;
 use crate::engine::model::codes::HumanDecision;
 use crate::engine::model::detail::{DecisionRecorded, Detail, EventCorrected, ProposedLevel};
 use crate::engine::model::feedback::FeedbackStatus;
-use crate::engine::model::history::{Entry, History};
+use crate::engine::model::history::{Awaiting, Entry, History};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{FactValue, Level, Timestamp};
 
@@ -90,6 +91,50 @@ pub fn under_used_id(
         return Unapplied::and_asked(NOT_UPWARD).tell(draft, &referral.event, Some(referral), &Arc::new(arriving));
     }
     decide(draft, referral, referral.event.detail.clone())
+}
+
+/// A decision whose correction came first is judged as it was corrected, where that is upward. None: nothing of it waits, or it would
+/// take something away.
+pub fn corrected_before_it_came(draft: &mut Draft<'_>, referral: &Referral, arriving: &mut Entry) -> Option<Referral> {
+    let Detail::DecisionRecorded(recorded) = &referral.event.detail else { return None };
+    let mut as_corrected = None;
+    for waiting in awaiting::corrections_of(draft, arriving) {
+        let changes = waiting.changes.clone().unwrap_or_default();
+        let original_event_id = waiting.original_event_id.clone();
+        let correction = EventCorrected { original_event_id, changes, reason: None };
+        let Ok(said) = corrected(arriving, &correction) else { continue };
+        let Some(decision) = raises_what_was_said(&draft.history, arriving, &said) else { continue };
+        let level = level_of(&draft.history, &said);
+        let detail = DecisionRecorded { decision: Some(decision), level, ..recorded.clone() };
+        let mut own = referral.clone();
+        own.event.detail = Detail::DecisionRecorded(detail);
+        as_corrected = Some(own);
+        *arriving = said;
+        awaiting::is_done(draft, &waiting);
+        draft.decision.notes.push("A correction came before this decision: it is judged as corrected.".to_owned());
+    }
+    as_corrected
+}
+
+/// What is decided by a correction, where that is more than the decision it corrects says by itself.
+fn raises_what_was_said(history: &History, first: &Entry, said: &Entry) -> Option<HumanDecision> {
+    let code = decided(said)?;
+    let decision = HumanDecision::of_symbol(code)?;
+    if STARTING.contains(&decision) {
+        return (decided(first) != Some(code)).then_some(decision);
+    }
+    if !settles(code) || closes(code) {
+        return None;
+    }
+    let was_level = decided(first).filter(|code| settles(code) && !closes(code)).and_then(|_| level_of(history, first));
+    let level = |proposed: Option<ProposedLevel>| proposed.and_then(ProposedLevel::level);
+    (level(level_of(history, said)) > level(was_level)).then_some(decision)
+}
+
+/// A correction came before a decision, and would take something away: it changes nothing, and both its sender and a person hear.
+pub fn waited_in_vain(draft: &mut Draft<'_>, waiting: &Awaiting, original: &Arc<Entry>) -> Result<(), StepError> {
+    let of = (&waiting.source, waiting.event_id.as_str(), None);
+    tell_later(draft, original, &waiting.event_id, of, NOT_UPWARD)
 }
 
 /// Judged as a decision of its own, made when it was received.

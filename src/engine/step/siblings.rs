@@ -73,7 +73,7 @@ pub fn send_on(
             if others.len() <= NAMED_MAX {
                 continue;
             }
-        } else if !named_others(asked.entry) {
+        } else if !named_others(asked.entry) || hears_it_too(draft, asked.entry) {
             continue;
         }
         ask_front_door(draft, referral, cause, asked.entry)?;
@@ -111,6 +111,13 @@ fn serves(referral: &Referral, asked: &Asked<'_>) -> bool {
 
 fn is_over_again(referral: &Referral, asked: &Asked<'_>) -> bool {
     referral.named_with.is_none() && referral.event.detail.kind() == asked.entry.kind
+}
+
+/// Whether the event over again was sent to each other child: what is corrected of it is corrected for them.
+fn hears_it_too(draft: &Draft<'_>, entry: &Entry) -> bool {
+    let now = draft.history.entries.iter().find(|present| same(present, entry));
+    let sent = now.map(|entry| entry.named.iter().filter(|child| child.same_event).count()).unwrap_or_default();
+    (1..NAMED_MAX).contains(&sent)
 }
 
 fn named_others(entry: &Entry) -> bool {
@@ -337,6 +344,15 @@ pub fn corrected(
         let detail = EventCorrected { original_event_id: named.event_id.clone(), ..correction.clone() };
         follow_up(draft, cause, original, named, Detail::EventCorrected(detail), call_back.clone());
     }
+}
+
+/// What is said later of an event that names a child as one of another family, as it was first told. None: it says so, or they
+/// are of one.
+pub fn of_its_family(referral: &Referral, original: &Entry) -> Option<Referral> {
+    let is_apart = original.facts.get(entry::OF_ANOTHER_FAMILY) == Some(&FactValue::Bool(true));
+    let named = referral.named_with.as_ref().filter(|named| is_apart && !named.is_of_another_family())?;
+    let named_with = Some(NamedWith { other_family: Some(true), ..named.clone() });
+    Some(Referral { named_with, ..referral.clone() })
 }
 
 /// What is withdrawn is withdrawn for every child it was sent on to.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::draft::{Draft, own_duty_at, within_the_hour_at};
-use super::{escalation, shut_again};
+use super::{closed, escalation, shut_again};
 use crate::engine::context::StepError;
 use crate::engine::history::decisions::{closes, decided, settles};
 use crate::engine::history::{TOLD, is_open};
@@ -12,7 +12,7 @@ use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision};
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::rules::book::UnitKind;
 use crate::engine::tasks::route::Address;
-use crate::engine::tasks::{Deadline, Wanted};
+use crate::engine::tasks::{Deadline, Relation, Wanted};
 
 pub const TAKEN_BACK_RULE: &str = "decision-taken-back";
 const TITLE: &str = "A decision about the case no longer stands";
@@ -97,7 +97,11 @@ pub fn stands_again(
 fn open_again(draft: &Draft<'_>, closed_at: Option<Timestamp>) -> Vec<Arc<HeldTask>> {
     let Some(closed_at) = closed_at else { return Vec::new() };
     let was_closed = |task: &&Arc<HeldTask>| {
-        is_open(&task.state) && task.state != TOLD && task.raised_at <= closed_at && task.chases.is_none()
+        is_open(&task.state)
+            && task.state != TOLD
+            && task.raised_at <= closed_at
+            && task.chases.is_none()
+            && !closed::outlives(&draft.book.rules, task)
     };
     draft.history.tasks.iter().filter(was_closed).cloned().collect()
 }
@@ -108,6 +112,8 @@ pub struct Word {
     pub title: &'static str,
     pub why: &'static str,
     pub action: &'static str,
+    /// Else it is to be known, and nobody is chased to say that they do.
+    pub wants_answer: bool,
 }
 
 const GO_ON: Word = Word {
@@ -115,6 +121,7 @@ const GO_ON: Word = Word {
     title: TITLE,
     why: "A person had closed the case, and that was taken back: what you were asked is to be done.",
     action: GO_ON_ACTION,
+    wants_answer: true,
 };
 
 /// One task for each agency or unit that holds some of these.
@@ -138,7 +145,9 @@ pub fn each_holder<'w>(draft: &Draft<'_>, held: &[Arc<HeldTask>], word: &Word, d
         let own = raising.own_duty(word.rule, word.title, word.why.to_owned(), word.action, due.clone(), entry);
         let address = Address { agency: agency.to_owned(), unit, role: None, in_place_of: None };
         let notes = vec![format!("What you were asked: {asked}. To ask something, ring the front door{ring}.")];
-        wanted.push(Wanted { address, notes, level: None, ..own });
+        let latest = tasks.last().filter(|_| !word.wants_answer);
+        let relation = latest.map_or(Relation::Usual, |task| Relation::Word(task.task_id.clone()));
+        wanted.push(Wanted { address, notes, level: None, relation, ..own });
     }
     wanted
 }

@@ -9,7 +9,7 @@ use crate::engine::context::StepError;
 use crate::engine::history::decisions::DECISION;
 use crate::engine::intake::KEYED_BY_REPLY;
 use crate::engine::model::decision::Disposition;
-use crate::engine::model::event::ReferralEvent;
+use crate::engine::model::event::{ReferralEvent, Source};
 use crate::engine::model::feedback::FeedbackStatus;
 use crate::engine::model::history::{Entry, History, Timer};
 use crate::engine::model::inbox::Referral;
@@ -109,10 +109,22 @@ pub fn still_unknown(draft: &mut Draft<'_>, entry: &Arc<Entry>, cause: &str) -> 
     if is_known(&draft.history) {
         return Ok(());
     }
-    draft.decision.notes.push(format!("Not applied: {NOBODY}."));
-    ask(draft, None, cause, entry, NOBODY)?;
-    let (source, reference) = (&entry.source, entry.partner_reference.clone());
-    let feedback = draft.feedback(source, &entry.event_id, reference, FeedbackStatus::NotApplied, &[&words(NOBODY)]);
+    let of = (&entry.source, entry.event_id.as_str(), entry.partner_reference.clone());
+    tell_later(draft, entry, cause, of, NOBODY)
+}
+
+/// Of what was kept, and turns out to change nothing. `of`: whose it was.
+pub fn tell_later(
+    draft: &mut Draft<'_>,
+    about: &Arc<Entry>,
+    cause: &str,
+    of: (&Source, &str, Option<String>),
+    problem: &str,
+) -> Result<(), StepError> {
+    draft.decision.notes.push(format!("Not applied: {problem}."));
+    ask(draft, None, cause, about, problem)?;
+    let (source, event_id, reference) = of;
+    let feedback = draft.feedback(source, event_id, reference, FeedbackStatus::NotApplied, &[&words(problem)]);
     draft.publish(Effect::Feedback(feedback));
     Ok(())
 }

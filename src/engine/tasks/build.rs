@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::route::{Address, suppressions};
 use super::standing::Standing;
 use super::{
-    Asked, Counted, Deadline, HELD_BACK_RULE, READDRESSED_RULE, Raised, Raising, Relation, Wanted, Why, cannot_wait,
+    Asked, Counted, Deadline, HELD_BACK_RULE, READDRESSED_RULE, Raised, Raising, Relation, Wanted, Why,
     other_address_id,
 };
 use crate::engine::calendar::{Clock, instant_in_words, london_date};
@@ -61,12 +61,11 @@ impl<'b> Raising<'b> {
                 open.push(task);
                 continue;
             }
-            if let Some(senior) = self.senior_for(&task, &routes) {
-                task.address.role = Some(senior);
-                task.notes.push(cannot_wait::NOTE.to_owned());
+            if self.goes_to_senior(&mut task, &routes) {
                 open.push(task);
                 continue;
             }
+            open.extend(self.by_another(&task));
             let suppressed = self.suppressed(&task, &routes);
             let question = self.question(&suppressed, &routes);
             questions.push(Question { words: question, due: task.due.clone(), entry: Arc::clone(&task.entry) });
@@ -326,7 +325,7 @@ impl<'b> Raising<'b> {
     }
 
     /// The task this one follows: the latest the same recipient holds for the same event, else its agency's.
-    fn follows(&self, asked: &Asked<'_>) -> Option<String> {
+    pub(super) fn follows(&self, asked: &Asked<'_>) -> Option<String> {
         match &asked.relation {
             Relation::Usual | Relation::Besides(_) | Relation::Digest => {}
             Relation::Chases(task_ids) => return task_ids.first().cloned(),
@@ -403,6 +402,7 @@ impl<'b> Raising<'b> {
         notes.extend(self.wish_in_words(&asked.address.agency));
         notes.extend(self.back_already(&asked.entry));
         notes.extend(self.about_others(&asked.address.agency));
+        notes.extend(self.names_nobody(asked));
         notes
     }
 

@@ -1,5 +1,6 @@
 //! What cannot wait for a person to lift a route: a suspect's own agency, where no other can act in its place.
 
+use super::route::Address;
 use super::{Asked, Raising};
 use crate::engine::history::entry::SUSPECT;
 use crate::engine::model::history::HeldBack;
@@ -9,6 +10,19 @@ use crate::engine::model::scalar::Level;
 pub const NOTE: &str = "For you alone, on purpose: choose who acts, and ring the front door before you do.";
 
 impl<'b> Raising<'b> {
+    /// Whether it goes out all the same, to a senior of the agency or by whoever is on duty. Else it is held back.
+    pub(super) fn goes_to_senior(&self, task: &mut Asked<'b>, routes: &[&HeldBack]) -> bool {
+        if let Some(senior) = self.senior_for(task, routes) {
+            task.address.role = Some(senior);
+            task.notes.push(NOTE.to_owned());
+            return true;
+        }
+        let how = self.passed_on_to_senior(task, routes);
+        let is_passed_on = how.is_some();
+        task.notes.extend(how);
+        is_passed_on
+    }
+
     /// Whom the book names for it of an agency that has no other unit, for what a life may hang on: significant harm, by a
     /// clock that waits for no office, and an event that is not itself about the suspect. None: it is held back.
     pub(super) fn senior_for(&self, task: &Asked<'b>, routes: &[&HeldBack]) -> Option<String> {
@@ -23,5 +37,13 @@ impl<'b> Raising<'b> {
             return None;
         }
         self.book.rules.agencies.get(&task.address.agency)?.senior.clone()
+    }
+
+    /// Where that agency was not told of the child, so that whoever is on duty passes it on: to whom. None: it is held back.
+    fn passed_on_to_senior(&self, task: &Asked<'b>, routes: &[&HeldBack]) -> Option<String> {
+        let meant_for = task.address.in_place_of.as_ref()?;
+        let own = Address { agency: meant_for.clone(), unit: None, role: None, in_place_of: None };
+        let senior = self.senior_for(&Asked { address: own, ..task.clone() }, routes)?.replace('-', " ");
+        Some(format!("Tell its {senior} alone, who chooses who acts, and say nothing of why."))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::Raising;
+use super::{Asked, Raising, Relation};
 use crate::engine::disclose::{Disclosed, Permit};
 use crate::engine::family::is_shared;
 use crate::engine::model::event::Sibling;
@@ -28,6 +28,17 @@ impl Raising<'_> {
             disclosed.facts.insert(name.to_owned(), words.join("; "));
             disclosed.fields.insert(Cow::Borrowed(name));
         }
+    }
+
+    /// What is corrected of an incident reaches the others by their keys alone: whoever held nothing of them cannot know who it is.
+    pub(super) fn names_nobody(&self, asked: &Asked<'_>) -> Option<String> {
+        let event = &self.referral.filter(|referral| referral.named_with.is_some())?.event;
+        let is_named = event.child.given_names.is_some() || event.child.family_name.is_some();
+        let is_unknown = !is_named && asked.relation == Relation::Usual && self.follows(asked).is_none();
+        is_unknown.then(|| {
+            let ring = self.context.on_front_door_phone();
+            format!("Who the child is cannot be said here: ask the front door{ring}, or whoever sent it.")
+        })
     }
 
     /// Whoever decides sees the children of one family together, and knows of those who are of another; nobody else is told of

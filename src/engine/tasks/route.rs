@@ -1,16 +1,17 @@
 //! Where a task goes: the unit that serves this child, who stands in, and which routes are held back.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::civil::Date;
 
-use super::Raising;
+use super::{READDRESSED, READDRESSED_RULE, Raising};
 use crate::engine::calendar::{instant, london_date, london_datetime};
 use crate::engine::facts::open_plan;
 use crate::engine::history::entry::UNKNOWN_SUSPECT;
 use crate::engine::history::entry::is_grown;
 use crate::engine::history::{episodes, latest_status};
-use crate::engine::model::history::{Entry, HeldBack};
+use crate::engine::model::history::{Entry, HeldBack, HeldTask};
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::{Agency, Recipient, UnitKind};
@@ -166,6 +167,10 @@ impl Raising<'_> {
         let placed_by = self.placed_by().filter(|_| !is_grown(self.history, entry, self.at));
         let said =
             self.referral.and_then(|referral| directory.unit(agency, &referral.event.child, placed_by.as_deref()));
+        let said = said.map(|unit| self.passed_on_before(agency, entry, unit));
+        if let Some(passed_on) = said {
+            return passed_on;
+        }
         let held = || {
             let of_event = self
                 .history
@@ -174,7 +179,31 @@ impl Raising<'_> {
                 .find(|held| held.is_of(entry) && held.agency == agency.name && held.unit.is_some());
             of_event.and_then(|held| held.unit.clone())
         };
-        said.or_else(held)
+        held()
+    }
+
+    /// The unit to which a person passed on what this one had been asked: theirs the child is not. None: which it is, is not known.
+    /// A unit that itself reports the child has them.
+    fn passed_on_before(&self, agency: &Agency, entry: &Entry, unit: String) -> Option<String> {
+        let source = &entry.source;
+        let reports = source.agency.as_ref() == Some(&agency.name) && source.unit == unit;
+        // Not what the router itself told them: to stop.
+        let is_of_rule = |held: &Arc<HeldTask>| {
+            let mut asked = self.book.rules.rules.iter().flat_map(|rule| &rule.tasks);
+            held.agency == agency.name && asked.any(|asked| asked.action == held.action)
+        };
+        let was_taken_from = |unit: &String| {
+            let theirs = |held: &&Arc<HeldTask>| held.unit.as_ref() == Some(unit) && is_of_rule(held);
+            let last = self.history.tasks.iter().rev().find(theirs);
+            last.is_some_and(|held| held.state == READDRESSED)
+        };
+        if reports || !was_taken_from(&unit) {
+            return Some(unit);
+        }
+        let is_passed_on =
+            |held: &&Arc<HeldTask>| held.rules.iter().any(|rule| rule == READDRESSED_RULE) && is_of_rule(held);
+        let given = self.history.tasks.iter().rev().filter(is_passed_on).filter_map(|held| held.unit.as_ref());
+        given.into_iter().find(|unit| !was_taken_from(unit)).cloned()
     }
 
     /// The authority that placed the child here, as far as is recorded. The book's own is no other.

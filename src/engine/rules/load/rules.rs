@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::agencies::letters;
 use super::{Document, Names, Part, check_known, clock, kinds, level};
+use crate::engine::model::codes::HumanDecision;
 use crate::engine::model::scalar::FactValue;
 use crate::engine::rules::book::{Ladder, Place, Recipient, Rule, TaskRule, TimerRule};
 use crate::engine::rules::catalogue;
@@ -16,6 +17,9 @@ use crate::engine::rules::template::{Part as Piece, Template};
 
 /// Where each rule stands, for faults found later.
 pub type Places<'d> = BTreeMap<String, (&'d SourceFile, Span)>;
+
+/// A decision, where a book names what was decided as well.
+const RECORDED: &str = "decision.recorded/";
 
 const TASKS_EXAMPLE: &str = "[{ to = [\"social-care\"], do = \"Decide\", by = \"1 wd\" }]";
 
@@ -271,7 +275,11 @@ impl RuleReader<'_> {
         let acknowledge = acknowledge.and_then(|text| clock(text, self.faults));
         let completed_by_due = table.flag(self.faults, "completed_by_due").unwrap_or(false);
         let settled_by = table.texts(self.faults, "settled_by", "[\"return_interview.completed\"]");
-        let settled_by = settled_by.map(|texts| kinds(&texts, self.faults)).unwrap_or_default();
+        let (decisions, settling): (Vec<Text<'_>>, Vec<Text<'_>>) =
+            settled_by.unwrap_or_default().into_iter().partition(|text| text.text.starts_with(RECORDED));
+        let settled_by = kinds(&settling, self.faults);
+        let settled_by_decisions = decisions.into_iter().filter_map(|text| self.decision(text)).collect();
+        let outlives_closing = table.flag(self.faults, "outlives_closing").unwrap_or(false);
         let needs_agreement = table.flag(self.faults, "agree").unwrap_or(false);
         let own_bases = table.texts(self.faults, "basis", "\"D\"");
         let bases = match own_bases {
@@ -297,12 +305,25 @@ impl RuleReader<'_> {
             acknowledge,
             completed_by_due,
             settled_by,
+            settled_by_decisions,
+            outlives_closing,
             needs_agreement,
             bases,
             minimum,
             digest,
             when,
         })
+    }
+
+    /// `decision.recorded/strategy_held`: what a named person records.
+    fn decision(&mut self, text: Text<'_>) -> Option<&'static str> {
+        let named = text.text.strip_prefix(RECORDED)?;
+        let known = HumanDecision::of_symbol(named).map(HumanDecision::symbol);
+        if known.is_none() {
+            let problem = format!("no decision is recorded as `{named}`");
+            self.faults.add(text.file, text.span, problem, "write `decision.recorded/strategy_held`");
+        }
+        known
     }
 
     /// A service that needs agreement waits until that is given.
