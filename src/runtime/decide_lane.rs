@@ -107,8 +107,20 @@ impl DecideLane {
         Outputs { topics: &self.topics, keys: &self.context.keys }
     }
 
-    /// Stages a step's changes and adds its outputs; when one of them cannot be written, nothing of it is kept.
+    /// Stages a step's changes and adds its outputs; when one of them cannot be written, nothing of it is kept, and that
+    /// costs one record.
     fn take(&mut self, record: &Record, step: Step, writes: &mut Vec<Write>) -> Result<(), String> {
+        let before = writes.len();
+        let taken = catch_unwind(AssertUnwindSafe(|| self.write_and_stage(record, step, writes)));
+        taken.unwrap_or_else(|_| {
+            writes.truncate(before);
+            self.metrics.step_fault();
+            Err("DECIDE failed on what comes of it".to_owned())
+        })
+    }
+
+    /// Nothing is staged before all of it is written.
+    fn write_and_stage(&mut self, record: &Record, step: Step, writes: &mut Vec<Write>) -> Result<(), String> {
         let before = writes.len();
         for effect in &step.effects {
             let trace = header(record, TRACE).or_else(|| step.trace_of(effect).map(str::as_bytes));
