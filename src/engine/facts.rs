@@ -441,10 +441,15 @@ fn is_recorded(history: &History, entry: &Entry, status: &str, at: Timestamp, au
             let agreed_at = history.agreement.as_ref().map_or(at, |standing| standing.at);
             significant_harm::is_suspected(history, entry, at.max(agreed_at))
         }
-        "missing_open" => !death::is_known(history, at) && episodes::still_missing(history, entry, at),
-        "absent_open" => !death::is_known(history, at) && episodes::still_absent(history, entry, at),
+        "missing_open" => is_looked_for(history, entry, at) && episodes::still_missing(history, entry, at),
+        "absent_open" => is_looked_for(history, entry, at) && episodes::still_absent(history, entry, at),
         other => status_open(history, other, at),
     }
+}
+
+/// Nobody looks for a child whose death was notified, unless they went missing after it.
+fn is_looked_for(history: &History, entry: &Entry, at: Timestamp) -> bool {
+    !death::is_known(history, entry, at) || death::is_searched_after(history, entry)
 }
 
 /// Whether the child is looked after by an authority other than the book's own.

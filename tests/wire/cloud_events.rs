@@ -214,6 +214,20 @@ fn faults_of_a_kind_are_found() {
         &["data.detail.gcp2_grade is not usable: give a whole number"],
     );
     let original = "00000000-0000-4000-8000-000000000002";
+    let changes = json!({
+        "gcp2_grade": 9, "percent_missed": 500, "unauthorised_days": -1, "date_of_birth": "1800-01-01",
+        "occurred_at": "1800-01-01T00:00:00Z"
+    });
+    check(
+        of("event.corrected", json!({ "original_event_id": original, "changes": changes })),
+        &[
+            "data.detail.changes.date_of_birth is not usable: give a date such as 2011-05-20",
+            "data.detail.changes.gcp2_grade is not usable: give a whole number from 1 to 5",
+            "data.detail.changes.occurred_at is not usable: give a time in RFC 3339, with its offset (-12:00 to +14:00)",
+            "data.detail.changes.percent_missed is not usable: give a whole number from 0 to 100",
+            "data.detail.changes.unauthorised_days is not usable: give a whole number from 0 to 366",
+        ],
+    );
     check(
         of(
             "event.corrected",

@@ -2,29 +2,58 @@
 
 use std::sync::Arc;
 
+use super::episodes::{ENDED, REGRADED, STARTED};
+use super::known_as::are_two;
 use crate::engine::model::history::{Entry, HeldTask, History};
 use crate::engine::model::scalar::{FactValue, Timestamp};
 
 pub const SERIOUS_INCIDENT: &str = "serious_incident.notified";
+pub const INCIDENT: &str = "incident";
+
+/// What is told of a child who is alive, or was until lately.
+const SHOWS_LIFE: [&str; 6] =
+    [STARTED, REGRADED, ENDED, "return_interview.completed", "self_harm.reported", "mental_health.crisis"];
 
 /// Whether an entry is the notice of a death.
 pub fn is_notice(entry: &Entry) -> bool {
-    let of_death = || matches!(entry.facts.get("incident"), Some(FactValue::Code(incident)) if incident == "death");
     // Asked of every entry again and again: what is cheap comes first.
-    entry.kind == SERIOUS_INCIDENT && !entry.withdrawn && of_death()
+    entry.kind == SERIOUS_INCIDENT
+        && !entry.withdrawn
+        && matches!(entry.facts.get(INCIDENT), Some(FactValue::Code(incident)) if incident == "death")
 }
 
-/// The first notice of it. None: nobody has notified any.
-pub fn notice(history: &History) -> Option<&Arc<Entry>> {
-    history.entries.iter().filter(|entry| is_notice(entry)).min_by_key(|entry| entry.received_at)
+/// All notices, of whichever child bears this key.
+pub fn notices(history: &History) -> impl Iterator<Item = &Arc<Entry>> {
+    history.entries.iter().filter(|entry| is_notice(entry))
 }
 
-/// Whether it was notified by then.
-pub fn is_known(history: &History, at: Timestamp) -> bool {
-    notice(history).is_some_and(|notice| notice.received_at <= at)
+/// The first notice that is of the child of an entry: not of another who bears the same identifier. None: nobody notified any.
+pub fn notice_of<'h>(history: &'h History, of: &Entry) -> Option<&'h Arc<Entry>> {
+    let of_child = notices(history).filter(|notice| !are_two(history, notice, of));
+    of_child.min_by_key(|notice| notice.received_at)
+}
+
+/// Whether the death of an entry's child was notified by then.
+pub fn is_known(history: &History, of: &Entry, at: Timestamp) -> bool {
+    notice_of(history, of).is_some_and(|notice| notice.received_at <= at)
 }
 
 /// Whether what a task asks was overtaken by the death: it was asked before, and of something else.
 pub fn overtook(history: &History, task: &HeldTask) -> bool {
-    notice(history).is_some_and(|notice| task.raised_at <= notice.received_at && !task.is_of(notice))
+    let Some(any) = notices(history).min_by_key(|notice| notice.received_at) else { return false };
+    let of = history.entries.iter().find(|entry| task.is_of(entry));
+    let notice = of.map_or(Some(any), |of| notice_of(history, of));
+    notice.is_some_and(|notice| task.raised_at <= notice.received_at && !task.is_of(notice))
+}
+
+/// The notice that a report makes doubtful: it shows the child alive, and came no earlier.
+pub fn doubted_by<'h>(history: &'h History, entry: &Entry) -> Option<&'h Arc<Entry>> {
+    let notice = notice_of(history, entry).filter(|notice| notice.received_at <= entry.received_at)?;
+    SHOWS_LIFE.contains(&entry.kind.as_str()).then_some(notice)
+}
+
+/// Whether the child is looked for, though a death was notified: they went missing after it, and so it may be another's.
+pub fn is_searched_after(history: &History, entry: &Entry) -> bool {
+    let of_absence = matches!(entry.kind.as_str(), STARTED | REGRADED);
+    of_absence && doubted_by(history, entry).is_some_and(|notice| entry.occurred_at > notice.occurred_at)
 }

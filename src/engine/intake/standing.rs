@@ -115,6 +115,7 @@ pub fn names(agencies: &Agencies, event: &ReferralEvent, receipt: Timestamp) -> 
     faults.extend(of_detail(event, latest, receipt));
     if let Detail::DecisionRecorded(decision) = &event.detail {
         faults.extend(decides_about(agencies, decision));
+        faults.extend(sets_level(decision));
     }
     if faults.is_empty() { Ok(()) } else { Err(Refusal::new(QuarantineReason::InvalidField, faults)) }
 }
@@ -180,6 +181,13 @@ fn is_no_agency(agencies: &Agencies, named: &str) -> Option<String> {
         Some(near) => format!("is no agency: did you mean {near}?"),
         None => format!("is no agency: give one of {}", known.join(", ")),
     })
+}
+
+/// Of a decision that sets a level, whether it says which: else it would be taken in and change nothing.
+fn sets_level(decision: &DecisionRecorded) -> Option<Fault> {
+    let sets = matches!(decision.decision, Some(HumanDecision::LevelSet | HumanDecision::SteppedDown));
+    let missing = sets && decision.level.is_none();
+    missing.then(|| Fault::new("detail.level", "is required: give the level that was decided"))
 }
 
 /// Of a decision about an agency, whether it says which: else it would be taken in and change nothing.

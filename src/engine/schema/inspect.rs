@@ -40,10 +40,10 @@ pub fn event(event: &ReferralEvent, receipt: Option<Timestamp>) -> Findings {
             said(faults, "detail.decided_by", &decision.decided_by);
             said(faults, "detail.decided_by_role", &decision.decided_by_role);
         }
-        Detail::NeglectAssessed(neglect) => within(faults, "detail.gcp2_grade", neglect.gcp2_grade, 1, 5),
+        Detail::NeglectAssessed(neglect) => within(faults, "detail", GCP2_GRADE, neglect.gcp2_grade),
         Detail::EducationAbsence(absence) => {
-            within(faults, "detail.percent_missed", absence.percent_missed, 0, 100);
-            within(faults, "detail.unauthorised_days", absence.unauthorised_days, 0, 366);
+            within(faults, "detail", PERCENT_MISSED, absence.percent_missed);
+            within(faults, "detail", UNAUTHORISED_DAYS, absence.unauthorised_days);
         }
         Detail::EventCorrected(corrected) => {
             changes(faults, corrected);
@@ -122,9 +122,17 @@ fn said(faults: &mut Vec<Fault>, path: &str, text: &str) {
     }
 }
 
-fn within(faults: &mut Vec<Fault>, path: &str, number: Option<i32>, least: i32, most: i32) {
+/// A number of a detail, and what it can be: told in an event or by a correction.
+type Bounded = (&'static str, i32, i32);
+const GCP2_GRADE: Bounded = ("gcp2_grade", 1, 5);
+const PERCENT_MISSED: Bounded = ("percent_missed", 0, 100);
+const UNAUTHORISED_DAYS: Bounded = ("unauthorised_days", 0, 366);
+const BOUNDED: [Bounded; 3] = [GCP2_GRADE, PERCENT_MISSED, UNAUTHORISED_DAYS];
+
+fn within(faults: &mut Vec<Fault>, of: &str, (name, least, most): Bounded, number: Option<i32>) {
     if number.is_some_and(|number| !(least..=most).contains(&number)) {
-        faults.push(Fault::new(path, format!("is not usable: give a whole number from {least} to {most}")));
+        let problem = format!("is not usable: give a whole number from {least} to {most}");
+        faults.push(Fault::new(format!("{of}.{name}"), problem));
     }
 }
 
@@ -152,6 +160,10 @@ fn changes(faults: &mut Vec<Fault>, corrected: &EventCorrected) {
             let expected: BTreeSet<String> = candidates.iter().map(|fact| in_words(*fact)).collect();
             let expected: Vec<String> = expected.into_iter().collect();
             faults.push(Fault::new(path, format!("is not usable: give {}", expected.join(", or "))));
+        } else if let (Some(bounded), FactValue::Int(number)) =
+            (BOUNDED.into_iter().find(|(bounded, ..)| bounded == name), value)
+        {
+            within(faults, "detail.changes", bounded, i32::try_from(*number).ok());
         }
     }
 }
@@ -167,9 +179,10 @@ fn times_ahead(corrected: &EventCorrected, latest_ms: Option<i64>) -> Vec<Fault>
 /// What may be corrected besides coded fields: whether the value will do, and what would.
 fn beside_coded_fields(name: &str, value: &FactValue) -> Option<(bool, &'static str)> {
     if TIMES.contains(&name) {
-        Some((time_of(value).is_some(), "a time in RFC 3339, with its offset (-12:00 to +14:00)"))
+        let usable = time_of(value).is_some_and(|time| (EARLIEST_MS..LATEST_MS).contains(&time.0));
+        Some((usable, "a time in RFC 3339, with its offset (-12:00 to +14:00)"))
     } else if name == DATE_OF_BIRTH || name == DUE_DATE {
-        Some((date_of(value).is_some(), "a date such as 2011-05-20"))
+        Some((date_of(value).is_some_and(is_plausible), "a date such as 2011-05-20"))
     } else if name == DO_NOT_INFORM {
         let expected = "false, to take its wishes back; name in the event's own do_not_inform who must not be told";
         Some((*value == FactValue::Bool(false), expected))

@@ -208,6 +208,7 @@ pub fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entr
     own_duties.extend(impossible);
     own_duties.extend(suspect::ask(draft, &entry, verdict.level)?);
     own_duties.extend(death::ask(draft, &entry)?);
+    own_duties.extend(death::doubt(draft, &entry)?);
     own_duties.extend(suspect::ask_which_agency(draft, event, &entry, verdict.level)?);
     draft.decision.unknown = open.unknown;
     // Counts of earlier entries may have bounds on the level of this one.

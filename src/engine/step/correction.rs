@@ -7,13 +7,14 @@ use super::clocks::{due_already, restart_timers};
 use super::draft::{Draft, OWN_DUTY, own_duty_at, within_the_hour_at};
 use super::findings::{Again, asking_more, findings_of, judged_again, tell_left_out};
 use super::{
-    addition, agreement, another_unit, awaiting, duplicate, persons, reading, redecided, returned, siblings, suspect,
-    wish,
+    addition, agreement, another_unit, awaiting, death, duplicate, persons, reading, redecided, returned, siblings,
+    suspect, wish,
 };
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, Verdict, judge};
 use crate::engine::facts::AsOf;
 use crate::engine::history::correction::{as_far_as_it_fits, corrected};
+use crate::engine::history::death::{INCIDENT, is_notice};
 use crate::engine::history::decisions::DECISION;
 use crate::engine::history::entry::{DANGER, EMERGENCY_CALL, confidential_address};
 use crate::engine::history::{self, Spoken, put, raise_case_level, restate};
@@ -217,6 +218,9 @@ fn act_on_change(
         extra.extend(returned::ask(draft, changed)?);
     }
     extra.extend(review(draft, &before, changed)?);
+    if !is_notice(original) {
+        extra.extend(death::ask(draft, changed)?);
+    }
     if changed.held_back != original.held_back {
         extra.extend(suspect::ask(draft, changed, verdict.level)?);
     }
@@ -247,6 +251,12 @@ fn put_aside<'b>(
     if changed.held_back.contains(&confidential_address()) && !original.held_back.contains(&confidential_address()) {
         let mut kept = original.as_ref().clone();
         kept.held_back.push(confidential_address());
+        put(&mut draft.history, kept);
+    }
+    // That a child lives is not put aside with the rest.
+    if is_notice(original) && !is_notice(changed) {
+        let mut kept = original.as_ref().clone();
+        kept.facts.extend(changed.facts.get(INCIDENT).map(|incident| (INCIDENT.to_owned(), incident.clone())));
         put(&mut draft.history, kept);
     }
     let done = done_already(draft, original, earlier);

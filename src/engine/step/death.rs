@@ -1,38 +1,200 @@
-//! The child has died: what others were asked is chased no more, and a person decides who speaks to the family.
+//! The child has died: what others were asked is chased no more, and a person decides who speaks to the family. And has not, after
+//! all: what the notice had ended or held back is taken up again.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::draft::Draft;
-use crate::engine::calendar::Clock;
+use super::clocks::{due_already, start_timers};
+use super::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY};
+use super::sighting::Sighted;
+use super::taken_back::{Word, each_holder};
+use super::{escalation, lifted, search};
+use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::StepError;
-use crate::engine::history::{death, is_open};
-use crate::engine::model::history::{Entry, HeldTask};
-use crate::engine::tasks::{DEATH_ACTION, DEATH_RULE, DEATH_TITLE, Wanted};
+use crate::engine::history::known_as::are_two;
+use crate::engine::history::{TOLD, death, episodes, is_open};
+use crate::engine::model::history::{Entry, HeldTask, History};
+use crate::engine::model::scalar::Level;
+use crate::engine::rules::RuleBook;
+use crate::engine::tasks::{DEATH_ACTION, DEATH_RULE, DEATH_TITLE, Finding, Wanted, Why};
+
+const DOUBT_TITLE: &str = "Reported of a child whose death was notified";
+const DOUBT_ACTION: &str =
+    "Find out at once whether the child lives: something was reported of one whose death was notified";
+const ENDED_TITLE: &str = "A notice of death stands no longer";
+const ENDED_ACTION: &str =
+    "See that the child is safe and that somebody holds each task: a notice of death stands no longer";
+const GO_ON: Word = Word {
+    rule: DEATH_RULE,
+    title: ENDED_TITLE,
+    why: "The death of the child had been notified, and that stands no longer: what you were asked is to be done.",
+    action: "Go on with what you were asked: the notice of death stands no longer",
+    wants_answer: true,
+};
 
 /// Whoever decides is asked once, however many notify it, and told who holds what.
 pub fn ask<'w>(draft: &Draft<'_>, entry: &Arc<Entry>) -> Result<Option<Wanted<'w>>, StepError> {
-    let asked = |task: &Arc<HeldTask>| task.action == DEATH_ACTION && task.state != "recalled";
+    let of_child = |task: &HeldTask| {
+        let mut of_another = draft.history.entries.iter().filter(|other| are_two(&draft.history, other, entry));
+        !of_another.any(|other| task.is_of(other))
+    };
+    let asked = |task: &Arc<HeldTask>| task.action == DEATH_ACTION && task.state != "recalled" && of_child(task);
     if !death::is_notice(entry) || draft.history.tasks.iter().any(asked) {
         return Ok(None);
     }
-    let rules = &draft.book.rules;
-    let is_left = |task: &&Arc<HeldTask>| is_open(&task.state) && task.chases.is_none() && task.raised_at < draft.at;
-    let mut left: Vec<String> = Vec::new();
-    for task in draft.history.tasks.iter().filter(is_left) {
-        let title = rules.agencies.get(&task.agency).map_or(task.agency.as_str(), |agency| &agency.title);
-        let words = format!("{title} (\"{}\")", task.action);
-        if !left.contains(&words) {
-            left.push(words);
-        }
-    }
+    let is_left = |task: &&Arc<HeldTask>| {
+        is_open(&task.state)
+            && task.chases.is_none()
+            && task.raised_at < draft.at
+            && !task.is_of(entry)
+            && of_child(task)
+    };
+    let left: Vec<&Arc<HeldTask>> = draft.history.tasks.iter().filter(is_left).collect();
     let why = "The death of the child was notified. What others were asked before is chased no more.".to_owned();
     let raising = draft.raising(None, "");
     let due = raising.deadline_from_now(&Clock::SameDay)?;
     let own = raising.own_duty(DEATH_RULE, DEATH_TITLE, why, DEATH_ACTION, due, entry);
-    let notes = if left.is_empty() {
-        Vec::new()
-    } else {
-        vec![format!("Not answered yet, or under way: {}. Tell them what is still to be done.", left.join("; "))]
-    };
+    let mut notes = Vec::new();
+    if !left.is_empty() {
+        let left = in_words(&draft.book.rules, left);
+        notes.push(format!("Not answered yet, or under way: {left}. Tell them what is still to be done."));
+    }
+    if entry.known_as.is_none() && draft.history.look_alikes.is_some() {
+        notes.push(
+            "Two children may bear this identifier, and the notice names neither: find out whose death it is."
+                .to_owned(),
+        );
+    }
     Ok(Some(Wanted { notes, ..own }))
+}
+
+fn in_words<'t>(rules: &RuleBook, tasks: impl IntoIterator<Item = &'t Arc<HeldTask>>) -> String {
+    let mut words: Vec<String> = Vec::new();
+    for task in tasks {
+        let title = rules.agencies.get(&task.agency).map_or(task.agency.as_str(), |agency| &agency.title);
+        let word = format!("{title} (\"{}\")", task.action);
+        if !words.contains(&word) {
+            words.push(word);
+        }
+    }
+    words.join("; ")
+}
+
+/// What shows a child alive came after the notice: it may be of another child, or of two who are taken for one.
+pub fn doubt<'w>(draft: &Draft<'_>, entry: &Arc<Entry>) -> Result<Option<Wanted<'w>>, StepError> {
+    let Some(notice) = death::doubted_by(&draft.history, entry) else { return Ok(None) };
+    let raising = draft.raising(None, "");
+    let due = raising.deadline_from_now(&AT_HIGHEST_LEVEL)?;
+    let received = instant_in_words(notice.received_at);
+    let why = by_number(notice, |notice| {
+        format!(
+            "The death of this child was notified on {received}: {notice}. This was reported since. The notice may be of another \
+             child; or this is of before the death, and then it is to be read with it."
+        )
+    });
+    let own = raising.own_duty(DEATH_RULE, DOUBT_TITLE, why, DOUBT_ACTION, due, entry);
+    let note = "Where the child lives, the notice is to be withdrawn, by its sender or by you: what was held back goes out then.";
+    Ok(Some(Wanted { level: Some(Level::L4b), notes: vec![note.to_owned()], ..own }))
+}
+
+/// Words about an event, with its sender's number for those who may see that.
+fn by_number<'w>(entry: &Entry, words: impl Fn(String) -> String) -> Why<'w> {
+    let about = Sighted::of(entry);
+    Why::Numbers { told: words(about.in_words(true)), without: words(about.in_words(false)) }
+}
+
+/// When a step ends: where a notice of death stood before and does not now (withdrawn, corrected, or another's), what it had ended
+/// or held back is taken up again.
+pub fn take_up_if_ended(draft: &mut Draft<'_>) -> Result<(), StepError> {
+    let before = Arc::clone(&draft.before);
+    let stands = |notice: &Entry| death::notices(&draft.history).any(|present| present.is_same_event(notice));
+    let ended = death::notices(&before).find(|notice| !stands(notice)).cloned();
+    // A record that joined another is that one's from now on.
+    let Some(ended) = ended.filter(|_| draft.history.alias_of.is_none()) else { return Ok(()) };
+    let freed = freed(&before, &draft.history);
+    let since = |entry: &&Arc<Entry>| is_alive_again(&before, &draft.history, entry);
+    let alive: Vec<Arc<Entry>> = draft.history.entries.iter().filter(since).cloned().collect();
+    if freed.is_empty() && alive.is_empty() {
+        return Ok(());
+    }
+    let cause = format!("{DEATH_RULE}\0{}\0{}", ended.event_id, draft.decision.decision_id);
+    escalation::take_up(&mut draft.history, &draft.book.rules, draft.at, |task| freed.contains(&task.task_id));
+    let mut findings = Vec::new();
+    for entry in &alive {
+        findings.extend(held_back_of(draft, entry, &ended)?);
+    }
+    let words = tell(draft, &ended, &freed)?;
+    draft
+        .decision
+        .notes
+        .push("A notice of death stands no longer: what it had ended or held back is taken up again.".to_owned());
+    draft.raise(None, &cause, &findings, words).map(drop)
+}
+
+/// The tasks that a death had overtaken, and overtakes no longer.
+pub fn freed(before: &History, now: &History) -> BTreeSet<String> {
+    let is_freed = |task: &&Arc<HeldTask>| death::overtook(before, task) && !death::overtook(now, task);
+    now.tasks.iter().filter(is_freed).map(|task| task.task_id.clone()).collect()
+}
+
+/// Whether what came of an event was held back for a death that is not its child's.
+pub fn was_held_back(before: &History, now: &History, entry: &Entry) -> bool {
+    let was_known = death::is_known(before, entry, entry.received_at);
+    was_known && !entry.fired.is_empty() && is_alive_again(before, now, entry)
+}
+
+/// Whether the child of an entry was taken for dead, and is not.
+fn is_alive_again(before: &History, now: &History, entry: &Entry) -> bool {
+    let at = before.updated_at.max(entry.received_at);
+    !entry.withdrawn
+        && !entry.backfilled
+        && entry.kind != death::SERIOUS_INCIDENT
+        && death::is_known(before, entry, at)
+        && !death::is_known(now, entry, at)
+}
+
+/// What an event still calls for that the death kept from going out, and the clocks of an absence.
+fn held_back_of<'a>(draft: &mut Draft<'a>, entry: &Arc<Entry>, ended: &Entry) -> Result<Vec<Finding<'a>>, StepError> {
+    let mut findings = Vec::new();
+    if entry.received_at >= ended.received_at && lifted::is_open(&draft.history, entry) {
+        findings.extend(lifted::fired_for(draft, entry));
+    }
+    if entry.kind == episodes::STARTED && episodes::still_missing(&draft.history, entry, draft.at) {
+        findings.extend(due_already(draft, entry)?);
+        draft.history.timers.retain(|timer| !timer.is_of(entry));
+        start_timers(draft, entry)?;
+    }
+    Ok(findings)
+}
+
+/// Whoever decides is asked within the hour; those who hold something are told to go on, no later than what they hold can wait.
+fn tell<'w>(draft: &Draft<'_>, ended: &Arc<Entry>, freed: &BTreeSet<String>) -> Result<Vec<Wanted<'w>>, StepError> {
+    let rules = &draft.book.rules;
+    let runs_again = |task: &&Arc<HeldTask>| {
+        freed.contains(&task.task_id)
+            && is_open(&task.state)
+            && task.state != TOLD
+            && task.chases.is_none()
+            && !search::is_over(&draft.history, rules, task)
+    };
+    let held: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(runs_again).cloned().collect();
+    let raising = draft.raising(None, "");
+    let (hour, day) = (raising.deadline_from_now(&AT_HIGHEST_LEVEL)?, raising.deadline_from_now(&OWN_DUTY)?);
+    let cannot_wait = |task: &Arc<HeldTask>| task.level == Some(Level::L4b) || task.due_at < day.at;
+    let by = if held.iter().any(cannot_wait) { &hour } else { &day };
+    let others: Vec<Arc<HeldTask>> = held.iter().filter(|task| task.agency != rules.front_door).cloned().collect();
+    let mut wanted = each_holder(draft, &others, &GO_ON, by);
+    let runs = if held.is_empty() {
+        String::new()
+    } else {
+        format!(" Open from before it, and running again: {}.", in_words(rules, &held))
+    };
+    let why = by_number(ended, |notice| {
+        format!(
+            "The death of the child had been notified: {notice}. That stands no longer, so the child is to be taken for alive.{runs}"
+        )
+    });
+    let own = raising.own_duty(DEATH_RULE, ENDED_TITLE, why, ENDED_ACTION, hour.clone(), ended);
+    wanted.push(Wanted { level: own.level.max(draft.history.case_level), ..own });
+    Ok(wanted)
 }

@@ -6,10 +6,11 @@ use super::addition::{self, ids, keeps};
 use super::correction::confirm;
 use super::draft::Draft;
 use super::findings::{asking_more, findings_of};
-use super::{agreement, correction, persons, reading, siblings};
+use super::{agreement, correction, death, persons, reading, siblings};
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, Verdict, judge};
 use crate::engine::facts::AsOf;
+use crate::engine::history::death::is_notice;
 use crate::engine::history::{corroborate, entry, put};
 use crate::engine::model::decision::Disposition;
 use crate::engine::model::event::Source;
@@ -96,6 +97,14 @@ struct Two<'t, 'b> {
 /// Acts on what the second report does more than the first.
 fn act<'b>(draft: &mut Draft<'b>, referral: &Referral, two: Two<'_, 'b>, lowers: bool) -> Result<(), StepError> {
     let cause = &referral.event.event_id;
+    if is_notice(two.joined) && !is_notice(two.kept) {
+        draft.history = two.with_more;
+        let asked = death::ask(draft, two.joined)?;
+        draft.record_facts(&two.joined.kind, two.after);
+        let mut findings = findings_of(two.joined, two.after, &two.joined.fired);
+        findings.extend(asking_more(draft, Some(referral), two.joined, (two.before, two.after), &two.joined.fired)?);
+        return more(draft, referral, &findings, asked.into_iter().collect());
+    }
     let asked_more = asking_more(draft, Some(referral), two.joined, (two.before, two.after), &two.joined.fired)?;
     if fires_more(two.before, two.after) || (keeps(two.before, two.after) && !asked_more.is_empty()) {
         draft.history = two.with_more;

@@ -166,7 +166,7 @@ pub fn arm(history: &mut History, rules: &RuleBook, at: Timestamp) {
             (false, Some(_)) if search::is_over(history, rules, task) => {
                 changed.push((place, Change::Waits { rungs: task.rungs, escalate_at: None }));
             }
-            // Should the notice be withdrawn, it goes on where it was.
+            // Should the notice end, it is taken up again.
             (false, Some(_)) if death::overtook(history, task) => {
                 changed.push((place, Change::Waits { rungs: task.rungs, escalate_at: None }));
             }
@@ -200,8 +200,13 @@ enum Change {
 
 /// What nobody waited for any more, since a person had decided, is waited for again: its ladder runs from now.
 pub fn take_up_again(history: &mut History, rules: &RuleBook, at: Timestamp) {
+    take_up(history, rules, at, |task| task.rungs == Some(NONE_LEFT));
+}
+
+/// The ladders of these tasks, where they wait, run from now.
+pub fn take_up(history: &mut History, rules: &RuleBook, at: Timestamp, is_meant: impl Fn(&HeldTask) -> bool) {
     for place in 0..history.tasks.len() {
-        let was_left = |task: &&Arc<HeldTask>| task.rungs == Some(NONE_LEFT) && waits(history, rules, task);
+        let was_left = |task: &&Arc<HeldTask>| is_meant(task) && waits(history, rules, task);
         if history.tasks.get(place).filter(was_left).is_none() {
             continue;
         }

@@ -227,7 +227,7 @@ pub fn refuse(draft: &mut Draft<'_>, referral: &Referral, arriving: Entry, probl
 }
 
 /// Nothing is asked for what was withdrawn, was history from the first, or a person closed the case on.
-fn is_open(history: &History, entry: &Entry) -> bool {
+pub fn is_open(history: &History, entry: &Entry) -> bool {
     let closed = history.last_decision.as_ref().filter(|decision| decision.closed);
     let closed_since = closed.is_some_and(|decision| decision.at >= entry.received_at);
     !entry.withdrawn && !entry.backfilled && !entry.fired.is_empty() && !closed_since

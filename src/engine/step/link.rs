@@ -8,7 +8,7 @@ use super::draft::{Draft, OWN_DUTY};
 use super::escalation::closed_as;
 use super::sighting::{DIFFERENT, UNLINKED, pass_on, send, stand, standing};
 use super::unapplied::Unapplied;
-use super::{Effect, Step, lifted, look_alike, parted};
+use super::{Effect, Step, death, escalation, lifted, look_alike, parted};
 use crate::engine::context::{Context, StepError};
 use crate::engine::decide::{Moment, judge};
 use crate::engine::facts::{AsOf, PreparedBook};
@@ -249,7 +249,9 @@ pub fn give_back(context: &Context, state: &State, record: &InboxRecord, signal:
     let mut given = take_out(&mut draft.history, events);
     let lost: Vec<String> = count_apart(&mut draft, &before, &mut given).into_iter().collect();
     settle_level(&mut given);
-    let (here, there) = (parted::alone(&draft.history, &before), parted::alone(&given, &before));
+    let freed = death::freed(&before, &given);
+    escalation::take_up(&mut given, &draft.book.rules, draft.at, |task| freed.contains(&task.task_id));
+    let (here, there) = (parted::alone(&draft.history, &before, false), parted::alone(&given, &before, true));
     let mut lost: Vec<String> = lost;
     lost.extend(level_of_other(&draft.history));
     if !lost.is_empty() {

@@ -126,7 +126,9 @@ fn apply(
             escalation::challenge(&draft.book.rules, &mut changed);
         }
     }
-    let first_word = !is_looked_at(&draft.history, task);
+    // Whoever reported it heard that a person has decided, if one has: that is the later word.
+    let is_decided = draft.history.decided_on(task).is_some_and(|decision| decision.at >= task.raised_at);
+    let first_word = !is_decided && !is_looked_at(&draft.history, task);
     answers::remember(&mut changed, received);
     if let Some(present) = draft.history.tasks.get_mut(place) {
         *present = Arc::new(changed);

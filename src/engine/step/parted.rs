@@ -8,7 +8,7 @@ use super::draft::{AT_HIGHEST_LEVEL, Draft, within_the_hour_at};
 use super::findings::findings_of;
 use super::sighting::{Sighted, pass_on, send};
 use super::taken_back::stands_again;
-use super::{Effect, Step};
+use super::{Effect, Step, death, lifted};
 use crate::engine::context::{Context, StepError};
 use crate::engine::history::decisions::closes;
 use crate::engine::history::episodes;
@@ -32,6 +32,7 @@ const MISSING_ACTION: &str =
     "Find out at once whether the child is still missing, and make sure that they are looked for";
 const SWALLOWED_ACTION: &str =
     "Read this report at once: it was taken for one about another child, and nobody was asked to act on it";
+const DIED_ACTION: &str = "See that the child is safe and that somebody acts: another's death was taken for theirs";
 const DECIDED_WHY: &str =
     "A decision was recorded while two records were counted as one child, and they are two: it is not this one's.";
 
@@ -41,8 +42,9 @@ pub struct Alone {
     pub decided: Option<RecordedDecision>,
 }
 
-/// Compares a side as it stands alone with the two together.
-pub fn alone(side: &History, together: &History) -> Alone {
+/// Compares a side as it stands alone with the two together. `sent_back`: it is the one that is sent to its own record, where
+/// nobody compares it with what stood before.
+pub fn alone(side: &History, together: &History, sent_back: bool) -> Alone {
     let ended_by_other = |entry: &Entry| {
         let was_there = together.entries.iter().any(|other| other.is_same_event(entry));
         was_there && episodes::back_at(together, entry).is_some() && episodes::back_at(side, entry).is_none()
@@ -52,7 +54,9 @@ pub fn alone(side: &History, together: &History) -> Alone {
     let looked_at = side.entries.iter().filter(|entry| {
         !entry.withdrawn
             && !entry.backfilled
-            && (swallowed(entry) || (entry.kind == episodes::STARTED && ended_by_other(entry)))
+            && (swallowed(entry)
+                || (sent_back && death::was_held_back(together, side, entry))
+                || (entry.kind == episodes::STARTED && ended_by_other(entry)))
     });
     let events = looked_at
         .map(|entry| EventOf { event_id: entry.event_id.clone(), partner: entry.source.partner.clone() })
@@ -130,16 +134,22 @@ fn look_again(draft: &mut Draft<'_>, cause: &str, entry: &Arc<Entry>) -> Result<
         draft.history.timers.retain(|timer| !timer.is_of(entry));
         start_timers(draft, entry)?;
     }
+    let was_dead = !swallowed && entry.kind != episodes::STARTED;
+    if was_dead && lifted::is_open(&draft.history, entry) {
+        findings.extend(lifted::fired_for(draft, entry));
+    }
     let raising = draft.raising(None, cause);
     let (action, clock, so) = if is_missing {
         let so = "Nobody has said that this child is back: what was said was of the other.";
         (MISSING_ACTION, AT_HIGHEST_LEVEL, so)
+    } else if was_dead {
+        (DIED_ACTION, AT_HIGHEST_LEVEL, "The death of the other was taken for this one's, and this was held back.")
     } else {
         let so =
             "This report was taken for one of the same happening; by its facts it is judged now as one of its own.";
         (SWALLOWED_ACTION, within_the_hour_at(level), so)
     };
-    if !is_missing && !swallowed {
+    if !is_missing && !swallowed && !was_dead {
         return Ok(());
     }
     let due = raising.deadline_from_now(&clock)?;

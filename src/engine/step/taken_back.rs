@@ -11,6 +11,7 @@ use crate::engine::history::{TOLD, is_open};
 use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision};
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::rules::book::UnitKind;
+use crate::engine::rules::catalogue::is_concern;
 use crate::engine::tasks::route::Address;
 use crate::engine::tasks::{Deadline, Relation, Wanted};
 
@@ -25,6 +26,9 @@ person is asked to see to that.";
 const OF_ROUTE: &str = "Received. The decision is withdrawn: what it had opened is held back again from now on, whoever was told by it \
 is recalled, and a person is asked to see to that.";
 const OF_REFERRAL: &str = "Received. Your referral is withdrawn, and whoever was told is being recalled.";
+const OF_WORD: &str = "Received. What you sent is withdrawn, and counts no more.";
+/// To whoever sent what the front door takes back.
+pub const BY_FRONT_DOOR: &str = "The front door has withdrawn what you sent, and whoever was told is being recalled.";
 
 /// Why a decision cannot be withdrawn, with what to record instead.
 pub fn cannot_be(original: &Entry) -> Option<&'static str> {
@@ -45,7 +49,8 @@ pub fn words(original: &Entry) -> &'static str {
     match decided(original) {
         Some(code) if settles(code) => OF_CASE,
         Some("route_lifted" | "route_confirmed") => OF_ROUTE,
-        Some(_) | None => OF_REFERRAL,
+        Some(_) | None if is_concern(&original.kind) => OF_REFERRAL,
+        Some(_) | None => OF_WORD,
     }
 }
 

@@ -12,7 +12,7 @@ use super::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY, own_duty_at};
 use super::escalation::closed_as;
 use super::findings::{Again, judged_again, tell_left_out};
 use super::first_receipt::{right_child, tell_right_child};
-use super::{another_child, another_unit, awaiting, lifted, own_case, siblings, still_missing, taken_back};
+use super::{Effect, another_child, another_unit, awaiting, lifted, own_case, siblings, still_missing, taken_back};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::history::{self, Spoken, episodes, forget, is_open, put, used_id};
@@ -24,8 +24,8 @@ use crate::engine::model::history::{Awaiting, Entry, HeldBack, HeldTask};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{Level, Timestamp};
 use crate::engine::rules::book::UnitKind;
-use crate::engine::rules::catalogue::NEVER_JUDGED;
-use crate::engine::tasks::route::Address;
+use crate::engine::rules::catalogue::{NEVER_JUDGED, is_concern};
+use crate::engine::tasks::route::{Address, sender_held_back};
 use crate::engine::tasks::{Finding, READDRESSED_RULE, Wanted, due_at, is_urgent};
 
 pub const WITHDRAWAL_RULE: &str = "withdrawal";
@@ -107,9 +107,25 @@ pub fn received(
     for before in earlier.iter().filter(|word| !word.is_same_event(&original)) {
         apply(draft, &format!("{}\0{}", event.event_id, before.event_id), before)?;
     }
+    if sender.partner != event.source.partner && is_concern(&original.kind) {
+        tell_its_sender(draft, &sender, original_event_id, &original);
+    }
     let words = [taken_back::words(&original), again];
     draft.tell_sender(event, FeedbackStatus::Received, &words);
     Ok(())
+}
+
+/// The front door took back what another had sent: they hear of it, unless their unit is told nothing.
+fn tell_its_sender(draft: &mut Draft<'_>, sender: &Source, event_id: &str, original: &Entry) {
+    let held_back = history::held_back_of(&draft.before);
+    if sender_held_back(sender.agency.as_deref(), &sender.unit, &held_back) {
+        return;
+    }
+    let reference = Some(original).filter(|original| original.source == *sender);
+    let reference = reference.and_then(|original| original.partner_reference.clone());
+    let words = [taken_back::BY_FRONT_DOOR, SEND_IF_ANOTHER];
+    let feedback = draft.feedback(sender, event_id, reference, FeedbackStatus::Received, &words);
+    draft.publish(Effect::Feedback(feedback));
 }
 
 /// When the report was received that is withdrawn: the first one, or one that is kept beside it.

@@ -16,7 +16,7 @@ use crate::engine::calendar::{Clock, instant_in_words, london_date};
 use crate::engine::context::StepError;
 use crate::engine::disclose::{Disclosed, Permit};
 use crate::engine::history::entry::AN_ADDRESS;
-use crate::engine::history::{TOLD, episodes};
+use crate::engine::history::{TOLD, death, episodes};
 use crate::engine::ids::derived;
 use crate::engine::model::decision::{Disclosure, Suppressed};
 use crate::engine::model::history::{Entry, HeldTask};
@@ -46,6 +46,10 @@ impl<'b> Raising<'b> {
         let (mut questions, mut overtaken) = (Vec::new(), Vec::new());
         for mut task in asked {
             self.instead_of_dropped(&mut task);
+            if task.relation == Relation::Digest && death::is_known(self.history, &task.entry, self.at) {
+                // Nothing was sent straight to anybody.
+                continue;
+            }
             if self.is_after_death(&task) {
                 let suppressed = self.not_sent(&task, "the child has died");
                 overtaken.push(Question {

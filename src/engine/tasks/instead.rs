@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::build::Question;
 use super::{Asked, DEATH_ACTION, DEATH_RULE, DEATH_TITLE, Raising, Relation};
 use crate::engine::context::StepError;
-use crate::engine::history::death;
+use crate::engine::history::{death, episodes};
 use crate::engine::model::decision::Suppressed;
 
 impl<'b> Raising<'b> {
@@ -28,10 +28,12 @@ impl<'b> Raising<'b> {
         let agency = task.address.agency.as_str();
         let rules = &self.book.rules;
         let looks_into_it = agency == rules.front_door || rules.look_into_deaths.contains(agency);
+        // Nobody holds an interview with a child who has died.
+        let of_return = task.entry.kind == episodes::ENDED && agency != rules.front_door;
         !task.own_duty
-            && !looks_into_it
+            && (!looks_into_it || of_return)
             && task.entry.kind != death::SERIOUS_INCIDENT
-            && death::is_known(self.history, self.at)
+            && death::is_known(self.history, &task.entry, self.at)
     }
 
     pub(super) fn overtaken(&self, suppressed: &Suppressed) -> String {
@@ -48,7 +50,9 @@ impl<'b> Raising<'b> {
         let front_door = &self.book.rules.front_door;
         let (due, entry) = (self.no_later_than(&soonest.due)?, Arc::clone(&soonest.entry));
         let words = overtaken.into_iter().map(|question| question.words);
-        let own = |task: &&mut Asked<'b>| task.address.agency == *front_door && task.relation != Relation::Digest;
+        let own = |task: &&mut Asked<'b>| {
+            task.address.agency == *front_door && task.relation != Relation::Digest && task.due.at <= due.at
+        };
         if let Some(task) = open.iter_mut().filter(own).max_by_key(|task| task.due.at) {
             task.notes.extend(words);
             return Ok(());
