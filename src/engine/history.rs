@@ -62,6 +62,11 @@ pub enum Spoken {
 
 /// Looks an arriving event up in what is known. Recognised within one subject only.
 pub fn recognise(history: &History, arriving: &Entry) -> Known {
+    recognise_by(history, history, arriving)
+}
+
+/// The same, where more is known of what happened between: `known`.
+fn recognise_by(history: &History, known: &History, arriving: &Entry) -> Known {
     // What was told before go-live was never judged: a live report of it is not the same over again.
     let anew = |entry: &Entry| entry.backfilled && !arriving.backfilled;
     if arriving.backfilled && history.folded_ids.binary_search(&folding::folded_id(&arriving.event_id)).is_ok() {
@@ -96,8 +101,8 @@ pub fn recognise(history: &History, arriving: &Entry) -> Known {
         .enumerate()
         .filter(|(_, entry)| !entry.withdrawn && entry.kind == arriving.kind)
         .find(|(_, entry)| {
-            let same_happening = same_police_reference(history, entry, arriving)
-                || episodes::same_episode(history, entry, arriving)
+            let same_happening = same_police_reference(known, entry, arriving)
+                || episodes::same_episode(known, entry, arriving)
                 || same_incident(entry, arriving)
                 || same_death(entry, arriving);
             // Two children under one identifier: what happened to one did not happen to the other. That a child takes an
@@ -196,6 +201,7 @@ pub fn corroborate(entry: &mut Entry, arriving: &Entry) {
         source: arriving.source.clone(),
         content_digest: arriving.content_digest.clone(),
         received_at: arriving.received_at,
+        call_back: arriving.call_back.clone(),
     });
 }
 
@@ -265,11 +271,12 @@ pub fn forget(history: &mut History, withdrawn: &Entry) {
 
 /// Where agreement stands by the latest word on it that was not taken back. That the family is being asked ends no warning.
 fn latest_agreement(history: &History) -> Option<AgreementStanding> {
-    let words =
-        || history.entries.iter().rev().filter(|entry| !entry.withdrawn && agreement::recorded(entry).is_some());
-    let settled = words().find(|entry| agreement::recorded(entry).is_some_and(agreement::settles));
+    let words = || history.entries.iter().filter(|entry| !entry.withdrawn && agreement::recorded(entry).is_some());
+    let latest = |entry: &&Arc<Entry>| (entry.holds_from(), entry.received_at);
+    let settles = |entry: &&Arc<Entry>| agreement::recorded(entry).is_some_and(agreement::settles);
+    let settled = words().filter(settles).max_by_key(latest);
     let warns = settled.filter(|entry| agreement::recorded(entry) == Some(agreement::UNSAFE_TO_ASK));
-    let entry = warns.or_else(|| words().next())?;
+    let entry = warns.or_else(|| words().max_by_key(latest))?;
     Some(AgreementStanding {
         state: agreement::recorded(entry)?.to_owned(),
         at: entry.received_at,
@@ -293,7 +300,7 @@ pub fn restate(history: &mut History, corrected: &Entry) {
         }
         status.open = flag("open").unwrap_or(status.open);
         status.out_of_area = flag("out_of_area").or(status.out_of_area);
-        status.since = corrected.occurred_at;
+        status.since = corrected.holds_from();
     }
     history.statuses.sort_by_key(|status| status.since);
     let standing = history.agreement.as_mut().filter(|standing| of_event(&standing.event_id, &standing.partner));
@@ -304,7 +311,7 @@ pub fn restate(history: &mut History, corrected: &Entry) {
 
 /// What a status event leaves behind: the newest word on each status wins.
 pub fn apply_status(history: &mut History, change: &StatusChanged, arriving: &Entry) {
-    let since = arriving.occurred_at;
+    let since = arriving.holds_from();
     let Some(FactValue::Code(status)) = change.status.fact() else { return };
     let changed = Status {
         status,

@@ -14,6 +14,7 @@ use super::model::task::Task;
 use super::state::{Delta, State};
 use draft::Draft;
 
+mod about;
 mod addition;
 mod agreement;
 mod alias;

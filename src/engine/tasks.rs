@@ -109,6 +109,8 @@ pub enum Relation {
     /// It follows the latest that its recipient holds for the same event, if there is one.
     #[default]
     Usual,
+    /// It is about what these tasks were raised for.
+    Follows(Vec<String>),
     /// Nobody has answered these tasks: this one says so, higher up.
     Chases(Vec<String>),
     /// It asks whether its child and another are one.
@@ -124,14 +126,26 @@ impl Relation {
     pub fn chased(&self) -> &[String] {
         match self {
             Relation::Chases(task_ids) => task_ids,
-            Relation::Usual | Relation::Besides(_) | Relation::Word(_) | Relation::Digest => &[],
+            Relation::Usual | Relation::Follows(_) | Relation::Besides(_) | Relation::Word(_) | Relation::Digest => &[],
         }
     }
 
     /// Those beside the first.
     pub fn chased_also(&self) -> Option<Vec<String>> {
-        self.chased().get(1..).filter(|also| !also.is_empty()).map(<[String]>::to_vec)
+        beside_first(self.chased())
     }
+
+    /// The tasks that it follows beside the first.
+    pub fn followed_also(&self) -> Option<Vec<String>> {
+        match self {
+            Relation::Follows(task_ids) | Relation::Chases(task_ids) => beside_first(task_ids),
+            Relation::Usual | Relation::Besides(_) | Relation::Word(_) | Relation::Digest => None,
+        }
+    }
+}
+
+fn beside_first(task_ids: &[String]) -> Option<Vec<String>> {
+    task_ids.get(1..).filter(|also| !also.is_empty()).map(<[String]>::to_vec)
 }
 
 /// A reason that names facts, to be told only to those who may see them.

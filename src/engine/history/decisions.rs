@@ -2,7 +2,7 @@
 
 use super::entry::DANGER;
 use crate::engine::model::history::{Entry, History, RecordedDecision};
-use crate::engine::model::scalar::{FactValue, Level};
+use crate::engine::model::scalar::{FactValue, Level, Timestamp};
 
 /// Events that a named person's decision is.
 pub const DECISION: &str = "decision.recorded";
@@ -40,23 +40,28 @@ pub fn level_named(entry: &Entry) -> Option<Level> {
 /// what was known by then.
 pub fn latest(history: &History) -> Option<RecordedDecision> {
     let in_danger = |entry: &Entry| entry.facts.get(DANGER) == Some(&FactValue::Bool(true));
-    let stands = history.entries.iter().rev().filter(|entry| !entry.withdrawn);
+    let stands = history.entries.iter().filter(|entry| !entry.withdrawn);
     // What closes the case of a child who is in danger was not applied.
     let stands = stands.filter(|entry| !(in_danger(entry) && decided(entry).is_some_and(closes)));
-    stands.filter_map(|entry| Some((entry, decided(entry).filter(|code| settles(code))?))).next().map(
-        |(entry, code)| {
-            let closed = closes(code);
-            let known = || highest(history, |other| other.received_at <= entry.received_at);
-            RecordedDecision {
-                decision: code.to_owned(),
-                level: if closed { None } else { level_named(entry).or_else(known) },
-                at: entry.occurred_at,
-                closed,
-                event_id: Some(entry.event_id.clone()),
-                partner: Some(entry.source.partner.clone()),
-            }
-        },
-    )
+    let settling = stands.filter_map(|entry| Some((entry, decided(entry).filter(|code| settles(code))?)));
+    settling.max_by_key(|(entry, _)| (entry.holds_from(), entry.received_at)).map(|(entry, code)| {
+        let closed = closes(code);
+        let known = || highest(history, |other| other.received_at <= entry.received_at);
+        RecordedDecision {
+            decision: code.to_owned(),
+            level: if closed { None } else { level_named(entry).or_else(known) },
+            at: entry.holds_from(),
+            closed,
+            event_id: Some(entry.event_id.clone()),
+            partner: Some(entry.source.partner.clone()),
+        }
+    })
+}
+
+/// When the case was last closed by a decision that was not taken back.
+pub fn last_closed(history: &History) -> Option<Timestamp> {
+    let closing = history.entries.iter().filter(|entry| !entry.withdrawn && decided(entry).is_some_and(closes));
+    closing.map(|entry| entry.holds_from()).max()
 }
 
 /// The highest level of what was not taken back.
@@ -64,10 +69,11 @@ pub fn highest(history: &History, of: impl Fn(&Entry) -> bool) -> Option<Level> 
     history.entries.iter().filter(|entry| !entry.withdrawn && of(entry)).map(|entry| entry.level).max().flatten()
 }
 
-/// The case level that a history's own entries give it, since the last decision about it.
+/// The case level that a history's own entries give it, since the last decision about it. No withdrawal lowers it.
 pub fn settle_level(history: &mut History) {
     let decided = history.last_decision.as_ref();
     let (at, level) = (decided.map(|decision| decision.at), decided.and_then(|decision| decision.level));
-    let since = history.entries.iter().filter(|entry| !entry.withdrawn && Some(entry.received_at) > at);
+    let counts = |entry: &Entry| !entry.withdrawn || entry.kind != DECISION;
+    let since = history.entries.iter().filter(|entry| counts(entry) && Some(entry.received_at) > at);
     history.case_level = since.map(|entry| entry.level).max().flatten().max(level);
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::{
-    Known, agreement, corroborate, folding, insert, is_imported, is_open, known_as, raise_case_level, recognise,
+    Known, agreement, corroborate, folding, insert, is_imported, is_open, known_as, raise_case_level, recognise_by,
     routes, take_place_of,
 };
-use crate::engine::model::history::{Entry, HeldTask, History, LookAlikes, Pair, RecordedDecision, said_by};
+use crate::engine::model::history::{Entry, EventOf, HeldTask, History, LookAlikes, Pair, RecordedDecision, said_by};
 use crate::engine::model::scalar::Timestamp;
 
 /// What was taken back under one key is no witness to what is reported under another.
@@ -39,12 +39,16 @@ type Renamed = Vec<(Arc<Entry>, Arc<Entry>)>;
 
 fn join_entries(into: &mut History, entries: Vec<Arc<Entry>>) -> (Vec<Arc<Entry>>, Renamed) {
     let (mut added, mut renamed) = (Vec::new(), Vec::new());
+    // Where an absence ended is known by its own record alone, whose return may come after its start.
+    let mut both = History { look_alikes: into.look_alikes.clone(), ..History::default() };
+    both.entries.extend(into.entries.iter().chain(&entries).cloned());
+    both.entries.sort_by_key(|entry| (entry.occurred_at, entry.received_at));
     for entry in entries {
         if entry.withdrawn {
             keep_withdrawn(into, &entry);
             continue;
         }
-        match recognise(into, &entry) {
+        match recognise_by(into, &both, &entry) {
             Known::New => {
                 insert(into, Entry::clone(&entry));
                 added.push(entry);
@@ -90,8 +94,10 @@ pub fn merge(into: &mut History, mut from: History, known_at: Timestamp) -> Vec<
         into.agreement = from.agreement;
     }
     for mut task in from_tasks {
-        if let Some((_, new)) = renamed.iter().find(|(old, _)| task.is_of(old)) {
+        if let Some((old, new)) = renamed.iter().find(|(old, _)| task.is_of(old)) {
             let task = Arc::make_mut(&mut task);
+            let partner = task.partner.clone().unwrap_or_else(|| old.source.partner.clone());
+            task.raised_for.get_or_insert(EventOf { event_id: task.event_id.clone(), partner });
             task.event_id.clone_from(&new.event_id);
             task.partner = Some(new.source.partner.clone());
         }

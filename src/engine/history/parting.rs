@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::decisions::latest;
 use super::{insert, latest_agreement};
-use crate::engine::model::history::{Corroboration, Entry, EventOf, History, said_by};
+use crate::engine::model::history::{Corroboration, Entry, EventOf, HeldTask, History, said_by};
 
 /// Takes out of a joined history what came by these events: entries, and what is tied to them by event and sender. What was
 /// folded into counts stays. The case level of what is left stands until a person decides.
@@ -30,8 +30,9 @@ pub fn take_out(history: &mut History, events: &[EventOf]) -> History {
     let goes = |is_of: &dyn Fn(&Entry) -> bool| {
         moved.iter().any(|entry| is_of(entry)) && !left.iter().any(|entry| is_of(entry))
     };
+    let back = |task: Arc<HeldTask>| with_its_own(task, &moved, &left);
     (taken.tasks, history.tasks) =
-        std::mem::take(&mut history.tasks).into_iter().partition(|task| goes(&|entry| task.is_of(entry)));
+        std::mem::take(&mut history.tasks).into_iter().map(back).partition(|task| goes(&|entry| task.is_of(entry)));
     (taken.timers, history.timers) =
         std::mem::take(&mut history.timers).into_iter().partition(|timer| goes(&|entry| timer.is_of(entry)));
     (taken.statuses, history.statuses) = std::mem::take(&mut history.statuses)
@@ -58,6 +59,16 @@ pub fn take_out(history: &mut History, events: &[EventOf]) -> History {
     taken
 }
 
+/// A task that was raised for what became a second report is that report's again, where it stands by itself.
+fn with_its_own(mut task: Arc<HeldTask>, moved: &[Arc<Entry>], left: &[Arc<Entry>]) -> Arc<HeldTask> {
+    let Some(own) = task.raised_for.clone() else { return task };
+    if moved.iter().chain(left).any(|entry| own.is(&entry.event_id, &entry.source.partner)) {
+        let task = Arc::make_mut(&mut task);
+        (task.event_id, task.partner, task.raised_for) = (own.event_id, Some(own.partner), None);
+    }
+    task
+}
+
 /// An entry for either side. One happening that both reported is kept on both, each with its own reports.
 fn parted(entry: &Arc<Entry>, is_theirs: &dyn Fn(&str, &str) -> bool) -> (Option<Entry>, Option<Entry>) {
     let theirs = |report: &&Corroboration| is_theirs(&report.event_id, &report.source.partner);
@@ -79,6 +90,7 @@ fn standing_in(entry: &Entry, reports: &[&Corroboration]) -> Option<Entry> {
         content_digest: first.content_digest.clone(),
         received_at: first.received_at,
         partner_reference: None,
+        call_back: first.call_back.clone(),
         corroborated_by: others.iter().copied().cloned().collect(),
         named: Vec::new(),
         // Nothing was asked for it: it is judged as one of its own.

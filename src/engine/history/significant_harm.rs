@@ -10,13 +10,15 @@ use crate::engine::model::scalar::{FactValue, Level, Timestamp};
 /// ends it: who closes the case, or sets another level.
 pub fn is_suspected(history: &History, judged: &Entry, at: Timestamp) -> bool {
     let is_other = |entry: &Entry| entry.kind == DECISION || !entry.is_same_event(judged);
-    let counts = |entry: &&Arc<Entry>| !entry.withdrawn && entry.received_at <= at && is_other(entry);
+    // What was withdrawn lowers no case: until a person decides it is at the level that it came to.
+    let stands = |entry: &Entry| !entry.withdrawn || entry.kind != DECISION;
+    let counts = |entry: &&Arc<Entry>| stands(entry) && entry.received_at <= at && is_other(entry);
     let known = || history.entries.iter().filter(counts);
-    let settled = known().filter(|entry| settles(entry)).max_by_key(|entry| entry.occurred_at);
-    let since = settled.map(|entry| entry.occurred_at);
+    let settled = known().filter(|entry| settles(entry)).max_by_key(|entry| (entry.holds_from(), entry.received_at));
+    let since = settled.map(|entry| entry.holds_from());
     let stays = settled.is_some_and(|entry| !is_said(entry, "closed") && level_said(entry) == Some(Level::L4b));
     let raised = |entry: &Arc<Entry>| entry.level == Some(Level::L4b) && Some(entry.received_at) > since;
-    let enquiry = |entry: &Arc<Entry>| is_said(entry, "s47_started") && Some(entry.occurred_at) > since;
+    let enquiry = |entry: &Arc<Entry>| is_said(entry, "s47_started") && Some(entry.holds_from()) > since;
     stays || known().any(|entry| raised(entry) || enquiry(entry))
 }
 

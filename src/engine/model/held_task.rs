@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::history::{Entry, belongs};
+use super::history::{Entry, EventOf, belongs};
 use super::scalar::{Level, Timestamp};
 
 /// A task that was raised for this subject.
@@ -65,6 +65,9 @@ pub struct HeldTask {
     /// The agency in whose place its holder was given it, for that agency's unit was not known.
     #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub in_place_of: Option<String>,
+    /// The event that it was raised for, where that became a second report of another's when two records were joined.
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
+    pub raised_for: Option<EventOf>,
 }
 
 impl HeldTask {

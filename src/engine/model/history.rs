@@ -215,6 +215,7 @@ impl History {
                 || entry.call_back.is_some()
                 || !entry.taken_back.is_empty()
                 || !entry.lifted.is_empty()
+                || entry.corroborated_by.iter().any(|report| report.call_back.is_some())
         };
         for entry in history.entries.iter_mut().filter(is_new) {
             let entry = Arc::make_mut(entry);
@@ -222,6 +223,7 @@ impl History {
             entry.taken_back.clear();
             entry.lifted.clear();
             (entry.known_as, entry.traceparent, entry.call_back) = (None, None, None);
+            entry.corroborated_by.iter_mut().for_each(|report| report.call_back = None);
         }
         for task in &mut history.tasks {
             let task = Arc::make_mut(task);
@@ -229,6 +231,7 @@ impl History {
             (task.rungs, task.needs_agreement, task.chases, task.chases_also) = (None, None, None, None);
             (task.clock, task.clock_from, task.clock_school) = (None, None, None);
             (task.complete_by, task.decided_apart, task.in_place_of) = (None, None, None);
+            task.raised_for = None;
         }
         history
     }
@@ -277,6 +280,12 @@ impl Entry {
         self.event_id == other.event_id && self.source.partner == other.source.partner
     }
 
+    /// From when a word on how something stands holds (a decision, a status, an agreement): clocks differ, and what is dated ahead of
+    /// its receipt holds from then.
+    pub fn holds_from(&self) -> Timestamp {
+        self.occurred_at.min(self.received_at)
+    }
+
     /// Who sent the report of this id: `by`, else whoever did.
     pub fn sender_of(&self, event_id: &str, by: &Source) -> Option<&Source> {
         let beside = self.corroborated_by.iter().chain(&self.taken_back);
@@ -297,7 +306,8 @@ impl Entry {
         if self.event_id == event_id && self.source.partner == partner {
             let (event_id, source) = (self.event_id.clone(), self.source.clone());
             let (content_digest, received_at) = (self.content_digest.clone(), self.received_at);
-            self.taken_back.push(Corroboration { event_id, source, content_digest, received_at });
+            let call_back = self.call_back.clone();
+            self.taken_back.push(Corroboration { event_id, source, content_digest, received_at, call_back });
         }
         let (withdrawn, stand): (Vec<Corroboration>, Vec<Corroboration>) = std::mem::take(&mut self.corroborated_by)
             .into_iter()
@@ -409,6 +419,9 @@ pub struct Corroboration {
     pub source: Source,
     pub content_digest: String,
     pub received_at: Timestamp,
+    /// Where its sender can be rung. None: an earlier release kept it.
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
+    pub call_back: Option<String>,
 }
 
 /// A plan or flag with the council: `cin`, `cpp`, `lac`, `ce_flag`.

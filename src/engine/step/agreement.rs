@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::about;
 use super::draft::{Draft, OWN_DUTY};
-use super::escalation::closed_as;
+use super::escalation::{self, closed_as};
+use super::outcome::SUPERSEDED;
+use super::taken_back::{Word, each_holder};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
-use crate::engine::history::agreement::{UNSAFE_TO_ASK, is_unsafe, recorded, settles, unsafe_by, unsafe_since};
+use crate::engine::history::agreement::{UNSAFE_TO_ASK, is_unsafe, recorded, said, settles, unsafe_by, unsafe_since};
 use crate::engine::history::is_open;
 use crate::engine::model::codes::AgreementState;
 use crate::engine::model::detail::AgreementRecorded;
@@ -24,12 +27,29 @@ const STOP_ACTION: &str = "Stop: the family does not agree to this service; noth
 const STOP_UNSAFE_ACTION: &str =
     "Stop, and do not contact the family: asking for their agreement was said to be unsafe; ask the front door first";
 
+const RECALLED: &str = "recalled";
+const NOT_AGREED: Stop = Stop {
+    since: Timestamp(0),
+    title: "An agreement was taken back",
+    action: "Stop, and do not begin with the family: that they agreed was taken back; ask the front door first",
+    clock: OWN_DUTY,
+    why: "Those who had said that the family agreed to this service have taken it back. They have not refused.",
+};
+const SAFE_AFTER_ALL: Word = Word {
+    rule: AGREEMENT_RULE,
+    title: "That asking is unsafe was taken back",
+    why: "Those who had said that asking the family is unsafe have taken it back, and the family had agreed to this service.",
+    action: "Go on with what you were asked: that asking the family is unsafe was taken back; ring the front door first",
+    wants_answer: true,
+};
+const SAFE_ACTION: &str = "See that it is safe to go on: that asking the family is unsafe was taken back";
+
 /// Where agreement stands now. What happened later stands, in whatever order it came; that asking is unsafe ends only by what
 /// settles it.
 pub fn remember(history: &mut History, state: String, arriving: &Entry) {
     let ends_it = |later: &str| settles(later) || !settles(&state);
     let is_later = |entry: &Arc<Entry>| {
-        !entry.withdrawn && recorded(entry).is_some_and(ends_it) && entry.occurred_at > arriving.occurred_at
+        !entry.withdrawn && recorded(entry).is_some_and(ends_it) && entry.holds_from() > arriving.holds_from()
     };
     let warns = history.agreement.as_ref().is_some_and(|standing| standing.state == UNSAFE_TO_ASK);
     if (warns && !settles(&state)) || history.entries.iter().any(is_later) {
@@ -68,11 +88,16 @@ pub fn stop_services(draft: &mut Draft<'_>, cause: &str) -> Result<(), StepError
         runs && task.raised_at <= since && !raised_now(task)
     };
     let stopped: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(is_stopped).cloned().collect();
-    for task in &stopped {
+    stop_each(draft, cause, &stopped, &Stop { since, title, action, clock, why })
+}
+
+fn stop_each(draft: &mut Draft<'_>, cause: &str, stopped: &[Arc<HeldTask>], stop: &Stop) -> Result<(), StepError> {
+    let Stop { title, action, clock, why, .. } = stop;
+    for task in stopped {
         let Some(entry) = draft.history.entries.iter().find(|entry| task.is_of(entry)).cloned() else { continue };
         let raising = draft.raising(None, "");
-        let due = raising.deadline_from_now(&clock)?;
-        let own = raising.own_duty(AGREEMENT_RULE, title, why.to_owned(), action, due, &entry);
+        let due = raising.deadline_from_now(clock)?;
+        let own = raising.own_duty(AGREEMENT_RULE, title, (*why).to_owned(), action, due, &entry);
         let (agency, unit, role) = (task.agency.clone(), task.unit.clone(), task.role.clone());
         let notes = vec![format!("What you were asked: {}.", task.action)];
         let wanted = Wanted { address: Address { agency, unit, role, in_place_of: None }, notes, ..own };
@@ -83,6 +108,69 @@ pub fn stop_services(draft: &mut Draft<'_>, cause: &str) -> Result<(), StepError
         }
     }
     Ok(())
+}
+
+/// A word on agreement is taken back, with its event or with an undone link: what ran by an agreement that nobody has given stops, and
+/// what was stopped by a warning that nobody gives goes on. `before`: as it stood with that word.
+pub fn taken_back(draft: &mut Draft<'_>, cause: &str, before: &History) -> Result<(), StepError> {
+    let history = &draft.history;
+    let entry_of = |task: &HeldTask| history.entries.iter().find(|entry| task.is_of(entry) && !entry.withdrawn);
+    let raised_now = |task: &HeldTask| draft.decision.tasks.iter().any(|raised| raised.task_id == task.task_id);
+    let was_agreed = |task: &&Arc<HeldTask>| {
+        let agreed = entry_of(task).is_some_and(|entry| is_agreed(before, entry) && !is_agreed(history, entry));
+        is_open(&task.state) && task.chases.is_none() && needs_agreement(&draft.book.rules, task) && agreed
+    };
+    let stopped: Vec<Arc<HeldTask>> =
+        history.tasks.iter().filter(was_agreed).filter(|task| !raised_now(task)).cloned().collect();
+    let is_same = |task: &HeldTask, other: &HeldTask| {
+        (&task.agency, &task.unit, &task.action) == (&other.agency, &other.unit, &other.action)
+    };
+    let is_held = |task: &HeldTask| history.tasks.iter().any(|held| is_open(&held.state) && is_same(held, task));
+    let since = unsafe_since(before).filter(|_| !is_unsafe(history, None));
+    let was_stopped = |task: &&Arc<HeldTask>| {
+        let agreed = entry_of(task).is_some_and(|entry| is_agreed(history, entry));
+        let by_warning = task.state == RECALLED && since.is_some_and(|since| task.state_at >= since);
+        by_warning && task.needs_agreement == Some(true) && agreed && !is_held(task)
+    };
+    let begun: Vec<Arc<HeldTask>> = history.tasks.iter().filter(was_stopped).cloned().collect();
+    stop_each(draft, cause, &stopped, &NOT_AGREED)?;
+    go_on(draft, cause, &begun)
+}
+
+/// Services that a warning had stopped are begun again, and a person looks whether that is safe.
+fn go_on(draft: &mut Draft<'_>, cause: &str, begun: &[Arc<HeldTask>]) -> Result<(), StepError> {
+    let Some(about) = begun.first().and_then(|first| draft.history.entries.iter().find(|entry| first.is_of(entry)))
+    else {
+        return Ok(());
+    };
+    let about = Arc::clone(about);
+    let at = draft.at;
+    for task in &mut draft.history.tasks {
+        if begun.iter().any(|begun| begun.task_id == task.task_id) {
+            escalation::begin_again(Arc::make_mut(task), at);
+        } else if task.action == STOP_UNSAFE_ACTION && is_open(&task.state) {
+            *task = Arc::new(closed_as(SUPERSEDED, task, at));
+        }
+    }
+    let due = draft.raising(None, cause).deadline_from_now(&OWN_DUTY)?;
+    let mut wanted = each_holder(draft, begun, &SAFE_AFTER_ALL, &|_| Ok(due.clone()))?;
+    let reports = about::reports(&draft.history, begun);
+    let words = "Those who had said that asking the family is unsafe have taken it back, and services that the family agreed to go on.";
+    let why = about::in_words(words, &reports);
+    let own = draft.raising(None, cause).own_duty(AGREEMENT_RULE, SAFE_AFTER_ALL.title, why, SAFE_ACTION, due, &about);
+    wanted.push(Wanted { relation: about::follows(draft, &reports), ..own });
+    draft.raise(None, cause, &[], wanted).map(drop)
+}
+
+/// Whether the family is known to have agreed to what an event asks.
+fn is_agreed(history: &History, entry: &Entry) -> bool {
+    let recorded = history.agreement.as_ref().filter(|standing| settles(&standing.state));
+    let is_given = |state: &str| state == "given";
+    match (said(entry), recorded) {
+        (Some(said), Some(recorded)) if recorded.at <= entry.received_at => is_given(said),
+        (_, Some(recorded)) => is_given(&recorded.state),
+        (said, None) => said.is_some_and(is_given),
+    }
 }
 
 /// Recorded as unsafe to ask, or that the family was asked all the same: whoever decides hears of it, and why, though nobody is

@@ -285,7 +285,9 @@ fn follow_up(
         if decided::closes_in_danger(entry) {
             unapplied = Some(Unapplied::because(decided::IN_DANGER));
         }
+        unapplied = unapplied.or_else(|| decided::of_older(draft, entry));
         if draft.history.last_decision != before.last_decision {
+            decided::keep_for_other(draft, &event.event_id, entry)?;
             withdrawal::decided(draft, &event.event_id)?;
             decided::ask_what_level_asks(draft, referral, entry, before)?;
             closed::tell_holders(draft, &event.event_id, before)?;
@@ -359,7 +361,7 @@ fn remember(rules: &RuleBook, history: &mut History, referral: &Referral, arrivi
 
 /// Only a decision about the level or the case settles the level; one out of order does not undo a later one.
 fn remember_decision(rules: &RuleBook, history: &mut History, recorded: &DecisionRecorded, arriving: &mut Entry) {
-    let at = arriving.occurred_at;
+    let at = arriving.holds_from();
     let Some(FactValue::Code(decision)) = recorded.decision.fact() else { return };
     match (decision.as_str(), recorded.agency.as_deref()) {
         ("route_lifted", Some(_)) => {

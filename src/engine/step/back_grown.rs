@@ -48,7 +48,7 @@ pub fn tell_searchers(draft: &mut Draft<'_>, cause: &str, entry: &Arc<Entry>) ->
     let held: Vec<Arc<HeldTask>> = history.tasks.iter().filter(searches).cloned().collect();
     let due = draft.raising(None, cause).deadline_from_now(&AT_HIGHEST_LEVEL)?;
     let held_back = held_back_of(&draft.history);
-    let mut told = each_holder(draft, &held, &BACK, &due);
+    let mut told = each_holder(draft, &held, &BACK, &|_| Ok(due.clone()))?;
     told.retain(|one| !is_suppressed(&one.address, &draft.book.rules.front_door, &held_back));
     draft.raise(None, cause, &[], told).map(drop)
 }

@@ -75,7 +75,7 @@ pub fn tell_holders(draft: &mut Draft<'_>, cause: &str, before: &History) -> Res
     let clock = if by_the_hour { Clock::SameDay } else { OWN_DUTY };
     let due = draft.raising(None, cause).deadline_from_now(&clock)?;
     let held_back: BTreeSet<_> = held_back_of(&draft.history);
-    let mut told = each_holder(draft, &held, &CLOSED, &due);
+    let mut told = each_holder(draft, &held, &CLOSED, &|_| Ok(due.clone()))?;
     told.retain(|one| !is_suppressed(&one.address, &draft.book.rules.front_door, &held_back));
     draft.raise(None, cause, &[], told).map(drop)
 }

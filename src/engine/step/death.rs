@@ -183,7 +183,7 @@ fn tell<'w>(draft: &Draft<'_>, ended: &Arc<Entry>, freed: &BTreeSet<String>) -> 
     let cannot_wait = |task: &Arc<HeldTask>| task.level == Some(Level::L4b) || task.due_at < day.at;
     let by = if held.iter().any(cannot_wait) { &hour } else { &day };
     let others: Vec<Arc<HeldTask>> = held.iter().filter(|task| task.agency != rules.front_door).cloned().collect();
-    let mut wanted = each_holder(draft, &others, &GO_ON, by);
+    let mut wanted = each_holder(draft, &others, &GO_ON, &|_| Ok(by.clone()))?;
     let runs = if held.is_empty() {
         String::new()
     } else {

@@ -3,20 +3,20 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::draft::{Draft, OWN_DUTY};
-use super::taken_back::{Word, each_holder};
+use super::draft::{Draft, OWN_DUTY, within_the_hour_at};
+use super::taken_back::{Word, each_holder, in_words, open_again};
 use super::unapplied::{Unapplied, is_known};
-use super::{Effect, link, named_elsewhere};
+use super::{Effect, about, link, named_elsewhere};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::history::entry::DANGER;
-use crate::engine::history::known_as::another;
-use crate::engine::history::{decisions, held_back_of, is_open};
+use crate::engine::history::known_as::{another, are_two};
+use crate::engine::history::{TOLD, decisions, held_back_of, is_open};
 use crate::engine::intake::KEYED_BY_REPLY;
 use crate::engine::model::detail::Detail;
 use crate::engine::model::event::{ReferralEvent, Source};
 use crate::engine::model::feedback::FeedbackStatus;
-use crate::engine::model::history::{Entry, HeldTask, History};
+use crate::engine::model::history::{Entry, HeldTask, History, said_by};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{FactValue, Level, Timestamp};
 use crate::engine::rules::catalogue::is_concern;
@@ -36,6 +36,19 @@ pub fn closes_in_danger(entry: &Entry) -> bool {
 pub const RAISED_RULE: &str = "decided-level";
 const RAISED_TITLE: &str = "A named person has set level 4b";
 const STRATEGY_ACTION: &str = "Hold a strategy discussion: social care, the police and health together";
+/// What a level asks of whoever decides: the action, its clock and why.
+type AsksOf = (&'static str, Clock, &'static str);
+const STRATEGY: AsksOf = (
+    STRATEGY_ACTION,
+    Clock::SameDay,
+    "A named person has decided that the child is at level 4b. No rule asks anything for it: the police and health are not told by \
+     this, and are to be brought in.",
+);
+const ASSESS: AsksOf = (
+    "Decide who acts for the child at the level that was set, and record it",
+    OWN_DUTY,
+    "A named person has decided that the child is at level 4a. No rule asks anything for it: nobody else is told by this.",
+);
 const MORE_THAN_HELP: Word = Word {
     rule: RAISED_RULE,
     title: "A named person has decided that social care acts",
@@ -44,34 +57,103 @@ const MORE_THAN_HELP: Word = Word {
     wants_answer: true,
 };
 
-/// A person raises a case to the level of significant harm, and no rule asks what that level asks: whoever decides is asked, and
-/// a service that needs the family's agreement hears before it goes on.
+/// A person raises a case to where social care acts, and no rule asks what that level asks: whoever decides is asked, unless they hold
+/// it and it is waited for, and a service that needs the family's agreement hears before it goes on.
 pub fn ask_what_level_asks(
     draft: &mut Draft<'_>,
     referral: &Referral,
     entry: &Arc<Entry>,
     before: &History,
 ) -> Result<(), StepError> {
-    let set = draft.history.last_decision.as_ref().and_then(|decision| decision.level);
-    let highest = Some(Level::L4b);
-    let front_door = &draft.book.rules.front_door;
-    let is_asked =
-        |task: &Arc<HeldTask>| is_open(&task.state) && task.agency == *front_door && task.action == STRATEGY_ACTION;
-    if !is_known(before) || set != highest || before.case_level == highest || draft.history.tasks.iter().any(is_asked) {
+    let Some(set) = draft.history.last_decision.as_ref().and_then(|decision| decision.level) else { return Ok(()) };
+    if !is_known(before) || set < Level::L4a || before.case_level >= Some(set) {
         return Ok(());
     }
+    let (action, clock, why) = if set == Level::L4b { STRATEGY } else { ASSESS };
+    let closed_at = decisions::last_closed(&draft.history);
+    let is_asked = |task: &Arc<HeldTask>| {
+        let at_level = task.action == action || (set < Level::L4b && task.state != TOLD);
+        let is_question = task.agency == draft.book.rules.front_door && task.chases.is_none() && at_level;
+        is_question && is_open(&task.state) && Some(task.raised_at) > closed_at
+    };
     let cause = &referral.event.event_id;
-    let raising = draft.raising(Some(referral), cause);
-    let due = raising.deadline_from_now(&Clock::SameDay)?;
-    let why = "A named person has decided that the child is at level 4b. No rule asks anything for it: the police and health are \
-               not told by this, and are to be brought in.";
-    let own = raising.own_duty(RAISED_RULE, RAISED_TITLE, why.to_owned(), STRATEGY_ACTION, due, entry);
-    draft.raise(Some(referral), cause, &[], vec![Wanted { level: highest, ..own }])?;
+    if !draft.history.tasks.iter().any(is_asked) {
+        let raising = draft.raising(Some(referral), cause);
+        let due = raising.deadline_from_now(&clock)?;
+        let title = if set == Level::L4b { RAISED_TITLE } else { MORE_THAN_HELP.title };
+        let (left, _) = open_again(draft, closed_at, None);
+        let left = match left.is_empty() {
+            true => String::new(),
+            false => {
+                format!(" Open when the case was closed, and not begun again by this: {}.", in_words(draft, &left))
+            }
+        };
+        let own = raising.own_duty(RAISED_RULE, title, format!("{why}{left}"), action, due, entry);
+        draft.raise(Some(referral), cause, &[], vec![Wanted { level: Some(set), ..own }])?;
+    }
     let services = draft.history.tasks.iter().filter(|task| is_open(&task.state) && task.needs_agreement == Some(true));
     let services: Vec<Arc<HeldTask>> = services.cloned().collect();
     let due = draft.raising(None, cause).deadline_from_now(&OWN_DUTY)?;
-    let told = each_holder(draft, &services, &MORE_THAN_HELP, &due);
+    let told = each_holder(draft, &services, &MORE_THAN_HELP, &|_| Ok(due.clone()))?;
     draft.raise(None, cause, &[], told).map(drop)
+}
+
+const OTHER_ACTION: &str =
+    "See which of two children under one identifier a decision is about: what was asked for the other runs on";
+
+/// A decision that names one of two children who are known under one identifier ends nothing that was asked for the other.
+pub fn keep_for_other(draft: &mut Draft<'_>, cause: &str, entry: &Arc<Entry>) -> Result<(), StepError> {
+    let Some(at) = draft.history.last_decision.as_ref().map(|decision| decision.at) else { return Ok(()) };
+    let history = &draft.history;
+    let of_other = |task: &&Arc<HeldTask>| {
+        let mut of_task = history.entries.iter().filter(|other| task.is_of(other));
+        is_open(&task.state) && of_task.any(|other| are_two(history, other, entry))
+    };
+    let kept: Vec<Arc<HeldTask>> = history.tasks.iter().filter(of_other).cloned().collect();
+    if kept.is_empty() {
+        return Ok(());
+    }
+    for task in draft.history.tasks.iter_mut().filter(|task| kept.iter().any(|kept| kept.task_id == task.task_id)) {
+        Arc::make_mut(task).decided_apart = Some(at);
+    }
+    draft
+        .decision
+        .notes
+        .push("It names one of two children under one identifier: it ends nothing of the other.".to_owned());
+    let level = kept.iter().filter_map(|task| task.level).max();
+    let due = draft.raising(None, cause).deadline_from_now(&within_the_hour_at(level))?;
+    let reports = about::reports(&draft.history, &kept);
+    let words = format!(
+        "A decision about the case named one of two children who are known under one identifier. Of the other this runs on: {}.",
+        in_words(draft, &kept)
+    );
+    let own = draft.raising(None, cause).own_duty(
+        RAISED_RULE,
+        OTHER_TITLE,
+        about::in_words(&words, &reports),
+        OTHER_ACTION,
+        due,
+        entry,
+    );
+    let wanted = Wanted { level, relation: about::follows(draft, &reports), ..own };
+    draft.raise(None, cause, &[], vec![wanted]).map(drop)
+}
+
+const OTHER_TITLE: &str = "A decision about one of two children";
+const OLDER: &str =
+    "a decision that was made later is on record, and stands: if this one is to stand, record it again, as made now";
+
+/// Of a decision about the level or the case that a later one outdates. Where it would have raised the level or opened the case,
+/// somebody may rely on it.
+pub fn of_older(draft: &Draft<'_>, entry: &Entry) -> Option<Unapplied> {
+    let code = decisions::decided(entry).filter(|code| decisions::settles(code))?;
+    let stands = draft.history.last_decision.as_ref()?;
+    if closes_in_danger(entry) || said_by(stands.event_id.as_deref(), stands.partner.as_deref(), entry) {
+        return None;
+    }
+    let raises = decisions::level_named(entry) > draft.history.case_level;
+    let opens = stands.closed && !decisions::closes(code);
+    Some(if raises || opens { Unapplied::and_asked(OLDER) } else { Unapplied::because(OLDER) })
 }
 
 /// Most referrals whose senders are told of one decision.

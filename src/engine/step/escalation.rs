@@ -221,6 +221,12 @@ pub fn take_up(history: &mut History, rules: &RuleBook, at: Timestamp, is_meant:
     }
 }
 
+/// What had been ended is to be done after all: its ladder runs from now.
+pub fn begin_again(task: &mut HeldTask, at: Timestamp) {
+    (task.state, task.state_at) = ("raised".to_owned(), at);
+    (task.rungs, task.acknowledge_by, task.answer_from) = (None, None, Some(at));
+}
+
 /// A task that ends otherwise than by its recipient's answer.
 pub fn closed_as(state: &str, task: &HeldTask, at: Timestamp) -> HeldTask {
     HeldTask { state: state.to_owned(), state_at: at, escalate_at: None, ..HeldTask::clone(task) }

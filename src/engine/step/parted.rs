@@ -6,20 +6,21 @@ use super::alias::stand_in_entry;
 use super::clocks::{due_already, start_timers};
 use super::draft::{AT_HIGHEST_LEVEL, Draft, within_the_hour_at};
 use super::findings::findings_of;
-use super::sighting::{Sighted, pass_on, send};
+use super::sighting::{pass_on, send};
+use super::still_missing::{After, tell_searching};
 use super::taken_back::stands_again;
-use super::{Effect, Step, death, lifted};
+use super::{Effect, Step, about, death, lifted};
 use crate::engine::context::{Context, StepError};
 use crate::engine::history::decisions::closes;
-use crate::engine::history::episodes;
+use crate::engine::history::{TOLD, episodes};
 use crate::engine::model::decision::Trigger;
 use crate::engine::model::history::{Entry, EventOf, History, RecordedDecision};
 use crate::engine::model::inbox::{InboxRecord, Signal};
-use crate::engine::model::scalar::Timestamp;
+use crate::engine::model::scalar::{Level, Timestamp};
 use crate::engine::model::subject::SubjectKey;
 use crate::engine::rules::catalogue::is_concern;
 use crate::engine::state::State;
-use crate::engine::tasks::{Wanted, Why};
+use crate::engine::tasks::Wanted;
 
 /// What was taken back of another record stands alone: these of its events are looked at again.
 pub const PARTED: &str = "parted";
@@ -33,6 +34,8 @@ const MISSING_ACTION: &str =
 const SWALLOWED_ACTION: &str =
     "Read this report at once: it was taken for one about another child, and nobody was asked to act on it";
 const DIED_ACTION: &str = "See that the child is safe and that somebody acts: another's death was taken for theirs";
+const HELD_ACTION: &str =
+    "See that what was asked for this child goes on: their report was taken for one about another child";
 const DECIDED_WHY: &str =
     "A decision was recorded while two records were counted as one child, and they are two: it is not this one's.";
 
@@ -138,27 +141,42 @@ fn look_again(draft: &mut Draft<'_>, cause: &str, entry: &Arc<Entry>) -> Result<
     if was_dead && lifted::is_open(&draft.history, entry) {
         findings.extend(lifted::fired_for(draft, entry));
     }
-    let raising = draft.raising(None, cause);
+    if !is_missing && !swallowed && !was_dead {
+        return Ok(());
+    }
+    let after = after(draft, entry, level, (is_missing, was_dead));
+    let wanted = if is_missing {
+        tell_searching(draft, entry, &after)?
+    } else {
+        let raising = draft.raising(None, cause);
+        let due = raising.deadline_from_now(&after.clock)?;
+        let own = raising.own_duty(after.rule, after.title, after.why, after.action, due, entry);
+        vec![Wanted { level: level.max(draft.history.case_level), ..own }]
+    };
+    draft.raise(None, cause, &findings, wanted).map(drop)
+}
+
+/// What a person is asked of a report that stands alone again.
+fn after(
+    draft: &Draft<'_>,
+    entry: &Arc<Entry>,
+    level: Option<Level>,
+    (is_missing, was_dead): (bool, bool),
+) -> After<'static> {
+    let was_asked = draft.history.tasks.iter().any(|task| task.is_of(entry) && task.state != TOLD);
     let (action, clock, so) = if is_missing {
         let so = "Nobody has said that this child is back: what was said was of the other.";
         (MISSING_ACTION, AT_HIGHEST_LEVEL, so)
     } else if was_dead {
         (DIED_ACTION, AT_HIGHEST_LEVEL, "The death of the other was taken for this one's, and this was held back.")
+    } else if was_asked {
+        (HELD_ACTION, within_the_hour_at(level), "What was asked for this report is of this child alone again.")
     } else {
         let so =
             "This report was taken for one of the same happening; by its facts it is judged now as one of its own.";
         (SWALLOWED_ACTION, within_the_hour_at(level), so)
     };
-    if !is_missing && !swallowed && !was_dead {
-        return Ok(());
-    }
-    let due = raising.deadline_from_now(&clock)?;
-    let about = Sighted::of(entry);
-    let words = |with_number| {
-        format!("Two records were counted as one child, and are two. {so} It is about {}.", about.in_words(with_number))
-    };
-    let why = Why::Numbers { told: words(true), without: words(false) };
-    let own = raising.own_duty(PARTED_RULE, TITLE, why, action, due, entry);
-    let wanted = Wanted { level: level.max(draft.history.case_level), ..own };
-    draft.raise(None, cause, &findings, vec![wanted]).map(drop)
+    let why =
+        about::in_words(&format!("Two records were counted as one child, and are two. {so}"), &[Arc::clone(entry)]);
+    After { rule: PARTED_RULE, title: TITLE, action, why, clock }
 }

@@ -12,14 +12,14 @@ use crate::engine::context::StepError;
 use crate::engine::history::correction::corrected;
 use crate::engine::history::decisions::{DECISION, closes, decided, highest, level_named, settles};
 use crate::engine::history::entry::DANGER;
-use crate::engine::history::{self, entry, put};
+use crate::engine::history::{self, entry, forget, put};
 use crate::engine::ids::derived;
 use crate::engine::model::codes::HumanDecision;
 use crate::engine::model::detail::{DecisionRecorded, Detail, EventCorrected, ProposedLevel};
 use crate::engine::model::feedback::FeedbackStatus;
-use crate::engine::model::history::{Awaiting, Entry, History};
+use crate::engine::model::history::{Awaiting, Entry, History, said_by};
 use crate::engine::model::inbox::Referral;
-use crate::engine::model::scalar::{FactValue, Level, Timestamp};
+use crate::engine::model::scalar::{FactValue, Level};
 
 const NOT_UPWARD: &str = "a decision is corrected, or recorded again under its id, only where that raises the level, opens the case again \
 or starts a clock; what you mean now is recorded as a decision of its own, under a new id";
@@ -64,7 +64,7 @@ pub fn by_correction(
         unit: None,
         held_back_for: None,
     };
-    decide(draft, referral, Detail::DecisionRecorded(detail))
+    decide(draft, referral, Detail::DecisionRecorded(detail), original)
 }
 
 /// Whether another decision came under the id of one, and nothing else about it is to be acted on at once.
@@ -86,11 +86,23 @@ pub fn under_used_id(
     let mut known = first.as_ref().clone();
     // Sent again, it is recognised by this.
     history::corroborate(&mut known, &arriving);
-    put(&mut draft.history, known);
+    let known = put(&mut draft.history, known);
     if raises(&draft.history, &first, &arriving).is_none() {
         return Unapplied::and_asked(NOT_UPWARD).tell(draft, &referral.event, Some(referral), &Arc::new(arriving));
     }
-    decide(draft, referral, referral.event.detail.clone())
+    decide(draft, referral, referral.event.detail.clone(), &known)
+}
+
+/// What had closed the case, and is corrected, closes it no longer: the decision before it stands, until what is said now is heard.
+fn take_back_closing(draft: &mut Draft<'_>, corrected: &Entry) {
+    let standing = draft.history.last_decision.as_ref().filter(|last| last.closed);
+    if !standing.is_some_and(|last| said_by(last.event_id.as_deref(), last.partner.as_deref(), corrected)) {
+        return;
+    }
+    let mut silent = corrected.clone();
+    silent.facts.remove("decision");
+    let silent = put(&mut draft.history, silent);
+    forget(&mut draft.history, &silent);
 }
 
 /// A decision whose correction came first is judged as it was corrected, where that is upward. None: nothing of it waits, or it would
@@ -138,20 +150,20 @@ pub fn waited_in_vain(draft: &mut Draft<'_>, waiting: &Awaiting, original: &Arc<
 }
 
 /// Judged as a decision of its own, made when it was received.
-fn decide(draft: &mut Draft<'_>, referral: &Referral, detail: Detail) -> Result<(), StepError> {
+fn decide(draft: &mut Draft<'_>, referral: &Referral, detail: Detail, corrected: &Entry) -> Result<(), StepError> {
     let event = &referral.event;
     let before = draft.history.last_decision.clone();
-    let last = before.as_ref().map(|decision| decision.at);
+    take_back_closing(draft, corrected);
     let mut own = referral.clone();
     own.event.event_id = derived(&["decided again", &event.source.partner, &event.event_id, &referral.content_digest]);
-    own.event.occurred_at = last.map_or(draft.at, |last: Timestamp| last.max(draft.at));
+    own.event.occurred_at = draft.at;
     own.event.detail = detail;
     let arriving = entry::of(&draft.book.rules, &own, draft.at);
     let sender_knows = std::mem::replace(&mut draft.sender_knows, true);
     arrive(draft, &own, arriving.clone())?;
     draft.sender_knows = sender_knows;
     let was_closed = before.as_ref().filter(|decision| decision.closed);
-    let is_open = draft.history.last_decision.as_ref().is_some_and(|decision| !decision.closed);
+    let is_open = draft.history.last_decision.as_ref().is_none_or(|decision| !decision.closed);
     let opened = was_closed.filter(|_| is_open);
     if opened.is_some() {
         let why = "The decision that had closed the case was corrected by those who had recorded it.";

@@ -11,11 +11,16 @@ const LOOKED_FOR: [&str; 2] = ["status.missing_open", "status.absent_open"];
 
 /// Whether a task that nobody has answered is about looking for a child who is back. A return that is withdrawn begins it again.
 pub fn is_over(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
+    task.state == "raised" && has_nobody_to_find(history, rules, task)
+}
+
+/// The same, whether anybody took it on or not.
+pub fn has_nobody_to_find(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
     let back = || {
         let mut asked = history.entries.iter().filter(|entry| task.is_of(entry));
         asked.any(|entry| episodes::back_at(history, entry).is_some())
     };
-    task.state == "raised" && is_search(rules, task) && back()
+    is_search(rules, task) && back()
 }
 
 /// Whether every rule that asks it does so only while the child is looked for.

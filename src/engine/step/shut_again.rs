@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::about;
 use super::draft::{Draft, within_the_hour_at};
 use super::lifted::{fired_for, is_marker};
-use super::sighting::Sighted;
 use super::withdrawal::{Recall, breach, end, recalls};
 use crate::engine::context::StepError;
 use crate::engine::history::entry::{self, A_PERSON, AN_ADDRESS, SUSPECT, UNKNOWN_SUSPECT};
@@ -181,17 +181,11 @@ fn shut_and_tell(
     } else {
         let asked: BTreeSet<String> = told.iter().map(|task| format!("\"{}\"", task.action)).collect();
         let asked = asked.into_iter().collect::<Vec<_>>().join("; ");
-        let of = |with_number| {
-            let senders = events.iter().map(|event| Sighted::of(event).in_words(with_number));
-            let senders: Vec<String> = senders.collect();
-            let about =
-                if senders.is_empty() { String::new() } else { format!(" It is about {}.", senders.join("; ")) };
-            format!(
-                "{again}: {words}. While it was open this was asked of them: {asked}. They are asked to stop; they may know of the \
-                 child by now.{instead}{about}"
-            )
-        };
-        let why = Why::Numbers { told: of(true), without: of(false) };
+        let why = format!(
+            "{again}: {words}. While it was open this was asked of them: {asked}. They are asked to stop; they may know of the child by \
+             now.{instead}"
+        );
+        let why = if events.is_empty() { Why::Plain(why) } else { about::in_words(&why, &events) };
         (why, ACTION, &within_the_hour_at(draft.history.case_level))
     };
     let due = raising.deadline_from_now(clock)?;

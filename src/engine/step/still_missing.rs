@@ -19,11 +19,18 @@ const TITLE: &str = "Not back after all";
 /// Whoever was to act within so long of hearing of the absence was asked to search, not to know of it alone.
 const SEARCH_MS_MAX: i64 = 4 * 60 * 60 * 1000;
 
+/// Why a child counts as missing after all.
+pub struct After<'w> {
+    pub rule: &'static str,
+    pub title: &'static str,
+    pub action: &'static str,
+    pub why: Why<'w>,
+    pub clock: Clock,
+}
+
 /// Tasks for the front door and for all who were asked to search, at the level of the case: they follow the task of the search, and say
 /// whom to ring, for the withdrawal itself names no child.
 pub fn tell<'w>(draft: &Draft<'_>, started: &Arc<Entry>, ended: &Arc<Entry>) -> Result<Vec<Wanted<'w>>, StepError> {
-    let raising = draft.raising(None, "");
-    let due = raising.deadline_from_now(&Clock::Now)?;
     let since = episodes::out_since(&draft.history, started, draft.at).unwrap_or(started.occurred_at);
     let words = |with_numbers: bool| {
         let ring = |entry: &Entry| {
@@ -40,10 +47,24 @@ pub fn tell<'w>(draft: &Draft<'_>, started: &Arc<Entry>, ended: &Arc<Entry>) -> 
             name(ended)
         )
     };
+    let why = Why::Numbers { told: words(true), without: words(false) };
+    let after = After { rule: WITHDRAWAL_RULE, title: TITLE, action: ACTION, why, clock: Clock::Now };
+    tell_searching(draft, started, &after)
+}
+
+/// The front door and all who were asked to search hear of it.
+pub fn tell_searching<'w>(
+    draft: &Draft<'_>,
+    started: &Arc<Entry>,
+    after: &After<'w>,
+) -> Result<Vec<Wanted<'w>>, StepError> {
+    let raising = draft.raising(None, "");
+    let due = raising.deadline_from_now(&after.clock)?;
+    let since = episodes::out_since(&draft.history, started, draft.at).unwrap_or(started.occurred_at);
     let level = draft.history.case_level.max(started.level);
     let told = || {
-        let why = Why::Numbers { told: words(true), without: words(false) };
-        Wanted { level, ..raising.own_duty(WITHDRAWAL_RULE, TITLE, why, ACTION, due.clone(), started) }
+        let (why, due) = (after.why.clone(), due.clone());
+        Wanted { level, ..raising.own_duty(after.rule, after.title, why, after.action, due, started) }
     };
     let front_door = &draft.book.rules.front_door;
     let searching = |task: &&Arc<HeldTask>| {

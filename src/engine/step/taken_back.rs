@@ -3,18 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::draft::{Draft, own_duty_at, within_the_hour_at};
-use super::{closed, escalation, shut_again};
+use super::draft::Draft;
+use super::{about, by_the_hour, closed, escalation, search, shut_again, withdrawal};
 use crate::engine::context::StepError;
 use crate::engine::history::decisions::{closes, decided, settles};
+use crate::engine::history::entry::is_adult;
 use crate::engine::history::{TOLD, is_open};
-use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision};
+use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision, said_by};
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::rules::book::UnitKind;
 use crate::engine::rules::catalogue::is_concern;
 use crate::engine::tasks::route::Address;
 use crate::engine::tasks::{Deadline, Relation, Wanted};
 
+const RECALLED: &str = "recalled";
 pub const TAKEN_BACK_RULE: &str = "decision-taken-back";
 const TITLE: &str = "A decision about the case no longer stands";
 const ACTION: &str =
@@ -77,38 +79,90 @@ pub fn stands_again(
     why: &str,
 ) -> Result<(), StepError> {
     let at = draft.at;
+    begin_recalled_again(draft, ended);
     escalation::take_up_again(&mut draft.history, &draft.book.rules, at);
     let level = draft.history.case_level;
     let closed_at = ended.filter(|decision| closes(&decision.decision)).map(|decision| decision.at);
-    let open = open_again(draft, closed_at);
-    let due = draft.raising(None, cause).deadline_from_now(&own_duty_at(level))?;
+    let (open, over) = open_again(draft, closed_at, ended);
     let others: Vec<Arc<HeldTask>> =
         open.iter().filter(|task| task.agency != draft.book.rules.front_door).cloned().collect();
-    let mut wanted = each_holder(draft, &others, &GO_ON, &due);
+    let mut wanted = each_holder(draft, &others, &GO_ON, &|tasks| go_on_by(draft, tasks))?;
     let stands = match (level, &draft.history.last_decision) {
         (_, Some(decision)) if decision.closed => "The case stays closed, by another decision.".to_owned(),
         (Some(level), _) => format!("The case is at level {} again.", level.symbol()),
         (None, _) => "The case is at no level.".to_owned(),
     };
-    let held = if open.is_empty() { "Nothing that it had ended is open.".to_owned() } else { in_words(draft, &open) };
+    let held = if open.is_empty() {
+        "Nothing that it had ended is open.".to_owned()
+    } else {
+        format!("It had ended, and runs again: {}.", in_words(draft, &open))
+    };
+    let over = if over.is_empty() {
+        String::new()
+    } else {
+        format!(" Over meanwhile, so that nobody is told to go on with it: {}.", in_words(draft, &over))
+    };
+    let reports = about::reports(&draft.history, &open);
+    let why = about::in_words(&format!("{why} {stands} {held}{over}"), &reports);
+    let clock = by_the_hour::decided_by(draft, level, open.iter().map(AsRef::as_ref))?;
     let raising = draft.raising(None, cause);
-    let due = raising.deadline_from_now(&within_the_hour_at(level))?;
-    let own = raising.own_duty(TAKEN_BACK_RULE, TITLE, format!("{why} {stands} {held}"), ACTION, due, about);
-    wanted.push(Wanted { level, ..own });
+    let own = raising.own_duty(TAKEN_BACK_RULE, TITLE, why, ACTION, raising.deadline_from_now(&clock)?, about);
+    wanted.push(Wanted { level, relation: about::follows(draft, &reports), ..own });
     draft.raise(None, cause, &[], wanted).map(drop)
 }
 
-/// What the decision had closed, and somebody holds or is to take on.
-fn open_again(draft: &Draft<'_>, closed_at: Option<Timestamp>) -> Vec<Arc<HeldTask>> {
-    let Some(closed_at) = closed_at else { return Vec::new() };
-    let was_closed = |task: &&Arc<HeldTask>| {
-        is_open(&task.state)
-            && task.state != TOLD
-            && task.raised_at <= closed_at
-            && task.chases.is_none()
-            && !closed::outlives(&draft.book.rules, task)
+/// What only a withdrawn event had asked, and the decision had ended: it stands until a person decides, as it did before.
+fn begin_recalled_again(draft: &mut Draft<'_>, ended: Option<&RecordedDecision>) {
+    let by = |entry: &&Arc<Entry>| {
+        ended.is_some_and(|ended| said_by(ended.event_id.as_deref(), ended.partner.as_deref(), entry))
     };
-    draft.history.tasks.iter().filter(was_closed).cloned().collect()
+    let Some(decided_at) = draft.history.entries.iter().find(by).map(|entry| entry.received_at) else { return };
+    let at = draft.at;
+    let History { entries, tasks, .. } = &mut draft.history;
+    let of_withdrawn = |task: &HeldTask| entries.iter().any(|entry| entry.withdrawn && task.is_of(entry));
+    for task in tasks {
+        if task.state == RECALLED && task.state_at == decided_at && of_withdrawn(task) {
+            escalation::begin_again(Arc::make_mut(task), at);
+        }
+    }
+}
+
+/// What the decision had closed, and somebody holds or is to take on; and what of that is over meanwhile.
+pub fn open_again(
+    draft: &Draft<'_>,
+    closed_at: Option<Timestamp>,
+    ended: Option<&RecordedDecision>,
+) -> (Vec<Arc<HeldTask>>, Vec<Arc<HeldTask>>) {
+    let (history, rules, at) = (&draft.history, &draft.book.rules, draft.at);
+    let began_again = |task: &HeldTask| ended.is_some() && task.state_at == at && task.answer_from == Some(at);
+    let is_word = |task: &HeldTask| {
+        task.rules.iter().any(|rule| rule == TAKEN_BACK_RULE) || withdrawal::is_recall_or_breach(task)
+    };
+    let was_closed = |task: &&Arc<HeldTask>| {
+        let ended = closed_at.is_some_and(|closed_at| task.raised_at <= closed_at) || began_again(task);
+        let is_asked = is_open(&task.state) && task.state != TOLD && task.chases.is_none();
+        is_asked && ended && !is_word(task) && !closed::outlives(rules, task)
+    };
+    let is_grown = |task: &HeldTask| {
+        let mut of_task = history.entries.iter().filter(|entry| task.is_of(entry));
+        rules.is_for_children_alone(&task.agency) && of_task.any(|entry| is_adult(entry, at))
+    };
+    let is_over = |task: &Arc<HeldTask>| search::has_nobody_to_find(history, rules, task) || is_grown(task);
+    let (over, open) = history.tasks.iter().filter(was_closed).cloned().partition(is_over);
+    (open, over)
+}
+
+/// By when whoever holds these goes on: no later than the first of them is to be done.
+fn go_on_by(draft: &Draft<'_>, tasks: &[&Arc<HeldTask>]) -> Result<Deadline, StepError> {
+    let by_the_hour = tasks.iter().filter(|task| by_the_hour::clock_of(task).is_some());
+    let level = by_the_hour.filter_map(|task| task.level).max();
+    let clock = by_the_hour::decided_by(draft, level, tasks.iter().map(AsRef::as_ref))?;
+    let due = draft.raising(None, "").deadline_from_now(&clock)?;
+    let ahead = tasks.iter().map(|task| task.due_at).filter(|due_at| *due_at > draft.at).min();
+    Ok(match ahead.filter(|ahead| *ahead < due.at) {
+        Some(at) => Deadline { at, words: "when the first of it is due".to_owned(), counted: None, ..due },
+        None => due,
+    })
 }
 
 /// What each who holds something is told.
@@ -129,13 +183,21 @@ const GO_ON: Word = Word {
     wants_answer: true,
 };
 
-/// One task for each agency or unit that holds some of these.
-pub fn each_holder<'w>(draft: &Draft<'_>, held: &[Arc<HeldTask>], word: &Word, due: &Deadline) -> Vec<Wanted<'w>> {
+/// When whoever holds these is to do as they are told.
+type DueBy<'d> = &'d dyn Fn(&[&Arc<HeldTask>]) -> Result<Deadline, StepError>;
+
+/// One task for each agency or unit that holds some of these: it follows them.
+pub fn each_holder<'w>(
+    draft: &Draft<'_>,
+    held: &[Arc<HeldTask>],
+    word: &Word,
+    due: DueBy<'_>,
+) -> Result<Vec<Wanted<'w>>, StepError> {
     let raising = draft.raising(None, "");
-    let mut holders: BTreeMap<(&str, Option<String>), Vec<&Arc<HeldTask>>> = BTreeMap::new();
+    let one_unit = |name: &str| draft.book.rules.agencies.get(name).filter(|agency| agency.units == UnitKind::One);
+    let mut holders: BTreeMap<(&str, Option<&String>), Vec<&Arc<HeldTask>>> = BTreeMap::new();
     for task in held {
-        let agency = draft.book.rules.agencies.get(&task.agency).filter(|agency| agency.units == UnitKind::One);
-        let unit = agency.map_or(task.unit.clone(), |agency| raising.single_unit(agency, due.urgent_by()));
+        let unit = task.unit.as_ref().filter(|_| one_unit(&task.agency).is_none());
         holders.entry((&task.agency, unit)).or_default().push(task);
     }
     let ring = draft.context.on_front_door_phone();
@@ -145,24 +207,37 @@ pub fn each_holder<'w>(draft: &Draft<'_>, held: &[Arc<HeldTask>], word: &Word, d
         else {
             continue;
         };
+        let due = due(&tasks)?;
+        let on_duty = one_unit(agency).map(|agency| raising.single_unit(agency, due.urgent_by()));
+        let unit = on_duty.unwrap_or_else(|| unit.cloned());
+        let relation = relation(word, &tasks);
         let asked: BTreeSet<&str> = tasks.iter().map(|task| task.action.as_str()).collect();
         let asked = asked.into_iter().collect::<Vec<_>>().join("; ");
-        let own = raising.own_duty(word.rule, word.title, word.why.to_owned(), word.action, due.clone(), entry);
+        let own = raising.own_duty(word.rule, word.title, word.why.to_owned(), word.action, due, entry);
         let address = Address { agency: agency.to_owned(), unit, role: None, in_place_of: None };
         let notes = vec![format!("What you were asked: {asked}. To ask something, ring the front door{ring}.")];
-        let latest = tasks.last().filter(|_| !word.wants_answer);
-        let relation = latest.map_or(Relation::Usual, |task| Relation::Word(task.task_id.clone()));
         wanted.push(Wanted { address, notes, level: None, relation, ..own });
     }
-    wanted
+    Ok(wanted)
+}
+
+/// The word follows what they hold. What they have not answered is chased itself: that they go on with it ends when they do.
+fn relation(word: &Word, tasks: &[&Arc<HeldTask>]) -> Relation {
+    let task_ids: Vec<String> = tasks.iter().rev().map(|task| task.task_id.clone()).collect();
+    let is_chased = word.rule == TAKEN_BACK_RULE && tasks.iter().any(|task| task.state == "raised");
+    match (word.wants_answer, is_chased) {
+        (false, _) => Relation::Word(task_ids.into_iter().next().unwrap_or_default()),
+        (true, true) => Relation::Chases(task_ids),
+        (true, false) => Relation::Follows(task_ids),
+    }
 }
 
 /// Who holds what, by agency.
-fn in_words(draft: &Draft<'_>, open: &[Arc<HeldTask>]) -> String {
+pub fn in_words(draft: &Draft<'_>, open: &[Arc<HeldTask>]) -> String {
     let of_task = |task: &Arc<HeldTask>| {
         let title = draft.book.rules.agencies.get(&task.agency).map_or(task.agency.as_str(), |agency| &agency.title);
         format!("{title}: \"{}\" ({})", task.action, task.state)
     };
     let tasks: BTreeSet<String> = open.iter().map(of_task).collect();
-    format!("It had ended, and runs again: {}.", tasks.into_iter().collect::<Vec<_>>().join("; "))
+    tasks.into_iter().collect::<Vec<_>>().join("; ")
 }

@@ -12,7 +12,9 @@ use super::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY, own_duty_at};
 use super::escalation::closed_as;
 use super::findings::{Again, judged_again, tell_left_out};
 use super::first_receipt::{right_child, tell_right_child};
-use super::{Effect, another_child, another_unit, awaiting, lifted, own_case, siblings, still_missing, taken_back};
+use super::{
+    Effect, agreement, another_child, another_unit, awaiting, lifted, own_case, siblings, still_missing, taken_back,
+};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::history::{self, Spoken, episodes, forget, is_open, put, used_id};
@@ -29,6 +31,9 @@ use crate::engine::tasks::route::{Address, sender_held_back};
 use crate::engine::tasks::{Finding, READDRESSED_RULE, Wanted, due_at, is_urgent};
 
 pub const WITHDRAWAL_RULE: &str = "withdrawal";
+/// What every recall begins with, and every word of a breach.
+const RECALL_WORD: &str = "Recall:";
+const BREACH_WORD: &str = "Information breach:";
 const RECALL_ACTION: &str =
     "Recall: the referral behind your task was withdrawn; stop, do not use it, and ask before you keep or delete it";
 const RECALL_NOT_YET_ACTION: &str = "Recall: the referral behind your task was withdrawn; share it no further, and ask before \
@@ -217,6 +222,7 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
         end(draft, &told);
     }
     taken_back::decision(draft, cause, &changed, &before)?;
+    agreement::taken_back(draft, cause, &before)?;
     lifted::wish_ended(draft, cause, &before)
 }
 
@@ -316,6 +322,11 @@ pub fn decided(draft: &mut Draft<'_>, cause: &str) -> Result<(), StepError> {
         draft.sender_words.push(STAYS_SHUT);
     }
     lifted::wish_ended(draft, cause, &before)
+}
+
+/// Whether a task asks its holder to stop, or to look into what was shared: of the child it asks nothing.
+pub fn is_recall_or_breach(task: &HeldTask) -> bool {
+    task.action.starts_with(RECALL_WORD) || task.action.starts_with(BREACH_WORD)
 }
 
 pub fn end(draft: &mut Draft<'_>, told: &[Arc<HeldTask>]) {

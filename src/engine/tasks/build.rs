@@ -180,7 +180,7 @@ impl<'b> Raising<'b> {
             reply_to: self.reply_to(&task_id, &asked),
             other_reply_to: self.other_reply_to(&task_id, &asked),
             kind: (asked.relation == Relation::Digest).then(|| DIGEST.to_owned()),
-            follows_also: asked.relation.chased_also(),
+            follows_also: asked.relation.followed_also(),
             task_id,
             agency: asked.address.agency.clone(),
             unit: asked.address.unit.clone(),
@@ -244,7 +244,7 @@ impl<'b> Raising<'b> {
         let address = &asked.address;
         let task_id = match asked.relation {
             Relation::Word(_) => Uuid::nil(),
-            Relation::Usual | Relation::Chases(_) | Relation::Besides(_) | Relation::Digest => {
+            Relation::Usual | Relation::Follows(_) | Relation::Chases(_) | Relation::Besides(_) | Relation::Digest => {
                 Uuid::parse_str(task_id).unwrap_or_default()
             }
         };
@@ -332,7 +332,8 @@ impl<'b> Raising<'b> {
     pub(super) fn follows(&self, asked: &Asked<'_>) -> Option<String> {
         match &asked.relation {
             Relation::Usual | Relation::Besides(_) | Relation::Digest => {}
-            Relation::Chases(task_ids) => return task_ids.first().cloned(),
+            Relation::Follows(task_ids) if task_ids.is_empty() => {}
+            Relation::Follows(task_ids) | Relation::Chases(task_ids) => return task_ids.first().cloned(),
             Relation::Word(task_id) => return Some(task_id.clone()),
         }
         let of_event = |held: &&Arc<HeldTask>| {
@@ -371,6 +372,7 @@ impl<'b> Raising<'b> {
             complete_by: None,
             decided_apart: None,
             in_place_of: asked.meant_for.clone(),
+            raised_for: None,
         }
     }
 

@@ -101,7 +101,7 @@ impl Raising<'_> {
 /// A word about an answer, a rung and the digest send nobody to the family.
 pub(super) fn acts(relation: &Relation) -> bool {
     match relation {
-        Relation::Usual | Relation::Besides(_) => true,
+        Relation::Usual | Relation::Follows(_) | Relation::Besides(_) => true,
         Relation::Chases(_) | Relation::Word(_) | Relation::Digest => false,
     }
 }
