@@ -290,8 +290,8 @@ impl<'b> Raising<'b> {
         }
         let counts = |held: &&Arc<HeldTask>| !by_person || is_open(&held.state) || held.state == "completed";
         // Risk that fell and is raised again asks again for what was done with meanwhile.
-        let fell_at =
-            events.iter().skip(1).filter(|event| event.level < task.level).map(|event| event.occurred_at).max();
+        let fell = |event: &&&Entry| self.level_at_arrival(event) < task.level;
+        let fell_at = events.iter().skip(1).filter(fell).map(|event| event.occurred_at).max();
         let stands = |event: &Entry, held: &HeldTask| {
             held.is_of(event) && (is_open(&held.state) || fell_at.is_none_or(|fell_at| event.occurred_at >= fell_at))
         };
@@ -304,6 +304,15 @@ impl<'b> Raising<'b> {
                 && held.action == task.action
                 && held.state != "recalled"
         })
+    }
+
+    /// The level that an event was at by what it said, not by a clock that ran out since.
+    fn level_at_arrival(&self, event: &Entry) -> Option<Level> {
+        let rules = || event.fired.iter().filter_map(|id| self.book.rules.rule(id));
+        match rules().any(|rule| rule.timer.is_some()) {
+            true => rules().filter(|rule| rule.timer.is_none()).filter_map(|rule| rule.level).max(),
+            false => event.level,
+        }
     }
 
     /// A clock that a decision started runs until its task is done or the case is closed: a second decision starts none.

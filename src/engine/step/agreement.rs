@@ -14,9 +14,9 @@ use crate::engine::history::agreement::{UNSAFE_TO_ASK, is_unsafe, recorded, said
 use crate::engine::history::is_open;
 use crate::engine::model::codes::AgreementState;
 use crate::engine::model::detail::AgreementRecorded;
-use crate::engine::model::history::{AgreementStanding, Entry, HeldTask, History};
+use crate::engine::model::history::{AgreementStanding, Entry, HeldTask, History, RecordedDecision};
 use crate::engine::model::inbox::Referral;
-use crate::engine::model::scalar::Timestamp;
+use crate::engine::model::scalar::{Level, Timestamp};
 use crate::engine::rules::RuleBook;
 use crate::engine::tasks::asking::{AGREEMENT_RULE, UNSAFE_ACTION, UNSAFE_TITLE, reason_given};
 use crate::engine::tasks::route::Address;
@@ -42,6 +42,10 @@ const SAFE_AFTER_ALL: Word = Word {
     action: "Go on with what you were asked: that asking the family is unsafe was taken back; ring the front door first",
     wants_answer: true,
 };
+const LEFT_STOPPED: &str = "Those who had said that asking the family is unsafe have taken it back. The services that it had stopped stay \
+    stopped: social care acts for the child, or the case is closed.";
+const LEFT_ACTION: &str =
+    "Decide whether a service that the family had agreed to begins: that asking is unsafe was taken back";
 const SAFE_ACTION: &str = "See that it is safe to go on: that asking the family is unsafe was taken back";
 
 /// Where agreement stands now. What happened later stands, in whatever order it came; that asking is unsafe ends only by what
@@ -134,7 +138,31 @@ pub fn taken_back(draft: &mut Draft<'_>, cause: &str, before: &History) -> Resul
     };
     let begun: Vec<Arc<HeldTask>> = history.tasks.iter().filter(was_stopped).cloned().collect();
     stop_each(draft, cause, &stopped, &NOT_AGREED)?;
+    if waits_for_social_care(&draft.history) {
+        return leave_stopped(draft, cause, &begun);
+    }
     go_on(draft, cause, &begun)
+}
+
+/// Whether a service by agreement is not begun now, whatever the family says: social care acts, or a named person closed the case.
+fn waits_for_social_care(history: &History) -> bool {
+    let decided = |decision: &RecordedDecision| decision.closed || decision.level >= Some(Level::L4a);
+    history.case_level >= Some(Level::L4b) || history.last_decision.as_ref().is_some_and(decided)
+}
+
+/// Whoever decides hears that the warning is gone, and which services it had stopped.
+fn leave_stopped(draft: &mut Draft<'_>, cause: &str, begun: &[Arc<HeldTask>]) -> Result<(), StepError> {
+    let Some(about) = begun.first().and_then(|first| draft.history.entries.iter().find(|entry| first.is_of(entry)))
+    else {
+        return Ok(());
+    };
+    let about = Arc::clone(about);
+    let due = draft.raising(None, cause).deadline_from_now(&OWN_DUTY)?;
+    let reports = about::reports(&draft.history, begun);
+    let why = about::in_words(LEFT_STOPPED, &reports);
+    let own = draft.raising(None, cause).own_duty(AGREEMENT_RULE, SAFE_AFTER_ALL.title, why, LEFT_ACTION, due, &about);
+    let wanted = vec![Wanted { relation: about::follows(draft, &reports), ..own }];
+    draft.raise(None, cause, &[], wanted).map(drop)
 }
 
 /// Services that a warning had stopped are begun again, and a person looks whether that is safe.

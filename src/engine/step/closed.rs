@@ -28,7 +28,7 @@ const CLOSED: Word = Word {
 };
 
 /// What was asked longer ago was done, or given up, whatever was answered.
-const STILL_HELD_DAYS: i64 = 28;
+pub const STILL_HELD_DAYS: i64 = 28;
 
 /// Whether a closed case ended what a task asks. Not what is asked about that very decision, nor a duty that is not the case's.
 pub fn is_ended(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {

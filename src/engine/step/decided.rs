@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::closed::STILL_HELD_DAYS;
 use super::draft::{Draft, OWN_DUTY, within_the_hour_at};
 use super::taken_back::{Word, each_holder, in_words, open_again};
 use super::unapplied::{Unapplied, is_known};
@@ -18,10 +19,10 @@ use crate::engine::model::event::{ReferralEvent, Source};
 use crate::engine::model::feedback::FeedbackStatus;
 use crate::engine::model::history::{Entry, HeldTask, History, said_by};
 use crate::engine::model::inbox::Referral;
-use crate::engine::model::scalar::{FactValue, Level, Timestamp};
+use crate::engine::model::scalar::{DAY_MS, FactValue, Level, Timestamp};
 use crate::engine::rules::catalogue::is_concern;
 use crate::engine::tasks::Wanted;
-use crate::engine::tasks::route::sender_held_back;
+use crate::engine::tasks::route::{is_suppressed, sender_held_back};
 
 /// Why a case is not closed.
 pub const IN_DANGER: &str = "it says, too, that the child is in immediate danger, and that is acted on: the case is not closed by it. Close \
@@ -49,6 +50,13 @@ const ASSESS: AsksOf = (
     OWN_DUTY,
     "A named person has decided that the child is at level 4a. No rule asks anything for it: nobody else is told by this.",
 );
+const OPEN_AGAIN: Word = Word {
+    rule: RAISED_RULE,
+    title: "A case that was closed is open again",
+    why: "A named person has decided that social care acts: the case that you were told was closed is open again.",
+    action: "Know that the case is open again: ring the front door now, and go on with what you were asked if it is still to be done",
+    wants_answer: false,
+};
 const MORE_THAN_HELP: Word = Word {
     rule: RAISED_RULE,
     title: "A named person has decided that social care acts",
@@ -91,10 +99,31 @@ pub fn ask_what_level_asks(
         let own = raising.own_duty(RAISED_RULE, title, format!("{why}{left}"), action, due, entry);
         draft.raise(Some(referral), cause, &[], vec![Wanted { level: Some(set), ..own }])?;
     }
+    tell_whom_closing_told(draft, cause, closed_at, set)?;
     let services = draft.history.tasks.iter().filter(|task| is_open(&task.state) && task.needs_agreement == Some(true));
     let services: Vec<Arc<HeldTask>> = services.cloned().collect();
     let due = draft.raising(None, cause).deadline_from_now(&OWN_DUTY)?;
     let told = each_holder(draft, &services, &MORE_THAN_HELP, &|_| Ok(due.clone()))?;
+    draft.raise(None, cause, &[], told).map(drop)
+}
+
+/// Whoever heard that the case is closed, and still holds what they were asked, hears that it is open again.
+fn tell_whom_closing_told(
+    draft: &mut Draft<'_>,
+    cause: &str,
+    closed_at: Option<Timestamp>,
+    set: Level,
+) -> Result<(), StepError> {
+    let within = |from: Timestamp, to: Timestamp| from.plus_millis(STILL_HELD_DAYS * DAY_MS) > to;
+    let Some(closed_at) = closed_at.filter(|closed_at| within(*closed_at, draft.at)) else { return Ok(()) };
+    let front_door = &draft.book.rules.front_door;
+    let (left, _) = open_again(draft, Some(closed_at), None);
+    let was_told = |task: &Arc<HeldTask>| task.agency != *front_door && within(task.raised_at, closed_at);
+    let held: Vec<Arc<HeldTask>> = left.into_iter().filter(was_told).collect();
+    let due = draft.raising(None, cause).deadline_from_now(&within_the_hour_at(Some(set)))?;
+    let held_back: BTreeSet<_> = held_back_of(&draft.history);
+    let mut told = each_holder(draft, &held, &OPEN_AGAIN, &|_| Ok(due.clone()))?;
+    told.retain(|one| !is_suppressed(&one.address, &draft.book.rules.front_door, &held_back));
     draft.raise(None, cause, &[], told).map(drop)
 }
 

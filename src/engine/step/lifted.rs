@@ -102,11 +102,15 @@ fn send(
 /// and a suspect both hold back, for whoever was asked about the one may not know of the other.
 pub fn opened_by(rules: &RuleBook, history: &History, recorded: &DecisionRecorded) -> BTreeSet<HeldBack> {
     let mut meant = meant_by(rules, history, recorded);
-    let suspects = || meant.iter().filter(|route| route.is_of_suspect()).count();
+    // Whoever names one unit may answer a question about a wish that holds back every unit.
+    let of_agency = DecisionRecorded { unit: None, ..recorded.clone() };
+    let of_agency = meant_by(rules, history, &of_agency).into_iter().filter(|route| route.unit.is_none());
+    let holding: BTreeSet<HeldBack> = meant.iter().cloned().chain(of_agency).collect();
+    let suspects = || holding.iter().filter(|route| route.is_of_suspect()).count();
     match recorded.held_back_for {
         Some(HeldBackFor::Wish) => meant.retain(HeldBack::is_wish),
         Some(HeldBackFor::Suspect) => meant.retain(HeldBack::is_of_suspect),
-        None if suspects() == 0 || suspects() == meant.len() => {}
+        None if suspects() == 0 || suspects() == holding.len() => {}
         None | Some(HeldBackFor::Unknown) => meant.clear(),
     }
     meant
