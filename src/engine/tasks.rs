@@ -212,10 +212,29 @@ impl<'b> Raising<'b> {
         }
         wanted.extend(extra);
         let (asked, fresh): (Vec<Asked<'b>>, Vec<Asked<'b>>) =
-            merge(wanted).into_iter().partition(|task| self.already_asked(task));
+            self.merge(wanted).into_iter().partition(|task| self.already_asked(task));
         let mut raised = self.send(fresh)?;
         raised.asked_already = !asked.is_empty();
         Ok(raised)
+    }
+
+    /// One task for each recipient and action. Whoever is asked in another's place and for themselves is asked once, unless what
+    /// holds the other's route back would hold back the rest with it.
+    fn merge(&self, wanted: Vec<Wanted<'b>>) -> Vec<Asked<'b>> {
+        let front_door = &self.book.rules.front_door;
+        let mut merged: BTreeMap<(Address, String), Asked<'b>> = BTreeMap::new();
+        for one in wanted {
+            let in_place_of = one.address.in_place_of.clone();
+            let in_place_of = in_place_of.filter(|_| route::is_suppressed(&one.address, front_door, &self.held_back));
+            let recipient = Address { in_place_of, ..one.address.clone() };
+            match merged.entry((recipient, one.action.clone())) {
+                btree_map::Entry::Vacant(place) => {
+                    place.insert(one.into());
+                }
+                btree_map::Entry::Occupied(mut present) => present.get_mut().join(one),
+            }
+        }
+        merged.into_values().collect()
     }
 
     /// What one rule asks.
@@ -433,21 +452,6 @@ impl<'b> Asked<'b> {
             }
         }
     }
-}
-
-fn merge<'b>(wanted: Vec<Wanted<'b>>) -> Vec<Asked<'b>> {
-    let mut merged: BTreeMap<(Address, String), Asked<'b>> = BTreeMap::new();
-    for one in wanted {
-        // Whoever is asked in another's place and for themselves is asked once.
-        let recipient = Address { in_place_of: None, ..one.address.clone() };
-        match merged.entry((recipient, one.action.clone())) {
-            btree_map::Entry::Vacant(place) => {
-                place.insert(one.into());
-            }
-            btree_map::Entry::Occupied(mut present) => present.get_mut().join(one),
-        }
-    }
-    merged.into_values().collect()
 }
 
 /// What the address of the other child, of a task that asks about two, is sealed for.

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::clocks::{due_already, start_timers};
-use super::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY};
+use super::draft::{AT_HIGHEST_LEVEL, Draft};
 use super::sighting::Sighted;
-use super::taken_back::{Word, each_holder};
-use super::{escalation, lifted, search};
+use super::taken_back::{Word, each_holder, go_on_by};
+use super::{closed, escalation, lifted, search};
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::StepError;
 use crate::engine::history::known_as::are_two;
@@ -176,14 +176,13 @@ fn tell<'w>(draft: &Draft<'_>, ended: &Arc<Entry>, freed: &BTreeSet<String>) -> 
             && task.state != TOLD
             && task.chases.is_none()
             && !search::is_over(&draft.history, rules, task)
+            && !closed::is_ended(&draft.history, rules, task)
     };
     let held: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(runs_again).cloned().collect();
     let raising = draft.raising(None, "");
-    let (hour, day) = (raising.deadline_from_now(&AT_HIGHEST_LEVEL)?, raising.deadline_from_now(&OWN_DUTY)?);
-    let cannot_wait = |task: &Arc<HeldTask>| task.level == Some(Level::L4b) || task.due_at < day.at;
-    let by = if held.iter().any(cannot_wait) { &hour } else { &day };
+    let hour = raising.deadline_from_now(&AT_HIGHEST_LEVEL)?;
     let others: Vec<Arc<HeldTask>> = held.iter().filter(|task| task.agency != rules.front_door).cloned().collect();
-    let mut wanted = each_holder(draft, &others, &GO_ON, &|_| Ok(by.clone()))?;
+    let mut wanted = each_holder(draft, &others, &GO_ON, &|tasks| go_on_by(draft, tasks))?;
     let runs = if held.is_empty() {
         String::new()
     } else {
@@ -194,7 +193,7 @@ fn tell<'w>(draft: &Draft<'_>, ended: &Arc<Entry>, freed: &BTreeSet<String>) -> 
             "The death of the child had been notified: {notice}. That stands no longer, so the child is to be taken for alive.{runs}"
         )
     });
-    let own = raising.own_duty(DEATH_RULE, ENDED_TITLE, why, ENDED_ACTION, hour.clone(), ended);
+    let own = raising.own_duty(DEATH_RULE, ENDED_TITLE, why, ENDED_ACTION, hour, ended);
     wanted.push(Wanted { level: own.level.max(draft.history.case_level), ..own });
     Ok(wanted)
 }

@@ -153,7 +153,7 @@ pub fn open_again(
 }
 
 /// By when whoever holds these goes on: no later than the first of them is to be done.
-fn go_on_by(draft: &Draft<'_>, tasks: &[&Arc<HeldTask>]) -> Result<Deadline, StepError> {
+pub fn go_on_by(draft: &Draft<'_>, tasks: &[&Arc<HeldTask>]) -> Result<Deadline, StepError> {
     let by_the_hour = tasks.iter().filter(|task| by_the_hour::clock_of(task).is_some());
     let level = by_the_hour.filter_map(|task| task.level).max();
     let clock = by_the_hour::decided_by(draft, level, tasks.iter().map(AsRef::as_ref))?;

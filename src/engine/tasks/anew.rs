@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::route::{Address, is_suppressed, suppressions};
-use super::{Finding, Raised, Raising, TOLD_BY_MISTAKE, Wanted, cannot_wait, merge};
+use super::{Finding, Raised, Raising, TOLD_BY_MISTAKE, Wanted, cannot_wait};
 use crate::engine::context::StepError;
 use crate::engine::history::episodes;
 use crate::engine::model::history::{Entry, HeldBack, HeldTask};
@@ -34,7 +34,7 @@ impl<'b> Raising<'b> {
         for one in &mut wanted {
             self.tell_of_lifting(one);
         }
-        self.send(merge(wanted))
+        self.send(self.merge(wanted))
     }
 
     /// Of what these findings ask, and somebody holds of these tasks, what cannot wait and a route that is shut now keeps from an agency
@@ -58,7 +58,7 @@ impl<'b> Raising<'b> {
         wanted.retain(is_held);
         let front_door = &self.book.rules.front_door;
         let mut asked = Vec::new();
-        for mut task in merge(wanted) {
+        for mut task in self.merge(wanted) {
             let routes = suppressions(&task.address, front_door, shut);
             let Some(senior) = self.senior_for(&task, &routes).filter(|_| !routes.is_empty()) else { continue };
             // Where it is held back already, it goes there by that.
