@@ -91,7 +91,8 @@ impl Instance {
         let agent = agent();
         let deadline = Instant::now() + READY_WITHIN;
         while !agent.get(&self.ready).call().is_ok_and(|response| response.status() == 200) {
-            assert!(self.child.try_wait().unwrap().is_none(), "the router ended by itself");
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "the router ended by itself: {ended:?}");
             assert!(Instant::now() < deadline, "the router does not get ready");
             std::thread::sleep(Duration::from_millis(50));
         }
