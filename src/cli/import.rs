@@ -15,7 +15,7 @@ use crate::engine::calendar::LONDON;
 use crate::engine::calendar::instant_in_words;
 use crate::engine::cloud_event;
 use crate::engine::model::event::ReferralEvent;
-use crate::engine::model::scalar::Timestamp;
+use crate::engine::model::scalar::{DAY_MS, Timestamp};
 use crate::engine::model::task::Task;
 use crate::import::ssda903::{self, MissingFile};
 use crate::replay::{ReplayOptions, Results};
@@ -24,7 +24,6 @@ use crate::replay::{ReplayOptions, Results};
 const BATCH_EVENTS_MAX: usize = 500;
 /// How far back histories reach by default: 25 months.
 const RETENTION_DAYS: i64 = 762;
-const DAY_MS: i64 = 86_400_000;
 
 /// Import history from before go-live
 #[derive(clap::Subcommand)]

@@ -37,6 +37,9 @@ pub const RECOUNT: &str = "recount";
 /// The state of what was told and asks for nothing.
 pub const TOLD: &str = "told";
 
+/// The state of a task whose recipient was told to stop.
+pub const RECALLED: &str = "recalled";
+
 /// How an arriving event relates to what is already known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Known {

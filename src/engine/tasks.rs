@@ -9,7 +9,7 @@ use super::context::{Context, StepError};
 use super::decide::Verdict;
 use super::facts::PreparedBook;
 use super::history::decisions::DECISION;
-use super::history::{entry, episodes, held_back_of, is_open};
+use super::history::{RECALLED, entry, episodes, held_back_of, is_open};
 use super::ids::derived;
 use super::model::decision::{Disclosure, Suppressed};
 use super::model::history::{Entry, HeldBack, HeldTask, History};
@@ -321,7 +321,7 @@ impl<'b> Raising<'b> {
                 && decided(held).is_none_or(|at| held.raised_at > at)
                 && held.role == task.address.role
                 && held.action == task.action
-                && held.state != "recalled"
+                && held.state != RECALLED
         })
     }
 

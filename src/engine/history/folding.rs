@@ -12,7 +12,7 @@ use crate::engine::model::event::Source;
 use crate::engine::model::history::{
     Awaiting, Entry, FirstReceipt, FoldedEvent, HeldTask, History, RecordedDecision, Status, Timer,
 };
-use crate::engine::model::scalar::Timestamp;
+use crate::engine::model::scalar::{DAY_MS, Timestamp};
 
 /// Entries kept whole for one subject. Beyond that fold into counts those that no rule counts, then the oldest that it does, unless
 /// something waits for them.
@@ -38,8 +38,6 @@ pub const FOLDED_EVENTS_MAX: usize = 4096;
 
 /// The rule of the front door's task that says what is remembered no longer.
 pub const FORGOTTEN_RULE: &str = "forgotten";
-
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// What went, and must not go unsaid.
 #[derive(Clone, PartialEq, Debug, Default)]

@@ -4,12 +4,10 @@ use crate::engine::calendar::start_of;
 use crate::engine::history::entry::TURNS_18;
 use crate::engine::history::{agreement, episodes};
 use crate::engine::model::history::{Entry, History};
-use crate::engine::model::scalar::{FactValue, Timestamp};
+use crate::engine::model::scalar::{DAY_MS, FactValue, Timestamp};
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::{Aggregate, Window};
 use crate::engine::rules::catalogue::is_concern;
-
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// How far back it is looked whether the child was referred before, and that case closed, whatever the book counts.
 const REFERRED_BEFORE_DAYS: i64 = 366;
 /// Whoever was known before birth is grown by then.

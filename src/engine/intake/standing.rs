@@ -13,7 +13,7 @@ use crate::engine::model::codes::HumanDecision;
 use crate::engine::model::detail::{DecisionRecorded, Detail};
 use crate::engine::model::event::{DoNotInform, ReferralEvent};
 use crate::engine::model::quarantine::QuarantineReason;
-use crate::engine::model::scalar::{Date, Timestamp};
+use crate::engine::model::scalar::{DAY_MS, Date, Timestamp};
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::UnitKind;
 use crate::engine::rules::directory::as_meant;
@@ -24,9 +24,6 @@ const NOBODY_WITH_STATUS: &str =
     "identifies nobody: give an NHS number, UPN or local_id that is right, or names and date_of_birth";
 const NOBODY_DECIDED_ABOUT: &str = "identifies nobody: give the reply_to of a task about the child, an NHS number, UPN or local_id \
 that is right, or names and date_of_birth";
-
-/// Clocks and time zones differ: a child born tomorrow may be born today elsewhere.
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// Ten months: a pregnancy, and some days.
 const DUE_WITHIN_DAYS: i32 = 305;
@@ -98,6 +95,7 @@ pub fn names(agencies: &Agencies, event: &ReferralEvent, receipt: Timestamp) -> 
     let children = std::iter::once(("child".to_owned(), &event.child)).chain(
         event.siblings.iter().enumerate().map(|(index, sibling)| (format!("siblings[{index}].child"), &sibling.child)),
     );
+    // Clocks and time zones differ: a child born tomorrow may be born today elsewhere.
     let latest = Date::from_civil(receipt.plus_millis(DAY_MS).date_in(&TimeZone::UTC));
     for (path, child) in children {
         if child.date_of_birth.is_some_and(|born| born > latest) {

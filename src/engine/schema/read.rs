@@ -10,7 +10,7 @@ use super::Fault;
 use super::limits::{EARLIEST_MS, LATEST_MS, LIST_ITEMS_MAX, text_chars_max};
 use super::path::{Path, speakable};
 use super::shape::{Branch, Field, Record, Shape, Symbols};
-use crate::engine::model::scalar::{Date, Timestamp};
+use crate::engine::model::scalar::{DAY_MS, Date, Timestamp};
 
 /// Symbol that stands for one of a later schema; read, but not offered.
 const UNKNOWN_SYMBOL: &str = "unknown";
@@ -240,7 +240,6 @@ fn date(text: &str) -> Option<Date> {
 
 /// Within the years 1900 to 2199.
 pub fn is_plausible(date: Date) -> bool {
-    const DAY_MS: i64 = 24 * 60 * 60 * 1000;
     (EARLIEST_MS..LATEST_MS).contains(&i64::from(date.0).saturating_mul(DAY_MS))
 }
 

@@ -11,7 +11,7 @@ use super::taken_back::{Word, each_holder};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::history::agreement::{UNSAFE_TO_ASK, is_unsafe, recorded, said, settles, unsafe_by, unsafe_since};
-use crate::engine::history::is_open;
+use crate::engine::history::{RECALLED, is_open};
 use crate::engine::model::codes::AgreementState;
 use crate::engine::model::detail::AgreementRecorded;
 use crate::engine::model::history::{AgreementStanding, Entry, HeldTask, History, RecordedDecision};
@@ -27,7 +27,6 @@ const STOP_ACTION: &str = "Stop: the family does not agree to this service; noth
 const STOP_UNSAFE_ACTION: &str =
     "Stop, and do not contact the family: asking for their agreement was said to be unsafe; ask the front door first";
 
-const RECALLED: &str = "recalled";
 const NOT_AGREED: Stop = Stop {
     since: Timestamp(0),
     title: "An agreement was taken back",
@@ -42,6 +41,7 @@ const SAFE_AFTER_ALL: Word = Word {
     action: "Go on with what you were asked: that asking the family is unsafe was taken back; ring the front door first",
     wants_answer: true,
 };
+const BEGUN: &str = "Those who had said that asking the family is unsafe have taken it back, and services that the family agreed to go on.";
 const LEFT_STOPPED: &str = "Those who had said that asking the family is unsafe have taken it back. The services that it had stopped stay \
     stopped: social care acts for the child, or the case is closed.";
 const LEFT_ACTION: &str =
@@ -106,7 +106,7 @@ fn stop_each(draft: &mut Draft<'_>, cause: &str, stopped: &[Arc<HeldTask>], stop
         let notes = vec![format!("What you were asked: {}.", task.action)];
         let wanted = Wanted { address: Address { agency, unit, role, in_place_of: None }, notes, ..own };
         draft.raise(None, &format!("{cause}\0{}", task.task_id), &[], vec![wanted])?;
-        let closed = closed_as("recalled", task, draft.at);
+        let closed = closed_as(RECALLED, task, draft.at);
         if let Some(present) = draft.history.tasks.iter_mut().find(|present| present.task_id == task.task_id) {
             *present = Arc::new(closed);
         }
@@ -138,9 +138,6 @@ pub fn taken_back(draft: &mut Draft<'_>, cause: &str, before: &History) -> Resul
     };
     let begun: Vec<Arc<HeldTask>> = history.tasks.iter().filter(was_stopped).cloned().collect();
     stop_each(draft, cause, &stopped, &NOT_AGREED)?;
-    if waits_for_social_care(&draft.history) {
-        return leave_stopped(draft, cause, &begun);
-    }
     go_on(draft, cause, &begun)
 }
 
@@ -150,44 +147,37 @@ fn waits_for_social_care(history: &History) -> bool {
     history.case_level >= Some(Level::L4b) || history.last_decision.as_ref().is_some_and(decided)
 }
 
-/// Whoever decides hears that the warning is gone, and which services it had stopped.
-fn leave_stopped(draft: &mut Draft<'_>, cause: &str, begun: &[Arc<HeldTask>]) -> Result<(), StepError> {
-    let Some(about) = begun.first().and_then(|first| draft.history.entries.iter().find(|entry| first.is_of(entry)))
+/// Services that a warning had stopped are begun again, unless social care acts; either way a person hears which, and looks.
+fn go_on(draft: &mut Draft<'_>, cause: &str, stopped: &[Arc<HeldTask>]) -> Result<(), StepError> {
+    let Some(about) = stopped.first().and_then(|first| draft.history.entries.iter().find(|entry| first.is_of(entry)))
     else {
         return Ok(());
     };
     let about = Arc::clone(about);
+    let begins = !waits_for_social_care(&draft.history);
     let due = draft.raising(None, cause).deadline_from_now(&OWN_DUTY)?;
-    let reports = about::reports(&draft.history, begun);
-    let why = about::in_words(LEFT_STOPPED, &reports);
-    let own = draft.raising(None, cause).own_duty(AGREEMENT_RULE, SAFE_AFTER_ALL.title, why, LEFT_ACTION, due, &about);
-    let wanted = vec![Wanted { relation: about::follows(draft, &reports), ..own }];
+    let mut wanted = Vec::new();
+    if begins {
+        begin_again(draft, stopped);
+        wanted = each_holder(draft, stopped, &SAFE_AFTER_ALL, &|_| Ok(due.clone()))?;
+    }
+    let (words, action) = if begins { (BEGUN, SAFE_ACTION) } else { (LEFT_STOPPED, LEFT_ACTION) };
+    let reports = about::reports(&draft.history, stopped);
+    let why = about::in_words(words, &reports);
+    let own = draft.raising(None, cause).own_duty(AGREEMENT_RULE, SAFE_AFTER_ALL.title, why, action, due, &about);
+    wanted.push(Wanted { relation: about::follows(draft, &reports), ..own });
     draft.raise(None, cause, &[], wanted).map(drop)
 }
 
-/// Services that a warning had stopped are begun again, and a person looks whether that is safe.
-fn go_on(draft: &mut Draft<'_>, cause: &str, begun: &[Arc<HeldTask>]) -> Result<(), StepError> {
-    let Some(about) = begun.first().and_then(|first| draft.history.entries.iter().find(|entry| first.is_of(entry)))
-    else {
-        return Ok(());
-    };
-    let about = Arc::clone(about);
+fn begin_again(draft: &mut Draft<'_>, stopped: &[Arc<HeldTask>]) {
     let at = draft.at;
     for task in &mut draft.history.tasks {
-        if begun.iter().any(|begun| begun.task_id == task.task_id) {
+        if stopped.iter().any(|stopped| stopped.task_id == task.task_id) {
             escalation::begin_again(Arc::make_mut(task), at);
         } else if task.action == STOP_UNSAFE_ACTION && is_open(&task.state) {
             *task = Arc::new(closed_as(SUPERSEDED, task, at));
         }
     }
-    let due = draft.raising(None, cause).deadline_from_now(&OWN_DUTY)?;
-    let mut wanted = each_holder(draft, begun, &SAFE_AFTER_ALL, &|_| Ok(due.clone()))?;
-    let reports = about::reports(&draft.history, begun);
-    let words = "Those who had said that asking the family is unsafe have taken it back, and services that the family agreed to go on.";
-    let why = about::in_words(words, &reports);
-    let own = draft.raising(None, cause).own_duty(AGREEMENT_RULE, SAFE_AFTER_ALL.title, why, SAFE_ACTION, due, &about);
-    wanted.push(Wanted { relation: about::follows(draft, &reports), ..own });
-    draft.raise(None, cause, &[], wanted).map(drop)
 }
 
 /// Whether the family is known to have agreed to what an event asks.

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use super::draft::{AT_HIGHEST_LEVEL, Draft};
-use super::taken_back::{Word, each_holder};
+use super::taken_back::{Word, tell_each};
 use crate::engine::context::StepError;
 use crate::engine::history::entry::is_grown;
-use crate::engine::history::{TOLD, episodes, held_back_of, is_open};
+use crate::engine::history::{TOLD, episodes, is_open};
 use crate::engine::model::history::{Entry, HeldTask};
-use crate::engine::tasks::route::is_suppressed;
 
 /// The id under which they are told.
 pub const BACK_RULE: &str = "back-grown";
@@ -46,9 +45,5 @@ pub fn tell_searchers(draft: &mut Draft<'_>, cause: &str, entry: &Arc<Entry>) ->
             && is_of_search(task)
     };
     let held: Vec<Arc<HeldTask>> = history.tasks.iter().filter(searches).cloned().collect();
-    let due = draft.raising(None, cause).deadline_from_now(&AT_HIGHEST_LEVEL)?;
-    let held_back = held_back_of(&draft.history);
-    let mut told = each_holder(draft, &held, &BACK, &|_| Ok(due.clone()))?;
-    told.retain(|one| !is_suppressed(&one.address, &draft.book.rules.front_door, &held_back));
-    draft.raise(None, cause, &[], told).map(drop)
+    tell_each(draft, cause, &held, &BACK, &AT_HIGHEST_LEVEL)
 }

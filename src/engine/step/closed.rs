@@ -1,21 +1,19 @@
 //! A named person closes a case: whoever holds something of it hears that, once. A duty that is not the case's goes on.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::draft::{Draft, OWN_DUTY};
-use super::taken_back::{Word, each_holder};
+use super::taken_back::{Word, tell_each};
 use super::unapplied::UNAPPLIED_RULE;
 use super::{by_the_hour, search};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
-use crate::engine::history::{TOLD, death, held_back_of, is_open};
+use crate::engine::history::{TOLD, death, is_open};
 use crate::engine::model::history::{HeldTask, History};
-use crate::engine::model::scalar::DAY_MS;
+use crate::engine::model::scalar::{DAY_MS, Timestamp};
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::{Rule, TaskRule};
 use crate::engine::tasks::READDRESSED_RULE;
-use crate::engine::tasks::route::is_suppressed;
 
 /// The id under which a holder is told.
 pub const CLOSED_RULE: &str = "case-closed";
@@ -28,7 +26,12 @@ const CLOSED: Word = Word {
 };
 
 /// What was asked longer ago was done, or given up, whatever was answered.
-pub const STILL_HELD_DAYS: i64 = 28;
+const STILL_HELD_DAYS: i64 = 28;
+
+/// Whether what was asked then is still held by then, unless it was answered.
+pub fn is_held_still(asked: Timestamp, at: Timestamp) -> bool {
+    asked.plus_millis(STILL_HELD_DAYS * DAY_MS) > at
+}
 
 /// Whether a closed case ended what a task asks. Not what is asked about that very decision, nor a duty that is not the case's.
 pub fn is_ended(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
@@ -63,7 +66,7 @@ pub fn tell_holders(draft: &mut Draft<'_>, cause: &str, before: &History) -> Res
             && task.state != TOLD
             && task.chases.is_none()
             && task.agency != rules.front_door
-            && task.raised_at.plus_millis(STILL_HELD_DAYS * DAY_MS) > at
+            && is_held_still(task.raised_at, at)
             && asking(rules, task).any(|rule| rule.tasks.iter().any(|asked| asked.is_asked_of(task)))
             && !search::is_over(history, rules, task)
             && !death::overtook(history, task)
@@ -73,9 +76,5 @@ pub fn tell_holders(draft: &mut Draft<'_>, cause: &str, before: &History) -> Res
     let held: Vec<Arc<HeldTask>> = history.tasks.iter().filter(is_held).cloned().collect();
     let by_the_hour = held.iter().any(|task| by_the_hour::clock_of(task).is_some());
     let clock = if by_the_hour { Clock::SameDay } else { OWN_DUTY };
-    let due = draft.raising(None, cause).deadline_from_now(&clock)?;
-    let held_back: BTreeSet<_> = held_back_of(&draft.history);
-    let mut told = each_holder(draft, &held, &CLOSED, &|_| Ok(due.clone()))?;
-    told.retain(|one| !is_suppressed(&one.address, &draft.book.rules.front_door, &held_back));
-    draft.raise(None, cause, &[], told).map(drop)
+    tell_each(draft, cause, &held, &CLOSED, &clock)
 }

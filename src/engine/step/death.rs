@@ -12,7 +12,7 @@ use super::{closed, escalation, lifted, search};
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::StepError;
 use crate::engine::history::known_as::are_two;
-use crate::engine::history::{TOLD, death, episodes, is_open};
+use crate::engine::history::{RECALLED, TOLD, death, episodes, is_open};
 use crate::engine::model::history::{Entry, HeldTask, History};
 use crate::engine::model::scalar::Level;
 use crate::engine::rules::RuleBook;
@@ -38,7 +38,7 @@ pub fn ask<'w>(draft: &Draft<'_>, entry: &Arc<Entry>) -> Result<Option<Wanted<'w
         let mut of_another = draft.history.entries.iter().filter(|other| are_two(&draft.history, other, entry));
         !of_another.any(|other| task.is_of(other))
     };
-    let asked = |task: &Arc<HeldTask>| task.action == DEATH_ACTION && task.state != "recalled" && of_child(task);
+    let asked = |task: &Arc<HeldTask>| task.action == DEATH_ACTION && task.state != RECALLED && of_child(task);
     if !death::is_notice(entry) || draft.history.tasks.iter().any(asked) {
         return Ok(None);
     }

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::closed::STILL_HELD_DAYS;
+use super::closed::is_held_still;
 use super::draft::{Draft, OWN_DUTY, within_the_hour_at};
-use super::taken_back::{Word, each_holder, in_words, open_again};
+use super::taken_back::{Word, each_holder, in_words, open_again, tell_each};
 use super::unapplied::{Unapplied, is_known};
 use super::{Effect, about, link, named_elsewhere};
 use crate::engine::calendar::Clock;
@@ -19,10 +19,10 @@ use crate::engine::model::event::{ReferralEvent, Source};
 use crate::engine::model::feedback::FeedbackStatus;
 use crate::engine::model::history::{Entry, HeldTask, History, said_by};
 use crate::engine::model::inbox::Referral;
-use crate::engine::model::scalar::{DAY_MS, FactValue, Level, Timestamp};
+use crate::engine::model::scalar::{FactValue, Level, Timestamp};
 use crate::engine::rules::catalogue::is_concern;
 use crate::engine::tasks::Wanted;
-use crate::engine::tasks::route::{is_suppressed, sender_held_back};
+use crate::engine::tasks::route::sender_held_back;
 
 /// Why a case is not closed.
 pub const IN_DANGER: &str = "it says, too, that the child is in immediate danger, and that is acted on: the case is not closed by it. Close \
@@ -114,17 +114,12 @@ fn tell_whom_closing_told(
     closed_at: Option<Timestamp>,
     set: Level,
 ) -> Result<(), StepError> {
-    let within = |from: Timestamp, to: Timestamp| from.plus_millis(STILL_HELD_DAYS * DAY_MS) > to;
-    let Some(closed_at) = closed_at.filter(|closed_at| within(*closed_at, draft.at)) else { return Ok(()) };
+    let Some(closed_at) = closed_at.filter(|closed_at| is_held_still(*closed_at, draft.at)) else { return Ok(()) };
     let front_door = &draft.book.rules.front_door;
     let (left, _) = open_again(draft, Some(closed_at), None);
-    let was_told = |task: &Arc<HeldTask>| task.agency != *front_door && within(task.raised_at, closed_at);
+    let was_told = |task: &Arc<HeldTask>| task.agency != *front_door && is_held_still(task.raised_at, closed_at);
     let held: Vec<Arc<HeldTask>> = left.into_iter().filter(was_told).collect();
-    let due = draft.raising(None, cause).deadline_from_now(&within_the_hour_at(Some(set)))?;
-    let held_back: BTreeSet<_> = held_back_of(&draft.history);
-    let mut told = each_holder(draft, &held, &OPEN_AGAIN, &|_| Ok(due.clone()))?;
-    told.retain(|one| !is_suppressed(&one.address, &draft.book.rules.front_door, &held_back));
-    draft.raise(None, cause, &[], told).map(drop)
+    tell_each(draft, cause, &held, &OPEN_AGAIN, &within_the_hour_at(Some(set)))
 }
 
 const OTHER_ACTION: &str =

@@ -11,7 +11,7 @@ use super::sighting::Sighted;
 use super::{Effect, Step, by_the_hour, challenge, escalation, link, overdue};
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::{Context, StepError};
-use crate::engine::history::{TOLD, held_back_of};
+use crate::engine::history::{RECALLED, TOLD, held_back_of};
 use crate::engine::model::codes::OutcomeKind;
 use crate::engine::model::decision::{Disposition, Trigger};
 use crate::engine::model::feedback::FeedbackStatus;
@@ -111,7 +111,7 @@ fn apply(
         }
         let problem = match task.state.as_str() {
             SUPERSEDED => "what it was about has been answered meanwhile, so nothing is left to do here".to_owned(),
-            "recalled" => "the task was recalled".to_owned(),
+            RECALLED => "the task was recalled".to_owned(),
             "readdressed" => "the task was passed to another unit".to_owned(),
             state => format!("the task is {state} already, and cannot be {} now", outcome.outcome.symbol()),
         };

@@ -8,6 +8,7 @@ use super::draft::{Draft, own_duty_at};
 use crate::engine::calendar::Clock;
 use crate::engine::codec;
 use crate::engine::context::StepError;
+use crate::engine::history::RECALLED;
 use crate::engine::ids::derived;
 use crate::engine::model::detail::{Detail, EventCorrected};
 use crate::engine::model::history::Entry;
@@ -77,7 +78,7 @@ fn told_elsewhere(draft: &Draft<'_>, referral: &Referral, first: &Entry) -> Stri
         UnitKind::Practice => child.gp_ods.as_deref(),
         UnitKind::One | UnitKind::Locality | UnitKind::Authority => None,
     };
-    let tasks = draft.history.tasks.iter().filter(|task| task.is_of(first) && task.state != "recalled");
+    let tasks = draft.history.tasks.iter().filter(|task| task.is_of(first) && task.state != RECALLED);
     let elsewhere = tasks.filter_map(|task| {
         let agency = rules.agencies.get(&task.agency)?;
         let (told, named) = (task.unit.as_ref()?, named(agency)?);

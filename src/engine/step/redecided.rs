@@ -130,17 +130,8 @@ pub fn corrected_before_it_came(draft: &mut Draft<'_>, referral: &Referral, arri
 
 /// What is decided by a correction, where that is more than the decision it corrects says by itself.
 fn raises_what_was_said(history: &History, first: &Entry, said: &Entry) -> Option<HumanDecision> {
-    let code = decided(said)?;
-    let decision = HumanDecision::of_symbol(code)?;
-    if STARTING.contains(&decision) {
-        return (decided(first) != Some(code)).then_some(decision);
-    }
-    if !settles(code) || closes(code) {
-        return None;
-    }
     let was_level = decided(first).filter(|code| settles(code) && !closes(code)).and_then(|_| level_of(history, first));
-    let level = |proposed: Option<ProposedLevel>| proposed.and_then(ProposedLevel::level);
-    (level(level_of(history, said)) > level(was_level)).then_some(decision)
+    is_more(history, first, said, |level| level > was_level.and_then(ProposedLevel::level))
 }
 
 /// A correction came before a decision, and would take something away: it changes nothing, and both its sender and a person hear.
@@ -178,6 +169,17 @@ fn decide(draft: &mut Draft<'_>, referral: &Referral, detail: Detail, corrected:
 
 /// What is decided now, where that raises the level, opens the case again, or starts a clock.
 fn raises(history: &History, first: &Entry, said: &Entry) -> Option<HumanDecision> {
+    let is_closed = history.last_decision.as_ref().is_some_and(|last| last.closed);
+    is_more(history, first, said, |level| level > history.case_level || (is_closed && level.is_some()))
+}
+
+/// What is decided now, where that starts a clock that the first did not, or sets a level that is more.
+fn is_more(
+    history: &History,
+    first: &Entry,
+    said: &Entry,
+    is_higher: impl FnOnce(Option<Level>) -> bool,
+) -> Option<HumanDecision> {
     let code = decided(said)?;
     let decision = HumanDecision::of_symbol(code)?;
     if STARTING.contains(&decision) {
@@ -186,9 +188,7 @@ fn raises(history: &History, first: &Entry, said: &Entry) -> Option<HumanDecisio
     if !settles(code) || closes(code) {
         return None;
     }
-    let is_closed = history.last_decision.as_ref().is_some_and(|last| last.closed);
-    let level = level_of(history, said).and_then(ProposedLevel::level);
-    (level > history.case_level || (is_closed && level.is_some())).then_some(decision)
+    is_higher(level_of(history, said).and_then(ProposedLevel::level)).then_some(decision)
 }
 
 /// The level that it sets; one that confirms a level and names none confirms what is known.

@@ -12,7 +12,7 @@ use crate::engine::history::entry::{self, A_PERSON, AN_ADDRESS, SUSPECT, UNKNOWN
 use crate::engine::history::routes::{
     hold_back_of, is_suspect_told_of, lifted_by, lifted_of, shut_again, suspect_is_known, suspect_is_there_too,
 };
-use crate::engine::history::{held_back_of, is_open};
+use crate::engine::history::{RECALLED, held_back_of, is_open};
 use crate::engine::model::codes::{HeldBackFor, HumanDecision};
 use crate::engine::model::detail::DecisionRecorded;
 use crate::engine::model::history::{Entry, HeldBack, HeldTask, History, Lifted};
@@ -204,7 +204,7 @@ fn told_by(draft: &Draft<'_>, shut: &Shut) -> Vec<Arc<HeldTask>> {
         let address = Address { agency, unit, role: None, in_place_of: None };
         let is_word = task.rules.iter().any(|rule| rule == HELD_BACK_RULE) && task.agency != *front_door;
         task.raised_at >= open_since
-            && task.state != "recalled"
+            && task.state != RECALLED
             && !is_word
             && is_suppressed(&address, front_door, &shut.routes)
     };

@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use super::draft::Draft;
 use super::{about, by_the_hour, closed, escalation, search, shut_again, withdrawal};
+use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::history::decisions::{closes, decided, settles};
 use crate::engine::history::entry::is_adult;
-use crate::engine::history::{TOLD, is_open};
+use crate::engine::history::{RECALLED, TOLD, held_back_of, is_open};
 use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision, said_by};
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::rules::book::UnitKind;
 use crate::engine::rules::catalogue::is_concern;
-use crate::engine::tasks::route::Address;
+use crate::engine::tasks::route::{Address, is_suppressed};
 use crate::engine::tasks::{Deadline, Relation, Wanted};
 
-const RECALLED: &str = "recalled";
 pub const TAKEN_BACK_RULE: &str = "decision-taken-back";
 const TITLE: &str = "A decision about the case no longer stands";
 const ACTION: &str =
@@ -219,6 +219,21 @@ pub fn each_holder<'w>(
         wanted.push(Wanted { address, notes, level: None, relation, ..own });
     }
     Ok(wanted)
+}
+
+/// Tells each who holds some of these, save on a route that is held back.
+pub fn tell_each(
+    draft: &mut Draft<'_>,
+    cause: &str,
+    held: &[Arc<HeldTask>],
+    word: &Word,
+    clock: &Clock,
+) -> Result<(), StepError> {
+    let due = draft.raising(None, cause).deadline_from_now(clock)?;
+    let held_back = held_back_of(&draft.history);
+    let mut told = each_holder(draft, held, word, &|_| Ok(due.clone()))?;
+    told.retain(|one| !is_suppressed(&one.address, &draft.book.rules.front_door, &held_back));
+    draft.raise(None, cause, &[], told).map(drop)
 }
 
 /// The word follows what they hold. What they have not answered is chased itself: that they go on with it ends when they do.

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
-use crate::engine::history::{self, Spoken, episodes, forget, is_open, put, used_id};
+use crate::engine::history::{self, RECALLED, Spoken, episodes, forget, is_open, put, used_id};
 use crate::engine::model::decision::Disposition;
 use crate::engine::model::detail::{EventCorrected, EventWithdrawn};
 use crate::engine::model::event::Source;
@@ -332,14 +332,14 @@ pub fn is_recall_or_breach(task: &HeldTask) -> bool {
 pub fn end(draft: &mut Draft<'_>, told: &[Arc<HeldTask>]) {
     for task in draft.history.tasks.iter_mut().filter(|task| is_open(&task.state)) {
         if told.iter().any(|told| told.task_id == task.task_id) {
-            *task = Arc::new(closed_as("recalled", task, draft.at));
+            *task = Arc::new(closed_as(RECALLED, task, draft.at));
         }
     }
 }
 
 /// Tasks of the withdrawn event, save those that are about a withdrawal themselves.
 fn is_told(task: &HeldTask, withdrawn: &Entry) -> bool {
-    task.is_of(withdrawn) && task.state != "recalled" && !task.rules.iter().any(|rule| rule == WITHDRAWAL_RULE)
+    task.is_of(withdrawn) && task.state != RECALLED && !task.rules.iter().any(|rule| rule == WITHDRAWAL_RULE)
 }
 
 /// A return that was not: the clocks of the absence run on, and a person makes sure that someone is looking.

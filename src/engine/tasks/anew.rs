@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::route::{Address, is_suppressed, suppressions};
 use super::{Finding, Raised, Raising, TOLD_BY_MISTAKE, Wanted, cannot_wait};
 use crate::engine::context::StepError;
-use crate::engine::history::episodes;
+use crate::engine::history::{RECALLED, episodes};
 use crate::engine::model::history::{Entry, HeldBack, HeldTask};
 use crate::engine::rules::book::{Rule, TaskRule};
 use crate::engine::rules::expression::Truth;
@@ -169,6 +169,6 @@ impl<'b> Raising<'b> {
                 && (word.event_id == held.event_id && word.partner == held.partner)
                 && word.raised_at >= held.raised_at
         };
-        held.state == "recalled" || self.history.tasks.iter().any(says_so)
+        held.state == RECALLED || self.history.tasks.iter().any(says_so)
     }
 }
