@@ -37,19 +37,12 @@ pub fn suspect_is_there_too(history: &mut History, own: &[HeldBack], by: &mut En
     };
     let mut any = false;
     for entry in history.entries.iter_mut().filter(is_about_suspect) {
-        hold_back_of(Arc::make_mut(entry), own);
+        Arc::make_mut(entry).hold_back(own.iter().cloned());
         any = true;
     }
     if !any {
-        hold_back_of(by, own);
+        by.hold_back(own.iter().cloned());
     }
-}
-
-/// Held back with an entry, besides what is.
-pub fn hold_back_of(entry: &mut Entry, routes: &[HeldBack]) {
-    entry.held_back.extend(routes.iter().cloned());
-    entry.held_back.sort();
-    entry.held_back.dedup();
 }
 
 /// Whether anything ever said of this child was about a suspect, whether their route is held back or was lifted.
@@ -91,9 +84,7 @@ fn lifted_route(route: HeldBack, by: &Entry) -> Lifted {
 
 /// One happening, reported twice: what either holds back is held back, and what was lifted of either was.
 pub(super) fn join(present: &mut Entry, other: &Entry) {
-    present.held_back.extend(other.held_back.iter().cloned());
-    present.held_back.sort();
-    present.held_back.dedup();
+    present.hold_back(other.held_back.iter().cloned());
     present.lifted.extend(other.lifted.iter().cloned());
     present.lifted.sort();
     present.lifted.dedup();
@@ -127,9 +118,7 @@ pub fn lifted_of(history: &History, agency: &str, units: Option<&[String]>) -> B
 pub fn shut_again(history: &mut History, routes: &BTreeSet<Lifted>) {
     for entry in history.entries.iter_mut().filter(|entry| entry.lifted.iter().any(|lifted| routes.contains(lifted))) {
         let entry = Arc::make_mut(entry);
-        let shut = entry.lifted.extract_if(.., |lifted| routes.contains(lifted)).map(|lifted| lifted.route());
-        entry.held_back.extend(shut);
-        entry.held_back.sort();
-        entry.held_back.dedup();
+        let shut: Vec<Lifted> = entry.lifted.extract_if(.., |lifted| routes.contains(lifted)).collect();
+        entry.hold_back(shut.iter().map(Lifted::route));
     }
 }

@@ -199,9 +199,7 @@ impl History {
             history.entries.iter_mut().find(|entry| !entry.withdrawn).filter(|_| !held_back.is_empty())
         {
             let oldest = Arc::make_mut(oldest);
-            oldest.held_back.extend(held_back);
-            oldest.held_back.sort();
-            oldest.held_back.dedup();
+            oldest.hold_back(held_back);
         }
         history.awaiting.iter_mut().for_each(|waiting| waiting.right_child = None);
         history.statuses.iter_mut().for_each(|status| status.partner = None);
@@ -275,6 +273,13 @@ impl HeldBack {
 }
 
 impl Entry {
+    /// Routes that it holds back besides those that it does.
+    pub fn hold_back(&mut self, routes: impl IntoIterator<Item = HeldBack>) {
+        self.held_back.extend(routes);
+        self.held_back.sort();
+        self.held_back.dedup();
+    }
+
     /// One event: the id its sender chose, which another sender may choose too.
     pub fn is_same_event(&self, other: &Entry) -> bool {
         self.event_id == other.event_id && self.source.partner == other.source.partner

@@ -10,7 +10,7 @@ use super::withdrawal::{Recall, breach, end, recalls};
 use crate::engine::context::StepError;
 use crate::engine::history::entry::{self, A_PERSON, AN_ADDRESS, SUSPECT, UNKNOWN_SUSPECT};
 use crate::engine::history::routes::{
-    hold_back_of, is_suspect_told_of, lifted_by, lifted_of, shut_again, suspect_is_known, suspect_is_there_too,
+    is_suspect_told_of, lifted_by, lifted_of, shut_again, suspect_is_known, suspect_is_there_too,
 };
 use crate::engine::history::{RECALLED, held_back_of, is_open};
 use crate::engine::model::codes::{HeldBackFor, HumanDecision};
@@ -63,7 +63,7 @@ pub fn hold(rules: &RuleBook, history: &mut History, recorded: &DecisionRecorded
     };
     if !of_suspect {
         if !is_settled {
-            hold_back_of(by, &routes("asked"));
+            by.hold_back(routes("asked"));
         }
         return;
     }
