@@ -93,6 +93,11 @@ impl RuleBook {
         self.agencies.get(self.meant.get(&as_meant(written))?)
     }
 
+    /// What people call an agency; one that the book does not know, by its name.
+    pub fn title_of<'s>(&'s self, agency: &'s str) -> &'s str {
+        self.agencies.get(agency).map_or(agency, |agency| &agency.title)
+    }
+
     /// Whether each unit of the agency answers for itself alone. False for an agency of one unit, however that is
     /// addressed (in hours, out of hours); an agency the book does not know is taken to have many.
     pub fn has_many_units(&self, agency: &str) -> bool {

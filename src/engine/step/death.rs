@@ -71,7 +71,7 @@ pub fn ask<'w>(draft: &Draft<'_>, entry: &Arc<Entry>) -> Result<Option<Wanted<'w
 fn in_words<'t>(rules: &RuleBook, tasks: impl IntoIterator<Item = &'t Arc<HeldTask>>) -> String {
     let mut words: Vec<String> = Vec::new();
     for task in tasks {
-        let title = rules.agencies.get(&task.agency).map_or(task.agency.as_str(), |agency| &agency.title);
+        let title = rules.title_of(&task.agency);
         let word = format!("{title} (\"{}\")", task.action);
         if !words.contains(&word) {
             words.push(word);

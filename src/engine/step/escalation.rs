@@ -450,7 +450,7 @@ pub fn address(raising: &Raising<'_>, task: &HeldTask, step: &LadderStep, urgent
 
 /// Names the task, whose it is and since when it waits; never the child.
 fn why(rules: &RuleBook, task: &HeldTask) -> String {
-    let title = rules.agencies.get(&task.agency).map_or(task.agency.as_str(), |agency| &agency.title);
+    let title = rules.title_of(&task.agency);
     let unit = task.unit.as_ref().filter(|_| rules.has_many_units(&task.agency));
     let unit = unit.map_or(String::new(), |unit| format!(", unit {unit}"));
     let (action, raised) = (&task.action, instant_in_words(task.raised_at));

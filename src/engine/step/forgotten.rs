@@ -69,7 +69,7 @@ fn why(folded: &Folded) -> String {
 fn notes(draft: &Draft<'_>, folded: &Folded) -> Vec<String> {
     let rules = &draft.book.rules;
     let task = |task: &Arc<HeldTask>| {
-        let title = rules.agencies.get(&task.agency).map_or(task.agency.as_str(), |agency| &agency.title);
+        let title = rules.title_of(&task.agency);
         let unit = task.unit.as_ref().filter(|_| rules.has_many_units(&task.agency));
         let unit = unit.map_or(String::new(), |unit| format!(", unit {unit}"));
         let (action, raised, id) = (&task.action, instant_in_words(task.raised_at), &task.task_id);

@@ -197,7 +197,7 @@ fn tell_of(draft: &mut Draft<'_>, task: &HeldTask) -> Result<(), StepError> {
     let partner = task.partner.as_deref().unwrap_or_default();
     let entry = draft.history.entries.iter().find(|entry| task.is_of(entry)).cloned();
     let entry = entry.unwrap_or_else(|| Arc::new(stand_in_entry(&task.event_id, partner, draft.at)));
-    let title = book.rules.agencies.get(&task.agency).map_or(task.agency.as_str(), |agency| &agency.title);
+    let title = book.rules.title_of(&task.agency);
     let (action, raised, due) = (&task.action, instant_in_words(task.raised_at), instant_in_words(task.due_at));
     let why =
         format!("\"{action}\", given to {title} on {raised}, was to be completed by {due}: it is {}.", task.state);

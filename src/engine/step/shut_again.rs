@@ -224,7 +224,7 @@ fn ask_seniors(
     let held: Vec<&HeldTask> = told.iter().filter(|task| is_open(&task.state)).map(AsRef::as_ref).collect();
     let raised = draft.raising(referral, cause).before_shut(routes).raise_for_seniors(&findings, routes, &held)?;
     let asked = |task: &crate::engine::model::task::Task| {
-        let agency = draft.book.rules.agencies.get(&task.agency).map_or(task.agency.as_str(), |agency| &agency.title);
+        let agency = draft.book.rules.title_of(&task.agency);
         format!("{agency}, {}: \"{}\"", task.role.as_deref().unwrap_or_default(), task.action)
     };
     let words: Vec<String> = raised.tasks.iter().map(asked).collect();
@@ -269,7 +269,7 @@ fn in_words(rules: &RuleBook, routes: &BTreeSet<HeldBack>) -> String {
         if route.agency == AN_ADDRESS {
             return "the confidential address".to_owned();
         }
-        let title = rules.agencies.get(&route.agency).map_or(route.agency.as_str(), |agency| &agency.title);
+        let title = rules.title_of(&route.agency);
         let unit = route.unit.as_ref().map_or(String::new(), |unit| format!(", {unit}"));
         format!("{title}{unit}")
     };

@@ -250,7 +250,7 @@ fn relation(word: &Word, tasks: &[&Arc<HeldTask>]) -> Relation {
 /// Who holds what, by agency.
 pub fn in_words(draft: &Draft<'_>, open: &[Arc<HeldTask>]) -> String {
     let of_task = |task: &Arc<HeldTask>| {
-        let title = draft.book.rules.agencies.get(&task.agency).map_or(task.agency.as_str(), |agency| &agency.title);
+        let title = draft.book.rules.title_of(&task.agency);
         format!("{title}: \"{}\" ({})", task.action, task.state)
     };
     let tasks: BTreeSet<String> = open.iter().map(of_task).collect();

@@ -31,7 +31,7 @@ impl<'b> Raising<'b> {
             return None;
         }
         let meant_for = held_back.address.in_place_of.clone().unwrap_or_else(|| held_back.address.agency.clone());
-        let title = rules.agencies.get(&meant_for).map_or(meant_for.as_str(), |agency| &agency.title);
+        let title = rules.title_of(&meant_for);
         let note = format!("Meant for {title}, whose route is held back: find somebody else who does it in time.");
         let address = Address { in_place_of: None, ..address };
         Some(Asked { address, meant_for: Some(meant_for), notes: vec![note], ..held_back.clone() })
