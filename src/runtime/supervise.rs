@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::lane::{self, LaneControl, LaneError, LaneWork};
+use super::lane::{self, LaneControl, LaneWork};
 use crate::broker::{Broker, BrokerError, Health, LaneBroker, LanePlan, LaneShare};
 use crate::telemetry::metrics::Stage;
 use crate::telemetry::readiness::Readiness;
@@ -48,32 +48,41 @@ impl LaneSeat {
         while !self.control.stop.load(Ordering::Acquire) {
             let started = Instant::now();
             self.stands_still();
-            let ended = catch_unwind(AssertUnwindSafe(|| self.run_once()));
-            if self.control.stop.load(Ordering::Acquire) {
+            let ended = self.run_once(&|reason| {
+                if started.elapsed() > HEALTHY_AFTER {
+                    self.ended(reason, PAUSE_MIN);
+                } else {
+                    self.ended(reason, pause);
+                }
+            });
+            if ended || self.control.stop.load(Ordering::Acquire) {
                 break;
             }
-            let reason = match ended {
-                Ok(Ok(())) => break,
-                Ok(Err(error)) => error.to_string(),
-                Err(_) => "it panicked".to_owned(),
-            };
             if let Health::Failed(_) = self.broker.health() {
-                // It said so itself, once: until it is mended and restarted no lane can do anything.
-                tracing::debug!(lane = %self.name, %reason, "a lane stopped");
-                self.readiness.hold(&self.name, "waits for the log to be mended");
-                self.stands_still();
                 rest_until_stopped(&self.control.stop);
                 break;
             }
             if started.elapsed() > HEALTHY_AFTER {
                 pause = PAUSE_MIN;
             }
-            tracing::error!(lane = %self.name, %reason, pause_ms = pause.as_millis(), "a lane stopped; it is started again");
-            self.readiness.hold(&self.name, &reason);
-            self.stands_still();
             rest(pause, &self.control.stop);
             pause = (pause * 2).min(PAUSE_MAX);
         }
+    }
+
+    /// Says why a lane ended, before it is closed: to leave its group may take long, and must not look like work.
+    fn ended(&self, reason: &str, pause: Duration) {
+        if self.control.stop.load(Ordering::Acquire) {
+            return;
+        }
+        self.stands_still();
+        if let Health::Failed(_) = self.broker.health() {
+            // It said so itself, once: until it is mended and restarted no lane can do anything.
+            tracing::debug!(lane = %self.name, %reason, "a lane stopped");
+            return self.readiness.hold(&self.name, "waits for the log to be mended");
+        }
+        tracing::error!(lane = %self.name, %reason, pause_ms = pause.as_millis(), "a lane stopped; it is started again");
+        self.readiness.hold(&self.name, reason);
     }
 
     fn stands_still(&self) {
@@ -81,13 +90,28 @@ impl LaneSeat {
         metrics.waiting().stands_still(self.stage, *number, clock());
     }
 
-    fn run_once(&self) -> Result<(), LaneError> {
-        let mut broker: Box<dyn LaneBroker> = self.broker.lane(self.plan.clone(), self.share)?;
+    /// True: it was told to stop. Else `failed` is told why it ended, while its broker's part is still open.
+    fn run_once(&self, failed: &dyn Fn(&str)) -> bool {
+        let mut broker: Box<dyn LaneBroker> = match self.broker.lane(self.plan.clone(), self.share) {
+            Ok(broker) => broker,
+            Err(error) => {
+                failed(&error.to_string());
+                return false;
+            }
+        };
         let mut work = (self.work)();
-        lane::run(&mut *broker, &mut *work, &self.control, &|| {
-            tracing::info!(lane = %self.name, "the lane reads");
-            self.readiness.release(&self.name);
-        })
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            lane::run(&mut *broker, &mut *work, &self.control, &|| {
+                tracing::info!(lane = %self.name, "the lane reads");
+                self.readiness.release(&self.name);
+            })
+        }));
+        match ended {
+            Ok(Ok(())) => return true,
+            Ok(Err(error)) => failed(&error.to_string()),
+            Err(_) => failed("it panicked"),
+        }
+        false
     }
 }
 

@@ -261,6 +261,7 @@ impl Metrics {
         for stage in [Stage::Intake, Stage::Decide] {
             self.aborts.with_label_values(&[stage.label()]);
         }
+        self.decide_disposed.with_label_values(&[RecordKind::Referral.label(), Disposition::Decided.label()]);
         for partner in partners.chain([""]) {
             for reason in REASONS {
                 self.quarantined.with_label_values(&[partner, reason.symbol()]);

@@ -1,7 +1,7 @@
 //! The embedded broker: the suite, and what its file promises.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pathway_router::broker::embedded::{self, Embedded, EmbeddedOptions, Expected};
 use pathway_router::broker::{BatchLimit, Broker, BrokerError, Clock, Health, LaneShare};
@@ -150,6 +150,49 @@ fn what_is_written_once_the_file_was_removed_or_replaced_is_not_acknowledged() {
         assert!(matches!(&answer, Err(BrokerError::Storage(why)) if why.contains("removed or replaced")), "{answer:?}");
         assert!(matches!(broker.health(), Health::Failed(_)));
     }
+}
+
+/// What was acknowledged lies in the log alone until it is moved into the file.
+#[test]
+fn a_log_removed_under_the_router_stops_it_and_loses_nothing_acknowledged() {
+    let file = InFile::new();
+    let broker = file.broker();
+    broker.ensure_topics(&[topic("in", 1)]).unwrap();
+    publish(&broker, vec![write("in", "a", "1")]).unwrap();
+    std::fs::remove_file(file.0.path().join("router.db-wal")).unwrap();
+    let answer = publish(&broker, vec![write("in", "a", "unanswered")]);
+    assert!(matches!(&answer, Err(BrokerError::Storage(why)) if why.contains("-wal")), "{answer:?}");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let kept = || {
+        let copy = TempDir::new().unwrap();
+        std::fs::copy(file.options().path, copy.path().join("router.db")).unwrap();
+        let broker = Embedded::open(EmbeddedOptions::new(copy.path().join("router.db")));
+        let first = |broker: Embedded| broker.reader().read("in", 0, 0, 1).ok()?.pop()?.value;
+        broker.is_ok_and(|broker| first(broker) == Some(b"1".to_vec()))
+    };
+    while !kept() {
+        assert!(Instant::now() < deadline, "it lies in the file");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// As when its folder is closed to us for a while: nobody can tell, and what was opened is written on.
+#[test]
+fn a_file_that_cannot_be_looked_at_is_not_taken_for_removed() {
+    let file = InFile::new();
+    let broker = file.broker();
+    broker.ensure_topics(&[topic("in", 1)]).unwrap();
+    let folder = file.0.path().to_owned();
+    let away = folder.with_extension("away");
+    std::fs::rename(&folder, &away).unwrap();
+    // A file in the folder's place: looking beneath it fails, and not for want of the file.
+    std::fs::write(&folder, b"").unwrap();
+    let answer = publish(&broker, vec![write("in", "a", "1")]);
+    std::fs::remove_file(&folder).unwrap();
+    std::fs::rename(&away, &folder).unwrap();
+    assert!(answer.is_ok(), "{answer:?}");
+    assert_eq!(broker.health(), Health::Ready);
+    assert_eq!(contents(&broker, "in", 0), ["1"]);
 }
 
 #[test]

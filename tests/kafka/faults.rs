@@ -1,6 +1,7 @@
 //! Dead writers, zombies and rebalances: nothing is lost, repeated, or out of step with its state.
 
 use std::collections::BTreeMap;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -303,6 +304,8 @@ impl Process {
             .env("PATHWAY_TEST_INSTANCE", instance)
             .env("PATHWAY_TEST_BOOTSTRAP", bootstrap())
             .stdout(Stdio::null())
+            // Of its own: where the group of a stopped process is orphaned, the kernel sends SIGHUP to every member.
+            .process_group(0)
             .spawn()
             .unwrap();
         Self(child)
@@ -314,6 +317,8 @@ impl Process {
     }
 
     fn kill(mut self) {
+        let ended = self.0.try_wait().unwrap();
+        assert!(ended.is_none(), "it ended by itself: {ended:?}");
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }

@@ -26,7 +26,8 @@ use super::server::{self, OnKafka};
 const LOAD: usize = 60;
 /// A stopped process is past its session, and others have its partitions.
 const PAST_SESSION: Duration = Duration::from_secs(9);
-const STOPS_WITHIN: Duration = Duration::from_secs(5);
+/// It takes a second, five at most (printed, for a person to read); a machine that others load takes what it takes.
+const STOPS_WITHIN: Duration = Duration::from_secs(60);
 /// Beside other work it took a minute; a lane that hangs takes for ever.
 const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(180);
 const DRAINED_WITHIN: Duration = Duration::from_secs(180);
@@ -128,12 +129,13 @@ impl Proof<'_> {
     }
 
     fn zombie(&mut self, number: usize) {
-        let stopped = self.take(number);
+        let mut stopped = self.take(number);
         stopped.signal("-STOP");
         std::thread::sleep(PAST_SESSION);
         stopped.signal("-CONT");
-        self.instances[number] = Some(stopped);
         std::thread::sleep(Duration::from_secs(2));
+        stopped.lives();
+        self.instances[number] = Some(stopped);
     }
 
     fn roll(&mut self) {

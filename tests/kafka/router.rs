@@ -1,6 +1,7 @@
 //! The real binary on Kafka: one folder of keys, tokens and rules, and a configuration for each instance.
 
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -69,6 +70,8 @@ impl Home {
             .arg(self.config_file(instance))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
+            // Of its own: where the group of a stopped process is orphaned, the kernel sends SIGHUP to every member.
+            .process_group(0)
             .spawn()
             .unwrap();
         Instance { child, ready: self.url(instance, "/readyz") }
@@ -91,8 +94,7 @@ impl Instance {
         let agent = agent();
         let deadline = Instant::now() + READY_WITHIN;
         while !agent.get(&self.ready).call().is_ok_and(|response| response.status() == 200) {
-            let ended = self.child.try_wait().unwrap();
-            assert!(ended.is_none(), "the router ended by itself: {ended:?}");
+            self.lives();
             assert!(Instant::now() < deadline, "the router does not get ready");
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -103,7 +105,14 @@ impl Instance {
         assert!(sent.success());
     }
 
+    /// It did not end by itself.
+    pub fn lives(&mut self) {
+        let ended = self.child.try_wait().unwrap();
+        assert!(ended.is_none(), "the router ended by itself: {ended:?}");
+    }
+
     pub fn kill(mut self) {
+        self.lives();
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }

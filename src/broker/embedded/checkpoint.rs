@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::layout::{BUSY_WAIT_MS, PAGE_BYTES, is_damage, storage};
+use super::layout::{BUSY_WAIT_MS, PAGE_BYTES, is_damage, log_beside, storage};
 use super::shared::Shared;
 
 /// How often the write-ahead log is looked at.
@@ -25,6 +25,8 @@ pub fn run(connection: &Connection, shared: &Arc<Shared>, stop: &Receiver<()>) {
     let warned = AtomicBool::new(false);
     while matches!(stop.recv_timeout(EVERY), Err(RecvTimeoutError::Timeout)) {
         if let Err(error) = shared.is_in_place() {
+            // A log that was removed is still open here: what lies in it alone goes into the file as long as it is.
+            let _ = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
             shared.fail(&error);
         }
         if shared.restart_log.load(Ordering::Acquire) || log_pages(shared) < PAGES_MIN {
@@ -45,9 +47,7 @@ pub fn run(connection: &Connection, shared: &Arc<Shared>, stop: &Receiver<()>) {
 }
 
 fn log_pages(shared: &Shared) -> i64 {
-    let mut name = shared.path.as_os_str().to_owned();
-    name.push("-wal");
-    let bytes = std::fs::metadata(name).map(|metadata| metadata.len()).unwrap_or_default();
+    let bytes = std::fs::metadata(log_beside(&shared.path)).map(|metadata| metadata.len()).unwrap_or_default();
     i64::try_from(bytes / PAGE_BYTES).unwrap_or(i64::MAX)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -22,6 +22,8 @@ pub struct Shared {
     pub path: PathBuf,
     /// Which file lay under the path when it was opened.
     opened: Option<u64>,
+    /// The same of the write-ahead log beside it, once it was there: what is committed may lie in it alone.
+    opened_log: OnceLock<u64>,
     pub clock: Clock,
     pub catalogue: RwLock<Arc<Catalogue>>,
     pub health: Mutex<Health>,
@@ -47,7 +49,8 @@ struct Lanes {
 impl Shared {
     pub fn new(path: PathBuf, clock: Clock, catalogue: Catalogue) -> Self {
         Self {
-            opened: file_number(&path),
+            opened: file_number(&path).ok().flatten(),
+            opened_log: OnceLock::new(),
             path,
             clock,
             catalogue: RwLock::new(Arc::new(catalogue)),
@@ -98,14 +101,24 @@ impl Shared {
         self.announce();
     }
 
-    /// Whether the file is still the one that was opened. What is written to one that was removed goes with the process:
-    /// nobody may be told that it is kept.
+    /// Whether the file and the log beside it are still those that were opened. What is written to one that was removed goes with the
+    /// process: nobody may be told that it is kept. Where nobody can tell (the folder may not be looked into), they are: what was
+    /// opened is written on.
     pub fn is_in_place(&self) -> Result<(), BrokerError> {
-        if file_number(&self.path) == self.opened {
-            return Ok(());
+        let is_another = |found: std::io::Result<Option<u64>>, opened: Option<u64>| {
+            found.is_ok_and(|found| opened.is_some() && found != opened)
+        };
+        if is_another(file_number(&self.path), self.opened) {
+            return Err(gone("the data file was"));
         }
-        let problem = "the data file was removed or replaced under the running router; restore it, and start again";
-        Err(BrokerError::Storage(problem.to_owned()))
+        let log = file_number(&layout::log_beside(&self.path));
+        if let (Ok(Some(number)), None) = (&log, self.opened_log.get()) {
+            let _ = self.opened_log.set(*number);
+        }
+        if is_another(log, self.opened_log.get().copied()) {
+            return Err(gone("the write-ahead log (-wal) beside the data file was"));
+        }
+        Ok(())
     }
 
     /// There is room again. False: something worse happened meanwhile.
@@ -187,10 +200,19 @@ impl Shared {
     }
 }
 
-/// Which file lies under a path; None where there is none, or nobody can tell.
-fn file_number(path: &Path) -> Option<u64> {
-    #[cfg(unix)]
-    return std::fs::metadata(path).ok().map(|metadata| std::os::unix::fs::MetadataExt::ino(&metadata));
-    #[cfg(not(unix))]
-    return path.exists().then_some(0);
+fn gone(what: &str) -> BrokerError {
+    let problem = format!("{what} removed or replaced under the running router; restore it, and start again");
+    BrokerError::Storage(problem)
+}
+
+/// Which file lies under a path; None where there is none. An error where nobody can tell.
+fn file_number(path: &Path) -> std::io::Result<Option<u64>> {
+    match std::fs::metadata(path) {
+        #[cfg(unix)]
+        Ok(metadata) => Ok(Some(std::os::unix::fs::MetadataExt::ino(&metadata))),
+        #[cfg(not(unix))]
+        Ok(_) => Ok(Some(0)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }

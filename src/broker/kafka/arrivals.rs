@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 
 use super::lane::stored_position;
-use super::restore::Restorer;
+use super::restore::{Restorer, not_yet};
 use super::seat::Place;
 use super::shared::Shared;
 use crate::broker::{BrokerError, PartitionOwner};
@@ -16,10 +16,16 @@ use crate::broker::{BrokerError, PartitionOwner};
 const BLOCKED_AFTER: Duration = Duration::from_secs(1);
 /// After an open one, none is asked for so long: to ask for it took as long as a broker is given.
 const ASK_EVERY: Duration = Duration::from_millis(200);
+/// A restore that could not be begun is tried again after so long.
+const BEGIN_EVERY: Duration = Duration::from_secs(2);
 /// A position that is not told for so long is told to the operator, over and over.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 /// What one look may cost the partitions that are read already.
 const LOOK_MAX: Duration = Duration::from_millis(10);
+
+const OPEN_POSITION: &str = "Kafka does not tell where to begin, as it does while a transaction that may move the group's position \
+is open. One that never ends is found by `kafka-transactions.sh --bootstrap-server HOST:PORT find-hanging --broker-id ID` \
+(docs/kafka.md, `A transaction that hangs`)";
 
 pub struct Arrivals {
     shared: Arc<Shared>,
@@ -42,28 +48,24 @@ struct Coming {
     blocked_since: Instant,
     /// Came then, or was told to the operator then.
     untold_since: Instant,
+    /// Its restore could not be begun: it is tried again then, and the others go on.
+    begin_at: Instant,
 }
 
 impl Coming {
     fn new(place: Place) -> Self {
         let now = Instant::now();
-        Self { place, stored: None, asked_at: None, blocked_since: now, untold_since: now }
+        Self { place, stored: None, asked_at: None, blocked_since: now, untold_since: now, begin_at: now }
     }
 
-    /// Its position is still not known.
-    fn tell(&mut self) {
+    /// It still waits, and this is why.
+    fn tell(&mut self, why: &str) {
         if self.untold_since.elapsed() < TELL_EVERY {
             return;
         }
         self.untold_since = Instant::now();
         let (topic, partition) = &self.place;
-        tracing::error!(
-            %topic,
-            partition,
-            "the partition waits: Kafka does not tell where to begin, as it does while a transaction that may move the \
-             group's position is open. One that never ends is found by `kafka-transactions.sh --bootstrap-server \
-             HOST:PORT find-hanging --broker-id ID` (docs/kafka.md, `A transaction that hangs`)"
-        );
+        tracing::error!(%topic, partition, "the partition waits: {why}");
     }
 }
 
@@ -128,7 +130,7 @@ impl Arrivals {
         // A dead owner's transaction may hold a position open: it is fenced, rather than waited for.
         for partition in blocked(&mut self.coming) {
             if let Some(restorer) = self.restorer()? {
-                restorer.fence_open(partition)?;
+                restorer.is_open(partition)?;
             }
         }
         Ok(())
@@ -153,19 +155,32 @@ impl Arrivals {
         }
     }
 
+    /// It cannot be begun yet. That it waits for long is told to the operator.
+    fn put_off(&mut self, place: &Place) {
+        for coming in self.coming.iter_mut().filter(|coming| coming.place == *place) {
+            coming.begin_at = Instant::now() + BEGIN_EVERY;
+            coming.tell("its end is not told, as it is while a partition has no leader");
+        }
+    }
+
     fn restore(&mut self, owner: &mut dyn PartitionOwner) -> Result<Vec<Place>, BrokerError> {
         let mut arrived: Vec<Place> = Vec::new();
         let until = Instant::now() + LOOK_MAX;
         while Instant::now() < until {
             self.let_others_go_first(&arrived);
-            let next = self.coming.iter().find(|it| it.stored.is_some() && !arrived.contains(&it.place));
+            let is_next = |it: &&Coming| it.stored.is_some() && it.begin_at <= Instant::now();
+            let next = self.coming.iter().filter(is_next).find(|it| !arrived.contains(&it.place));
             let next = next.map(|coming| coming.place.clone());
             let current = self.restorer.as_ref().and_then(Restorer::current);
             let current = current.and_then(|partition| self.coming.iter().find(|it| it.place.1 == partition));
             let Some(place) = current.map(|coming| coming.place.clone()).or(next) else { break };
             let Some(restorer) = self.restorer()? else { break };
-            if restorer.current().is_none() {
-                restorer.begin(place.1)?;
+            if restorer.current().is_none()
+                && let Err(error) = restorer.begin(place.1)
+            {
+                not_yet(place.1, error)?;
+                self.put_off(&place);
+                continue;
             }
             if restorer.advance(&mut |record| owner.restored(place.1, record))? {
                 owner.assigned(place.1)?;
@@ -192,7 +207,7 @@ fn ask(
             Err(error) => {
                 tracing::debug!(%error, partition = coming.place.1, "where to begin is not known yet");
                 coming.asked_at = Some(Instant::now());
-                coming.tell();
+                coming.tell(OPEN_POSITION);
                 return false;
             }
         }

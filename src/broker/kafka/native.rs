@@ -1,4 +1,4 @@
-//! The few calls of librdkafka that its Rust wrapper lacks: a queue of our own, commits that do not flush, the generation.
+//! The few calls of librdkafka that its Rust wrapper lacks, or answers by an enum: a queue of our own, transactions, the generation.
 #![expect(unsafe_code, reason = "librdkafka is C; each call is argued where it is made, and none leaves this file")]
 
 use std::ffi::{CStr, CString, c_char, c_void};
@@ -10,13 +10,13 @@ use rdkafka::bindings;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 
-use super::fault::Fault;
 use crate::broker::Record;
 use crate::engine::model::scalar::Timestamp;
 
 pub mod acls;
+mod codes;
+pub mod transactions;
 
 /// A queue to which partitions are forwarded, so that a batch is read without serving the consumer's own events.
 /// Must be dropped before the consumer it was made from.
@@ -104,8 +104,7 @@ impl Queue {
     /// SAFETY: `message` must be a live message of a consumer.
     unsafe fn read(&mut self, message: *mut bindings::rd_kafka_message_t) -> Drawn {
         // SAFETY: alive, by the promise of the caller.
-        let parts = unsafe { &*message };
-        let code: RDKafkaErrorCode = parts.err.into();
+        let (code, parts) = unsafe { (codes::of_message(message), &*message) };
         let is_record = code == RDKafkaErrorCode::NoError;
         let partition = u32::try_from(parts.partition).unwrap_or_default();
         if (!is_record && code != RDKafkaErrorCode::PartitionEOF) || parts.rkt.is_null() {
@@ -187,26 +186,6 @@ unsafe fn headers(message: *mut bindings::rd_kafka_message_t) -> Vec<(String, Ve
             let name = CStr::from_ptr(name).to_string_lossy().into_owned();
             headers.push((name, copied(value, length).unwrap_or_default()));
         }
-    }
-}
-
-/// Commits the open transaction. The wrapper's own call flushes first, in slices that cost a tenth of a second.
-pub fn commit<C: ProducerContext>(producer: &BaseProducer<C>, wait: Duration) -> Result<(), Fault> {
-    let wait = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
-    // SAFETY: the client is alive: `producer` holds it. An error is ours to destroy, once, after the last look.
-    unsafe {
-        let error = bindings::rd_kafka_commit_transaction(producer.client().native_ptr(), wait);
-        if error.is_null() {
-            return Ok(());
-        }
-        let fault = Fault {
-            code: bindings::rd_kafka_error_code(error).into(),
-            fatal: bindings::rd_kafka_error_is_fatal(error) != 0,
-            retriable: bindings::rd_kafka_error_is_retriable(error) != 0,
-            requires_abort: bindings::rd_kafka_error_txn_requires_abort(error) != 0,
-        };
-        bindings::rd_kafka_error_destroy(error);
-        Err(fault)
     }
 }
 

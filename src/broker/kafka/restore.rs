@@ -24,8 +24,10 @@ const PIECE_WAIT: Duration = Duration::from_millis(2);
 const REPORT_EVERY: Duration = Duration::from_secs(5);
 /// An open transaction that blocks for this long is taken for a dead one's.
 const BLOCKED_AFTER: Duration = Duration::from_millis(500);
-/// Nothing moved for this long: give up, and let the lane start again.
-const GIVE_UP_AFTER: Duration = Duration::from_secs(60);
+/// Nothing moved for this long: the partition is begun again, by another reader.
+const BEGIN_AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// How long a partition's end is waited for, while the lane's other partitions wait too.
+const GLANCE: Duration = Duration::from_millis(500);
 const WAIT: Duration = Duration::from_secs(5);
 
 /// Reads named partitions, outside any group.
@@ -74,8 +76,12 @@ impl Tail {
 
     /// First and next offset, as this reader may see them.
     pub fn bounds(&self, topic: &str, partition: u32) -> Result<(i64, i64), BrokerError> {
+        self.bounds_within(topic, partition, WAIT)
+    }
+
+    fn bounds_within(&self, topic: &str, partition: u32, wait: Duration) -> Result<(i64, i64), BrokerError> {
         let number = i32::try_from(partition).unwrap_or(i32::MAX);
-        let bounds = self.consumer.fetch_watermarks(topic, number, WAIT);
+        let bounds = self.consumer.fetch_watermarks(topic, number, wait);
         bounds.map_err(|error| storage("a partition's end is not known", &error))
     }
 }
@@ -144,7 +150,7 @@ impl Restorer {
             self.current = Some(restoring);
             return Ok(());
         }
-        let (first, end) = self.uncommitted.bounds(&self.subject.topic, partition)?;
+        let (first, end) = self.uncommitted.bounds_within(&self.subject.topic, partition, GLANCE)?;
         self.committed.start(&self.subject.topic, partition, Offset::Beginning)?;
         let now = Instant::now();
         self.current = Some(Restoring {
@@ -237,25 +243,46 @@ impl Restorer {
         };
         let since = moved_at.elapsed();
         // Not the time for which it was put off.
-        if since.min(resumed_at.elapsed()) >= GIVE_UP_AFTER && !*open {
-            return Err(BrokerError::Storage(format!("partition {partition} is restored to {position} of {end} only")));
+        if since.min(resumed_at.elapsed()) >= BEGIN_AGAIN_AFTER && !*open {
+            tracing::error!(partition, position, end, "a partition's restore does not go on: it is begun again");
+            self.current = None;
+            let Subject { shared, group, .. } = &self.subject;
+            self.committed = Tail::new(&shared.options.tail_consumer("restore", group))?;
+            return Ok(());
         }
         if since >= BLOCKED_AFTER && looked_at.elapsed() >= BLOCKED_AFTER {
             *looked_at = Instant::now();
             let partition = *partition;
-            let open = self.fence_open(partition)?;
+            let open = self.is_open(partition)?;
             self.current.iter_mut().for_each(|restoring| restoring.open = open);
         }
         Ok(())
     }
 
+    /// The same, where what cannot be found out yet is asked again: it is one partition's, and the others go on.
+    pub fn is_open(&mut self, partition: u32) -> Result<bool, BrokerError> {
+        self.fence_open(partition).or_else(|error| not_yet(partition, error).map(|()| false))
+    }
+
     /// Whether a transaction is known to be open in a partition; a dead one's is ended meanwhile.
-    pub fn fence_open(&mut self, partition: u32) -> Result<bool, BrokerError> {
+    fn fence_open(&mut self, partition: u32) -> Result<bool, BrokerError> {
         let fencing = match self.fencing.take() {
             Some(fencing) => fencing,
             None => Fencing::start(self.subject.clone())?,
         };
         self.fencing.insert(fencing).is_open(partition)
+    }
+}
+
+/// What one partition cannot be told yet (it has no leader, or Kafka is slow to answer) is no fault of the lane's, which has
+/// others to go on with. That the router lacks a right, or is cut off, is.
+pub fn not_yet(partition: u32, error: BrokerError) -> Result<(), BrokerError> {
+    match error {
+        BrokerError::Unreachable(_) | BrokerError::Storage(_) | BrokerError::UnknownTopic(_) => {
+            tracing::debug!(%error, partition, "its state cannot be restored yet");
+            Ok(())
+        }
+        error => Err(error),
     }
 }
 

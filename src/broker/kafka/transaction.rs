@@ -9,7 +9,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 
 use super::fault::{Fault, Remedy, is_fenced, lacks_right, named, storage};
-use super::native;
+use super::native::{is_member, transactions};
 use super::notes::Deliveries;
 use super::settings::KafkaOptions;
 use crate::broker::{BrokerError, Write};
@@ -121,14 +121,14 @@ impl Transaction {
             return Err(error);
         }
         if positions.count() > 0 {
-            if consumer.assignment_lost() || !native::is_member(consumer) {
+            if consumer.assignment_lost() || !is_member(consumer) {
                 return self.abort().map(|()| Settled::Aborted);
             }
             if let Some(settled) = self.send_positions(consumer, positions)? {
                 return Ok(settled);
             }
         }
-        let fault = match self.repeated(|producer| native::commit(producer, CALL)) {
+        let fault = match self.repeated(|producer| transactions::commit(producer, CALL)) {
             Ok(()) => {
                 (self.open, self.proven) = (false, true);
                 return Ok(Settled::Committed);
@@ -153,14 +153,7 @@ impl Transaction {
         consumer: &BaseConsumer<C>,
         positions: &TopicPartitionList,
     ) -> Result<Option<Settled>, BrokerError> {
-        let sent = self.repeated(|producer| {
-            // Fresh each time: a rebalance changes the generation.
-            let Some(metadata) = consumer.group_metadata() else {
-                let code = RDKafkaErrorCode::UnknownMemberId;
-                return Err(Fault { code, fatal: false, retriable: false, requires_abort: true });
-            };
-            producer.send_offsets_to_transaction(positions, &metadata, CALL).map_err(|error| Fault::of(&error))
-        });
+        let sent = self.repeated(|producer| transactions::send_positions(producer, consumer, positions, CALL));
         let Err(fault) = sent else { return Ok(None) };
         if lacks_right(fault.code) {
             self.abort()?;
@@ -218,7 +211,7 @@ impl Transaction {
         self.producer.purge(PurgeConfig::default().queue().inflight());
         let aborted = self.repeated(|producer| {
             producer.poll(Duration::ZERO);
-            producer.abort_transaction(CALL).map_err(|error| Fault::of(&error))
+            transactions::abort(producer, CALL)
         });
         match aborted {
             Ok(()) => {
@@ -238,8 +231,8 @@ impl Transaction {
         if std::mem::take(&mut self.open) {
             self.producer.purge(PurgeConfig::default().queue().inflight());
             self.producer.poll(Duration::ZERO);
-            if let Err(error) = self.producer.abort_transaction(CALL) {
-                tracing::debug!(%error, "an open transaction was left to time out");
+            if let Err(fault) = transactions::abort(&self.producer, CALL) {
+                tracing::debug!(code = %fault.code, "an open transaction was left to time out");
             }
         }
     }
@@ -281,8 +274,7 @@ fn initialised(options: &KafkaOptions, transactional_id: &str) -> Result<BasePro
         .map_err(|error| storage("a producer", &error))?;
     let deadline = Instant::now() + PATIENCE * 2;
     loop {
-        let Err(error) = producer.init_transactions(CALL * 5) else { return Ok(producer) };
-        let fault = Fault::of(&error);
+        let Err(fault) = transactions::init(&producer, CALL * 5) else { return Ok(producer) };
         if fault.remedy() != Remedy::Repeat || Instant::now() >= deadline {
             return Err(named("transactions could not be begun", fault.code));
         }

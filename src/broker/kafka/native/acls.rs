@@ -80,7 +80,7 @@ pub fn create<C: ClientContext>(admin: &AdminClient<C>, rights: &[Right]) -> Res
         for result in results {
             let error = kafka::rd_kafka_acl_result_error(*result);
             if !error.is_null() {
-                let code: RDKafkaErrorCode = kafka::rd_kafka_error_code(error).into();
+                let code = super::codes::of_error(error);
                 if code != RDKafkaErrorCode::NoError {
                     return Err(code);
                 }
@@ -112,7 +112,7 @@ impl Asked {
         unsafe {
             let event = kafka::rd_kafka_queue_poll(self.queue.as_ptr(), wait);
             let answer = Answer(NonNull::new(event).ok_or(RDKafkaErrorCode::OperationTimedOut)?);
-            match kafka::rd_kafka_event_error(event).into() {
+            match super::codes::of_event(event) {
                 RDKafkaErrorCode::NoError => Ok(answer),
                 code => Err(code),
             }
