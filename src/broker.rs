@@ -9,6 +9,7 @@ pub mod embedded;
 pub mod kafka;
 pub mod memory;
 pub mod partition;
+pub mod vital;
 
 /// The largest record a topic takes: a partner's largest (1 MiB) in quarantine with its headers, a child's whole history.
 pub const RECORD_BYTES_MAX: usize = 4 << 20;

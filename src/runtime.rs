@@ -15,7 +15,7 @@ use self::rule_books::OwnBook;
 use self::starting::BookWatch;
 use self::supervise::LaneSeat;
 use self::topics::{DECIDE_GROUP, HISTORY, INBOX, INTAKE_GROUP, TopicPlan, intake_pattern};
-use crate::broker::{Broker, BrokerError, Clock, LanePlan, LaneShare, Publisher, Reader, TopicPattern};
+use crate::broker::{Broker, BrokerError, Clock, LanePlan, LaneShare, Publisher, Reader, TopicPattern, vital};
 use crate::config::Config;
 use crate::engine::context::{Context, RuleBooks};
 use crate::engine::identity::Keys;
@@ -236,10 +236,8 @@ impl Service {
     fn start_housekeeping(&self, clock: Clock) -> Result<(), BrokerError> {
         let (broker, readiness, stop) = (self.broker.clone(), self.readiness.clone(), self.stop.clone());
         let metrics = self.metrics.clone();
-        let thread = std::thread::Builder::new().name("housekeeping".to_owned());
-        let spawned = thread.spawn(move || housekeeping::run(&broker, &metrics, &readiness, &clock, &stop));
-        let failed = |error| BrokerError::Storage(format!("a thread could not be started: {error}"));
-        self.threads().push(spawned.map_err(failed)?);
+        let run = move || housekeeping::run(&broker, &metrics, &readiness, &clock, &stop);
+        self.threads().push(vital::spawn("housekeeping", run)?);
         Ok(())
     }
 

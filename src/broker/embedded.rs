@@ -16,6 +16,7 @@ use self::publisher::{EmbeddedPublisher, QueueLimits};
 use self::reader::EmbeddedReader;
 use self::shared::{Shared, locked};
 use self::writer::Request;
+use super::vital;
 use super::{
     Broker, BrokerError, Clock, Health, LaneBroker, LanePlan, LaneShare, Publisher, Reader, TopicSpec, system_clock,
 };
@@ -117,9 +118,10 @@ impl Embedded {
         let (stop_checkpoint, stopped) = channel();
         let checkpointing = layout::open_checkpointer(&path)?;
         let for_writer = shared.clone();
-        let writer = spawn("log-writer", move || writer::run(&connection, &for_writer, &received))?;
+        let writer = vital::spawn("log-writer", move || writer::run(&connection, &for_writer, &received))?;
         let for_checkpoint = shared.clone();
-        let checkpoint = spawn("log-checkpoint", move || checkpoint::run(&checkpointing, &for_checkpoint, &stopped))?;
+        let checkpoint =
+            vital::spawn("log-checkpoint", move || checkpoint::run(&checkpointing, &for_checkpoint, &stopped))?;
         let reader = EmbeddedReader { shared: shared.clone(), idle: Mutex::default() };
         Ok(Self {
             shared,
@@ -139,11 +141,6 @@ impl Embedded {
     pub fn limit_file_bytes(&self, bytes_max: Option<u64>) {
         let _ = self.requests.send(Request::LimitPages(bytes_max.map(layout::pages)));
     }
-}
-
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, BrokerError> {
-    let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(run);
-    spawned.map_err(|error| BrokerError::Storage(format!("thread {name}: {error}")))
 }
 
 fn file_failed(path: &Path, error: &std::io::Error) -> BrokerError {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::progress::IntakeProgress;
 use super::supervise::rest;
 use super::topics::{DECIDE_GROUP, INBOX, INTAKE_GROUP, INTAKE_PREFIXES};
-use crate::broker::{Broker, BrokerError, Clock};
+use crate::broker::{Broker, BrokerError, Clock, vital};
 use crate::engine::model::scalar::Timestamp;
 use crate::telemetry::metrics::{Metrics, Stage};
 use crate::telemetry::readiness::Readiness;
@@ -26,7 +26,7 @@ pub fn watch_intake(
     stop: &Arc<AtomicBool>,
 ) -> Result<JoinHandle<()>, BrokerError> {
     let (broker, progress, stop) = (broker.clone(), progress.clone(), stop.clone());
-    started("intake-elsewhere", move || {
+    vital::spawn("intake-elsewhere", move || {
         let prefixes = INTAKE_PREFIXES.map(str::to_owned);
         look_until_stopped(&*broker, INTAKE_GROUP, &prefixes, &stop, |oldest| progress.left_elsewhere(oldest));
     })
@@ -46,7 +46,7 @@ pub fn watch_decide(
     stop: &Arc<AtomicBool>,
 ) -> Result<JoinHandle<()>, BrokerError> {
     let (broker, stop) = (broker.clone(), stop.clone());
-    started("decide-elsewhere", move || {
+    vital::spawn("decide-elsewhere", move || {
         look_until_stopped(&*broker, DECIDE_GROUP, &[INBOX.to_owned()], &stop, |oldest| told.tell(oldest));
     })
 }
@@ -62,11 +62,6 @@ impl Unjudged {
             tracing::error!(waits_s, "nobody judges what is accepted: start `run --stages decide` on this cluster");
         }
     }
-}
-
-fn started(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, BrokerError> {
-    let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(run);
-    spawned.map_err(|error| BrokerError::Storage(format!("a thread could not be started: {error}")))
 }
 
 fn look_until_stopped(

@@ -11,7 +11,7 @@ use super::rule_books::{self, KNOWN_FOR_MS, Shelf};
 use super::supervise::rest;
 use super::topics::{OutputTopics, TopicPlan};
 use super::{Beginning, OnBooks, ServiceOptions, identity};
-use crate::broker::{Broker, BrokerError, Clock};
+use crate::broker::{Broker, BrokerError, Clock, vital};
 use crate::engine::context::{Context, RuleBooks};
 use crate::engine::intake::Partners;
 use crate::engine::model::scalar::Timestamp;
@@ -126,16 +126,14 @@ impl BookWatch {
     }
 
     pub fn start(self, mut shelf: Shelf, stop: Arc<AtomicBool>) -> Result<JoinHandle<()>, BrokerError> {
-        let thread = std::thread::Builder::new().name("rule-books".to_owned());
-        let spawned = thread.spawn(move || {
+        vital::spawn("rule-books", move || {
             while !stop.load(Ordering::Acquire) {
                 if let Err(error) = self.look(&mut shelf) {
                     tracing::debug!(%error, "rule books could not be looked for");
                 }
                 rest(LOOK_EVERY, &stop);
             }
-        });
-        spawned.map_err(|error| BrokerError::Storage(format!("a thread could not be started: {error}")))
+        })
     }
 
     fn look(&self, shelf: &mut Shelf) -> Result<(), BrokerError> {

@@ -16,7 +16,7 @@ use super::fault::{named, storage};
 use super::notes::{log, unasked};
 use super::shared::Shared;
 use super::transaction::headers;
-use crate::broker::{BrokerError, PublishDone, Published, Publisher, Write};
+use crate::broker::{BrokerError, PublishDone, Published, Publisher, Write, vital};
 use crate::engine::model::scalar::Timestamp;
 
 /// How long librdkafka's full queue is waited for.
@@ -55,9 +55,7 @@ impl KafkaPublisher {
     pub fn start(shared: &Arc<Shared>) -> Result<Self, BrokerError> {
         let (requests, received) = channel();
         let producer = Appender::new(shared)?;
-        let spawned = std::thread::Builder::new().name("publisher".to_owned()).spawn(move || producer.run(&received));
-        let thread =
-            spawned.map_err(|error| BrokerError::Storage(format!("a thread could not be started: {error}")))?;
+        let thread = vital::spawn("publisher", move || producer.run(&received))?;
         Ok(Self { shared: shared.clone(), requests: Mutex::new(Some(requests)), thread: Mutex::new(Some(thread)) })
     }
 

@@ -13,7 +13,7 @@ use super::notes::Quiet;
 use super::seat::add;
 use super::settings::READERS;
 use super::shared::Shared;
-use crate::broker::BrokerError;
+use crate::broker::{BrokerError, vital};
 
 /// How long `position` waits for an open transaction to end.
 pub const POSITION_WITHIN: Duration = Duration::from_secs(20);
@@ -28,9 +28,7 @@ pub fn start(shared: &Arc<Shared>) -> Result<JoinHandle<()>, BrokerError> {
     let client: BaseConsumer<Quiet> =
         config.create_with_context(Quiet).map_err(|error| storage("a client could not be made", &error))?;
     let shared = shared.clone();
-    let thread = std::thread::Builder::new().name("kafka-watch".to_owned());
-    let spawned = thread.spawn(move || run(&shared, &client));
-    spawned.map_err(|error| BrokerError::Storage(format!("a thread could not be started: {error}")))
+    vital::spawn("kafka-watch", move || run(&shared, &client))
 }
 
 fn run(shared: &Shared, client: &BaseConsumer<Quiet>) {

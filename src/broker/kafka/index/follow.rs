@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use super::{Followed, Index, store};
 use crate::broker::kafka::native::Drawn;
 use crate::broker::kafka::restore::Tail;
-use crate::broker::{BrokerError, Record};
+use crate::broker::{BrokerError, Record, vital};
 
 /// Not a group that anybody joins: librdkafka wants a name.
 const GROUP: &str = "pathway-router.readers";
@@ -39,9 +39,7 @@ pub fn start(index: &Arc<Index>) -> Result<JoinHandle<()>, BrokerError> {
         Err(error) => return Err(error),
     };
     let index = index.clone();
-    let thread = std::thread::Builder::new().name("inboxes".to_owned());
-    let spawned = thread.spawn(move || keep_following(&index, known));
-    spawned.map_err(|error| BrokerError::Storage(format!("a thread could not be started: {error}")))
+    vital::spawn("inboxes", move || keep_following(&index, known))
 }
 
 /// Why following stopped.
