@@ -42,6 +42,7 @@ use crate::engine::model::scalar::Timestamp;
 use crate::engine::seal::Sealer;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
+use body::LargeBodies;
 use problem::Problem;
 use retried::Retried;
 use streams::Streams;
@@ -67,6 +68,7 @@ mod retried;
 mod retry;
 mod rules;
 pub mod server;
+mod share;
 mod streams;
 
 /// What the handlers need. Built once, shared by all.
@@ -90,6 +92,7 @@ pub struct Gateway {
     /// For how long its records are kept.
     quarantine_kept: Duration,
     streams: Arc<Streams>,
+    large_bodies: LargeBodies,
     /// True once the router stops: long polls and streams end.
     stopping: watch::Sender<bool>,
 }
@@ -137,6 +140,7 @@ impl Gateway {
             retried: Mutex::default(),
             quarantine_kept: config.retention.quarantine,
             streams: Arc::default(),
+            large_bodies: LargeBodies::default(),
             stopping: watch::Sender::new(false),
         })
     }

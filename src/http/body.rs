@@ -1,13 +1,17 @@
 //! A request's body: no larger and no slower than allowed, in one of the media types a route takes.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, BodyDataStream, Bytes};
 use axum::http::{HeaderMap, header};
 use futures_util::StreamExt;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::Gateway;
+use super::caller::Presented;
 use super::problem::Problem;
+use super::share::{Shares, TokenHash};
 
 /// The time a sender has for its whole body.
 const BODY_WAIT: Duration = Duration::from_secs(30);
@@ -19,7 +23,46 @@ const LARGE_MAX: usize = 64;
 /// What of a body that is only looked through is held from one piece to the next: more than what is looked for is long.
 const OVERLAP_BYTES: usize = 256;
 
-static LARGE: Semaphore = Semaphore::const_new(LARGE_MAX);
+/// The places of large bodies. Of those of one token no more are read or wait than its share: who sends many and ends none
+/// holds up nobody else.
+pub struct LargeBodies {
+    places: Semaphore,
+    shares: Mutex<Shares>,
+}
+
+/// A place, given back when dropped.
+struct Turn<'a> {
+    large: &'a LargeBodies,
+    token: TokenHash,
+    /// None: it waits for its turn.
+    place: Option<SemaphorePermit<'a>>,
+}
+
+impl Default for LargeBodies {
+    fn default() -> Self {
+        Self { places: Semaphore::new(LARGE_MAX), shares: Mutex::default() }
+    }
+}
+
+impl LargeBodies {
+    async fn turn(&self, token: &Presented) -> Result<Turn<'_>, Problem> {
+        self.shares().take(token.hash(), LARGE_MAX).map_err(|over| token.too_many_large(over))?;
+        let mut turn = Turn { large: self, token: token.hash(), place: None };
+        // It is never closed: there is a place in the end.
+        turn.place = self.places.acquire().await.ok();
+        Ok(turn)
+    }
+
+    fn shares(&self) -> MutexGuard<'_, Shares> {
+        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.large.shares().give_back(&self.token);
+    }
+}
 
 /// What was read of a body.
 pub enum Read {
@@ -28,22 +71,69 @@ pub enum Read {
     TooLarge(Vec<u8>),
 }
 
+/// Why a body was not read, and what there is of it all the same.
+pub struct Unread {
+    problem: Problem,
+    came: Vec<u8>,
+    /// None: what comes of it was waited for long enough.
+    rest: Option<BodyDataStream>,
+}
+
+impl Unread {
+    /// The problem, and whether what came or comes of the body holds what is looked for.
+    pub async fn looked_through(
+        self,
+        bytes_max: usize,
+        wait: Duration,
+        is_held: impl Fn(&[u8]) -> bool,
+    ) -> (Problem, bool) {
+        let Self { problem, came, rest } = self;
+        if is_held(&came) {
+            return (problem, true);
+        }
+        let holds = match rest {
+            Some(rest) => comes_to_hold(came, rest, bytes_max, wait, is_held).await,
+            None => false,
+        };
+        (problem, holds)
+    }
+}
+
+impl From<Unread> for Problem {
+    fn from(unread: Unread) -> Self {
+        unread.problem
+    }
+}
+
 /// Reads a body of at most `bytes_max`.
-pub async fn read(body: Body, bytes_max: usize) -> Result<Read, Problem> {
-    let mut bytes = Vec::new();
-    match tokio::time::timeout(BODY_WAIT, collect(body, bytes_max, &mut bytes)).await {
+pub async fn read(gateway: &Gateway, token: &Presented, body: Body, bytes_max: usize) -> Result<Read, Unread> {
+    let (mut bytes, mut chunks) = (Vec::new(), body.into_data_stream());
+    let collected = collect(&gateway.large_bodies, token, &mut chunks, bytes_max, &mut bytes);
+    match tokio::time::timeout(BODY_WAIT, collected).await {
         Ok(Ok(true)) => Ok(Read::Whole(bytes)),
         Ok(Ok(false)) => Ok(Read::TooLarge(bytes)),
-        Ok(Err(problem)) => Err(problem),
-        Err(_) => Err(Problem::body_timeout()),
+        Ok(Err(problem)) => Err(Unread { problem, came: bytes, rest: Some(chunks) }),
+        Err(_) => Err(Unread { problem: Problem::body_timeout(), came: bytes, rest: None }),
     }
 }
 
 /// Whether what comes of a body within a time, and at most so much, holds what is looked for. Next to nothing of it is held,
 /// for whoever sends it may be anybody.
 pub async fn holds(body: Body, bytes_max: usize, wait: Duration, is_held: impl Fn(&[u8]) -> bool) -> bool {
+    comes_to_hold(Vec::new(), body.into_data_stream(), bytes_max, wait, is_held).await
+}
+
+/// The same of a body of which some came already, and was looked through.
+async fn comes_to_hold(
+    came: Vec<u8>,
+    mut chunks: BodyDataStream,
+    bytes_max: usize,
+    wait: Duration,
+    is_held: impl Fn(&[u8]) -> bool,
+) -> bool {
     let search = async {
-        let (mut chunks, mut read, mut window) = (body.into_data_stream(), 0usize, Vec::new());
+        let (mut read, mut window) = (came.len(), came);
+        window.drain(..window.len().saturating_sub(OVERLAP_BYTES));
         while let Some(Ok(chunk)) = chunks.next().await {
             read = read.saturating_add(chunk.len());
             window.extend_from_slice(&chunk);
@@ -61,26 +151,37 @@ pub async fn holds(body: Body, bytes_max: usize, wait: Duration, is_held: impl F
 }
 
 /// As `read`, for routes that keep nothing of what is too large.
-pub async fn read_whole(body: Body, bytes_max: usize) -> Result<Vec<u8>, Problem> {
-    match read(body, bytes_max).await? {
+pub async fn read_whole(
+    gateway: &Gateway,
+    token: &Presented,
+    body: Body,
+    bytes_max: usize,
+) -> Result<Vec<u8>, Problem> {
+    match read(gateway, token, body, bytes_max).await? {
         Read::Whole(bytes) => Ok(bytes),
         Read::TooLarge(_) => Err(Problem::too_large(bytes_max, "Nothing of it was kept.")),
     }
 }
 
 /// True: that is all of it.
-async fn collect(body: Body, bytes_max: usize, bytes: &mut Vec<u8>) -> Result<bool, Problem> {
-    let mut chunks = body.into_data_stream();
+async fn collect(
+    large: &LargeBodies,
+    token: &Presented,
+    chunks: &mut BodyDataStream,
+    bytes_max: usize,
+    bytes: &mut Vec<u8>,
+) -> Result<bool, Problem> {
     let mut turn = None;
     while let Some(chunk) = chunks.next().await {
         let chunk: Bytes = chunk
             .map_err(|_| Problem::bad_request("broken-body", "The body ended early. Send it again.", Vec::new()))?;
-        if turn.is_none() && bytes.len() + chunk.len() > SMALL_BYTES {
-            turn = LARGE.acquire().await.ok();
-        }
         let room = bytes_max.saturating_sub(bytes.len()).min(chunk.len());
         let (kept, rest) = chunk.split_at(room);
+        let is_large = bytes.len() + chunk.len() > SMALL_BYTES;
         bytes.extend_from_slice(kept);
+        if turn.is_none() && is_large {
+            turn = Some(large.turn(token).await?);
+        }
         if !rest.is_empty() {
             return Ok(false);
         }

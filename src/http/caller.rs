@@ -6,8 +6,9 @@ use axum::extract::FromRequestParts;
 use axum::http::{header, request::Parts};
 
 use super::Gateway;
-use super::house::{Answering, OverShare};
+use super::house::Answering;
 use super::problem::Problem;
+use super::share::{OverShare, TokenHash};
 use crate::config::tokens::{Caller, hash_of};
 
 /// A partner's unit, authenticated.
@@ -28,7 +29,7 @@ pub struct AgencyCaller {
 /// The token of a request that is answered for long: it may be revoked, or bound otherwise, meanwhile.
 #[derive(Clone)]
 pub struct Presented {
-    sha256: [u8; 32],
+    sha256: TokenHash,
     caller: Caller,
 }
 
@@ -39,7 +40,9 @@ pub enum Answerer {
 }
 
 /// The operator, authenticated.
-pub struct Operator;
+pub struct Operator {
+    pub token: Presented,
+}
 
 impl AgencyCaller {
     /// Refuses the inbox of anyone else, whether it exists or not.
@@ -68,7 +71,30 @@ impl PartnerCaller {
     }
 }
 
+impl Answerer {
+    pub fn token(&self) -> &Presented {
+        match self {
+            Self::Agency(AgencyCaller { token, .. }) | Self::Partner(PartnerCaller { token, .. }) => token,
+        }
+    }
+}
+
 impl Presented {
+    /// Whose share of what there is only so much it counts towards.
+    pub fn hash(&self) -> TokenHash {
+        self.sha256
+    }
+
+    /// Refuses a large body beside as many others of this token's as there may be.
+    pub fn too_many_large(&self, over: OverShare) -> Problem {
+        let OverShare { most, is_to_be_told } = over;
+        if is_to_be_told {
+            let holder = holder(&self.caller);
+            tracing::warn!(holder, most, "a token sends as many large bodies at once as one may: more are refused");
+        }
+        Problem::too_many_large(most)
+    }
+
     /// Refuses what would be refused if it were asked for now.
     pub fn still_stands(&self, gateway: &Gateway) -> Result<(), Problem> {
         if gateway.callers().tokens.caller_of(&self.sha256) != Some(&self.caller) {
@@ -96,17 +122,22 @@ fn caller(parts: &Parts, gateway: &Gateway) -> Result<Presented, Problem> {
 }
 
 fn over_share(caller: &Caller, over: OverShare) -> Problem {
-    let OverShare { requests_max, is_to_be_told } = over;
+    let OverShare { most, is_to_be_told } = over;
     if is_to_be_told {
-        let holder = match caller {
-            Caller::Partner { partner, unit } => format!("partner {partner}, unit {unit}"),
-            Caller::Agency { agency, unit: None } => format!("agency {agency}"),
-            Caller::Agency { agency, unit: Some(unit) } => format!("agency {agency}, unit {unit}"),
-            Caller::Operator => "the operator".to_owned(),
-        };
-        tracing::warn!(holder, requests_max, "a token has as many requests open at once as one may: more are refused");
+        let holder = holder(caller);
+        tracing::warn!(holder, most, "a token has as many requests open at once as one may: more are refused");
     }
-    Problem::too_many_requests(requests_max)
+    Problem::too_many_requests(most)
+}
+
+/// For the log: never the token.
+fn holder(caller: &Caller) -> String {
+    match caller {
+        Caller::Partner { partner, unit } => format!("partner {partner}, unit {unit}"),
+        Caller::Agency { agency, unit: None } => format!("agency {agency}"),
+        Caller::Agency { agency, unit: Some(unit) } => format!("agency {agency}, unit {unit}"),
+        Caller::Operator => "the operator".to_owned(),
+    }
 }
 
 impl FromRequestParts<Arc<Gateway>> for PartnerCaller {
@@ -173,8 +204,9 @@ impl FromRequestParts<Arc<Gateway>> for Operator {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
-        match caller(parts, gateway)?.caller {
-            Caller::Operator => Ok(Self),
+        let token = caller(parts, gateway)?;
+        match token.caller {
+            Caller::Operator => Ok(Self { token }),
             Caller::Partner { .. } | Caller::Agency { .. } => Err(Problem::forbidden("Use the operator's token.")),
         }
     }

@@ -48,9 +48,14 @@ pub async fn post(
         Ok(known) => known,
         Err(problem) => return Err(unread(&gateway, body, problem).await),
     };
-    let bytes = match body::read(body, gateway.limits.body_bytes).await? {
-        Read::Whole(bytes) => bytes,
-        Read::TooLarge(start) => return Err(too_large(&gateway, &caller, start).await),
+    let bytes_max = gateway.limits.body_bytes;
+    let bytes = match body::read(&gateway, &caller.token, body, bytes_max).await {
+        Ok(Read::Whole(bytes)) => bytes,
+        Ok(Read::TooLarge(start)) => return Err(too_large(&gateway, &caller, start).await),
+        Err(unread) => {
+            let (problem, danger) = unread.looked_through(bytes_max, DROP_WAIT, says_danger).await;
+            return Err(answer::ringing(&gateway, danger, problem));
+        }
     };
     let items = envelope::split(mode, &headers, bytes, gateway.limits.batch_events);
     let danger = items.iter().any(Item::immediate_danger);

@@ -7,7 +7,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum_server::accept::Accept;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -15,12 +15,8 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use super::server::Connection;
+use super::share::{OverShare, Shares, TokenHash};
 use crate::telemetry::metrics::Metrics;
-
-/// Of all connections, those that one token may have answered at once: a client that loops shuts nobody else out.
-const SHARE_OF_ONE_TOKEN: usize = 4;
-/// It is told so often who takes more than their share.
-const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 pub struct House {
     connections_max: usize,
@@ -33,8 +29,7 @@ struct Places {
     next: u64,
     held: BTreeMap<u64, Held>,
     /// Requests being answered, by the token they came with.
-    answering: BTreeMap<TokenHash, usize>,
-    told: Option<Instant>,
+    answering: Shares,
 }
 
 struct Held {
@@ -61,17 +56,6 @@ pub struct Place {
 pub struct Answering {
     place: Arc<Place>,
     token: OnceLock<TokenHash>,
-}
-
-/// SHA-256 of a token.
-pub type TokenHash = [u8; 32];
-
-/// One token has as many requests answered as it may.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct OverShare {
-    pub requests_max: usize,
-    /// Nobody was told of it lately.
-    pub is_to_be_told: bool,
 }
 
 impl House {
@@ -136,22 +120,15 @@ impl Answering {
 
     /// From here on its place is its own, unless the token has more than its share.
     pub fn accept_token(&self, token: TokenHash) -> Result<(), OverShare> {
-        let requests_max = self.place.house.connections_max.div_ceil(SHARE_OF_ONE_TOKEN);
         let mut places = self.place.house.places();
         let places = &mut *places;
         let Some(held) = places.held.get_mut(&self.place.number) else { return Ok(()) };
         held.has_shown_token = true;
-        let answering = places.answering.entry(token).or_default();
-        if *answering >= requests_max {
-            let is_to_be_told = places.told.is_none_or(|told| told.elapsed() >= TOLD_EVERY);
-            if is_to_be_told {
-                places.told = Some(Instant::now());
-            }
-            return Err(OverShare { requests_max, is_to_be_told });
-        }
+        places.answering.take(token, self.place.house.connections_max)?;
         if self.token.set(token).is_ok() {
-            *answering += 1;
             held.answering += 1;
+        } else {
+            places.answering.give_back(&token);
         }
         Ok(())
     }
@@ -165,13 +142,8 @@ impl Drop for Answering {
             held.answering = held.answering.saturating_sub(usize::from(token.is_some()));
             held.idle_since = Instant::now();
         }
-        if let Some(token) = token
-            && let Some(answering) = places.answering.get_mut(token)
-        {
-            *answering = answering.saturating_sub(1);
-            if *answering == 0 {
-                places.answering.remove(token);
-            }
+        if let Some(token) = token {
+            places.answering.give_back(token);
         }
     }
 }

@@ -28,7 +28,7 @@ const CHUNK_RECORDS: usize = 500;
 /// The handler. What cannot be used is refused and not kept: the operator holds the file it came from.
 pub async fn post(
     State(gateway): State<Arc<Gateway>>,
-    _caller: Operator,
+    operator: Operator,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -36,7 +36,7 @@ pub async fn post(
         return Err(Problem::unsupported_media_type("application/cloudevents-batch+json"));
     }
     gateway.must_be_ready()?;
-    let bytes = body::read_whole(body, gateway.limits.body_bytes).await?;
+    let bytes = body::read_whole(&gateway, &operator.token, body, gateway.limits.body_bytes).await?;
     let mut writes = Vec::new();
     let mut verdicts = Vec::new();
     for item in envelope::split(Mode::Batch, &headers, bytes, gateway.limits.batch_events) {

@@ -33,7 +33,7 @@ pub async fn post(
 ) -> Result<Response, Problem> {
     gateway.must_be_ready()?;
     body::must_be_json(&headers)?;
-    let bytes = body::read_whole(body, gateway.limits.body_bytes).await?;
+    let bytes = body::read_whole(&gateway, caller.token(), body, gateway.limits.body_bytes).await?;
     let (sender, unit, said, mut stamps) = match &caller {
         Answerer::Agency(AgencyCaller { agency, unit, .. }) => {
             (agency, unit.as_deref(), Said::Answer, vec![header("agency", agency.as_str())])

@@ -101,6 +101,16 @@ impl Problem {
             .retry_after(5)
     }
 
+    /// One token sends more large bodies than its share.
+    pub fn too_many_large(most: usize) -> Self {
+        let detail = format!(
+            "{most} large bodies with this token are being read, as many as there may be: nothing of this one was accepted. \
+             Send fewer at a time, and this one again."
+        );
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many large bodies at once", detail)
+            .retry_after(5)
+    }
+
     /// The router cannot take work now: nothing was accepted.
     pub fn not_ready(why: &[String]) -> Self {
         let detail = format!("Nothing was accepted; send it again. {}", why.join("; "));

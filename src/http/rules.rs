@@ -49,12 +49,12 @@ pub async fn list(State(gateway): State<Arc<Gateway>>, _caller: Operator) -> Res
 /// Checked whole, then published: in force from the time it names, by receipt.
 pub async fn publish(
     State(gateway): State<Arc<Gateway>>,
-    _caller: Operator,
+    operator: Operator,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     body::must_be_json(&headers)?;
-    let bytes = body::read_whole(body, BYTES_MAX).await?;
+    let bytes = body::read_whole(&gateway, &operator.token, body, BYTES_MAX).await?;
     let refused = |faults| Problem::bad_request("invalid-rules", "The rule book cannot be published.", faults);
     let asked: Asked = serde_json::from_slice(&bytes)
         .map_err(|_| refused(vec![Fault::new("", "must be an object with files, each a name and a text")]))?;

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use super::kit::{HOSPITAL, House, event};
+use super::kit::{BATCH, HOSPITAL, House, event, event_with};
 
 #[test]
 fn metrics_liveness_and_readiness_need_no_token() {
@@ -149,6 +149,46 @@ fn a_client_that_opens_one_long_poll_after_another_shuts_nobody_else_out() {
     assert!((0..100).any(|_| {
         std::thread::sleep(Duration::from_millis(50));
         house.get(list, "inbox-camhs").status == 200
+    }));
+}
+
+#[test]
+fn large_bodies_of_one_token_that_never_end_hold_up_nobody_else() {
+    let house = House::open();
+    let address = house.base().strip_prefix("http://").unwrap();
+    let (head, token) = ("POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json", house.token(HOSPITAL));
+    let mut stalled: Vec<TcpStream> = Vec::new();
+    for _ in 0..64 {
+        let mut socket = TcpStream::connect(address).unwrap();
+        write!(socket, "{head}\r\nauthorization: Bearer {token}\r\ncontent-length: 900000\r\n\r\n").unwrap();
+        socket.write_all(&[b' '; 80 << 10]).unwrap();
+        stalled.push(socket);
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    let narrative = "x ".repeat(40_000 / 2);
+    let large = |source: &str| {
+        let event = || {
+            let mut event = event_with("/data", "narrative", narrative.as_str().into());
+            event["source"] = source.into();
+            event["data"]["immediate_danger"] = true.into();
+            event
+        };
+        serde_json::json!([event(), event(), event()]).to_string()
+    };
+    let asked = std::time::Instant::now();
+    let other = house.post("/v1/events", "police", BATCH, large("police"));
+    assert_eq!(other.status, 202, "{}", other.text);
+    let refused = house.post("/v1/events", HOSPITAL, BATCH, large(HOSPITAL));
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    let problem = refused.json();
+    assert_eq!((refused.status, refused.retry_after.as_deref()), (429, Some("5")), "{}", refused.text);
+    assert_eq!(problem["type"], "urn:pathway-router:problem:too-many-requests");
+    assert!(refused.text.contains("16 large bodies") && problem["ring"].is_string(), "{}", refused.text);
+    assert_eq!(house.post_event(&event()).status, 202, "a small one waits for no turn");
+    drop(stalled);
+    assert!((0..100).any(|_| {
+        std::thread::sleep(Duration::from_millis(50));
+        house.post("/v1/events", HOSPITAL, BATCH, large(HOSPITAL)).status == 202
     }));
 }
 
