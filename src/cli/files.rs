@@ -8,14 +8,20 @@ use super::CliError;
 
 /// The whole of a text file, or of standard input for `-` or no path.
 pub fn read_text(path: Option<&Path>) -> Result<String, CliError> {
+    String::from_utf8(read_input(path)?)
+        .map_err(|_| CliError::Usage(format!("{} could not be read: it is not UTF-8", name_of(path))))
+}
+
+/// The same as it lies there, text or not.
+pub fn read_input(path: Option<&Path>) -> Result<Vec<u8>, CliError> {
     let Some(path) = path.filter(|path| path.as_os_str() != "-") else {
-        let mut text = String::new();
+        let mut bytes = Vec::new();
         std::io::stdin()
-            .read_to_string(&mut text)
+            .read_to_end(&mut bytes)
             .map_err(|error| CliError::Usage(format!("standard input could not be read: {error}")))?;
-        return Ok(text);
+        return Ok(bytes);
     };
-    fs::read_to_string(path).map_err(|error| unreadable(path, &error))
+    read_bytes(path)
 }
 
 /// The whole of a file, as it lies there.

@@ -1,12 +1,14 @@
 //! `send`: posts events to a running router.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::files::{name_of, read_text};
+use super::files::{name_of, read_input};
 use super::router::{Answer, RemoteRouter};
 use super::{CliError, Ending, output};
+use crate::engine::danger::{places_that_say_danger, says_danger};
 
 /// How much one request carries at most; the router takes 1 MiB and 1000 events.
 const BATCH_BYTES_MAX: usize = 512 * 1024;
@@ -39,9 +41,10 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
-    let text = read_text(Some(&arguments.file))?;
-    let events = events(&text, &name_of(Some(&arguments.file)))?;
-    let router = RemoteRouter::new(&arguments.to, &arguments.token_file, arguments.authority.as_deref())?;
+    let bytes = read_input(Some(&arguments.file))?;
+    let events = events(&bytes, &name_of(Some(&arguments.file))).inspect_err(|_| warn_of_danger_in(&bytes))?;
+    let router = RemoteRouter::new(&arguments.to, &arguments.token_file, arguments.authority.as_deref())
+        .inspect_err(|_| warn_of_danger(&events))?;
     let mut totals = Totals::default();
     let mut stopped = None;
     for batch in batches(&events) {
@@ -50,6 +53,8 @@ pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
             break;
         }
     }
+    // What stopped one stopped all that stand behind it.
+    warn_of_danger(events.get(totals.accepted + totals.refused..).unwrap_or_default());
     let unsent = events.len() - totals.accepted - totals.refused;
     let counted = format!("{} accepted, {} refused", totals.accepted, totals.refused);
     match events.get(totals.accepted + totals.refused) {
@@ -85,7 +90,11 @@ struct Located {
 }
 
 /// One object, an array, or one object a line.
-fn events(text: &str, file: &str) -> Result<Vec<Located>, CliError> {
+fn events(bytes: &[u8], file: &str) -> Result<Vec<Located>, CliError> {
+    let text = std::str::from_utf8(bytes).map_err(|fault| {
+        let line = line_of(bytes, fault.valid_up_to());
+        CliError::failed(format!("{file} is not UTF-8 at line {line}; nothing was sent"))
+    })?;
     let text = text.trim_start_matches('\u{feff}');
     let located = |place: String, event: Value| Located { bytes: event.to_string().len(), place, event };
     let found: Vec<Located> = match serde_json::from_str(text) {
@@ -137,7 +146,7 @@ fn send_batch(router: &RemoteRouter, batch: &[Located], totals: &mut Totals) -> 
             router.post("/v1/events", "application/cloudevents-batch+json", &body)
         }
     };
-    let answer = answer.inspect_err(|_| warn_of_danger(batch))?;
+    let answer = answer?;
     if let Some(ring) = answer.body.get("ring").and_then(Value::as_str) {
         totals.ring = Some(ring.to_owned());
     }
@@ -149,15 +158,28 @@ fn send_batch(router: &RemoteRouter, batch: &[Located], totals: &mut Totals) -> 
 
 /// The router may never have seen that these say so.
 fn warn_of_danger(unheard: &[Located]) {
-    for Located { place, .. } in unheard.iter().filter(|located| says_danger(&located.event)) {
-        eprintln!(
-            "{place}: says that a child is in immediate danger, and was not accepted: ring 999 and the front door now"
-        );
+    for Located { place, .. } in unheard.iter().filter(|located| says_danger(located.event.to_string().as_bytes())) {
+        ring(place, "was not accepted");
     }
 }
 
-fn says_danger(event: &Value) -> bool {
-    event.pointer("/data/immediate_danger").and_then(Value::as_bool) == Some(true)
+/// The same of a file that cannot be read as events: whatever can be seen to say so, on the line at fault, too.
+fn warn_of_danger_in(bytes: &[u8]) {
+    // Of text in two bytes a letter, the other one.
+    let seen: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != 0).collect();
+    let lines: BTreeSet<usize> = places_that_say_danger(&seen).map(|place| line_of(&seen, place)).collect();
+    for line in lines {
+        ring(&format!("line {line}"), "was not sent");
+    }
+}
+
+fn ring(place: &str, became: &str) {
+    eprintln!("{place}: says that a child is in immediate danger, and {became}: ring 999 and the front door now");
+}
+
+/// As a person counts lines.
+fn line_of(bytes: &[u8], place: usize) -> usize {
+    bytes.iter().take(place).filter(|byte| **byte == b'\n').count() + 1
 }
 
 /// Counts what was accepted, and says of each refused event what is wrong with it. An error: the rest would fare no better.
@@ -184,10 +206,7 @@ fn report(answer: &Answer, batch: &[Located], totals: &mut Totals) -> Result<(),
                 report_faults(&one.place, &answer.body);
             }
         }
-        (false, _) => {
-            warn_of_danger(batch);
-            return Err(CliError::failed(answer.problem()));
-        }
+        (false, _) => return Err(CliError::failed(answer.problem())),
     }
     Ok(())
 }
@@ -209,7 +228,7 @@ mod tests {
     use super::{BATCH_EVENTS_MAX, batches, events};
 
     fn count(text: &str) -> usize {
-        events(text, "it").unwrap_or_default().len()
+        events(text.as_bytes(), "it").unwrap_or_default().len()
     }
 
     #[test]
@@ -217,12 +236,14 @@ mod tests {
         assert_eq!(count("{\n \"id\": 1\n}"), 1);
         assert_eq!(count("[{}, {}]"), 2);
         assert_eq!(count("{}\n\n{}\r\n{}"), 3);
-        assert!(events("", "it").is_err() && events("{}\n{", "it").is_err() && events("[{},", "it").is_err());
+        for broken in [&b""[..], b"{}\n{", b"[{},", b"{}\n{\"a\": \"caf\xe9\"}"] {
+            assert!(events(broken, "it").is_err());
+        }
     }
 
     #[test]
     fn batches_hold_everything_once_and_no_more_than_they_may() {
-        let events = events(&"{}\n".repeat(BATCH_EVENTS_MAX * 2 + 1), "it").unwrap_or_default();
+        let events = events("{}\n".repeat(BATCH_EVENTS_MAX * 2 + 1).as_bytes(), "it").unwrap_or_default();
         let sizes: Vec<usize> = batches(&events).into_iter().map(<[_]>::len).collect();
         assert_eq!(sizes, [BATCH_EVENTS_MAX, BATCH_EVENTS_MAX, 1]);
     }

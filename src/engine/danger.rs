@@ -43,8 +43,13 @@ pub fn is_said_in(bytes: &[u8]) -> bool {
 
 /// Whether the text of these bytes says it, be it an event or not.
 pub fn says_danger(bytes: &[u8]) -> bool {
-    let quotes = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'"');
-    quotes.filter_map(|(quote, _)| bytes.get(quote.saturating_add(1)..)).any(member_says_danger)
+    places_that_say_danger(bytes).next().is_some()
+}
+
+/// Each place where the text of these bytes says it.
+pub fn places_that_say_danger(bytes: &[u8]) -> impl Iterator<Item = usize> {
+    let quotes = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'"').map(|(quote, _)| quote);
+    quotes.filter(|quote| bytes.get(quote.saturating_add(1)..).is_some_and(member_says_danger))
 }
 
 /// Whether these bytes begin with a member's name, its quote and what says yes: also as text, and misspelt by a letter or two.

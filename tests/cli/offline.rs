@@ -85,3 +85,40 @@ fn send_says_what_is_wrong_before_anything_is_sent() {
     send(&good, "http://127.0.0.1:1", &file("two", "a b"), 2, "one token");
     send(&good, "http://127.0.0.1:1", "nowhere", 2, "nowhere");
 }
+
+#[test]
+fn send_says_who_is_in_danger_in_a_file_that_cannot_be_sent() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("a path").to_owned();
+    fs::write(path("token"), "pathway_x\n").expect("a file");
+    let lines_of_danger = |name: &str, bytes: &[u8], token: &str, code: i32, expected: &[&str]| -> Vec<String> {
+        fs::write(path(name), bytes).expect("a file");
+        let arguments = ["send", &path(name), "--to", "http://127.0.0.1:1", "--token-file", &path(token)];
+        let done = check(&arguments, code, expected);
+        let ring = "says that a child is in immediate danger, and was not ";
+        let told =
+            done.err.lines().filter(|line| line.contains(ring) && line.contains("ring 999 and the front door now"));
+        told.filter_map(|line| Some(line.split_once(':')?.0.to_owned())).collect()
+    };
+    let (safe, danger) = (r#"{"data": {}}"#, r#"{"data": {"immediate_danger": true}}"#);
+    let correction = r#"{"data": {"detail": {"changes": {"immediate_danger": true}}}}"#;
+    let cut_off = r#"{"data": {"immediate_danger": true, "narrat"#;
+    let text = [safe, danger, cut_off, safe, correction].join("\n");
+    let not_json = ["not JSON at line 3", "nothing was sent"];
+    assert_eq!(lines_of_danger("lines", text.as_bytes(), "token", 1, &not_json), ["line 2", "line 3", "line 5"]);
+    let pretty = "{\n \"data\": {\n  \"immediate_danger\":\n   true,\n }\n}";
+    assert_eq!(lines_of_danger("pretty", pretty.as_bytes(), "token", 1, &["nothing was sent"]), ["line 3"]);
+    let latin = [danger.as_bytes(), b"\n{\"a\": \"caf\xe9\"}\n"].concat();
+    let not_utf8 = ["not UTF-8 at line 2", "nothing was sent"];
+    assert_eq!(lines_of_danger("latin", &latin, "token", 1, &not_utf8), ["line 1"]);
+    let wide: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let of_wide = lines_of_danger("wide", &[&b"\xff\xfe"[..], &wide].concat(), "token", 1, &["not UTF-8 at line 1"]);
+    assert_eq!(of_wide, ["line 2", "line 3", "line 5"]);
+    assert!(lines_of_danger("safe", format!("{safe}\n{{").as_bytes(), "token", 1, &["not JSON"]).is_empty());
+    // A file that is sound, and cannot be sent.
+    let sound = [safe, danger, correction].join("\n");
+    assert_eq!(lines_of_danger("sound", sound.as_bytes(), "nowhere", 2, &["nowhere"]), ["line 2", "line 3"]);
+    let many = [danger].into_iter().chain(std::iter::repeat_n(safe, 600)).chain([danger]).collect::<Vec<_>>();
+    let of_many = lines_of_danger("many", many.join("\n").as_bytes(), "token", 1, &["602 not sent"]);
+    assert_eq!(of_many, ["line 1", "line 602"], "behind the request that could not be sent, too");
+}
