@@ -389,28 +389,31 @@ fn a_record_that_cannot_be_read_after_the_hours_task_was_closed_asks_again() {
 
 /// Of two children of one hour each gets a task of its own, which says nothing of who they are.
 #[test]
-fn each_record_that_cannot_be_read_and_says_danger_is_a_task_of_level_4b_within_the_hour() {
+fn each_record_that_cannot_be_read_and_says_danger_is_a_task_of_level_4b_within_the_hour_and_its_repeat_none() {
     let context = kit::context(None);
     let mut state = State::default();
     let subject = context.keys.partner_subject("police", None);
     let receipt = Timestamp(1_780_995_600_000);
-    let mut asked = |minute: i64, danger: Option<bool>| -> Vec<Task> {
+    let mut asked = |minute: i64, said: &str, danger: Option<bool>| -> Vec<Task> {
         let cause = format!("00000000-0000-4000-8000-{minute:012}");
         let (kind, partner) = ("unread_record".to_owned(), Some("police".to_owned()));
         let signal = Signal { kind, cause, partner, danger, ..Signal::default() };
         let receipt = receipt.plus_millis(minute * 60_000);
-        let record = InboxRecord { id: signal.cause.clone(), subject, receipt, body: InboxBody::Signal(signal) };
+        let record = InboxRecord { id: said.to_owned(), subject, receipt, body: InboxBody::Signal(signal) };
         let stepped = step(&context, &state, &record).unwrap();
         state.stage(stepped.delta);
         let task = |effect: Effect| if let Effect::Task(task, _) = effect { Some(*task) } else { None };
         stepped.effects.into_iter().filter_map(task).collect()
     };
-    assert_eq!(asked(1, None).len(), 1);
-    for minute in [2, 3] {
-        let [task] = asked(minute, Some(true)).try_into().unwrap();
+    assert_eq!(asked(1, "another", None).len(), 1);
+    for (minute, said) in [(2, "one"), (3, "two"), (70, "two")] {
+        let [task] = asked(minute, said, Some(true)).try_into().unwrap();
         let (level, due_at, reason) = (task.level, task.due_at, task.reasons[0].rule.as_str());
         assert_eq!((level, task.agency.as_str(), reason), (Some(Level::L4b), "social-care", "danger"));
         assert_eq!(due_at, receipt.plus_millis((minute + 60) * 60_000));
         assert!(task.child.is_none() && task.action.contains("immediate danger"), "{task:?}");
+        for later in [1, 2] {
+            assert!(asked(minute + later, said, Some(true)).is_empty(), "the same again within the hour");
+        }
     }
 }

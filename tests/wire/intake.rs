@@ -24,6 +24,8 @@ use crate::samples;
 
 #[path = "outcomes.rs"]
 mod outcomes;
+#[path = "refused.rs"]
+mod refused;
 
 const HOUR_MS: i64 = 60 * 60 * 1000;
 /// Two hours after the samples' events.
@@ -150,32 +152,6 @@ fn refused<'a>(world: &World, accepted: &'a Accepted, reason: QuarantineReason, 
     encode(quarantined).expect("a quarantined record that can be written");
     encode(signal).expect("a signal that can be written");
     quarantined
-}
-
-#[test]
-fn danger_in_a_refused_record_travels_with_the_signal() {
-    let world = World::new();
-    let danger_of = |accepted: &Accepted| {
-        let [InboxRecord { body: InboxBody::Signal(signal), .. }] = accepted.inbox.as_slice() else {
-            panic!("one signal: {:?}", accepted.inbox)
-        };
-        signal.danger
-    };
-    let mut event = samples::event("missing.started");
-    event.practitioner.call_back = String::new();
-    event.immediate_danger = Some(false);
-    assert_eq!(danger_of(&world.referral(&event)), None);
-    event.immediate_danger = Some(true);
-    assert_eq!(danger_of(&world.referral(&event)), Some(true));
-    let bytes =
-        |value: &[u8]| danger_of(&intake::referral(&world.context(), &incoming("referrals.police", "police", value)));
-    assert_eq!(bytes(br#"{"data":{"immediateDanger":true,"#), Some(true));
-    assert_eq!(bytes(br#"{"data":{"immediate_danger":false,"#), None);
-    let imported = IncomingRecord {
-        allow_backfill: true,
-        ..incoming("referrals.police", "police", br#"{"immediate_danger":true"#)
-    };
-    assert_eq!(danger_of(&intake::referral(&world.context(), &imported)), None);
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! A record that cannot be used: kept whole in quarantine, its sender told, social care asked to look.
 
-use super::{Accepted, IncomingRecord, IntakeContext};
+use sha2::{Digest, Sha256};
+
+use super::{Accepted, IncomingRecord, IntakeContext, content_digest};
 use crate::engine::cloud_event;
+use crate::engine::codec;
 use crate::engine::danger;
 use crate::engine::ids::derived;
 use crate::engine::model::event::ReferralEvent;
@@ -20,6 +23,10 @@ const FAULTS_TOLD_MAX: usize = 10;
 const UNIT_CHARS_MAX: usize = 64;
 /// The CloudEvents header that names an event whose value cannot be read.
 const EVENT_ID_HEADER: &str = "ce_id";
+
+/// What an event's attributes are called in headers, and those of them that say how it came, and may be others when it comes again.
+const ATTRIBUTE_PREFIX: &str = "ce_";
+const OF_THE_WAY: [&str; 2] = ["ce_traceparent", "ce_tracestate"];
 
 /// Stamped by the gateway on bytes that it could not make a record of: the reason's symbol.
 pub const REFUSED_HEADER: &str = "refused";
@@ -105,8 +112,9 @@ impl Refusal {
         let unit = incoming.unit.map(str::to_owned);
         let endangered = !incoming.allow_backfill && says_danger(incoming);
         let asked_of = unit.clone().or_else(|| self.unit_of_partner(context, incoming));
+        let said = self.said(incoming).unwrap_or_else(|| quarantine_id.clone());
         let signal = InboxRecord {
-            id: derived(&[UNREAD_RECORD, &quarantine_id]),
+            id: derived(&[UNREAD_RECORD, incoming.sender, asked_of.as_deref().unwrap_or_default(), &said]),
             subject: context.keys.partner_subject(incoming.sender, asked_of.as_deref()),
             receipt: incoming.receipt,
             body: InboxBody::Signal(Signal {
@@ -138,6 +146,25 @@ impl Refusal {
                 .collect(),
         };
         Accepted { inbox: vec![signal], quarantined: Some(quarantined), feedback }
+    }
+
+    /// The same for a repeat of it alone: of an event its content, of other bytes they and their attributes. None: that cannot
+    /// be told, since not all of it is kept.
+    fn said(&self, incoming: &IncomingRecord<'_>) -> Option<String> {
+        if self.reason == QuarantineReason::TooLarge && incoming.by_gateway {
+            return None;
+        }
+        let by_content = codec::decode::<ReferralEvent>(incoming.value).ok();
+        if let Some(digest) = by_content.and_then(|event| content_digest(&event).ok()) {
+            return Some(digest);
+        }
+        let is_said = |name: &str| name.starts_with(ATTRIBUTE_PREFIX) && !OF_THE_WAY.contains(&name);
+        let digest = |bytes: &[u8]| hex::encode(Sha256::digest(bytes));
+        let attributes = incoming.headers.iter().filter(|(name, _)| is_said(name));
+        let mut parts: Vec<String> = attributes.map(|(name, value)| format!("{name}\0{}", digest(value))).collect();
+        parts.sort();
+        parts.push(digest(incoming.value));
+        Some(derived(&parts.iter().map(String::as_str).collect::<Vec<_>>()))
     }
 
     /// The unit that the record names, where it is one of its partner's.

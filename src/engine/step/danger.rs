@@ -93,13 +93,28 @@ pub fn see_to_it(draft: &mut Draft<'_>, referral: &Referral, arriving: &Entry) -
     draft.raise(Some(referral), &cause, &[], vec![wanted]).map(drop)
 }
 
-/// A record that could not be read says it: whoever decides is told of each within the hour. What it says of the child is not known
-/// here, and lies in quarantine.
+/// A record that could not be read says it: whoever decides is told of each within the hour, of one that comes again within it once.
+/// What it says of the child is not known here, and lies in quarantine.
 pub fn in_unread(draft: &mut Draft<'_>, record: &InboxRecord, signal: &Signal) -> Result<(), StepError> {
     let partner = signal.partner.as_deref().unwrap_or("unknown");
-    let entry = Arc::new(stand_in_entry(&signal.cause, partner, record.receipt));
+    let entry = |quarantined: &str| Arc::new(stand_in_entry(quarantined, partner, record.receipt));
     let raising = draft.raising(None, &record.id);
     let due = raising.deadline_from_now(&AT_HIGHEST_LEVEL)?;
+    // The record's id says what was sent: the same sent again has it, too, and lies in quarantine as another.
+    let is_this = |task: &HeldTask| {
+        let entry = entry(&task.event_id);
+        let asked = raising.own_duty(DANGER_RULE, TITLE, String::new(), UNREAD_ACTION, due.clone(), &entry);
+        raising.was_given(&asked)
+    };
+    let in_the_hour = |task: &HeldTask| task.raised_at.plus_millis(HOUR_MS) > draft.at;
+    let mut asked = draft.history.tasks.iter().filter(|task| task.action == UNREAD_ACTION && in_the_hour(task));
+    if let Some(told) = asked.find(|task| is_this(task)) {
+        let told = format!("The same came within the hour, and was told of as {}.", told.event_id);
+        draft.decision.notes.push(told);
+        draft.disposed(Disposition::Duplicate);
+        return Ok(());
+    }
+    let entry = entry(&signal.cause);
     let unit = signal.unit.as_deref().map_or(String::new(), |unit| format!(", unit {unit}"));
     let reason = signal.reason.as_deref().unwrap_or("unknown");
     let why = format!(
