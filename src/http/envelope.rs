@@ -12,6 +12,7 @@ use crate::engine::cloud_event::{self, CloudEvent};
 use crate::engine::danger::says_danger;
 use crate::engine::model::quarantine::QuarantineReason;
 use crate::engine::model::scalar::Timestamp;
+use crate::engine::schema::path::speakable;
 use crate::engine::schema::{Fault, inspect};
 
 /// Any of these headers says that the event's attributes are in headers.
@@ -51,11 +52,14 @@ pub struct Item {
     form: Form,
 }
 
+/// The attributes of an event in binary mode, as they came.
+type Attributes = Vec<(String, String)>;
+
 enum Form {
     Json(Value),
-    Binary(BTreeMap<String, String>, Value),
-    /// Names stand twice in it: what was meant cannot be known.
-    Ambiguous(Value, Vec<Fault>),
+    Binary(Attributes, Value),
+    /// Names stand twice in it, or among the headers: what was meant cannot be known. Without attributes it is structured.
+    Ambiguous(Attributes, Value, Vec<Fault>),
     /// Not JSON, or not a batch.
     Unreadable(Fault),
 }
@@ -80,8 +84,11 @@ pub fn split(mode: Mode, headers: &HeaderMap, bytes: Vec<u8>, events_max: usize)
         let here = repeated.iter().filter(|(of, _)| *of == place);
         here.map(|(_, path)| stands_twice(format!("{of}{path}"))).collect()
     };
-    if mode != Mode::Batch && !repeated.is_empty() {
-        return vec![Item { original: bytes, form: Form::Ambiguous(json, faults_of(None)) }];
+    let attributes = if mode == Mode::Binary { attributes(headers) } else { Attributes::new() };
+    let twice = standing_twice(&attributes);
+    if mode != Mode::Batch && !(repeated.is_empty() && twice.is_empty()) {
+        let faults = twice.into_iter().chain(faults_of(None)).collect();
+        return vec![Item { original: bytes, form: Form::Ambiguous(attributes, json, faults) }];
     }
     let unreadable =
         |bytes, problem: String| vec![Item { original: bytes, form: Form::Unreadable(Fault::new("", problem)) }];
@@ -91,12 +98,13 @@ pub fn split(mode: Mode, headers: &HeaderMap, bytes: Vec<u8>, events_max: usize)
             "is a JSON list: send it with the Content-Type application/cloudevents-batch+json".to_owned(),
         ),
         (Mode::Structured, json) => vec![Item { original: bytes, form: Form::Json(json) }],
-        (Mode::Binary, json) => vec![Item { original: bytes, form: Form::Binary(attributes(headers), json) }],
+        (Mode::Binary, json) => vec![Item { original: bytes, form: Form::Binary(attributes, json) }],
         (Mode::Batch, Value::Array(events)) if (1..=events_max).contains(&events.len()) => {
             let item = |(place, json): (usize, Value)| {
                 let faults = faults_of(Some(place));
                 let original = json.to_string().into_bytes();
-                let form = if faults.is_empty() { Form::Json(json) } else { Form::Ambiguous(json, faults) };
+                let form =
+                    if faults.is_empty() { Form::Json(json) } else { Form::Ambiguous(Attributes::new(), json, faults) };
                 Item { original, form }
             };
             (0..).zip(events).map(item).collect()
@@ -106,7 +114,7 @@ pub fn split(mode: Mode, headers: &HeaderMap, bytes: Vec<u8>, events_max: usize)
 }
 
 /// The `ce-` headers, percent-decoded, without their prefix.
-fn attributes(headers: &HeaderMap) -> BTreeMap<String, String> {
+fn attributes(headers: &HeaderMap) -> Attributes {
     headers
         .iter()
         .filter_map(|(name, value)| {
@@ -114,6 +122,24 @@ fn attributes(headers: &HeaderMap) -> BTreeMap<String, String> {
             Some((name.to_owned(), percent_decoded(value.as_bytes())))
         })
         .collect()
+}
+
+/// One fault for each attribute whose header came more than once.
+fn standing_twice(attributes: &[(String, String)]) -> Vec<Fault> {
+    let mut said: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    attributes.iter().for_each(|(name, value)| said.entry(name).or_default().push(value));
+    let twice = said.into_iter().filter(|(_, values)| values.len() > 1);
+    let fault = |(name, values): (&str, Vec<&str>)| {
+        let header = format!("ce-{}", speakable(name));
+        match values.iter().all(|value| Some(value) == values.first()) {
+            true => Fault::new(header, "stands twice among the headers, with the same value: send it once"),
+            false => Fault::new(
+                header,
+                "stands twice among the headers, with two values, and which was meant cannot be known: send it once",
+            ),
+        }
+    };
+    twice.map(fault).collect()
 }
 
 /// As the HTTP binding of CloudEvents has it. What is no valid escape stays as it is.
@@ -140,42 +166,47 @@ fn percent_decoded(bytes: &[u8]) -> String {
 impl Item {
     /// Whether the sender says that a child is in danger now, however faulty the rest of the event is.
     pub fn immediate_danger(&self) -> bool {
-        let data = match &self.form {
-            Form::Json(json) | Form::Ambiguous(json, _) => json.get("data"),
-            Form::Binary(_, data) => Some(data),
-            Form::Unreadable(_) => return says_danger(&self.original),
-        };
-        data.and_then(|data| data.get("immediate_danger")).and_then(Value::as_bool) == Some(true)
-            || says_danger(&self.original)
+        let flag = self.data().and_then(|data| data.get("immediate_danger"));
+        flag.and_then(Value::as_bool) == Some(true) || says_danger(&self.original)
     }
 
-    /// The event's id, if it is a UUID: anything else is not repeated.
+    fn data(&self) -> Option<&Value> {
+        match &self.form {
+            Form::Binary(_, data) => Some(data),
+            Form::Ambiguous(attributes, data, _) if !attributes.is_empty() => Some(data),
+            Form::Json(json) | Form::Ambiguous(_, json, _) => json.get("data"),
+            Form::Unreadable(_) => None,
+        }
+    }
+
+    /// The event's id, if it is a UUID, and one: anything else is not repeated.
     pub fn id(&self) -> Option<String> {
         let id = match &self.form {
-            Form::Json(json) | Form::Ambiguous(json, _) => json.get("id").and_then(Value::as_str),
-            Form::Binary(attributes, _) => attributes.get("id").map(String::as_str),
-            Form::Unreadable(_) => None,
+            Form::Binary(attributes, _) | Form::Ambiguous(attributes, _, _) if !attributes.is_empty() => {
+                let mut ids = attributes.iter().filter(|(name, _)| name == "id").map(|(_, id)| id.as_str());
+                ids.next().filter(|id| ids.all(|other| other == *id))
+            }
+            Form::Json(json) | Form::Ambiguous(_, json, _) => json.get("id").and_then(Value::as_str),
+            Form::Binary(_, _) | Form::Unreadable(_) => None,
         };
         id.and_then(|id| uuid::Uuid::parse_str(id).ok()).map(|id| id.to_string())
     }
 
     /// The sender's own reference, for the feedback on what is refused.
     pub fn partner_reference(&self) -> Option<&str> {
-        let data = match &self.form {
-            Form::Json(json) | Form::Ambiguous(json, _) => json.get("data"),
-            Form::Binary(_, data) => Some(data),
-            Form::Unreadable(_) => None,
-        };
-        let reference = data?.get("partner_reference")?.as_str()?;
+        let reference = self.data()?.get("partner_reference")?.as_str()?;
         (reference.len() <= REFERENCE_BYTES_MAX && !reference.contains(char::is_control)).then_some(reference)
     }
 
     /// A record from quarantine, with the attributes that came in headers.
-    pub fn from_kept(original: Vec<u8>, attributes: BTreeMap<String, String>) -> Self {
+    pub fn from_kept(original: Vec<u8>, attributes: Vec<(String, String)>) -> Self {
+        let is_binary = |(name, _): &(String, String)| {
+            ATTRIBUTES.iter().any(|known| known.strip_prefix("ce-") == Some(name.as_str()))
+        };
+        let twice = standing_twice(&attributes);
         let form = match parse(&original) {
-            Ok(json) if ATTRIBUTES.iter().any(|name| attributes.contains_key(name.trim_start_matches("ce-"))) => {
-                Form::Binary(attributes, json)
-            }
+            Ok(json) if attributes.iter().any(is_binary) && twice.is_empty() => Form::Binary(attributes, json),
+            Ok(json) if attributes.iter().any(is_binary) => Form::Ambiguous(attributes, json, twice),
             Ok(json) => Form::Json(json),
             Err(fault) => Form::Unreadable(fault),
         };
@@ -187,8 +218,8 @@ impl Item {
         let invalid = |faults| (QuarantineReason::InvalidField, faults);
         let read = match &self.form {
             Form::Json(json) => cloud_event::read(json),
-            Form::Binary(attributes, data) => cloud_event::read_parts(attributes, data),
-            Form::Ambiguous(_, faults) => return Err(invalid(faults.clone())),
+            Form::Binary(attributes, data) => cloud_event::read_parts(&attributes.iter().cloned().collect(), data),
+            Form::Ambiguous(_, _, faults) => return Err(invalid(faults.clone())),
             Form::Unreadable(fault) => return Err((QuarantineReason::Undecodable, vec![fault.clone()])),
         };
         let event = read.map_err(invalid)?;
@@ -202,10 +233,10 @@ impl Item {
     /// The bytes as they came (for one event of a batch, its JSON), and the attributes that came in headers.
     pub fn into_original(self) -> (Vec<u8>, Vec<(String, Vec<u8>)>) {
         let headers = match self.form {
-            Form::Binary(attributes, _) => {
+            Form::Binary(attributes, _) | Form::Ambiguous(attributes, _, _) => {
                 attributes.into_iter().map(|(name, value)| (format!("ce_{name}"), value.into_bytes())).collect()
             }
-            Form::Json(_) | Form::Ambiguous(_, _) | Form::Unreadable(_) => Vec::new(),
+            Form::Json(_) | Form::Unreadable(_) => Vec::new(),
         };
         (self.original, headers)
     }

@@ -2,8 +2,6 @@
 //!
 //! No loops: only what passes is published, and what was itself a retry is not retried; the first record is.
 
-use std::collections::BTreeMap;
-
 use super::Gateway;
 use super::envelope::Item;
 use super::publish::{header, keyed};
@@ -104,7 +102,7 @@ fn referral(kept: &Quarantined, partner: &str, now: Timestamp) -> Result<(Vec<u8
 }
 
 /// The CloudEvents attributes that a binary-mode request had in its headers.
-fn attributes(kept: &Quarantined) -> BTreeMap<String, String> {
+fn attributes(kept: &Quarantined) -> Vec<(String, String)> {
     kept.headers
         .iter()
         .filter_map(|one| {

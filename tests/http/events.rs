@@ -93,6 +93,44 @@ fn a_field_that_stands_twice_is_refused_and_named() {
 }
 
 #[test]
+fn a_header_that_stands_twice_in_binary_mode_is_refused_and_named() {
+    let house = House::open();
+    let (sent, authorization) = (event(), format!("Bearer {}", house.token(HOSPITAL)));
+    let (id, other) = (sent["id"].as_str().unwrap(), uuid::Uuid::new_v4().to_string());
+    let post = |more: &[(&str, &str)], data: &Value| {
+        let headers = [
+            ("authorization", authorization.as_str()),
+            ("content-type", "application/json"),
+            ("ce-specversion", "1.0"),
+            ("ce-id", id),
+            ("ce-source", HOSPITAL),
+            ("ce-type", "self_harm.reported"),
+            ("ce-time", "2026-04-01T10:01:00+01:00"),
+            ("ce-partitionkey", "a"),
+        ];
+        house.post_with("/v1/events", &[&headers, more].concat(), data.to_string())
+    };
+    let mut danger = sent["data"].clone();
+    danger["immediate_danger"] = json!(true);
+    let check = |name: &str, value: &str, expected: &str| {
+        let answer = post(&[(name, value)], &danger);
+        let problem = answer.json();
+        assert_eq!((answer.status, paths(&problem)), (400, vec![name.to_owned()]), "{}", answer.text);
+        assert!(problem["problems"][0]["problem"].as_str().unwrap().contains(expected), "{}", answer.text);
+        assert!(problem["ring"].is_string() && !answer.text.contains(value), "{}", answer.text);
+    };
+    check("ce-id", &other, "with two values");
+    check("ce-type", "missing.started", "with two values");
+    check("ce-source", HOSPITAL, "with the same value");
+    check("ce-partitionkey", "b c", "with two values");
+    let kept = house.referrals();
+    let ids =
+        |record: &pathway_router::broker::Record| record.headers.iter().filter(|(name, _)| name == "ce_id").count();
+    assert_eq!((kept.len(), ids(&kept[0]), ids(&kept[1])), (4, 2, 1), "both values are kept for a person to see");
+    assert_eq!(post(&[], &danger).status, 202);
+}
+
+#[test]
 fn a_batch_is_answered_event_by_event() {
     let house = House::open();
     let bad = event_with("/data/detail", "setting", json!("moon"));

@@ -24,8 +24,8 @@ pub fn of_outcome(incoming: &IncomingRecord<'_>, outcome: &Outcome) -> Result<()
 }
 
 fn agrees(incoming: &IncomingRecord<'_>, name: &str, wanted: &str, problem: &str) -> Result<(), Refusal> {
-    let sent = incoming.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_slice());
-    if sent.is_none_or(|sent| sent.eq_ignore_ascii_case(wanted.as_bytes())) {
+    let mut sent = incoming.headers.iter().filter(|(known, _)| known == name);
+    if sent.all(|(_, sent)| sent.eq_ignore_ascii_case(wanted.as_bytes())) {
         return Ok(());
     }
     Err(Refusal::of(QuarantineReason::InvalidField, name, problem))

@@ -217,7 +217,9 @@ fn says_danger(incoming: &IncomingRecord<'_>) -> bool {
     is_stamped || danger::is_said_in(incoming.value)
 }
 
+/// None: it is not said, or two are.
 fn header_event_id(incoming: &IncomingRecord<'_>) -> Option<String> {
-    let (_, value) = incoming.headers.iter().find(|(name, _)| name == EVENT_ID_HEADER)?;
-    std::str::from_utf8(value).ok().filter(|id| is_uuid(id)).map(str::to_owned)
+    let mut said = incoming.headers.iter().filter(|(name, _)| name == EVENT_ID_HEADER).map(|(_, value)| value);
+    let id = said.next().filter(|id| said.all(|other| other == *id))?;
+    std::str::from_utf8(id).ok().filter(|id| is_uuid(id)).map(str::to_owned)
 }
