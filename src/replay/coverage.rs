@@ -7,7 +7,7 @@ use crate::engine::model::history::Entry;
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::Rule;
 use crate::engine::rules::expression::{Condition, Predicate, Test, Truth};
-use crate::engine::rules::facts::{FactId, FactTable, KindId};
+use crate::engine::rules::facts::{Fact, FactId, FactTable, KindId};
 
 /// What was seen so far.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -182,8 +182,11 @@ fn tests(condition: &Condition) -> Vec<&Test> {
     tests
 }
 
+/// What INTAKE takes in no event without.
+const REQUIRED: &str = "event.decision";
+
 /// A fact that is always known, or whose absence means something, leaves nothing unknown; `has()` always knows.
 fn can_be_unknown(book: &RuleBook, test: &Test) -> bool {
-    let fact = book.facts.get(test.fact);
-    test.predicate != Predicate::Known && fact.is_some_and(|fact| !fact.always_known && fact.absent.is_none())
+    let leaves_open = |fact: &Fact| !fact.always_known && fact.absent.is_none() && fact.name != REQUIRED;
+    test.predicate != Predicate::Known && book.facts.get(test.fact).is_some_and(leaves_open)
 }

@@ -218,6 +218,26 @@ fn only_the_front_door_records_decisions_and_statuses() {
 }
 
 #[test]
+fn a_decision_that_does_not_say_what_was_decided_is_refused_at_once() {
+    let house = House::open();
+    let mut decision = event_with("", "type", json!("decision.recorded"));
+    decision["source"] = json!("council/case-system");
+    for (said, expected) in
+        [(None, "is required"), (Some("unknown"), "is not known here"), (Some("shut"), "is not usable")]
+    {
+        decision["data"]["detail"] = json!({ "decision": said, "decided_by": "A.", "decided_by_role": "manager" });
+        let answer = house.post("/v1/events", "council", STRUCTURED, decision.to_string());
+        assert_eq!(
+            (answer.status, paths(&answer.json())),
+            (400, vec!["data.detail.decision".to_owned()]),
+            "{}",
+            answer.text
+        );
+        assert!(answer.text.contains(expected) && answer.text.contains("level_set"), "{}", answer.text);
+    }
+}
+
+#[test]
 fn a_wish_that_names_no_agency_is_refused_with_the_one_meant() {
     let house = House::open();
     let entries =

@@ -2,9 +2,13 @@
 
 use pathway_router::engine::codec::encode;
 use pathway_router::engine::intake::{self, Accepted, IncomingRecord};
+use pathway_router::engine::model::codes::HumanDecision;
+use pathway_router::engine::model::detail::Detail;
+use pathway_router::engine::model::feedback::FeedbackStatus;
 use pathway_router::engine::model::inbox::{InboxBody, InboxRecord};
+use pathway_router::engine::model::quarantine::QuarantineReason;
 
-use super::{World, incoming};
+use super::{World, incoming, referral_of, refused};
 use crate::samples;
 
 #[test]
@@ -71,4 +75,23 @@ fn what_is_refused_is_known_again_by_what_it_says() {
     );
     let too_large = [("refused", "too_large")];
     assert_ne!(at(8, b"{", &too_large), at(9, b"{", &too_large), "of these only the beginning is kept");
+}
+
+#[test]
+fn a_decision_that_does_not_say_what_was_decided_is_refused_with_what_there_is() {
+    let world = World::new();
+    let decided = |code: Option<HumanDecision>| {
+        let mut event = samples::event("decision.recorded");
+        let Detail::DecisionRecorded(detail) = &mut event.detail else { panic!("a decision") };
+        (detail.decision, detail.other_reply_to) = (code, None);
+        world.referral(&event)
+    };
+    for (code, problem) in [(None, "is required"), (Some(HumanDecision::Unknown), "is not known here")] {
+        let accepted = decided(code);
+        let fault = format!("detail.decision {problem}: give what was decided, one of level_confirmed, level_set,");
+        refused(&world, &accepted, QuarantineReason::InvalidField, &fault);
+        let told = accepted.feedback.expect("feedback");
+        assert!(told.status == FeedbackStatus::NotAccepted && told.message.contains(&fault), "{}", told.message);
+    }
+    referral_of(&decided(Some(HumanDecision::Closed)));
 }

@@ -13,7 +13,7 @@ use crate::engine::model::codes::HumanDecision;
 use crate::engine::model::detail::{DecisionRecorded, Detail};
 use crate::engine::model::event::{DoNotInform, ReferralEvent};
 use crate::engine::model::quarantine::QuarantineReason;
-use crate::engine::model::scalar::{DAY_MS, Date, Timestamp};
+use crate::engine::model::scalar::{Coded, DAY_MS, Date, FactType, Timestamp};
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::UnitKind;
 use crate::engine::rules::directory::as_meant;
@@ -112,6 +112,7 @@ pub fn names(agencies: &Agencies, event: &ReferralEvent, receipt: Timestamp) -> 
     }
     faults.extend(of_detail(event, latest, receipt));
     if let Detail::DecisionRecorded(decision) = &event.detail {
+        faults.extend(decides(decision));
         faults.extend(decides_about(agencies, decision));
         faults.extend(sets_level(decision));
     }
@@ -179,6 +180,20 @@ fn is_no_agency(agencies: &Agencies, named: &str) -> Option<String> {
         Some(near) => format!("is no agency: did you mean {near}?"),
         None => format!("is no agency: give one of {}", known.join(", ")),
     })
+}
+
+/// Whether a decision says what was decided, as it is called here: else it would be taken in and change nothing.
+fn decides(decision: &DecisionRecorded) -> Option<Fault> {
+    let problem = match decision.decision {
+        None => "is required",
+        Some(HumanDecision::Unknown) => "is not known here",
+        Some(_) => return None,
+    };
+    let known = match HumanDecision::FACT {
+        Some(FactType::Code(symbols)) => symbols.join(", "),
+        Some(FactType::Bool | FactType::Int) | None => String::new(),
+    };
+    Some(Fault::new("detail.decision", format!("{problem}: give what was decided, one of {known}")))
 }
 
 /// Of a decision that sets a level, whether it says which: else it would be taken in and change nothing.
