@@ -156,7 +156,8 @@ fn a_client_that_opens_one_long_poll_after_another_shuts_nobody_else_out() {
 fn large_bodies_of_one_token_that_never_end_hold_up_nobody_else() {
     let house = House::open();
     let address = house.base().strip_prefix("http://").unwrap();
-    let (head, token) = ("POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json", house.token(HOSPITAL));
+    let (head, token) =
+        ("POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json", house.token(HOSPITAL));
     let mut stalled: Vec<TcpStream> = Vec::new();
     for _ in 0..64 {
         let mut socket = TcpStream::connect(address).unwrap();

@@ -1,9 +1,12 @@
 //! Why a route is held back, every reason, and how that is put to whoever decides.
 
+use std::sync::Arc;
+
 use super::{Asked, Raising};
+use crate::engine::history::decisions::decided;
 use crate::engine::history::entry::{UNKNOWN_SUSPECT, of_wish};
 use crate::engine::model::decision::Suppressed;
-use crate::engine::model::history::HeldBack;
+use crate::engine::model::history::{Entry, HeldBack};
 
 impl Raising<'_> {
     /// With every reason: who lifts a wish must know that a suspect is there, too.
@@ -22,13 +25,25 @@ impl Raising<'_> {
             return "the suspect works with children, and where is not known".to_owned();
         }
         let wishes = self.referral.map(|referral| referral.event.do_not_inform.as_slice()).unwrap_or_default();
-        let given = wishes
-            .iter()
-            .find(|wish| of_wish(&self.book.rules, wish).contains(route))
-            .and_then(|wish| wish.reason.as_ref());
-        match given {
-            Some(reason) => format!("the sender asked that they are not told: {reason}"),
-            None => "the sender asked that they are not told".to_owned(),
+        let wish = wishes.iter().find(|wish| of_wish(&self.book.rules, wish).contains(route));
+        match wish.map(|wish| wish.reason.as_ref()) {
+            Some(Some(reason)) => format!("the sender asked that they are not told: {reason}"),
+            Some(None) => "the sender asked that they are not told".to_owned(),
+            None => self.who_held_it_back(route).to_owned(),
+        }
+    }
+
+    /// Of a wish that the event at hand does not say: a sender's, or a named person's, who confirmed a route that nothing held.
+    fn who_held_it_back(&self, route: &HeldBack) -> &'static str {
+        let holding =
+            || self.history.entries.iter().filter(|entry| !entry.withdrawn && entry.held_back.contains(route));
+        let is_by_decision = |entry: &Arc<Entry>| decided(entry) == Some("route_confirmed");
+        if holding().any(|entry| !is_by_decision(entry)) {
+            "the sender asked that they are not told"
+        } else if holding().any(is_by_decision) {
+            "a named person confirmed that they are not told"
+        } else {
+            "a sender asked, or a named person confirmed, that they are not told"
         }
     }
 
