@@ -46,10 +46,26 @@ pub fn overtook(history: &History, task: &HeldTask) -> bool {
     notice.is_some_and(|notice| task.raised_at <= notice.received_at && !task.is_of(notice))
 }
 
-/// The notice that a report makes doubtful: it shows the child alive, and came no earlier.
+/// The notice that a report makes doubtful: it shows the child alive after the death, and came no earlier.
 pub fn doubted_by<'h>(history: &'h History, entry: &Entry) -> Option<&'h Arc<Entry>> {
+    notice_before(history, entry).filter(|notice| shown_at(entry) > notice.occurred_at)
+}
+
+/// The notice of a death that a report is of before: it came late, and speaks of the child's last days.
+pub fn told_late_of<'h>(history: &'h History, entry: &Entry) -> Option<&'h Arc<Entry>> {
+    notice_before(history, entry).filter(|notice| shown_at(entry) <= notice.occurred_at)
+}
+
+/// The notice that came no later than what shows a child alive, whenever that was.
+fn notice_before<'h>(history: &'h History, entry: &Entry) -> Option<&'h Arc<Entry>> {
     let notice = notice_of(history, entry).filter(|notice| notice.received_at <= entry.received_at)?;
     SHOWS_LIFE.contains(&entry.kind.as_str()).then_some(notice)
+}
+
+/// When a report last shows the child alive.
+fn shown_at(entry: &Entry) -> Timestamp {
+    let said = ["last_seen_at", "ended_at", "completed_at"].into_iter().filter_map(|name| entry.anchors.get(name));
+    said.copied().fold(entry.occurred_at, Timestamp::max)
 }
 
 /// Whether the child is looked for, though a death was notified: they went missing after it, and so it may be another's.

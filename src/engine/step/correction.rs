@@ -216,6 +216,7 @@ fn act_on_change(
             extra.push(returned::ask_about_clock(draft, changed)?);
         }
         extra.extend(returned::ask(draft, changed)?);
+        extra.extend(death::doubt_anew(draft, &before, (original, changed))?);
     }
     extra.extend(review(draft, &before, changed)?);
     if !is_notice(original) {

@@ -11,6 +11,7 @@ use super::taken_back::{Word, each_holder, go_on_by};
 use super::{closed, escalation, lifted, search};
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::StepError;
+use crate::engine::history::death::is_notice;
 use crate::engine::history::known_as::are_two;
 use crate::engine::history::{RECALLED, TOLD, death, episodes, is_open};
 use crate::engine::model::history::{Entry, HeldTask, History};
@@ -21,6 +22,8 @@ use crate::engine::tasks::{DEATH_ACTION, DEATH_RULE, DEATH_TITLE, Finding, Wante
 const DOUBT_TITLE: &str = "Reported of a child whose death was notified";
 const DOUBT_ACTION: &str =
     "Find out at once whether the child lives: something was reported of one whose death was notified";
+const LATE_TITLE: &str = "Reported late, of before a death that was notified";
+const LATE_ACTION: &str = "Read a late report with the notice of death: it is of before the child died";
 const ENDED_TITLE: &str = "A notice of death stands no longer";
 const ENDED_ACTION: &str =
     "See that the child is safe and that somebody holds each task: a notice of death stands no longer";
@@ -39,7 +42,7 @@ pub fn ask<'w>(draft: &Draft<'_>, entry: &Arc<Entry>) -> Result<Option<Wanted<'w
         !of_another.any(|other| task.is_of(other))
     };
     let asked = |task: &Arc<HeldTask>| task.action == DEATH_ACTION && task.state != RECALLED && of_child(task);
-    if !death::is_notice(entry) || draft.history.tasks.iter().any(asked) {
+    if !is_notice(entry) || draft.history.tasks.iter().any(asked) {
         return Ok(None);
     }
     let is_left = |task: &&Arc<HeldTask>| {
@@ -80,21 +83,56 @@ fn in_words<'t>(rules: &RuleBook, tasks: impl IntoIterator<Item = &'t Arc<HeldTa
     words.join("; ")
 }
 
-/// What shows a child alive came after the notice: it may be of another child, or of two who are taken for one.
+/// What shows a child alive came after the notice: the notice may be of another child, or of two who are taken for one. What
+/// happened before the death questions nothing, and is read by whoever decides.
 pub fn doubt<'w>(draft: &Draft<'_>, entry: &Arc<Entry>) -> Result<Option<Wanted<'w>>, StepError> {
-    let Some(notice) = death::doubted_by(&draft.history, entry) else { return Ok(None) };
+    if let Some(notice) = death::doubted_by(&draft.history, entry) {
+        let now = "This shows the child alive after that. The notice may be of another child, or one of the two times is wrong.";
+        let own = ask_of_late(draft, entry, notice, &AT_HIGHEST_LEVEL, (DOUBT_TITLE, now, DOUBT_ACTION))?;
+        let note = "Where the child lives, the notice is to be withdrawn, by its sender or by you: what was held back goes out then.";
+        return Ok(Some(Wanted { level: Some(Level::L4b), notes: vec![note.to_owned()], ..own }));
+    }
+    let Some(notice) = death::told_late_of(&draft.history, entry) else { return Ok(None) };
+    let now = "This happened before that, and is reported late.";
+    let own = ask_of_late(draft, entry, notice, &Clock::SameDay, (LATE_TITLE, now, LATE_ACTION))?;
+    let note =
+        "Where it shows all the same that the child lives, the notice is to be withdrawn, by its sender or by you.";
+    Ok(Some(Wanted { notes: vec![note.to_owned()], ..own }))
+}
+
+/// Asks whoever decides about a report that came after a notice of death.
+fn ask_of_late<'w>(
+    draft: &Draft<'_>,
+    entry: &Arc<Entry>,
+    notice: &Entry,
+    clock: &Clock,
+    (title, now, action): (&str, &str, &str),
+) -> Result<Wanted<'w>, StepError> {
     let raising = draft.raising(None, "");
-    let due = raising.deadline_from_now(&AT_HIGHEST_LEVEL)?;
     let received = instant_in_words(notice.received_at);
-    let why = by_number(notice, |notice| {
-        format!(
-            "The death of this child was notified on {received}: {notice}. This was reported since. The notice may be of another \
-             child; or this is of before the death, and then it is to be read with it."
-        )
-    });
-    let own = raising.own_duty(DEATH_RULE, DOUBT_TITLE, why, DOUBT_ACTION, due, entry);
-    let note = "Where the child lives, the notice is to be withdrawn, by its sender or by you: what was held back goes out then.";
-    Ok(Some(Wanted { level: Some(Level::L4b), notes: vec![note.to_owned()], ..own }))
+    let why =
+        by_number(notice, |notice| format!("The death of this child was notified on {received}: {notice}. {now}"));
+    Ok(raising.own_duty(DEATH_RULE, title, why, action, raising.deadline_from_now(clock)?, entry))
+}
+
+/// The times of a report, or of a notice, were corrected: what shows the child alive after the death by that, and did not before.
+pub fn doubt_anew<'w>(
+    draft: &Draft<'_>,
+    before: &History,
+    (original, changed): (&Entry, &Entry),
+) -> Result<Option<Wanted<'w>>, StepError> {
+    if is_notice(original) != is_notice(changed) || !death::notices(before).any(|_| true) {
+        return Ok(None);
+    }
+    let was_late = |entry: &Entry| {
+        let mut same = before.entries.iter().filter(|was| was.is_same_event(entry));
+        same.any(|was| death::told_late_of(before, was).is_some())
+    };
+    let is_anew = |entry: &&Arc<Entry>| {
+        !entry.withdrawn && !entry.backfilled && death::doubted_by(&draft.history, entry).is_some() && was_late(entry)
+    };
+    let Some(entry) = draft.history.entries.iter().rev().find(is_anew) else { return Ok(None) };
+    doubt(draft, entry)
 }
 
 /// Words about an event, with its sender's number for those who may see that.
