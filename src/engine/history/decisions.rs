@@ -64,6 +64,16 @@ pub fn last_closed(history: &History) -> Option<Timestamp> {
     closing.map(|entry| entry.holds_from()).max()
 }
 
+/// When a named person last closed the case, or set a level below this one: what had been asked for at it was done with then.
+pub fn last_below(history: &History, level: Level) -> Option<Timestamp> {
+    let lowers = |entry: &Entry| match decided(entry).filter(|code| settles(code)) {
+        Some(code) => closes(code) || level_named(entry).is_some_and(|named| named < level),
+        None => false,
+    };
+    let lowering = history.entries.iter().filter(|entry| !entry.withdrawn && lowers(entry));
+    lowering.map(|entry| entry.holds_from()).max()
+}
+
 /// The highest level of what was not taken back.
 pub fn highest(history: &History, of: impl Fn(&Entry) -> bool) -> Option<Level> {
     history.entries.iter().filter(|entry| !entry.withdrawn && of(entry)).map(|entry| entry.level).max().flatten()

@@ -79,10 +79,12 @@ pub fn ask_what_level_asks(
     }
     let (action, clock, why) = if set == Level::L4b { STRATEGY } else { ASSESS };
     let closed_at = decisions::last_closed(&draft.history);
+    // What was asked at the level before a person set a lower one was done with by that.
+    let lowered_at = decisions::last_below(&draft.history, set);
     let is_asked = |task: &Arc<HeldTask>| {
         let at_level = task.action == action || (set < Level::L4b && task.state != TOLD);
         let is_question = task.agency == draft.book.rules.front_door && task.chases.is_none() && at_level;
-        is_question && is_open(&task.state) && Some(task.raised_at) > closed_at
+        is_question && is_open(&task.state) && Some(task.raised_at) > lowered_at
     };
     let cause = &referral.event.event_id;
     if !draft.history.tasks.iter().any(is_asked) {
