@@ -33,16 +33,17 @@ pub fn is_within_a_shift(task: &HeldTask) -> bool {
     }
 }
 
-/// When a task that runs by the hour is past its clock. One that was past it when it was raised is given it once.
-pub fn past_its_clock(rules: &RuleBook, task: &HeldTask) -> Option<Timestamp> {
+/// When a task that runs by the hour is past its clock. One that was past it when it was raised, or open again, is given it once.
+/// `from`: since when it waits.
+pub fn past_its_clock(rules: &RuleBook, task: &HeldTask, from: Timestamp) -> Option<Timestamp> {
     let clock = clock_of(task)?;
-    if clock != Clock::Now && task.due_at > task.raised_at {
+    if clock != Clock::Now && task.due_at > from {
         return Some(task.due_at);
     }
     let clock = if clock == Clock::Now { AT_ONCE } else { clock };
-    let from_now = |clock: &Clock| rules.calendar.due(clock, task.raised_at, None).ok().map(|due| due.at);
+    let from_then = |clock: &Clock| rules.calendar.due(clock, from, None).ok().map(|due| due.at);
     // A time of that day that had gone by is not given again: it is due at once, and late as soon as what is.
-    from_now(&clock).filter(|due| *due > task.raised_at).or_else(|| from_now(&AT_ONCE))
+    from_then(&clock).filter(|due| *due > from).or_else(|| from_then(&AT_ONCE))
 }
 
 /// Whether what was asked is still to be seen to by the hour: what was completed days ago is not.

@@ -17,7 +17,7 @@ use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::{Ladder, LadderStep, UnitKind};
 use crate::engine::state::State;
 use crate::engine::tasks::route::Address;
-use crate::engine::tasks::{Deadline, Raising, Relation, Wanted, is_urgent};
+use crate::engine::tasks::{Deadline, Raising, Relation, Wanted, due_at, is_urgent};
 
 /// The id under which an escalated task gives its reason.
 pub const ESCALATION_RULE: &str = "R40";
@@ -74,11 +74,11 @@ fn past_its_clock(rules: &RuleBook, task: &HeldTask, rung: usize) -> Option<Time
         return None;
     }
     match rung {
-        0 => by_the_hour::past_its_clock(rules, task),
+        0 => by_the_hour::past_its_clock(rules, task, runs_from(task)),
         1 => {
             let is_on_duty = rules.agencies.get(&task.agency).is_some_and(|agency| agency.out_of_hours_unit.is_some());
             let waits_for_nobody = is_on_duty && by_the_hour::is_within_a_shift(task);
-            let past = by_the_hour::past_its_clock(rules, task).filter(|_| waits_for_nobody)?;
+            let past = by_the_hour::past_its_clock(rules, task, runs_from(task)).filter(|_| waits_for_nobody)?;
             rules.calendar.due(&AT_HIGHEST_LEVEL, past, None).ok().map(|due| due.at)
         }
         _ => None,
@@ -216,9 +216,17 @@ pub fn take_up(history: &mut History, rules: &RuleBook, at: Timestamp, is_meant:
         if task.state == "challenged" {
             task.state_at = at;
         } else {
-            task.answer_from = Some(at.max(task.answer_from.unwrap_or(at)));
+            task.answer_from = Some(can_answer_from(rules, task, at));
         }
     }
+}
+
+/// From when whoever holds a task can answer it that is open again: a school from its next session, as when it was asked.
+fn can_answer_from(rules: &RuleBook, task: &HeldTask, at: Timestamp) -> Timestamp {
+    let clock: Option<Clock> = task.clock.as_ref().and_then(|clock| clock.parse().ok());
+    let in_session = clock.filter(|clock| *clock == Clock::NextSessionDay);
+    let next = in_session.and_then(|clock| due_at(&rules.calendar, &clock, at, task.clock_school.as_deref()).ok());
+    next.map_or(at, |due| due.at).max(task.answer_from.unwrap_or(at))
 }
 
 /// What had been ended is to be done after all: its ladder runs from now.

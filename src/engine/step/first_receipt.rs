@@ -165,7 +165,7 @@ fn apply(draft: &mut Draft<'_>, entry: &Arc<Entry>, first: &FirstReceipt, cause:
             // As its clock has it, so that no calendar moves it that is the same.
             changed.due_at = counted;
             changed.complete_by = changed.complete_by.map(|_| due_at);
-            changed.answer_from = changed.answer_from.map(|_| due_at);
+            changed.answer_from = changed.answer_from.map(|from| if from == task.due_at { due_at } else { from });
             let counted = Counted::of(&clock, first.received_at, changed.clock_school.as_deref());
             changed.clock = counted.as_ref().map(|counted| counted.clock.to_string());
             changed.clock_from = counted.map(|counted| counted.from);

@@ -95,7 +95,8 @@ pub fn fired(
             continue;
         };
         let present = Arc::make_mut(present);
-        present.answer_from = present.answer_from.map(|_| *due_at);
+        // What is open again since a later time waits from then.
+        present.answer_from = present.answer_from.map(|from| if from == task.due_at { *due_at } else { from });
         present.complete_by = present.complete_by.map(|_| *due_at);
         present.due_at = *due_at;
     }
