@@ -9,6 +9,7 @@ use super::context::{Context, StepError};
 use super::decide::Verdict;
 use super::facts::PreparedBook;
 use super::history::decisions::DECISION;
+use super::history::known_as::are_two;
 use super::history::{RECALLED, entry, episodes, held_back_of, is_open};
 use super::ids::derived;
 use super::model::decision::{Disclosure, Suppressed};
@@ -219,15 +220,21 @@ impl<'b> Raising<'b> {
     }
 
     /// One task for each recipient and action. Whoever is asked in another's place and for themselves is asked once, unless what
-    /// holds the other's route back would hold back the rest with it.
+    /// holds the other's route back would hold back the rest with it. Of two children under one identifier each has a task.
     fn merge(&self, wanted: Vec<Wanted<'b>>) -> Vec<Asked<'b>> {
         let front_door = &self.book.rules.front_door;
-        let mut merged: BTreeMap<(Address, String), Asked<'b>> = BTreeMap::new();
+        let mut merged: BTreeMap<(Address, String, usize), Asked<'b>> = BTreeMap::new();
+        let mut children: Vec<Arc<Entry>> = Vec::new();
         for one in wanted {
             let in_place_of = one.address.in_place_of.clone();
             let in_place_of = in_place_of.filter(|_| route::is_suppressed(&one.address, front_door, &self.held_back));
             let recipient = Address { in_place_of, ..one.address.clone() };
-            match merged.entry((recipient, one.action.clone())) {
+            let is_hers = |known: &Arc<Entry>| !are_two(self.history, known, &one.entry);
+            let child = children.iter().position(is_hers).unwrap_or_else(|| {
+                children.push(Arc::clone(&one.entry));
+                children.len().saturating_sub(1)
+            });
+            match merged.entry((recipient, one.action.clone(), child)) {
                 btree_map::Entry::Vacant(place) => {
                     place.insert(one.into());
                 }
