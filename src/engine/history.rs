@@ -22,6 +22,7 @@ pub mod keeping;
 pub mod known_as;
 pub mod parting;
 pub mod routes;
+pub mod senders;
 pub mod significant_harm;
 #[cfg(test)]
 mod tests;

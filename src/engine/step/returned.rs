@@ -7,6 +7,7 @@ use super::draft::{AT_HIGHEST_LEVEL, Draft, own_duty_at};
 use crate::engine::calendar::instant_in_words;
 use crate::engine::context::StepError;
 use crate::engine::history::episodes;
+use crate::engine::history::senders::numbers;
 use crate::engine::model::history::Entry;
 use crate::engine::tasks::{Wanted, Why};
 
@@ -28,7 +29,7 @@ pub fn ask<'w>(draft: &Draft<'_>, entry: &Arc<Entry>) -> Result<Option<Wanted<'w
     let raising = draft.raising(None, "");
     let due = raising.deadline_from_now(&AT_HIGHEST_LEVEL)?;
     let how = if episodes::is_ahead(entry) { "is still to come" } else { "lies before the child went missing" };
-    let words = |number: Option<&String>| {
+    let words = |number: Option<String>| {
         let ring = number.map_or(String::new(), |number| format!(", on {number}"));
         format!(
             "A return was reported for {}, which {how}. The search and its clocks go on. Ask {}, {}{ring}.",
@@ -37,7 +38,7 @@ pub fn ask<'w>(draft: &Draft<'_>, entry: &Arc<Entry>) -> Result<Option<Wanted<'w
             entry.source.unit
         )
     };
-    let why = Why::Numbers { told: words(entry.call_back.as_ref()), without: words(None) };
+    let why = Why::Numbers { told: words(numbers(entry)), without: words(None) };
     let own = raising.own_duty(RETURN_RULE, "A return at an impossible time", why, ASK_ACTION, due, entry);
     Ok(Some(Wanted { level: own.level.max(draft.history.case_level), ..own }))
 }

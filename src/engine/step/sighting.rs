@@ -10,6 +10,7 @@ use super::{Effect, Step};
 use crate::engine::context::{Context, HOPS_MAX, StepError};
 use crate::engine::history::folding::note_when;
 use crate::engine::history::keeping::Keeping;
+use crate::engine::history::senders::numbers;
 use crate::engine::identity::expected::is_unborn;
 use crate::engine::ids::derived;
 use crate::engine::model::decision::Trigger;
@@ -196,7 +197,7 @@ pub fn put_to(
         partner: known.map(|entry| entry.source.partner.clone()),
         unit: known.map(|entry| entry.source.unit.clone()),
         reference: known.and_then(|entry| entry.partner_reference.clone()),
-        call_back: known.and_then(number_of).cloned(),
+        call_back: known.and_then(numbers),
         reason: Some(reason.to_owned()),
         other: Some(first),
         ..Signal::default()
@@ -255,7 +256,8 @@ pub struct Sighted<'e> {
     partner: Option<&'e str>,
     unit: Option<&'e str>,
     reference: Option<&'e str>,
-    call_back: Option<&'e str>,
+    /// Where each who sent or reported it can be rung.
+    call_back: Option<String>,
 }
 
 impl<'e> Sighted<'e> {
@@ -265,7 +267,7 @@ impl<'e> Sighted<'e> {
             partner: Some(&entry.source.partner),
             unit: Some(&entry.source.unit),
             reference: entry.partner_reference.as_deref(),
-            call_back: number_of(entry).map(String::as_str),
+            call_back: numbers(entry),
         }
     }
 
@@ -275,7 +277,7 @@ impl<'e> Sighted<'e> {
             partner: signal.partner.as_deref(),
             unit: signal.unit.as_deref(),
             reference: signal.reference.as_deref(),
-            call_back: signal.call_back.as_deref(),
+            call_back: signal.call_back.clone(),
         }
     }
 
@@ -284,17 +286,11 @@ impl<'e> Sighted<'e> {
         let sender = self.partner.filter(|partner| !partner.is_empty());
         let sender = sender.map_or(String::new(), |partner| format!(" of {partner}{unit}"));
         let reference = self.reference.map(|reference| format!("their reference: {reference}"));
-        let number = self.call_back.filter(|_| with_number).map(|number| format!("call back: {number}"));
+        let number = self.call_back.as_ref().filter(|_| with_number).map(|number| format!("call back: {number}"));
         let known: Vec<String> = reference.into_iter().chain(number).collect();
         let known = if known.is_empty() { String::new() } else { format!(" ({})", known.join("; ")) };
         format!("event {}{sender}{known}", self.event_id)
     }
-}
-
-/// Where the sender of an event can be rung, unless the suspect may answer there.
-fn number_of(entry: &Entry) -> Option<&String> {
-    let at_suspects = entry.held_back.iter().any(|route| route.is_suspects_own(&entry.source));
-    entry.call_back.as_ref().filter(|_| !at_suspects)
 }
 
 /// The latest thing known of a subject: what a person can ask about.

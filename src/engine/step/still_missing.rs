@@ -8,6 +8,7 @@ use super::withdrawal::WITHDRAWAL_RULE;
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::StepError;
 use crate::engine::history::episodes;
+use crate::engine::history::senders::numbers;
 use crate::engine::model::history::{Entry, HeldTask};
 use crate::engine::rules::book::UnitKind;
 use crate::engine::tasks::route::Address;
@@ -34,7 +35,7 @@ pub fn tell<'w>(draft: &Draft<'_>, started: &Arc<Entry>, ended: &Arc<Entry>) -> 
     let since = episodes::out_since(&draft.history, started, draft.at).unwrap_or(started.occurred_at);
     let words = |with_numbers: bool| {
         let ring = |entry: &Entry| {
-            let number = entry.call_back.as_ref().filter(|_| with_numbers);
+            let number = numbers(entry).filter(|_| with_numbers);
             number.map_or(String::new(), |number| format!(", on {number}"))
         };
         let name = |entry: &Entry| format!("{}, {}{}", entry.source.partner, entry.source.unit, ring(entry));

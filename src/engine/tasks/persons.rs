@@ -1,10 +1,9 @@
 //! Who must not learn of it, and who may answer when the sender is rung: notes on a task.
 
-use std::collections::BTreeSet;
-
 use super::{Asked, Raising, Relation};
 use crate::engine::disclose::Permit;
 use crate::engine::history::entry::{A_PERSON, of_wish};
+use crate::engine::history::senders;
 use crate::engine::model::history::{Entry, HeldBack};
 
 impl Raising<'_> {
@@ -50,7 +49,7 @@ impl Raising<'_> {
         }
         let names = |entry: &Entry| !entry.withdrawn && entry.held_back.iter().any(|route| route.agency == A_PERSON);
         let said: Vec<String> =
-            self.history.entries.iter().filter(|entry| names(entry)).map(|entry| any_who_says(entry)).collect();
+            self.history.entries.iter().filter(|entry| names(entry)).map(|entry| who_says(entry)).collect();
         Some(format!(
             "An earlier referral says that someone must not learn of this, and who: {}. See what you were told then, and tell those \
              who act.",
@@ -106,23 +105,21 @@ pub(super) fn acts(relation: &Relation) -> bool {
     }
 }
 
-/// The same of what several reported: which of them said it is not kept.
-fn any_who_says(entry: &Entry) -> String {
-    let others: BTreeSet<String> = entry
-        .corroborated_by
-        .iter()
-        .filter(|report| report.source != entry.source)
-        .map(|report| format!("{}, {}", report.source.partner, report.source.unit))
-        .collect();
+/// Whom to ask about an earlier event, and by which reference: of what several reported each of them, for which of them said it is
+/// not kept.
+pub fn who_says(entry: &Entry) -> String {
+    let rung_on = |(name, number): (String, Option<String>)| {
+        number.map_or(name.clone(), |number| format!("{name}, to be rung on {number}"))
+    };
+    let others: Vec<String> = senders::others(entry).into_iter().map(rung_on).collect();
+    let first = first_says(entry);
     if others.is_empty() {
-        return who_says(entry);
+        return first;
     }
-    let others = others.into_iter().collect::<Vec<_>>().join("; or ");
-    format!("{}; or whoever reported it, too ({others}): ask each of them", who_says(entry))
+    format!("{first}; or whoever reported it, too ({}): ask each of them", others.join("; or "))
 }
 
-/// Whom to ask about an earlier event, and by which reference.
-pub fn who_says(entry: &Entry) -> String {
+fn first_says(entry: &Entry) -> String {
     let reference =
         entry.partner_reference.as_ref().map_or(String::new(), |reference| format!(", reference {reference}"));
     let ring = entry.call_back.as_ref().map_or(String::new(), |number| format!(", to be rung on {number}"));
