@@ -8,7 +8,7 @@ use super::draft::{Draft, OWN_DUTY, own_duty_at, within_the_hour_at};
 use super::findings::{Again, asking_more, findings_of, judged_again, tell_left_out};
 use super::{
     addition, agreement, another_unit, awaiting, death, duplicate, persons, reading, redecided, returned, siblings,
-    suspect, wish,
+    suspect, wish, withdrawal,
 };
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, Verdict, judge};
@@ -25,12 +25,15 @@ use crate::engine::model::feedback::FeedbackStatus;
 use crate::engine::model::history::{Entry, History};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{FactValue, Level};
+use crate::engine::rules::catalogue::is_concern;
 use crate::engine::tasks::Wanted;
 
 pub const CORRECTION_RULE: &str = "correction";
 const CONFIRM_ACTION: &str = "Confirm or refuse the correction: it would lower what was proposed";
 pub const REFUSED_ACTION: &str = "Ask the sender what they meant: their correction could not be applied";
 pub const IS_WITHDRAWN: &str = "its original was withdrawn";
+/// To whoever sent what the front door corrects.
+const BY_FRONT_DOOR: &str = "The front door has corrected what you sent, and it counts as corrected from now on.";
 const REVIEW_ACTION: &str = "Review what was started: an event it counted on was changed or withdrawn";
 const RISEN_ACTION: &str = "Look again: the proposed level has risen";
 
@@ -63,40 +66,64 @@ pub fn received(
             if original.kind == DECISION && event.immediate_danger != Some(true) {
                 return redecided::by_correction(draft, referral, arriving, &original, &correction);
             }
-            let arriving = Arc::new(arriving);
-            history::insert(&mut draft.history, arriving.as_ref().clone());
-            let naming = siblings::of_its_family(referral, &original);
-            let naming = naming.or_else(|| naming_others(referral, &original, &correction));
-            let referral = naming.as_ref().unwrap_or(referral);
-            match apply(draft, Some(referral), &event.event_id, &original, &correction)? {
-                Ok(()) => {
-                    if !original.backfilled {
-                        let mut kept = original.as_ref().clone();
-                        kept.held_back.extend(arriving.held_back.iter().cloned());
-                        let named = (&original, &Arc::new(kept));
-                        persons::named_too_late(draft, Some(referral), &event.event_id, named)?;
-                    }
-                    agreement::heed(draft, referral, &original)?;
-                    let sent_on =
-                        !original.backfilled && siblings::named_later(draft, referral, &event.event_id, &original)?;
-                    if draft.decision.tasks.is_empty() && reading::is_owed(draft, referral, &original) {
-                        reading::of_correction(draft, Some(referral), &event.event_id, &original, &correction)?;
-                    }
-                    let mut words = vec![if sent_on || !draft.decision.tasks.is_empty() {
-                        "Received. Your correction is being looked at."
-                    } else {
-                        "Received. Your correction is kept with what was told before."
-                    }];
-                    words.extend(&draft.sender_words);
-                    draft.tell_sender(event, FeedbackStatus::Received, &words);
-                    Ok(())
-                }
-                Err(problem) => {
-                    let level = level_refused(draft, &original, &correction);
-                    refuse(draft, referral, &arriving, &problem, level)
-                }
-            }
+            first_reporter(draft, referral, arriving, &correction, &original)
         }
+    }
+}
+
+/// Whoever first reported it corrects it, or the front door does.
+fn first_reporter(
+    draft: &mut Draft<'_>,
+    referral: &Referral,
+    arriving: Entry,
+    correction: &EventCorrected,
+    original: &Arc<Entry>,
+) -> Result<(), StepError> {
+    let event = &referral.event;
+    let arriving = Arc::new(arriving);
+    history::insert(&mut draft.history, arriving.as_ref().clone());
+    let naming = siblings::of_its_family(referral, original);
+    let naming = naming.or_else(|| naming_others(referral, original, correction));
+    let referral = naming.as_ref().unwrap_or(referral);
+    if let Err(problem) = apply(draft, Some(referral), &event.event_id, original, correction)? {
+        let level = level_refused(draft, original, correction);
+        return refuse(draft, referral, &arriving, &problem, level);
+    }
+    if !original.backfilled {
+        let mut kept = original.as_ref().clone();
+        kept.held_back.extend(arriving.held_back.iter().cloned());
+        let named = (original, &Arc::new(kept));
+        persons::named_too_late(draft, Some(referral), &event.event_id, named)?;
+    }
+    agreement::heed(draft, referral, original)?;
+    let sent_on = !original.backfilled && siblings::named_later(draft, referral, &event.event_id, original)?;
+    if draft.decision.tasks.is_empty() && reading::is_owed(draft, referral, original) {
+        reading::of_correction(draft, Some(referral), &event.event_id, original, correction)?;
+    }
+    tell_its_sender_if_changed(draft, &event.source, correction, original);
+    let mut words = vec![if sent_on || !draft.decision.tasks.is_empty() {
+        "Received. Your correction is being looked at."
+    } else {
+        "Received. Your correction is kept with what was told before."
+    }];
+    words.extend(&draft.sender_words);
+    draft.tell_sender(event, FeedbackStatus::Received, &words);
+    Ok(())
+}
+
+/// The front door has changed what another had sent: not what it said instead, which may not be theirs to know.
+fn tell_its_sender_if_changed(draft: &mut Draft<'_>, by: &Source, correction: &EventCorrected, original: &Entry) {
+    let event_id = correction.original_event_id.as_str();
+    let Some(sender) = original.sender_of(event_id, by).cloned().filter(|sender| sender.partner != by.partner) else {
+        return;
+    };
+    let is_changed = |entry: &Arc<Entry>| {
+        entry.is_same_event(original)
+            && (&entry.facts, &entry.anchors, &entry.held_back)
+                != (&original.facts, &original.anchors, &original.held_back)
+    };
+    if !original.backfilled && is_concern(&original.kind) && draft.history.entries.iter().any(is_changed) {
+        withdrawal::tell_its_sender(draft, &sender, event_id, original, &[BY_FRONT_DOOR]);
     }
 }
 

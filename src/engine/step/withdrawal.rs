@@ -113,23 +113,24 @@ pub fn received(
         apply(draft, &format!("{}\0{}", event.event_id, before.event_id), before)?;
     }
     if sender.partner != event.source.partner && is_concern(&original.kind) {
-        tell_its_sender(draft, &sender, original_event_id, &original);
+        let words = [taken_back::BY_FRONT_DOOR, SEND_IF_ANOTHER];
+        tell_its_sender(draft, &sender, original_event_id, &original, &words);
     }
     let words = [taken_back::words(&original), again];
     draft.tell_sender(event, FeedbackStatus::Received, &words);
     Ok(())
 }
 
-/// The front door took back what another had sent: they hear of it, unless their unit is told nothing.
-fn tell_its_sender(draft: &mut Draft<'_>, sender: &Source, event_id: &str, original: &Entry) {
-    let held_back = history::held_back_of(&draft.before);
+/// The front door took back or corrected what another had sent: they hear of it, unless their unit is told nothing.
+pub fn tell_its_sender(draft: &mut Draft<'_>, sender: &Source, event_id: &str, original: &Entry, words: &[&str]) {
+    let mut held_back = history::held_back_of(&draft.before);
+    held_back.extend(history::held_back_of(&draft.history));
     if sender_held_back(sender.agency.as_deref(), &sender.unit, &held_back) {
         return;
     }
     let reference = Some(original).filter(|original| original.source == *sender);
     let reference = reference.and_then(|original| original.partner_reference.clone());
-    let words = [taken_back::BY_FRONT_DOOR, SEND_IF_ANOTHER];
-    let feedback = draft.feedback(sender, event_id, reference, FeedbackStatus::Received, &words);
+    let feedback = draft.feedback(sender, event_id, reference, FeedbackStatus::Received, words);
     draft.publish(Effect::Feedback(feedback));
 }
 
