@@ -62,6 +62,8 @@ pub enum Spoken {
     Own(usize),
     /// A later report of the same happening, kept beside the entry at this index.
     Corroborated(usize),
+    /// Any of several events that partners sent under one id: which, nobody can say but whoever speaks of it.
+    OneOfSeveral,
 }
 
 /// Looks an arriving event up in what is known. Recognised within one subject only.
@@ -222,10 +224,20 @@ fn place_of(history: &History, entry: &Entry) -> usize {
 }
 
 /// The event that a correction or withdrawal speaks of. Only the unit that sent it may speak of it, and the front door,
-/// which finds out what others did not say.
+/// which finds out what others did not say: of its own first, for another partner may have chosen the same id.
 pub fn find(history: &History, event_id: &str, by: &Source, front_door: &str) -> Option<Spoken> {
     let any = by.agency.as_deref() == Some(front_door);
-    let may = |source: &Source| any || (source.partner == by.partner && source.unit == by.unit);
+    let own = |source: &Source| source.partner == by.partner && (any || source.unit == by.unit);
+    let spoken = spoken_by(history, event_id, own);
+    if spoken.is_some() || !any {
+        return spoken;
+    }
+    let sources = history.entries.iter().flat_map(|entry| entry.sources_of(event_id));
+    let partners: BTreeSet<&str> = sources.map(|source| source.partner.as_str()).collect();
+    if partners.len() > 1 { Some(Spoken::OneOfSeveral) } else { spoken_by(history, event_id, |_| true) }
+}
+
+fn spoken_by(history: &History, event_id: &str, may: impl Fn(&Source) -> bool) -> Option<Spoken> {
     let own = |entry: &Arc<Entry>| entry.event_id == event_id && may(&entry.source);
     let beside = |entry: &Arc<Entry>| {
         let mut reports = entry.corroborated_by.iter().chain(&entry.taken_back);
@@ -234,6 +246,11 @@ pub fn find(history: &History, event_id: &str, by: &Source, front_door: &str) ->
     let place =
         history.entries.iter().position(own).map(|place| Spoken::Own(used_id::latest(history, event_id, place)));
     place.or_else(|| history.entries.iter().position(beside).map(Spoken::Corroborated))
+}
+
+/// All that partners sent under one id, first or beside another's.
+pub fn all_of_id(history: &History, event_id: &str) -> Vec<Arc<Entry>> {
+    history.entries.iter().filter(|entry| entry.sources_of(event_id).next().is_some()).cloned().collect()
 }
 
 /// The event that a correction or withdrawal speaks of, where another unit of the same partner sent it.

@@ -293,12 +293,15 @@ impl Entry {
 
     /// Who sent the report of this id: `by`, else whoever did.
     pub fn sender_of(&self, event_id: &str, by: &Source) -> Option<&Source> {
+        self.sources_of(event_id).min_by_key(|source| source.partner != by.partner)
+    }
+
+    /// All who reported it under this id.
+    pub fn sources_of(&self, event_id: &str) -> impl Iterator<Item = &Source> {
         let beside = self.corroborated_by.iter().chain(&self.taken_back);
         let reports = std::iter::once((&self.event_id, &self.source))
             .chain(beside.map(|report| (&report.event_id, &report.source)));
-        let of_id = reports.filter(|(id, _)| *id == event_id).map(|(_, source)| source);
-        let is_other = |source: &&Source| source.partner != by.partner;
-        of_id.min_by_key(is_other)
+        reports.filter(move |(id, _)| *id == event_id).map(|(_, source)| source)
     }
 
     /// Whether this report was withdrawn, and another of the same stands.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::draft::{Draft, OWN_DUTY};
 use super::first_receipt::tell_right_child;
-use super::{another_child, correction, persons, reading, redecided, timer, withdrawal};
+use super::{another_child, another_unit, correction, persons, reading, redecided, timer, withdrawal};
 use crate::engine::context::StepError;
 use crate::engine::history::decisions::DECISION;
 use crate::engine::history::entry::DANGER;
@@ -99,6 +99,11 @@ pub fn apply_to_known(draft: &mut Draft<'_>, referral: Option<&Referral>) -> Res
     for waiting in draft.history.awaiting.clone() {
         let front_door = &draft.book.rules.front_door;
         let found = history::find(&draft.history, &waiting.original_event_id, &waiting.source, front_door);
+        if found == Some(Spoken::OneOfSeveral) {
+            is_done(draft, &waiting);
+            another_unit::waited_for_one_of_several(draft, referral, &waiting)?;
+            continue;
+        }
         let Some(Spoken::Own(index)) = found else { continue };
         let Some(original) = draft.history.entries.get(index).map(Arc::clone) else { continue };
         is_done(draft, &waiting);

@@ -60,6 +60,7 @@ pub fn received(
                 awaiting::keep(draft, referral, arriving, original, Some(&correction.changes), None)
             }
         },
+        Some(Spoken::OneOfSeveral) => another_unit::corrects_one_of_several(draft, referral, arriving, &correction),
         Some(Spoken::Corroborated(index)) => second_reporter(draft, referral, arriving, &correction, index),
         Some(Spoken::Own(index)) => {
             let Some(original) = draft.history.entries.get(index).cloned() else { return Ok(()) };

@@ -71,6 +71,9 @@ pub fn received(
                 None => awaiting::keep(draft, referral, arriving, original_event_id, None, right),
             };
         }
+        Some(Spoken::OneOfSeveral) => {
+            return another_unit::withdraws_one_of_several(draft, referral, arriving, withdrawn.reason.as_deref());
+        }
         Some(Spoken::Own(index) | Spoken::Corroborated(index)) => index,
     };
     let Some(original) = draft.history.entries.get(index).cloned() else { return Ok(()) };
