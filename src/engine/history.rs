@@ -75,10 +75,7 @@ pub fn recognise(history: &History, arriving: &Entry) -> Known {
 fn recognise_by(history: &History, known: &History, arriving: &Entry) -> Known {
     // What was told before go-live was never judged: a live report of it is not the same over again.
     let anew = |entry: &Entry| entry.backfilled && !arriving.backfilled;
-    if arriving.backfilled && history.folded_ids.binary_search(&folding::folded_id(&arriving.event_id)).is_ok() {
-        return Known::Retransmission;
-    }
-    if folding::is_folded(history, arriving) {
+    if folding::is_folded_import(history, arriving) || folding::is_folded(history, arriving) {
         return Known::Retransmission;
     }
     for (index, entry) in history.entries.iter().enumerate() {

@@ -157,6 +157,14 @@ pub fn next_midnight(at: Timestamp) -> Timestamp {
     Timestamp(at.0.div_euclid(DAY_MS).saturating_add(1).saturating_mul(DAY_MS))
 }
 
+/// Events by id and, as far as that was kept, by who sent them.
+type Events<'h> = BTreeSet<(&'h str, Option<&'h str>)>;
+
+fn holds(events: &Events<'_>, entry: &Entry) -> bool {
+    let partner = entry.source.partner.as_str();
+    [None, Some(partner)].iter().any(|partner| events.contains(&(entry.event_id.as_str(), *partner)))
+}
+
 /// The places of the entries that are too many: first those that no rule counts any more, then the oldest, and last those that
 /// something waits for.
 fn too_many(history: &History, now: Timestamp, keeping: &Keeping<'_>) -> BTreeSet<usize> {
@@ -164,13 +172,14 @@ fn too_many(history: &History, now: Timestamp, keeping: &Keeping<'_>) -> BTreeSe
     if over == 0 {
         return BTreeSet::new();
     }
-    let open = history.tasks.iter().filter(|task| is_open(&task.state)).map(|task| task.event_id.as_str());
-    let asked: BTreeSet<&str> = open.collect();
-    let clocks: BTreeSet<&str> = history.timers.iter().map(|timer| timer.event_id.as_str()).collect();
+    let open = history.tasks.iter().filter(|task| is_open(&task.state));
+    let asked: Events<'_> = open.map(|task| (task.event_id.as_str(), task.partner.as_deref())).collect();
+    let clocks: Events<'_> =
+        history.timers.iter().map(|timer| (timer.event_id.as_str(), timer.partner.as_deref())).collect();
     let stands = standing(history);
-    let weight = |entry: &Entry| match entry.event_id.as_str() {
-        event_id if clocks.contains(event_id) => 3_u8,
-        event_id if asked.contains(event_id) || stands(entry) => 2,
+    let weight = |entry: &Entry| match entry {
+        entry if holds(&clocks, entry) => 3_u8,
+        entry if holds(&asked, entry) || stands(entry) => 2,
         _ => u8::from(keeping.is_counted(entry, now)),
     };
     let mut going: Vec<(u8, usize)> =
@@ -202,7 +211,7 @@ fn fold_entries(
         }
         folded.entries = folded.entries.saturating_add(1);
         if entry.backfilled {
-            remember_folded(history, &entry.event_id);
+            remember_import(history, &entry);
         } else if !is_too_old {
             remember_event(history, &entry);
         }
@@ -361,13 +370,23 @@ fn weight(task: &HeldTask) -> u8 {
     }
 }
 
-fn remember_folded(history: &mut History, event_id: &str) {
-    let id = folded_id(event_id);
+fn remember_import(history: &mut History, entry: &Entry) {
+    let id = import_id(entry);
     if let Err(place) = history.folded_ids.binary_search(&id)
         && history.folded_ids.len() < FOLDED_IDS_MAX
     {
         history.folded_ids.insert(place, id);
     }
+}
+
+/// Whether this very event was imported before and is folded. An earlier release kept its id alone, whoever had sent it.
+pub fn is_folded_import(history: &History, arriving: &Entry) -> bool {
+    let ids = [import_id(arriving), first_bytes(&arriving.event_id)];
+    arriving.backfilled && ids.iter().any(|id| history.folded_ids.binary_search(id).is_ok())
+}
+
+fn import_id(entry: &Entry) -> i64 {
+    first_bytes(&derived(&["imported", &entry.source.partner, &entry.event_id]))
 }
 
 /// The event, and every later report of the same happening, so that none of them is taken for news when it comes again.
@@ -393,15 +412,15 @@ pub fn is_folded(history: &History, arriving: &Entry) -> bool {
 }
 
 fn digest(source: &Source, event_id: &str, content_digest: &str) -> i64 {
-    folded_id(&derived(&["folded", &source.partner, event_id, content_digest]))
+    first_bytes(&derived(&["folded", &source.partner, event_id, content_digest]))
 }
 
 fn told_on(event: &FoldedEvent) -> Timestamp {
     Timestamp(i64::from(event.day).saturating_mul(DAY_MS))
 }
 
-/// The first eight bytes of an event's id.
-pub fn folded_id(event_id: &str) -> i64 {
+/// The first eight bytes of an id.
+fn first_bytes(event_id: &str) -> i64 {
     let id = uuid::Uuid::parse_str(event_id).unwrap_or_default();
     id.as_bytes().first_chunk::<8>().map_or(0, |bytes| i64::from_be_bytes(*bytes))
 }

@@ -297,6 +297,22 @@ fn the_same_again_of_what_is_folded_changes_nothing_for_as_long_as_it_would_have
 }
 
 #[test]
+fn an_import_that_is_folded_is_known_again_by_its_sender_and_what_an_earlier_release_kept_by_its_id() {
+    let id = "11111111-0000-4000-8000-000000000001";
+    let imported = |partner: &str| Entry { backfilled: true, ..happened("missing.started", id, partner, 0) };
+    let mut history = known(&[imported("police"), happened("concern.reported", "b", "school", 800 * 24)]);
+    fold(&mut history, Timestamp(800 * DAY), &days(762));
+    assert_eq!(history.entries.len(), 1);
+    assert_eq!(recognise(&history, &imported("police")), Known::Retransmission);
+    assert_eq!(recognise(&history, &imported("social-care")), Known::New, "another's event, which counts");
+    assert_eq!(recognise(&history, &Entry { backfilled: false, ..imported("police") }), Known::New);
+
+    let kept = i64::from_be_bytes(*b"\x11\x11\x11\x11\0\0\x40\0");
+    let earlier = History { folded_ids: vec![kept], ..History::default() };
+    assert_eq!(recognise(&earlier, &imported("police")), Known::Retransmission);
+}
+
+#[test]
 fn a_folded_event_takes_a_few_bytes_and_there_are_only_so_many() {
     let mut history = History::default();
     let count = FOLDED_EVENTS_MAX + 2 * ENTRIES_MAX;

@@ -14,7 +14,7 @@ use crate::engine::history::agreement::{UNSAFE_TO_ASK, is_unsafe, recorded, said
 use crate::engine::history::{RECALLED, is_open};
 use crate::engine::model::codes::AgreementState;
 use crate::engine::model::detail::AgreementRecorded;
-use crate::engine::model::history::{AgreementStanding, Entry, HeldTask, History, RecordedDecision};
+use crate::engine::model::history::{AgreementStanding, Entry, HeldTask, History, RecordedDecision, said_by};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{Level, Timestamp};
 use crate::engine::rules::RuleBook;
@@ -195,7 +195,11 @@ fn is_agreed(history: &History, entry: &Entry) -> bool {
 /// asked anything else.
 pub fn ask_how(draft: &mut Draft<'_>, referral: &Referral, recorded: &AgreementRecorded) -> Result<(), StepError> {
     let event = &referral.event;
-    let of_this = |standing: &AgreementStanding| standing.event_id.as_ref() == Some(&event.event_id);
+    let is_this =
+        |entry: &&Arc<Entry>| entry.event_id == event.event_id && entry.source.partner == event.source.partner;
+    let Some(entry) = draft.history.entries.iter().find(is_this).cloned() else { return Ok(()) };
+    let of_this =
+        |standing: &AgreementStanding| said_by(standing.event_id.as_deref(), standing.partner.as_deref(), &entry);
     let why = match recorded.state {
         Some(AgreementState::UnsafeToAsk) if draft.history.agreement.as_ref().is_some_and(of_this) => {
             not_asked(recorded.reason.as_deref())
@@ -208,9 +212,6 @@ pub fn ask_how(draft: &mut Draft<'_>, referral: &Referral, recorded: &AgreementR
             )
         }
         Some(_) | None => return Ok(()),
-    };
-    let Some(entry) = draft.history.entries.iter().find(|entry| entry.event_id == event.event_id).cloned() else {
-        return Ok(());
     };
     ask_who_speaks(draft, referral, &entry, why)
 }

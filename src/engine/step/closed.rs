@@ -9,7 +9,7 @@ use super::{by_the_hour, search};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::history::{TOLD, death, is_open};
-use crate::engine::model::history::{HeldTask, History};
+use crate::engine::model::history::{HeldTask, History, RecordedDecision};
 use crate::engine::model::scalar::{DAY_MS, Timestamp};
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::{Rule, TaskRule};
@@ -36,9 +36,14 @@ pub fn is_held_still(asked: Timestamp, at: Timestamp) -> bool {
 /// Whether a closed case ended what a task asks. Not what is asked about that very decision, nor a duty that is not the case's.
 pub fn is_ended(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
     let Some(decision) = history.decided_on(task).filter(|decision| decision.closed) else { return false };
-    let asks_about_it =
-        || task.rules.iter().any(|rule| rule == UNAPPLIED_RULE) && decision.event_id.as_ref() == Some(&task.event_id);
+    let asks_about_it = || task.rules.iter().any(|rule| rule == UNAPPLIED_RULE) && is_by(decision, task);
     decision.at >= task.raised_at && !asks_about_it() && !outlives(rules, task)
+}
+
+/// Whether a task is about the very event that a decision was recorded by, as far as it was kept who sent them.
+fn is_by(decision: &RecordedDecision, task: &HeldTask) -> bool {
+    let mut partners = decision.partner.iter().zip(&task.partner);
+    decision.event_id.as_ref() == Some(&task.event_id) && partners.all(|(one, other)| one == other)
 }
 
 /// Whether a rule asks it whatever becomes of the case.

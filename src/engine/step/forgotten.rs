@@ -10,7 +10,7 @@ use crate::engine::history::folding::{FORGOTTEN_RULE, Folded};
 use crate::engine::history::{TOLD, is_open};
 use crate::engine::ids::derived;
 use crate::engine::model::decision::{TaskChanged, TaskRaised};
-use crate::engine::model::history::{HeldTask, History};
+use crate::engine::model::history::{HeldTask, History, said_by};
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::tasks::Wanted;
 
@@ -31,7 +31,7 @@ pub fn tell(draft: &mut Draft<'_>, folded: &Folded) -> Result<(), StepError> {
     let of_waiting = folded.awaiting.first().map(|one| (one.event_id.clone(), Some(one.source.partner.clone())));
     let Some((event_id, partner)) = of_task.or(of_timer).or(of_waiting) else { return Ok(()) };
     let is_of = |of: &HeldTask| of.event_id == event_id && of.partner == partner;
-    let entry = draft.history.entries.iter().find(|entry| entry.event_id == event_id).cloned();
+    let entry = draft.history.entries.iter().find(|entry| said_by(Some(&event_id), partner.as_deref(), entry)).cloned();
     let partner = partner.clone().unwrap_or_default();
     let entry = entry.unwrap_or_else(|| Arc::new(stand_in_entry(&event_id, &partner, draft.at)));
     // What lay for longer than that can wait for the office: its level stands with each task.

@@ -241,7 +241,7 @@ fn social_care_due(draft: &Draft<'_>, entry: &Entry) -> Option<Timestamp> {
 }
 
 fn is_asked(task: &HeldTask, entry: &Entry, front_door: &str) -> bool {
-    task.event_id == entry.event_id && task.agency == front_door && task.state != TOLD
+    task.is_of(entry) && task.agency == front_door && task.state != TOLD
 }
 
 fn suspect(rules: &RuleBook, detail: &Detail) -> Option<(Option<String>, Option<String>)> {

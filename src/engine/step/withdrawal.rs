@@ -22,7 +22,7 @@ use crate::engine::model::decision::Disposition;
 use crate::engine::model::detail::{EventCorrected, EventWithdrawn};
 use crate::engine::model::event::Source;
 use crate::engine::model::feedback::FeedbackStatus;
-use crate::engine::model::history::{Awaiting, Entry, HeldBack, HeldTask};
+use crate::engine::model::history::{Awaiting, Corroboration, Entry, HeldBack, HeldTask};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{Level, Timestamp};
 use crate::engine::rules::book::UnitKind;
@@ -85,8 +85,9 @@ pub fn received(
     if !original.withdrawn && own_case::takes_back_own(draft, &event.source, &original) {
         return own_case::put_to_others(draft, referral, &arriving, &original);
     }
+    let sender = original.sender_of(original_event_id, &event.source).cloned().unwrap_or_else(|| event.source.clone());
     if let Some(right) = &right {
-        let reported_at = reported_at(&original, original_event_id);
+        let reported_at = reported_at(&original, original_event_id, &sender);
         tell_right_child(draft, &event.event_id, &event.source, &original, reported_at, right);
     }
     if let Some(problem) = taken_back::cannot_be(&original).filter(|_| !original.withdrawn) {
@@ -98,7 +99,6 @@ pub fn received(
         another_child::ask(draft, &event.event_id, &original)?;
     }
     let again = if named { SEND_AGAIN } else { SEND_IF_ANOTHER };
-    let sender = original.sender_of(original_event_id, &event.source).cloned().unwrap_or_else(|| event.source.clone());
     if original.withdrawn || original.is_taken_back(original_event_id, &sender.partner) {
         draft.disposed(Disposition::Duplicate);
         draft.tell_sender(event, FeedbackStatus::AlreadyKnown, &["Received. It was withdrawn already.", again]);
@@ -138,9 +138,11 @@ pub fn tell_its_sender(draft: &mut Draft<'_>, sender: &Source, event_id: &str, o
 }
 
 /// When the report was received that is withdrawn: the first one, or one that is kept beside it.
-fn reported_at(original: &Entry, withdrawn_event_id: &str) -> Timestamp {
+fn reported_at(original: &Entry, withdrawn_event_id: &str, sender: &Source) -> Timestamp {
     let mut beside = original.corroborated_by.iter();
-    let report = beside.find(|report| report.event_id == withdrawn_event_id);
+    let is_withdrawn =
+        |report: &&Corroboration| report.event_id == withdrawn_event_id && report.source.partner == sender.partner;
+    let report = beside.find(is_withdrawn);
     report.map_or(original.received_at, |report| report.received_at)
 }
 
