@@ -23,9 +23,9 @@ pub const WAITED_FOR_MAX: usize = 256;
 pub const CLOSED_TASKS_MAX: usize = 256;
 /// Most tasks remembered for one subject that are open. More than a child has; a sender's unread records might.
 pub const OPEN_TASKS_MAX: usize = 512;
-/// So many open tasks, or entries with clocks, go together when there are too many, so that one word to the front door tells of
+/// So many open tasks, or entries with clocks, go together when there is one too many, so that one word to the front door tells of
 /// all of them.
-const FORGOTTEN_TOGETHER: usize = 64;
+pub const FORGOTTEN_TOGETHER: usize = 64;
 
 /// Most reports kept beside an entry, corrections kept waiting, and words on statuses, of one subject.
 pub const CORROBORATIONS_MAX: usize = 32;
@@ -188,7 +188,7 @@ fn too_many(history: &History, now: Timestamp, keeping: &Keeping<'_>) -> BTreeSe
     going.truncate(over);
     let mut waited_for = going.iter().filter(|(weight, _)| *weight > 1).count();
     if waited_for > WAITED_FOR_MAX {
-        waited_for = WAITED_FOR_MAX.saturating_sub(FORGOTTEN_TOGETHER);
+        waited_for = left_of(WAITED_FOR_MAX);
     }
     going.truncate(over.saturating_sub(waited_for));
     going.into_iter().map(|(_, place)| place).collect()
@@ -348,12 +348,17 @@ fn bound_tasks(history: &mut History, folded: &mut Folded) {
         .map(|(place, task)| (weight(task), place))
         .collect();
     going.sort_unstable();
-    going.truncate(open.saturating_sub(OPEN_TASKS_MAX.saturating_sub(FORGOTTEN_TOGETHER)));
+    going.truncate(open.saturating_sub(left_of(OPEN_TASKS_MAX)));
     let places: BTreeSet<usize> = going.into_iter().map(|(_, place)| place).collect();
     let (gone, kept): (Vec<_>, Vec<_>) =
         std::mem::take(&mut history.tasks).into_iter().enumerate().partition(|(place, _)| places.contains(place));
     history.tasks = kept.into_iter().map(|(_, task)| task).collect();
     folded.tasks.extend(gone.into_iter().map(|(_, task)| task));
+}
+
+/// How many stay when there is one more than may be.
+fn left_of(most: usize) -> usize {
+    most.saturating_add(1).saturating_sub(FORGOTTEN_TOGETHER)
 }
 
 /// Which open task can be spared: a chase before what it chases, what somebody took on before what nobody answered, the word

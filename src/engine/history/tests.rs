@@ -7,7 +7,9 @@ use super::routes::{lift_routes, opened_by, suspect_is_known};
 use super::{Known, corroborate, held_back_of, insert, recognise};
 use crate::engine::codec::encode;
 use crate::engine::history::episodes::missing_open;
-use crate::engine::history::folding::{ENTRIES_MAX, FOLDED_EVENTS_MAX, STATUSES_MAX, WAITED_FOR_MAX, fold};
+use crate::engine::history::folding::{
+    ENTRIES_MAX, FOLDED_EVENTS_MAX, FORGOTTEN_TOGETHER, STATUSES_MAX, WAITED_FOR_MAX, fold,
+};
 use crate::engine::history::keeping::Keeping;
 use crate::engine::model::event::Source;
 use crate::engine::model::history::{Entry, HeldBack, History, Status, Timer};
@@ -208,6 +210,7 @@ fn clocks_that_are_too_many_are_forgotten_together_and_each_once() {
         );
     }
     assert_eq!(told.len(), 3, "a word for each: {told:?}");
+    assert!(told.iter().all(|gone| gone.len() == FORGOTTEN_TOGETHER), "{told:?}");
     let each: std::collections::BTreeSet<&String> = told.iter().flatten().collect();
     assert_eq!(each.len(), told.iter().map(Vec::len).sum::<usize>());
     assert_eq!(each.len() + history.timers.len(), 700, "no clock goes unsaid");
