@@ -1,6 +1,7 @@
 //! Avro single-object encoding: C3 01, the schema's fingerprint, the record. Never reads more, or less, than one record.
 
 use std::cell::Cell;
+use std::panic::catch_unwind;
 
 use serde_avro_fast::de::read::SliceRead;
 use serde_avro_fast::de::{DeserializerConfig, DeserializerState};
@@ -38,6 +39,9 @@ pub enum CodecError {
     /// Does not follow its schema at this field; empty for the record itself.
     #[error("the record does not follow its schema at {}", if path.is_empty() { "its start" } else { path.as_str() })]
     Undecodable { path: String },
+    /// Reading it ended in a panic: a fault of the router.
+    #[error("the router failed on reading the record")]
+    Failed,
     /// There is more after the record.
     #[error("the record is followed by other bytes: send one record")]
     TrailingBytes,
@@ -106,8 +110,12 @@ fn unencodable<T: Published>(record: &T, published: &PublishedSchema) -> CodecEr
     CodecError::Unencodable { path: redacted(&track.path(), &root(published)) }
 }
 
-/// The record in these bytes, which must hold it whole and nothing else.
+/// The record in these bytes, which must hold it whole and nothing else. A panic over them is a record that cannot be read.
 pub fn decode<T: Published>(bytes: &[u8]) -> Result<T, CodecError> {
+    catch_unwind(|| decode_unguarded::<T>(bytes)).unwrap_or(Err(CodecError::Failed))
+}
+
+fn decode_unguarded<T: Published>(bytes: &[u8]) -> Result<T, CodecError> {
     let published = T::SCHEMA.published()?;
     let unframed = || if bytes.first() == Some(&0) { CodecError::FramedForRegistry } else { CodecError::Unframed };
     let (header, body) = bytes.split_at_checked(HEADER_BYTES).ok_or_else(unframed)?;

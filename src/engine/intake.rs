@@ -308,7 +308,7 @@ fn undecoded(error: &CodecError) -> Refusal {
             QuarantineReason::Undecodable
         }
         CodecError::FramedForRegistry | CodecError::UnknownSchema => QuarantineReason::UnknownSchema,
-        CodecError::Unencodable { .. } | CodecError::Schema(_) => QuarantineReason::RouterFault,
+        CodecError::Failed | CodecError::Unencodable { .. } | CodecError::Schema(_) => QuarantineReason::RouterFault,
     };
     Refusal::of(reason, "", &error.to_string())
 }

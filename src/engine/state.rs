@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::history::{ESCALATION, FOLD, RECOUNT};
@@ -118,13 +119,20 @@ impl State {
         }
     }
 
-    /// Changes what was restored, where `change` says how: what an earlier release did not keep.
-    pub fn amend(&mut self, change: impl Fn(&History) -> Option<History>) {
-        let changed: Vec<(SubjectKey, History)> =
-            self.committed.iter().filter_map(|(subject, history)| Some((*subject, change(history)?))).collect();
+    /// Changes what was restored, where `change` says how: what an earlier release did not keep. A panic over one history leaves that
+    /// one as it was; returns how many were.
+    pub fn amend(&mut self, change: impl Fn(&History) -> Option<History>) -> usize {
+        let (mut changed, mut left) = (Vec::new(), 0_usize);
+        for (subject, history) in &self.committed {
+            match catch_unwind(AssertUnwindSafe(|| change(history))) {
+                Ok(amended) => changed.extend(amended.map(|amended| (*subject, amended))),
+                Err(_) => left = left.saturating_add(1),
+            }
+        }
         for (subject, history) in changed {
             self.restore(subject, history);
         }
+        left
     }
 
     /// Lays a step's changes over the committed state.

@@ -164,11 +164,13 @@ fn folded(
 
 /// Works out again, for all that was restored, what an earlier release did not keep: when something is too old, and
 /// which rung of its ladder a task waits for. Rungs that would have been told by the last receipt are not told now.
-pub fn catch_up(context: &Context, state: &mut State) {
+/// Returns how many histories were left as they were, because that failed.
+pub fn catch_up(context: &Context, state: &mut State) -> usize {
     let at = state.last_receipt();
-    let Some(book) = context.books.in_force(at) else { return };
+    let Some(book) = context.books.in_force(at) else { return 0 };
     let keeping = Keeping::by(&book.rules);
     state.amend(|history| {
+        history.entries.iter().for_each(|entry| inject_fault(context, &entry.event_id));
         if history.fold_at == folds_at(history, &keeping) && !escalation::is_unarmed(history, &book.rules) {
             return None;
         }
@@ -177,17 +179,19 @@ pub fn catch_up(context: &Context, state: &mut State) {
         // What is too old goes at the next tick, where it can be told.
         note_when(&mut history, &keeping);
         Some(history)
-    });
+    })
 }
 
 /// Where the book in force at `at`, or else the next to take effect, puts the deadlines of open tasks elsewhere than they
 /// are, the next tick counts them again; what it keeps less long is folded when that is over, and what it wants completed by a
 /// deadline still ahead is waited for. For what was committed: a partition that arrives, a book that takes effect.
-pub fn notice_book(context: &Context, state: &mut State, at: Timestamp) {
+/// Returns how many histories were left as they were, because that failed.
+pub fn notice_book(context: &Context, state: &mut State, at: Timestamp) -> usize {
     let books = &context.books;
     let from = if books.in_force(at).is_some() { Some(at) } else { books.next_change(at) };
-    let Some((book, from)) = from.and_then(|from| Some((books.in_force(from)?, from))) else { return };
+    let Some((book, from)) = from.and_then(|from| Some((books.in_force(from)?, from))) else { return 0 };
     state.amend(|history| {
+        history.entries.iter().for_each(|entry| inject_fault(context, &entry.event_id));
         let fold_at = folds_at(history, &Keeping::by(&book.rules));
         let called_for = recount::is_called_for(history, &book.rules);
         let recount_at = if called_for { Some(from) } else { history.recount_at };
@@ -197,7 +201,7 @@ pub fn notice_book(context: &Context, state: &mut State, at: Timestamp) {
             overdue::arm(&mut noticed, &book.rules, at);
             noticed
         })
-    });
+    })
 }
 
 /// Takes a timer out without firing it: for one whose step failed, so that it does not come back every tick. The rungs that

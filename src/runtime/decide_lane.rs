@@ -324,7 +324,8 @@ impl DecideLane {
         for partition in self.partitions.values_mut() {
             let books = &self.context.books;
             while let Some(change) = books.next_change(partition.noticed).filter(|change| *change <= now) {
-                notice_book(&self.context, &mut partition.state, change);
+                let left = notice_book(&self.context, &mut partition.state, change);
+                told_left(&self.metrics, left);
                 partition.noticed = change;
             }
         }
@@ -353,6 +354,14 @@ impl DecideLane {
 fn fatal(record: &Record, error: StepError) -> LaneError {
     let Record { topic, partition, offset, .. } = record;
     LaneError::Step { topic: topic.clone(), partition: *partition, offset: *offset, error }
+}
+
+/// Histories that could not be taken up as they should: their clocks run on as they are.
+fn told_left(metrics: &Metrics, left: usize) {
+    (0..left).for_each(|_| metrics.step_fault());
+    if left > 0 {
+        tracing::error!(histories = left, "histories could not be brought up to date: they stand as they were read");
+    }
 }
 
 fn kind_of(body: &InboxBody) -> RecordKind {
@@ -404,9 +413,9 @@ impl PartitionOwner for DecideLane {
 
     fn assigned(&mut self, partition: u32) -> Result<(), BrokerError> {
         let mut state = self.arriving.remove(&partition).unwrap_or_default();
-        catch_up(&self.context, &mut state);
+        let left = catch_up(&self.context, &mut state);
         let at = state.last_receipt();
-        notice_book(&self.context, &mut state, at);
+        told_left(&self.metrics, left.saturating_add(notice_book(&self.context, &mut state, at)));
         self.partitions.insert(partition, Partition { state, noticed: at, ..Partition::default() });
         Ok(())
     }

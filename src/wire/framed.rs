@@ -1,6 +1,7 @@
 //! A log seen through the wire: what others read is framed on the way out, what they wrote is unframed on the way in.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,9 @@ use crate::engine::model::scalar::Timestamp;
 
 /// The longest wait for a registry before the group is served again.
 const GLANCE: Duration = Duration::from_millis(100);
+
+/// Why a record is not unframed that the router fails on.
+const FAILED: &str = "the router failed on reading the record by its schema";
 
 /// A broker whose shared topics are framed for a schema registry.
 pub struct Framed {
@@ -81,10 +85,12 @@ impl Broker for Framed {
     }
 }
 
-/// Unframed in place; the record says why, if it cannot be.
+/// Unframed in place; the record says why, if it cannot be. A panic over somebody else's schema, or over bytes by it, costs that
+/// record.
 fn unframe(wire: &Wire, record: &mut Record) -> Result<(), BrokerError> {
     if let Some(value) = &mut record.value {
-        record.fault = wire.unframe(&record.topic, value)?.err();
+        let unframed = catch_unwind(AssertUnwindSafe(|| wire.unframe(&record.topic, value)));
+        record.fault = unframed.unwrap_or_else(|_| Ok(Err(FAILED.to_owned())))?.err();
     }
     Ok(())
 }

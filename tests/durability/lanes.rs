@@ -173,6 +173,34 @@ fn a_panic_in_a_step_costs_that_record_only() {
     assert!(unanswered < 5, "{unanswered} of 39 without feedback");
 }
 
+#[test]
+fn a_panic_over_a_restored_history_costs_that_history_alone() {
+    let events = events(20);
+    let (memory, _, service) = started(kit::context(None), system_clock());
+    for event in &events {
+        kit::publish(&memory, vec![kit::write_of(event)]).unwrap();
+    }
+    wait_until("the end of the inbox", || kit::is_drained(&memory));
+    assert!(service.stop(Duration::from_secs(60)));
+
+    let memory = memory.restart();
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let context = kit::context(Some(&events[7].event_id));
+    let service =
+        Service::start(kit::options(Arc::new(memory.clone()), context, metrics.clone(), system_clock())).unwrap();
+    wait_until("readiness", || service.ready());
+    assert!(!metrics.render().contains("pathway_step_faults_total 0"), "it is told");
+    let before = decided(&memory);
+    kit::publish(&memory, vec![kit::write_of(&self::events(21)[20])]).unwrap();
+    wait_until("a decision on what came after", || decided(&memory) > before);
+    assert!(service.ready(), "the lane goes on");
+    assert!(service.stop(Duration::from_secs(60)));
+}
+
+fn decided(reader: &dyn Reader) -> i64 {
+    (0..kit::PARTITIONS).map(|partition| reader.end_offset("decisions", partition).unwrap_or_default()).sum()
+}
+
 /// Of every agency.
 fn tasks(reader: &dyn Reader) -> Vec<Record> {
     let topics = reader.topics().unwrap();

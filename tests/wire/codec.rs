@@ -15,6 +15,27 @@ use serde_json::Value;
 
 use crate::samples;
 
+/// A record whose reading panics.
+#[derive(Clone, PartialEq, Debug, serde::Serialize)]
+struct Unlucky;
+
+impl<'de> serde::Deserialize<'de> for Unlucky {
+    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        panic!("injected fault");
+    }
+}
+
+impl Published for Unlucky {
+    const SCHEMA: SchemaName = SchemaName::History;
+}
+
+#[test]
+fn a_panic_on_reading_a_record_is_a_record_that_cannot_be_read() {
+    let bytes = encode(&History::default()).unwrap();
+    assert_eq!(decode::<Unlucky>(&bytes), Err(CodecError::Failed));
+    assert_eq!(decode::<History>(&bytes), Ok(History::default()));
+}
+
 /// A record of this schema by JSON; the record comes back from Avro, and the JSON from the record.
 fn check<T: Published + PartialEq + std::fmt::Debug>(json: &Value) -> Vec<u8> {
     let record: T = from_json(json).unwrap_or_else(|faults| panic!("{:?}: {faults:?}\n{json}", T::SCHEMA));

@@ -16,8 +16,8 @@ use pathway_router::config::registry::{Credentials, Registry};
 use pathway_router::engine::codec;
 use pathway_router::engine::schema::SchemaName;
 use pathway_router::runtime::topics::schema_of;
-use pathway_router::wire::Wire;
 use pathway_router::wire::framed::Framed;
+use pathway_router::wire::{SchemaOf, Wire};
 use serde_json::{Value, json};
 
 use crate::samples;
@@ -69,6 +69,10 @@ impl FakeRegistry {
     }
 
     fn wire(&self) -> Arc<Wire> {
+        self.wire_by(schema_of)
+    }
+
+    fn wire_by(&self, schema_of: SchemaOf) -> Arc<Wire> {
         let credentials = Some(Credentials::new("router:secret-word".to_owned()));
         Arc::new(Wire::new(&Registry { url: self.url.clone(), credentials, authority: None }, schema_of).unwrap())
     }
@@ -237,6 +241,31 @@ fn what_can_never_be_read_is_refused_with_the_reason() {
     longer["fields"].as_array_mut().unwrap().push(json!({"name": "later", "type": "long"}));
     let longer = registry.add("x", &longer.to_string());
     check_refused(&registry, framed(longer, &event), "does not follow its schema");
+}
+
+#[test]
+fn a_panic_on_unframing_costs_that_record_alone() {
+    let unlucky = |topic: &str| {
+        assert!(topic != "referrals.unlucky", "injected fault");
+        schema_of(topic)
+    };
+    let registry = FakeRegistry::start();
+    let log = Memory::new(MemoryOptions::default());
+    log.ensure_topics(&[spec("referrals.unlucky"), spec("referrals.police")]).unwrap();
+    let event = codec::encode(&samples::event("missing.started")).unwrap();
+    for topic in ["referrals.unlucky", "referrals.police"] {
+        publish(&log, record(topic, event.clone()));
+    }
+    let broker = Framed::new(Arc::new(log), registry.wire_by(unlucky));
+    let mut lane = broker.lane(intake(), ALONE).unwrap();
+    let mut read = Vec::new();
+    while read.len() < 2 {
+        read.extend(lane.poll(&mut Owner, &LIMIT).unwrap());
+    }
+    for Record { topic, value, fault, .. } in read {
+        assert_eq!(value.as_ref(), Some(&event));
+        assert_eq!(fault.is_some_and(|fault| fault.contains("the router failed")), &*topic == "referrals.unlucky");
+    }
 }
 
 /// The lane waits for such a registry, says so, and reads on where it was once it answers.
