@@ -281,8 +281,12 @@ pub fn forget(history: &mut History, withdrawn: &Entry) {
     if history.agreement.as_ref().is_some_and(|standing| of_event(&standing.event_id, &standing.partner)) {
         history.agreement = latest_agreement(history);
     }
-    if history.last_decision.as_ref().is_some_and(|decision| of_event(&decision.event_id, &decision.partner)) {
+    let is_latest =
+        history.last_decision.as_ref().is_some_and(|decision| of_event(&decision.event_id, &decision.partner));
+    if is_latest {
         history.last_decision = decisions::latest(history);
+    }
+    if is_latest || decisions::starts_enquiry(withdrawn) {
         decisions::settle_level(history);
     }
 }

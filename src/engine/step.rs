@@ -35,6 +35,7 @@ mod death;
 mod decided;
 mod draft;
 mod duplicate;
+mod enquiry;
 pub mod escalation;
 mod findings;
 pub mod first_receipt;

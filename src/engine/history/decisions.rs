@@ -1,13 +1,14 @@
 //! Recorded decisions about the level or the case: which stands when one is taken back, and the level it leaves.
 
 use super::entry::DANGER;
-use crate::engine::model::history::{Entry, History, RecordedDecision};
+use crate::engine::model::history::{Entry, History, RecordedDecision, said_by};
 use crate::engine::model::scalar::{FactValue, Level, Timestamp};
 
 /// Events that a named person's decision is.
 pub const DECISION: &str = "decision.recorded";
 
 const CLOSED: &str = "closed";
+const ENQUIRY: &str = "s47_started";
 /// What settles the level or the case.
 const SETTLING: [&str; 4] = ["level_confirmed", "level_set", "stepped_down", CLOSED];
 
@@ -26,6 +27,16 @@ pub fn settles(decided: &str) -> bool {
 
 pub fn closes(decided: &str) -> bool {
     decided == CLOSED
+}
+
+/// Whether it is that a section 47 enquiry was started: significant harm is suspected, whatever level anybody names.
+pub fn starts_enquiry(entry: &Entry) -> bool {
+    decided(entry) == Some(ENQUIRY)
+}
+
+/// The level that an event came to, or that a decision means without naming one.
+fn level_meant(entry: &Entry) -> Option<Level> {
+    entry.level.max(starts_enquiry(entry).then_some(Level::L4b))
 }
 
 /// The level that a decision names.
@@ -76,14 +87,24 @@ pub fn last_below(history: &History, level: Level) -> Option<Timestamp> {
 
 /// The highest level of what was not taken back.
 pub fn highest(history: &History, of: impl Fn(&Entry) -> bool) -> Option<Level> {
-    history.entries.iter().filter(|entry| !entry.withdrawn && of(entry)).map(|entry| entry.level).max().flatten()
+    history.entries.iter().filter(|entry| !entry.withdrawn && of(entry)).map(|entry| level_meant(entry)).max().flatten()
 }
 
 /// The case level that a history's own entries give it, since the last decision about it. No withdrawal lowers it.
 pub fn settle_level(history: &mut History) {
     let decided = history.last_decision.as_ref();
     let (at, level) = (decided.map(|decision| decision.at), decided.and_then(|decision| decision.level));
+    let by = |entry: &Entry| {
+        decided.is_some_and(|stands| said_by(stands.event_id.as_deref(), stands.partner.as_deref(), entry))
+    };
+    let decided_by =
+        history.entries.iter().find(|entry| by(entry)).map(|entry| (entry.holds_from(), entry.received_at));
+    let is_since = |entry: &Entry| match starts_enquiry(entry) {
+        // Of two decisions made at one time the one that came later stands.
+        true => Some((entry.holds_from(), entry.received_at)) > decided_by.or(at.map(|at| (at, at))),
+        false => Some(entry.received_at) > at,
+    };
     let counts = |entry: &Entry| !entry.withdrawn || entry.kind != DECISION;
-    let since = history.entries.iter().filter(|entry| counts(entry) && Some(entry.received_at) > at);
-    history.case_level = since.map(|entry| entry.level).max().flatten().max(level);
+    let since = history.entries.iter().filter(|entry| counts(entry) && is_since(entry));
+    history.case_level = since.map(|entry| level_meant(entry)).max().flatten().max(level);
 }

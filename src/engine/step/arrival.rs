@@ -374,6 +374,9 @@ fn remember_decision(rules: &RuleBook, history: &mut History, recorded: &Decisio
     }
     let newest = history.last_decision.as_ref().is_none_or(|last| last.at <= at);
     if !decisions::settles(&decision) || !newest || decided::closes_in_danger(arriving) {
+    if newest && decisions::starts_enquiry(arriving) {
+        history::raise_case_level(history, Some(Level::L4b));
+    }
         return;
     }
     let closed = decisions::closes(&decision);

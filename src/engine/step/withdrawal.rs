@@ -13,7 +13,8 @@ use super::escalation::closed_as;
 use super::findings::{Again, judged_again, tell_left_out};
 use super::first_receipt::{right_child, tell_right_child};
 use super::{
-    Effect, agreement, another_child, another_unit, awaiting, lifted, own_case, siblings, still_missing, taken_back,
+    Effect, agreement, another_child, another_unit, awaiting, enquiry, escalation, lifted, overdue, own_case, siblings,
+    still_missing, taken_back,
 };
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
@@ -213,9 +214,7 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
     let stands = stands_until_decided(draft, original);
     let mut extra = recalls(draft, if stands { &RECALL_NOT_YET } else { &RECALL }, &changed, &told)?;
     extra.extend(breach(draft, RECALL.rule, &changed, &told)?);
-    if stands {
-        extra.push(confirm(draft, &changed)?);
-    }
+    extra.extend(if stands { Some(confirm(draft, &changed)?) } else { enquiry::ask(draft, &changed)? });
     extra.extend(review(draft, &before, &changed)?);
     let Again { mut findings, left_out } = judged_again(draft, &before, &changed);
     if changed.kind == episodes::ENDED {
