@@ -60,6 +60,12 @@ fn script() -> impl Strategy<Value = Vec<Timed>> {
 /// What is told and chased by nobody: that a task was not completed in time, that a case is closed.
 const NOT_CHASED: [&str; 2] = ["R40-overdue", "case-closed"];
 
+/// What any of the decisions of a script settles.
+const SETTLED: [&str; 2] = [
+    "Decide what happens next and record it",
+    "Hold a strategy discussion: social care, the police and health together",
+];
+
 /// A task as a person would follow it.
 struct Followed {
     task: Task,
@@ -230,7 +236,8 @@ impl Run {
     fn decide(&mut self, number: usize, decision: &str, at: i64) {
         for followed in &mut self.followed {
             let over = match followed.state {
-                "raised" => decision == "closed",
+                // What says that it is done: that a decision, at level 2, was made, or the discussion held.
+                "raised" => decision == "closed" || SETTLED.contains(&followed.task.action.as_str()),
                 "challenged" => decision != "strategy_held",
                 _ => false,
             };

@@ -34,7 +34,16 @@ fn waits(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
         "challenged" => history.decided_on(task).is_none_or(|decision| decision.at < task.state_at),
         _ => false,
     };
-    waits && !is_chase(task) && !death::overtook(history, task) && !search::is_over(history, rules, task)
+    waits
+        && !is_chase(task)
+        && !death::overtook(history, task)
+        && !search::is_over(history, rules, task)
+        && !is_done_unanswered(history, rules, task)
+}
+
+/// Whether an event says that it is done, though its recipient does not.
+fn is_done_unanswered(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
+    task.state == "raised" && overdue::is_done(history, rules, task)
 }
 
 /// Also one whose earlier release did not keep which task it chases.
@@ -170,7 +179,7 @@ pub fn arm(history: &mut History, rules: &RuleBook, at: Timestamp) {
             (false, Some(_)) if death::overtook(history, task) => {
                 changed.push((place, Change::Waits { rungs: task.rungs, escalate_at: None }));
             }
-            // Left open by its recipient, but not by whoever decides: also when a later decision opens the case again.
+            // Left open by its recipient, but not by whoever decides, or says that it is done: also when a later decision opens the case again.
             (false, Some(_)) if matches!(task.state.as_str(), "raised" | "challenged") => {
                 changed.push((place, Change::Waits { rungs: Some(NONE_LEFT), escalate_at: None }));
             }

@@ -10,6 +10,7 @@ use super::{Step, by_the_hour, closed};
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::{Context, StepError};
 use crate::engine::history::decisions::{decided, level_named, settles};
+use crate::engine::history::known_as::are_two;
 use crate::engine::history::{death, episodes, is_open};
 use crate::engine::model::decision::RuleFired;
 use crate::engine::model::history::{Entry, HeldTask, History, Timer};
@@ -62,11 +63,15 @@ fn waits_elsewhere(history: &History, rules: &RuleBook, task: &HeldTask, at: Tim
 
 /// What rules ask for that must be completed by its deadline, and this task is.
 fn asked<'r>(rules: &'r RuleBook, task: &HeldTask) -> impl Iterator<Item = &'r TaskRule> {
+    of_its_rules(rules, task).filter(|asked| asked.is_asked_of(task))
+}
+
+/// What the rules of a task ask that must be completed by its deadline, of whomever.
+fn of_its_rules<'r>(rules: &'r RuleBook, task: &HeldTask) -> impl Iterator<Item = &'r TaskRule> {
     // A task passed on to the right unit, or asked for by a decision alone, has its action from a rule, and not the rule.
     let any = task.rules.iter().any(|id| id == READDRESSED_RULE || id == RAISED_RULE);
     let of = move |rule: &&Rule| any || task.rules.contains(&rule.id);
-    let asked = rules.to_complete().filter(of).flat_map(|rule| &rule.tasks);
-    asked.filter(|asked| asked.completed_by_due && asked.is_asked_of(task))
+    rules.to_complete().filter(of).flat_map(|rule| &rule.tasks).filter(|asked| asked.completed_by_due)
 }
 
 /// Whether some task waits for another time than it should, as `arm` has it.
@@ -114,8 +119,10 @@ pub fn tell(draft: &mut Draft<'_>) -> Result<(), StepError> {
     let due: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(|task| is_due(task, at)).cloned().collect();
     for task in due {
         let mut waits_until = None;
-        if is_settled(draft, &task) {
-            draft.decision.notes.push(format!("\"{}\" was done in time, by an event that says so.", task.action));
+        let asked: Vec<&TaskRule> = asked(&draft.book.rules, &task).collect();
+        if let Some(settled_at) = settled_at(&draft.history, &asked, &task) {
+            let when = if settled_at <= task.due_at { "in time" } else { "after its deadline" };
+            draft.decision.notes.push(format!("\"{}\" was done {when}, by an event that says so.", task.action));
         } else if is_chased_anyway(&task) {
             waits_until = task.escalate_at;
         } else {
@@ -136,40 +143,51 @@ fn is_chased_anyway(task: &HeldTask) -> bool {
     task.state == "raised" && goes_up && by_the_hour::clock_of(task).is_none()
 }
 
+/// Whether an event says that what a task asks is done, whoever was asked to do it: nobody is chased for it any more.
+pub fn is_done(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
+    let asked: Vec<&TaskRule> = of_its_rules(rules, task).filter(|asked| asked.action == task.action).collect();
+    settled_at(history, &asked, task).is_some()
+}
+
+/// From when on an event says that it is done.
+fn settled_at(history: &History, asked: &[&TaskRule], task: &HeldTask) -> Option<Timestamp> {
+    if asked.iter().all(|asked| asked.settled_by.is_empty() && asked.settled_by_decisions.is_empty()) {
+        return None;
+    }
+    let raised_for = history.entries.iter().find(|entry| task.is_of(entry));
+    let is_settled_by = |said: &&Arc<Entry>| {
+        // What is said of one of two children under one identifier says nothing of the other.
+        let is_of_another = || raised_for.is_some_and(|cause| are_two(history, cause, said));
+        let mut asked = asked.iter();
+        asked.any(|asked| by_decision(asked, task, said) || by_event(history, asked, task, said)) && !is_of_another()
+    };
+    history.entries.iter().filter(is_settled_by).map(|said| said.holds_from()).min()
+}
+
 /// Whether a named person recorded what says that it is done: since it was raised, or that the child is not at its level.
-fn is_decided(draft: &Draft<'_>, task: &HeldTask) -> bool {
-    asked(&draft.book.rules, task).filter(|asked| !asked.settled_by_decisions.is_empty()).any(|asked| {
-        let lowers =
-            |said: &Entry, code: &str| settles(code) && level_named(said).is_some_and(|to| Some(to) < task.level);
-        let says_so = |said: &Arc<Entry>| {
-            let is_since = !said.withdrawn && said.received_at >= task.raised_at;
-            let decided = decided(said).filter(|_| is_since);
-            decided.is_some_and(|code| asked.settled_by_decisions.contains(code) || lowers(said, code))
-        };
-        draft.history.entries.iter().any(says_so)
-    })
+fn by_decision(asked: &TaskRule, task: &HeldTask, said: &Entry) -> bool {
+    let is_since = !said.withdrawn && said.received_at >= task.raised_at;
+    let lowers = |code: &str| settles(code) && level_named(said).is_some_and(|to| Some(to) < task.level);
+    let is_said = |code: &str| asked.settled_by_decisions.contains(code) || lowers(code);
+    let named = !asked.settled_by_decisions.is_empty() && is_since;
+    decided(said).filter(|_| named).is_some_and(is_said)
 }
 
 /// Whether an event says that it is done: one that came since the task was raised, or names the same episode; this, and not what
 /// was asked at another time.
-fn is_settled(draft: &Draft<'_>, task: &HeldTask) -> bool {
-    let entries = &draft.history.entries;
+fn by_event(history: &History, asked: &TaskRule, task: &HeldTask, said: &Entry) -> bool {
+    if said.withdrawn || !asked.settled_by.contains(said.kind.as_str()) || !says_it_is_done(said) {
+        return false;
+    }
+    let entries = &history.entries;
     let raised_for = entries.iter().find(|entry| task.is_of(entry));
-    let is_about_it = |said: &Entry| {
+    let of_its_own = || raised_for.is_some_and(|cause| episodes::is_said_of(said, cause));
+    let is_about_it = || {
         raised_for.is_none_or(|cause| {
             !episodes::is_before(said, cause) && !entries.iter().any(|other| is_of_other(said, cause, other))
         })
     };
-    let by_event = asked(&draft.book.rules, task).flat_map(|asked| &asked.settled_by).any(|kind| {
-        let says_so = |said: &Arc<Entry>| {
-            let came_since = said.received_at >= task.raised_at;
-            let of_its_own = || raised_for.is_some_and(|cause| episodes::is_said_of(said, cause));
-            let came = !said.withdrawn && (came_since || of_its_own());
-            said.kind == *kind && came && says_it_is_done(said) && is_about_it(said)
-        };
-        entries.iter().any(says_so)
-    });
-    by_event || is_decided(draft, task)
+    (said.received_at >= task.raised_at || of_its_own()) && is_about_it()
 }
 
 /// An interview that was accepted is done when it is said to have been held; one that was refused, or not offered, is not

@@ -227,6 +227,9 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
         end(draft, &told);
     }
     taken_back::decision(draft, cause, &changed, &before)?;
+    // What it had said to be done is not: it is waited for again.
+    let (rules, at) = (&draft.book.rules, draft.at);
+    escalation::take_up(&mut draft.history, rules, at, |task| overdue::is_done(&before, rules, task));
     agreement::taken_back(draft, cause, &before)?;
     lifted::wish_ended(draft, cause, &before)
 }
