@@ -291,6 +291,7 @@ fn follow_up(
             withdrawal::decided(draft, &event.event_id)?;
             decided::ask_what_level_asks(draft, referral, entry, before)?;
             closed::tell_holders(draft, &event.event_id, before)?;
+            closed::ask_while_missing(draft, referral, entry)?;
             decided::tell_referrers(draft, before.last_decision.as_ref().map(|before| before.at));
             unapplied = unapplied::of_unknown_child(draft, referral, before);
         }
@@ -373,10 +374,10 @@ fn remember_decision(rules: &RuleBook, history: &mut History, recorded: &Decisio
         (_, _) => {}
     }
     let newest = history.last_decision.as_ref().is_none_or(|last| last.at <= at);
-    if !decisions::settles(&decision) || !newest || decided::closes_in_danger(arriving) {
     if newest && decisions::starts_enquiry(arriving) {
         history::raise_case_level(history, Some(Level::L4b));
     }
+    if !decisions::settles(&decision) || !newest || decided::closes_in_danger(arriving) {
         return;
     }
     let closed = decisions::closes(&decision);

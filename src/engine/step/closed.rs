@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
-use super::draft::{Draft, OWN_DUTY};
+use super::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY};
 use super::taken_back::{Word, tell_each};
 use super::unapplied::UNAPPLIED_RULE;
 use super::{by_the_hour, search};
-use crate::engine::calendar::Clock;
+use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::StepError;
-use crate::engine::history::{TOLD, death, is_open};
-use crate::engine::model::history::{HeldTask, History, RecordedDecision};
+use crate::engine::history::known_as::are_two;
+use crate::engine::history::{TOLD, death, episodes, is_open};
+use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision};
+use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{DAY_MS, Timestamp};
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::{Rule, TaskRule};
-use crate::engine::tasks::READDRESSED_RULE;
+use crate::engine::tasks::{READDRESSED_RULE, Wanted};
 
 /// The id under which a holder is told.
 pub const CLOSED_RULE: &str = "case-closed";
@@ -24,6 +26,12 @@ const CLOSED: Word = Word {
     action: "Know that the case is closed: go on with what your own service owes the child, and ring the front door if more is needed",
     wants_answer: false,
 };
+
+/// The id under which the front door is asked about a closing while a child is looked for.
+const WHILE_MISSING_RULE: &str = "closed-while-missing";
+const WHILE_MISSING_TITLE: &str = "A case was closed while the child is missing";
+const WHILE_MISSING_ACTION: &str =
+    "Confirm or take back that the case is closed: the child is still missing, and the search goes on";
 
 /// What was asked longer ago was done, or given up, whatever was answered.
 const STILL_HELD_DAYS: i64 = 28;
@@ -36,7 +44,8 @@ pub fn is_held_still(asked: Timestamp, at: Timestamp) -> bool {
 /// Whether a closed case ended what a task asks. Not what is asked about that very decision, nor a duty that is not the case's.
 pub fn is_ended(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
     let Some(decision) = history.decided_on(task).filter(|decision| decision.closed) else { return false };
-    let asks_about_it = || task.rules.iter().any(|rule| rule == UNAPPLIED_RULE) && is_by(decision, task);
+    let of_it = |rule: &String| rule == UNAPPLIED_RULE || rule == WHILE_MISSING_RULE;
+    let asks_about_it = || task.rules.iter().any(of_it) && is_by(decision, task);
     decision.at >= task.raised_at && !asks_about_it() && !outlives(rules, task)
 }
 
@@ -82,4 +91,31 @@ pub fn tell_holders(draft: &mut Draft<'_>, cause: &str, before: &History) -> Res
     let by_the_hour = held.iter().any(|task| by_the_hour::clock_of(task).is_some());
     let clock = if by_the_hour { Clock::SameDay } else { OWN_DUTY };
     tell_each(draft, cause, &held, &CLOSED, &clock)
+}
+
+/// A child whose case is closed may be missing still: the search goes on, and whoever decides is asked at once.
+pub fn ask_while_missing(draft: &mut Draft<'_>, referral: &Referral, entry: &Arc<Entry>) -> Result<(), StepError> {
+    if draft.history.last_decision.as_ref().is_none_or(|decision| !decision.closed) {
+        return Ok(());
+    }
+    let (history, at) = (&draft.history, draft.at);
+    let is_looked_for = |absence: &&Arc<Entry>| {
+        let goes_on = episodes::still_missing(history, absence, at) || episodes::still_absent(history, absence, at);
+        absence.kind == episodes::STARTED && !absence.withdrawn && goes_on && !are_two(history, absence, entry)
+    };
+    let has_died =
+        |absence: &Entry| death::is_known(history, absence, at) && !death::is_searched_after(history, absence);
+    let mut absences = history.entries.iter().rev().filter(is_looked_for);
+    let Some(absence) = absences.find(|absence| !has_died(absence)).cloned() else { return Ok(()) };
+    let cause = &referral.event.event_id;
+    let raising = draft.raising(Some(referral), cause);
+    let due = raising.deadline_from_now(&AT_HIGHEST_LEVEL)?;
+    let why = format!(
+        "A named person has closed the case, and the child, missing since {}, is not known to be back. Who looks for the child \
+goes on, and is chased as before; what else was asked in the case has ended with it.",
+        instant_in_words(absence.occurred_at)
+    );
+    let own = raising.own_duty(WHILE_MISSING_RULE, WHILE_MISSING_TITLE, why, WHILE_MISSING_ACTION, due, entry);
+    let level = draft.before.case_level.max(absence.level);
+    draft.raise(Some(referral), cause, &[], vec![Wanted { level, ..own }]).map(drop)
 }
