@@ -55,6 +55,7 @@ pub mod recount;
 mod redecided;
 mod returned;
 mod search;
+mod services;
 mod shut_again;
 mod siblings;
 mod sighting;

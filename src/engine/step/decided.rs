@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::closed::is_held_still;
 use super::draft::{Draft, OWN_DUTY, within_the_hour_at};
-use super::taken_back::{Word, each_holder, in_words, open_again, tell_each};
+use super::taken_back::{Word, in_words, open_again, tell_each};
 use super::unapplied::{Unapplied, is_known};
-use super::{Effect, about, link, named_elsewhere};
+use super::{Effect, about, link, named_elsewhere, services};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::history::entry::DANGER;
@@ -57,7 +57,7 @@ const OPEN_AGAIN: Word = Word {
     action: "Know that the case is open again: ring the front door now, and go on with what you were asked if it is still to be done",
     wants_answer: false,
 };
-const MORE_THAN_HELP: Word = Word {
+pub const MORE_THAN_HELP: Word = Word {
     rule: RAISED_RULE,
     title: "A named person has decided that social care acts",
     why: "A named person has decided that more than early help is needed.",
@@ -102,11 +102,8 @@ pub fn ask_what_level_asks(
         draft.raise(Some(referral), cause, &[], vec![Wanted { level: Some(set), ..own }])?;
     }
     tell_whom_closing_told(draft, cause, closed_at, set)?;
-    let services = draft.history.tasks.iter().filter(|task| is_open(&task.state) && task.needs_agreement == Some(true));
-    let services: Vec<Arc<HeldTask>> = services.cloned().collect();
-    let due = draft.raising(None, cause).deadline_from_now(&OWN_DUTY)?;
-    let told = each_holder(draft, &services, &MORE_THAN_HELP, &|_| Ok(due.clone()))?;
-    draft.raise(None, cause, &[], told).map(drop)
+    // At level 4b they hear when the step ends, however the case came to it.
+    if set == Level::L4b { Ok(()) } else { services::warn(draft, cause, &MORE_THAN_HELP) }
 }
 
 /// Whoever heard that the case is closed, and still holds what they were asked, hears that it is open again.

@@ -35,8 +35,11 @@ fn is_search(rules: &RuleBook, task: &HeldTask) -> bool {
 
 /// Whether a condition fails, whatever else is so, once nobody is looked for.
 fn ends_on_return(rules: &RuleBook, condition: &Option<Condition>) -> bool {
-    let is_of_search = |fact| LOOKED_FOR.contains(&rules.facts.name(fact));
-    condition
-        .as_ref()
-        .is_some_and(|condition| condition.expr.truth(&|fact| is_of_search(fact).then_some(0)) == Truth::False)
+    fails_by(rules, condition, (&LOOKED_FOR, 0))
+}
+
+/// Whether a condition fails, whatever else is so, once each of these flags is so (1) or not (0).
+pub fn fails_by(rules: &RuleBook, condition: &Option<Condition>, (flags, value): (&[&str], i64)) -> bool {
+    let known = |fact| flags.contains(&rules.facts.name(fact)).then_some(value);
+    condition.as_ref().is_some_and(|condition| condition.expr.truth(&known) == Truth::False)
 }
