@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::clocks::{due_already, restart_timers};
-use super::draft::{Draft, OWN_DUTY, own_duty_at, within_the_hour_at};
-use super::findings::{Again, asking_more, findings_of, judged_again, tell_left_out};
+use super::draft::{Draft, own_duty_at, within_the_hour_at};
+use super::findings::{Again, as_it_stood, asking_more, findings_of, judged_again, tell_left_out};
 use super::{
     addition, agreement, another_unit, awaiting, death, duplicate, persons, reading, redecided, returned, siblings,
     suspect, wish, withdrawal,
@@ -362,18 +362,22 @@ pub fn changes_in_words(entry: &Entry, said: &BTreeMap<String, FactValue>) -> St
 
 /// What had fired for other entries only because of the one that changed goes to a person.
 pub fn review<'w>(draft: &Draft<'_>, before: &History, changed: &Arc<Entry>) -> Result<Option<Wanted<'w>>, StepError> {
-    let mut lost = BTreeSet::new();
+    let (mut lost, mut level) = (BTreeSet::new(), None);
     for entry in before.entries.iter().filter(|entry| !entry.is_same_event(changed) && !entry.fired.is_empty()) {
-        let was = judge(draft.book, before, entry, AsOf::entry(entry), Moment::Arrival);
-        let (Some(was), Some(is)) = (was, draft.judge(entry)) else { continue };
-        let gone = was.fired.iter().filter(|rule| entry.fired.contains(&rule.id) && !is.fires(&rule.id));
-        lost.extend(gone.map(|rule| rule.title.clone()));
+        let as_of = as_it_stood(entry, changed);
+        let was = judge(draft.book, before, entry, as_of, Moment::Arrival);
+        let is = judge(draft.book, &draft.history, entry, as_of, Moment::Arrival);
+        let (Some(was), Some(is)) = (was, is) else { continue };
+        for rule in was.fired.iter().filter(|rule| entry.fired.contains(&rule.id) && !is.fires(&rule.id)) {
+            level = level.max(rule.level);
+            lost.insert(rule.title.clone());
+        }
     }
     if lost.is_empty() {
         return Ok(None);
     }
     let raising = draft.raising(None, "");
-    let due = raising.deadline_from_now(&OWN_DUTY)?;
+    let due = raising.deadline_from_now(&own_duty_at(level))?;
     let titles: Vec<String> = lost.into_iter().collect();
     let why = format!("Counted again, these no longer hold: {}.", titles.join("; "));
     Ok(Some(raising.own_duty(CORRECTION_RULE, "What it counted on has changed", why, REVIEW_ACTION, due, changed)))

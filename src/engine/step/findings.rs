@@ -16,7 +16,7 @@ use crate::engine::rules::catalogue::is_concern;
 use crate::engine::rules::expression::Truth;
 use crate::engine::tasks::Finding;
 
-const STATUS: &str = "status.changed";
+pub const STATUS: &str = "status.changed";
 
 /// Most earlier judgements looked at again for one newcomer, the newest first, of kinds that it may move: half of what a history
 /// keeps. What is left out is said, and a person is asked to look.
@@ -139,6 +139,13 @@ fn is_agreed_newly(finding: &Finding<'_>, without: &Verdict<'_>) -> bool {
 pub fn as_it_stands(draft: &Draft<'_>, entry: &Entry) -> AsOf {
     let at_receipt = AsOf::entry(entry);
     if is_missing_still(draft, entry) { AsOf { statuses: draft.at, ..at_receipt } } else { at_receipt }
+}
+
+/// How an entry was judged by what a status said: one that came while a child was missing counted for the absence that was going on.
+pub fn as_it_stood(entry: &Entry, status: &Entry) -> AsOf {
+    let at_receipt = AsOf::entry(entry);
+    let counted = status.kind == STATUS && matches!(entry.kind.as_str(), episodes::STARTED | episodes::REGRADED);
+    if counted { AsOf { statuses: at_receipt.statuses.max(status.received_at), ..at_receipt } } else { at_receipt }
 }
 
 fn is_missing_still(draft: &Draft<'_>, entry: &Entry) -> bool {
