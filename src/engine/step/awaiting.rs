@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::draft::{Draft, OWN_DUTY};
 use super::first_receipt::tell_right_child;
-use super::{another_child, another_unit, correction, persons, reading, redecided, timer, withdrawal};
+use super::{another_child, another_unit, correction, persons, reading, recount, redecided, timer, withdrawal};
 use crate::engine::context::StepError;
 use crate::engine::history::decisions::DECISION;
 use crate::engine::history::entry::DANGER;
@@ -136,6 +136,7 @@ pub fn apply_to_known(draft: &mut Draft<'_>, referral: Option<&Referral>) -> Res
         if draft.decision.tasks.len() == tasks_before {
             reading::of_correction(draft, referral, &waiting.event_id, &original, &correction)?;
         }
+        recount::bring_forward(draft, &original)?;
     }
     Ok(())
 }

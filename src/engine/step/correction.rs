@@ -7,8 +7,8 @@ use super::clocks::{due_already, restart_timers};
 use super::draft::{Draft, own_duty_at, within_the_hour_at};
 use super::findings::{Again, as_it_stood, asking_more, findings_of, judged_again, tell_left_out};
 use super::{
-    addition, agreement, another_unit, awaiting, death, duplicate, persons, reading, redecided, returned, siblings,
-    suspect, wish, withdrawal,
+    addition, agreement, another_unit, awaiting, death, duplicate, persons, reading, recount, redecided, returned,
+    siblings, suspect, wish, withdrawal,
 };
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, Verdict, judge};
@@ -101,6 +101,7 @@ fn first_reporter(
     if draft.decision.tasks.is_empty() && reading::is_owed(draft, referral, original) {
         reading::of_correction(draft, Some(referral), &event.event_id, original, correction)?;
     }
+    recount::bring_forward(draft, original)?;
     tell_its_sender_if_changed(draft, &event.source, correction, original);
     let mut words = vec![if sent_on || !draft.decision.tasks.is_empty() {
         "Received. Your correction is being looked at."

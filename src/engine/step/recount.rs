@@ -5,13 +5,15 @@ use std::sync::Arc;
 use super::Step;
 use super::alias::stand_in_entry;
 use super::clocks::runs_from;
+use super::correction::CORRECTION_RULE;
 use super::draft::{Draft, OWN_DUTY};
 use super::escalation::{count_again, next_elsewhere};
 use super::timer::AWAITING_ORIGINAL;
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::{Context, StepError};
+use crate::engine::history::entry::WEEKS_28;
 use crate::engine::history::is_open;
-use crate::engine::model::history::{Awaiting, HeldTask, History, Timer};
+use crate::engine::model::history::{Awaiting, Entry, HeldTask, History, Timer};
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::model::subject::SubjectKey;
 use crate::engine::rules::RuleBook;
@@ -91,14 +93,7 @@ pub fn fired(
         tell(&mut draft, task, Moved { rule: RECOUNT_RULE, title, words, why, due_at: *due_at })?;
     }
     for (task, due_at) in &found {
-        let Some(present) = draft.history.tasks.iter_mut().find(|present| present.task_id == task.task_id) else {
-            continue;
-        };
-        let present = Arc::make_mut(present);
-        // What is open again since a later time waits from then.
-        present.answer_from = present.answer_from.map(|from| if from == task.due_at { *due_at } else { from });
-        present.complete_by = present.complete_by.map(|_| *due_at);
-        present.due_at = *due_at;
+        move_to(&mut draft.history, task, *due_at);
     }
     // The rungs of a ladder count by the same calendar, also where the task itself is due by the hour.
     draft.history.tasks.iter_mut().for_each(|task| count_again(task, rules));
@@ -106,6 +101,46 @@ pub fn fired(
     let note = format!("The calendar was corrected: deadlines that moved: {}, clocks: {clocks}.", found.len());
     draft.decision.notes.push(note);
     draft.finish()
+}
+
+fn move_to(history: &mut History, task: &HeldTask, due_at: Timestamp) {
+    let Some(present) = history.tasks.iter_mut().find(|present| present.task_id == task.task_id) else { return };
+    let present = Arc::make_mut(present);
+    // What is open again since a later time waits from then.
+    present.answer_from = present.answer_from.map(|from| if from == task.due_at { due_at } else { from });
+    present.complete_by = present.complete_by.map(|_| due_at);
+    present.due_at = due_at;
+}
+
+/// What is due by the weeks of a pregnancy is due sooner where a corrected due date says so. Later it is not: only a person puts off.
+pub fn bring_forward(draft: &mut Draft<'_>, corrected: &Entry) -> Result<(), StepError> {
+    let by_weeks = |entry: &&Arc<Entry>| entry.is_same_event(corrected) && !entry.backfilled;
+    let entry = draft.history.entries.iter().find(by_weeks);
+    let Some(from) = entry.and_then(|entry| entry.anchors.get(WEEKS_28).copied()) else { return Ok(()) };
+    let (rules, at) = (&draft.book.rules, draft.at);
+    let clock_of = |task: &HeldTask| {
+        let mut asked = task.rules.iter().filter_map(|id| rules.rule(id)).flat_map(|rule| &rule.tasks);
+        asked.find(|asked| asked.from == WEEKS_28 && asked.is_asked_of(task)).map(|asked| asked.by)
+    };
+    let sooner = |task: &Arc<HeldTask>| {
+        let clock = clock_of(task).filter(|_| is_open(&task.state) && task.is_of(corrected))?;
+        let due_at = rules.calendar.due(&clock, from, None).ok()?.at.max(at);
+        (due_at < task.due_at).then(|| (Arc::clone(task), due_at))
+    };
+    let found: Vec<(Arc<HeldTask>, Timestamp)> = draft.history.tasks.iter().filter_map(sooner).collect();
+    for (task, due_at) in found {
+        let (before, now) = (instant_in_words(task.due_at), instant_in_words(due_at));
+        let why = format!("\"{}\" was due {before}; by the corrected due date it is due {now}.", task.action);
+        let (title, words) = ("The due date was corrected", "by the corrected due date");
+        tell(draft, &task, Moved { rule: CORRECTION_RULE, title, words, why, due_at })?;
+        move_to(&mut draft.history, &task, due_at);
+        for present in draft.history.tasks.iter_mut().filter(|present| present.task_id == task.task_id) {
+            let counts_from = present.clock_from.map(|_| from);
+            Arc::make_mut(present).clock_from = counts_from;
+            count_again(present, rules);
+        }
+    }
+    Ok(())
 }
 
 /// Why and whereto a deadline has moved.
