@@ -15,6 +15,7 @@ pub mod keygen;
 pub mod local;
 pub mod output;
 pub mod quarantine;
+mod reload;
 pub mod router;
 pub mod rule_book;
 pub mod rules;

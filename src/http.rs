@@ -20,7 +20,7 @@
 //! docs/http.md is the same for callers. Handlers know the broker's port and the engine's codecs, not the lanes.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -164,6 +164,20 @@ impl Gateway {
             callers.intake_partners = config.intake_partners();
             callers.partners = config.partners.clone();
         });
+    }
+
+    /// Of a configuration that could not be taken up: what its tokens file no longer has is good no longer. Answers the names of these.
+    pub fn revoke_tokens(&self, tokens: &TokenBook) -> Vec<String> {
+        let (kept, revoked) = self.callers().tokens.revoked_by(tokens);
+        if !revoked.is_empty() {
+            self.replace(|callers| callers.tokens = kept);
+        }
+        revoked
+    }
+
+    /// Where the tokens were read from.
+    pub fn tokens_file(&self) -> Option<PathBuf> {
+        self.callers().tokens.file().map(Path::to_owned)
     }
 
     /// Those of the rule books in use.

@@ -4,4 +4,5 @@ pub mod labels;
 pub mod logging;
 pub mod metrics;
 pub mod readiness;
+mod troubles;
 pub mod waiting;

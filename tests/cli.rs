@@ -9,6 +9,8 @@ mod book;
 mod disagreement;
 #[path = "cli/offline.rs"]
 mod offline;
+#[path = "cli/reload.rs"]
+mod reload;
 #[path = "cli/rules.rs"]
 mod rules;
 #[path = "cli/running.rs"]

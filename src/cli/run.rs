@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::local::{config_error, load_config};
-use super::service::{Reloads, RunningRouter, check_again, reloads, told_to_stop};
+use super::reload::reload;
+use super::service::{Reloads, RunningRouter, reloads, told_to_stop};
 use super::{CliError, Ending};
 use crate::broker::embedded::Expected;
 use crate::config::Config;
@@ -135,22 +136,4 @@ async fn serve(
     router.stop().await.map_err(CliError::failed)?;
     tracing::info!("stopped");
     Ok(Ending::Clean)
-}
-
-/// Reads the configuration again. A faulty one changes nothing.
-async fn reload(router: &RunningRouter, file: &Path) {
-    match Config::load(file).and_then(|config| check_again(&config).map(|()| config)) {
-        Ok(config) => match router.reload(&config).await {
-            Ok(()) => {
-                let (partners, tokens) = (config.partners.len(), config.tokens.entries().len());
-                tracing::info!(partners, tokens, "partners and tokens were read again");
-            }
-            Err(error) => tracing::error!(%error, "partners and tokens stay as they were"),
-        },
-        Err(faults) => {
-            for fault in &faults.0 {
-                tracing::error!(%fault, "partners and tokens stay as they were");
-            }
-        }
-    }
 }

@@ -32,8 +32,8 @@ pub struct RunningRouter {
     broker: Arc<dyn Broker>,
     service: Arc<Service>,
     server: server::Running,
-    gateway: Arc<Gateway>,
-    readiness: Arc<Readiness>,
+    pub gateway: Arc<Gateway>,
+    pub readiness: Arc<Readiness>,
     pub metrics: Arc<Metrics>,
 }
 

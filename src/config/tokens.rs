@@ -80,6 +80,14 @@ impl TokenBook {
         &self.entries
     }
 
+    /// Without those that `other` does not have, or binds to somebody else; and the names of these.
+    pub fn revoked_by(&self, other: &Self) -> (Self, Vec<String>) {
+        let is_kept = |entry: &&TokenEntry| other.caller_of(&entry.sha256) == Some(&entry.caller);
+        let (kept, revoked): (Vec<_>, Vec<_>) = self.entries.iter().partition(is_kept);
+        let entries = kept.into_iter().cloned().collect();
+        (Self { entries, file: self.file.clone() }, revoked.into_iter().map(|entry| entry.name.clone()).collect())
+    }
+
     /// Reads the tokens file: one table a token.
     pub fn load(file: &Path) -> Result<Self, ConfigFaults> {
         let text = read_private(file).map_err(ConfigFaults::one)?;

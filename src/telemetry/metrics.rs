@@ -11,6 +11,7 @@ use prometheus::{
 };
 
 pub use super::labels::{Answer, Disposition, RecordKind, Stage};
+use super::troubles::Troubles;
 use super::waiting::Waiting;
 use crate::engine::model::feedback::FeedbackStatus;
 use crate::engine::model::quarantine::QuarantineReason;
@@ -82,6 +83,7 @@ pub struct Metrics {
     rules_folder: IntGauge,
     calendar_ends: IntGauge,
     http: Http,
+    pub troubles: Troubles,
 }
 
 /// What the gateway counts.
@@ -158,6 +160,7 @@ impl Metrics {
             )?,
             rules_folder: gauge(&r, "rules_folder_unreadable", "1 where published rule books alone are gone by")?,
             http: Http::new(&r)?,
+            troubles: Troubles::new(&r)?,
             registry: r,
         };
         metrics.build_info()?;
@@ -432,7 +435,7 @@ fn options(name: &str, help: &str) -> Opts {
     Opts::new(name, help).namespace("pathway")
 }
 
-fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+pub(super) fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
     let metric = IntCounter::with_opts(options(name, help))?;
     registry.register(Box::new(metric.clone()))?;
     Ok(metric)
@@ -444,7 +447,7 @@ fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Res
     Ok(metric)
 }
 
-fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+pub(super) fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
     let metric = IntGauge::with_opts(options(name, help))?;
     registry.register(Box::new(metric.clone()))?;
     Ok(metric)

@@ -33,7 +33,7 @@ fn path(folder: &tempfile::TempDir, name: &str) -> String {
 }
 
 impl Router {
-    fn start() -> Self {
+    pub fn start() -> Self {
         Self::start_in(new_folder("127.0.0.1:0"), &["--new-data-file"]).0
     }
 
@@ -94,7 +94,11 @@ impl Router {
         (self.process.wait().expect("an end").code(), logged)
     }
 
-    fn ask(&self, path: &str) -> String {
+    pub fn hang_up(&self) {
+        signal(&self.process, "-HUP");
+    }
+
+    pub fn ask(&self, path: &str) -> String {
         let mut answer = ureq::get(format!("{}{path}", self.url)).call().expect("an answer");
         answer.body_mut().read_to_string().expect("a text")
     }
@@ -195,10 +199,7 @@ fn a_partner_added_to_the_configuration_is_known_without_a_restart() {
         format!("\n[new]\nsha256 = \"{hash}\"\npartner = \"walk-in-centre\"\nunit = \"emergency-department\"\n");
     let known = fs::read_to_string(&tokens).expect("tokens");
     let partners = fs::read_to_string(&config).expect("a configuration");
-    let hang_up = || {
-        let id = router.process.id().to_string();
-        assert!(std::process::Command::new("kill").args(["-HUP", &id]).status().expect("kill runs").success());
-    };
+    let hang_up = || router.hang_up();
     // Faulty: a token of a partner that there is not. Nothing changes, and nothing ends.
     fs::write(&tokens, format!("{known}{entry}")).expect("tokens");
     hang_up();

@@ -1,0 +1,69 @@
+//! The configuration of a running router read again: partners and tokens taken up, or what is wrong said until it is mended.
+
+use std::path::Path;
+
+use super::service::{RunningRouter, check_again};
+use crate::config::Config;
+use crate::config::fault::{ConfigFault, ConfigFaults};
+use crate::config::tokens::TokenBook;
+
+/// What `/readyz` calls it.
+const RELOAD: &str = "reload";
+
+/// A faulty configuration changes nothing, but for tokens that were revoked.
+pub async fn reload(router: &RunningRouter, file: &Path) {
+    match taken_up(router, file).await {
+        Ok(config) => {
+            let (partners, tokens) = (config.partners.len(), config.tokens.entries().len());
+            tracing::info!(partners, tokens, "partners and tokens were read again");
+            router.readiness.no_warning(RELOAD);
+            router.metrics.troubles.reload_failed(false);
+        }
+        Err(Refused { problems, tokens }) => {
+            for problem in &problems {
+                tracing::error!(problem, "partners and tokens stay as they were");
+            }
+            revoke(router, tokens.as_ref());
+            let warning = format!(
+                "{} was not taken up: partners stay as they were, and no token is new; the log says why at ERROR. Mend it and send \
+                 SIGHUP again",
+                file.display()
+            );
+            router.readiness.warn(RELOAD, &warning);
+            router.metrics.troubles.reload_failed(true);
+        }
+    }
+}
+
+/// Why nothing was taken up.
+struct Refused {
+    problems: Vec<String>,
+    /// Where they are sound by themselves: what is not among them is revoked all the same.
+    tokens: Option<TokenBook>,
+}
+
+async fn taken_up(router: &RunningRouter, file: &Path) -> Result<Config, Refused> {
+    let read = Config::load(file).and_then(|config| check_again(&config).map(|()| config));
+    let config = read.map_err(|ConfigFaults(faults)| Refused {
+        tokens: sound_tokens(router, &faults),
+        problems: faults.iter().map(ConfigFault::to_string).collect(),
+    })?;
+    match router.reload(&config).await {
+        Ok(()) => Ok(config),
+        Err(error) => Err(Refused { problems: vec![error.to_string()], tokens: Some(config.tokens) }),
+    }
+}
+
+/// The tokens file read by itself, unless all that is wrong lies in it.
+fn sound_tokens(router: &RunningRouter, faults: &[ConfigFault]) -> Option<TokenBook> {
+    let file = router.gateway.tokens_file()?;
+    let is_elsewhere = faults.iter().any(|fault| fault.file != file);
+    is_elsewhere.then(|| TokenBook::load(&file).ok()).flatten()
+}
+
+fn revoke(router: &RunningRouter, tokens: Option<&TokenBook>) {
+    let Some(tokens) = tokens else { return };
+    for token in router.gateway.revoke_tokens(tokens) {
+        tracing::warn!(token, "is revoked all the same: the tokens file is sound, and has it no longer as it was");
+    }
+}

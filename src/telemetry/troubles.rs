@@ -1,0 +1,22 @@
+//! What an alert watches besides the records: what an operator must mend, each at zero from the start.
+
+use prometheus::{IntGauge, Registry};
+
+use super::metrics::gauge;
+
+pub struct Troubles {
+    reload_failed: IntGauge,
+}
+
+impl Troubles {
+    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            reload_failed: gauge(registry, "reload_failed", "1 since a reload failed, until one succeeds")?,
+        })
+    }
+
+    /// Partners and tokens could not be read again; false: they were.
+    pub fn reload_failed(&self, failed: bool) {
+        self.reload_failed.set(i64::from(failed));
+    }
+}

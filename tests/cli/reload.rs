@@ -1,0 +1,58 @@
+//! A reload that fails: told until one succeeds, and what was revoked is revoked all the same.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use super::running::Router;
+
+/// The status that a token is answered with.
+fn status(router: &Router, token: &str) -> u16 {
+    let token = fs::read_to_string(router.path(token)).expect("a token");
+    let config = ureq::Agent::config_builder().http_status_as_error(false).build();
+    let request = config.new_agent().get(format!("{}/v1/agencies/camhs/tasks", router.url));
+    request.header("authorization", format!("Bearer {}", token.trim())).call().expect("an answer").status().as_u16()
+}
+
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let patience = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < patience, "never: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The text without one table.
+fn without(tokens: &str, name: &str) -> String {
+    let (before, rest) = tokens.split_once(&format!("\n[{name}]\n")).expect("the table");
+    let after = rest.find("\n[").map(|next| &rest[next..]).unwrap_or_default();
+    format!("{before}{after}")
+}
+
+#[test]
+fn a_failed_reload_is_told_until_one_succeeds_and_revokes_what_was_revoked() {
+    let router = Router::start();
+    let (config, tokens) = (router.path("config.toml"), router.path("tokens.toml"));
+    let (sound, known) = [&config, &tokens].map(|file| fs::read_to_string(file).expect("a file")).into();
+    assert!(router.ask("/metrics").contains("pathway_reload_failed 0"), "there before it first happens");
+    assert_eq!(status(&router, "tokens/inbox-camhs.token"), 200);
+    fs::write(&config, format!("{sound}\nx = 1\n")).expect("a configuration");
+    fs::write(&tokens, without(&known, "inbox-camhs")).expect("tokens");
+    router.hang_up();
+    until("the failure is counted", || router.ask("/metrics").contains("pathway_reload_failed 1"));
+    let ready = router.ask("/readyz");
+    assert!(ready.contains("reload: ") && ready.contains("config.toml was not taken up"), "{ready}");
+    assert_eq!(status(&router, "tokens/inbox-camhs.token"), 401, "revoked though config.toml is broken");
+    assert_eq!(status(&router, "tokens/operator.token"), 403, "known still");
+    // What is wrong lies in the tokens alone: of a file that is not sound nothing is taken.
+    fs::write(&config, &sound).expect("a configuration");
+    fs::write(&tokens, &known).expect("tokens");
+    router.hang_up();
+    until("the failure is over", || router.ask("/metrics").contains("pathway_reload_failed 0"));
+    assert!(router.ask("/readyz").contains("\"warnings\":[]"));
+    assert_eq!(status(&router, "tokens/inbox-camhs.token"), 200);
+    fs::write(&tokens, without(&known, "inbox-camhs").replace("sha256", "sha1")).expect("tokens");
+    router.hang_up();
+    until("the failure is counted", || router.ask("/metrics").contains("pathway_reload_failed 1"));
+    assert_eq!(status(&router, "tokens/inbox-camhs.token"), 200);
+    router.stop();
+}
