@@ -25,6 +25,7 @@ use crate::telemetry::metrics::{Metrics, Stage};
 use crate::telemetry::readiness::Readiness;
 
 pub mod access;
+mod clock;
 pub mod decide_lane;
 mod decide_notes;
 pub mod directory;

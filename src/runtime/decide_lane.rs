@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::decide_notes::Notes;
-use super::directory::Directory;
+use super::directory::{Books, Directory};
 use super::lane::{LaneError, LaneWork};
 use super::outputs::{OutputError, Outputs, TRACE, Unusable, header};
 use super::progress::IntakeProgress;
@@ -99,8 +99,14 @@ impl DecideLane {
         Ok(())
     }
 
-    fn knows_book_at(&self, instant: Timestamp) -> bool {
-        self.directory.as_ref().is_none_or(|directory| directory.knows_books_at(instant))
+    fn must_know_book_at(&mut self, instant: Timestamp) -> Result<(), LaneError> {
+        match self.directory.as_ref().map_or(Books::Known, |directory| directory.knows_books_at(instant)) {
+            Books::Known => {}
+            Books::KnownAnew => self.look_up(),
+            Books::NotReadForTooLong => return Err(LaneError::BooksUnknown),
+            Books::BehindTheLog => return Err(LaneError::BooksBehind),
+        }
+        Ok(())
     }
 
     fn outputs(&self) -> Outputs<'_> {
@@ -455,9 +461,7 @@ impl LaneWork for DecideLane {
             Ok(inbox) => inbox,
             Err(error) => return self.undecodable(&record, error.to_string(), writes),
         };
-        if !self.knows_book_at(inbox.receipt.max(record.timestamp)) {
-            return Err(LaneError::BooksUnknown);
-        }
+        self.must_know_book_at(inbox.receipt.max(record.timestamp))?;
         self.notes.consumed(kind_of(&inbox.body));
         match &inbox.body {
             InboxBody::Tick(_) => self.tick(&record, writes),

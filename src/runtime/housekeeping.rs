@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::clock::ClockWatch;
 use super::journal::Journal;
 use super::supervise::rest;
 use crate::broker::{Broker, BrokerError, Clock, Health};
@@ -18,13 +19,15 @@ const HOLD: &str = "broker";
 
 pub fn run(broker: &Arc<dyn Broker>, metrics: &Metrics, readiness: &Readiness, clock: &Clock, stop: &AtomicBool) {
     let mut journal = Journal::new(Instant::now());
+    let mut watch = ClockWatch::default();
     let mut unreachable = None;
     let mut delete_at = Instant::now() + FIRST_DELETE_AFTER;
     while !stop.load(Ordering::Acquire) {
         look(&**broker, metrics, readiness, &mut unreachable);
         let now = clock();
         metrics.waiting().show(now);
-        journal.look(metrics, now, Instant::now());
+        watch.look(metrics, readiness, now, Instant::now());
+        journal.look(metrics, Instant::now());
         if Instant::now() >= delete_at {
             delete_at = Instant::now() + DELETE_EVERY;
             report(broker.delete_expired());

@@ -1,39 +1,28 @@
-//! What the log says from time to time: counts, quarantines, a clock that was set back. Codes and counts alone.
+//! What the log says from time to time: counts, and quarantines. Codes and counts alone.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::engine::model::scalar::Timestamp;
 use crate::telemetry::metrics::{Metrics, Totals};
 
 /// One line a partner and reason in so long.
 const QUARANTINE_EVERY: Duration = Duration::from_secs(60);
 const COUNTS_EVERY: Duration = Duration::from_secs(300);
-const CLOCK_EVERY: Duration = Duration::from_secs(60);
-/// Clocks of well-kept machines are corrected by less.
-const AHEAD_MS_MAX: i64 = 60_000;
 
 pub struct Journal {
     /// By partner and reason: what was said, and when.
     quarantined: BTreeMap<(String, String), (u64, Instant)>,
     counts_at: Instant,
-    clock_at: Instant,
 }
 
 impl Journal {
     pub fn new(now: Instant) -> Self {
-        Self { quarantined: BTreeMap::new(), counts_at: now + COUNTS_EVERY, clock_at: now }
+        Self { quarantined: BTreeMap::new(), counts_at: now + COUNTS_EVERY }
     }
 
-    pub fn look(&mut self, metrics: &Metrics, now: Timestamp, instant: Instant) {
+    pub fn look(&mut self, metrics: &Metrics, instant: Instant) {
         for ((partner, reason), records) in self.quarantines(metrics.quarantine_counts(), instant) {
             tracing::warn!(partner, reason, records, "could not be used and lies in quarantine");
-        }
-        let ahead_ms = metrics.waiting().ahead_ms(now);
-        if ahead_ms > AHEAD_MS_MAX && instant >= self.clock_at {
-            self.clock_at = instant + CLOCK_EVERY;
-            let seconds = ahead_ms / 1000;
-            tracing::warn!(seconds, "the log is ahead of this machine's clock: was it set back? Deadlines wait for it");
         }
         if instant >= self.counts_at {
             self.counts_at = instant + COUNTS_EVERY;

@@ -36,6 +36,8 @@ pub enum LaneError {
     Step { topic: Arc<str>, partition: u32, offset: i64, error: StepError },
     #[error("which rule book is in force is not known: the rule books' topic could not be read for too long")]
     BooksUnknown,
+    #[error("which rule book is in force is not known: records bear times far ahead of this machine's clock")]
+    BooksBehind,
     /// Not even its quarantine.
     #[error("an output could not be written: {0}")]
     Output(#[from] super::outputs::OutputError),

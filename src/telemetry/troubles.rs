@@ -6,11 +6,14 @@ use super::metrics::gauge;
 
 pub struct Troubles {
     reload_failed: IntGauge,
+    log_ahead: IntGauge,
 }
 
 impl Troubles {
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let ahead = "By how much the newest record is ahead of this machine's clock";
         Ok(Self {
+            log_ahead: gauge(registry, "log_ahead_seconds", ahead)?,
             reload_failed: gauge(registry, "reload_failed", "1 since a reload failed, until one succeeds")?,
         })
     }
@@ -18,5 +21,9 @@ impl Troubles {
     /// Partners and tokens could not be read again; false: they were.
     pub fn reload_failed(&self, failed: bool) {
         self.reload_failed.set(i64::from(failed));
+    }
+
+    pub fn log_ahead(&self, seconds: i64) {
+        self.log_ahead.set(seconds);
     }
 }
