@@ -9,6 +9,7 @@ pub mod backup;
 pub mod broker;
 pub mod decide;
 pub mod demo;
+mod descriptors;
 pub mod files;
 pub mod import;
 pub mod keygen;

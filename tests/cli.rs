@@ -5,6 +5,9 @@ use std::process::{Command, Output, Stdio};
 
 #[path = "cli/book.rs"]
 mod book;
+#[cfg(target_os = "linux")]
+#[path = "cli/descriptors.rs"]
+mod descriptors;
 #[path = "cli/disagreement.rs"]
 mod disagreement;
 #[path = "cli/offline.rs"]

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::descriptors::make_room;
 use super::local::{config_error, load_config};
 use super::reload::reload;
 use super::service::{Reloads, RunningRouter, reloads, told_to_stop};
@@ -83,7 +84,8 @@ pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
         return Err(CliError::Usage(reason.to_owned()));
     }
     logging::start(config.log.format, config.log.level);
-    let config = of_stage(config, arguments.stages);
+    let mut config = of_stage(config, arguments.stages);
+    make_room(&mut config);
     runtime.block_on(serve(&config, expected, stop, asked))
 }
 

@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -18,6 +18,7 @@ use tower::Service;
 use super::Gateway;
 use super::house::{Door, House, Place};
 use crate::config::{Http, Tls};
+use crate::telemetry::metrics::Metrics;
 
 /// The time a client has for a request's headers; also how long an idle connection is kept.
 const HEADER_WAIT: Duration = Duration::from_secs(30);
@@ -25,6 +26,9 @@ const HEADER_WAIT: Duration = Duration::from_secs(30);
 const CONNECTION_BYTES: usize = 64 << 10;
 /// The time that streams have at a stop to send what they have begun. What a client has not taken by then it asks for again.
 const STREAMS_END: Duration = Duration::from_millis(500);
+
+/// That connections cannot be let in is said so often.
+const SAY_EVERY: Duration = Duration::from_secs(60);
 
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -90,7 +94,13 @@ pub async fn start(gateway: Arc<Gateway>, settings: &Http) -> Result<Running, Ht
     let connections = Connections { router: super::router(gateway.clone()), house: house.clone() };
     let mut server = axum_server::from_tcp(listener).map_err(bind_fault)?.handle(handle.clone()).http1_only();
     server.http_builder().http1().header_read_timeout(HEADER_WAIT).max_buf_size(CONNECTION_BYTES);
-    let server = server.first_request_timeout(HEADER_WAIT);
+    let failing = Failing { metrics: gateway.metrics.clone(), said_at: Mutex::default() };
+    let server = server.first_request_timeout(HEADER_WAIT).accept_error_handler(move |peer, error| {
+        // What has a peer was let in, and left or was refused.
+        if peer.is_none() {
+            failing.failed(error);
+        }
+    });
     let served = match &settings.tls {
         Some(tls) => {
             let tls = load_tls(tls).await?;
@@ -99,6 +109,27 @@ pub async fn start(gateway: Arc<Gateway>, settings: &Http) -> Result<Running, Ht
         None => tokio::spawn(server.acceptor(Door).serve(connections)),
     };
     Ok(Running { address, gateway, handle, house, served })
+}
+
+/// Connections that cannot be let in: counted, and said now and then.
+struct Failing {
+    metrics: Arc<Metrics>,
+    said_at: Mutex<Option<Instant>>,
+}
+
+impl Failing {
+    fn failed(&self, error: &std::io::Error) {
+        self.metrics.troubles.accept_failed();
+        let mut said_at = self.said_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if said_at.is_none_or(|at| at.elapsed() >= SAY_EVERY) {
+            *said_at = Some(Instant::now());
+            tracing::error!(
+                %error,
+                "a connection could not be let in: if too many files are open, raise the limit (LimitNOFILE= of a systemd unit) or lower \
+                 `connections` under [limits]"
+            );
+        }
+    }
 }
 
 async fn load_tls(files: &Tls) -> Result<RustlsConfig, HttpError> {

@@ -1,18 +1,20 @@
 //! What an alert watches besides the records: what an operator must mend, each at zero from the start.
 
-use prometheus::{IntGauge, Registry};
+use prometheus::{IntCounter, IntGauge, Registry};
 
-use super::metrics::gauge;
+use super::metrics::{counter, gauge};
 
 pub struct Troubles {
     reload_failed: IntGauge,
     log_ahead: IntGauge,
+    accepts_failed: IntCounter,
 }
 
 impl Troubles {
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let ahead = "By how much the newest record is ahead of this machine's clock";
         Ok(Self {
+            accepts_failed: counter(registry, "http_accepts_failed_total", "Connections that could not be let in")?,
             log_ahead: gauge(registry, "log_ahead_seconds", ahead)?,
             reload_failed: gauge(registry, "reload_failed", "1 since a reload failed, until one succeeds")?,
         })
@@ -25,5 +27,10 @@ impl Troubles {
 
     pub fn log_ahead(&self, seconds: i64) {
         self.log_ahead.set(seconds);
+    }
+
+    /// The machine let no further connection in: it has no file descriptor left, as a rule.
+    pub fn accept_failed(&self) {
+        self.accepts_failed.inc();
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 
 use pathway_router::config::first_start::first_start;
 
@@ -12,7 +12,7 @@ use super::{check, command, run};
 /// A router in a folder of its own, on a free port.
 pub struct Router {
     folder: tempfile::TempDir,
-    process: Child,
+    pub process: Child,
     log: BufReader<ChildStderr>,
     pub url: String,
 }
@@ -40,10 +40,12 @@ impl Router {
     /// Also answers what it logged until it was ready.
     pub fn start_in(folder: tempfile::TempDir, more: &[&str]) -> (Self, String) {
         let config = path(&folder, "config.toml");
-        let mut process = command(&[&["run", "--config", &config], more].concat())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the router starts");
+        let command = command(&[&["run", "--config", &config], more].concat());
+        Self::start_by(command, folder)
+    }
+
+    pub fn start_by(mut command: Command, folder: tempfile::TempDir) -> (Self, String) {
+        let mut process = command.stderr(Stdio::piped()).spawn().expect("the router starts");
         let mut log = BufReader::new(process.stderr.take().expect("a log"));
         let (mut url, mut line, mut logged) = (String::new(), String::new(), String::new());
         while !line.contains(" ready") {
@@ -85,7 +87,7 @@ impl Router {
     }
 
     /// As an operator would stop it: its exit code, and what it logged since it was ready.
-    fn end(&mut self) -> (Option<i32>, String) {
+    pub fn end(&mut self) -> (Option<i32>, String) {
         let id = self.process.id().to_string();
         let told = std::process::Command::new("kill").args(["-TERM", &id]).status().expect("kill runs");
         assert!(told.success());
