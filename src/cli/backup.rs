@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::files::is_there;
 use super::local::load_config;
 use super::{CliError, Ending, output};
 use crate::broker::embedded;
@@ -25,7 +26,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
-    if !arguments.config.is_file() {
+    if !is_there(&arguments.config)? {
         let file = arguments.config.display();
         return Err(CliError::Usage(format!("there is no {file}; name the router's configuration with --config")));
     }
@@ -33,7 +34,7 @@ pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
         let reason = "this router's log is a Kafka cluster's: back up that, and its keys";
         return Err(CliError::Usage(reason.to_owned()));
     };
-    if !file.is_file() {
+    if !is_there(&file)? {
         return Err(CliError::failed(format!("there is no {}: nothing to copy", file.display())));
     }
     if arguments.to.exists() {

@@ -24,6 +24,15 @@ pub fn read_input(path: Option<&Path>) -> Result<Vec<u8>, CliError> {
     read_bytes(path)
 }
 
+/// Whether a file is there. An error where nobody can tell: its folder may not be entered, say.
+pub fn is_there(file: &Path) -> Result<bool, CliError> {
+    match fs::metadata(file) {
+        Ok(metadata) => Ok(metadata.is_file()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(unreadable(file, &error)),
+    }
+}
+
 /// The whole of a file, as it lies there.
 pub fn read_bytes(path: &Path) -> Result<Vec<u8>, CliError> {
     fs::read(path).map_err(|error| unreadable(path, &error))

@@ -10,6 +10,7 @@ use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt;
 
 use super::CliError;
+use super::files::is_there;
 use super::router::Answer;
 use super::rule_book::read_sound;
 use crate::broker::embedded::Expected;
@@ -37,7 +38,7 @@ pub struct LocalRouter {
 impl LocalRouter {
     /// Refused while another process has the file.
     pub fn open(config_file: &Path) -> Result<Self, CliError> {
-        if !config_file.is_file() {
+        if !is_there(config_file)? {
             let file = config_file.display();
             return Err(CliError::Usage(format!(
                 "there is no {file}; name a running router with --to and --token-file, or a configuration with --config"
@@ -45,7 +46,7 @@ impl LocalRouter {
         }
         let mut config = load_config(config_file)?;
         if let Broker::Embedded { file } = &config.broker
-            && !file.is_file()
+            && !is_there(file)?
         {
             let file = file.display();
             return Err(CliError::Usage(format!("there is no {file}: start this router once, so that it is made")));

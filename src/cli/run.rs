@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::descriptors::make_room;
+use super::files::is_there;
 use super::local::{config_error, load_config};
 use super::reload::reload;
 use super::service::{Reloads, RunningRouter, reloads, told_to_stop};
@@ -59,7 +60,7 @@ pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
     };
     let mut expected = if arguments.new_data_file { Expected::Nothing } else { Expected::File };
     let config = match &arguments.config {
-        Some(file) if !file.is_file() => {
+        Some(file) if !is_there(file)? => {
             let file = file.display();
             return Err(CliError::Usage(format!(
                 "there is no {file}; start once without --config to have one written"
@@ -68,7 +69,7 @@ pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
         Some(file) => load_config(file)?,
         None => {
             let folder = Path::new(DATA_FOLDER);
-            if !config_file(folder).is_file() {
+            if !is_there(&config_file(folder))? {
                 write_own_config(folder, arguments.bind)?;
                 expected = Expected::Nothing;
             } else if arguments.bind.is_some() {

@@ -24,6 +24,19 @@ fn wrong_usage_is_exit_code_2() {
 }
 
 #[test]
+fn a_configuration_that_cannot_be_looked_at_is_not_said_to_be_missing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("no folder");
+    std::fs::write(&file, "").expect("a file");
+    let config = file.join("config.toml");
+    let config = config.to_str().expect("a path");
+    for arguments in [&["run", "--config", config][..], &["backup", "copy.db", "--config", config]] {
+        let done = check(arguments, 2, &["could not be read", "Not a directory"]);
+        assert!(!done.err.contains("there is no"), "{}", done.err);
+    }
+}
+
+#[test]
 fn keygen_writes_private_keys_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("keys");
