@@ -33,6 +33,7 @@ mod lock;
 mod publisher;
 mod reader;
 mod retention;
+mod rights;
 mod room;
 mod shared;
 mod topics;
@@ -99,11 +100,11 @@ impl Embedded {
     /// Opens the file, creating it when it is missing; its folder must exist. `InUse` when another process has it.
     pub fn open(options: EmbeddedOptions) -> Result<Self, BrokerError> {
         let EmbeddedOptions { path, clock, queue_requests_max, queue_bytes_max, file_bytes_max, .. } = options;
-        if options.expected == Expected::File && !path.is_file() {
+        if options.expected == Expected::File && !rights::is_there(&path)? {
             return Err(identity::missing(&path, "is not there"));
         }
         let lock = lock::take(&path)?;
-        let of_file = |error| layout::of_file(&path, error);
+        let of_file = |error| rights::explained(&path, error);
         let connection = layout::open_writer(&path, file_bytes_max.map(layout::pages), options.expected);
         let connection = connection.map_err(of_file)?;
         identity::check(&connection, &path, &options.belongs_to)?;
@@ -116,7 +117,7 @@ impl Embedded {
         }
         let (requests, received) = channel();
         let (stop_checkpoint, stopped) = channel();
-        let checkpointing = layout::open_checkpointer(&path)?;
+        let checkpointing = layout::open_checkpointer(&path).map_err(of_file)?;
         let for_writer = shared.clone();
         let writer = vital::spawn("log-writer", move || writer::run(&connection, &for_writer, &received))?;
         let for_checkpoint = shared.clone();

@@ -117,6 +117,35 @@ fn a_backup_is_a_log_of_its_own() {
 }
 
 #[test]
+fn what_a_copy_that_was_cut_off_has_left_goes() {
+    let house = InFile::new();
+    let broker = house.broker();
+    let (copy, rubbish) = (house.0.path().join("copy.db"), house.0.path().join("copy.db.part-journal"));
+    std::fs::write(&rubbish, [7; 600]).unwrap();
+    broker.backup(&copy).unwrap();
+    assert!(copy.is_file() && !rubbish.exists());
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_is_named() {
+    let house = InFile::new();
+    house.broker().close();
+    let path = house.0.path().join("router.db");
+    // Whoever may do everything cannot open a folder for writing either.
+    let beside = house.0.path().join("router.db-wal");
+    let _ = std::fs::remove_file(&beside);
+    std::fs::create_dir(&beside).unwrap();
+    let refused = Embedded::open(house.options()).err().expect("it cannot be used").to_string();
+    assert!(refused.contains("router.db-wal cannot be opened"), "{refused}");
+    std::fs::remove_dir(&beside).unwrap();
+    std::os::unix::fs::symlink(house.0.path().join("loop"), house.0.path().join("loop")).unwrap();
+    let options = EmbeddedOptions { path: house.0.path().join("loop"), expected: Expected::File, ..house.options() };
+    let refused = Embedded::open(options).err().expect("it cannot be looked at").to_string();
+    assert!(!refused.contains("backup") && refused.contains("loop: "), "nobody is sent to a backup: {refused}");
+    assert!(path.is_file());
+}
+
+#[test]
 fn nothing_and_another_program_s_file_are_not_copied() {
     let folder = TempDir::new().unwrap();
     let (empty, other, copy) = (folder.path().join("e.db"), folder.path().join("o.db"), folder.path().join("copy.db"));
