@@ -120,9 +120,26 @@ pub struct Shelved {
 pub struct Shelf {
     next_offset: i64,
     pub books: Vec<Shelved>,
+    /// What it reads is said in the log. Else at DEBUG alone: somebody else says it.
+    tells: bool,
+}
+
+/// At a level, and at DEBUG where another shelf has told.
+macro_rules! tell {
+    ($shelf:expr, $level:ident, $($what:tt)*) => {
+        match $shelf.tells {
+            true => tracing::$level!($($what)*),
+            false => tracing::debug!($($what)*),
+        }
+    };
 }
 
 impl Shelf {
+    /// One that says in the log what it reads: the router's own.
+    pub fn telling() -> Self {
+        Self { tells: true, ..Self::default() }
+    }
+
     /// Reads on to the topic's end. True: there are more books than before.
     pub fn read(&mut self, reader: &dyn Reader) -> Result<bool, BrokerError> {
         let before = self.books.len();
@@ -137,7 +154,7 @@ impl Shelf {
     fn take(&mut self, record: &Record) {
         let value = record.value.as_deref().unwrap_or_default();
         let Ok(publication) = serde_json::from_slice::<Publication>(value) else {
-            tracing::warn!(offset = record.offset, "a record on the rule books' topic is no rule book: passed over");
+            tell!(self, warn, offset = record.offset, "a record on the rule books' topic is no rule book: passed over");
             return;
         };
         let effective_from = Timestamp(publication.effective_from_ms);
@@ -150,16 +167,16 @@ impl Shelf {
             return;
         }
         if !self.books.is_empty() && ahead_ms < AHEAD_MS {
-            tracing::warn!(book = hash, "a rule book came too late for the time it was to take effect: passed over");
+            tell!(self, warn, book = hash, "a rule book came too late for the time it was to take effect: passed over");
             return;
         }
         let book = publication.book();
         match &book {
             Ok(_) => {
                 let from = effective_from.to_jiff();
-                tracing::info!(book = hash, title, effective_from = %from, "a rule book is known");
+                tell!(self, info, book = hash, title, effective_from = %from, "a rule book is known");
             }
-            Err(problem) => tracing::error!(book = hash, problem, "a published rule book cannot be read here"),
+            Err(problem) => tell!(self, error, book = hash, problem, "a published rule book cannot be read here"),
         }
         let book = book.map(|book| Arc::new(PreparedBook::new(book)));
         self.books.push(Shelved { hash: hash.clone(), title: title.clone(), effective_from, book });
@@ -182,7 +199,7 @@ pub type OwnBook = Result<Publication, String>;
 
 /// Every book of the topic; the first is put there when it is empty. Once there is one the folder's is not needed.
 pub fn begin(broker: &dyn Broker, own: &OwnBook, now: Timestamp) -> Result<Shelf, BrokerError> {
-    let (mut shelf, reader) = (Shelf::default(), broker.reader());
+    let (mut shelf, reader) = (Shelf::telling(), broker.reader());
     shelf.read(&*reader)?;
     if shelf.books.is_empty() {
         let refused = |problem: &str| BrokerError::Mismatch(format!("no rule book is published yet, and {problem}"));

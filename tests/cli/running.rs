@@ -106,10 +106,16 @@ impl Router {
     }
 
     /// As an operator would stop it; it must end well.
-    pub fn stop(mut self) -> tempfile::TempDir {
-        assert_eq!(self.end().0, Some(0));
+    pub fn stop(self) -> tempfile::TempDir {
+        self.stop_and_tell().0
+    }
+
+    /// The same, and what it logged since it was ready.
+    fn stop_and_tell(mut self) -> (tempfile::TempDir, String) {
+        let (code, logged) = self.end();
+        assert_eq!(code, Some(0), "{logged}");
         let empty = tempfile::tempdir().expect("a folder");
-        std::mem::replace(&mut self.folder, empty)
+        (std::mem::replace(&mut self.folder, empty), logged)
     }
 }
 
@@ -241,7 +247,8 @@ fn a_rule_book_is_published_ahead_of_its_time_or_not_at_all() {
     router.operate(&["rules", "list"], 0, &["2029-01-01T00:00:00Z"]);
     let token = router.path(TOKEN);
     check(&["rules", "list", "--to", &router.url, "--token-file", &token], 1, &["operator's token"]);
-    let folder = router.stop();
+    let (folder, logged) = router.stop_and_tell();
+    assert_eq!(logged.matches("a rule book is known").count(), 1, "however often they are listed: {logged}");
     // With the router stopped its own file is opened; what was published is still there.
     check(&["rules", "list", "--config", &path(&folder, "config.toml")], 0, &["2029-01-01T00:00:00Z"]);
 }
