@@ -1,6 +1,7 @@
 //! The `[broker]` section: which log engine, where, and what it needs to know.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,9 @@ use super::secrets::{check_private, read_private};
 
 /// The variable that names this instance, when the file does not.
 pub const INSTANCE_VARIABLE: &str = "PATHWAY_INSTANCE";
+
+/// The variable in which systemd names the folders of `StateDirectory=`.
+const STATE_VARIABLE: &str = "STATE_DIRECTORY";
 
 /// Well within the time that an open transaction may last.
 const COMMIT_INTERVAL_MS_MAX: u64 = 2000;
@@ -96,12 +100,20 @@ fn read_kafka(reading: &mut Reading<'_>, table: &mut Table<'_>, folder: &Path) -
         Some((file, span)) => read_properties(reading, &folder.join(file), &span),
         None => Properties::default(),
     };
-    let index_file = table.text(reading, "index_file").map(|(file, _)| file);
-    let index_file = folder.join(index_file.unwrap_or_else(|| format!("inboxes-{instance}.db")));
+    let index_file = match table.text(reading, "index_file") {
+        Some((file, _)) => folder.join(file),
+        None => state_folder(std::env::var_os(STATE_VARIABLE), folder).join(format!("inboxes-{instance}.db")),
+    };
     let principal = table.text(reading, "principal").map(|(name, span)| checked_principal(reading, name, &span));
     let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
     let (replication, min_in_sync) = (small(replication), small(min_in_sync));
     Kafka { bootstrap, instance, replication, min_in_sync, commit_interval, properties, index_file, principal }
+}
+
+/// Where a service may write: a configuration under /etc may lie where it may not.
+fn state_folder(given: Option<OsString>, folder: &Path) -> PathBuf {
+    let first = given.as_ref().and_then(|folders| std::env::split_paths(folders).next());
+    first.filter(|folder| folder.is_absolute()).unwrap_or_else(|| folder.to_owned())
 }
 
 /// A principal as Kafka names it.
@@ -163,4 +175,19 @@ fn read_properties(reading: &mut Reading<'_>, file: &Path, span: &Range<usize>) 
     let keys = PRIVATE_FILES.iter().filter_map(|name| properties.get(*name)).map(Path::new);
     reading.faults.extend(keys.filter(|key| key.exists()).filter_map(|key| check_private(key).err()));
     Properties(properties)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_keeps_what_it_makes_where_it_may_write() {
+        let folder = |given: Option<&str>| state_folder(given.map(OsString::from), Path::new("/etc/pathway-router"));
+        assert_eq!(folder(Some("/var/lib/pathway-router")), Path::new("/var/lib/pathway-router"));
+        assert_eq!(folder(Some("/var/lib/one:/var/lib/two")), Path::new("/var/lib/one"));
+        for none in [None, Some(""), Some("relative")] {
+            assert_eq!(folder(none), Path::new("/etc/pathway-router"), "{none:?}");
+        }
+    }
 }

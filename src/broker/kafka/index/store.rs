@@ -27,8 +27,11 @@ CREATE TABLE IF NOT EXISTS records (
 /// Opens the file for its one writer.
 pub fn open(file: &Path, cluster: &str) -> Result<Connection, BrokerError> {
     let failed = |error: String| {
+        let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
         let file = file.display();
-        BrokerError::Storage(format!("{file} (index_file) cannot be used: {error}"))
+        BrokerError::Storage(format!(
+            "{file} (index_file) cannot be used: {error}; set `index_file` under [broker] to a file in a folder that this user may write to"
+        ))
     };
     let opened = make_private(file).map_err(|error| error.to_string());
     let opened = opened.and_then(|()| of_cluster(file, cluster).map_err(|error| error.to_string()));
