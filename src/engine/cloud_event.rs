@@ -1,10 +1,10 @@
 //! CloudEvents 1.0: the JSON form of a referral event, structured or binary, and the JSON of an outcome.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::model::detail::{self, KINDS};
+use super::model::detail::KINDS;
 use super::model::event::ReferralEvent;
 use super::model::outcome::Outcome;
 use super::model::scalar::Timestamp;
@@ -13,6 +13,10 @@ use super::schema::path::{Path, speakable};
 use super::schema::read::{self, is_uuid, nearest, unknown_members};
 use super::schema::shape::{Field, Record, Shape};
 use super::schema::{Fault, JsonError, SchemaName, checked, from_json_checked, to_json};
+
+mod misplaced;
+
+use misplaced::{attributes_in_data, misplaced};
 
 /// Attributes that are known by name. `subject` and `dataschema` are accepted and not used: who an event is about is in
 /// its data, and its schema is the published one.
@@ -74,8 +78,10 @@ pub fn read(json: &Value) -> Result<CloudEvent, Vec<Fault>> {
     let mut faults = Vec::new();
     let understood: Map<String, Value> =
         attributes.iter().filter(|(name, value)| !is_extension(name, value)).map(pair).collect();
-    unknown_members(&understood, ATTRIBUTES, &Path::root(), &mut faults);
-    misplaced(attributes, schema.root(), &mut faults);
+    let misplaced = misplaced(attributes, schema.root());
+    let others = understood.into_iter().filter(|(name, _)| misplaced.iter().all(|fault| fault.path != speakable(name)));
+    unknown_members(&others.collect(), ATTRIBUTES, &Path::root(), &mut faults);
+    faults.extend(misplaced);
     check_constants(attributes, &mut faults);
     let mut raw = Map::new();
     raw.insert("event_id".to_owned(), id(attributes, &mut faults));
@@ -108,17 +114,6 @@ fn pair((name, value): (&String, &Value)) -> (String, Value) {
 fn is_extension(name: &str, value: &Value) -> bool {
     let has_form = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
     has_form && !ATTRIBUTES.contains(&name) && !matches!(value, Value::Object(_) | Value::Array(_))
-}
-
-/// What is a field of the data and stands beside it would be lost as an extension.
-fn misplaced(attributes: &Map<String, Value>, shape: &Record, faults: &mut Vec<Fault>) {
-    let of_data = shape.fields.iter().map(|field| field.name.as_str());
-    let of_detail = KINDS.iter().filter_map(|(kind, _)| detail::fields(kind)).flatten().map(|(field, _)| *field);
-    let known: BTreeSet<String> = of_data.chain(of_detail).map(|field| field.replace('_', "")).collect();
-    let sent = attributes.iter().filter(|(name, value)| is_extension(name, value));
-    for (name, _) in sent.filter(|(name, _)| known.contains(*name)) {
-        faults.push(Fault::new(speakable(name), "does not belong here: give it inside data, or data.detail"));
-    }
 }
 
 /// Reads binary mode: attributes by name without their `ce-` or `ce_`, and the data.
@@ -292,6 +287,7 @@ fn read_data(
             ));
         }
     }
+    faults.extend(attributes_in_data(&mut rest, &known));
     unknown_members(&rest, &known, &path, faults);
 }
 

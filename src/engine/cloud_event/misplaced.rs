@@ -1,0 +1,108 @@
+//! What stands beside `data` and belongs inside it, where it would be lost; and the other way round.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+
+use super::{ATTRIBUTES, FROM_ATTRIBUTES, is_extension};
+use crate::engine::model::detail::{self, KINDS};
+use crate::engine::schema::Fault;
+use crate::engine::schema::path::speakable;
+use crate::engine::schema::read::nearest;
+use crate::engine::schema::shape::{Record, Shape};
+
+/// By the names that a sender may give them beside the data, the places within the data that fields have.
+type Places = BTreeMap<String, BTreeSet<String>>;
+
+/// Names that are shorter are taken for a field only as they are: a slip would make another word of them.
+const SLIP_CHARS_MIN: usize = 8;
+const BASE64: &str = "data_base64";
+
+/// What is a field of the data, or of a record in it, and stands beside it: as an extension it would be lost.
+pub fn misplaced(attributes: &Map<String, Value>, shape: &Record) -> Vec<Fault> {
+    let places = places(shape);
+    let others = attributes.iter().filter(|(name, _)| !ATTRIBUTES.contains(&name.as_str()));
+    let problem = |name: &str, value: &Value| {
+        if name == BASE64 {
+            return Some("is not read: give data, as a JSON object".to_owned());
+        }
+        let plain = plain(name);
+        if let Some((_, attribute)) = FROM_ATTRIBUTES.iter().find(|(field, _)| self::plain(field) == plain) {
+            return Some(format!("does not belong here: give the attribute {attribute}"));
+        }
+        let slip = || {
+            let may_slip =
+                !is_extension(name, value) && plain.len() >= SLIP_CHARS_MIN && nearest(name, ATTRIBUTES).is_none();
+            let known: Vec<&str> = places.keys().filter(|_| may_slip).map(String::as_str).collect();
+            nearest(&plain, &known).and_then(|near| places.get(near))
+        };
+        let found = places.get(&plain).or_else(slip)?;
+        let found: Vec<&str> = found.iter().map(String::as_str).collect();
+        Some(format!("does not belong here: give it inside {}", found.join(" or ")))
+    };
+    others.filter_map(|(name, value)| Some(Fault::new(speakable(name), problem(name, value)?))).collect()
+}
+
+/// Attributes that stand inside the data, as where a whole event is sent in place of its data. They are taken out.
+pub fn attributes_in_data(data: &mut Map<String, Value>, known: &[&str]) -> Vec<Fault> {
+    let found: Vec<&str> =
+        ATTRIBUTES.iter().filter(|name| !known.contains(*name) && data.contains_key(**name)).copied().collect();
+    let problem = "does not belong here: give it beside data, in binary mode in a ce- header. A whole event is sent as \
+                   application/cloudevents+json, without such headers";
+    let told = found.iter().map(|name| Fault::new(format!("data.{name}"), problem)).collect();
+    found.iter().for_each(|name| drop(data.shift_remove(*name)));
+    told
+}
+
+fn places(shape: &Record) -> Places {
+    let mut places = Places::new();
+    let mut add = |name: &str, place: &str| {
+        places.entry(plain(name)).or_default().insert(place.to_owned());
+    };
+    for field in shape.fields.iter().filter(|field| FROM_ATTRIBUTES.iter().all(|(carried, _)| *carried != field.name)) {
+        add(&field.name, "data");
+        // Of another child there is the same to say as of the child.
+        if let Some(record) = record_of(&field.shape).filter(|_| field.name != "siblings") {
+            within(record, &format!("data.{}", field.name), &mut add);
+        }
+    }
+    let of_detail = KINDS.iter().filter_map(|(kind, _)| detail::fields(kind)).flatten();
+    of_detail.for_each(|(field, _)| add(field, "data.detail"));
+    places
+}
+
+fn within(record: &Record, place: &str, add: &mut impl FnMut(&str, &str)) {
+    for field in &record.fields {
+        add(&field.name, place);
+        if let Some(inner) = record_of(&field.shape) {
+            for of_inner in &inner.fields {
+                add(&of_inner.name, &format!("{place}.{}", field.name));
+            }
+        }
+    }
+}
+
+fn record_of(shape: &Shape) -> Option<&Record> {
+    match shape {
+        Shape::Record(record) => Some(record),
+        Shape::Optional(inner) | Shape::Array(inner) => record_of(inner),
+        Shape::Null
+        | Shape::Boolean
+        | Shape::Int
+        | Shape::Long
+        | Shape::Bytes
+        | Shape::String
+        | Shape::Uuid
+        | Shape::Date
+        | Shape::Timestamp
+        | Shape::Scalar
+        | Shape::Enum(_)
+        | Shape::Map(_)
+        | Shape::Branches(_) => None,
+    }
+}
+
+/// As a name can stand in a header: small letters and digits.
+fn plain(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+}
