@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
 use axum::extract::Request;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::{StreamExt, stream};
@@ -27,7 +27,10 @@ pub async fn drain(request: Request, next: Next) -> Response {
     });
     let mut response = next.run(Request::from_parts(parts, Body::from_stream(shared))).await;
     let status = response.status();
-    if status.is_client_error() || status.is_server_error() {
+    if status == StatusCode::REQUEST_TIMEOUT {
+        // It was waited for long enough.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    } else if status.is_client_error() || status.is_server_error() {
         let dropped = tokio::time::timeout(DROP_WAIT, drop_rest(&rest)).await;
         if dropped != Ok(true) {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -83,6 +83,11 @@ pub async fn post(
     })
 }
 
+/// Any other method: what is meant for `post` may say that a child is in danger all the same.
+pub async fn by_another_method(State(gateway): State<Arc<Gateway>>, body: Body) -> Problem {
+    unread(&gateway, body, Problem::method_not_allowed()).await
+}
+
 /// Refuses a request whose events are not read, but not without a word to whoever says that a child is in danger.
 async fn unread(gateway: &Gateway, body: Body, problem: Problem) -> Problem {
     let danger = body::holds(body, gateway.limits.body_bytes, DROP_WAIT, says_danger).await;

@@ -75,7 +75,7 @@ impl Problem {
     }
 
     pub fn body_timeout() -> Self {
-        let detail = "The body did not arrive in time.";
+        let detail = "The body did not arrive in time, and nothing of it was kept. Send it again, under the same id.";
         Self::new(StatusCode::REQUEST_TIMEOUT, "body-timeout", "The request was too slow", detail)
     }
 
