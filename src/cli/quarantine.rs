@@ -141,8 +141,10 @@ fn retry(router: &Router, id: &str, really: bool) -> Result<Ending, CliError> {
         return Ok(Ending::Clean);
     }
     let would_be = text(&body, "would_be");
-    output::line(format_args!("would be {would_be}; nothing was changed (--really does it)"));
-    Ok(if would_be == "accepted" { Ending::Clean } else { Ending::FoundSomething })
+    let is_accepted = would_be == "accepted";
+    let next = if is_accepted { "--really does it" } else { "--really is refused, too: the sender must correct it" };
+    output::line(format_args!("would be {would_be}; nothing was changed ({next})"));
+    Ok(if is_accepted { Ending::Clean } else { Ending::FoundSomething })
 }
 
 fn record_path(id: &str) -> Result<String, CliError> {

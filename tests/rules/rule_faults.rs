@@ -212,3 +212,14 @@ rules.toml:2:2: rules `R1`, `R2` wait for each other: each reads an outcome that
 "#,
     );
 }
+
+#[test]
+fn a_wrong_basis_is_one_fault_and_asks_for_no_other() {
+    let check = |basis: &str, fault: &str| {
+        let rule = "\n[R1]\ntitle = 't'\nsentence = 's'\nsource = 's'\non = 'missing.started'\ntasks = [{ to = ['social-care'], do = 'd', by = '1 wd' }]\n";
+        check_faults("rules.toml", &format!("{rule}{basis}\n"), fault);
+    };
+    check("basis = 'Q'", "\nrules.toml:8:9: there is no basis `Q`; write one of `D`, `P`, `V`\n");
+    check("bassis = 'D'", "\nrules.toml:8:1: rule R1: there is no key `bassis`; did you mean `basis`?\n");
+    check("why = 'w'", "\nrules.toml:7:10: rule R1, task lacks `basis`; add `basis = \"P\"`\n");
+}

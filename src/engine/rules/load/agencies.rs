@@ -324,7 +324,8 @@ pub fn letters(texts: &[Text<'_>], names: &Names, faults: &mut Faults) -> Vec<St
     let mut found: Vec<String> = Vec::new();
     for text in texts {
         for letter in text.text.split(',').map(str::trim) {
-            if !names.bases.contains(letter) {
+            // Without any there is one fault, and no letter to be written.
+            if !names.bases.contains(letter) && !names.bases.is_empty() {
                 let problem = format!("there is no basis `{letter}`");
                 faults.add(text.file, text.span, problem, instead(letter, names.bases.iter().map(String::as_str)));
             } else if !found.iter().any(|known| known == letter) {

@@ -14,6 +14,7 @@ use crate::engine::rules::facts::{FactId, Facts};
 use crate::engine::rules::fault::{SourceFile, Span};
 use crate::engine::rules::read::{Faults, Table, Text, instead};
 use crate::engine::rules::template::{Part as Piece, Template};
+use crate::engine::schema::read::nearest;
 
 /// Where each rule stands, for faults found later.
 pub type Places<'d> = BTreeMap<String, (&'d SourceFile, Span)>;
@@ -68,6 +69,11 @@ pub fn read<'d>(
     (rules, places)
 }
 
+/// Whether somebody chose a basis, be it misspelt or one that is not known: that is a fault of its own, and none to be chosen.
+fn says_bases(table: &Table<'_>) -> bool {
+    table.table.keys().any(|key| nearest(key.get_ref(), &["basis"]).is_some())
+}
+
 struct RuleReader<'r> {
     names: &'r Names,
     facts: &'r Facts,
@@ -95,7 +101,8 @@ impl RuleReader<'_> {
         let bases = bases.map(|texts| letters(&texts, self.names, self.faults)).unwrap_or_default();
         let why = self.why(&mut table, title, &scope);
         let tasks = table.tables(self.faults, "tasks", TASKS_EXAMPLE, "task");
-        let tasks: Vec<TaskRule> = tasks.into_iter().filter_map(|task| self.task(task, &scope, &bases)).collect();
+        let of_rule = says_bases(&table).then_some(bases.as_slice());
+        let tasks: Vec<TaskRule> = tasks.into_iter().filter_map(|task| self.task(task, &scope, of_rule)).collect();
         let tell_referrer = table.text(self.faults, "tell_referrer", "\"what the sender should know\"");
         let flags = self.flags(&mut table);
         if !["level", "tasks", "tell_referrer", "flag"].iter().any(|key| table.table.contains_key(*key)) {
@@ -262,7 +269,7 @@ impl RuleReader<'_> {
         None
     }
 
-    fn task(&mut self, mut table: Table<'_>, scope: &Scope<'_>, rule_bases: &[String]) -> Option<TaskRule> {
+    fn task(&mut self, mut table: Table<'_>, scope: &Scope<'_>, rule_bases: Option<&[String]>) -> Option<TaskRule> {
         let to = table.texts(self.faults, "to", "[\"social-care\"]");
         if to.is_none() && !table.table.contains_key("to") {
             table.lacks(self.faults, "to", "[\"social-care\"]");
@@ -284,11 +291,12 @@ impl RuleReader<'_> {
         let own_bases = table.texts(self.faults, "basis", "\"D\"");
         let bases = match own_bases {
             Some(texts) => letters(&texts, self.names, self.faults),
-            None if rule_bases.is_empty() => {
-                table.lacks(self.faults, "basis", "\"P\"");
-                Vec::new()
+            None => {
+                if rule_bases.is_none() && !says_bases(&table) {
+                    table.lacks(self.faults, "basis", "\"P\"");
+                }
+                rule_bases.unwrap_or_default().to_vec()
             }
-            None => rule_bases.to_vec(),
         };
         let minimum = table.flag(self.faults, "minimum").unwrap_or(false);
         let digest = table.flag(self.faults, "digest").unwrap_or(false);
