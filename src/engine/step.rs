@@ -65,6 +65,7 @@ mod suspect;
 mod taken_back;
 mod timer;
 mod unapplied;
+mod unusable;
 mod wish;
 mod withdrawal;
 

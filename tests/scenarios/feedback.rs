@@ -105,3 +105,87 @@ fn whoever_says_that_a_child_is_in_danger_is_told_to_ring_999() {
     let safe = corrected(4, POLICE, 1, json!({ "grade": "low" }));
     assert!(!heard(&[high, safe]).0.contains(RING_999));
 }
+
+#[test]
+fn a_sender_hears_what_of_the_child_could_not_be_used_and_no_value_of_it() {
+    let of = |child: Value| {
+        let detail = json!({ "concern": "housing", "proposed_level": "L2" });
+        heard(&[event(1, SCHOOL, "concern.reported", json!({ "child": child, "detail": detail }))]).0
+    };
+    let named = json!({ "given_names": "Test", "family_name": "Child", "date_of_birth": "2011-03-04" });
+    let with = |name: &str, value: &str| {
+        let mut child = named.clone();
+        child[name] = json!(value);
+        of(child)
+    };
+    let wrong = [
+        ("nhs_number", "9990000020", "child.nhs_number fails its check digit"),
+        ("upn", "A123", "child.upn fails its check digit"),
+        ("school_urn", "888888", "child.school_urn is not in this partnership's directory"),
+        ("gp_ods", "X99999", "child.gp_ods is not in this partnership's directory"),
+        ("locality", "atlantis", "child.locality is not in this partnership's directory"),
+    ];
+    for (name, value, words) in wrong {
+        let message = with(name, value);
+        assert!(message.contains(words) && !message.contains(value), "{message}");
+    }
+    let right = [("nhs_number", "9990000018"), ("school_urn", "999001"), ("gp_ods", "n81001"), ("locality", "Crewe")];
+    for (name, value) in right {
+        let message = with(name, value);
+        assert!(!message.contains("child."), "{message}");
+    }
+}
+
+#[test]
+fn of_a_right_child_by_a_wrong_number_it_is_said_whether_the_time_is_kept() {
+    let harm = json!({ "detail": { "concern": "housing", "proposed_level": "L2" } });
+    let first = event(1, SCHOOL, "concern.reported", harm);
+    let withdrawn = |right: Value| {
+        let mut detail = json!({ "original_event_id": id_of(1) });
+        detail.as_object_mut().unwrap().extend(right.as_object().unwrap().clone());
+        event(2, SCHOOL, "event.withdrawn", json!({ "detail": detail }))
+    };
+    let wrong = json!({ "nhs_number": "1234567890" });
+    let alone = withdrawn(json!({ "right_child": wrong }));
+    check(&[first.clone(), alone], &["detail.right_child.nhs_number fails its check digit", "could not be kept"]);
+    let with_event = withdrawn(json!({ "right_child": wrong, "right_event_id": id_of(3) }));
+    check(
+        &[first.clone(), with_event],
+        &["fails its check digit", "is kept only if the event that right_event_id names"],
+    );
+    let right = withdrawn(json!({ "right_child": { "nhs_number": "9990000077" } }));
+    assert!(!heard(&[first, right]).0.contains("right_child"));
+}
+
+#[test]
+fn a_correction_that_is_not_applied_names_its_true_cause() {
+    let high = missing(1, POLICE, "high", json!({}));
+    let correction = corrected(2, POLICE, 1, json!({ "harm_disclosed": true }));
+    check(&[high.clone(), correction], &["not of its kind"]);
+    let mixed = corrected(2, POLICE, 1, json!({ "immediate_danger": false, "gcp2_grade": 4 }));
+    check(&[high.clone(), mixed], &["gcp2_grade; nor was the rest of it applied"]);
+    let good = corrected(2, POLICE, 1, json!({ "grade": "medium" }));
+    let again = corrected(3, POLICE, 2, json!({ "grade": "low" }));
+    check(&[high.clone(), good, again], &["itself a correction or withdrawal: correct the event again"]);
+    let mut nobody = corrected(2, POLICE, 1, json!({ "grade": "low" }));
+    nobody.child = Default::default();
+    check(&[high.clone(), nobody], &["It has no reply_to and names no child", "reply_to of the feedback on it"]);
+    let unknown = corrected(2, POLICE, 9, json!({ "grade": "low" }));
+    check(&[high, unknown], &["is not known yet", "the same child as it has"]);
+}
+
+#[test]
+fn a_corrected_time_or_birth_date_is_never_told_as_not_said_before() {
+    let first = missing(1, POLICE, "medium", json!({ "occurred_at": "2026-06-09T08:00:00Z" }));
+    let changes = json!({ "grade": "low", "occurred_at": "2026-06-09T07:00:00Z", "date_of_birth": "2012-05-01" });
+    let mut replay = Replay::new(RuleBooks::new(vec![PreparedBook::new(book(&shipped()))]), ReplayOptions::default());
+    replay.submit(&first, AT).unwrap();
+    let results = replay.submit(&corrected(2, POLICE, 1, changes), AT.plus_millis(60_000)).unwrap();
+    let why = results.tasks.iter().flat_map(|task| &task.reasons).map(|reason| reason.why.as_str()).collect::<String>();
+    let told = [
+        "date_of_birth is corrected to 2012-05-01",
+        "occurred_at is now Tuesday 9 June 2026 08:00",
+        "was Tuesday 9 June 2026 09:00",
+    ];
+    assert!(told.iter().all(|words| why.contains(words)) && !why.contains("was not said"), "{why}");
+}

@@ -154,6 +154,27 @@ impl Directory {
         self.authorities.as_ref()?.get(plain(name).as_str()).map(|authority| authority.unit.clone())
     }
 
+    /// The fields that say of a child who serves them, by a code that is not listed here.
+    pub fn unlisted(&self, child: &Child) -> Vec<&'static str> {
+        let school = school_of(child).filter(|urn| !urn.trim().is_empty() && self.school(urn).is_none());
+        let practice = child.gp_ods.as_deref().filter(|code| !code.trim().is_empty() && self.practice(code).is_none());
+        let is_listed = |name: &str| self.localities.as_ref().is_none_or(|all| all.contains_key(plain(name).as_str()));
+        let locality = child.locality.as_deref().filter(|name| !name.trim().is_empty() && !is_listed(name));
+        let fields = [("school_urn", school), ("gp_ods", practice), ("locality", locality)];
+        fields.into_iter().filter_map(|(field, unlisted)| unlisted.map(|_| field)).collect()
+    }
+
+    /// Whether the units of a kind are listed here.
+    pub fn lists(&self, kind: UnitKind) -> bool {
+        match kind {
+            UnitKind::One => false,
+            UnitKind::School => self.schools.is_some(),
+            UnitKind::Practice => self.practices.is_some(),
+            UnitKind::Locality => self.localities.is_some(),
+            UnitKind::Authority => self.authorities.is_some(),
+        }
+    }
+
     /// Every unit of a kind that a task may be addressed to.
     pub fn units_of(&self, kind: UnitKind) -> Vec<String> {
         let mut units: Vec<String> = match kind {

@@ -10,6 +10,7 @@ use crate::engine::context::StepError;
 use crate::engine::history::decisions::DECISION;
 use crate::engine::history::entry::DANGER;
 use crate::engine::history::{self, Spoken};
+use crate::engine::identity::IdentifierKind;
 use crate::engine::model::decision::Disposition;
 use crate::engine::model::detail::EventCorrected;
 use crate::engine::model::feedback::FeedbackStatus;
@@ -17,6 +18,11 @@ use crate::engine::model::history::{Awaiting, Entry, RightChild, Timer};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::FactValue;
 use crate::engine::tasks::due_at;
+
+const NOT_KNOWN_YET: &str = "Received. Of the child it names the event it speaks of is not known yet; it is kept until that comes. If you \
+    sent that event already, send this again under a new id, with the reply_to of the feedback on it, or with the same child as it has.";
+const NAMES_NOBODY: &str = "Received. It has no reply_to and names no child, so the event it speaks of was not found; it is kept in case that \
+    comes. If you sent that event already, send this again under a new id, with the reply_to of the feedback on it, or with the same child.";
 
 /// Kept until its original comes; after a working day a person is asked.
 pub fn keep(
@@ -42,7 +48,8 @@ pub fn keep(
     let partner = Some(arriving.source.partner.clone());
     draft.history.timers.push(Timer { due_at: due.at, rule, event_id, partner });
     draft.history.timers.sort();
-    let words = ["Received. The event it speaks of is not known yet; it is kept until that comes."];
+    let names_nobody = referral.keyed_by == IdentifierKind::None.symbol();
+    let words = if names_nobody { [NAMES_NOBODY] } else { [NOT_KNOWN_YET] };
     draft.tell_sender(&referral.event, FeedbackStatus::Received, &words);
     let place = history::insert(&mut draft.history, arriving);
     let Some(kept) = draft.history.entries.get(place).cloned() else { return Ok(()) };

@@ -10,10 +10,13 @@ use super::{
     addition, agreement, another_unit, awaiting, death, duplicate, persons, reading, recount, redecided, returned,
     siblings, suspect, wish, withdrawal,
 };
+use crate::engine::calendar::instant_in_words;
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, Verdict, judge};
 use crate::engine::facts::AsOf;
-use crate::engine::history::correction::{as_far_as_it_fits, corrected};
+use crate::engine::history::correction::{
+    DATE_OF_BIRTH, DO_NOT_INFORM, DUE_DATE, TIMES, as_far_as_it_fits, corrected, time_of,
+};
 use crate::engine::history::death::{INCIDENT, is_notice};
 use crate::engine::history::decisions::DECISION;
 use crate::engine::history::entry::{DANGER, EMERGENCY_CALL, confidential_address};
@@ -25,7 +28,7 @@ use crate::engine::model::feedback::FeedbackStatus;
 use crate::engine::model::history::{Entry, History};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{FactValue, Level};
-use crate::engine::rules::catalogue::is_concern;
+use crate::engine::rules::catalogue::{NEVER_JUDGED, is_concern};
 use crate::engine::tasks::Wanted;
 
 pub const CORRECTION_RULE: &str = "correction";
@@ -34,6 +37,8 @@ pub const REFUSED_ACTION: &str = "Ask the sender what they meant: their correcti
 pub const IS_WITHDRAWN: &str = "its original was withdrawn";
 /// To whoever sent what the front door corrects.
 const BY_FRONT_DOOR: &str = "The front door has corrected what you sent, and it counts as corrected from now on.";
+const OF_A_CORRECTION: &str =
+    "what it corrects is itself a correction or withdrawal: correct the event again, by the event's own id";
 const REVIEW_ACTION: &str = "Review what was started: an event it counted on was changed or withdrawn";
 const RISEN_ACTION: &str = "Look again: the proposed level has risen";
 
@@ -149,7 +154,7 @@ fn second_reporter(
         let level = level_refused(draft, &first, correction);
         return refuse(draft, referral, &Arc::new(arriving), IS_WITHDRAWN, level);
     }
-    let said = corrected(&first, correction).map_err(|names| not_of_its_kind(&names));
+    let said = corrected(&first, correction).map_err(|names| not_of_its_kind(&names, correction));
     match said.and_then(|said| Ok((said, wish::taken_back(&first, correction)?))) {
         Ok((said, wishes)) => {
             let mut said = Entry { facts: said.facts, held_back: said.held_back, ..arriving.clone() };
@@ -173,8 +178,9 @@ fn is_taken_back(entry: &Entry, correction: &EventCorrected, by: &Source) -> boo
     entry.sender_of(id, by).is_some_and(|sender| entry.is_taken_back(id, &sender.partner))
 }
 
-pub fn not_of_its_kind(names: &[String]) -> String {
-    format!("these fields are not of its kind, or the values not of their type: {}", names.join(", "))
+pub fn not_of_its_kind(names: &[String], correction: &EventCorrected) -> String {
+    let rest = if correction.changes.len() > names.len() { "; nor was the rest of it applied" } else { "" };
+    format!("these fields are not of its kind, or the values not of their type: {}{rest}", names.join(", "))
 }
 
 /// Changes an entry and acts on what follows. The inner error says, in words, why it cannot be applied.
@@ -188,9 +194,12 @@ pub fn apply(
     if original.withdrawn || is_taken_back(original, correction, &original.source) {
         return Ok(Err(IS_WITHDRAWN.to_owned()));
     }
+    if NEVER_JUDGED.contains(&original.kind.as_str()) {
+        return Ok(Err(OF_A_CORRECTION.to_owned()));
+    }
     let mut changed = match corrected(original, correction) {
         Ok(changed) => changed,
-        Err(names) => return Ok(Err(not_of_its_kind(&names))),
+        Err(names) => return Ok(Err(not_of_its_kind(&names, correction))),
     };
     let wishes = match wish::taken_back(original, correction) {
         Ok(wishes) => wishes,
@@ -355,10 +364,25 @@ pub fn changes_in_words(entry: &Entry, said: &BTreeMap<String, FactValue>) -> St
     let changed = said.iter().filter_map(|(name, now)| match entry.facts.get(name) {
         Some(was) if was == now => None,
         Some(was) => Some(format!("{name} is now {now}, was {was}")),
+        None if TIMES.contains(&name.as_str()) => time_in_words(entry, name, now),
+        // What was said of these is not kept.
+        None if [DATE_OF_BIRTH, DUE_DATE, DO_NOT_INFORM].contains(&name.as_str()) => {
+            Some(format!("{name} is corrected to {now}"))
+        }
         None => Some(format!("{name} is now {now}, was not said")),
     });
     let changed: Vec<String> = changed.collect();
     if changed.is_empty() { "nothing that rules read".to_owned() } else { changed.join("; ") }
+}
+
+fn time_in_words(entry: &Entry, name: &str, now: &FactValue) -> Option<String> {
+    let happened = || Some(entry.occurred_at).filter(|_| name == "occurred_at");
+    let was = entry.anchors.get(name).copied().or_else(happened);
+    if was.is_some() && was == time_of(now) {
+        return None;
+    }
+    let in_words = time_of(now).map_or_else(|| now.to_string(), instant_in_words);
+    Some(format!("{name} is now {in_words}, was {}", was.map_or("not said".to_owned(), instant_in_words)))
 }
 
 /// What had fired for other entries only because of the one that changed goes to a person.

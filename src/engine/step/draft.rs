@@ -5,7 +5,7 @@ use std::sync::Arc;
 use indexmap::IndexSet;
 use uuid::Uuid;
 
-use super::{Effect, Step, death, escalation, forgotten, services, siblings};
+use super::{Effect, Step, death, escalation, forgotten, services, siblings, unusable};
 use crate::engine::calendar::Clock;
 use crate::engine::context::{Context, StepError};
 use crate::engine::decide::{Moment, Verdict, judge};
@@ -253,10 +253,12 @@ impl<'a> Draft<'a> {
             return;
         }
         let not_understood = not_understood(&self.book.rules, event);
+        let unusable = unusable::words(&self.context.keys, &self.book.rules, event);
         let sent_under = self.sent_under.as_ref();
         let (source, event_id) = (&event.source, sent_under.map_or(&event.event_id, |(event_id, _)| event_id));
         let beside = sent_under.map(|(_, told)| *told).into_iter().chain(self.words_of_danger.iter().copied());
-        let words = words.iter().copied().chain(beside).chain(not_understood.iter().map(String::as_str));
+        let words =
+            words.iter().copied().chain(beside).chain(not_understood.iter().chain(&unusable).map(String::as_str));
         let words: Vec<&str> = words.collect();
         let feedback = self.feedback(source, event_id, event.partner_reference.clone(), status, &words);
         self.effects.push(Effect::Feedback(feedback));

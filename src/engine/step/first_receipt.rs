@@ -32,17 +32,20 @@ const TITLE: &str = "Received before, under the wrong child";
 /// First receipts kept for events that are still to come: the oldest go first.
 const FIRST_RECEIPTS_MAX: usize = 64;
 
-/// The right child that a withdrawal names, by every key that its identifiers give. None: it names none.
+/// The right child that a withdrawal names, by every key that its identifiers give. Where a wrong number is all, it is that of the
+/// event that is sent instead: one that has no other is a subject of its own. None: it names none.
 pub fn right_child(keys: &Keys, event: &ReferralEvent, withdrawn: &EventWithdrawn) -> Option<RightChild> {
     let child = withdrawn.right_child.as_deref()?;
-    let identifiers = Identifiers::of(keys, child, &event.source, &event.event_id);
+    let right_event_id = withdrawn.right_event_id.as_ref().map(|id| id.to_ascii_lowercase());
+    let about = right_event_id.as_ref().unwrap_or(&event.event_id);
+    let identifiers = Identifiers::of(keys, child, &event.source, about);
     let (kind, strongest) = identifiers.strongest;
-    if kind == IdentifierKind::None {
+    if kind == IdentifierKind::None && (right_event_id.is_none() || identifiers.unverified.is_empty()) {
         return None;
     }
     let weaker = identifiers.weaker.into_iter().map(|(_, key)| key);
     let keys = std::iter::once(strongest).chain(weaker).chain(identifiers.sighting).collect();
-    Some(RightChild { keys, event_id: withdrawn.right_event_id.clone() })
+    Some(RightChild { keys, event_id: right_event_id })
 }
 
 /// Tells the right child when the event that was taken back here had first been received.

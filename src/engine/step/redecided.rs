@@ -47,7 +47,7 @@ pub fn by_correction(
     }
     let said = match corrected(original, correction) {
         Ok(said) => said,
-        Err(names) => return refuse(draft, referral, &arriving, &not_of_its_kind(&names), None),
+        Err(names) => return refuse(draft, referral, &arriving, &not_of_its_kind(&names, correction), None),
     };
     let Some(decision) = raises(&draft.history, original, &said) else {
         return Unapplied::and_asked(NOT_UPWARD).tell(draft, event, Some(referral), &arriving);
