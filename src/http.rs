@@ -33,7 +33,7 @@ use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::broker::{Clock, Publisher, Reader};
-use crate::config::tokens::TokenBook;
+use crate::config::tokens::{Caller, TokenBook, TokenEntry};
 use crate::config::{Config, FrontDoor, Limits, Partner};
 use crate::engine::identity::Keys;
 use crate::engine::intake;
@@ -70,6 +70,9 @@ mod rules;
 pub mod server;
 mod share;
 mod streams;
+
+/// The name of a warning.
+const UNLISTED_UNITS: &str = "unlisted units";
 
 /// What the handlers need. Built once, shared by all.
 pub struct Gateway {
@@ -119,7 +122,7 @@ impl Gateway {
         clock: Clock,
     ) -> Arc<Self> {
         tell_who_sends_seldom(&metrics, config);
-        Arc::new(Self {
+        let gateway = Arc::new(Self {
             publisher,
             reader,
             metrics,
@@ -142,7 +145,9 @@ impl Gateway {
             streams: Arc::default(),
             large_bodies: LargeBodies::default(),
             stopping: watch::Sender::new(false),
-        })
+        });
+        gateway.warn_of_unlisted_units();
+        gateway
     }
 
     fn callers(&self) -> Arc<Callers> {
@@ -153,6 +158,7 @@ impl Gateway {
         let mut callers = self.callers.write().unwrap_or_else(PoisonError::into_inner);
         change(Arc::make_mut(&mut callers));
         drop(callers);
+        self.warn_of_unlisted_units();
         self.callers_replaced.send_replace(());
     }
 
@@ -185,6 +191,26 @@ impl Gateway {
         self.replace(|callers| callers.agencies = agencies);
     }
 
+    /// A token of a unit that the rule book's directory does not list reads a list that stays empty.
+    fn warn_of_unlisted_units(&self) {
+        let callers = self.callers();
+        let unlisted = |entry: &TokenEntry| match &entry.caller {
+            Caller::Agency { agency, unit: Some(unit) } if callers.agencies.is_unlisted(agency, unit) => Some(format!(
+                "token `{}`: the rule book's directory lists no such unit of {agency}, so it is given no tasks",
+                entry.name
+            )),
+            Caller::Agency { .. } | Caller::Partner { .. } | Caller::Operator => None,
+        };
+        let unlisted: Vec<String> = callers.tokens.entries().iter().filter_map(unlisted).collect();
+        if unlisted.is_empty() {
+            self.readiness.no_warning(UNLISTED_UNITS);
+            return;
+        }
+        let problem = unlisted.join("; ");
+        self.readiness.warn(UNLISTED_UNITS, &problem);
+        tracing::warn!(problem, "list the unit in directory.toml, or give the token one that is listed");
+    }
+
     /// What a sender is told who says that a child is in danger now.
     fn ring(&self) -> String {
         let FrontDoor { name, telephone, out_of_hours } = &self.front_door;
@@ -204,7 +230,7 @@ fn tell_who_sends_seldom(metrics: &Metrics, config: &Config) {
 /// Every route, by its pattern.
 fn routes() -> [(&'static str, MethodRouter<Arc<Gateway>>); 14] {
     [
-        ("/v1/events", post(events::post)),
+        ("/v1/events", post(events::post).fallback(events::by_another_method)),
         ("/v1/partners/{partner}/feedback", get(inbox::list_feedback)),
         ("/v1/partners/{partner}/feedback/stream", get(inbox::stream_feedback)),
         ("/v1/agencies/{agency}/tasks", get(inbox::list_tasks)),

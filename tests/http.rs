@@ -12,6 +12,8 @@ mod kit;
 mod operations;
 #[path = "http/operator.rs"]
 mod operator;
+#[path = "http/refused.rs"]
+mod refused;
 #[path = "http/streams.rs"]
 mod streams;
 #[path = "http/tls.rs"]

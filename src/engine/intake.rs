@@ -145,6 +145,7 @@ fn accept_referral(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) -
     if replied.is_none() {
         standing::child_is_said(context.keys, &event).map_err(refused)?;
     }
+    standing::right_child_is_said(context.keys, &event).map_err(refused)?;
     let content_digest = content_digest(&event)?;
     let mut event = event;
     event.source.agency.clone_from(&partner.agency);

@@ -171,6 +171,10 @@ fn agency_caller(
     token: Presented,
 ) -> Result<AgencyCaller, Problem> {
     must_be_kept_apart(gateway, &agency, unit.as_deref())?;
+    let unit = unit.map(|unit| {
+        let callers = gateway.callers();
+        callers.agencies.unit_listed(&agency, &unit).map_or_else(|| unit.clone(), str::to_owned)
+    });
     Ok(AgencyCaller { agency, unit, token })
 }
 

@@ -69,6 +69,29 @@ fn a_unit_reads_its_own_tasks_alone() {
 }
 
 #[test]
+fn a_unit_is_read_whatever_its_case_and_one_that_is_not_listed_is_warned_of() {
+    let house = House::with(MemoryOptions::default(), |config| {
+        let entries = config.tokens.entries().iter().cloned().map(|mut entry| {
+            let unit = [("inbox-lado", "n81001"), ("inbox-camhs", "N99999")];
+            if let Some((_, unit)) = unit.iter().find(|(name, _)| *name == entry.name) {
+                entry.caller = Caller::Agency { agency: "gp".to_owned(), unit: Some((*unit).to_owned()) };
+            }
+            entry
+        });
+        config.tokens = TokenBook::new(entries.collect());
+    });
+    house.put("tasks.gp", &task("A", "gp", Some("N81001")), Some("N81001"));
+    let read = |token: &str| house.get("/v1/agencies/gp/tasks", token).json()["tasks"].as_array().unwrap().len();
+    assert_eq!((read("inbox-lado"), read("inbox-camhs")), (1, 0));
+    let ready = house.get_without_token("/readyz");
+    let warnings = ready.json()["warnings"].to_string();
+    assert!(warnings.contains("token `inbox-camhs`") && warnings.contains("lists no such unit of gp"), "{warnings}");
+    assert!(!warnings.contains("N99999") && !warnings.contains("inbox-lado"), "{warnings}");
+    house.revoke("inbox-camhs");
+    assert_eq!(house.get_without_token("/readyz").json()["warnings"], json!([]), "tokens were read again");
+}
+
+#[test]
 fn a_cursor_of_another_unit_or_another_kind_passes_nothing_over() {
     // The designated officer's token speaks for another school here.
     let house = House::with(MemoryOptions::default(), |config| {

@@ -207,6 +207,7 @@ fn agencies() -> Agencies {
         front_doors: named(&["social-care"]),
         stand_ins: named(&["lado", "partnership"]),
         of_many_units: named(&["school", "gp"]),
+        units: [("gp".to_owned(), named(&["N81001", "N81002"]))].into(),
     }
 }
 

@@ -55,6 +55,7 @@ impl World {
         .collect();
         let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let agencies = Agencies {
+            units: Default::default(),
             names: named(&["social-care", "police", "school", "gp"]),
             meant: named(&["social-care", "police", "school", "gp"]),
             front_doors: named(&["social-care"]),

@@ -1,6 +1,6 @@
 //! What the rule book says of a sender and of whom an event names: who may decide, and which agencies there are.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::tz::TimeZone;
 
@@ -9,7 +9,7 @@ use super::refuse::Refusal;
 use crate::engine::history::correction::{DATE_OF_BIRTH, DUE_DATE, date_of};
 use crate::engine::history::entry::{A_PERSON, AN_ADDRESS};
 use crate::engine::identity::{IdentifierKind, Identifiers, Keys};
-use crate::engine::model::codes::HumanDecision;
+use crate::engine::model::codes::{AgreementState, HumanDecision, StatusChange};
 use crate::engine::model::detail::{DecisionRecorded, Detail};
 use crate::engine::model::event::{DoNotInform, ReferralEvent};
 use crate::engine::model::quarantine::QuarantineReason;
@@ -24,6 +24,11 @@ const NOBODY_WITH_STATUS: &str =
     "identifies nobody: give an NHS number, UPN or local_id that is right, or names and date_of_birth";
 const NOBODY_DECIDED_ABOUT: &str = "identifies nobody: give the reply_to of a task about the child, an NHS number, UPN or local_id \
 that is right, or names and date_of_birth";
+
+const NOBODY_AGREED: &str = "identifies nobody: give the reply_to of a task or feedback about the child, an NHS number, UPN or local_id \
+that is right, or names and date_of_birth";
+const NOBODY_RIGHT: &str = "identifies nobody: give an NHS number, UPN or local_id, or names and date_of_birth, as the event that is \
+sent instead has them; or leave it out";
 
 /// Ten months: a pregnancy, and some days.
 const DUE_WITHIN_DAYS: i32 = 305;
@@ -41,6 +46,8 @@ pub struct Agencies {
     pub stand_ins: BTreeSet<String>,
     /// Those whose units must not see one another's tasks.
     pub of_many_units: BTreeSet<String>,
+    /// By agency of many units, those that are listed: nobody else is given its tasks. Left out where a book lists none.
+    pub units: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Agencies {
@@ -53,9 +60,23 @@ impl Agencies {
             agencies.front_doors.insert(book.front_door.clone());
             agencies.stand_ins.extend(book.stand_ins.iter().cloned());
             let many = book.agencies.iter().filter(|(_, agency)| agency.units != UnitKind::One);
-            agencies.of_many_units.extend(many.map(|(name, _)| name.clone()));
+            agencies.of_many_units.extend(many.clone().map(|(name, _)| name.clone()));
+            for (name, agency) in many.filter(|(_, agency)| book.directory.lists(agency.units)) {
+                agencies.units.entry(name.clone()).or_default().extend(book.directory.units_of(agency.units));
+            }
         }
         agencies
+    }
+
+    /// A unit as it is listed, whatever its case. None: it is not.
+    pub fn unit_listed(&self, agency: &str, written: &str) -> Option<&str> {
+        let mut units = self.units.get(agency).into_iter().flatten();
+        units.find(|unit| unit.eq_ignore_ascii_case(written.trim())).map(String::as_str)
+    }
+
+    /// Whether nobody is ever given a task of that agency under this unit.
+    pub fn is_unlisted(&self, agency: &str, unit: &str) -> bool {
+        self.units.contains_key(agency) && self.unit_listed(agency, unit).is_none()
     }
 
     fn knows(&self, written: &str) -> bool {
@@ -111,6 +132,7 @@ pub fn names(agencies: &Agencies, event: &ReferralEvent, receipt: Timestamp) -> 
         }
     }
     faults.extend(of_detail(event, latest, receipt));
+    faults.extend(says_nothing(&event.detail));
     if let Detail::DecisionRecorded(decision) = &event.detail {
         faults.extend(decides(decision));
         faults.extend(decides_about(agencies, decision));
@@ -119,17 +141,36 @@ pub fn names(agencies: &Agencies, event: &ReferralEvent, receipt: Timestamp) -> 
     if faults.is_empty() { Ok(()) } else { Err(Refusal::new(QuarantineReason::InvalidField, faults)) }
 }
 
-/// Whether a decision or status says of which child it is. A referral by nothing that identifies is a record of its own; a
-/// decision would be about nobody, and change nothing.
+/// Whether a decision, status or agreement says of which child it is. A referral by nothing that identifies is a record of its
+/// own; these would be about nobody, and change nothing. That asking is unsafe a person hears all the same.
 pub fn child_is_said(keys: &Keys, event: &ReferralEvent) -> Result<(), Refusal> {
-    let is_about_a_case = matches!(event.detail, Detail::DecisionRecorded(_) | Detail::StatusChanged(_));
+    let problem = if matches!(event.detail, Detail::DecisionRecorded(_)) {
+        NOBODY_DECIDED_ABOUT
+    } else if matches!(event.detail, Detail::StatusChanged(_)) {
+        NOBODY_WITH_STATUS
+    } else if matches!(&event.detail, Detail::AgreementRecorded(said) if said.state != Some(AgreementState::UnsafeToAsk))
+    {
+        NOBODY_AGREED
+    } else {
+        return Ok(());
+    };
     let (strongest, _) = Identifiers::of(keys, &event.child, &event.source, &event.event_id).strongest;
-    if !is_about_a_case || strongest != IdentifierKind::None {
+    if strongest != IdentifierKind::None {
         return Ok(());
     }
-    let problem =
-        if matches!(event.detail, Detail::StatusChanged(_)) { NOBODY_WITH_STATUS } else { NOBODY_DECIDED_ABOUT };
     Err(Refusal::of(QuarantineReason::InvalidField, "child", problem))
+}
+
+/// Whether a withdrawal that names the right child identifies one: else the time of first receipt would be lost, and nobody hear of
+/// it. Of a number that is wrong its sender is told in the feedback: nothing that identifies a child is a reason to refuse.
+pub fn right_child_is_said(keys: &Keys, event: &ReferralEvent) -> Result<(), Refusal> {
+    let Detail::EventWithdrawn(withdrawn) = &event.detail else { return Ok(()) };
+    let Some(right) = withdrawn.right_child.as_deref() else { return Ok(()) };
+    let identifiers = Identifiers::of(keys, right, &event.source, &event.event_id);
+    if identifiers.strongest.0 != IdentifierKind::None || !identifiers.unverified.is_empty() {
+        return Ok(());
+    }
+    Err(Refusal::of(QuarantineReason::InvalidField, "detail.right_child", NOBODY_RIGHT))
 }
 
 /// Dates that a detail tells of the child: a clock would run from them.
@@ -194,6 +235,21 @@ fn decides(decision: &DecisionRecorded) -> Option<Fault> {
         Some(FactType::Bool | FactType::Int) | None => String::new(),
     };
     Some(Fault::new("detail.decision", format!("{problem}: give what was decided, one of {known}")))
+}
+
+/// A status or an agreement that does not say which would be taken in, and change nothing.
+fn says_nothing(detail: &Detail) -> Option<Fault> {
+    let (path, is_said, kind) = if let Detail::StatusChanged(changed) = detail {
+        let is_said = changed.status.is_some_and(|status| status != StatusChange::Unknown);
+        ("detail.status", is_said, StatusChange::FACT)
+    } else if let Detail::AgreementRecorded(agreement) = detail {
+        let is_said = agreement.state.is_some_and(|state| state != AgreementState::Unknown);
+        ("detail.state", is_said, AgreementState::FACT)
+    } else {
+        return None;
+    };
+    let Some(FactType::Code(symbols)) = kind.filter(|_| !is_said) else { return None };
+    Some(Fault::new(path, format!("is required: give one of {}", symbols.join(", "))))
 }
 
 /// Of a decision that sets a level, whether it says which: else it would be taken in and change nothing.
