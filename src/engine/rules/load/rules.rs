@@ -71,7 +71,8 @@ pub fn read<'d>(
 
 /// Whether somebody chose a basis, be it misspelt or one that is not known: that is a fault of its own, and none to be chosen.
 fn says_bases(table: &Table<'_>) -> bool {
-    table.table.keys().any(|key| nearest(key.get_ref(), &["basis"]).is_some())
+    // `tasks` is two letters away.
+    table.table.keys().any(|key| key.get_ref().starts_with('b') && nearest(key.get_ref(), &["basis"]).is_some())
 }
 
 struct RuleReader<'r> {
