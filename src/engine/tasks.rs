@@ -266,7 +266,7 @@ impl<'b> Raising<'b> {
                 if !self.is_newly_asked(finding, task, &address) {
                     continue;
                 }
-                let notes = address.notes(&self.book.rules, &task.action);
+                let notes = address.notes_of(&self.book.rules, &task.action, &finding.entry);
                 wanted.push(Wanted {
                     action: task.action.clone(),
                     due: due.clone(),

@@ -195,9 +195,25 @@ pub fn is_grown(history: &History, entry: &Entry, at: Timestamp) -> bool {
 pub fn held_back(rules: &RuleBook, event: &ReferralEvent) -> Vec<HeldBack> {
     let asked = event.do_not_inform.iter().flat_map(|wish| of_wish(rules, wish));
     let (agency, unit) = suspects_place(&event.detail).unwrap_or_default();
-    let suspect = agency.map(|agency| routes(rules, agency, unit, SUSPECT));
+    let suspect = agency.map(|agency| suspects_routes(rules, agency, unit));
     let address = is_address_confidential(&event.detail).then(confidential_address);
     asked.chain(suspect.into_iter().flatten()).chain(address).collect()
+}
+
+/// The suspect's own: of an agency of the book, else of a sender by the name that is said.
+fn suspects_routes(rules: &RuleBook, agency: &str, unit: Option<&str>) -> Vec<HeldBack> {
+    if rules.agency_meant(agency).is_some() {
+        return routes(rules, agency, unit, SUSPECT);
+    }
+    let agency = agency.trim();
+    let unit = unit.map(str::trim).filter(|unit| is_sender_name(unit)).map(str::to_owned);
+    let of_sender = |agency: &str| HeldBack { agency: agency.to_owned(), unit, cause: SUSPECT_SENDER.to_owned() };
+    Some(agency).filter(|agency| is_sender_name(agency)).map(of_sender).into_iter().collect()
+}
+
+/// Whether it may be what a sender or its unit is called. Nothing else is kept of what somebody wrote.
+pub fn is_sender_name(text: &str) -> bool {
+    (1..=100).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 /// Whether the sender says that where the child lives must not get known.
@@ -270,12 +286,20 @@ pub fn wishes_unknown_agency(rules: &RuleBook, event: &ReferralEvent) -> bool {
 /// Held back because a suspect is there.
 pub const SUSPECT: &str = "suspect";
 
+/// Held back because a suspect is there: a sender who is no agency of the book, and is told nothing of what they send.
+pub const SUSPECT_SENDER: &str = "suspect_sender";
+
 /// In the place of an agency: a person must not learn of it. Kept so that who acts later is told that there is one; who it is
 /// stays in the sender's words alone.
 pub const A_PERSON: &str = "person";
 
 /// In the place of an agency: where the child lives must not get known.
 pub const AN_ADDRESS: &str = "address";
+
+/// Whether it stands in the place of an agency: what is kept in mind, and holds no route back.
+pub fn is_marker(agency: &str) -> bool {
+    [A_PERSON, AN_ADDRESS].contains(&agency)
+}
 
 /// Held back because it is confidential, until a person says that it is not.
 pub const CONFIDENTIAL: &str = "confidential";
@@ -306,7 +330,7 @@ pub fn is_suspect_unknown(rules: &RuleBook, detail: &Detail) -> bool {
 fn suspect_of_family(rules: &RuleBook, referral: &Referral) -> Vec<HeldBack> {
     let Some(named) = &referral.named_with else { return Vec::new() };
     let agency = named.suspect_agency.as_ref().filter(|agency| *agency != ANY_AGENCY);
-    agency.map(|agency| routes(rules, agency, named.suspect_unit.as_deref(), SUSPECT)).unwrap_or_default()
+    agency.map(|agency| suspects_routes(rules, agency, named.suspect_unit.as_deref())).unwrap_or_default()
 }
 
 fn facts(referral: &Referral, receipt: Timestamp) -> BTreeMap<String, FactValue> {

@@ -3,8 +3,38 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::entry::UNKNOWN_SUSPECT;
+use super::entry::{SUSPECT, SUSPECT_SENDER, UNKNOWN_SUSPECT};
+use crate::engine::model::event::Source;
 use crate::engine::model::history::{Entry, HeldBack, History, Lifted};
+
+impl HeldBack {
+    /// A sender asked that they are not told.
+    pub fn is_wish(&self) -> bool {
+        self.cause == "asked"
+    }
+
+    /// A suspect works there, or may.
+    pub fn is_of_suspect(&self) -> bool {
+        [SUSPECT, SUSPECT_SENDER, UNKNOWN_SUSPECT].contains(&self.cause.as_str())
+    }
+
+    /// Whether what this holds back includes all of the other.
+    pub fn covers(&self, other: &HeldBack) -> bool {
+        self.agency == other.agency && (self.unit.is_none() || self.unit == other.unit)
+    }
+
+    /// Whether whoever sent something is of the suspect's own agency, so that the suspect may answer there.
+    pub fn is_suspects_own(&self, source: &Source) -> bool {
+        [SUSPECT, SUSPECT_SENDER].contains(&self.cause.as_str()) && self.is_of(source)
+    }
+
+    /// Whether it is the route by which whoever sent something hears. One who is no agency of the book goes by the name they send under.
+    pub fn is_of(&self, source: &Source) -> bool {
+        let name = if self.cause == SUSPECT_SENDER { Some(&source.partner) } else { source.agency.as_ref() };
+        name.is_some_and(|name| name.eq_ignore_ascii_case(&self.agency))
+            && self.unit.as_ref().is_none_or(|unit| unit.eq_ignore_ascii_case(&source.unit))
+    }
+}
 
 /// The held-back routes that a lift of an agency opens, or of these units of it alone: of them, what is held back of every
 /// unit stays so.

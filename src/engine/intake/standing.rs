@@ -7,9 +7,9 @@ use jiff::tz::TimeZone;
 use super::Partner;
 use super::refuse::Refusal;
 use crate::engine::history::correction::{DATE_OF_BIRTH, DUE_DATE, date_of};
-use crate::engine::history::entry::{A_PERSON, AN_ADDRESS};
+use crate::engine::history::entry::{A_PERSON, AN_ADDRESS, is_sender_name};
 use crate::engine::identity::{IdentifierKind, Identifiers, Keys};
-use crate::engine::model::codes::{AgreementState, HumanDecision, StatusChange};
+use crate::engine::model::codes::{AgreementState, HeldBackFor, HumanDecision, StatusChange};
 use crate::engine::model::detail::{DecisionRecorded, Detail};
 use crate::engine::model::event::{DoNotInform, ReferralEvent};
 use crate::engine::model::quarantine::QuarantineReason;
@@ -263,6 +263,14 @@ fn sets_level(decision: &DecisionRecorded) -> Option<Fault> {
 fn decides_about(agencies: &Agencies, decision: &DecisionRecorded) -> Option<Fault> {
     let problem = match (decision.decision, decision.agency.as_deref()) {
         (Some(HumanDecision::RouteLifted | HumanDecision::RouteConfirmed), Some(A_PERSON | AN_ADDRESS)) => return None,
+        // What a suspect's own unit sends is held back by its name, also where it is no agency.
+        (Some(HumanDecision::RouteLifted | HumanDecision::RouteConfirmed), Some(agency))
+            if decision.held_back_for == Some(HeldBackFor::Suspect)
+                && is_sender_name(agency.trim())
+                && nearest(agency, &agencies.names_listed()).is_none() =>
+        {
+            return None;
+        }
         (_, Some(agency)) => is_no_agency(agencies, agency)?,
         (Some(HumanDecision::TaskReaddressed), None) => {
             "is required: name the agency whose task goes to another unit".to_owned()

@@ -248,30 +248,6 @@ impl History {
     }
 }
 
-impl HeldBack {
-    /// A sender asked that they are not told.
-    pub fn is_wish(&self) -> bool {
-        self.cause == "asked"
-    }
-
-    /// A suspect works there, or may.
-    pub fn is_of_suspect(&self) -> bool {
-        matches!(self.cause.as_str(), "suspect" | "unknown_suspect")
-    }
-
-    /// Whether what this holds back includes all of the other.
-    pub fn covers(&self, other: &HeldBack) -> bool {
-        self.agency == other.agency && (self.unit.is_none() || self.unit == other.unit)
-    }
-
-    /// Whether whoever sent something is of the suspect's own agency, so that the suspect may answer there.
-    pub fn is_suspects_own(&self, source: &Source) -> bool {
-        self.cause == "suspect"
-            && source.agency.as_ref() == Some(&self.agency)
-            && self.unit.as_ref().is_none_or(|unit| *unit == source.unit)
-    }
-}
-
 impl Entry {
     /// Routes that it holds back besides those that it does.
     pub fn hold_back(&mut self, routes: impl IntoIterator<Item = HeldBack>) {
@@ -403,7 +379,7 @@ pub struct HeldBack {
     pub agency: String,
     /// None: every unit of the agency.
     pub unit: Option<String>,
-    /// `asked` or `suspect`.
+    /// `asked`, `suspect`, or another of the reasons in `history/entry.rs`.
     pub cause: String,
 }
 

@@ -197,7 +197,7 @@ pub fn tell_referrers(draft: &mut Draft<'_>, decided_before: Option<Timestamp>) 
         let others = entry.corroborated_by.iter().map(|other| (other.source.clone(), other.event_id.clone(), None));
         for (source, event_id, reference) in std::iter::once(first).chain(others) {
             let is_new = told.insert((source.partner.clone(), source.unit.clone(), event_id.clone()));
-            if is_new && !sender_held_back(source.agency.as_deref(), &source.unit, &held_back) {
+            if is_new && !sender_held_back(&source, &held_back) {
                 senders.push((source, event_id, reference));
             }
         }

@@ -248,7 +248,7 @@ impl<'a> Draft<'a> {
         }
         let mut held_back = held_back_of(&self.history);
         held_back.extend(held_back_by(&self.book.rules, event));
-        if sender_held_back(event.source.agency.as_deref(), &event.source.unit, &held_back) {
+        if sender_held_back(&event.source, &held_back) {
             self.decision.notes.push("The sender's own unit is not told what becomes of this.".to_owned());
             return;
         }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use super::draft::{Draft, own_duty_at};
 use super::findings::{as_it_stands, findings_of};
+use super::shut_again::confirms;
 use super::unapplied::{Unapplied, is_known};
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, judge};
 use crate::engine::facts::AsOf;
-use crate::engine::history::entry::{A_PERSON, AN_ADDRESS, SUSPECT, UNKNOWN_SUSPECT};
+use crate::engine::history::entry::{SUSPECT, UNKNOWN_SUSPECT, is_marker};
 use crate::engine::history::{held_back_of, routes};
 use crate::engine::model::codes::{HeldBackFor, HumanDecision};
 use crate::engine::model::detail::{DecisionRecorded, Detail};
@@ -121,16 +122,20 @@ fn meant_by(rules: &RuleBook, history: &History, recorded: &DecisionRecorded) ->
     if let Some(marker) = recorded.agency.as_deref().filter(|agency| is_marker(agency)) {
         return routes::opened_by(history, marker, None);
     }
-    let Some(agency) = recorded.agency.as_ref().and_then(|agency| rules.agency_meant(agency)) else {
-        return BTreeSet::new();
-    };
-    let units = recorded.unit.as_ref().map(|unit| rules.directory.units_meant(agency, unit));
-    routes::opened_by(history, &agency.name, units.as_deref())
+    let Some((agency, units)) = named_by(rules, recorded) else { return BTreeSet::new() };
+    routes::opened_by(history, agency, units.as_deref())
 }
 
-/// Whether it stands in the place of an agency: what is kept in mind, and holds no route back.
-pub fn is_marker(agency: &str) -> bool {
-    [A_PERSON, AN_ADDRESS].contains(&agency)
+/// The agency, and units of it, that a decision names; one that is none of the book by the name it has as a sender.
+pub fn named_by<'r>(rules: &'r RuleBook, recorded: &'r DecisionRecorded) -> Option<(&'r str, Option<Vec<String>>)> {
+    let written = recorded.agency.as_deref()?;
+    Some(match rules.agency_meant(written) {
+        Some(agency) => {
+            let units = recorded.unit.as_ref().map(|unit| rules.directory.units_meant(agency, unit));
+            (agency.name.as_str(), units)
+        }
+        None => (written.trim(), recorded.unit.as_ref().map(|unit| vec![unit.trim().to_owned()])),
+    })
 }
 
 /// Why a decision about a held-back route is not applied.
@@ -183,7 +188,10 @@ pub fn problem(draft: &Draft<'_>, event: &ReferralEvent) -> Option<Problem> {
     if is_marker(agency) {
         return None;
     }
-    let Some(meant) = rules.agency_meant(agency) else { return Some(Problem::NoSuchAgency) };
+    let Some(meant) = rules.agency_meant(agency) else {
+        let (held, lifted) = (meant_by(rules, &draft.history, recorded), confirms(rules, &draft.history, recorded));
+        return (held.is_empty() && lifted.is_empty()).then_some(Problem::NoSuchAgency);
+    };
     if decided != HumanDecision::RouteLifted {
         let is_nobodys = |unit: &String| rules.directory.units_meant(meant, unit).is_empty();
         return recorded.unit.as_ref().is_some_and(is_nobodys).then_some(Problem::NobodysUnit);

@@ -230,7 +230,7 @@ fn tell_referrer(draft: &mut Draft<'_>, task: &HeldTask, outcome: OutcomeKind) {
     }
     let (source, event_id) = (&entry.source, &entry.event_id);
     let held_back = held_back_of(&draft.history);
-    if sender_held_back(source.agency.as_deref(), &source.unit, &held_back) {
+    if sender_held_back(source, &held_back) {
         return;
     }
     let words = ["A person is looking at your referral."];

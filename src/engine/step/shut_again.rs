@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::about;
 use super::draft::{Draft, within_the_hour_at};
-use super::lifted::{fired_for, is_marker};
+use super::lifted::{fired_for, named_by};
 use super::withdrawal::{Recall, breach, end, recalls};
 use crate::engine::context::StepError;
-use crate::engine::history::entry::{self, A_PERSON, AN_ADDRESS, SUSPECT, UNKNOWN_SUSPECT};
+use crate::engine::history::entry::{self, A_PERSON, AN_ADDRESS, SUSPECT, UNKNOWN_SUSPECT, is_marker};
 use crate::engine::history::routes::{
     is_suspect_told_of, lifted_by, lifted_of, shut_again, suspect_is_known, suspect_is_there_too,
 };
@@ -137,11 +137,8 @@ pub fn confirms(rules: &RuleBook, history: &History, recorded: &DecisionRecorded
     if let Some(marker) = recorded.agency.as_deref().filter(|agency| is_marker(agency)) {
         return lifted_of(history, marker, None);
     }
-    let Some(agency) = recorded.agency.as_ref().and_then(|agency| rules.agency_meant(agency)) else {
-        return BTreeSet::new();
-    };
-    let units = recorded.unit.as_ref().map(|unit| rules.directory.units_meant(agency, unit));
-    lifted_of(history, &agency.name, units.as_deref())
+    let Some((agency, units)) = named_by(rules, recorded) else { return BTreeSet::new() };
+    lifted_of(history, agency, units.as_deref())
 }
 
 /// False: nothing is shut.

@@ -245,10 +245,13 @@ fn is_asked(task: &HeldTask, entry: &Entry, front_door: &str) -> bool {
 }
 
 fn suspect(rules: &RuleBook, detail: &Detail) -> Option<(Option<String>, Option<String>)> {
-    if entry::is_suspect_unknown(rules, detail) {
+    let place = entry::suspects_place(detail);
+    // Of a sender who is no agency of the book the name goes with it; who is to be held back is not known all the same.
+    let names_sender = matches!(place, Some((Some(agency), _)) if entry::is_sender_name(agency.trim()));
+    if entry::is_suspect_unknown(rules, detail) && !names_sender {
         return Some((Some(entry::ANY_AGENCY.to_owned()), None));
     }
-    entry::suspects_place(detail).map(|(agency, unit)| (agency.map(str::to_owned), unit.map(str::to_owned)))
+    place.map(|(agency, unit)| (agency.map(str::to_owned), unit.map(str::to_owned)))
 }
 
 fn is_grown(child: &Child, at: Timestamp) -> bool {

@@ -48,7 +48,8 @@ fn hold_back_all(rules: &RuleBook, entry: &mut Entry) {
 
 fn is_unknown(rules: &RuleBook, referral: &Referral) -> bool {
     let of_family = referral.named_with.as_ref().and_then(|named| named.suspect_agency.as_deref());
-    entry::is_suspect_unknown(rules, &referral.event.detail) || of_family == Some(entry::ANY_AGENCY)
+    let is_any = |agency: &str| agency == entry::ANY_AGENCY || rules.agency_meant(agency).is_none();
+    entry::is_suspect_unknown(rules, &referral.event.detail) || of_family.is_some_and(is_any)
 }
 
 /// Puts it to whoever decides where the suspect works; asked once, of the child whose event says so.
@@ -64,7 +65,22 @@ pub fn ask<'w>(draft: &Draft<'_>, entry: &Arc<Entry>, level: Option<Level>) -> R
                which agency and unit. Until it is recorded, nothing goes to those who work with children: route_confirmed with the agency and unit, \
                and held_back_for: suspect, or route_lifted where it is none of ours."
             .to_owned();
+    let of_sender = entry.held_back.iter().find(|route| route.cause == entry::SUSPECT_SENDER);
+    let why = match of_sender {
+        Some(route) => format!("{why} {}", not_answered(route)),
+        None => why,
+    };
     Ok(Some(raising.own_duty(HELD_BACK_RULE, "Where the suspect works is not known", why, ASK_ACTION, due, entry)))
+}
+
+/// A name under which events are sent: whoever sends them is told nothing of what becomes of them.
+fn not_answered(route: &HeldBack) -> String {
+    let unit = route.unit.as_ref().map_or(String::new(), |unit| format!(", {unit}"));
+    format!(
+        "What comes from {}{unit} is not answered meanwhile, and they are not to be rung back: route_lifted with that agency, and \
+         held_back_for: suspect, ends it.",
+        route.agency
+    )
 }
 
 /// Puts it to whoever decides which agency a wish means that names none of the book.

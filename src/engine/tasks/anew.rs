@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::route::{Address, is_suppressed, suppressions};
-use super::{Finding, Raised, Raising, TOLD_BY_MISTAKE, Wanted, cannot_wait};
+use super::{Finding, Raised, Raising, TOLD_BY_MISTAKE, Wanted};
 use crate::engine::context::StepError;
 use crate::engine::history::{RECALLED, episodes};
 use crate::engine::model::history::{Entry, HeldBack, HeldTask};
@@ -64,7 +64,7 @@ impl<'b> Raising<'b> {
             // Where it is held back already, it goes there by that.
             if !is_suppressed(&task.address, front_door, &self.held_back) {
                 task.address.role = Some(senior);
-                task.notes.push(cannot_wait::NOTE.to_owned());
+                task.notes.push(self.for_you_alone());
             }
             if !self.already_asked(&task) {
                 asked.push(task);
@@ -118,7 +118,7 @@ impl<'b> Raising<'b> {
         });
         if !named && let Some(meant_for) = one.address.in_place_of.take() {
             one.address = Address { in_place_of: Some(meant_for), ..self.front_door(one.due.urgent_by()) };
-            one.notes = one.address.notes(&self.book.rules, &one.action);
+            one.notes = one.address.notes_of(&self.book.rules, &one.action, &one.entry);
         }
         if self.referral.is_none() {
             one.notes.push(

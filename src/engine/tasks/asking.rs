@@ -48,10 +48,10 @@ impl<'b> Raising<'b> {
                  and tell those who act."
             ));
         }
-        let ring = self.context.on_front_door_phone();
+        let ring = self.whom_to_ring();
         let otherwise = if stands { "" } else { " Another said since that agreement was given." };
         Some(format!(
-            "Asking the family for agreement was said to be unsafe: ask the front door{ring} before you contact them.{otherwise}"
+            "Asking the family for agreement was said to be unsafe: ask {ring} before you contact them.{otherwise}"
         ))
     }
 

@@ -32,6 +32,8 @@ const PERSON_ACTION: &str = "Decide who must not learn of this, and tell those w
 /// A held-back route, as it is put to the front door.
 pub(super) struct Question {
     pub(super) words: String,
+    /// A sender's wish is among its reasons.
+    pub(super) is_of_wish: bool,
     pub(super) due: Deadline,
     pub(super) entry: Arc<Entry>,
 }
@@ -54,6 +56,7 @@ impl<'b> Raising<'b> {
                 let suppressed = self.not_sent(&task, "the child has died");
                 overtaken.push(Question {
                     words: self.overtaken(&suppressed),
+                    is_of_wish: false,
                     due: task.due.clone(),
                     entry: Arc::clone(&task.entry),
                 });
@@ -71,8 +74,9 @@ impl<'b> Raising<'b> {
             }
             open.extend(self.by_another(&task));
             let suppressed = self.suppressed(&task, &routes);
-            let question = self.question(&suppressed, &routes);
-            questions.push(Question { words: question, due: task.due.clone(), entry: Arc::clone(&task.entry) });
+            let words = self.question(&suppressed, &routes);
+            let is_of_wish = routes.iter().any(|route| route.is_wish());
+            questions.push(Question { words, is_of_wish, due: task.due.clone(), entry: Arc::clone(&task.entry) });
             raised.suppressed.push(suppressed);
         }
         self.ask_front_door(questions, &mut open)?;
@@ -135,7 +139,12 @@ impl<'b> Raising<'b> {
     }
 
     fn about_held_back(&self, due: Deadline, entry: &Arc<Entry>, questions: Vec<Question>) -> Asked<'b> {
-        let why = "A route the rules name was held back; a wish alone does not settle whether to share.".to_owned();
+        let why = if questions.iter().any(|question| question.is_of_wish) {
+            "A route the rules name was held back; a wish alone does not settle whether to share."
+        } else {
+            "A route the rules name was held back: someone who works there is accused, or may be."
+        };
+        let why = why.to_owned();
         let title = "A route was held back";
         let wanted: Wanted<'b> = self.own_duty(HELD_BACK_RULE, title, why, HELD_BACK_ACTION, due, entry);
         let mut own: Asked<'b> = wanted.into();
@@ -404,6 +413,7 @@ impl<'b> Raising<'b> {
         notes.extend(self.persons_of_earlier(asked));
         notes.extend(self.unsafe_to_ask(asked));
         notes.extend(self.wish_against_own(&asked.address.agency));
+        notes.extend(self.before_others(asked));
         notes.extend(self.suspect_may_answer(&asked.address.agency).filter(|_| permit.allows("call_back")));
         notes.extend(self.wish_in_words(&asked.address.agency));
         notes.extend(self.back_already(&asked.entry));

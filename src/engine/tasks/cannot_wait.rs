@@ -6,15 +6,17 @@ use crate::engine::history::entry::SUSPECT;
 use crate::engine::model::history::HeldBack;
 use crate::engine::model::scalar::Level;
 
-/// It says nothing of why: whoever is accused may be among those who read it.
-pub const NOTE: &str = "For you alone, on purpose: choose who acts, and ring the front door before you do.";
-
 impl<'b> Raising<'b> {
+    /// It says nothing of why: whoever is accused may be among those who read it.
+    pub(super) fn for_you_alone(&self) -> String {
+        format!("For you alone, on purpose: choose who acts, and ring {} before you do.", self.whom_to_ring())
+    }
+
     /// Whether it goes out all the same, to a senior of the agency or by whoever is on duty. Else it is held back.
     pub(super) fn goes_to_senior(&self, task: &mut Asked<'b>, routes: &[&HeldBack]) -> bool {
         if let Some(senior) = self.senior_for(task, routes) {
             task.address.role = Some(senior);
-            task.notes.push(NOTE.to_owned());
+            task.notes.push(self.for_you_alone());
             return true;
         }
         let how = self.passed_on_to_senior(task, routes);

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::persons::acts;
 use super::{Asked, Raising};
 use crate::engine::history::decisions::decided;
-use crate::engine::history::entry::{UNKNOWN_SUSPECT, of_wish};
+use crate::engine::history::entry::{UNKNOWN_SUSPECT, is_marker, of_wish};
 use crate::engine::model::decision::Suppressed;
 use crate::engine::model::history::{Entry, HeldBack};
 
@@ -45,6 +46,45 @@ impl Raising<'_> {
         } else {
             "a sender asked, or a named person confirmed, that they are not told"
         }
+    }
+
+    /// Whom to ask before anything is done: the front door, and where somebody there is accused whoever stands in for it. In words
+    /// that do not say which of the two holds.
+    pub(super) fn whom_to_ring(&self) -> String {
+        let rules = &self.book.rules;
+        let decides = self.front_door(None).agency;
+        if decides == rules.front_door {
+            return format!("the front door{}", self.context.on_front_door_phone());
+        }
+        let title = rules.title_of(&decides);
+        let short = title.split([':', '(']).next().unwrap_or(title).trim_end();
+        let mut letters = short.chars();
+        let (first, rest) = (letters.next(), letters.as_str());
+        // A name in capitals stays one.
+        let is_word = rest.starts_with(|letter: char| letter.is_lowercase());
+        let first = first.map_or(String::new(), |first| match is_word {
+            true => first.to_lowercase().to_string(),
+            false => first.to_string(),
+        });
+        format!("the {first}{rest}")
+    }
+
+    /// Some route of the child is held back, and what is asked may send its reader there: to agree with the police, to share with
+    /// whoever sees the child. It says neither whose nor why, for whoever is accused may hear of it.
+    pub(super) fn before_others(&self, asked: &Asked<'_>) -> Option<String> {
+        let front_door = &self.book.rules.front_door;
+        let is_route = |route: &&HeldBack| {
+            let holds_none_back = route.is_wish() && route.agency == *front_door;
+            !is_marker(&route.agency) && !holds_none_back
+        };
+        let reads_why = asked.address.agency == *front_door || asked.address.agency == self.front_door(None).agency;
+        if reads_why || !acts(&asked.relation) || !self.held_back.iter().any(|route| is_route(&route)) {
+            return None;
+        }
+        let ring = self.whom_to_ring();
+        Some(format!(
+            "Ring {ring} before you speak to other services about this. Keeping the child safe does not wait for it."
+        ))
     }
 
     pub(super) fn question(&self, suppressed: &Suppressed, routes: &[&HeldBack]) -> String {

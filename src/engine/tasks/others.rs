@@ -36,8 +36,8 @@ impl Raising<'_> {
         let is_named = event.child.given_names.is_some() || event.child.family_name.is_some();
         let is_unknown = !is_named && asked.relation == Relation::Usual && self.follows(asked).is_none();
         is_unknown.then(|| {
-            let ring = self.context.on_front_door_phone();
-            format!("Who the child is cannot be said here: ask the front door{ring}, or whoever sent it.")
+            let ring = self.whom_to_ring();
+            format!("Who the child is cannot be said here: ask {ring}, or whoever sent it.")
         })
     }
 

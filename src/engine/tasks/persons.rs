@@ -24,10 +24,8 @@ impl Raising<'_> {
         } else if trusted {
             format!("These must not learn of this: {}.", persons.join("; "))
         } else {
-            let ring = self.context.on_front_door_phone();
-            format!(
-                "A certain person must not learn of this: ask the front door{ring} whom before you speak to anyone."
-            )
+            let ring = self.whom_to_ring();
+            format!("A certain person must not learn of this: ask {ring} whom before you speak to anyone.")
         })
     }
 
@@ -41,10 +39,9 @@ impl Raising<'_> {
             return None;
         }
         if asked.address.agency != self.book.rules.front_door {
-            let ring = self.context.on_front_door_phone();
+            let ring = self.whom_to_ring();
             return Some(format!(
-                "An earlier referral says that someone must not learn of this: ask the front door{ring} who before you speak to the \
-                 family."
+                "An earlier referral says that someone must not learn of this: ask {ring} who before you speak to the family."
             ));
         }
         let names = |entry: &Entry| !entry.withdrawn && entry.held_back.iter().any(|route| route.agency == A_PERSON);
@@ -89,9 +86,11 @@ impl Raising<'_> {
         let is_999_open = is_asked && event.immediate_danger == Some(true) && event.emergency_call_made != Some(true);
         let instead =
             if is_999_open { " Nobody has said that 999 was rung: ring it yourself, and not the sender." } else { "" };
+        let front_door_decides = self.front_door(None).agency == self.book.rules.front_door;
+        let says = if front_door_decides { "social care".to_owned() } else { self.whom_to_ring() };
         self.held_back.iter().any(|route| route.is_suspects_own(&event.source)).then(|| {
             format!(
-                "The sender is of the suspect's own agency: do not ring them back before social care has said whom to speak to.{instead}"
+                "The sender is of the suspect's own agency: do not ring them back before {says} has said whom to speak to.{instead}"
             )
         })
     }

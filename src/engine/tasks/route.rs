@@ -10,9 +10,10 @@ use crate::engine::calendar::{instant, london_date, london_datetime};
 use crate::engine::facts::open_plan;
 use crate::engine::history::entry::UNKNOWN_SUSPECT;
 use crate::engine::history::entry::is_grown;
-use crate::engine::history::{episodes, latest_status};
-use crate::engine::model::history::{Entry, HeldBack, HeldTask};
-use crate::engine::model::scalar::Timestamp;
+use crate::engine::history::{RECALLED, episodes, latest_status};
+use crate::engine::model::event::Source;
+use crate::engine::model::history::{Entry, HeldBack, HeldTask, History};
+use crate::engine::model::scalar::{FactValue, Timestamp};
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::{Agency, Recipient, UnitKind};
 use crate::engine::rules::catalogue::{ALLOCATED_WORKER, REFERRER};
@@ -48,6 +49,21 @@ impl Address {
             }
         };
         vec![format!("Meant for {title}, {so}, and pass on \"{action}\".")]
+    }
+}
+
+impl Address {
+    /// The same of what an event asks: of a child who is educated at home there is no school to be found out.
+    pub fn notes_of(&self, rules: &RuleBook, action: &str, entry: &Entry) -> Vec<String> {
+        let meant_for = self.in_place_of.as_ref().and_then(|meant_for| rules.agencies.get(meant_for));
+        let for_school = meant_for.is_some_and(|agency| agency.units == UnitKind::School);
+        if !for_school || entry.facts.get("child.home_educated") != Some(&FactValue::Bool(true)) {
+            return self.notes(rules, action);
+        }
+        vec![format!(
+            "The child is educated at home: there is no school. Of \"{action}\" do what is yours with the child and the family; what \
+             nobody of yours can do, decline, so that it is decided who does."
+        )]
     }
 }
 
@@ -171,15 +187,20 @@ impl Raising<'_> {
         if let Some(passed_on) = said {
             return passed_on;
         }
-        let held = || {
-            let of_event = self
-                .history
-                .tasks
-                .iter()
-                .find(|held| held.is_of(entry) && held.agency == agency.name && held.unit.is_some());
-            of_event.and_then(|held| held.unit.clone())
+        let events = episodes::one_episode(self.history, entry);
+        let is_theirs = |held: &&Arc<HeldTask>| {
+            let of_event = events.iter().any(|event| held.is_of(event));
+            of_event && self.is_of_rule(held, agency) && held.unit.is_some() && held.state != RECALLED
         };
-        held()
+        // The latest: an earlier one may be another's by now.
+        let held = self.history.tasks.iter().rev().find(is_theirs);
+        held.and_then(|held| held.unit.clone())
+    }
+
+    /// Whether an agency holds it by a rule. Not what the router itself told them: to stop.
+    fn is_of_rule(&self, held: &HeldTask, agency: &Agency) -> bool {
+        let mut asked = self.book.rules.rules.iter().flat_map(|rule| &rule.tasks);
+        held.agency == agency.name && asked.any(|asked| asked.action == held.action)
     }
 
     /// The unit to which a person passed on what this one had been asked: theirs the child is not. None: which it is, is not known.
@@ -187,11 +208,7 @@ impl Raising<'_> {
     fn passed_on_before(&self, agency: &Agency, entry: &Entry, unit: String) -> Option<String> {
         let source = &entry.source;
         let reports = source.agency.as_ref() == Some(&agency.name) && source.unit == unit;
-        // Not what the router itself told them: to stop.
-        let is_of_rule = |held: &Arc<HeldTask>| {
-            let mut asked = self.book.rules.rules.iter().flat_map(|rule| &rule.tasks);
-            held.agency == agency.name && asked.any(|asked| asked.action == held.action)
-        };
+        let is_of_rule = |held: &Arc<HeldTask>| self.is_of_rule(held, agency);
         let was_taken_from = |unit: &String| {
             let theirs = |held: &&Arc<HeldTask>| held.unit.as_ref() == Some(unit) && is_of_rule(held);
             let last = self.history.tasks.iter().rev().find(theirs);
@@ -208,8 +225,7 @@ impl Raising<'_> {
 
     /// The authority that placed the child here, as far as is recorded. The book's own is no other.
     pub fn placed_by(&self) -> Option<String> {
-        let lac = latest_status(self.history, "lac", self.at).filter(|lac| lac.open)?;
-        lac.placing_authority.clone()
+        placed_by(self.history, self.at)
     }
 
     /// Who is asked where an agency's unit is not known.
@@ -224,6 +240,12 @@ impl Raising<'_> {
             None => Address { in_place_of, ..self.front_door(urgent) },
         }
     }
+}
+
+/// The authority that placed the child, as far as is recorded at an instant.
+pub fn placed_by(history: &History, at: Timestamp) -> Option<String> {
+    let lac = latest_status(history, "lac", at).filter(|lac| lac.open)?;
+    lac.placing_authority.clone()
 }
 
 /// The held-back routes an address runs into, a suspect's first. A wish alone does not keep the front door from deciding, for the
@@ -247,9 +269,7 @@ pub fn is_suppressed(address: &Address, front_door: &str, held_back: &BTreeSet<H
 }
 
 /// Whether a sender's own unit must not even be told that the referral arrived.
-pub fn sender_held_back(agency: Option<&str>, unit: &str, held_back: &BTreeSet<HeldBack>) -> bool {
+pub fn sender_held_back(source: &Source, held_back: &BTreeSet<HeldBack>) -> bool {
     // Whoever sent it knows of it already: only where the suspect is known to be there, nothing is said.
-    held_back.iter().filter(|route| route.cause != UNKNOWN_SUSPECT).any(|route| {
-        Some(route.agency.as_str()) == agency && route.unit.as_ref().is_none_or(|held_unit| held_unit == unit)
-    })
+    held_back.iter().filter(|route| route.cause != UNKNOWN_SUSPECT).any(|route| route.is_of(source))
 }
