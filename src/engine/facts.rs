@@ -185,8 +185,8 @@ impl PreparedBook {
         }
         let standing =
             history.agreement.as_ref().filter(|standing| !entry.facts.contains_key("agreement") || standing.at > until);
-        if let Some(standing) = standing {
-            self.rules.facts.set(table, *id, &FactValue::Code(standing.state.clone()));
+        if let Some(state) = agreement::standing_for(history, entry, standing) {
+            self.rules.facts.set(table, *id, &FactValue::Code(state.to_owned()));
         }
     }
 

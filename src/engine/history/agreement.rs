@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use super::decisions;
 use crate::engine::model::history::{AgreementStanding, Entry, History, said_by};
 use crate::engine::model::scalar::{FactValue, Timestamp};
 
 pub const UNSAFE_TO_ASK: &str = "unsafe_to_ask";
 pub const AGREEMENT_RECORDED: &str = "agreement.recorded";
+/// An agreement is put to what was judged in the last 90 days, and to what is decided within 90 days.
+pub const REACHES_BACK_MS: i64 = 90 * 24 * 60 * 60 * 1000;
+
 const SETTLED: [&str; 3] = ["given", "refused", UNSAFE_TO_ASK];
 
 /// What an event itself says of agreement, where that settles anything: that nobody asked yet, or that it is being asked, does not
@@ -82,6 +86,30 @@ fn latest(history: &History, until: Option<Timestamp>) -> Option<&Arc<Entry>> {
     let known = |entry: &&Arc<Entry>| !entry.withdrawn && until.is_none_or(|until| entry.received_at <= until);
     let words = history.entries.iter().filter(known).filter(|entry| said(entry).is_some());
     words.max_by_key(|entry| (entry.received_at, said(entry) == Some(UNSAFE_TO_ASK)))
+}
+
+/// What an event said of it not long before a person decided, if the case was not closed between: the family that agreed to help then
+/// has agreed to the help that is decided on.
+pub fn said_before<'h>(history: &'h History, decision: &Entry) -> Option<&'h Arc<Entry>> {
+    let said = latest(history, Some(decision.received_at)).filter(|said| !said.is_same_event(decision))?;
+    let recent = said.received_at.plus_millis(REACHES_BACK_MS) >= decision.received_at;
+    let closes = |entry: &Arc<Entry>| {
+        let between = entry.received_at >= said.received_at && entry.received_at < decision.received_at;
+        between && !entry.withdrawn && decisions::decided(entry).is_some_and(decisions::closes)
+    };
+    (recent && !history.entries.iter().any(closes)).then_some(said)
+}
+
+/// What stands for an entry: what was recorded, and of a decision what an event said since then.
+pub fn standing_for<'h>(
+    history: &'h History,
+    entry: &Entry,
+    recorded: Option<&'h AgreementStanding>,
+) -> Option<&'h str> {
+    let decision = Some(entry).filter(|entry| entry.kind == decisions::DECISION && said(entry).is_none());
+    let by_event = decision.and_then(|decision| said_before(history, decision));
+    let by_event = by_event.filter(|by| recorded.is_none_or(|standing| standing.at < by.received_at));
+    by_event.and_then(|by| said(by)).or_else(|| recorded.map(|standing| standing.state.as_str()))
 }
 
 /// The event that settles it now, if it was an event and no recorded agreement.

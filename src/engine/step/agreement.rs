@@ -7,17 +7,23 @@ use super::about;
 use super::draft::{Draft, OWN_DUTY};
 use super::escalation::{self, closed_as};
 use super::outcome::SUPERSEDED;
-use super::taken_back::{Word, each_holder};
+use super::taken_back::{Word, each_holder, tell_each};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
-use crate::engine::history::agreement::{UNSAFE_TO_ASK, is_unsafe, recorded, said, settles, unsafe_by, unsafe_since};
+use crate::engine::history::agreement::{
+    UNSAFE_TO_ASK, is_unsafe, recorded, said, said_before, settles, unsafe_by, unsafe_since,
+};
+use crate::engine::history::decisions::DECISION;
 use crate::engine::history::{RECALLED, is_open};
 use crate::engine::model::codes::AgreementState;
-use crate::engine::model::detail::AgreementRecorded;
+use crate::engine::model::detail::{AgreementRecorded, Detail};
 use crate::engine::model::history::{AgreementStanding, Entry, HeldTask, History, RecordedDecision, said_by};
 use crate::engine::model::inbox::Referral;
-use crate::engine::model::scalar::{Level, Timestamp};
+use crate::engine::model::scalar::{FactValue, Level, Timestamp};
 use crate::engine::rules::RuleBook;
+use crate::engine::rules::book::Rule;
+use crate::engine::rules::expression::{Condition, Truth};
+use crate::engine::rules::facts::FactId;
 use crate::engine::tasks::asking::{AGREEMENT_RULE, UNSAFE_ACTION, UNSAFE_TITLE, reason_given};
 use crate::engine::tasks::route::Address;
 use crate::engine::tasks::{Wanted, who_says};
@@ -40,6 +46,13 @@ const SAFE_AFTER_ALL: Word = Word {
     why: "Those who had said that asking the family is unsafe have taken it back, and the family had agreed to this service.",
     action: "Go on with what you were asked: that asking the family is unsafe was taken back; ring the front door first",
     wants_answer: true,
+};
+const AGREED: Word = Word {
+    rule: AGREEMENT_RULE,
+    title: "The family has agreed",
+    why: "The family has agreed to help since you were asked to offer it again.",
+    action: "Know that the family has agreed to help: it need not be offered again",
+    wants_answer: false,
 };
 const BEGUN: &str = "Those who had said that asking the family is unsafe have taken it back, and services that the family agreed to go on.";
 const LEFT_STOPPED: &str = "Those who had said that asking the family is unsafe have taken it back. The services that it had stopped stay \
@@ -187,6 +200,9 @@ fn is_agreed(history: &History, entry: &Entry) -> bool {
     match (said(entry), recorded) {
         (Some(said), Some(recorded)) if recorded.at <= entry.received_at => is_given(said),
         (_, Some(recorded)) => is_given(&recorded.state),
+        (None, None) if entry.kind == DECISION => {
+            said_before(history, entry).and_then(|by| said(by)).is_some_and(is_given)
+        }
         (said, None) => said.is_some_and(is_given),
     }
 }
@@ -236,6 +252,7 @@ fn ask_who_speaks(
 /// What an event, a report of it or a correction says beside all else: that asking is unsafe. The services that run by agreement hear
 /// it as by a record of its own, and so does whoever decides, unless what they were given by this very event says so.
 pub fn heed(draft: &mut Draft<'_>, referral: &Referral, about: &Arc<Entry>) -> Result<(), StepError> {
+    end_offers(draft, referral)?;
     let event = &referral.event;
     let said = event.agreement.as_ref().filter(|said| said.state == Some(AgreementState::UnsafeToAsk));
     let Some(said) = said.filter(|_| !event.backfill) else { return Ok(()) };
@@ -253,6 +270,52 @@ pub fn heed(draft: &mut Draft<'_>, referral: &Referral, about: &Arc<Entry>) -> R
         return Ok(());
     }
     ask_who_speaks(draft, referral, about, not_asked(said.reason.as_deref()))
+}
+
+/// The family has agreed, by whomever it is said: what was asked of others because they had refused is over.
+fn end_offers(draft: &mut Draft<'_>, referral: &Referral) -> Result<(), StepError> {
+    let event = &referral.event;
+    let of_event = event.agreement.as_ref().and_then(|said| said.state);
+    let state = if let Detail::AgreementRecorded(recorded) = &event.detail { recorded.state } else { of_event };
+    let stands = || {
+        draft.history.agreement.as_ref().is_none_or(|standing| standing.state != "refused" || standing.at < draft.at)
+    };
+    if state != Some(AgreementState::Given) || event.backfill || !stands() {
+        return Ok(());
+    }
+    let rules = &draft.book.rules;
+    let offers = |task: &&Arc<HeldTask>| {
+        task.raised_at < draft.at && is_open(&task.state) && task.chases.is_none() && is_for_refusal(rules, task)
+    };
+    let over: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(offers).cloned().collect();
+    let at = draft.at;
+    for task in draft.history.tasks.iter_mut().filter(|task| over.iter().any(|over| over.task_id == task.task_id)) {
+        *task = Arc::new(closed_as(SUPERSEDED, task, at));
+    }
+    let source = &event.source;
+    let is_own = |task: &HeldTask| {
+        let theirs = Some(&task.agency) == source.agency.as_ref();
+        theirs && (task.unit.as_ref() == Some(&source.unit) || !rules.has_many_units(&task.agency))
+    };
+    let told: Vec<Arc<HeldTask>> = over.into_iter().filter(|task| !is_own(task)).collect();
+    tell_each(draft, &format!("{}\0agreed", event.event_id), &told, &AGREED, &OWN_DUTY)
+}
+
+/// Whether every rule that asks it does so only of a family that has refused.
+fn is_for_refusal(rules: &RuleBook, task: &HeldTask) -> bool {
+    let Some(agreement) = rules.facts.id("event.agreement") else { return false };
+    let Some(fact) = rules.facts.get(agreement) else { return false };
+    let fails = |condition: &Option<Condition>, state: &str| {
+        let slot = fact.encode(&FactValue::Code(state.to_owned()));
+        let known = |id: FactId| slot.filter(|_| id == agreement);
+        condition.as_ref().is_some_and(|condition| condition.expr.truth(&known) == Truth::False)
+    };
+    let asks = |rule: &Rule| {
+        let mut asked = rule.tasks.iter().filter(|asked| asked.action == task.action);
+        let otherwise = |state: &str| fails(&rule.when, state);
+        asked.next().is_some() && ["given", "not_asked"].into_iter().all(otherwise)
+    };
+    !task.rules.is_empty() && task.rules.iter().all(|id| rules.rule(id).is_some_and(asks))
 }
 
 /// Whether a task is a service; of one raised by an earlier release the rules that asked it tell.

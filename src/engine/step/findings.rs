@@ -6,7 +6,7 @@ use super::draft::{Draft, own_duty_at};
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, Verdict, judge};
 use crate::engine::facts::AsOf;
-use crate::engine::history::agreement::AGREEMENT_RECORDED;
+use crate::engine::history::agreement::{AGREEMENT_RECORDED, REACHES_BACK_MS};
 use crate::engine::history::decisions::DECISION;
 use crate::engine::history::{episodes, is_open};
 use crate::engine::model::history::{Entry, History, said_by};
@@ -17,6 +17,7 @@ use crate::engine::rules::expression::Truth;
 use crate::engine::tasks::Finding;
 
 pub const STATUS: &str = "status.changed";
+const MISSING_EDUCATION: &str = "education.missing";
 
 /// Most earlier judgements looked at again for one newcomer, the newest first, of kinds that it may move: half of what a history
 /// keeps. What is left out is said, and a person is asked to look.
@@ -26,9 +27,6 @@ const LEFT_OUT_RULE: &str = "not-judged-again";
 const LEFT_OUT_TITLE: &str = "Too much was judged before to be judged again";
 const LEFT_OUT_ACTION: &str =
     "Look through what was reported of the child before: it may weigh more by what is known now";
-
-/// An agreement recorded now is put to what was judged in the last 90 days.
-const AGREEMENT_REACHES_BACK_MS: i64 = 90 * 24 * 60 * 60 * 1000;
 
 /// The rules that fired for an entry and are not among `done`.
 pub fn findings_of<'a>(entry: &Arc<Entry>, verdict: &Arc<Verdict<'a>>, done: &[String]) -> Vec<Finding<'a>> {
@@ -135,22 +133,30 @@ fn is_agreed_newly(finding: &Finding<'_>, without: &Verdict<'_>) -> bool {
     })
 }
 
-/// A status that changes while a child is missing counts for the absence that is going on.
+/// A status that changes while a child is missing, absent or without education counts for what is going on.
 pub fn as_it_stands(draft: &Draft<'_>, entry: &Entry) -> AsOf {
     let at_receipt = AsOf::entry(entry);
-    if is_missing_still(draft, entry) { AsOf { statuses: draft.at, ..at_receipt } } else { at_receipt }
+    if goes_on(draft, entry) { AsOf { statuses: draft.at, ..at_receipt } } else { at_receipt }
 }
 
-/// How an entry was judged by what a status said: one that came while a child was missing counted for the absence that was going on.
+/// How an entry was judged by what a status said: one that came while what it tells of went on counted for that.
 pub fn as_it_stood(entry: &Entry, status: &Entry) -> AsOf {
     let at_receipt = AsOf::entry(entry);
-    let counted = status.kind == STATUS && matches!(entry.kind.as_str(), episodes::STARTED | episodes::REGRADED);
+    let lasts = matches!(entry.kind.as_str(), episodes::STARTED | episodes::REGRADED | MISSING_EDUCATION);
+    let counted = status.kind == STATUS && lasts;
     if counted { AsOf { statuses: at_receipt.statuses.max(status.received_at), ..at_receipt } } else { at_receipt }
 }
 
-fn is_missing_still(draft: &Draft<'_>, entry: &Entry) -> bool {
-    matches!(entry.kind.as_str(), episodes::STARTED | episodes::REGRADED)
-        && episodes::still_missing(&draft.history, entry, draft.at)
+/// Whether what an event told of goes on: nobody says when a child is back in education, so that it does while somebody sees to it.
+pub fn goes_on(draft: &Draft<'_>, entry: &Entry) -> bool {
+    let (history, at) = (&draft.history, draft.at);
+    match entry.kind.as_str() {
+        episodes::STARTED | episodes::REGRADED => {
+            episodes::still_missing(history, entry, at) || episodes::still_absent(history, entry, at)
+        }
+        MISSING_EDUCATION => history.tasks.iter().any(|task| task.is_of(entry) && is_open(&task.state)),
+        _ => false,
+    }
 }
 
 /// Whether a newcomer may lie in a window of an earlier judgement, or change a status it read. `day_start`: of the London
@@ -159,7 +165,7 @@ fn reaches(draft: &Draft<'_>, newcomer: &Entry, day_start: Timestamp, entry: &En
     if entry.withdrawn || entry.backfilled || entry.is_same_event(newcomer) {
         return false;
     }
-    let agreed_soon = || entry.received_at.plus_millis(AGREEMENT_REACHES_BACK_MS) >= newcomer.received_at;
+    let agreed_soon = || entry.received_at.plus_millis(REACHES_BACK_MS) >= newcomer.received_at;
     if newcomer.kind == AGREEMENT_RECORDED && entry.kind == DECISION {
         let last = draft.history.last_decision.as_ref();
         return last.is_some_and(|last| said_by(last.event_id.as_deref(), last.partner.as_deref(), entry))
@@ -173,7 +179,7 @@ fn reaches(draft: &Draft<'_>, newcomer: &Entry, day_start: Timestamp, entry: &En
             let decided = draft.history.last_decision.as_ref().map(|decision| decision.at);
             decided.is_none_or(|at| entry.received_at > at) && agreed_soon()
         }
-        STATUS => entry.received_at >= newcomer.occurred_at || is_missing_still(draft, entry),
+        STATUS => entry.received_at >= newcomer.occurred_at || goes_on(draft, entry),
         // What is so at receipt may have changed by them, too: whether the child is missing, whether the case was closed.
         DECISION | episodes::STARTED | episodes::REGRADED | episodes::ENDED => {
             entry.received_at >= newcomer.occurred_at || entry.occurred_at >= day_start
