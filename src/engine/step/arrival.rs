@@ -265,6 +265,8 @@ fn follow_up(
     if let Detail::AgreementRecorded(recorded) = &event.detail {
         agreement::stop_services(draft, &event.event_id)?;
         agreement::ask_how(draft, referral, recorded)?;
+    } else if let Detail::StatusChanged(_) = &event.detail {
+        readdressed::pass_to_responsible_authority(draft, referral, before)?;
     } else if let Detail::DecisionRecorded(decision) = &event.detail {
         named_elsewhere::ask_where_known(draft, referral);
         if decision.decision == Some(HumanDecision::TaskReaddressed) {

@@ -5,17 +5,18 @@ use std::sync::Arc;
 
 use super::draft::{Draft, OWN_DUTY};
 use super::escalation::closed_as;
+use super::findings::goes_on;
 use super::outcome::SUPERSEDED;
 use super::unapplied::Unapplied;
 use super::withdrawal::{Recall, WITHDRAWAL_RULE, breach, recalls};
 use crate::engine::context::StepError;
-use crate::engine::history::is_open;
-use crate::engine::model::detail::DecisionRecorded;
-use crate::engine::model::history::{Entry, HeldTask};
+use crate::engine::history::{RECALLED, is_open};
+use crate::engine::model::detail::{DecisionRecorded, Detail};
+use crate::engine::model::history::{Entry, HeldTask, History};
 use crate::engine::model::inbox::Referral;
 use crate::engine::rules::book::{Agency, TaskRule, UnitKind};
 use crate::engine::rules::directory::school_of;
-use crate::engine::tasks::route::Address;
+use crate::engine::tasks::route::{Address, placed_by};
 use crate::engine::tasks::{Deadline, READDRESSED, READDRESSED_RULE, Relation, Wanted, Why};
 
 const FOUND_ACTION: &str =
@@ -27,6 +28,13 @@ const RECALL: Recall = Recall {
     title: "A task for another unit",
     why: "The task was meant for another unit.",
     action: "Recall: your task was meant for another unit; stop, do not use it, and ask before you keep or delete it",
+};
+/// Of an authority that was rightly told, for the child was theirs then.
+const NO_LONGER_THEIRS: Recall = Recall {
+    rule: READDRESSED_RULE,
+    title: "Another authority is responsible for the child now",
+    why: "It is recorded that another authority has placed the child, and what you were asked is with them.",
+    action: "Stop: another authority is responsible for the child now; ask before you keep or delete what you were told",
 };
 
 /// To whom the task goes that a wrong unit was given.
@@ -76,6 +84,36 @@ pub fn pass_to_right_unit(
     Ok(None)
 }
 
+/// Another authority placed the child than was known, or it is known now: what goes on is theirs, and the former one is told to stop.
+pub fn pass_to_responsible_authority(
+    draft: &mut Draft<'_>,
+    referral: &Referral,
+    before: &History,
+) -> Result<(), StepError> {
+    let book = draft.book;
+    let placed_before = placed_by(before, draft.at);
+    let now = placed_by(&draft.history, draft.at).filter(|now| Some(now) != placed_before.as_ref());
+    let Some(now) = now else { return Ok(()) };
+    for agency in book.rules.agencies.values().filter(|agency| agency.units == UnitKind::Authority) {
+        let Some(unit) = book.rules.directory.unit_named(agency, &now) else { continue };
+        let meant = Meant::Unit(unit.clone());
+        for entry in draft.history.entries.clone() {
+            let goes_on = goes_on(draft, &entry);
+            let is_former = |task: &&Arc<HeldTask>| {
+                let is_elsewhere = task.agency == agency.name && task.unit.as_ref() != Some(&unit);
+                let is_theirs = is_elsewhere || stands_in(draft, task, agency);
+                let asks = waits(task) || (goes_on && task.state == "completed" && !is_recall(task));
+                task.is_of(&entry) && is_theirs && asks
+            };
+            let former: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(is_former).cloned().collect();
+            if !former.is_empty() {
+                pass_on(draft, referral, &entry, &former, (agency, &meant))?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The unit as it was named, else that of the child as the decision describes them. None: neither is said.
 fn meant(draft: &Draft<'_>, referral: &Referral, agency: &Agency, decision: &DecisionRecorded) -> Option<Meant> {
     let directory = &draft.book.rules.directory;
@@ -101,7 +139,11 @@ fn waits(task: &HeldTask) -> bool {
 }
 
 fn is_recall(task: &HeldTask) -> bool {
-    task.action == RECALL.action || task.rules.iter().any(|rule| rule == WITHDRAWAL_RULE)
+    is_word_to_stop(task) || task.rules.iter().any(|rule| rule == WITHDRAWAL_RULE)
+}
+
+fn is_word_to_stop(task: &HeldTask) -> bool {
+    [RECALL.action, NO_LONGER_THEIRS.action].contains(&task.action.as_str())
 }
 
 fn same_work(one: &HeldTask, other: &HeldTask) -> bool {
@@ -171,8 +213,12 @@ fn pass_on(
     draft.raise(Some(referral), &cause, &[], wanted)?;
     let (misled, stood_in): (Vec<Arc<HeldTask>>, Vec<Arc<HeldTask>>) =
         wrong.iter().cloned().partition(|task| task.agency == agency.name);
-    let mut told = recalls(draft, &RECALL, entry, &misled)?;
-    told.extend(breach(draft, RECALL.rule, entry, &misled)?);
+    let of_authority =
+        agency.units == UnitKind::Authority && !matches!(&referral.event.detail, Detail::DecisionRecorded(_));
+    let mut told = recalls(draft, if of_authority { &NO_LONGER_THEIRS } else { &RECALL }, entry, &misled)?;
+    if !of_authority {
+        told.extend(breach(draft, RECALL.rule, entry, &misled)?);
+    }
     let kept: BTreeSet<&String> =
         stood_in.iter().filter(|task| is_its_own_too(draft, task)).map(|task| &task.task_id).collect();
     for task in stood_in.iter().filter(|task| !kept.contains(&task.task_id)) {
@@ -184,7 +230,8 @@ fn pass_on(
         if kept.contains(&task.task_id) {
             Arc::make_mut(task).in_place_of = None;
         } else if wrong.iter().any(|passed| passed.task_id == task.task_id) {
-            *task = Arc::new(closed_as(READDRESSED, task, at));
+            // Whom a status names may be the former again: nothing is passed on from them then.
+            *task = Arc::new(closed_as(if of_authority { RECALLED } else { READDRESSED }, task, at));
         } else if is_over_now(task, entry, (agency, meant)) {
             *task = Arc::new(closed_as(SUPERSEDED, task, at));
         }
@@ -195,7 +242,7 @@ fn pass_on(
 /// A unit that was once told to stop, and is the right one after all, need not answer that any more.
 fn is_over_now(task: &HeldTask, entry: &Entry, (agency, meant): (&Agency, &Meant)) -> bool {
     let Meant::Unit(unit) = meant else { return false };
-    let told_to_stop = task.action == RECALL.action && is_open(&task.state);
+    let told_to_stop = is_word_to_stop(task) && is_open(&task.state);
     told_to_stop && task.is_of(entry) && task.agency == agency.name && task.unit.as_ref() == Some(unit)
 }
 
