@@ -54,6 +54,26 @@ fn a_screen_reader_can_walk_the_page() {
 }
 
 #[test]
+fn all_that_an_agency_may_see_is_listed() {
+    let page = page();
+    let row = |agency: &str| {
+        let row = page.split(&format!("id=\"agency-{agency}\"")).nth(1).expect("its row");
+        row.split("</tr>").next().expect("an end")
+    };
+    let shown: [(&str, &[&str]); 4] = [
+        ("school", &["what was reported", "when it happened", "who reported it"]),
+        ("lado", &["the employer's agency", "the employer's unit", "suspect agency", "suspect unit", "suspect role"]),
+        ("exploitation-group", &["the place, as", "the person, as", "the group, as"]),
+        ("other-authority", &["when the child was last seen", "where it happened or the child was last seen"]),
+    ];
+    for (agency, words) in shown {
+        for word in words {
+            assert!(row(agency).contains(&escaped(word)), "{agency}: {word}: {}", row(agency));
+        }
+    }
+}
+
+#[test]
 fn every_rule_says_what_it_says_in_the_book() {
     let page = page();
     let mut rules = 0;

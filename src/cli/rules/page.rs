@@ -10,11 +10,12 @@ use crate::engine::model::scalar::Level;
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::{Agency, Place, Rule, TaskRule, UnitKind};
 use crate::engine::rules::catalogue::{BESIDE, REFERRER, concerns};
-use crate::engine::rules::facts::Fact;
 use crate::engine::tasks::deadline_in_words;
 use ladders::{LadderShown, NotWritten, OnDuty};
+use shown::fields;
 
 mod ladders;
+mod shown;
 mod words;
 
 #[derive(Template)]
@@ -308,44 +309,6 @@ fn agency_notes(agency: &Agency) -> String {
         notes.push("Many units: each sees its own tasks alone.");
     }
     notes.join(" ")
-}
-
-/// What a reader is told of the child, the family and the sender, in that order; facts follow.
-const FIELDS: [(&str, &str); 23] = [
-    ("child.*", "everything about the child"),
-    ("child.given_names", "name"),
-    ("child.date_of_birth", "date of birth"),
-    ("child.due_date", "due date"),
-    ("child.nhs_number", "NHS number"),
-    ("child.upn", "unique pupil number"),
-    ("child.school_urn", "school"),
-    ("child.gp_ods", "GP practice"),
-    ("child.locality", "locality"),
-    ("child.addresses", "addresses"),
-    ("child.sex", "sex"),
-    ("child.ethnicity", "ethnicity"),
-    ("child.disability_or_send", "disability or special needs"),
-    ("child.first_language", "first language"),
-    ("child.interpreter_needed", "need of an interpreter"),
-    ("carers", "parents and carers"),
-    ("narrative", "the account in the sender's words"),
-    ("voice_of_child", "what the child said"),
-    ("level", "the proposed level"),
-    ("call_back", "whom to ring back"),
-    ("partner_reference", "the sender's reference"),
-    ("event.*", "every coded fact of the event"),
-    ("history.*", "counts over the child's history"),
-];
-
-/// Fields and facts in plain words. `kinds`: only facts that events of one of these carry; None: all.
-fn fields(book: &RuleBook, seen: &BTreeSet<String>, kinds: Option<&BTreeSet<&'static str>>) -> String {
-    let known = FIELDS.into_iter().filter(|(field, _)| seen.contains(*field)).map(|(_, words)| words.to_owned());
-    let plans = seen.contains("status.*").then(|| "plans and flags".to_owned());
-    let carried = |fact: &&Fact| kinds.is_none_or(|kinds| kinds.iter().any(|kind| fact.is_of_kind(kind)));
-    let facts = seen.iter().filter_map(|name| book.facts.get(book.facts.id(name)?)).filter(carried);
-    let labels: BTreeSet<String> = facts.map(|fact| fact.label.clone()).collect();
-    let words: Vec<String> = known.chain(plans).chain(labels).collect();
-    if words.is_empty() { "nothing".to_owned() } else { capitalised(&words.join(", ")) }
 }
 
 /// One for each file of rules, the front door first.
