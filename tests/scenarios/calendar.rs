@@ -130,3 +130,38 @@ fn the_same_calendar_moves_nothing() {
     let passed = replay.pass_time(at("2026-05-20T12:30:00Z")).unwrap();
     assert!(passed.tasks.is_empty() && passed.decisions.is_empty());
 }
+
+/// An event by its id and source, as `submit` sends one.
+fn send(replay: &mut Replay, id: &str, source: &str, kind: &str, time: &str, detail: &serde_json::Value) {
+    let json = json!({
+        "specversion": "1.0", "id": format!("00000000-0000-4000-8000-0000000000{id}"), "source": source,
+        "type": kind, "time": time,
+        "data": {
+            "practitioner": { "role": "worker", "call_back": "101" },
+            "child": { "nhs_number": "9990000018" }, "detail": detail,
+        }
+    });
+    replay.submit(&cloud_event::read(&json).unwrap().event, at(time)).unwrap();
+}
+
+#[test]
+fn what_is_open_again_is_chased_from_then_whatever_a_corrected_calendar_moves() {
+    let before = book("2012-01-01T00:00:00Z", &[]);
+    let school = "urn    = \"999001\"\n";
+    let corrected = book("2026-05-15T21:00:00Z", &[(school, "urn    = \"999001\"\nclosed = [\"2026-05-13\"]\n")]);
+    let mut replay = Replay::new(RuleBooks::new(vec![before, corrected]), ReplayOptions::default());
+    let first = submit(&mut replay, "missing.started", "2026-05-12T11:30:00Z", &json!({ "grade": "low" }));
+    assert!(told(&first.tasks).contains(&("school".to_owned(), "Wednesday 13 May 2026 08:30".to_owned())));
+    let closed = json!({ "decision": "closed", "decided_by": "A. Worker", "decided_by_role": "team manager" });
+    send(&mut replay, "02", "social-care/checs", "decision.recorded", "2026-05-12T11:40:00Z", &closed);
+    let taken_back = json!({ "original_event_id": "00000000-0000-4000-8000-000000000002" });
+    send(&mut replay, "03", "social-care/checs", "event.withdrawn", "2026-05-15T20:00:00Z", &taken_back);
+    let chased = |results: &Results| {
+        let of_school = results.tasks.iter().filter(|task| task.agency == "school");
+        of_school.flat_map(|task| &task.reasons).filter(|reason| reason.rule == "R40").count()
+    };
+    let moved = replay.pass_time(at("2026-05-15T21:00:00Z")).unwrap();
+    assert!(told(&moved.tasks).iter().any(|(agency, _)| agency == "school"), "its deadline has moved: {moved:?}");
+    assert_eq!(chased(&replay.pass_time(at("2026-05-19T15:59:59Z")).unwrap()), 0, "it can answer since Monday");
+    assert_eq!(chased(&replay.pass_time(at("2026-05-19T16:00:00Z")).unwrap()), 1, "a working day later");
+}
