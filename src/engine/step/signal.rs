@@ -36,7 +36,8 @@ pub fn received(context: &Context, state: &State, record: &InboxRecord, signal: 
 }
 
 fn unread_record(context: &Context, state: &State, record: &InboxRecord, signal: &Signal) -> Result<Step, StepError> {
-    let mut draft = Draft::open(context, state, record.subject, record.receipt, Trigger::Signal, &record.id)?;
+    // Its decision is by where the record lies: the same sent again has the same id, and a decision of its own.
+    let mut draft = Draft::open(context, state, record.subject, record.receipt, Trigger::Signal, &signal.cause)?;
     if signal.kind != UNREAD_RECORD {
         draft.disposed(Disposition::Refused);
         draft.decision.notes.push("A signal of a kind this release does not know.".to_owned());
