@@ -48,6 +48,11 @@ pub trait Broker: Send + Sync {
         false
     }
 
+    /// What somebody must see to though records are taken, a sentence each: partitions that wait for long.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// When the oldest record was appended that a group has left unread since this was asked before, wherever its lanes run.
     /// None where there is none, and where no other process can read: then this one's own lanes say.
     fn left_unread(&self, _group: &str, _prefixes: &[String]) -> Result<Option<Timestamp>, BrokerError> {

@@ -159,6 +159,10 @@ impl Broker for Kafka {
         true
     }
 
+    fn warnings(&self) -> Vec<String> {
+        self.shared.waited_for()
+    }
+
     fn left_unread(&self, group: &str, prefixes: &[String]) -> Result<Option<Timestamp>, BrokerError> {
         self.shared.check()?;
         let mut backlogs = self.backlogs.lock().unwrap_or_else(PoisonError::into_inner);

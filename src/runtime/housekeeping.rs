@@ -16,6 +16,7 @@ const DELETE_EVERY: Duration = Duration::from_secs(3600);
 /// The first deletion waits until a start is over.
 const FIRST_DELETE_AFTER: Duration = Duration::from_secs(60);
 const HOLD: &str = "broker";
+const WAITING: &str = "partitions";
 
 pub fn run(broker: &Arc<dyn Broker>, metrics: &Metrics, readiness: &Readiness, clock: &Clock, stop: &AtomicBool) {
     let mut journal = Journal::new(Instant::now());
@@ -57,6 +58,11 @@ fn look(broker: &dyn Broker, metrics: &Metrics, readiness: &Readiness, unreachab
         Health::Unreachable(problem) => readiness.hold(HOLD, &format!("{problem}: it goes on by itself")),
         Health::Failed(problem) => readiness.hold(HOLD, &format!("{problem}: mend it and restart")),
         Health::Stopped => readiness.hold(HOLD, "it is stopped"),
+    }
+    match broker.warnings() {
+        warnings if warnings.is_empty() => readiness.no_warning(WAITING),
+        // The log has told each already.
+        warnings => drop(readiness.warn(WAITING, &warnings.join("; "))),
     }
     let (queued, limit) = broker.queued();
     metrics.queue(queued, limit);

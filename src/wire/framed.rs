@@ -72,6 +72,10 @@ impl Broker for Framed {
         self.inner.is_shared()
     }
 
+    fn warnings(&self) -> Vec<String> {
+        self.inner.warnings()
+    }
+
     fn left_unread(&self, group: &str, prefixes: &[String]) -> Result<Option<Timestamp>, BrokerError> {
         self.inner.left_unread(group, prefixes)
     }

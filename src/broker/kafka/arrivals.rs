@@ -48,6 +48,8 @@ struct Coming {
     blocked_since: Instant,
     /// Came then, or was told to the operator then.
     untold_since: Instant,
+    /// Why it waits for so long, once the operator was told.
+    told: Option<&'static str>,
     /// Its restore could not be begun: it is tried again then, and the others go on.
     begin_at: Instant,
 }
@@ -55,15 +57,16 @@ struct Coming {
 impl Coming {
     fn new(place: Place) -> Self {
         let now = Instant::now();
-        Self { place, stored: None, asked_at: None, blocked_since: now, untold_since: now, begin_at: now }
+        Self { place, stored: None, asked_at: None, blocked_since: now, untold_since: now, told: None, begin_at: now }
     }
 
     /// It still waits, and this is why.
-    fn tell(&mut self, why: &str) {
+    fn tell(&mut self, why: &'static str) {
         if self.untold_since.elapsed() < TELL_EVERY {
             return;
         }
         self.untold_since = Instant::now();
+        self.told = Some(why);
         let (topic, partition) = &self.place;
         tracing::error!(%topic, partition, "the partition waits: {why}");
     }
@@ -84,9 +87,17 @@ impl Arrivals {
         self.coming.push(Coming::new(place));
     }
 
+    /// For `/readyz`: each that the operator was told of.
+    fn say_who_waits(&self) {
+        let told = self.coming.iter().filter_map(|coming| Some((&coming.place, coming.told?)));
+        let sentences = told.map(|((topic, partition), why)| format!("{topic}, partition {partition}, waits: {why}"));
+        self.shared.waits(&self.transactional_id, sentences.collect());
+    }
+
     /// It went elsewhere before it had arrived.
     pub fn remove(&mut self, place: &Place, owner: &mut dyn PartitionOwner) {
         self.coming.retain(|coming| coming.place != *place);
+        self.say_who_waits();
         if let Some(restorer) = &mut self.restorer
             && restorer.forget(place.1)
         {
@@ -113,6 +124,7 @@ impl Arrivals {
             Some((place, self.coming.remove(index).stored?))
         });
         let arrived = arrived.collect();
+        self.say_who_waits();
         if self.coming.is_empty() {
             self.restorer = None;
         }
@@ -228,6 +240,12 @@ fn blocked(coming: &mut [Coming]) -> Vec<u32> {
     blocked.collect()
 }
 
+impl Drop for Arrivals {
+    fn drop(&mut self) {
+        self.shared.waits(&self.transactional_id, Vec::new());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -258,6 +276,16 @@ mod tests {
         assert_eq!(look(&mut coming, &[2]), [1, 2]);
         assert_eq!(look(&mut coming, &[]), [0, 2]);
         assert!(look(&mut coming, &[]).is_empty());
+    }
+
+    #[test]
+    fn what_waits_for_long_is_told_with_the_reason() {
+        let mut coming = Coming::new(("inbox".into(), 3));
+        coming.tell(OPEN_POSITION);
+        assert_eq!(coming.told, None, "it has only come");
+        coming.untold_since = Instant::now().checked_sub(TELL_EVERY).unwrap();
+        coming.tell(OPEN_POSITION);
+        assert_eq!(coming.told, Some(OPEN_POSITION));
     }
 
     #[test]

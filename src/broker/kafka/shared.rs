@@ -1,7 +1,8 @@
 //! What everything handed out shares: where the broker is, what topics there are, and whether we are stopping.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
@@ -20,6 +21,8 @@ pub struct Shared {
     pub changes: watch::Sender<u64>,
     pub queued_requests: AtomicUsize,
     pub queued_bytes: AtomicUsize,
+    /// Partitions that wait for long to be taken up, and why, by the lane's transactional id.
+    waiting: Mutex<BTreeMap<String, Vec<String>>>,
 }
 
 impl Shared {
@@ -33,11 +36,30 @@ impl Shared {
             changes: watch::Sender::new(0),
             queued_requests: AtomicUsize::new(0),
             queued_bytes: AtomicUsize::new(0),
+            waiting: Mutex::default(),
         }))
     }
 
     pub fn check(&self) -> Result<(), BrokerError> {
         if self.stopping.load(Ordering::Acquire) { Err(BrokerError::Stopping) } else { Ok(()) }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, BTreeMap<String, Vec<String>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a lane waits for is this now, a sentence each.
+    pub fn waits(&self, lane: &str, sentences: Vec<String>) {
+        if sentences.is_empty() {
+            self.waiting().remove(lane);
+        } else {
+            self.waiting().insert(lane.to_owned(), sentences);
+        }
+    }
+
+    /// What any lane here waits for.
+    pub fn waited_for(&self) -> Vec<String> {
+        self.waiting().values().flatten().cloned().collect()
     }
 
     /// Something was committed here.
