@@ -14,6 +14,8 @@ mod disagreement;
 mod offline;
 #[path = "cli/reload.rs"]
 mod reload;
+#[path = "cli/rule_books.rs"]
+mod rule_books;
 #[path = "cli/rules.rs"]
 mod rules;
 #[path = "cli/running.rs"]

@@ -58,7 +58,7 @@ fn needed(own: u64, connections: usize) -> u64 {
 
 /// How many connections a limit leaves room for; some, whatever it is.
 fn fitting(own: u64, limit: u64) -> usize {
-    let fit = (limit.saturating_sub(own) / 4 * 3).max(limit / 8).max(1);
+    let fit = (limit.saturating_sub(own).saturating_mul(3) / 4).max(limit / 8).max(1);
     usize::try_from(fit).unwrap_or(usize::MAX)
 }
 
@@ -70,7 +70,7 @@ mod tests {
     fn what_is_needed_fits() {
         for connections in [1, 16, 300, 1_024, 100_000] {
             let needed = needed(136, connections);
-            assert!(fitting(136, needed + 4) >= connections, "{connections}");
+            assert!(fitting(136, needed) >= connections, "{connections}");
             assert!(fitting(136, needed / 2) < connections || connections == 1, "{connections}");
         }
         assert_eq!(fitting(136, 64), 8, "too low for anything: a few all the same");

@@ -48,12 +48,13 @@ impl LaneSeat {
         while !self.control.stop.load(Ordering::Acquire) {
             let started = Instant::now();
             self.stands_still();
-            let ended = self.run_once(&|reason| {
-                if started.elapsed() > HEALTHY_AFTER {
-                    self.ended(reason, PAUSE_MIN);
-                } else {
-                    self.ended(reason, pause);
-                }
+            let failed = |reason: &str| {
+                let pause = if started.elapsed() > HEALTHY_AFTER { PAUSE_MIN } else { pause };
+                self.ended(reason, pause);
+            };
+            let ended = catch_unwind(AssertUnwindSafe(|| self.run_once(&failed))).unwrap_or_else(|_| {
+                failed("it panicked when it was opened or closed");
+                false
             });
             if ended || self.control.stop.load(Ordering::Acquire) {
                 break;

@@ -27,7 +27,7 @@ pub fn new_folder(bind: &str) -> tempfile::TempDir {
     folder
 }
 
-fn path(folder: &tempfile::TempDir, name: &str) -> String {
+pub fn path(folder: &tempfile::TempDir, name: &str) -> String {
     let path: PathBuf = folder.path().join(name);
     path.to_str().expect("a path").to_owned()
 }
@@ -63,12 +63,12 @@ impl Router {
         path(&self.folder, name)
     }
 
-    fn send(&self, file: &str, token: &str, code: i32, expected: &[&str]) {
+    pub fn send(&self, file: &str, token: &str, code: i32, expected: &[&str]) {
         check(&["send", file, "--to", &self.url, "--token-file", &self.path(token)], code, expected);
     }
 
     /// Calls a command of the operator's.
-    fn operate(&self, arguments: &[&str], code: i32, expected: &[&str]) -> String {
+    pub fn operate(&self, arguments: &[&str], code: i32, expected: &[&str]) -> String {
         let token = self.path("tokens/operator.token");
         let all = [arguments, &["--to", &self.url, "--token-file", &token]].concat();
         check(&all, code, expected).out
@@ -111,7 +111,7 @@ impl Router {
     }
 
     /// The same, and what it logged since it was ready.
-    fn stop_and_tell(mut self) -> (tempfile::TempDir, String) {
+    pub fn stop_and_tell(mut self) -> (tempfile::TempDir, String) {
         let (code, logged) = self.end();
         assert_eq!(code, Some(0), "{logged}");
         let empty = tempfile::tempdir().expect("a folder");
@@ -127,9 +127,9 @@ impl Drop for Router {
     }
 }
 
-const SAMPLE: &str = "tests/samples/events/self_harm.reported.json";
+pub const SAMPLE: &str = "tests/samples/events/self_harm.reported.json";
 const MISSING_FILE: &str = "tests/samples/ssda903/missing-2017-18.csv";
-const TOKEN: &str = "tokens/leighton-hospital.token";
+pub const TOKEN: &str = "tokens/leighton-hospital.token";
 
 #[test]
 fn events_are_sent_and_what_is_wrong_is_named() {
@@ -236,63 +236,6 @@ fn a_partner_added_to_the_configuration_is_known_without_a_restart() {
     while run(&send).code == Some(0) {
         assert!(std::time::Instant::now() < patience, "the token was never revoked");
     }
-    router.stop();
-}
-
-#[test]
-fn a_rule_book_is_published_ahead_of_its_time_or_not_at_all() {
-    let router = Router::start();
-    let rules = router.path("rules/cheshire-east");
-    router.operate(&["rules", "list"], 0, &["2012-01-01T00:00:00Z", "Right Help, Right Time"]);
-    router.operate(&["rules", "publish", &rules], 1, &["effective_from is too soon", "10 minutes ahead"]);
-    let publish = ["rules", "publish", &rules, "--effective-from", "2029-01-01T00:00:00Z"];
-    router.operate(&publish, 0, &["from 2029-01-01T00:00:00Z on"]);
-    router.operate(&publish, 1, &["is published already"]);
-    router.operate(&["rules", "list"], 0, &["2029-01-01T00:00:00Z"]);
-    let token = router.path(TOKEN);
-    check(&["rules", "list", "--to", &router.url, "--token-file", &token], 1, &["operator's token"]);
-    let (folder, logged) = router.stop_and_tell();
-    assert_eq!(logged.matches("a rule book is known").count(), 1, "however often they are listed: {logged}");
-    // With the router stopped its own file is opened; what was published is still there.
-    check(&["rules", "list", "--config", &path(&folder, "config.toml")], 0, &["2029-01-01T00:00:00Z"]);
-}
-
-#[test]
-fn a_router_restarts_by_its_published_book_when_the_folder_cannot_be_read() {
-    let folder = new_folder("127.0.0.1:0");
-    let (config, rules) = (path(&folder, "config.toml"), path(&folder, "rules/cheshire-east"));
-    let (book, kept, away) = (format!("{rules}/book.toml"), format!("{rules}/book.kept"), format!("{rules}.away"));
-    // Nothing is published yet: refused, and no data file is made.
-    for (there, elsewhere) in [(&book, &kept), (&rules, &away)] {
-        fs::rename(there, elsewhere).expect("a file");
-        check(&["run", "--config", &config, "--new-data-file"], 2, &["is no rule book's folder"]);
-        fs::rename(elsewhere, there).expect("a file");
-    }
-    let mut folder = Router::start_in(folder, &["--new-data-file"]).0.stop();
-    let text = fs::read_to_string(&book).expect("a file");
-    for broken in ["there is no folder", "no book in it", "a faulty book"] {
-        match broken {
-            "there is no folder" => fs::rename(&rules, &away).expect("a folder"),
-            "no book in it" => fs::remove_file(&book).expect("a file"),
-            _ => fs::write(&book, "title = \n").expect("a file"),
-        }
-        let (router, logged) = Router::start_in(folder, &[]);
-        let said: Vec<&str> = logged.lines().filter(|line| line.contains("ERROR")).collect();
-        assert!(said.len() == 1 && said[0].contains("rules check"), "{logged}");
-        router.send(SAMPLE, TOKEN, 0, &["1 accepted, 0 refused"]);
-        let ready = router.ask("/readyz");
-        assert!(ready.contains("\"ready\":true") && ready.contains("rules check"), "{ready}");
-        assert!(router.ask("/metrics").contains("pathway_rules_folder_unreadable 1"));
-        folder = router.stop();
-        check(&["quarantine", "list", "--config", &config], 0, &["0 records"]);
-        check(&["backup", &path(&folder, &format!("{broken}.db")), "--config", &config], 0, &["bytes"]);
-        if broken == "there is no folder" {
-            fs::rename(&away, &rules).expect("a folder");
-        }
-    }
-    fs::write(&book, text).expect("a file");
-    let (router, logged) = Router::start_in(folder, &[]);
-    assert!(!logged.contains("ERROR"), "{logged}");
     router.stop();
 }
 

@@ -159,7 +159,9 @@ impl Arrivals {
     fn let_others_go_first(&mut self, arrived: &[Place]) {
         let Some(restorer) = self.restorer.as_mut().filter(|restorer| restorer.is_blocked()) else { return };
         let current = restorer.current();
-        let is_ready = |it: &Coming| it.stored.is_some() && Some(it.place.1) != current && !arrived.contains(&it.place);
+        let now = Instant::now();
+        let may_begin = |it: &Coming| it.stored.is_some() && it.begin_at <= now && !arrived.contains(&it.place);
+        let is_ready = |it: &Coming| may_begin(it) && Some(it.place.1) != current;
         if self.coming.iter().any(is_ready) {
             restorer.put_off();
             // To the end of the queue.
@@ -187,12 +189,16 @@ impl Arrivals {
             let current = current.and_then(|partition| self.coming.iter().find(|it| it.place.1 == partition));
             let Some(place) = current.map(|coming| coming.place.clone()).or(next) else { break };
             let Some(restorer) = self.restorer()? else { break };
-            if restorer.current().is_none()
-                && let Err(error) = restorer.begin(place.1)
-            {
-                not_yet(place.1, error)?;
-                self.put_off(&place);
-                continue;
+            if restorer.current().is_none() {
+                match restorer.begin(place.1) {
+                    Ok(false) => {}
+                    Ok(true) => owner.revoked(place.1),
+                    Err(error) => {
+                        not_yet(place.1, error)?;
+                        self.put_off(&place);
+                        continue;
+                    }
+                }
             }
             if restorer.advance(&mut |record| owner.restored(place.1, record))? {
                 owner.assigned(place.1)?;

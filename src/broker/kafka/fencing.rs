@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rdkafka::Offset;
@@ -51,6 +52,7 @@ pub struct Fencing {
     requests: Sender<Request>,
     answers: Receiver<(Request, Result<bool, BrokerError>)>,
     on_their_way: Arc<OnTheirWay>,
+    thread: JoinHandle<()>,
     times: u64,
     asked: BTreeSet<u32>,
     open: BTreeSet<u32>,
@@ -81,8 +83,14 @@ impl Fencing {
             }
         };
         let spawned = std::thread::Builder::new().name("fencing".to_owned()).spawn(run);
-        spawned.map_err(|error| BrokerError::Storage(format!("a thread could not be started: {error}")))?;
-        Ok(Self { requests, answers, on_their_way, times: 0, asked: BTreeSet::new(), open: BTreeSet::new() })
+        let thread =
+            spawned.map_err(|error| BrokerError::Storage(format!("a thread could not be started: {error}")))?;
+        Ok(Self { requests, answers, on_their_way, thread, times: 0, asked: BTreeSet::new(), open: BTreeSet::new() })
+    }
+
+    /// It panicked: nobody is fenced by it any more.
+    pub fn has_ended(&self) -> bool {
+        self.thread.is_finished()
     }
 
     /// Whether a transaction was open in the partition when it was last looked at: its writer is fenced then, once. Looks

@@ -1,6 +1,7 @@
 //! Reads a compacted partition whole: up to its end as a reader of open transactions sees it, waiting those out or
 //! fencing their dead writer.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -96,6 +97,8 @@ pub struct Restorer {
     current: Option<Restoring>,
     /// Begun, and left off for others while nothing came.
     put_off: Vec<Restoring>,
+    /// Some of their records were handed out, and not yet all.
+    begun: BTreeSet<u32>,
 }
 
 /// A partition that is being restored. Done when the position has reached the end, control records counted.
@@ -110,6 +113,8 @@ struct Restoring {
     moved_at: Instant,
     resumed_at: Instant,
     looked_at: Instant,
+    /// For how long nothing came until it was put off last.
+    stood_still: Duration,
     /// An open transaction explains why nothing comes: the operator is told, and the other partitions go on.
     open: bool,
 }
@@ -133,6 +138,7 @@ impl Restorer {
             fencing: None,
             current: None,
             put_off: Vec::new(),
+            begun: BTreeSet::new(),
         })
     }
 
@@ -141,14 +147,15 @@ impl Restorer {
         self.current.as_ref().map(|restoring| restoring.partition)
     }
 
-    /// Begins, or goes on where it was put off.
-    pub fn begin(&mut self, partition: u32) -> Result<(), BrokerError> {
+    /// Begins, or goes on where it was put off. True: all over again, and what was handed out of it is to be dropped.
+    pub fn begin(&mut self, partition: u32) -> Result<bool, BrokerError> {
         if let Some(index) = self.put_off.iter().position(|restoring| restoring.partition == partition) {
+            let position = self.put_off.get(index).map_or(0, |restoring| restoring.position);
+            self.committed.start(&self.subject.topic, partition, Offset::Offset(position))?;
             let mut restoring = self.put_off.swap_remove(index);
-            self.committed.start(&self.subject.topic, partition, Offset::Offset(restoring.position))?;
             restoring.resumed_at = Instant::now();
             self.current = Some(restoring);
-            return Ok(());
+            return Ok(false);
         }
         let (first, end) = self.uncommitted.bounds_within(&self.subject.topic, partition, GLANCE)?;
         self.committed.start(&self.subject.topic, partition, Offset::Beginning)?;
@@ -164,9 +171,10 @@ impl Restorer {
             moved_at: now,
             resumed_at: now,
             looked_at: now,
+            stood_still: Duration::ZERO,
             open: false,
         });
-        Ok(())
+        Ok(!self.begun.insert(partition))
     }
 
     /// One piece. True: that was the last.
@@ -183,12 +191,14 @@ impl Restorer {
         if restoring.position >= restoring.end {
             restoring.report("a partition is restored");
             let partition = restoring.partition;
+            self.begun.remove(&partition);
             self.withdraw(partition);
             self.stop();
             return Ok(true);
         }
         if restoring.position > before {
             restoring.moved_at = Instant::now();
+            restoring.stood_still = Duration::ZERO;
             if restoring.said_at.elapsed() >= REPORT_EVERY {
                 restoring.said_at = Instant::now();
                 restoring.report("restoring");
@@ -211,6 +221,9 @@ impl Restorer {
     }
 
     pub fn put_off(&mut self) {
+        if let Some(restoring) = &mut self.current {
+            restoring.stood_still += restoring.moved_at.max(restoring.resumed_at).elapsed();
+        }
         self.put_off.extend(self.current.take());
         self.committed.stop();
     }
@@ -220,11 +233,9 @@ impl Restorer {
         self.withdraw(partition);
         if self.current() == Some(partition) {
             self.stop();
-            return true;
         }
-        let begun = self.put_off.len();
         self.put_off.retain(|restoring| restoring.partition != partition);
-        self.put_off.len() < begun
+        self.begun.remove(&partition)
     }
 
     /// Nobody is fenced for it any more.
@@ -236,14 +247,14 @@ impl Restorer {
 
     /// Nothing came. If a transaction is open there, its writer is dead or a zombie: this partition is ours now.
     fn blocked(&mut self) -> Result<(), BrokerError> {
-        let Some(Restoring { partition, position, end, moved_at, resumed_at, looked_at, open, .. }) =
+        let Some(Restoring { partition, position, end, moved_at, resumed_at, looked_at, stood_still, open, .. }) =
             self.current.as_mut()
         else {
             return Ok(());
         };
         let since = moved_at.elapsed();
         // Not the time for which it was put off.
-        if since.min(resumed_at.elapsed()) >= BEGIN_AGAIN_AFTER && !*open {
+        if *stood_still + (*moved_at).max(*resumed_at).elapsed() >= BEGIN_AGAIN_AFTER && !*open {
             tracing::error!(partition, position, end, "a partition's restore does not go on: it is begun again");
             self.current = None;
             let Subject { shared, group, .. } = &self.subject;
@@ -266,7 +277,7 @@ impl Restorer {
 
     /// Whether a transaction is known to be open in a partition; a dead one's is ended meanwhile.
     fn fence_open(&mut self, partition: u32) -> Result<bool, BrokerError> {
-        let fencing = match self.fencing.take() {
+        let fencing = match self.fencing.take().filter(|fencing| !fencing.has_ended()) {
             Some(fencing) => fencing,
             None => Fencing::start(self.subject.clone())?,
         };

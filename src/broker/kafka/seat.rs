@@ -235,7 +235,7 @@ impl ConsumerContext for SeatContext {
         let result = if is_given(what) { seat.give(consumer, places) } else { seat.take(consumer, places, list) };
         if let Err(error) = result {
             // Until it is answered one way or another, the group waits for us, and so does a lane that is closing.
-            if let Err(error) = consumer.unassign() {
+            if let Err(error) = consumer.incremental_unassign(list).or_else(|_| consumer.unassign()) {
                 tracing::warn!(%error, "partitions could not be given up");
             }
             seat.events.push_back(Event::Failed(super::fault::storage("partitions could not change hands", &error)));
