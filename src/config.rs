@@ -153,7 +153,10 @@ impl Config {
     /// Reads and checks the file, and the keys and tokens it names. Relative paths are relative to its folder.
     pub fn load(file: &Path) -> Result<Self, ConfigFaults> {
         let text = std::fs::read_to_string(file).map_err(|error| {
-            let remedy = "name a configuration file, or start once without one to have it written";
+            let remedy = match error.kind() {
+                std::io::ErrorKind::NotFound => "name a configuration file, or start once without one to have it written",
+                _ => "let the router's user read it: another start without it would make a second router, with keys of its own",
+            };
             ConfigFaults::one(ConfigFault::of_file(file, format!("cannot be read: {error}"), remedy))
         })?;
         let mut reading = Reading::new(file, &text);

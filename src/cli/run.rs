@@ -63,7 +63,7 @@ pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
         Some(file) if !is_there(file)? => {
             let file = file.display();
             return Err(CliError::Usage(format!(
-                "there is no {file}; start once without --config to have one written"
+                "there is no file {file}; start once without --config to have one written"
             )));
         }
         Some(file) => load_config(file)?,

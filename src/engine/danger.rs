@@ -54,7 +54,6 @@ pub fn places_that_say_danger(bytes: &[u8]) -> impl Iterator<Item = usize> {
 
 /// Whether these bytes begin with a member's name, its quote and what says yes: also as text, and misspelt by a letter or two.
 fn member_says_danger(bytes: &[u8]) -> bool {
-    const NAME: &str = "immediate_danger";
     const NAME_BYTES_MAX: usize = 24;
     const YES: [&[u8]; 4] = [b"true", b"yes", b"y\"", b"1"];
     let Some(end) = bytes.iter().take(NAME_BYTES_MAX).position(|byte| *byte == b'"') else { return false };
@@ -65,12 +64,23 @@ fn member_says_danger(bytes: &[u8]) -> bool {
     let says_yes = YES.iter().any(|yes| value.get(..yes.len()).is_some_and(|start| start.eq_ignore_ascii_case(yes)));
     // Quoted within a text its last quote is escaped.
     let is_name = name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_-. ".contains(byte));
-    says_yes && is_name && std::str::from_utf8(name).is_ok_and(|name| nearest(name, &[NAME]).is_some())
+    says_yes && is_name && std::str::from_utf8(name).is_ok_and(is_its_name)
+}
+
+/// Whether a name is that of the flag: also without its `_`, and misspelt by a letter or two.
+pub fn is_its_name(name: &str) -> bool {
+    nearest(name, &[DANGER, "immediatedanger"]).is_some()
+}
+
+/// Whether what was given beside an event, as a header, says it: there it is lost, and is heard all the same.
+pub fn attribute_says_danger(name: &str, value: &str) -> bool {
+    let yes = ["true", "yes", "y", "1"];
+    is_its_name(name) && yes.iter().any(|yes| value.trim().trim_matches('"').eq_ignore_ascii_case(yes))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::says_danger;
+    use super::{attribute_says_danger, says_danger};
 
     #[test]
     fn danger_is_found_in_any_bytes() {
@@ -83,5 +93,11 @@ mod tests {
         assert!(said.iter().all(|text| says_danger(text.as_bytes())));
         let unsaid = ["", "\"immediate_danger\":false", "\"immediate_danger\"", "\"", r#"\"immediate_danger\": true"#];
         assert!(unsaid.iter().all(|text| !says_danger(text.as_bytes())));
+    }
+
+    #[test]
+    fn danger_is_heard_of_a_header_too() {
+        assert!(attribute_says_danger("immediatedanger", "true") && attribute_says_danger("immediatedangr", " Yes"));
+        assert!(!attribute_says_danger("immediatedanger", "false") && !attribute_says_danger("immediate", "true"));
     }
 }

@@ -9,7 +9,7 @@ use super::body::media_type;
 use super::json::{self, Document};
 use super::problem::Problem;
 use crate::engine::cloud_event::{self, CloudEvent};
-use crate::engine::danger::says_danger;
+use crate::engine::danger::{attribute_says_danger, says_danger};
 use crate::engine::model::quarantine::QuarantineReason;
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::schema::path::speakable;
@@ -167,7 +167,16 @@ impl Item {
     /// Whether the sender says that a child is in danger now, however faulty the rest of the event is.
     pub fn immediate_danger(&self) -> bool {
         let flag = self.data().and_then(|data| data.get("immediate_danger"));
-        flag.and_then(Value::as_bool) == Some(true) || says_danger(&self.original)
+        let in_headers = || self.attributes().iter().any(|(name, value)| attribute_says_danger(name, value));
+        flag.and_then(Value::as_bool) == Some(true) || says_danger(&self.original) || in_headers()
+    }
+
+    /// What stood in headers.
+    fn attributes(&self) -> &[(String, String)] {
+        match &self.form {
+            Form::Binary(attributes, _) | Form::Ambiguous(attributes, _, _) => attributes,
+            Form::Json(_) | Form::Unreadable(_) => &[],
+        }
     }
 
     fn data(&self) -> Option<&Value> {

@@ -121,9 +121,15 @@ fn judge(gateway: &Gateway, caller: &PartnerCaller, item: Item, trace: Option<&s
     let bad = |item: Item, reason, status, faults: Vec<Fault>| {
         let reference = item.partner_reference().map(|reference| header(REFERENCE_HEADER, reference));
         let (original, headers) = item.into_original();
+        let stamped = immediate_danger.then(|| header(DANGER_HEADER, "true"));
         let named = id.as_deref().filter(|_| headers.is_empty()).map(|id| header("ce_id", id));
-        let write =
-            refused(caller, original, headers.into_iter().chain(named).chain(reference).collect(), reason, &faults);
+        let write = refused(
+            caller,
+            original,
+            headers.into_iter().chain(named).chain(reference).chain(stamped).collect(),
+            reason,
+            &faults,
+        );
         let refusal = Some(Refusal { status, faults });
         Judged { verdict: Verdict { id: id.clone(), immediate_danger, refusal, known: None }, write }
     };

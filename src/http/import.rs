@@ -17,6 +17,7 @@ use super::problem::Problem;
 use super::publish::{self, header, keyed};
 use crate::broker::Write;
 use crate::engine::codec;
+use crate::engine::intake::Said;
 use crate::engine::model::decision::{Decision, Disposition, Trigger};
 use crate::engine::schema::Fault;
 use crate::runtime::topics::{DECISIONS, GATEWAY};
@@ -42,10 +43,13 @@ pub async fn post(
     for item in envelope::split(Mode::Batch, &headers, bytes, gateway.limits.batch_events) {
         let id = item.id();
         let refusal = match read(&gateway, &item) {
-            Ok(write) => {
-                writes.push(write);
-                None
-            }
+            Ok(write) => match gateway.import_refusal(&write) {
+                None => {
+                    writes.push(write);
+                    None
+                }
+                refused => refused,
+            },
             Err(faults) => Some(Refusal { status: StatusCode::BAD_REQUEST, faults }),
         };
         verdicts.push(Verdict { id, immediate_danger: false, refusal, known: None });
@@ -97,6 +101,17 @@ fn became(decision: &Decision) -> Option<(&str, bool)> {
         }
     };
     decision.event_id.as_deref().filter(|_| decision.trigger == Trigger::Event).map(|id| (id, known))
+}
+
+impl Gateway {
+    /// What INTAKE would not take in is refused here, where the operator hears of it.
+    fn import_refusal(&self, write: &Write) -> Option<Refusal> {
+        let stamped = |name: &str| {
+            let found = write.headers.iter().find(|(known, _)| known == name);
+            found.and_then(|(_, value)| std::str::from_utf8(value).ok())
+        };
+        self.intake_refusal(stamped("partner")?, stamped("unit"), Said::Event, write)
+    }
 }
 
 fn read(gateway: &Gateway, item: &Item) -> Result<Write, Vec<Fault>> {

@@ -19,10 +19,14 @@ fn an_import_is_marked_as_history() {
     let house = House::open();
     let unknown = event_with("", "source", json!("nobody/anywhere"));
     let wrong_unit = event_with("", "source", json!("leighton-hospital/kennels"));
-    let body = json!([event(), unknown, wrong_unit]).to_string();
+    // What INTAKE would not take in is the operator's to correct, too.
+    let mut says_nothing = event_with("", "type", json!("agreement.recorded"));
+    says_nothing["data"]["detail"] = json!({});
+    let body = json!([event(), unknown, wrong_unit, says_nothing]).to_string();
     let answer = house.post("/v1/import", "operator", BATCH, body);
     assert_eq!(answer.status, 207, "{}", answer.text);
-    assert_eq!((&answer.json()["accepted"], &answer.json()["refused"]), (&json!(1), &json!(2)));
+    assert_eq!((&answer.json()["accepted"], &answer.json()["refused"]), (&json!(1), &json!(3)));
+    assert!(answer.text.contains("data.detail.state"), "{}", answer.text);
     let records = house.referrals();
     assert_eq!(records.len(), 1, "refused rows are the operator's to correct");
     assert_eq!(

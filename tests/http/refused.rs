@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::kit::{Answer, HOSPITAL, House, STRUCTURED, event, event_with, paths};
+use super::kit::{Answer, HOSPITAL, House, STRUCTURED, event, event_with, header, paths};
 
 fn check(answer: &Answer, path: &str, problem: &str) {
     let told = answer.json();
@@ -163,4 +163,37 @@ fn danger_is_heard_in_a_body_that_breaks_off_and_by_another_method() {
     let answer = sent_raw(&house, "POST", "transfer-encoding: chunked", &broken);
     assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("Ring 999"), "{answer}");
     assert!(answer.contains("Send it again"), "{answer}");
+}
+
+/// Misspelt, or where it is not read: refused, told to ring, and on its way to the front door.
+#[test]
+fn danger_beside_the_data_is_never_taken_for_an_extension() {
+    let house = House::open();
+    for name in ["immediatedangr", "immediatdanger", "imediatedanger"] {
+        let answer = house.post_event(&event_with("", name, json!(true)));
+        check(&answer, name, "give it inside data");
+        assert!(answer.text.contains("Ring 999"), "{}", answer.text);
+    }
+    let sent = event();
+    let authorization = format!("Bearer {}", house.token(HOSPITAL));
+    let post = |name: &str, value: &str| {
+        let headers = [
+            ("authorization", authorization.as_str()),
+            ("content-type", "application/json"),
+            ("ce-specversion", "1.0"),
+            ("ce-id", sent["id"].as_str().unwrap()),
+            ("ce-source", HOSPITAL),
+            ("ce-type", "self_harm.reported"),
+            ("ce-time", "2026-04-01T10:01:00+01:00"),
+            (name, value),
+        ];
+        house.post_with("/v1/events", &headers, sent["data"].to_string())
+    };
+    for name in ["ce-immediatedanger", "ce-immediatedangr"] {
+        let answer = post(name, "true");
+        assert!(answer.status == 400 && answer.text.contains("Ring 999"), "{name}: {}", answer.text);
+        assert_eq!(house.referrals().last().and_then(|record| header(record, "danger")), Some("true"), "{name}");
+    }
+    assert!(!post("ce-immediatedanger", "false").text.contains("Ring 999"));
+    assert_eq!(post("ce-partitionkey", "a").status, 202, "an extension is none");
 }

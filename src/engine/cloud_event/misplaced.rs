@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use super::{ATTRIBUTES, FROM_ATTRIBUTES, is_extension};
+use crate::engine::danger;
 use crate::engine::model::detail::{self, KINDS};
 use crate::engine::schema::Fault;
 use crate::engine::schema::path::speakable;
@@ -31,8 +32,10 @@ pub fn misplaced(attributes: &Map<String, Value>, shape: &Record) -> Vec<Fault> 
             return Some(format!("does not belong here: give the attribute {attribute}"));
         }
         let slip = || {
-            let may_slip =
-                !is_extension(name, value) && plain.len() >= SLIP_CHARS_MIN && nearest(name, ATTRIBUTES).is_none();
+            let is_another =
+                is_extension(name, value) || plain.len() < SLIP_CHARS_MIN || nearest(name, ATTRIBUTES).is_some();
+            // Of this one a slip is never taken for an extension.
+            let may_slip = !is_another || danger::is_its_name(&plain);
             let known: Vec<&str> = places.keys().filter(|_| may_slip).map(String::as_str).collect();
             nearest(&plain, &known).and_then(|near| places.get(near))
         };
