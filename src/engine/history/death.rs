@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::episodes::{ENDED, REGRADED, STARTED};
 use super::known_as::are_two;
+use crate::engine::calendar::london_date;
 use crate::engine::model::history::{Entry, HeldTask, History};
-use crate::engine::model::scalar::{FactValue, Timestamp};
+use crate::engine::model::scalar::{DAY_MS, FactValue, Timestamp};
 
 pub const SERIOUS_INCIDENT: &str = "serious_incident.notified";
 pub const INCIDENT: &str = "incident";
@@ -13,6 +14,9 @@ pub const INCIDENT: &str = "incident";
 /// What is told of a child who is alive, or was until lately.
 const SHOWS_LIFE: [&str; 6] =
     [STARTED, REGRADED, ENDED, "return_interview.completed", "self_harm.reported", "mental_health.crisis"];
+
+/// Nobody notifies a death sooner than this: what says so gives the time of the notice, and the death may have been hours before.
+const NOTIFIED_AT_ONCE_MS: i64 = 15 * 60 * 1000;
 
 /// Whether an entry is the notice of a death.
 pub fn is_notice(entry: &Entry) -> bool {
@@ -46,14 +50,29 @@ pub fn overtook(history: &History, task: &HeldTask) -> bool {
     notice.is_some_and(|notice| task.raised_at <= notice.received_at && !task.is_of(notice))
 }
 
-/// The notice that a report makes doubtful: it shows the child alive after the death, and came no earlier.
+/// The notice that a report makes doubtful: it came no earlier, and shows the child alive after the death, or so near to it that
+/// nobody can tell.
 pub fn doubted_by<'h>(history: &'h History, entry: &Entry) -> Option<&'h Arc<Entry>> {
-    notice_before(history, entry).filter(|notice| shown_at(entry) > notice.occurred_at)
+    notice_before(history, entry).filter(|notice| !is_surely_before(entry, notice))
 }
 
 /// The notice of a death that a report is of before: it came late, and speaks of the child's last days.
 pub fn told_late_of<'h>(history: &'h History, entry: &Entry) -> Option<&'h Arc<Entry>> {
-    notice_before(history, entry).filter(|notice| shown_at(entry) <= notice.occurred_at)
+    notice_before(history, entry).filter(|notice| is_surely_before(entry, notice))
+}
+
+/// Whether a report shows the child alive after the time of a death.
+pub fn is_after(entry: &Entry, notice: &Entry) -> bool {
+    shown_at(entry) > notice.occurred_at
+}
+
+/// Whether what a report tells was over before the death, as far as either time is known.
+fn is_surely_before(entry: &Entry, notice: &Entry) -> bool {
+    let (shown, died) = (shown_at(entry), notice.occurred_at);
+    let on_one_day = (entry.date_only || notice.date_only) && london_date(shown) == london_date(died);
+    let gives_no_time = notice.received_at < died.plus_millis(NOTIFIED_AT_ONCE_MS);
+    let apart = if gives_no_time { DAY_MS } else { 0 };
+    !on_one_day && shown.plus_millis(apart) < died
 }
 
 /// The notice that came no later than what shows a child alive, whenever that was.

@@ -84,10 +84,14 @@ fn in_words<'t>(rules: &RuleBook, tasks: impl IntoIterator<Item = &'t Arc<HeldTa
 }
 
 /// What shows a child alive came after the notice: the notice may be of another child, or of two who are taken for one. What
-/// happened before the death questions nothing, and is read by whoever decides.
+/// surely happened before the death questions nothing, and is read by whoever decides.
 pub fn doubt<'w>(draft: &Draft<'_>, entry: &Arc<Entry>) -> Result<Option<Wanted<'w>>, StepError> {
     if let Some(notice) = death::doubted_by(&draft.history, entry) {
-        let now = "This shows the child alive after that. The notice may be of another child, or one of the two times is wrong.";
+        let now = if death::is_after(entry, notice) {
+            "This shows the child alive after that. The notice may be of another child, or one of the two times is wrong."
+        } else {
+            "This shows the child alive about the time of it, or it cannot be told which was first: the notice may be of another child."
+        };
         let own = ask_of_late(draft, entry, notice, &AT_HIGHEST_LEVEL, (DOUBT_TITLE, now, DOUBT_ACTION))?;
         let note = "Where the child lives, the notice is to be withdrawn, by its sender or by you: what was held back goes out then.";
         return Ok(Some(Wanted { level: Some(Level::L4b), notes: vec![note.to_owned()], ..own }));
