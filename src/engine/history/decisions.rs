@@ -85,6 +85,16 @@ pub fn last_below(history: &History, level: Level) -> Option<Timestamp> {
     lowering.map(|entry| entry.holds_from()).max()
 }
 
+/// Whether a named person set this level, or one above it, after a decision had lowered the case.
+pub fn is_raised_again(history: &History, lowered: &Entry, level: Level) -> bool {
+    let by = |entry: &Entry| (entry.holds_from(), entry.received_at);
+    let raises = |entry: &Entry| match decided(entry) {
+        Some(code) => starts_enquiry(entry) || (settles(code) && level_named(entry) >= Some(level)),
+        None => false,
+    };
+    history.entries.iter().any(|entry| !entry.withdrawn && by(entry) > by(lowered) && raises(entry))
+}
+
 /// The highest level of what was not taken back.
 pub fn highest(history: &History, of: impl Fn(&Entry) -> bool) -> Option<Level> {
     history.entries.iter().filter(|entry| !entry.withdrawn && of(entry)).map(|entry| level_meant(entry)).max().flatten()

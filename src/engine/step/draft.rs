@@ -5,7 +5,7 @@ use std::sync::Arc;
 use indexmap::IndexSet;
 use uuid::Uuid;
 
-use super::{Effect, Step, death, escalation, forgotten, services, siblings, unusable};
+use super::{Effect, Step, death, escalation, forgotten, overdue, services, siblings, unusable};
 use crate::engine::calendar::Clock;
 use crate::engine::context::{Context, StepError};
 use crate::engine::decide::{Moment, Verdict, judge};
@@ -324,6 +324,7 @@ impl<'a> Draft<'a> {
     pub fn finish(mut self) -> Result<Step, StepError> {
         death::take_up_if_ended(&mut self)?;
         services::warn_at_4b(&mut self)?;
+        overdue::take_up_undone(&mut self);
         escalation::arm(&mut self.history, &self.book.rules, self.at);
         // What is new is not too old to be kept.
         self.history.updated_at = self.history.updated_at.max(self.at);

@@ -62,7 +62,7 @@ fn rungs_told(task: &HeldTask) -> usize {
 /// When a rung is told: counted from when the task was raised (or its recipient could answer), or challenged. Where it was to
 /// be acknowledged by a time, the first is told then, and the others as much later as the rung below them is elsewhere. Where it runs
 /// by the hour, and its ladder does not, the first is told when it is past its clock. None above the top, and beyond the calendar.
-fn due(rules: &RuleBook, task: &HeldTask, rung: usize) -> Option<Timestamp> {
+pub fn due(rules: &RuleBook, task: &HeldTask, rung: usize) -> Option<Timestamp> {
     let step = steps(rules, task).get(rung)?;
     let acknowledge_by = task.acknowledge_by.filter(|_| task.state != "challenged");
     let (after, from) = match (acknowledge_by, rung.checked_sub(1)) {

@@ -251,9 +251,8 @@ pub fn give_back(context: &Context, state: &State, record: &InboxRecord, signal:
     settle_level(&mut given);
     let freed = death::freed(&before, &given);
     let (rules, at) = (&draft.book.rules, draft.at);
-    let was_done = |task: &HeldTask| overdue::is_done(&before, rules, task);
+    let was_done = |task: &HeldTask| task.state == "raised" && overdue::is_done(&before, rules, task);
     escalation::take_up(&mut given, rules, at, |task| freed.contains(&task.task_id) || was_done(task));
-    escalation::take_up(&mut draft.history, rules, at, was_done);
     let (here, there) = (parted::alone(&draft.history, &before, false), parted::alone(&given, &before, true));
     let mut lost: Vec<String> = lost;
     lost.extend(level_of_other(&draft.history));

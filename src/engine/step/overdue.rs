@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::alias::stand_in_entry;
 use super::decided::RAISED_RULE;
 use super::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY};
-use super::escalation::address;
+use super::escalation::{self, address};
 use super::{Step, by_the_hour, closed};
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::{Context, StepError};
-use crate::engine::history::decisions::{decided, level_named, settles};
+use crate::engine::history::decisions::{decided, is_raised_again, level_named, settles};
 use crate::engine::history::known_as::are_two;
 use crate::engine::history::{death, episodes, is_open};
 use crate::engine::model::decision::RuleFired;
@@ -159,18 +159,66 @@ fn settled_at(history: &History, asked: &[&TaskRule], task: &HeldTask) -> Option
         // What is said of one of two children under one identifier says nothing of the other.
         let is_of_another = || raised_for.is_some_and(|cause| are_two(history, cause, said));
         let mut asked = asked.iter();
-        asked.any(|asked| by_decision(asked, task, said) || by_event(history, asked, task, said)) && !is_of_another()
+        asked.any(|asked| by_decision(history, asked, task, said) || by_event(history, asked, task, said))
+            && !is_of_another()
     };
     history.entries.iter().filter(is_settled_by).map(|said| said.holds_from()).min()
 }
 
-/// Whether a named person recorded what says that it is done: since it was raised, or that the child is not at its level.
-fn by_decision(asked: &TaskRule, task: &HeldTask, said: &Entry) -> bool {
-    let is_since = !said.withdrawn && said.received_at >= task.raised_at;
-    let lowers = |code: &str| settles(code) && level_named(said).is_some_and(|to| Some(to) < task.level);
+/// When a step ends: what had been said to be done, and is not by what is known now (withdrawn, corrected, or decided otherwise),
+/// is waited for again, from now; and told as overdue, should its deadline have gone by with nothing to tell.
+pub fn take_up_undone(draft: &mut Draft<'_>) {
+    let (before, book, at) = (Arc::clone(&draft.before), draft.book, draft.at);
+    let rules = &book.rules;
+    let was_waited_for = |task: &HeldTask| is_open(&task.state) && !closed::is_ended(&before, rules, task);
+    let undone: Vec<Arc<HeldTask>> = draft
+        .history
+        .tasks
+        .iter()
+        .filter(|task| must_be_settled(rules, task) && was_waited_for(task))
+        .filter(|task| is_done(&before, rules, task) && !is_done(&draft.history, rules, task))
+        .cloned()
+        .collect();
+    for task in undone {
+        let is_asked_anew = draft.history.tasks.iter().any(|other| is_asked_anew_by(&task, other, at));
+        let unanswered = task.state == "raised" && !is_asked_anew;
+        escalation::take_up(&mut draft.history, rules, at, |other| unanswered && other.task_id == task.task_id);
+        let asked: Vec<&TaskRule> = asked(rules, &task).collect();
+        let had_nothing_to_tell = task.complete_by.is_none() && task.due_at <= at && task.due_at > task.raised_at;
+        let was_in_time = settled_at(&before, &asked, &task).is_some_and(|settled_at| settled_at <= task.due_at);
+        if !(had_nothing_to_tell && was_in_time && is_owed(&draft.history, rules, &task)) {
+            continue;
+        }
+        if let Some(present) = draft.history.tasks.iter_mut().find(|present| present.task_id == task.task_id) {
+            let next = escalation::due(rules, present, 0).filter(|_| unanswered);
+            Arc::make_mut(present).complete_by = next.or(Some(at));
+        }
+    }
+}
+
+/// Whether a word of an event or a person may settle it.
+fn must_be_settled(rules: &RuleBook, task: &HeldTask) -> bool {
+    let by_word = |asked: &TaskRule| !asked.settled_by.is_empty() || !asked.settled_by_decisions.is_empty();
+    of_its_rules(rules, task).any(|asked| asked.action == task.action && by_word(asked))
+}
+
+/// Whether the same was asked of the same again just now.
+fn is_asked_anew_by(task: &HeldTask, other: &HeldTask, at: Timestamp) -> bool {
+    other.raised_at == at
+        && other.task_id != task.task_id
+        && (&other.agency, &other.action) == (&task.agency, &task.action)
+}
+
+/// Whether a named person decided what says that it is done: since it was raised, or that the child is not at its level, and nobody
+/// has decided otherwise since. What was decided before it was asked settles nothing of it, whenever that was recorded.
+fn by_decision(history: &History, asked: &TaskRule, task: &HeldTask, said: &Entry) -> bool {
+    let is_since = || !said.withdrawn && episodes::is_since(said, task.raised_at);
+    let lowers = |code: &str| {
+        let named = level_named(said).filter(|to| settles(code) && Some(*to) < task.level);
+        named.is_some() && !task.level.is_some_and(|level| is_raised_again(history, said, level))
+    };
     let is_said = |code: &str| asked.settled_by_decisions.contains(code) || lowers(code);
-    let named = !asked.settled_by_decisions.is_empty() && is_since;
-    decided(said).filter(|_| named).is_some_and(is_said)
+    decided(said).filter(|_| !asked.settled_by_decisions.is_empty() && is_since()).is_some_and(is_said)
 }
 
 /// Whether an event says that it is done: one that came since the task was raised, or names the same episode; this, and not what
