@@ -29,8 +29,7 @@ const HARM_SUSPECTED: Word = Word {
 
 /// Once a case has come to level 4b in this step, by whatever came: by an event, a clock, a decision or an enquiry.
 pub fn warn_at_4b(draft: &mut Draft<'_>) -> Result<(), StepError> {
-    let is_imported = draft.decision.disposition == Disposition::Backfilled;
-    if draft.before.case_level >= Some(Level::L4b) || draft.history.case_level < Some(Level::L4b) || is_imported {
+    if !comes_to_4b(draft) {
         return Ok(());
     }
     let level = |decision: &Option<RecordedDecision>| decision.as_ref().and_then(|decision| decision.level);
@@ -41,19 +40,32 @@ pub fn warn_at_4b(draft: &mut Draft<'_>) -> Result<(), StepError> {
     warn(draft, &cause, word)
 }
 
+/// Whether a case has come to level 4b in this step, as it stands by now.
+fn comes_to_4b(draft: &Draft<'_>) -> bool {
+    let is_imported = draft.decision.disposition == Disposition::Backfilled;
+    draft.before.case_level < Some(Level::L4b) && draft.history.case_level >= Some(Level::L4b) && !is_imported
+}
+
+/// Whether whoever holds a task is warned when this step ends, and so is not told to go on with it; nor with an earlier warning.
+pub fn is_to_be_warned(draft: &Draft<'_>, task: &HeldTask) -> bool {
+    comes_to_4b(draft) && (is_service(draft, task) || task.action == HARM_SUSPECTED.action)
+}
+
+/// Whether somebody else than whoever decides is at work by agreement, or asks for it.
+fn is_service(draft: &Draft<'_>, task: &HeldTask) -> bool {
+    let (history, rules) = (&draft.history, &draft.book.rules);
+    is_open(&task.state)
+        && task.chases.is_none()
+        && task.agency != rules.front_door
+        && (task.needs_agreement == Some(true) || waits_for_harm(rules, task))
+        && !death::overtook(history, task)
+}
+
 /// Tells each who holds such a service from before this step.
 pub fn warn(draft: &mut Draft<'_>, cause: &str, word: &Word) -> Result<(), StepError> {
     let raised_now = |task: &HeldTask| draft.decision.tasks.iter().any(|raised| raised.task_id == task.task_id);
-    let (history, rules) = (&draft.history, &draft.book.rules);
-    let is_service = |task: &&Arc<HeldTask>| {
-        is_open(&task.state)
-            && task.chases.is_none()
-            && task.agency != rules.front_door
-            && (task.needs_agreement == Some(true) || waits_for_harm(rules, task))
-            && !raised_now(task)
-            && !death::overtook(history, task)
-    };
-    let services: Vec<Arc<HeldTask>> = history.tasks.iter().filter(is_service).cloned().collect();
+    let held = draft.history.tasks.iter().filter(|task| is_service(draft, task) && !raised_now(task));
+    let services: Vec<Arc<HeldTask>> = held.cloned().collect();
     let due = draft.raising(None, cause).deadline_from_now(&OWN_DUTY)?;
     let told = each_holder(draft, &services, word, &|_| Ok(due.clone()))?;
     draft.raise(None, cause, &[], told).map(drop)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::draft::Draft;
-use super::{about, by_the_hour, closed, escalation, search, shut_again, withdrawal};
+use super::{about, by_the_hour, closed, escalation, search, services, shut_again, withdrawal};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::history::decisions::{closes, decided, settles};
@@ -84,8 +84,9 @@ pub fn stands_again(
     let level = draft.history.case_level;
     let closed_at = ended.filter(|decision| closes(&decision.decision)).map(|decision| decision.at);
     let (open, over) = open_again(draft, closed_at, ended);
-    let others: Vec<Arc<HeldTask>> =
-        open.iter().filter(|task| task.agency != draft.book.rules.front_door).cloned().collect();
+    let goes_on =
+        |task: &&Arc<HeldTask>| task.agency != draft.book.rules.front_door && !services::is_to_be_warned(draft, task);
+    let others: Vec<Arc<HeldTask>> = open.iter().filter(goes_on).cloned().collect();
     let mut wanted = each_holder(draft, &others, &GO_ON, &|tasks| go_on_by(draft, tasks))?;
     let stands = match (level, &draft.history.last_decision) {
         (_, Some(decision)) if decision.closed => "The case stays closed, by another decision.".to_owned(),
