@@ -266,7 +266,7 @@ fn follow_up(
         agreement::stop_services(draft, &event.event_id)?;
         agreement::ask_how(draft, referral, recorded)?;
     } else if let Detail::StatusChanged(_) = &event.detail {
-        readdressed::pass_to_responsible_authority(draft, referral, before)?;
+        readdressed::pass_to_responsible_authority(draft, Some(referral), &event.event_id, before)?;
     } else if let Detail::DecisionRecorded(decision) = &event.detail {
         named_elsewhere::ask_where_known(draft, referral);
         if decision.decision == Some(HumanDecision::TaskReaddressed) {

@@ -46,7 +46,7 @@ pub fn is_ended(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
     let Some(decision) = history.decided_on(task).filter(|decision| decision.closed) else { return false };
     let of_it = |rule: &String| rule == UNAPPLIED_RULE || rule == WHILE_MISSING_RULE;
     let asks_about_it = || task.rules.iter().any(of_it) && is_by(decision, task);
-    decision.at >= task.raised_at && !asks_about_it() && !outlives(rules, task)
+    decision.at >= task.raised_at && !asks_about_it() && !outlives(history, rules, task)
 }
 
 /// Whether a task is about the very event that a decision was recorded by, as far as it was kept who sent them.
@@ -55,10 +55,13 @@ fn is_by(decision: &RecordedDecision, task: &HeldTask) -> bool {
     decision.event_id.as_ref() == Some(&task.event_id) && partners.all(|(one, other)| one == other)
 }
 
-/// Whether a rule asks it whatever becomes of the case.
-pub fn outlives(rules: &RuleBook, task: &HeldTask) -> bool {
+/// Whether a rule asks it whatever becomes of the case. What is asked of an absence, and is no search, does so until the child is back.
+pub fn outlives(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
     let asks = |asked: &TaskRule| asked.outlives_closing && asked.is_asked_of(task);
+    let of_absence = || history.entries.iter().filter(|entry| task.is_of(entry));
+    let is_back = || of_absence().any(|entry| episodes::back_at(history, entry).is_some());
     asking(rules, task).flat_map(|rule| &rule.tasks).any(asks)
+        && (search::has_nobody_to_find(history, rules, task) || !is_back())
 }
 
 /// The rules that ask it; of what was passed on to the right unit, any.

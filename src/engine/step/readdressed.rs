@@ -10,7 +10,7 @@ use super::outcome::SUPERSEDED;
 use super::unapplied::Unapplied;
 use super::withdrawal::{Recall, WITHDRAWAL_RULE, breach, recalls};
 use crate::engine::context::StepError;
-use crate::engine::history::{RECALLED, is_open};
+use crate::engine::history::{RECALLED, episodes, is_open, latest_status};
 use crate::engine::model::detail::{DecisionRecorded, Detail};
 use crate::engine::model::history::{Entry, HeldTask, History};
 use crate::engine::model::inbox::Referral;
@@ -45,6 +45,10 @@ enum Meant {
     Unit(String),
     /// One that the directory does not list, so that nobody reads what is sent to it.
     Unlisted(String),
+    /// One that nobody has recorded.
+    Unknown,
+    /// Nobody: it is asked of no such agency any more.
+    Nobody,
 }
 
 /// Passes on what an agency's wrong unit was asked. The decision says which child, and so what the right unit is shown.
@@ -68,7 +72,7 @@ pub fn pass_to_right_unit(
                 Meant::Unit(unit) => {
                     (task.agency == agency.name && task.unit.as_ref() != Some(unit)) || stands_in(draft, task, agency)
                 }
-                Meant::Unlisted(_) => task.agency == agency.name,
+                Meant::Unlisted(_) | Meant::Unknown | Meant::Nobody => task.agency == agency.name,
             }
     };
     let wrong: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(is_wrong).cloned().collect();
@@ -78,40 +82,74 @@ pub fn pass_to_right_unit(
     for entry in draft.history.entries.clone() {
         let of_entry: Vec<Arc<HeldTask>> = wrong.iter().filter(|task| task.is_of(&entry)).cloned().collect();
         if !of_entry.is_empty() {
-            pass_on(draft, referral, &entry, &of_entry, (agency, &meant))?;
+            pass_on(draft, (Some(referral), &referral.event.event_id), &entry, &of_entry, (agency, &meant))?;
         }
     }
     Ok(None)
 }
 
-/// Another authority placed the child than was known, or it is known now: what goes on is theirs, and the former one is told to stop.
+/// Another authority placed the child than was known, or it is known now, or what said so no longer stands: what goes on is theirs,
+/// and the former one is told to stop. `referral`: what names the child; a withdrawal does not.
 pub fn pass_to_responsible_authority(
     draft: &mut Draft<'_>,
-    referral: &Referral,
+    referral: Option<&Referral>,
+    cause: &str,
     before: &History,
 ) -> Result<(), StepError> {
     let book = draft.book;
     let placed_before = placed_by(before, draft.at);
-    let now = placed_by(&draft.history, draft.at).filter(|now| Some(now) != placed_before.as_ref());
-    let Some(now) = now else { return Ok(()) };
+    let now = placed_by(&draft.history, draft.at);
+    if now == placed_before || (now.is_none() && is_rightly_told(referral)) {
+        return Ok(());
+    }
     for agency in book.rules.agencies.values().filter(|agency| agency.units == UnitKind::Authority) {
-        let Some(unit) = book.rules.directory.unit_named(agency, &now) else { continue };
-        let meant = Meant::Unit(unit.clone());
+        let meant = match &now {
+            Some(now) => match book.rules.directory.unit_named(agency, now) {
+                Some(unit) => Meant::Unit(unit),
+                None => continue,
+            },
+            None if is_out_of_area(draft) => Meant::Unknown,
+            None => Meant::Nobody,
+        };
         for entry in draft.history.entries.clone() {
-            let goes_on = goes_on(draft, &entry);
-            let is_former = |task: &&Arc<HeldTask>| {
-                let is_elsewhere = task.agency == agency.name && task.unit.as_ref() != Some(&unit);
-                let is_theirs = is_elsewhere || stands_in(draft, task, agency);
-                let asks = waits(task) || (goes_on && task.state == "completed" && !is_recall(task));
-                task.is_of(&entry) && is_theirs && asks
-            };
-            let former: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(is_former).cloned().collect();
+            let former = held_by_former(draft, &entry, agency, &meant);
             if !former.is_empty() {
-                pass_on(draft, referral, &entry, &former, (agency, &meant))?;
+                pass_on(draft, (referral, cause), &entry, &former, (agency, &meant))?;
             }
         }
     }
     Ok(())
+}
+
+/// What another authority holds for an event, or whoever stands in for it. Nobody need know of a search that is over.
+fn held_by_former(draft: &Draft<'_>, entry: &Entry, agency: &Agency, meant: &Meant) -> Vec<Arc<HeldTask>> {
+    if episodes::back_at(&draft.history, entry).is_some() {
+        return Vec::new();
+    }
+    let goes_on = goes_on(draft, entry);
+    let unit = match meant {
+        Meant::Unit(unit) => Some(unit),
+        Meant::Agency | Meant::Unlisted(_) | Meant::Unknown | Meant::Nobody => None,
+    };
+    let is_former = |task: &&Arc<HeldTask>| {
+        let is_elsewhere = task.agency == agency.name && (unit.is_none() || task.unit.as_ref() != unit);
+        let is_theirs = is_elsewhere || (unit.is_some() && stands_in(draft, task, agency));
+        let asks = waits(task) || (goes_on && task.state == "completed" && !is_recall(task));
+        task.is_of(entry) && is_theirs && asks
+    };
+    draft.history.tasks.iter().filter(is_former).cloned().collect()
+}
+
+/// Whether the child is placed across a border, as far as is recorded.
+fn is_out_of_area(draft: &Draft<'_>) -> bool {
+    let lac = latest_status(&draft.history, "lac", draft.at);
+    lac.is_some_and(|lac| lac.open && lac.out_of_area == Some(true))
+}
+
+/// Whether a status says who is responsible from now on: the former authority was rightly told. Where one is withdrawn or corrected,
+/// another was told that should not have been.
+fn is_rightly_told(referral: Option<&Referral>) -> bool {
+    referral.is_some_and(|referral| matches!(&referral.event.detail, Detail::StatusChanged(_)))
 }
 
 /// The unit as it was named, else that of the child as the decision describes them. None: neither is said.
@@ -182,7 +220,7 @@ fn nothing_to_pass_on(draft: &Draft<'_>, agency: &Agency, meant: &Meant) -> Unap
         let theirs = match meant {
             Meant::Agency => task.agency == agency.name,
             Meant::Unit(unit) => task.agency == agency.name && task.unit.as_ref() == Some(unit),
-            Meant::Unlisted(_) => stands_in(draft, task, agency),
+            Meant::Unlisted(_) | Meant::Unknown | Meant::Nobody => stands_in(draft, task, agency),
         };
         theirs && is_open(&task.state) && !is_recall(task)
     };
@@ -196,27 +234,30 @@ fn nothing_to_pass_on(draft: &Draft<'_>, agency: &Agency, meant: &Meant) -> Unap
             "that agency has one unit, which holds what was asked: nothing was passed on, and nothing recalled"
         }
         Meant::Unit(_) => "that unit holds what was asked: nothing was passed on, and nothing recalled",
-        Meant::Unlisted(_) => "it was passed on to whoever finds out the unit: nothing more was, and nothing recalled",
+        Meant::Unlisted(_) | Meant::Unknown | Meant::Nobody => {
+            "it was passed on to whoever finds out the unit: nothing more was, and nothing recalled"
+        }
     })
 }
 
 /// What several wrong units held for one event goes to the right one; each of them is told once to stop, whatever it held.
 fn pass_on(
     draft: &mut Draft<'_>,
-    referral: &Referral,
+    (referral, cause): (Option<&Referral>, &str),
     entry: &Arc<Entry>,
     wrong: &[Arc<HeldTask>],
     (agency, meant): (&Agency, &Meant),
 ) -> Result<(), StepError> {
-    let cause = format!("{}\0{}", referral.event.event_id, entry.event_id);
-    let wanted = wrong.iter().map(|task| passed_on(draft, referral, task, entry, (agency, meant))).collect();
-    draft.raise(Some(referral), &cause, &[], wanted)?;
+    let cause = format!("{cause}\0{}", entry.event_id);
+    let goes_on = wrong.iter().filter(|_| !matches!(meant, Meant::Nobody));
+    let wanted = goes_on.map(|task| passed_on(draft, referral, task, entry, (agency, meant))).collect();
+    draft.raise(referral, &cause, &[], wanted)?;
     let (misled, stood_in): (Vec<Arc<HeldTask>>, Vec<Arc<HeldTask>>) =
         wrong.iter().cloned().partition(|task| task.agency == agency.name);
-    let of_authority =
-        agency.units == UnitKind::Authority && !matches!(&referral.event.detail, Detail::DecisionRecorded(_));
+    let by_decision = |referral: &Referral| matches!(&referral.event.detail, Detail::DecisionRecorded(_));
+    let of_authority = agency.units == UnitKind::Authority && !referral.is_some_and(by_decision);
     let mut told = recalls(draft, if of_authority { &NO_LONGER_THEIRS } else { &RECALL }, entry, &misled)?;
-    if !of_authority {
+    if !is_rightly_told(referral) {
         told.extend(breach(draft, RECALL.rule, entry, &misled)?);
     }
     let kept: BTreeSet<&String> =
@@ -260,7 +301,7 @@ fn word_to_stand_in<'w>(draft: &Draft<'_>, task: &HeldTask, entry: &Arc<Entry>) 
 /// The same action by the same deadline, for the right unit.
 fn passed_on<'w>(
     draft: &Draft<'_>,
-    referral: &Referral,
+    referral: Option<&Referral>,
     task: &HeldTask,
     entry: &Arc<Entry>,
     (agency, meant): (&Agency, &Meant),
@@ -281,8 +322,19 @@ fn passed_on<'w>(
     } else {
         "It lay with another agency until it was known whose it is."
     };
-    let raising = draft.raising(Some(referral), "");
+    let raising = draft.raising(referral, "");
+    // What names no child is understood by whoever holds something of the event already, and by nobody else.
+    let holds = |unit: &String| {
+        let mut held = draft.history.tasks.iter().filter(|held| held.is_of(entry));
+        held.any(|held| held.agency == agency.name && held.unit.as_ref() == Some(unit))
+    };
     let (address, notes) = match meant {
+        Meant::Unit(unit) if referral.is_none() && !holds(unit) => {
+            let title = &agency.title;
+            let note = format!("It is for {title}, unit \"{unit}\", who have not been told of this child: ring them.");
+            (raising.stand_in(agency, due.urgent_by()), vec![note])
+        }
+        Meant::Unknown | Meant::Nobody => (raising.stand_in(agency, due.urgent_by()), Vec::new()),
         Meant::Unit(unit) => {
             let role = task.role.clone();
             (Address { agency: agency.name.clone(), unit: Some(unit.clone()), role, in_place_of: None }, Vec::new())

@@ -142,7 +142,7 @@ pub fn open_again(
     let was_closed = |task: &&Arc<HeldTask>| {
         let ended = closed_at.is_some_and(|closed_at| task.raised_at <= closed_at) || began_again(task);
         let is_asked = is_open(&task.state) && task.state != TOLD && task.chases.is_none();
-        is_asked && ended && !is_word(task) && !closed::outlives(rules, task)
+        is_asked && ended && !is_word(task) && !closed::outlives(history, rules, task)
     };
     let is_grown = |task: &HeldTask| {
         let mut of_task = history.entries.iter().filter(|entry| task.is_of(entry));
