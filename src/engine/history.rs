@@ -229,9 +229,20 @@ pub fn find(history: &History, event_id: &str, by: &Source, front_door: &str) ->
     if spoken.is_some() || !any {
         return spoken;
     }
-    let sources = history.entries.iter().flat_map(|entry| entry.sources_of(event_id));
-    let partners: BTreeSet<&str> = sources.map(|source| source.partner.as_str()).collect();
-    if partners.len() > 1 { Some(Spoken::OneOfSeveral) } else { spoken_by(history, event_id, |_| true) }
+    let partners = partners_of(history, event_id);
+    if partners.len() > 1 {
+        return Some(Spoken::OneOfSeveral);
+    }
+    spoken_by(history, event_id, |source| partners.contains(source.partner.as_str()))
+}
+
+/// The partners that sent something under an id that stands; where nothing does, all who sent it.
+fn partners_of<'h>(history: &'h History, event_id: &str) -> BTreeSet<&'h str> {
+    let partners = |entry: &'h Entry| entry.sources_of(event_id).map(|source| source.partner.as_str());
+    let all = || history.entries.iter().flat_map(|entry| partners(entry).map(move |partner| (entry, partner)));
+    let stands = |(entry, partner): &(&Arc<Entry>, &str)| !entry.withdrawn && !entry.is_taken_back(event_id, partner);
+    let standing: BTreeSet<&str> = all().filter(stands).map(|(_, partner)| partner).collect();
+    if standing.is_empty() { all().map(|(_, partner)| partner).collect() } else { standing }
 }
 
 fn spoken_by(history: &History, event_id: &str, may: impl Fn(&Source) -> bool) -> Option<Spoken> {

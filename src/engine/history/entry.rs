@@ -14,6 +14,7 @@ use crate::engine::model::inbox::{NamedWith, Referral};
 use crate::engine::model::scalar::{Coded, FactType, FactValue, Timestamp};
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::{Agency, UnitKind};
+use crate::engine::rules::directory::as_meant;
 
 const MONTHS_17_AND_A_HALF: i64 = 17 * 12 + 6;
 
@@ -205,9 +206,10 @@ fn suspects_routes(rules: &RuleBook, agency: &str, unit: Option<&str>) -> Vec<He
     if rules.agency_meant(agency).is_some() {
         return routes(rules, agency, unit, SUSPECT);
     }
-    let agency = agency.trim();
+    let agency = as_meant(agency);
+    // A unit in words of its own may be called otherwise: then it is all of them.
     let unit = unit.map(str::trim).filter(|unit| is_sender_name(unit)).map(str::to_owned);
-    let of_sender = |agency: &str| HeldBack { agency: agency.to_owned(), unit, cause: SUSPECT_SENDER.to_owned() };
+    let of_sender = |agency: String| HeldBack { agency, unit, cause: SUSPECT_SENDER.to_owned() };
     Some(agency).filter(|agency| is_sender_name(agency)).map(of_sender).into_iter().collect()
 }
 

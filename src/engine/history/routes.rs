@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::entry::{SUSPECT, SUSPECT_SENDER, UNKNOWN_SUSPECT};
 use crate::engine::model::event::Source;
 use crate::engine::model::history::{Entry, HeldBack, History, Lifted};
+use crate::engine::rules::directory::as_meant;
 
 impl HeldBack {
     /// A sender asked that they are not told.
@@ -31,17 +32,26 @@ impl HeldBack {
     /// Whether it is the route by which whoever sent something hears. One who is no agency of the book goes by the name they send under.
     pub fn is_of(&self, source: &Source) -> bool {
         let name = if self.cause == SUSPECT_SENDER { Some(&source.partner) } else { source.agency.as_ref() };
-        name.is_some_and(|name| name.eq_ignore_ascii_case(&self.agency))
-            && self.unit.as_ref().is_none_or(|unit| unit.eq_ignore_ascii_case(&source.unit))
+        name.is_some_and(|name| is_one_name(name, &self.agency))
+            && self.unit.as_ref().is_none_or(|unit| is_one_name(unit, &source.unit))
     }
+}
+
+/// What holds a sender's route back is written by people, as is what lifts it: case, blanks and hyphens are alike in both.
+fn is_one_name(one: &str, other: &str) -> bool {
+    as_meant(one) == as_meant(other)
+}
+
+fn is_among(units: &[String], unit: &str) -> bool {
+    units.iter().any(|one| is_one_name(one, unit))
 }
 
 /// The held-back routes that a lift of an agency opens, or of these units of it alone: of them, what is held back of every
 /// unit stays so.
 pub fn opened_by(history: &History, agency: &str, units: Option<&[String]>) -> BTreeSet<HeldBack> {
     let is_meant = |route: &HeldBack| {
-        let of_unit = |units: &[String]| route.unit.as_ref().is_some_and(|unit| units.contains(unit));
-        route.agency == agency && units.is_none_or(of_unit)
+        let of_unit = |units: &[String]| route.unit.as_ref().is_some_and(|unit| is_among(units, unit));
+        is_one_name(&route.agency, agency) && units.is_none_or(of_unit)
     };
     let routes = history.entries.iter().flat_map(|entry| &entry.held_back);
     routes.chain(history.held_back.iter().flatten()).filter(|route| is_meant(route)).cloned().collect()
@@ -138,8 +148,8 @@ pub fn lifted_by(history: &History, decision: &Entry) -> BTreeSet<Lifted> {
 /// The routes of an agency, or of these units of it, that were lifted and are not held back now.
 pub fn lifted_of(history: &History, agency: &str, units: Option<&[String]>) -> BTreeSet<Lifted> {
     let is_meant = |lifted: &&Lifted| {
-        let of_unit = |units: &[String]| lifted.unit.as_ref().is_none_or(|unit| units.contains(unit));
-        lifted.agency == agency && lifted.cause != UNKNOWN_SUSPECT && units.is_none_or(of_unit)
+        let of_unit = |units: &[String]| lifted.unit.as_ref().is_none_or(|unit| is_among(units, unit));
+        is_one_name(&lifted.agency, agency) && lifted.cause != UNKNOWN_SUSPECT && units.is_none_or(of_unit)
     };
     history.entries.iter().flat_map(|entry| &entry.lifted).filter(is_meant).cloned().collect()
 }

@@ -8,10 +8,15 @@ use crate::engine::model::history::Entry;
 /// All numbers of those who reported it, as a person reads them: the first sender's, and each other's with their name. None: of nobody
 /// a number is known, or the suspect may answer there.
 pub fn numbers(entry: &Entry) -> Option<String> {
-    let first = entry.call_back.clone().filter(|_| !at_suspects(entry, &entry.source));
+    let first = first(entry);
     let others = others(entry).into_iter().filter_map(|(name, number)| Some(format!("{name}: {}", number?)));
     let all: Vec<String> = first.into_iter().chain(others).collect();
     (!all.is_empty()).then(|| all.join(", or "))
+}
+
+/// The number of whoever reported it first.
+pub fn first(entry: &Entry) -> Option<String> {
+    entry.call_back.clone().filter(|_| !at_suspects(entry, &entry.source))
 }
 
 /// Who reported it too and did not take that back, each with their number.

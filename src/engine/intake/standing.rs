@@ -266,7 +266,7 @@ fn decides_about(agencies: &Agencies, decision: &DecisionRecorded) -> Option<Fau
         // What a suspect's own unit sends is held back by its name, also where it is no agency.
         (Some(HumanDecision::RouteLifted | HumanDecision::RouteConfirmed), Some(agency))
             if decision.held_back_for == Some(HeldBackFor::Suspect)
-                && is_sender_name(agency.trim())
+                && is_sender_name(&as_meant(agency))
                 && nearest(agency, &agencies.names_listed()).is_none() =>
         {
             return None;

@@ -267,9 +267,10 @@ impl Entry {
         self.occurred_at.min(self.received_at)
     }
 
-    /// Who sent the report of this id: `by`, else whoever did.
+    /// Who sent the report of this id: `by`, else whoever did and did not take it back.
     pub fn sender_of(&self, event_id: &str, by: &Source) -> Option<&Source> {
-        self.sources_of(event_id).min_by_key(|source| source.partner != by.partner)
+        let is_back = |source: &Source| self.is_taken_back(event_id, &source.partner);
+        self.sources_of(event_id).min_by_key(|source| (source.partner != by.partner, is_back(source)))
     }
 
     /// All who reported it under this id.

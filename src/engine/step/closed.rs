@@ -55,6 +55,11 @@ fn is_by(decision: &RecordedDecision, task: &HeldTask) -> bool {
     decision.event_id.as_ref() == Some(&task.event_id) && partners.all(|(one, other)| one == other)
 }
 
+/// Whether it is what the front door is asked about a closing while a child is looked for.
+pub fn is_question(task: &HeldTask) -> bool {
+    task.rules.iter().any(|rule| rule == WHILE_MISSING_RULE)
+}
+
 /// Whether a rule asks it whatever becomes of the case. What is asked of an absence, and is no search, does so until the child is back.
 pub fn outlives(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
     let asks = |asked: &TaskRule| asked.outlives_closing && asked.is_asked_of(task);

@@ -298,6 +298,20 @@ fn word_to_stand_in<'w>(draft: &Draft<'_>, task: &HeldTask, entry: &Arc<Entry>) 
     Ok(Wanted { address, relation: Relation::Word(task.task_id.clone()), ..own })
 }
 
+/// By when another unit had been asked.
+fn as_first_asked(draft: &Draft<'_>, task: &HeldTask) -> Deadline {
+    let late = task.due_at < draft.at;
+    Deadline {
+        at: task.due_at.max(draft.at),
+        words: "as first asked of another unit".to_owned(),
+        late,
+        assumed: false,
+        urgent: late,
+        at_session: false,
+        counted: None,
+    }
+}
+
 /// The same action by the same deadline, for the right unit.
 fn passed_on<'w>(
     draft: &Draft<'_>,
@@ -307,16 +321,7 @@ fn passed_on<'w>(
     (agency, meant): (&Agency, &Meant),
 ) -> Wanted<'w> {
     let (bases, minimum) = terms(draft, task, agency);
-    let late = task.due_at < draft.at;
-    let due = Deadline {
-        at: task.due_at.max(draft.at),
-        words: "as first asked of another unit".to_owned(),
-        late,
-        assumed: false,
-        urgent: late,
-        at_session: false,
-        counted: None,
-    };
+    let due = as_first_asked(draft, task);
     let why = if task.agency == agency.name {
         "It was first sent to another unit."
     } else {

@@ -25,6 +25,7 @@ use crate::engine::model::inbox::{InboxBody, InboxRecord, NamedWith, Referral};
 use crate::engine::model::scalar::{FactValue, Level, Timestamp};
 use crate::engine::model::subject::SubjectKey;
 use crate::engine::rules::RuleBook;
+use crate::engine::rules::directory::as_meant;
 use crate::engine::tasks::{Deadline, Finding};
 
 mod later;
@@ -247,7 +248,7 @@ fn is_asked(task: &HeldTask, entry: &Entry, front_door: &str) -> bool {
 fn suspect(rules: &RuleBook, detail: &Detail) -> Option<(Option<String>, Option<String>)> {
     let place = entry::suspects_place(detail);
     // Of a sender who is no agency of the book the name goes with it; who is to be held back is not known all the same.
-    let names_sender = matches!(place, Some((Some(agency), _)) if entry::is_sender_name(agency.trim()));
+    let names_sender = matches!(place, Some((Some(agency), _)) if entry::is_sender_name(&as_meant(agency)));
     if entry::is_suspect_unknown(rules, detail) && !names_sender {
         return Some((Some(entry::ANY_AGENCY.to_owned()), None));
     }

@@ -13,7 +13,7 @@ use super::escalation::closed_as;
 use super::findings::{Again, judged_again, tell_left_out};
 use super::first_receipt::{right_child, tell_right_child};
 use super::{
-    Effect, agreement, another_child, another_unit, awaiting, enquiry, lifted, own_case, readdressed, siblings,
+    Effect, agreement, another_child, another_unit, awaiting, closed, enquiry, lifted, own_case, readdressed, siblings,
     still_missing, taken_back,
 };
 use crate::engine::calendar::Clock;
@@ -211,6 +211,9 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
     forget(&mut draft.history, &changed);
     draft.history.timers.retain(|timer| !timer.is_of(original));
     let told: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(|task| is_told(task, original)).cloned().collect();
+    // What the router itself asked of whoever decides shared nothing with anybody.
+    let (own, told): (Vec<Arc<HeldTask>>, Vec<Arc<HeldTask>>) =
+        told.into_iter().partition(|task| closed::is_question(task));
     let stands = stands_until_decided(draft, original);
     let mut extra = recalls(draft, if stands { &RECALL_NOT_YET } else { &RECALL }, &changed, &told)?;
     extra.extend(breach(draft, RECALL.rule, &changed, &told)?);
@@ -223,6 +226,7 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
     draft.raise(None, cause, &findings, extra)?;
     tell_left_out(draft, None, cause, &changed, left_out)?;
     siblings::withdrawn(draft, cause, original);
+    end(draft, &own);
     if !stands {
         end(draft, &told);
     }

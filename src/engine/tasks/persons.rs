@@ -121,6 +121,6 @@ pub fn who_says(entry: &Entry) -> String {
 fn first_says(entry: &Entry) -> String {
     let reference =
         entry.partner_reference.as_ref().map_or(String::new(), |reference| format!(", reference {reference}"));
-    let ring = entry.call_back.as_ref().map_or(String::new(), |number| format!(", to be rung on {number}"));
+    let ring = senders::first(entry).map_or(String::new(), |number| format!(", to be rung on {number}"));
     format!("{}, {}{reference}{ring}", entry.source.partner, entry.source.unit)
 }
