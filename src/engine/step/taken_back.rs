@@ -7,7 +7,7 @@ use super::draft::Draft;
 use super::{about, by_the_hour, closed, escalation, search, services, shut_again, withdrawal};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
-use crate::engine::history::decisions::{closes, decided, settles};
+use crate::engine::history::decisions::{closes, decided, settles, starts_enquiry};
 use crate::engine::history::entry::is_adult;
 use crate::engine::history::{RECALLED, TOLD, held_back_of, is_open};
 use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision, said_by};
@@ -22,6 +22,9 @@ const TITLE: &str = "A decision about the case no longer stands";
 const ACTION: &str =
     "See that the child is safe and that somebody holds each task: a decision about the case was taken back";
 const GO_ON_ACTION: &str = "Go on with what you were asked: the decision that had closed the case was taken back";
+
+const ENQUIRY_TAKEN_BACK: &str =
+    "A section 47 enquiry, by which the case was at a higher level, was withdrawn by those who had recorded it.";
 
 const OF_CASE: &str = "Received. The decision is withdrawn: the case stands as it did before it, what it had ended runs again, and a \
 person is asked to see to that.";
@@ -64,7 +67,10 @@ pub fn decision(draft: &mut Draft<'_>, cause: &str, withdrawn: &Arc<Entry>, befo
     }
     if settles(code) && draft.history.last_decision != before.last_decision {
         let why = "A decision about the case was withdrawn by those who had recorded it.";
-        stands_again(draft, cause, withdrawn, before.last_decision.as_ref(), why)?;
+        return stands_again(draft, cause, withdrawn, before.last_decision.as_ref(), why);
+    }
+    if starts_enquiry(withdrawn) && draft.history.case_level < before.case_level {
+        return stands_again(draft, cause, withdrawn, None, ENQUIRY_TAKEN_BACK);
     }
     Ok(())
 }
