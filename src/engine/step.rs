@@ -16,7 +16,7 @@ use draft::Draft;
 
 mod about;
 mod addition;
-mod agreement;
+pub mod agreement;
 mod alias;
 mod another_child;
 mod another_unit;

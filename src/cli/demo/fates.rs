@@ -9,6 +9,7 @@ use crate::engine::model::history::History;
 use crate::engine::model::outcome::Outcome;
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::model::task::Task;
+use crate::engine::step::agreement::AGREED_RULE;
 use crate::engine::step::back_grown::BACK_RULE;
 use crate::engine::step::closed::CLOSED_RULE;
 use crate::engine::step::escalation::ESCALATION_RULE;
@@ -23,7 +24,7 @@ const RAISED: &str = "raised";
 /// The state of what is remembered by nobody: word of an answer, or of a deadline that moved.
 const WORD: &str = "word";
 /// The rules of such words.
-const WORD_RULES: [&str; 5] = [REFUSED_RULE, RECOUNT_RULE, FIRST_RECEIPT_RULE, CLOSED_RULE, BACK_RULE];
+const WORD_RULES: [&str; 6] = [AGREED_RULE, REFUSED_RULE, RECOUNT_RULE, FIRST_RECEIPT_RULE, CLOSED_RULE, BACK_RULE];
 
 /// How a task may stand, in the order of the columns.
 const STATES: [(&str, &[&str]); 10] = [

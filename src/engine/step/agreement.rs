@@ -47,8 +47,10 @@ const SAFE_AFTER_ALL: Word = Word {
     action: "Go on with what you were asked: that asking the family is unsafe was taken back; ring the front door first",
     wants_answer: true,
 };
+/// The id under which whoever need not offer help any more hears so.
+pub const AGREED_RULE: &str = "agreed";
 const AGREED: Word = Word {
-    rule: AGREEMENT_RULE,
+    rule: AGREED_RULE,
     title: "The family has agreed",
     why: "The family has agreed to help since you were asked to offer it again.",
     action: "Know that the family has agreed to help: it need not be offered again",
