@@ -57,24 +57,27 @@ fn without_its_data_every_field_is_told_where_and_none_to_be_left_out() {
     assert!(!answer.text.contains("leave it out"), "{}", answer.text);
 }
 
+/// The event's attributes as headers, one more of them, and a body.
+fn post_binary(house: &House, event: &Value, more: (&str, &str), body: &Value) -> Answer {
+    let authorization = format!("Bearer {}", house.token(HOSPITAL));
+    let headers = [
+        ("authorization", authorization.as_str()),
+        ("content-type", "application/json"),
+        ("ce-specversion", "1.0"),
+        ("ce-id", event["id"].as_str().unwrap()),
+        ("ce-source", HOSPITAL),
+        ("ce-type", "self_harm.reported"),
+        ("ce-time", "2026-04-01T10:01:00+01:00"),
+        more,
+    ];
+    house.post_with("/v1/events", &headers, body.to_string())
+}
+
 #[test]
 fn binary_headers_and_bodies_are_not_mixed() {
     let house = House::open();
     let sent = event();
-    let authorization = format!("Bearer {}", house.token(HOSPITAL));
-    let post = |more: (&str, &str), body: &Value| {
-        let headers = [
-            ("authorization", authorization.as_str()),
-            ("content-type", "application/json"),
-            ("ce-specversion", "1.0"),
-            ("ce-id", sent["id"].as_str().unwrap()),
-            ("ce-source", HOSPITAL),
-            ("ce-type", "self_harm.reported"),
-            ("ce-time", "2026-04-01T10:01:00+01:00"),
-            more,
-        ];
-        house.post_with("/v1/events", &headers, body.to_string())
-    };
+    let post = |more: (&str, &str), body: &Value| post_binary(&house, &sent, more, body);
     check(&post(("ce-nhsnumber", "9990000026"), &sent["data"]), "nhsnumber", "give it inside data.child");
     let whole = post(("ce-partitionkey", "k"), &sent);
     for name in ["id", "type", "specversion", "time", "data"] {
@@ -175,20 +178,7 @@ fn danger_beside_the_data_is_never_taken_for_an_extension() {
         assert!(answer.text.contains("Ring 999"), "{}", answer.text);
     }
     let sent = event();
-    let authorization = format!("Bearer {}", house.token(HOSPITAL));
-    let post = |name: &str, value: &str| {
-        let headers = [
-            ("authorization", authorization.as_str()),
-            ("content-type", "application/json"),
-            ("ce-specversion", "1.0"),
-            ("ce-id", sent["id"].as_str().unwrap()),
-            ("ce-source", HOSPITAL),
-            ("ce-type", "self_harm.reported"),
-            ("ce-time", "2026-04-01T10:01:00+01:00"),
-            (name, value),
-        ];
-        house.post_with("/v1/events", &headers, sent["data"].to_string())
-    };
+    let post = |name: &str, value: &str| post_binary(&house, &sent, (name, value), &sent["data"]);
     for name in ["ce-immediatedanger", "ce-immediatedangr"] {
         let answer = post(name, "true");
         assert!(answer.status == 400 && answer.text.contains("Ring 999"), "{name}: {}", answer.text);

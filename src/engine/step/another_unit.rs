@@ -16,20 +16,20 @@ use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::Level;
 
 /// Why it is not applied: for the decision, for whoever is asked, and for its sender.
-struct Whose {
+pub struct Whose {
     note: &'static str,
     problem: &'static str,
     told: &'static str,
 }
 
-const ANOTHER_UNITS: Whose = Whose {
+pub const ANOTHER_UNITS: Whose = Whose {
     note: "Not applied: the event is another unit's.",
     problem: "the event is another unit's of the same organisation",
     told: "This was not applied: another unit sent that event, and only that unit or the front door may correct or withdraw it. \
     Ask that unit to, or send what you know as an event of your own, under a new id. A person is asked about it meanwhile.",
 };
 
-const ONE_OF_SEVERAL: Whose = Whose {
+pub const ONE_OF_SEVERAL: Whose = Whose {
     note: "Not applied: several organisations sent an event of this id, and none of them is the sender's own.",
     problem: "several organisations sent an event of that id, and which of them is meant is not known",
     told: "This was not applied: several organisations sent an event of that id, and which you mean is not known. Ask whoever sent \
@@ -52,10 +52,11 @@ pub fn withdraws(
     draft: &mut Draft<'_>,
     referral: &Referral,
     arriving: Entry,
+    whose: &Whose,
     reason: Option<&str>,
 ) -> Result<(), StepError> {
     let level = level_of_danger(referral);
-    put_to_person(draft, referral, arriving, &ANOTHER_UNITS, (NOBODY_RECALLED, reason), level)
+    put_to_person(draft, referral, arriving, whose, (NOBODY_RECALLED, reason), level)
 }
 
 const NOBODY_RECALLED: &str = "they withdraw it, and nobody was recalled";
@@ -74,17 +75,6 @@ pub fn corrects_one_of_several(
     let level = highest_of_several(draft, correction).max(level_of_danger(referral));
     let said = changed_in_words(correction);
     put_to_person(draft, referral, arriving, &ONE_OF_SEVERAL, (&said, correction.reason.as_deref()), level)
-}
-
-/// The front door withdraws what several partners sent under one id.
-pub fn withdraws_one_of_several(
-    draft: &mut Draft<'_>,
-    referral: &Referral,
-    arriving: Entry,
-    reason: Option<&str>,
-) -> Result<(), StepError> {
-    let level = level_of_danger(referral);
-    put_to_person(draft, referral, arriving, &ONE_OF_SEVERAL, (NOBODY_RECALLED, reason), level)
 }
 
 /// What waited for an id that several partners turn out to have chosen.

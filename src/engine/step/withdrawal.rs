@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::another_unit::{ANOTHER_UNITS, ONE_OF_SEVERAL};
 use super::clocks::{due_already, start_timers};
 use super::correction::{IS_WITHDRAWN, ask_sender, level_if_it_stood, refuse, review};
 use super::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY, own_duty_at};
@@ -65,15 +66,16 @@ pub fn received(
     let original_event_id = withdrawn.original_event_id.as_str();
     let right = right_child(&draft.context.keys, event, withdrawn);
     let front_door = &draft.book.rules.front_door;
+    let reason = withdrawn.reason.as_deref();
     let index = match history::find(&draft.history, original_event_id, &arriving.source, front_door) {
         None => {
             return match history::of_another_unit(&draft.history, original_event_id, &arriving.source) {
-                Some(_) => another_unit::withdraws(draft, referral, arriving, withdrawn.reason.as_deref()),
+                Some(_) => another_unit::withdraws(draft, referral, arriving, &ANOTHER_UNITS, reason),
                 None => awaiting::keep(draft, referral, arriving, original_event_id, None, right),
             };
         }
         Some(Spoken::OneOfSeveral) => {
-            return another_unit::withdraws_one_of_several(draft, referral, arriving, withdrawn.reason.as_deref());
+            return another_unit::withdraws(draft, referral, arriving, &ONE_OF_SEVERAL, reason);
         }
         Some(Spoken::Own(index) | Spoken::Corroborated(index)) => index,
     };
