@@ -33,12 +33,12 @@ fn a_failed_reload_is_told_until_one_succeeds_and_revokes_what_was_revoked() {
     let router = Router::start();
     let (config, tokens) = (router.path("config.toml"), router.path("tokens.toml"));
     let (sound, known) = [&config, &tokens].map(|file| fs::read_to_string(file).expect("a file")).into();
-    assert!(router.ask("/metrics").contains("pathway_reload_failed 0"), "there before it first happens");
+    assert!(router.measures("pathway_reload_failed 0"), "there before it first happens");
     assert_eq!(status(&router, "tokens/inbox-camhs.token"), 200);
     fs::write(&config, format!("{sound}\nx = 1\n")).expect("a configuration");
     fs::write(&tokens, without(&known, "inbox-camhs")).expect("tokens");
     router.hang_up();
-    until("the failure is counted", || router.ask("/metrics").contains("pathway_reload_failed 1"));
+    until("the failure is counted", || router.measures("pathway_reload_failed 1"));
     let ready = router.ask("/readyz");
     assert!(ready.contains("reload: ") && ready.contains("config.toml was not taken up"), "{ready}");
     assert_eq!(status(&router, "tokens/inbox-camhs.token"), 401, "revoked though config.toml is broken");
@@ -47,12 +47,12 @@ fn a_failed_reload_is_told_until_one_succeeds_and_revokes_what_was_revoked() {
     fs::write(&config, &sound).expect("a configuration");
     fs::write(&tokens, &known).expect("tokens");
     router.hang_up();
-    until("the failure is over", || router.ask("/metrics").contains("pathway_reload_failed 0"));
+    until("the failure is over", || router.measures("pathway_reload_failed 0"));
     assert!(router.ask("/readyz").contains("\"warnings\":[]"));
     assert_eq!(status(&router, "tokens/inbox-camhs.token"), 200);
     fs::write(&tokens, without(&known, "inbox-camhs").replace("sha256", "sha1")).expect("tokens");
     router.hang_up();
-    until("the failure is counted", || router.ask("/metrics").contains("pathway_reload_failed 1"));
+    until("the failure is counted", || router.measures("pathway_reload_failed 1"));
     assert_eq!(status(&router, "tokens/inbox-camhs.token"), 200);
     router.stop();
 }

@@ -48,7 +48,7 @@ fn a_router_restarts_by_its_published_book_when_the_folder_cannot_be_read() {
         router.send(SAMPLE, TOKEN, 0, &["1 accepted, 0 refused"]);
         let ready = router.ask("/readyz");
         assert!(ready.contains("\"ready\":true") && ready.contains("rules check"), "{ready}");
-        assert!(router.ask("/metrics").contains("pathway_rules_folder_unreadable 1"));
+        assert!(router.measures("pathway_rules_folder_unreadable 1"));
         folder = router.stop();
         check(&["quarantine", "list", "--config", &config], 0, &["0 records"]);
         check(&["backup", &path(&folder, &format!("{broken}.db")), "--config", &config], 0, &["bytes"]);

@@ -105,6 +105,11 @@ impl Router {
         answer.body_mut().read_to_string().expect("a text")
     }
 
+    /// A whole line of the metrics, `pathway_ready 1`: what a metric means is told there too, and may begin with a number.
+    pub fn measures(&self, line: &str) -> bool {
+        self.ask("/metrics").lines().any(|told| told == line)
+    }
+
     /// As an operator would stop it; it must end well.
     pub fn stop(self) -> tempfile::TempDir {
         self.stop_and_tell().0
@@ -251,7 +256,7 @@ fn damage_to_the_file_of_a_running_router_is_told_once_and_by_the_exit_code() {
         file.write_all(&vec![0xff; usize::try_from(bytes).expect("a size").saturating_sub(4096)]).expect("room");
     }
     let patience = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    while !router.ask("/metrics").contains("pathway_storage_failed 1") {
+    while !router.measures("pathway_storage_failed 1") {
         assert!(std::time::Instant::now() < patience, "the damage was never met");
         run(&["send", SAMPLE, "--to", &router.url, "--token-file", &router.path(TOKEN)]);
     }
