@@ -192,8 +192,9 @@ impl Service {
         if let Some(shelf) = shelf {
             let (broker, plan) = (broker.clone(), service.plan.clone());
             let on_books = beginning.on_books.unwrap_or_else(|| Box::new(|_| {}));
-            let (metrics, clock) = (options.metrics.clone(), options.clock.clone());
-            let watch = BookWatch { broker, directory: directory.clone(), plan, on_books, metrics, clock };
+            let (metrics, readiness) = (options.metrics.clone(), options.readiness.clone());
+            let (directory, clock) = (directory.clone(), options.clock.clone());
+            let watch = BookWatch { broker, directory, plan, on_books, metrics, readiness, clock };
             watch.confirm(&shelf)?;
             service.threads().push(watch.start(shelf, service.stop.clone())?);
         }

@@ -7,6 +7,7 @@
 //! so long, or when it cannot read a book that is in force.
 
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ use crate::engine::facts::PreparedBook;
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::rules::fault::{RuleFault, SourceFile, Span};
 use crate::engine::rules::{self, RuleBook};
+use crate::telemetry::readiness::Readiness;
 
 /// How long before it takes effect a book must be on the topic.
 pub const AHEAD_MS: i64 = 10 * 60 * 1000;
@@ -31,6 +33,8 @@ pub const BYTES_MAX: usize = 900_000;
 const RECORDS_MAX: usize = 100;
 const SHOWN_WITHIN: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// What `/readyz` calls a book that cannot be read.
+const UNREADABLE: &str = "rule book";
 
 /// A book as it lies on the topic.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -115,13 +119,23 @@ pub struct Shelved {
     pub book: Result<Arc<PreparedBook>, String>,
 }
 
+/// How a publication is made ready to decide by.
+type Load = fn(&Publication) -> Result<PreparedBook, String>;
+
 /// Every book read so far.
-#[derive(Default)]
 pub struct Shelf {
     next_offset: i64,
     pub books: Vec<Shelved>,
     /// What it reads is said in the log. Else at DEBUG alone: somebody else says it.
     tells: bool,
+    load: Load,
+}
+
+impl Default for Shelf {
+    fn default() -> Self {
+        let load: Load = |publication| publication.book().map(PreparedBook::new);
+        Self { next_offset: 0, books: Vec::new(), tells: false, load }
+    }
 }
 
 /// At a level, and at DEBUG where another shelf has told.
@@ -170,7 +184,7 @@ impl Shelf {
             tell!(self, warn, book = hash, "a rule book came too late for the time it was to take effect: passed over");
             return;
         }
-        let book = publication.book();
+        let book = self.loaded(&publication);
         match &book {
             Ok(_) => {
                 let from = effective_from.to_jiff();
@@ -178,8 +192,34 @@ impl Shelf {
             }
             Err(problem) => tell!(self, error, book = hash, problem, "a published rule book cannot be read here"),
         }
-        let book = book.map(|book| Arc::new(PreparedBook::new(book)));
         self.books.push(Shelved { hash: hash.clone(), title: title.clone(), effective_from, book });
+    }
+
+    /// A panic over a book is a book that cannot be read: it lies there for ever, and would end each start anew.
+    fn loaded(&self, publication: &Publication) -> Result<Arc<PreparedBook>, String> {
+        let loaded = catch_unwind(AssertUnwindSafe(|| (self.load)(publication)));
+        loaded.unwrap_or_else(|_| Err("this release fails on it".to_owned())).map(Arc::new)
+    }
+
+    /// Tells in `/readyz` of each book that cannot be read here and counts, or will: the time is short to do something about it.
+    pub fn warn(&self, readiness: &Readiness, now: Timestamp) {
+        let is_past = |gap: &Shelved| {
+            let mut readable = self.books.iter().filter(|other| other.book.is_ok());
+            readable.any(|other| other.effective_from > gap.effective_from && other.effective_from <= now)
+        };
+        let unreadable = self.books.iter().filter(|shelved| !is_past(shelved)).filter_map(|shelved| {
+            let problem = shelved.book.as_ref().err()?;
+            let (hash, from) = (&shelved.hash, shelved.effective_from.to_jiff());
+            Some(format!(
+                "the published book {hash} cannot be read here ({problem}): from {from} on nothing is decided. Start a release that \
+                 reads it, or publish one that this release reads, for a later time"
+            ))
+        });
+        match unreadable.collect::<Vec<_>>() {
+            unreadable if unreadable.is_empty() => readiness.no_warning(UNREADABLE),
+            // The log has told each already.
+            unreadable => drop(readiness.warn(UNREADABLE, &unreadable.join("; "))),
+        }
     }
 
     /// As lanes decide by them.

@@ -16,6 +16,7 @@ use crate::engine::context::{Context, RuleBooks};
 use crate::engine::intake::Partners;
 use crate::engine::model::scalar::Timestamp;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::readiness::Readiness;
 
 const TRY_EVERY: Duration = Duration::from_secs(1);
 /// How soon a new rule book is known.
@@ -112,6 +113,7 @@ pub struct BookWatch {
     pub plan: TopicPlan,
     pub on_books: OnBooks,
     pub metrics: Arc<Metrics>,
+    pub readiness: Arc<Readiness>,
     pub clock: Clock,
 }
 
@@ -121,7 +123,9 @@ impl BookWatch {
         if shelf.books.is_empty() {
             return Err(BrokerError::Mismatch("there is no rule book".to_owned()));
         }
-        self.know_from((self.clock)());
+        let now = (self.clock)();
+        shelf.warn(&self.readiness, now);
+        self.know_from(now);
         Ok(())
     }
 
@@ -142,6 +146,7 @@ impl BookWatch {
         if shelf.read(&*self.broker.reader())? {
             self.take(shelf.rule_books());
         }
+        shelf.warn(&self.readiness, looked_at);
         self.know_from(looked_at);
         Ok(())
     }

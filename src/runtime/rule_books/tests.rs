@@ -112,3 +112,29 @@ fn a_first_book_that_cannot_be_read_is_waited_for_by_what_came_before_it_too() {
     assert_eq!(in_force(&shelf, START), None);
     assert_eq!(in_force(&shelf, START + AHEAD_MS + 1_000).as_deref(), Some("Second"));
 }
+
+#[test]
+fn a_book_over_which_this_release_panics_is_one_that_it_cannot_read() {
+    let house = House::open();
+    begin(&house.broker, &Ok(book("First", START)), Timestamp(START)).unwrap();
+    let from = START + AHEAD_MS + 1_000;
+    house.publish(book("Newer", from).write());
+    house.publish(book("Third", from + 5_000).write());
+    let fails_on_newer: Load = |publication| match publication.title.as_str() {
+        "Newer" => panic!("made to"),
+        _ => publication.book().map(PreparedBook::new),
+    };
+    let mut shelf = Shelf { load: fails_on_newer, ..Shelf::default() };
+    shelf.read(&*house.broker.reader()).unwrap();
+    assert_eq!(in_force(&shelf, from - 1).as_deref(), Some("First"));
+    assert_eq!(in_force(&shelf, from), None);
+    assert_eq!(in_force(&shelf, from + 5_000).as_deref(), Some("Third"));
+    let readiness = Readiness::default();
+    for (at, told) in [(START, 1), (from + 4_999, 1), (from + 5_000, 0)] {
+        shelf.warn(&readiness, Timestamp(at));
+        assert_eq!(readiness.warnings().len(), told, "at {at}");
+    }
+    shelf.warn(&readiness, Timestamp(START));
+    let warning = readiness.warnings().remove(0);
+    assert!(warning.contains("this release fails on it") && warning.contains("nothing is decided"), "{warning}");
+}
