@@ -236,9 +236,9 @@ pub fn drop_timer_alone(state: &State, subject: SubjectKey, timer: &Timer, at: T
     Step { delta, effects: Vec::new() }
 }
 
-/// Proves that a panic in a step costs one record only; set by tests, never by configuration.
+/// Proves that a panic in a step, or over a tick, costs one record only; set by tests, never by configuration.
 #[expect(clippy::panic, reason = "the injected fault is a panic")]
-fn inject_fault(context: &Context, of: &str) {
+pub fn inject_fault(context: &Context, of: &str) {
     if context.panic_on.as_deref() == Some(of) {
         panic!("injected fault");
     }

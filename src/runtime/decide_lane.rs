@@ -11,22 +11,21 @@ use super::outputs::{OutputError, Outputs, TRACE, Unusable, header};
 use super::progress::IntakeProgress;
 use super::ticks::Ticker;
 use super::topics::OutputTopics;
-use crate::broker::{BrokerError, PartitionOwner, Placement, Record, Write};
-use crate::engine::calendar::start_of;
+use crate::broker::{BrokerError, PartitionOwner, Record, Write};
 use crate::engine::codec;
 use crate::engine::context::{Context, StepError};
-use crate::engine::ids::derived;
-use crate::engine::model::history::{History, Timer};
-use crate::engine::model::inbox::{InboxBody, InboxRecord, Tick};
+use crate::engine::model::history::History;
+use crate::engine::model::inbox::{InboxBody, InboxRecord};
 use crate::engine::model::quarantine::QuarantineReason;
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::model::subject::SubjectKey;
 use crate::engine::state::{Delta, State};
-use crate::engine::step::{Step, catch_up, drop_timer, drop_timer_alone, notice_book, step, step_timer};
+use crate::engine::step::{Step, catch_up, notice_book, step};
 use crate::telemetry::metrics::{Disposition, Metrics, RecordKind, Stage};
 
-/// Timers one tick fires in one partition; the rest wait for the next, a second later.
-pub const TIMERS_PER_TICK_MAX: usize = 500;
+mod time;
+
+pub use self::time::TIMERS_PER_TICK_MAX;
 
 pub struct DecideLane {
     context: Arc<Context>,
@@ -260,101 +259,6 @@ impl DecideLane {
         };
         Ok(self.quarantine(&unusable, true, writes)?)
     }
-
-    /// Fires what is due, each timer as a step of its own.
-    fn tick(&mut self, record: &Record, writes: &mut Vec<Write>) -> Result<(), LaneError> {
-        let Some(partition) = self.partitions.get_mut(&record.partition) else { return Ok(()) };
-        partition.ticker.arrived();
-        let at = record.timestamp.max(partition.state.last_receipt());
-        for (subject, timer) in partition.state.due_timers(at, TIMERS_PER_TICK_MAX) {
-            let stepped =
-                self.guarded(record.partition, |context, state| step_timer(context, state, subject, &timer, at));
-            let taken = match stepped {
-                Ok(stepped) => {
-                    self.learn_topics(&stepped)?;
-                    self.take(record, stepped, writes)
-                }
-                Err(Fault::OfRecord(fault)) => Err(fault),
-                Err(Fault::Fatal(error)) => return Err(fatal(record, error)),
-            };
-            if let Err(fault) = taken {
-                self.give_up_timer(record, subject, &timer, at, fault, writes)?;
-            }
-        }
-        self.notes.disposed(RecordKind::Tick, Disposition::Applied);
-        Ok(())
-    }
-
-    fn give_up_timer(
-        &mut self,
-        record: &Record,
-        subject: SubjectKey,
-        timer: &Timer,
-        at: Timestamp,
-        fault: String,
-        writes: &mut Vec<Write>,
-    ) -> Result<(), LaneError> {
-        let dropped =
-            self.guarded(record.partition, |context, state| Ok(drop_timer(context, state, subject, timer, at)));
-        if !dropped.is_ok_and(|dropped| self.keep(record.partition, dropped.delta).is_ok())
-            && let Some(partition) = self.partitions.get(&record.partition)
-        {
-            let dropped = drop_timer_alone(&partition.state, subject, timer, at);
-            let partition = record.partition;
-            if self.keep(partition, dropped.delta).is_err()
-                && let Some(Partition { state, .. }) = self.partitions.get_mut(&partition)
-            {
-                // In memory alone: it comes back with a restart, and not every second.
-                let dropped = drop_timer_alone(state, subject, timer, at);
-                state.stage(dropped.delta);
-            }
-        }
-        let part = derived(&[&timer.rule, &timer.event_id, &timer.due_at.0.to_string(), &subject.to_hex()]);
-        let unusable = Unusable {
-            record,
-            reason: QuarantineReason::RouterFault,
-            fault: format!("timer of {}: {fault}", timer.rule),
-            part: &part,
-            partner: None,
-            event_id: Some(timer.event_id.clone()),
-            receipt: at,
-        };
-        Ok(self.quarantine(&unusable, true, writes)?)
-    }
-
-    /// A book that took effect may have a corrected calendar: the next tick counts open deadlines again.
-    fn notice_books(&mut self, now: Timestamp) {
-        if let Some(book) = self.context.books.in_force(now) {
-            self.metrics.calendar_ends(start_of(book.rules.calendar.span().1));
-        }
-        for partition in self.partitions.values_mut() {
-            let books = &self.context.books;
-            while let Some(change) = books.next_change(partition.noticed).filter(|change| *change <= now) {
-                let left = notice_book(&self.context, &mut partition.state, change);
-                told_left(&self.metrics, left);
-                partition.noticed = change;
-            }
-        }
-    }
-
-    fn append_ticks(&mut self, now: Timestamp, writes: &mut Vec<Write>) -> Result<(), LaneError> {
-        let behind = self.progress.behind_ms(now);
-        for (number, partition) in &mut self.partitions {
-            if !partition.ticker.is_due(now, partition.state.next_timer(), behind) {
-                continue;
-            }
-            let tick = InboxRecord {
-                id: derived(&["tick", &number.to_string(), &now.0.to_string()]),
-                subject: SubjectKey([0; 32]),
-                receipt: now,
-                body: InboxBody::Tick(Tick { partition: i32::try_from(*number).unwrap_or(i32::MAX) }),
-            };
-            let outputs = Outputs { topics: &self.topics, keys: &self.context.keys };
-            let write = outputs.inbox(&tick, None)?;
-            writes.push(Write { placement: Placement::Partition(*number), ..write });
-        }
-        Ok(())
-    }
 }
 
 fn fatal(record: &Record, error: StepError) -> LaneError {
@@ -413,6 +317,8 @@ impl PartitionOwner for DecideLane {
             Some(value) => codec::decode(value).map_err(|error| unreadable(&error.to_string()))?,
             None => History::default(),
         };
+        // How far the log's time has come is known before anything new is read.
+        self.metrics.waiting().read(record.timestamp);
         self.arriving.entry(partition).or_default().restore(SubjectKey(key), history);
         Ok(())
     }

@@ -264,6 +264,46 @@ fn a_panic_over_one_childs_rungs_costs_them_alone_also_where_the_clock_is_taken_
     assert!(service.stop(Duration::from_secs(60)));
 }
 
+#[test]
+fn a_panic_over_what_is_due_costs_that_tick_alone() {
+    let (now, clock) = movable_clock();
+    let (memory, metrics, service) = started(kit::context(Some("tick")), clock);
+    for event in events(12) {
+        kit::publish(&memory, vec![kit::write_of(&event)]).unwrap();
+    }
+    wait_until("the end of the inbox", || kit::is_drained(&memory));
+    now.fetch_add(8 * 24 * 3_600_000, Ordering::SeqCst);
+    wait_until("a fault that is told", || !metrics.render().contains("pathway_step_faults_total 0"));
+    let before = decided(&memory);
+    kit::publish(&memory, vec![kit::write_of(&events(13)[12])]).unwrap();
+    wait_until("a decision on what came after", || decided(&memory) > before);
+    assert!(service.ready(), "the lane goes on");
+    assert!(service.stop(Duration::from_secs(60)));
+}
+
+#[test]
+fn after_a_restart_an_idle_router_tells_that_the_log_is_ahead_of_the_clock() {
+    let (now, clock) = movable_clock();
+    let (memory, _, service) = started(kit::context(None), clock.clone());
+    kit::publish(&memory, vec![kit::write_of(&events(1)[0])]).unwrap();
+    wait_until("the end of the inbox", || kit::is_drained(&memory));
+    assert!(service.stop(Duration::from_secs(60)));
+    now.fetch_sub(2 * 3_600_000, Ordering::SeqCst);
+
+    let (memory, metrics) = (memory.restart(), Arc::new(Metrics::new().unwrap()));
+    let options = kit::options(Arc::new(memory), kit::context(None), metrics.clone(), clock);
+    let readiness = options.readiness.clone();
+    let service = Service::start(options).unwrap();
+    wait_until("a warning", || {
+        readiness.warnings().iter().any(|warning| warning.contains("ahead of this machine's clock"))
+    });
+    assert!(metrics.render().lines().any(|line| {
+        let ahead = line.strip_prefix("pathway_log_ahead_seconds ").and_then(|seconds| seconds.parse::<u64>().ok());
+        ahead.is_some_and(|seconds| seconds > 7_000)
+    }));
+    assert!(service.stop(Duration::from_secs(60)));
+}
+
 /// The shipped book from an instant on, with words of its calendar changed.
 fn book_from(from: &str, calendar: (&str, &str)) -> PreparedBook {
     let source = |(name, text): &(&str, &str)| {
