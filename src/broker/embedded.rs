@@ -26,6 +26,7 @@ mod catalogue;
 mod checkpoint;
 mod compaction;
 mod copy;
+pub mod files;
 mod identity;
 mod lane;
 pub(super) mod layout;
@@ -100,7 +101,7 @@ impl Embedded {
     /// Opens the file, creating it when it is missing; its folder must exist. `InUse` when another process has it.
     pub fn open(options: EmbeddedOptions) -> Result<Self, BrokerError> {
         let EmbeddedOptions { path, clock, queue_requests_max, queue_bytes_max, file_bytes_max, .. } = options;
-        if options.expected == Expected::File && !rights::is_there(&path)? {
+        if options.expected == Expected::File && !files::is_there(&path).map_err(|error| file_failed(&path, &error))? {
             return Err(identity::missing(&path, "is not there"));
         }
         let lock = lock::take(&path)?;

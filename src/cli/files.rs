@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::CliError;
+use crate::broker::embedded::files;
 
 /// The whole of a text file, or of standard input for `-` or no path.
 pub fn read_text(path: Option<&Path>) -> Result<String, CliError> {
@@ -26,11 +27,7 @@ pub fn read_input(path: Option<&Path>) -> Result<Vec<u8>, CliError> {
 
 /// Whether a file is there. An error where nobody can tell: its folder may not be entered, say.
 pub fn is_there(file: &Path) -> Result<bool, CliError> {
-    match fs::metadata(file) {
-        Ok(metadata) => Ok(metadata.is_file()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(unreadable(file, &error)),
-    }
+    files::is_there(file).map_err(|error| unreadable(file, &error))
 }
 
 /// The whole of a file, as it lies there.

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::layout::{BUSY_WAIT_MS, PAGE_BYTES, is_damage, log_beside, storage};
+use super::files;
+use super::layout::{BUSY_WAIT_MS, PAGE_BYTES, is_damage, storage};
 use super::shared::Shared;
 
 /// How often the write-ahead log is looked at.
@@ -47,7 +48,7 @@ pub fn run(connection: &Connection, shared: &Arc<Shared>, stop: &Receiver<()>) {
 }
 
 fn log_pages(shared: &Shared) -> i64 {
-    let bytes = std::fs::metadata(log_beside(&shared.path)).map(|metadata| metadata.len()).unwrap_or_default();
+    let bytes = std::fs::metadata(files::log_beside(&shared.path)).map(|metadata| metadata.len()).unwrap_or_default();
     i64::try_from(bytes / PAGE_BYTES).unwrap_or(i64::MAX)
 }
 

@@ -1,12 +1,12 @@
 //! A whole, consistent copy of a log, also while a router uses it.
 
 use std::fs::{self, File, OpenOptions};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::ErrorCode;
 
 use super::layout::{self, of_file, storage};
-use super::{file_failed, identity, rights, sync_folder};
+use super::{file_failed, files, identity, rights, sync_folder};
 use crate::broker::BrokerError;
 
 /// Copies the log `from` to `to`, which must not exist; readable by its owner alone. It has that name only once it is
@@ -15,9 +15,7 @@ pub fn backup(from: &Path, to: &Path) -> Result<(), BrokerError> {
     if to.exists() {
         return Err(BrokerError::InUse(format!("{} exists: name a file that does not", to.display())));
     }
-    let mut name = to.as_os_str().to_owned();
-    name.push(".part");
-    let part = PathBuf::from(name);
+    let part = files::part_beside(to);
     let copied = copy(from, &part).and_then(|()| fs::rename(&part, to).map_err(|error| file_failed(to, &error)));
     if copied.is_err() {
         remove(&part);
@@ -46,9 +44,7 @@ fn copy(from: &Path, part: &Path) -> Result<(), BrokerError> {
 
 /// What is left of a copy that did not end well, with SQLite's journal of it.
 fn remove(part: &Path) {
-    let mut journal = part.as_os_str().to_owned();
-    journal.push("-journal");
-    for file in [part, Path::new(&journal)] {
+    for file in [part, &files::journal_beside(part)] {
         let _ = fs::remove_file(file);
     }
 }

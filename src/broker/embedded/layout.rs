@@ -1,6 +1,6 @@
 //! How the log lies in its SQLite file: one rowid table per topic-partition, and the tables that describe them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
 
@@ -150,13 +150,6 @@ pub fn open_checkpointer(path: &Path) -> Result<Connection, BrokerError> {
     let settings = "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;";
     connection.execute_batch(settings).map_err(|error| storage(&error))?;
     Ok(connection)
-}
-
-/// SQLite's write-ahead log of a file.
-pub fn log_beside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push("-wal");
-    name.into()
 }
 
 /// How many pages make up so many bytes.

@@ -2,8 +2,9 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::{files, rights};
 use crate::broker::BrokerError;
 
 /// Read and written by its owner alone: the log names children.
@@ -13,13 +14,6 @@ const PRIVATE_MODE: u32 = 0o600;
 /// Held for as long as the log is open; the operating system lets go of it however the process ends.
 pub struct FileLock {
     _file: File,
-}
-
-/// `router.db` is guarded by `router.db.lock`.
-fn lock_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    PathBuf::from(name)
 }
 
 /// Opens a file for writing, creating it when it is missing; its owner alone may read it (0600), whatever it was before.
@@ -36,10 +30,23 @@ fn open_private(path: &Path) -> std::io::Result<File> {
     Ok(file)
 }
 
+/// Makes the lock as a file of whoever owns the log, as SQLite does with what it makes beside it: a command that root runs would shut
+/// the router out. One that is there already (a link, maybe) is given to nobody.
+#[cfg(unix)]
+fn make_for_owner(lock: &Path, of: &Path) {
+    use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+    let Ok(owned) = std::fs::metadata(of) else { return };
+    let made = OpenOptions::new().write(true).create_new(true).mode(PRIVATE_MODE).open(lock);
+    // Only root may give a file away; whoever else made it is its owner, as a rule of the log, too.
+    let _ = made.and_then(|made| fchown(made, Some(owned.uid()), Some(owned.gid())));
+}
+
 /// Takes the lock, or says which file is in use and by which process.
 pub fn take(path: &Path) -> Result<FileLock, BrokerError> {
-    let lock = lock_path(path);
-    let failed = |error: std::io::Error| BrokerError::Storage(format!("{}: {error}", lock.display()));
+    let lock = files::lock_beside(path);
+    let failed = |error: std::io::Error| rights::refused(&lock, &error);
+    #[cfg(unix)]
+    make_for_owner(&lock, path);
     let mut file = open_private(&lock).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {}
@@ -56,4 +63,36 @@ fn in_use(path: &Path, file: &mut File) -> BrokerError {
     let known = file.read_to_string(&mut holder).is_ok() && holder.trim().parse::<u32>().is_ok();
     let by = if known { format!("process {}", holder.trim()) } else { "another process".to_owned() };
     BrokerError::InUse(format!("{} is in use by {by}: stop it first, or name another folder", path.display()))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::{MetadataExt, chown};
+
+    use super::*;
+
+    #[test]
+    fn a_lock_that_root_makes_is_the_data_file_s_owner_s() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("pathway.db");
+        std::fs::write(&data, "").unwrap();
+        if chown(&data, Some(65_534), Some(65_534)).is_err() {
+            println!("not root: nothing is given away");
+            return;
+        }
+        drop(take(&data).unwrap());
+        let lock = std::fs::metadata(files::lock_beside(&data)).unwrap();
+        assert_eq!((lock.uid(), lock.gid(), lock.mode() & 0o777), (65_534, 65_534, 0o600));
+        // What is there already stays whose it is.
+        chown(files::lock_beside(&data), Some(0), Some(0)).unwrap();
+        drop(take(&data).unwrap());
+        assert_eq!(std::fs::metadata(files::lock_beside(&data)).unwrap().uid(), 0);
+    }
+
+    #[test]
+    fn a_lock_that_may_not_be_opened_says_what_to_do() {
+        let denied = rights::refused(Path::new("data/pathway.db.lock"), &std::io::ErrorKind::PermissionDenied.into());
+        let said = denied.to_string();
+        assert!(said.contains("data/pathway.db.lock cannot be opened") && said.contains("chown"), "{said}");
+    }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::catalogue::{Catalogue, Topic};
+use super::files;
 use super::layout::{self, storage};
 use super::room;
 use crate::broker::{BrokerError, Clock, Health, LaneShare, TopicPattern};
@@ -111,7 +112,7 @@ impl Shared {
         if is_another(file_number(&self.path), self.opened) {
             return Err(gone("the data file was"));
         }
-        let log = file_number(&layout::log_beside(&self.path));
+        let log = file_number(&files::log_beside(&self.path));
         if let (Ok(Some(number)), None) = (&log, self.opened_log.get()) {
             let _ = self.opened_log.set(*number);
         }
@@ -207,12 +208,9 @@ fn gone(what: &str) -> BrokerError {
 
 /// Which file lies under a path; None where there is none. An error where nobody can tell.
 fn file_number(path: &Path) -> std::io::Result<Option<u64>> {
-    match std::fs::metadata(path) {
-        #[cfg(unix)]
-        Ok(metadata) => Ok(Some(std::os::unix::fs::MetadataExt::ino(&metadata))),
-        #[cfg(not(unix))]
-        Ok(_) => Ok(Some(0)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+    #[cfg(unix)]
+    let number = |metadata: std::fs::Metadata| std::os::unix::fs::MetadataExt::ino(&metadata);
+    #[cfg(not(unix))]
+    let number = |_| 0;
+    Ok(files::metadata_of(path)?.map(number))
 }

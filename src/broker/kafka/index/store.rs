@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Transaction};
 
+use crate::broker::embedded::files;
 use crate::broker::embedded::layout::{Stored, write_headers};
 use crate::broker::{BrokerError, Record};
 use crate::engine::model::scalar::Timestamp;
@@ -48,9 +49,7 @@ pub fn open(file: &Path, cluster: &str) -> Result<Connection, BrokerError> {
 }
 
 pub fn remove(file: &Path) {
-    for suffix in ["", "-wal", "-shm"] {
-        let mut name = file.as_os_str().to_owned();
-        name.push(suffix);
+    for name in [file.to_owned(), files::log_beside(file), files::index_beside(file)] {
         if let Err(error) = std::fs::remove_file(&name)
             && error.kind() != std::io::ErrorKind::NotFound
         {
