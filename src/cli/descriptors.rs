@@ -5,13 +5,15 @@ use crate::config::broker::Broker;
 
 /// Of the process itself, and for what an hour's housekeeping opens.
 const OWN: u64 = 64;
+/// Sockets that are being closed for others to come in, or closed by their clients: more than the server lets wait at once.
+const CLOSING: u64 = 32;
 /// Of one lane: the data file with its log; on Kafka a reader and a writer, each with a socket a broker.
 const LANE_EMBEDDED: u64 = 8;
 const LANE_KAFKA: u64 = 64;
 
 /// Raises the process's limit where it is too low for the connections of the configuration; lowers these to what fits where it
-/// cannot be raised, and says so.
-pub fn make_room(config: &mut Config) {
+/// cannot be raised, and says so. What `/readyz` is to say of it is answered.
+pub fn make_room(config: &mut Config) -> Option<String> {
     #[cfg(unix)]
     {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -20,10 +22,10 @@ pub fn make_room(config: &mut Config) {
             Broker::Kafka(_) => LANE_KAFKA,
         };
         let lanes = u64::try_from(config.lanes.intake + config.lanes.decide).unwrap_or(u64::MAX);
-        let own = OWN.saturating_add(lane.saturating_mul(lanes));
+        let own = (OWN + CLOSING).saturating_add(lane.saturating_mul(lanes));
         let needed = needed(own, config.limits.connections);
         let limit = getrlimit(Resource::Nofile);
-        let Some(mut current) = limit.current.filter(|current| *current < needed) else { return };
+        let mut current = limit.current.filter(|current| *current < needed)?;
         let raised = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
         let raised_limit = Rlimit { current: Some(raised), maximum: limit.maximum };
         if raised > current && setrlimit(Resource::Nofile, raised_limit).is_ok() {
@@ -46,8 +48,15 @@ pub fn make_room(config: &mut Config) {
                  systemd unit, `ulimit -Hn`)"
             );
             config.limits.connections = fit;
+            return Some(format!(
+                "{fit} of {wanted} are let in, for {current} files may be open and {needed} are needed: raise the limit (LimitNOFILE= of a \
+                 systemd unit, `ulimit -Hn`) and start again, or set `connections` under [limits] to {fit}"
+            ));
         }
+        None
     }
+    #[cfg(not(unix))]
+    None
 }
 
 /// A quarter is for what connections ask: each answer may open the data file and its log.

@@ -15,6 +15,8 @@ use crate::config::broker::Broker;
 use crate::config::first_start::{config_file, first_start_at};
 use crate::telemetry::logging;
 
+/// What `/readyz` calls it that fewer connections are let in than were asked for.
+const CONNECTIONS: &str = "connections";
 /// Where a router without a configuration lives.
 const DATA_FOLDER: &str = "data";
 
@@ -86,8 +88,8 @@ pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
     }
     logging::start(config.log.format, config.log.level);
     let mut config = of_stage(config, arguments.stages);
-    make_room(&mut config);
-    runtime.block_on(serve(&config, expected, stop, asked))
+    let few_files = make_room(&mut config);
+    runtime.block_on(serve(&config, expected, few_files, stop, asked))
 }
 
 /// Without the lanes of the other stage.
@@ -113,6 +115,7 @@ fn write_own_config(folder: &Path, bind: Option<SocketAddr>) -> Result<(), CliEr
 async fn serve(
     config: &Config,
     expected: Expected,
+    few_files: Option<String>,
     stop: impl Future<Output = ()>,
     mut asked: Reloads,
 ) -> Result<Ending, CliError> {
@@ -124,6 +127,9 @@ async fn serve(
             return Ok(Ending::Clean);
         }
     };
+    if let Some(problem) = few_files {
+        router.readiness.warn(CONNECTIONS, &problem);
+    }
     let mut is_ready = false;
     loop {
         tokio::select! {

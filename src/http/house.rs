@@ -1,7 +1,7 @@
 //! The connections there may be at once. When all places are taken, the one that has been idle for longest makes room:
 //! whoever opens many and has no token shuts nobody out, however slowly it asks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::{Future, Ready, ready};
 use std::io;
 use std::pin::Pin;
@@ -18,6 +18,9 @@ use super::server::Connection;
 use super::share::{OverShare, Shares, TokenHash};
 use crate::telemetry::metrics::Metrics;
 
+/// Connections that another's coming closes, and that are not closed yet: some, so that a rush does not wait for each.
+const LEAVING_MAX: usize = 16;
+
 pub struct House {
     connections_max: usize,
     places: Mutex<Places>,
@@ -28,6 +31,8 @@ pub struct House {
 struct Places {
     next: u64,
     held: BTreeMap<u64, Held>,
+    /// Those whose place another took, and that are not closed yet.
+    leaving: BTreeSet<u64>,
     /// Requests being answered, by the token they came with.
     answering: Shares,
 }
@@ -70,6 +75,7 @@ impl House {
         if places.held.len() >= self.connections_max {
             let idlest = places.idlest()?;
             places.held.remove(&idlest);
+            places.leaving.insert(idlest);
             self.metrics.http_connection_made_room();
         }
         let number = places.next;
@@ -80,6 +86,11 @@ impl House {
         );
         self.metrics.http_connection_opened();
         Some(Place { house: self.clone(), number, closed: Mutex::new(Some(closed)) })
+    }
+
+    /// Whether so many are on their way out that the next had better wait a moment: each has its file descriptor still.
+    pub fn is_crowded(&self) -> bool {
+        self.places().leaving.len() >= LEAVING_MAX
     }
 
     /// Closes what streams were asked on, also where their client does not read.
@@ -150,7 +161,10 @@ impl Drop for Answering {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.house.places().held.remove(&self.number);
+        let mut places = self.house.places();
+        places.held.remove(&self.number);
+        places.leaving.remove(&self.number);
+        drop(places);
         self.house.metrics.http_connection_closed();
     }
 }

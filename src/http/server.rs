@@ -27,6 +27,10 @@ const CONNECTION_BYTES: usize = 64 << 10;
 /// The time that streams have at a stop to send what they have begun. What a client has not taken by then it asks for again.
 const STREAMS_END: Duration = Duration::from_millis(500);
 
+/// While many are being closed the next is let in after so many glances at the latest, whether they are or not.
+const GLANCE: Duration = Duration::from_millis(2);
+const GLANCES_MAX: u32 = 5;
+
 /// That connections cannot be let in is said so often.
 const SAY_EVERY: Duration = Duration::from_secs(60);
 
@@ -91,7 +95,8 @@ pub async fn start(gateway: Arc<Gateway>, settings: &Http) -> Result<Running, Ht
     let address = listener.local_addr().map_err(bind_fault)?;
     let handle = Handle::new();
     let house = House::new(gateway.limits.connections, gateway.metrics.clone());
-    let connections = Connections { router: super::router(gateway.clone()), house: house.clone() };
+    let connections =
+        Connections { router: super::router(gateway.clone()), house: house.clone(), pause: None, glances: 0 };
     let mut server = axum_server::from_tcp(listener).map_err(bind_fault)?.handle(handle.clone()).http1_only();
     server.http_builder().http1().header_read_timeout(HEADER_WAIT).max_buf_size(CONNECTION_BYTES);
     let failing = Failing { metrics: gateway.metrics.clone(), said_at: Mutex::default() };
@@ -145,10 +150,12 @@ async fn load_tls(files: &Tls) -> Result<RustlsConfig, HttpError> {
 }
 
 /// Makes the service of each new connection, or refuses it when every other is answering somebody with a token.
-#[derive(Clone)]
 struct Connections {
     router: Router,
     house: Arc<House>,
+    /// Lets those that leave do so first.
+    pause: Option<Pin<Box<tokio::time::Sleep>>>,
+    glances: u32,
 }
 
 impl Service<SocketAddr> for Connections {
@@ -156,7 +163,14 @@ impl Service<SocketAddr> for Connections {
     type Error = std::io::Error;
     type Future = std::future::Ready<Result<Connection, std::io::Error>>;
 
-    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), std::io::Error>> {
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), std::io::Error>> {
+        while self.glances < GLANCES_MAX && self.house.is_crowded() {
+            let pause = self.pause.get_or_insert_with(|| Box::pin(tokio::time::sleep(GLANCE)));
+            std::task::ready!(pause.as_mut().poll(context));
+            self.pause = None;
+            self.glances += 1;
+        }
+        (self.pause, self.glances) = (None, 0);
         Poll::Ready(Ok(()))
     }
 
