@@ -1,6 +1,7 @@
 //! The configuration of a running router read again: partners and tokens taken up, or what is wrong said until it is mended.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use super::service::{RunningRouter, check_again};
 use crate::config::Config;
@@ -19,15 +20,17 @@ pub async fn reload(router: &RunningRouter, file: &Path) {
             router.readiness.no_warning(RELOAD);
             router.metrics.troubles.reload_failed(false);
         }
-        Err(Refused { problems, tokens }) => {
+        Err(Refused { problems, files, tokens }) => {
             for problem in &problems {
                 tracing::error!(problem, "partners and tokens stay as they were");
             }
             revoke(router, tokens.as_ref());
+            let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+            let (were, it) = if files.len() > 1 { ("were", "them") } else { ("was", "it") };
             let warning = format!(
-                "{} was not taken up: partners stay as they were, and no token is new; the log says why at ERROR. Mend it and send \
+                "{} {were} not taken up: partners stay as they were, and no token is new; the log says why at ERROR. Mend {it} and send \
                  SIGHUP again",
-                file.display()
+                files.join(" and ")
             );
             router.readiness.warn(RELOAD, &warning);
             router.metrics.troubles.reload_failed(true);
@@ -38,6 +41,8 @@ pub async fn reload(router: &RunningRouter, file: &Path) {
 /// Why nothing was taken up.
 struct Refused {
     problems: Vec<String>,
+    /// In which files, each once.
+    files: Vec<PathBuf>,
     /// Where they are sound by themselves: what is not among them is revoked all the same.
     tokens: Option<TokenBook>,
 }
@@ -47,10 +52,14 @@ async fn taken_up(router: &RunningRouter, file: &Path) -> Result<Config, Refused
     let config = read.map_err(|ConfigFaults(faults)| Refused {
         tokens: sound_tokens(router, &faults),
         problems: faults.iter().map(ConfigFault::to_string).collect(),
+        files: faults.into_iter().map(|fault| fault.file).collect::<BTreeSet<_>>().into_iter().collect(),
     })?;
     match router.reload(&config).await {
         Ok(()) => Ok(config),
-        Err(error) => Err(Refused { problems: vec![error.to_string()], tokens: Some(config.tokens) }),
+        Err(error) => {
+            let (problems, files) = (vec![error.to_string()], vec![file.to_owned()]);
+            Err(Refused { problems, files, tokens: Some(config.tokens) })
+        }
     }
 }
 

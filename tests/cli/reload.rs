@@ -54,5 +54,13 @@ fn a_failed_reload_is_told_until_one_succeeds_and_revokes_what_was_revoked() {
     router.hang_up();
     until("the failure is counted", || router.measures("pathway_reload_failed 1"));
     assert_eq!(status(&router, "tokens/inbox-camhs.token"), 200);
+    let ready = router.ask("/readyz");
+    assert!(ready.contains("tokens.toml was not taken up") && !ready.contains("config.toml"), "{ready}");
+    fs::write(&config, format!("{sound}\nx = 1\n")).expect("a configuration");
+    router.hang_up();
+    until("both are named", || {
+        let ready = router.ask("/readyz");
+        ready.contains("config.toml and ") && ready.contains("tokens.toml were not taken up")
+    });
     router.stop();
 }
