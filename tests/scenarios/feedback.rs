@@ -119,11 +119,11 @@ fn a_sender_hears_what_of_the_child_could_not_be_used_and_no_value_of_it() {
         of(child)
     };
     let wrong = [
-        ("nhs_number", "9990000020", "child.nhs_number fails its check digit"),
-        ("upn", "A123", "child.upn fails its check digit"),
-        ("school_urn", "888888", "child.school_urn is not in this partnership's directory"),
-        ("gp_ods", "X99999", "child.gp_ods is not in this partnership's directory"),
-        ("locality", "atlantis", "child.locality is not in this partnership's directory"),
+        ("nhs_number", "9990000020", "data.child.nhs_number fails its check:"),
+        ("upn", "A123", "data.child.upn fails its check:"),
+        ("school_urn", "888888", "data.child.school_urn is not in this partnership's directory"),
+        ("gp_ods", "X99999", "data.child.gp_ods is not in this partnership's directory"),
+        ("locality", "atlantis", "data.child.locality is not in this partnership's directory"),
     ];
     for (name, value, words) in wrong {
         let message = with(name, value);
@@ -137,6 +137,25 @@ fn a_sender_hears_what_of_the_child_could_not_be_used_and_no_value_of_it() {
 }
 
 #[test]
+fn a_sender_hears_the_same_of_every_other_child_of_the_event() {
+    let of = |siblings: Value| {
+        let detail = json!({ "concern": "housing", "proposed_level": "L2" });
+        heard(&[event(1, SCHOOL, "concern.reported", json!({ "siblings": siblings, "detail": detail }))]).0
+    };
+    let sound = json!({ "child": { "nhs_number": "9990000018", "school_urn": "999001" } });
+    let wrong = json!({ "child": { "nhs_number": "9990000020", "school_urn": "888888" } });
+    let message = of(json!([sound, wrong]));
+    for words in [
+        "data.siblings[1].child.nhs_number fails its check:",
+        "data.siblings[1].child.school_urn is not in this partnership's directory",
+    ] {
+        assert!(message.contains(words), "{message}");
+    }
+    assert!(!message.contains("siblings[0]") && !message.contains("9990000020"), "{message}");
+    assert!(!of(json!([sound])).contains("data."));
+}
+
+#[test]
 fn of_a_right_child_by_a_wrong_number_it_is_said_whether_the_time_is_kept() {
     let harm = json!({ "detail": { "concern": "housing", "proposed_level": "L2" } });
     let first = event(1, SCHOOL, "concern.reported", harm);
@@ -147,12 +166,15 @@ fn of_a_right_child_by_a_wrong_number_it_is_said_whether_the_time_is_kept() {
     };
     let wrong = json!({ "nhs_number": "1234567890" });
     let alone = withdrawn(json!({ "right_child": wrong }));
-    check(&[first.clone(), alone], &["detail.right_child.nhs_number fails its check digit", "could not be kept"]);
-    let with_event = withdrawn(json!({ "right_child": wrong, "right_event_id": id_of(3) }));
     check(
-        &[first.clone(), with_event],
-        &["fails its check digit", "is kept only if the event that right_event_id names"],
+        &[first.clone(), alone],
+        &[
+            "data.detail.right_child.nhs_number fails its check:",
+            "could not be kept. To have it kept withdraw it again",
+        ],
     );
+    let with_event = withdrawn(json!({ "right_child": wrong, "right_event_id": id_of(3) }));
+    check(&[first.clone(), with_event], &["fails its check:", "is kept only if the event that right_event_id names"]);
     let right = withdrawn(json!({ "right_child": { "nhs_number": "9990000077" } }));
     assert!(!heard(&[first, right]).0.contains("right_child"));
 }
