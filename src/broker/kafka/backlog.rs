@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::fault::storage;
+use super::native::answers;
 use super::notes::Quiet;
 use super::reader::KafkaReader;
 use super::seat::{Place, add};
@@ -56,12 +57,12 @@ impl Backlog {
                 (0..partitions).for_each(|partition| add(&mut list, &topic, partition, Offset::Invalid));
             }
         }
-        let stored = self.consumer.committed_offsets(list, WAIT);
+        let stored = answers::committed(&self.consumer, list, WAIT);
         let stored = stored.map_err(|error| storage("what a group has read is not known", &error))?;
         let position = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
-            element.error().ok()?;
-            let place = (Arc::from(element.topic()), u32::try_from(element.partition()).ok()?);
-            Some((place, element.offset().to_raw().filter(|offset| *offset >= 0).unwrap_or(0)))
+            let (topic, partition) = (element.topic(), u32::try_from(element.partition()).ok()?);
+            answers::of_place(&stored, topic, partition).ok()?;
+            Some(((Arc::from(topic), partition), element.offset().to_raw().filter(|offset| *offset >= 0).unwrap_or(0)))
         };
         Ok(stored.elements().iter().filter_map(position).collect())
     }

@@ -10,7 +10,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::arrivals::Arrivals;
 use super::fault::storage;
-use super::native::{self, Drawn, Queue};
+use super::native::{self, Drawn, Queue, answers};
 use super::seat::{Event, Place, Seat, SeatContext, Stage, add};
 use super::shared::Shared;
 use super::transaction::Transaction;
@@ -147,7 +147,7 @@ impl KafkaLane {
         for element in sought.elements() {
             let place = (element.topic().into(), u32::try_from(element.partition()).unwrap_or_default());
             let Some(held) = seat.partitions.get_mut(&place) else { continue };
-            if let Err(error) = element.error() {
+            if let Err(error) = answers::of_place(&sought, element.topic(), place.1) {
                 tracing::debug!(%error, partition = place.1, "reading could not be moved yet");
                 continue;
             }
@@ -275,11 +275,11 @@ pub fn stored_position<C: ConsumerContext>(
 ) -> Result<Option<i64>, BrokerError> {
     let mut list = TopicPartitionList::new();
     add(&mut list, &place.0, place.1, Offset::Invalid);
-    let stored = consumer.committed_offsets(list, POSITION_WAIT);
+    let stored = answers::committed(consumer, list, POSITION_WAIT);
     let stored = stored.map_err(|error| storage("a stored position is not known", &error))?;
     let elements = stored.elements();
     let element = elements.first().ok_or_else(|| BrokerError::UnknownTopic(place.0.to_string()))?;
-    element.error().map_err(|error| storage("a stored position is not known", &error))?;
+    answers::of_place(&stored, &place.0, place.1).map_err(|error| storage("a stored position is not known", &error))?;
     match element.offset() {
         Offset::Offset(offset) => Ok(Some(offset)),
         Offset::Beginning | Offset::End | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_) => Ok(None),

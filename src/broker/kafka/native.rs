@@ -15,6 +15,7 @@ use crate::broker::Record;
 use crate::engine::model::scalar::Timestamp;
 
 pub mod acls;
+pub mod answers;
 mod codes;
 pub mod transactions;
 

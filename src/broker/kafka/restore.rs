@@ -10,7 +10,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::fault::storage;
 use super::fencing::{Fencing, Subject};
-use super::native::{Drawn, Queue};
+use super::native::{Drawn, Queue, answers};
 use super::notes::Quiet;
 use super::seat::add;
 use super::shared::Shared;
@@ -82,7 +82,7 @@ impl Tail {
 
     fn bounds_within(&self, topic: &str, partition: u32, wait: Duration) -> Result<(i64, i64), BrokerError> {
         let number = i32::try_from(partition).unwrap_or(i32::MAX);
-        let bounds = self.consumer.fetch_watermarks(topic, number, wait);
+        let bounds = answers::watermarks(&self.consumer, topic, number, wait);
         bounds.map_err(|error| storage("a partition's end is not known", &error))
     }
 }

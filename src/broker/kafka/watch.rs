@@ -5,10 +5,11 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::fault::storage;
+use super::native::answers;
 use super::notes::Quiet;
 use super::seat::add;
 use super::settings::READERS;
@@ -48,7 +49,7 @@ fn run(shared: &Shared, client: &BaseConsumer<Quiet>) {
         if shared.changes.receiver_count() == 0 || topics.count() == 0 {
             continue;
         }
-        let Ok(now) = client.offsets_for_times(topics.clone(), WAIT) else { continue };
+        let Ok(now) = answers::offsets_for_times(client, topics.clone(), WAIT) else { continue };
         let now: Vec<_> = now
             .elements()
             .iter()

@@ -1,5 +1,11 @@
 //! librdkafka's error codes as numbers. It passes a broker's on as it came, also one that it has no name for, and a Rust enum that
 //! holds a number it does not list is undefined behaviour: the process may end without a word.
+//!
+//! Left to the wrapper, which reads an enum there, is what it takes apart by itself: delivery reports of a producer, errors of a client
+//! as a whole, and what became of each topic that is made or set. What the cluster answers to a record, to a group's member or to an
+//! administrator comes through them as it came, so that a code without a name could. Brokers give to each request the codes that were there when its version was made, and
+//! librdkafka asks by versions that it knows: none has been seen. The answers to `rd_kafka_metadata`, `seek`, `position`, `assign`,
+//! `pause`, `subscribe` and `produce` themselves are made by librdkafka alone, which has a name for each.
 #![expect(unsafe_code, reason = "librdkafka is C; each call is argued where it is made, and none leaves this file")]
 
 use rdkafka::bindings;
@@ -13,7 +19,7 @@ unsafe extern "C" {
 }
 
 /// What the wrapper calls a code; one that it has no name for is told to the operator as a number, and fails.
-fn named(code: i32) -> RDKafkaErrorCode {
+pub fn named(code: i32) -> RDKafkaErrorCode {
     RDKafkaRespErr::try_from(code).map_or_else(
         |_| {
             tracing::warn!(code, "Kafka answers by a code that this release of librdkafka has no name for");
@@ -27,6 +33,12 @@ fn named(code: i32) -> RDKafkaErrorCode {
 pub unsafe fn of_message(message: *const bindings::rd_kafka_message_t) -> RDKafkaErrorCode {
     // SAFETY: alive, by the promise of the caller. Read as a number, which any bytes are.
     named(unsafe { (&raw const (*message).err).cast::<i32>().read() })
+}
+
+/// SAFETY: `place` must be a live partition of a list.
+pub unsafe fn of_place(place: *const bindings::rd_kafka_topic_partition_t) -> RDKafkaErrorCode {
+    // SAFETY: alive, by the promise of the caller. Read as a number, which any bytes are.
+    named(unsafe { (&raw const (*place).err).cast::<i32>().read() })
 }
 
 /// SAFETY: `error` must be a live error.
