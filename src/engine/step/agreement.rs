@@ -7,6 +7,7 @@ use super::about;
 use super::draft::{Draft, OWN_DUTY};
 use super::escalation::{self, closed_as};
 use super::outcome::SUPERSEDED;
+use super::services::social_care_acts;
 use super::taken_back::{Word, each_holder, tell_each};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
@@ -17,9 +18,9 @@ use crate::engine::history::decisions::DECISION;
 use crate::engine::history::{RECALLED, is_open};
 use crate::engine::model::codes::AgreementState;
 use crate::engine::model::detail::{AgreementRecorded, Detail};
-use crate::engine::model::history::{AgreementStanding, Entry, HeldTask, History, RecordedDecision, said_by};
+use crate::engine::model::history::{AgreementStanding, Entry, HeldTask, History, said_by};
 use crate::engine::model::inbox::Referral;
-use crate::engine::model::scalar::{FactValue, Level, Timestamp};
+use crate::engine::model::scalar::{FactValue, Timestamp};
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::Rule;
 use crate::engine::rules::expression::{Condition, Truth};
@@ -158,8 +159,8 @@ pub fn taken_back(draft: &mut Draft<'_>, cause: &str, before: &History) -> Resul
 
 /// Whether a service by agreement is not begun now, whatever the family says: social care acts, or a named person closed the case.
 fn waits_for_social_care(history: &History) -> bool {
-    let decided = |decision: &RecordedDecision| decision.closed || decision.level >= Some(Level::L4a);
-    history.case_level >= Some(Level::L4b) || history.last_decision.as_ref().is_some_and(decided)
+    let is_closed = history.last_decision.as_ref().is_some_and(|decision| decision.closed);
+    social_care_acts(history) || is_closed
 }
 
 /// Services that a warning had stopped are begun again, unless social care acts; either way a person hears which, and looks.
@@ -196,7 +197,7 @@ fn begin_again(draft: &mut Draft<'_>, stopped: &[Arc<HeldTask>]) {
 }
 
 /// Whether the family is known to have agreed to what an event asks.
-fn is_agreed(history: &History, entry: &Entry) -> bool {
+pub fn is_agreed(history: &History, entry: &Entry) -> bool {
     let recorded = history.agreement.as_ref().filter(|standing| settles(&standing.state));
     let is_given = |state: &str| state == "given";
     match (said(entry), recorded) {

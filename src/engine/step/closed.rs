@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY};
 use super::taken_back::{Word, tell_each};
 use super::unapplied::UNAPPLIED_RULE;
-use super::{by_the_hour, search};
+use super::{by_the_hour, search, services};
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::StepError;
 use crate::engine::history::known_as::are_two;
@@ -95,7 +95,8 @@ pub fn tell_holders(draft: &mut Draft<'_>, cause: &str, before: &History) -> Res
             && is_ended(history, rules, task)
             && !is_ended(before, rules, task)
     };
-    let held: Vec<Arc<HeldTask>> = history.tasks.iter().filter(is_held).cloned().collect();
+    let held = history.tasks.iter().filter(is_held).cloned();
+    let held: Vec<Arc<HeldTask>> = held.chain(services::waiting_under_way(draft)).collect();
     let by_the_hour = held.iter().any(|task| by_the_hour::clock_of(task).is_some());
     let clock = if by_the_hour { Clock::SameDay } else { OWN_DUTY };
     tell_each(draft, cause, &held, &CLOSED, &clock)

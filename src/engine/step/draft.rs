@@ -324,6 +324,7 @@ impl<'a> Draft<'a> {
     pub fn finish(mut self) -> Result<Step, StepError> {
         death::take_up_if_ended(&mut self)?;
         services::warn_at_4b(&mut self)?;
+        services::let_go_on(&mut self)?;
         overdue::take_up_undone(&mut self);
         escalation::arm(&mut self.history, &self.book.rules, self.at);
         // What is new is not too old to be kept.

@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
+use super::agreement;
+use super::closed::is_held_still;
 use super::decided::MORE_THAN_HELP;
 use super::draft::{Draft, OWN_DUTY};
+use super::escalation::closed_as;
+use super::outcome::SUPERSEDED;
 use super::search;
-use super::taken_back::{Word, each_holder};
+use super::taken_back::{Word, each_holder, go_on_by, is_grown};
 use crate::engine::context::StepError;
-use crate::engine::history::{death, is_open};
+use crate::engine::history::{RECALLED, death, decisions, is_open};
 use crate::engine::model::decision::Disposition;
-use crate::engine::model::history::{HeldTask, RecordedDecision};
-use crate::engine::model::scalar::Level;
+use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision};
+use crate::engine::model::scalar::{Level, Timestamp};
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::TaskRule;
 use crate::engine::rules::catalogue::REFERRER;
@@ -25,6 +29,21 @@ const HARM_SUSPECTED: Word = Word {
     title: "Social care acts for the child now",
     why: "What is known since you were asked needs more than early help.",
     ..MORE_THAN_HELP
+};
+
+/// The id under which they hear that they need not wait any more.
+pub const GOES_ON_RULE: &str = "help-goes-on";
+const GOES_ON: Word = Word {
+    rule: GOES_ON_RULE,
+    title: "Early help goes on",
+    why: "A named person has decided, since you were told to ring the front door first, that the child needs no more than early help.",
+    action: "Go on with the family as you were asked: you need not ring the front door first any more",
+    wants_answer: true,
+};
+const TAKEN_BACK: Word = Word {
+    why: "You were told that social care acts for the child: those who had recorded what led to that have taken it back. Do not use what \
+        you were told of it, and share it with nobody.",
+    ..GOES_ON
 };
 
 /// Once a case has come to level 4b in this step, by whatever came: by an event, a clock, a decision or an enquiry.
@@ -48,27 +67,113 @@ fn comes_to_4b(draft: &Draft<'_>) -> bool {
 
 /// Whether whoever holds a task is warned when this step ends, and so is not told to go on with it; nor with an earlier warning.
 pub fn is_to_be_warned(draft: &Draft<'_>, task: &HeldTask) -> bool {
-    comes_to_4b(draft) && (is_service(draft, task) || task.action == HARM_SUSPECTED.action)
+    comes_to_4b(draft) && (is_service(draft, &draft.history, task, draft.at) || task.action == HARM_SUSPECTED.action)
 }
 
-/// Whether somebody else than whoever decides is at work by agreement, or asks for it.
-fn is_service(draft: &Draft<'_>, task: &HeldTask) -> bool {
-    let (history, rules) = (&draft.history, &draft.book.rules);
-    is_open(&task.state)
+/// Whether somebody else than whoever decides is at work by agreement at an instant, or asks for it.
+fn is_service(draft: &Draft<'_>, history: &History, task: &HeldTask, at: Timestamp) -> bool {
+    let rules = &draft.book.rules;
+    (is_open(&task.state) || is_under_way(history, task, at))
         && task.chases.is_none()
         && task.agency != rules.front_door
         && (task.needs_agreement == Some(true) || waits_for_harm(rules, task))
         && !death::overtook(history, task)
 }
 
+/// Whether help is under way that was arranged: "completed" is what is said then, and the family is visited from then on. Not where
+/// they agree no longer, or the case was closed since.
+fn is_under_way(history: &History, task: &HeldTask, at: Timestamp) -> bool {
+    let agreed = |entry: &Arc<Entry>| task.is_of(entry) && agreement::is_agreed(history, entry);
+    task.state == "completed"
+        && task.needs_agreement == Some(true)
+        && is_held_still(task.state_at, at)
+        && Some(task.state_at) > decisions::last_closed(history)
+        && history.entries.iter().any(agreed)
+}
+
 /// Tells each who holds such a service from before this step.
 pub fn warn(draft: &mut Draft<'_>, cause: &str, word: &Word) -> Result<(), StepError> {
     let raised_now = |task: &HeldTask| draft.decision.tasks.iter().any(|raised| raised.task_id == task.task_id);
-    let held = draft.history.tasks.iter().filter(|task| is_service(draft, task) && !raised_now(task));
+    let held = draft
+        .history
+        .tasks
+        .iter()
+        .filter(|task| is_service(draft, &draft.history, task, draft.at) && !raised_now(task));
     let services: Vec<Arc<HeldTask>> = held.cloned().collect();
     let due = draft.raising(None, cause).deadline_from_now(&OWN_DUTY)?;
     let told = each_holder(draft, &services, word, &|_| Ok(due.clone()))?;
     draft.raise(None, cause, &[], told).map(drop)
+}
+
+/// Whether social care acts, so that early help waits. Not where a named person has closed the case: then nothing waits.
+pub fn social_care_acts(history: &History) -> bool {
+    let set = history.last_decision.as_ref().and_then(|decision| decision.level);
+    history.case_level >= Some(Level::L4b) || set >= Some(Level::L4a)
+}
+
+/// When a step ends: social care acts no longer, by a person's decision or because what led to it was taken back. Whoever was told to
+/// ring first, and is at work still, hears that they may go on; those whose case is closed hear that instead.
+pub fn let_go_on(draft: &mut Draft<'_>) -> Result<(), StepError> {
+    let last = draft.history.last_decision.as_ref();
+    let is_closed = last.is_some_and(|decision| decision.closed);
+    if !social_care_acts(&draft.before) || social_care_acts(&draft.history) || is_closed {
+        return Ok(());
+    }
+    let decided_at = |decision: Option<&RecordedDecision>| decision.map(|decision| decision.at);
+    let is_decided = last != draft.before.last_decision.as_ref()
+        && decided_at(last) >= decided_at(draft.before.last_decision.as_ref())
+        && last.is_some();
+    let word = if is_decided { &GOES_ON } else { &TAKEN_BACK };
+    let told = each_holder(draft, &waiting(draft, &draft.history), word, &|tasks| go_on_by(draft, tasks))?;
+    let cause = draft.decision.decision_id.clone();
+    draft.raise(None, &cause, &[], told)?;
+    let at = draft.at;
+    for task in draft.history.tasks.iter_mut().filter(|task| is_warning(task) && is_open(&task.state)) {
+        *task = Arc::new(closed_as(SUPERSEDED, task, at));
+    }
+    Ok(())
+}
+
+/// What waits, by what is known, since its holder was told to ring first in the case as it stood before this step.
+fn waiting(draft: &Draft<'_>, known: &History) -> Vec<Arc<HeldTask>> {
+    let rules = &draft.book.rules;
+    let since = decisions::last_below(&draft.before, Level::L4a);
+    let warnings = || known.tasks.iter().filter(|task| is_warning(task) && Some(task.raised_at) > since);
+    let raised_now = |task: &HeldTask| draft.decision.tasks.iter().any(|raised| raised.task_id == task.task_id);
+    // Who is asked for the same help by this very step goes on by that.
+    let is_asked_anew = |task: &HeldTask| {
+        let is_same = |other: &Arc<HeldTask>| other.action == task.action && is_same_holder(rules, other, task);
+        draft.history.tasks.iter().any(|other| raised_now(other) && is_same(other))
+    };
+    let waits = |task: &&Arc<HeldTask>| {
+        let theirs = warnings().filter(|told| told.raised_at >= task.raised_at && is_same_holder(rules, told, task));
+        // What was under way when they were told waits, however long that is ago.
+        let mut told_at = theirs.map(|told| told.raised_at);
+        !is_grown(draft, task) && !is_asked_anew(task) && told_at.any(|at| is_service(draft, known, task, at))
+    };
+    known.tasks.iter().filter(waits).cloned().collect()
+}
+
+/// Help under way that waits, where nobody is asked anything of it any more, so that no open task says who is to hear of a closing.
+pub fn waiting_under_way(draft: &Draft<'_>) -> Vec<Arc<HeldTask>> {
+    let mut waiting = waiting(draft, &draft.before);
+    waiting.retain(|task| !is_open(&task.state));
+    waiting
+}
+
+/// Whether it tells its holder to ring the front door first, whoever was the cause; and nobody has said since that they need not.
+fn is_warning(task: &HeldTask) -> bool {
+    task.action == MORE_THAN_HELP.action && task.state != SUPERSEDED && task.state != RECALLED
+}
+
+fn is_same_holder(rules: &RuleBook, one: &HeldTask, task: &HeldTask) -> bool {
+    one.agency == task.agency && (one.unit == task.unit || !rules.has_many_units(&task.agency))
+}
+
+/// Who was told to ring first when this came: that there is something to ring about was shared with them.
+pub fn warned_by(history: &History, entry: &Entry) -> Vec<Arc<HeldTask>> {
+    let by = |task: &&Arc<HeldTask>| is_warning(task) && task.raised_at == entry.received_at;
+    history.tasks.iter().filter(by).cloned().collect()
 }
 
 /// Whether every rule that asks it asks it only while no significant harm is looked into. Not of whoever referred the child.

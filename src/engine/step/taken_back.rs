@@ -150,13 +150,15 @@ pub fn open_again(
         let is_asked = is_open(&task.state) && task.state != TOLD && task.chases.is_none();
         is_asked && ended && !is_word(task) && !closed::outlives(history, rules, task)
     };
-    let is_grown = |task: &HeldTask| {
-        let mut of_task = history.entries.iter().filter(|entry| task.is_of(entry));
-        rules.is_for_children_alone(&task.agency) && of_task.any(|entry| is_adult(entry, at))
-    };
-    let is_over = |task: &Arc<HeldTask>| search::has_nobody_to_find(history, rules, task) || is_grown(task);
+    let is_over = |task: &Arc<HeldTask>| search::has_nobody_to_find(history, rules, task) || is_grown(draft, task);
     let (over, open) = history.tasks.iter().filter(was_closed).cloned().partition(is_over);
     (open, over)
+}
+
+/// Whether its holder serves children alone, and the child is none any more.
+pub fn is_grown(draft: &Draft<'_>, task: &HeldTask) -> bool {
+    let mut of_task = draft.history.entries.iter().filter(|entry| task.is_of(entry));
+    draft.book.rules.is_for_children_alone(&task.agency) && of_task.any(|entry| is_adult(entry, draft.at))
 }
 
 /// By when whoever holds these goes on: no later than the first of them is to be done.
@@ -246,7 +248,8 @@ pub fn tell_each(
 /// The word follows what they hold. What they have not answered is chased itself: that they go on with it ends when they do.
 fn relation(word: &Word, tasks: &[&Arc<HeldTask>]) -> Relation {
     let task_ids: Vec<String> = tasks.iter().rev().map(|task| task.task_id.clone()).collect();
-    let is_chased = word.rule == TAKEN_BACK_RULE && tasks.iter().any(|task| task.state == "raised");
+    let goes_on = word.rule == TAKEN_BACK_RULE || word.rule == services::GOES_ON_RULE;
+    let is_chased = goes_on && tasks.iter().any(|task| task.state == "raised");
     match (word.wants_answer, is_chased) {
         (false, _) => Relation::Word(task_ids.into_iter().next().unwrap_or_default()),
         (true, true) => Relation::Chases(task_ids),
