@@ -33,24 +33,30 @@ pub struct After<'w> {
 /// whom to ring, for the withdrawal itself names no child.
 pub fn tell<'w>(draft: &Draft<'_>, started: &Arc<Entry>, ended: &Arc<Entry>) -> Result<Vec<Wanted<'w>>, StepError> {
     let since = episodes::out_since(&draft.history, started, draft.at).unwrap_or(started.occurred_at);
+    let raising = draft.raising(None, "");
+    // The sender of the return need not be who told that the child is missing.
+    let not_to_be_rung = raising.not_to_be_rung(&ended.source);
     let words = |with_numbers: bool| {
         let ring = |entry: &Entry| {
-            let number = numbers(entry).filter(|_| with_numbers);
+            let may_be_rung = raising.not_to_be_rung(&entry.source).is_none();
+            let number = numbers(entry).filter(|_| with_numbers && may_be_rung);
             number.map_or(String::new(), |number| format!(", on {number}"))
         };
         let name = |entry: &Entry| format!("{}, {}{}", entry.source.partner, entry.source.unit, ring(entry));
         format!(
-            "The report that the child is back was withdrawn. Missing since {}, reported by {} (their reference: {}). Ask who \
-             withdrew the return: {}.",
+            "The report that the child is back was withdrawn. Missing since {}, reported by {} (their reference: {}). {}: {}.",
             instant_in_words(since),
             name(started),
             started.partner_reference.as_deref().unwrap_or("none given"),
+            if not_to_be_rung.is_some() { "Who withdrew the return" } else { "Ask who withdrew the return" },
             name(ended)
         )
     };
     let why = Why::Numbers { told: words(true), without: words(false) };
     let after = After { rule: WITHDRAWAL_RULE, title: TITLE, action: ACTION, why, clock: Clock::Now };
-    tell_searching(draft, started, &after)
+    let mut told = tell_searching(draft, started, &after)?;
+    told.iter_mut().for_each(|one| one.notes.extend(not_to_be_rung.clone()));
+    Ok(told)
 }
 
 /// The front door and all who were asked to search hear of it.

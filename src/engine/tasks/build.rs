@@ -414,7 +414,8 @@ impl<'b> Raising<'b> {
         notes.extend(self.unsafe_to_ask(asked));
         notes.extend(self.wish_against_own(&asked.address.agency));
         notes.extend(self.before_others(asked));
-        notes.extend(self.suspect_may_answer(&asked.address.agency).filter(|_| permit.allows("call_back")));
+        let may_answer = self.suspect_may_answer(asked).filter(|_| permit.allows("call_back"));
+        notes.extend(may_answer.filter(|note| !asked.notes.contains(note)));
         notes.extend(self.wish_in_words(&asked.address.agency));
         notes.extend(self.back_already(&asked.entry));
         notes.extend(self.about_others(&asked.address.agency));

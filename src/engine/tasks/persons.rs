@@ -4,6 +4,7 @@ use super::{Asked, Raising, Relation};
 use crate::engine::disclose::Permit;
 use crate::engine::history::entry::{A_PERSON, of_wish};
 use crate::engine::history::senders;
+use crate::engine::model::event::Source;
 use crate::engine::model::history::{Entry, HeldBack};
 
 impl Raising<'_> {
@@ -78,20 +79,26 @@ impl Raising<'_> {
         ))
     }
 
-    /// Whoever rings the sender may reach the suspect.
-    pub(super) fn suspect_may_answer(&self, agency: &str) -> Option<String> {
-        let event = &self.referral?.event;
+    /// Whoever rings the sender may reach the suspect. What a clock or a withdrawal asks is about an event that somebody sent, too.
+    pub(super) fn suspect_may_answer(&self, asked: &Asked<'_>) -> Option<String> {
+        let Some(event) = self.referral.map(|referral| &referral.event) else {
+            return self.not_to_be_rung(&asked.entry.source).filter(|_| acts(&asked.relation));
+        };
+        let note = self.not_to_be_rung(&event.source)?;
         // A rule may ask whoever reads this to ring the sender: it must say which of the two holds.
-        let is_asked = agency == self.book.rules.front_door;
+        let is_asked = asked.address.agency == self.book.rules.front_door;
         let is_999_open = is_asked && event.immediate_danger == Some(true) && event.emergency_call_made != Some(true);
         let instead =
             if is_999_open { " Nobody has said that 999 was rung: ring it yourself, and not the sender." } else { "" };
+        Some(format!("{note}{instead}"))
+    }
+
+    /// Said of a sender who is of the suspect's own agency.
+    pub fn not_to_be_rung(&self, sender: &Source) -> Option<String> {
         let front_door_decides = self.front_door(None).agency == self.book.rules.front_door;
         let says = if front_door_decides { "social care".to_owned() } else { self.whom_to_ring() };
-        self.held_back.iter().any(|route| route.is_suspects_own(&event.source)).then(|| {
-            format!(
-                "The sender is of the suspect's own agency: do not ring them back before {says} has said whom to speak to.{instead}"
-            )
+        self.held_back.iter().any(|route| route.is_suspects_own(sender)).then(|| {
+            format!("The sender is of the suspect's own agency: do not ring them back before {says} has said whom to speak to.")
         })
     }
 }
