@@ -27,6 +27,8 @@ mod naive;
 mod overdue;
 #[path = "scenarios/properties.rs"]
 mod properties;
+#[path = "scenarios/ringing.rs"]
+mod ringing;
 #[path = "scenarios/rungs.rs"]
 mod rungs;
 #[path = "scenarios/told.rs"]

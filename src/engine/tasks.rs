@@ -28,7 +28,7 @@ mod by_another;
 mod cannot_wait;
 mod deadline;
 pub mod find_out;
-mod held_back;
+pub mod held_back;
 mod instead;
 mod others;
 mod persons;
@@ -181,6 +181,8 @@ pub struct Raised {
     pub held: Vec<HeldTask>,
     pub suppressed: Vec<Suppressed>,
     pub disclosures: Vec<Disclosure>,
+    /// What whoever decides is to know, for others were told to ring them: unless they are given something else for it.
+    pub ring: Option<Wanted<'static>>,
 }
 
 impl<'b> Raising<'b> {

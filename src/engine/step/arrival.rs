@@ -73,6 +73,9 @@ pub fn referral(
     if let Some(endangered) = endangered.filter(|_| draft.decision.disposition != Disposition::Retransmission) {
         danger::see_to_it(&mut draft, referral, &endangered)?;
     }
+    // What a withdrawal brings names no child: it may be about the wrong one.
+    let names_child = !matches!(event.detail, Detail::EventWithdrawn(_));
+    draft.say_what_is_held_back(Some(referral).filter(|_| names_child))?;
     if draft.decision.disposition != Disposition::Retransmission {
         let words = entry::not_understood(&draft.book.rules, event);
         draft.decision.notes.extend(words);

@@ -24,6 +24,7 @@ use crate::engine::model::scalar::{Level, Timestamp};
 use crate::engine::model::subject::SubjectKey;
 use crate::engine::seal::ReplyTo;
 use crate::engine::state::{Delta, State};
+use crate::engine::tasks::held_back::HELD_BACK_ACTION;
 use crate::engine::tasks::route::sender_held_back;
 use crate::engine::tasks::{Finding, Raised, Raising, Wanted};
 
@@ -62,6 +63,8 @@ pub struct Draft<'a> {
     pub words_of_danger: Vec<&'a str>,
     /// The id that its sender gave what is kept under another, and what they are told of that.
     pub sent_under: Option<(String, &'static str)>,
+    /// What whoever decides is to know of a route that is held back, for others were told to ring them.
+    ring: Option<Wanted<'static>>,
 }
 
 impl<'a> Draft<'a> {
@@ -127,6 +130,7 @@ impl<'a> Draft<'a> {
             sender_words: Vec::new(),
             words_of_danger: Vec::new(),
             sent_under: None,
+            ring: None,
         })
     }
 
@@ -190,6 +194,29 @@ impl<'a> Draft<'a> {
         self.history.tasks.extend(raised.held.into_iter().map(Arc::new));
         self.decision.suppressed.extend(raised.suppressed);
         self.decision.disclosures.extend(raised.disclosures);
+        self.ring = self.ring.take().or(raised.ring);
+    }
+
+    /// Once all else is raised: which route is held back stands on what whoever decides was given, where anything was, and is not
+    /// said where they are asked about it anyway.
+    pub fn say_what_is_held_back(&mut self, referral: Option<&Referral>) -> Result<(), StepError> {
+        let Some(wanted) = self.ring.take() else { return Ok(()) };
+        let given = self.effects.iter_mut().filter_map(|effect| match effect {
+            Effect::Task(task, _) => Some(task),
+            Effect::Decision(_) | Effect::Feedback(_) | Effect::Inbox(_) => None,
+        });
+        let mut theirs: Vec<_> =
+            given.filter(|task| task.agency == wanted.address.agency && task.kind.is_none()).collect();
+        if theirs.iter().any(|task| task.action == HELD_BACK_ACTION) {
+            return Ok(());
+        }
+        theirs.sort_by_key(|task| task.due_at);
+        if let Some(first) = theirs.into_iter().next() {
+            first.notes.extend(wanted.notes);
+            return Ok(());
+        }
+        let cause = format!("{}\0ring", self.decision.decision_id);
+        self.raise(referral, &cause, &[], vec![wanted]).map(drop)
     }
 
     /// Writes the rules that fired into the decision, and into the entries they fired for.
@@ -322,6 +349,7 @@ impl<'a> Draft<'a> {
 
     /// Closes the step: the history within its bounds, the decision last.
     pub fn finish(mut self) -> Result<Step, StepError> {
+        self.say_what_is_held_back(None)?;
         death::take_up_if_ended(&mut self)?;
         services::warn_at_4b(&mut self)?;
         services::let_go_on(&mut self)?;

@@ -19,7 +19,7 @@ use crate::engine::model::history::{Entry, HeldBack, History};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::Level;
 use crate::engine::rules::RuleBook;
-use crate::engine::tasks::{Finding, HELD_BACK_RULE};
+use crate::engine::tasks::{Finding, HELD_BACK_RULE, Raised};
 
 const OWN_ROUTE_TITLE: &str = "A suspect's own agency lifts its route";
 const OWN_ROUTE_ACTION: &str = "Confirm or lift the route of the accused one's own agency, in its place";
@@ -95,7 +95,8 @@ fn send(
     }
     let raised = draft.raising(referral, cause).raise_lifted(&findings, opened)?;
     let any = !raised.tasks.is_empty();
-    draft.take(raised);
+    // Who decides about one route reads of the others there.
+    draft.take(Raised { ring: None, ..raised });
     Ok(any)
 }
 

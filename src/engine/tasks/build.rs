@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::held_back::HELD_BACK_ACTION;
 use super::route::{Address, suppressions};
 use super::standing::Standing;
 use super::{
@@ -25,8 +26,6 @@ use crate::engine::model::task::{Basis, DIGEST, Reason, Task};
 use crate::engine::rules::book::may_see_all;
 use crate::engine::seal::ReplyTo;
 
-const HELD_BACK_ACTION: &str = "Confirm or lift the route that was held back";
-
 const PERSON_ACTION: &str = "Decide who must not learn of this, and tell those who act";
 
 /// A held-back route, as it is put to the front door.
@@ -45,7 +44,7 @@ impl<'b> Raising<'b> {
         let front_door = &self.book.rules.front_door;
         let mut raised = Raised::default();
         let mut open = Vec::new();
-        let (mut questions, mut overtaken) = (Vec::new(), Vec::new());
+        let (mut questions, mut overtaken, mut put) = (Vec::new(), Vec::new(), BTreeSet::new());
         for mut task in asked {
             self.instead_of_dropped(&mut task);
             if task.relation == Relation::Digest && death::is_known(self.history, &task.entry, self.at) {
@@ -75,11 +74,13 @@ impl<'b> Raising<'b> {
             open.extend(self.by_another(&task));
             let suppressed = self.suppressed(&task, &routes);
             let words = self.question(&suppressed, &routes);
+            put.extend(routes.iter().copied().cloned());
             let is_of_wish = routes.iter().any(|route| route.is_wish());
             questions.push(Question { words, is_of_wish, due: task.due.clone(), entry: Arc::clone(&task.entry) });
             raised.suppressed.push(suppressed);
         }
         self.ask_front_door(questions, &mut open)?;
+        raised.ring = self.say_what_is_held_back(&put, &mut open)?;
         self.ask_after_death(overtaken, &mut open)?;
         self.ask_about_persons(&mut open)?;
         self.ask_how_to_ask(&mut open)?;

@@ -1,15 +1,26 @@
 //! Why a route is held back, every reason, and how that is put to whoever decides.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::persons::acts;
-use super::{Asked, Raising};
+use super::{Asked, HELD_BACK_RULE, Raising, Wanted};
+use crate::engine::context::StepError;
 use crate::engine::history::decisions::decided;
-use crate::engine::history::entry::{UNKNOWN_SUSPECT, is_marker, of_wish};
+use crate::engine::history::entry::{SUSPECT, SUSPECT_SENDER, UNKNOWN_SUSPECT, is_marker, of_wish};
+use crate::engine::history::is_open;
 use crate::engine::model::decision::Suppressed;
-use crate::engine::model::history::{Entry, HeldBack};
+use crate::engine::model::history::{Entry, HeldBack, HeldTask};
+use crate::engine::model::scalar::DAY_MS;
+use crate::engine::rules::book::UnitKind;
 
-impl Raising<'_> {
+/// What whoever decides is asked about routes that kept something from going out.
+pub const HELD_BACK_ACTION: &str = "Confirm or lift the route that was held back";
+
+const RING_TITLE: &str = "A route is held back from this child";
+const RING_ACTION: &str = "Say whom those who act may speak to: a route is held back from this child";
+
+impl<'b> Raising<'b> {
     /// With every reason: who lifts a wish must know that a suspect is there, too.
     pub(super) fn suppressed(&self, task: &Asked<'_>, routes: &[&HeldBack]) -> Suppressed {
         let mut reasons: Vec<String> = routes.iter().map(|route| self.why_held_back(route)).collect();
@@ -19,7 +30,7 @@ impl Raising<'_> {
 
     /// The reason as the sender gave it, when the event at hand carries it.
     fn why_held_back(&self, route: &HeldBack) -> String {
-        if route.cause == "suspect" {
+        if [SUSPECT, SUSPECT_SENDER].contains(&route.cause.as_str()) {
             return "the suspect's own route".to_owned();
         }
         if route.cause == UNKNOWN_SUSPECT {
@@ -73,18 +84,89 @@ impl Raising<'_> {
     /// whoever sees the child. It says neither whose nor why, for whoever is accused may hear of it.
     pub(super) fn before_others(&self, asked: &Asked<'_>) -> Option<String> {
         let front_door = &self.book.rules.front_door;
-        let is_route = |route: &&HeldBack| {
-            let holds_none_back = route.is_wish() && route.agency == *front_door;
-            !is_marker(&route.agency) && !holds_none_back
-        };
         let reads_why = asked.address.agency == *front_door || asked.address.agency == self.front_door(None).agency;
-        if reads_why || !acts(&asked.relation) || !self.held_back.iter().any(|route| is_route(&route)) {
+        // Whoever chooses who acts is told so, in words of its own.
+        let is_told = || asked.notes.contains(&self.for_you_alone());
+        let many_units = self.book.rules.has_many_units(&asked.address.agency);
+        let source = &asked.entry.source;
+        let is_sender = source.agency.as_ref() == Some(&asked.address.agency)
+            && (asked.address.unit.as_ref() == Some(&source.unit) || !many_units);
+        let is_own_wish = |route: &HeldBack| is_sender && route.is_wish() && asked.entry.held_back.contains(route);
+        let meets_any = || self.may_be_met(&asked.entry).any(|route| !is_own_wish(route));
+        if reads_why || !acts(&asked.relation) || !meets_any() || is_told() {
             return None;
         }
         let ring = self.whom_to_ring();
         Some(format!(
             "Ring {ring} before you speak to other services about this. Keeping the child safe does not wait for it."
         ))
+    }
+
+    /// The held-back routes that whoever acts on an event may run into: a suspect's; of those that must not be told because a sender
+    /// wishes it, those who know the child as a school or a practice does, or whom some rule asks something of such an event.
+    fn may_be_met<'r>(&'r self, entry: &'r Entry) -> impl Iterator<Item = &'r HeldBack> {
+        let rules = &self.book.rules;
+        let knows_child =
+            move |agency: &str| rules.agencies.get(agency).is_some_and(|agency| agency.units != UnitKind::One);
+        let is_asked = move |agency: &str| {
+            let of_kind = rules.rules.iter().filter(|rule| rule.on.contains(entry.kind.as_str()));
+            of_kind.flat_map(|rule| &rule.tasks).flat_map(|task| &task.to).any(|to| to.agency == agency)
+        };
+        self.held_back.iter().filter(move |route| {
+            let holds_none_back = is_marker(&route.agency) || (route.is_wish() && route.agency == rules.front_door);
+            let may_be_met = || route.is_of_suspect() || knows_child(&route.agency) || is_asked(&route.agency);
+            !holds_none_back && may_be_met()
+        })
+    }
+
+    /// Those who act are sent to whoever decides, who must know then which route it is, and why: on the first task that they are given
+    /// here, else by what is returned. `put`: the routes that they are asked about anyway.
+    pub(super) fn say_what_is_held_back(
+        &self,
+        put: &BTreeSet<HeldBack>,
+        open: &mut [Asked<'b>],
+    ) -> Result<Option<Wanted<'static>>, StepError> {
+        let sent_there = open.iter().filter(|task| self.before_others(task).is_some());
+        let Some(soonest) = sent_there.min_by_key(|task| (task.own_duty, task.due.at)) else { return Ok(None) };
+        let Some(words) = self.what_is_held_back(&soonest.entry, put) else { return Ok(None) };
+        let (due, entry, is_own_duty) = (soonest.due.clone(), Arc::clone(&soonest.entry), soonest.own_duty);
+        let decides = self.front_door(None).agency;
+        let theirs = |task: &&mut Asked<'b>| task.address.agency == decides && acts(&task.relation);
+        if let Some(task) = open.iter_mut().filter(theirs).min_by_key(|task| task.due.at) {
+            task.notes.push(words);
+            return Ok(None);
+        }
+        let is_of_today = |held: &HeldTask| held.raised_at.plus_millis(DAY_MS) > self.at;
+        let is_held = |held: &Arc<HeldTask>| held.action == RING_ACTION && is_open(&held.state) && is_of_today(held);
+        // Of what the router itself tells others, whoever decides hears elsewhere.
+        if is_own_duty || self.history.tasks.iter().any(is_held) {
+            return Ok(None);
+        }
+        let why = "Those who act were told to ring you before they speak to other services.".to_owned();
+        let due = self.no_later_than(&due)?;
+        let own = self.own_duty(HELD_BACK_RULE, RING_TITLE, why, RING_ACTION, due, &entry);
+        Ok(Some(Wanted { notes: vec![words], ..own }))
+    }
+
+    /// Whose routes, by the reason why.
+    fn what_is_held_back(&self, entry: &Entry, put: &BTreeSet<HeldBack>) -> Option<String> {
+        let mut by_reason: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for route in self.may_be_met(entry).filter(|route| !put.contains(route)) {
+            let title = self.book.rules.agencies.get(&route.agency).map_or(&route.agency, |agency| &agency.title);
+            let unit = route.unit.as_ref().map_or(String::new(), |unit| format!(", {unit}"));
+            by_reason.entry(self.why_held_back(route)).or_default().insert(format!("{title}{unit}"));
+        }
+        let told = |(reason, routes): (String, BTreeSet<String>)| {
+            format!("{}, because {reason}", routes.into_iter().collect::<Vec<_>>().join("; "))
+        };
+        let all: Vec<String> = by_reason.into_iter().map(told).collect();
+        (!all.is_empty()).then(|| {
+            format!(
+                "A route is held back from this child: {}. Others are told to ring you before they speak to other services: say whom they \
+                 may speak to.",
+                all.join("; and ")
+            )
+        })
     }
 
     pub(super) fn question(&self, suppressed: &Suppressed, routes: &[&HeldBack]) -> String {
