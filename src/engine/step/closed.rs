@@ -32,6 +32,7 @@ const WHILE_MISSING_RULE: &str = "closed-while-missing";
 const WHILE_MISSING_TITLE: &str = "A case was closed while the child is missing";
 const WHILE_MISSING_ACTION: &str =
     "Confirm or take back that the case is closed: the child is still missing, and the search goes on";
+const ASKED_ALREADY: &str = "Closed once more while the child is missing: whether it is to be is asked already.";
 
 /// What was asked longer ago was done, or given up, whatever was answered.
 const STILL_HELD_DAYS: i64 = 28;
@@ -44,8 +45,10 @@ pub fn is_held_still(asked: Timestamp, at: Timestamp) -> bool {
 /// Whether a closed case ended what a task asks. Not what is asked about that very decision, nor a duty that is not the case's.
 pub fn is_ended(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
     let Some(decision) = history.decided_on(task).filter(|decision| decision.closed) else { return false };
-    let of_it = |rule: &String| rule == UNAPPLIED_RULE || rule == WHILE_MISSING_RULE;
-    let asks_about_it = || task.rules.iter().any(of_it) && is_by(decision, task);
+    let is_unapplied = || task.rules.iter().any(|rule| rule == UNAPPLIED_RULE) && is_by(decision, task);
+    // That it is closed once more while the child is missing answers nobody's question whether it is to be.
+    let is_asked = || is_question(task) && (is_by(decision, task) || is_looked_for(history, task, decision.at));
+    let asks_about_it = || is_unapplied() || is_asked();
     decision.at >= task.raised_at && !asks_about_it() && !outlives(history, rules, task)
 }
 
@@ -53,6 +56,18 @@ pub fn is_ended(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
 fn is_by(decision: &RecordedDecision, task: &HeldTask) -> bool {
     let mut partners = decision.partner.iter().zip(&task.partner);
     decision.event_id.as_ref() == Some(&task.event_id) && partners.all(|(one, other)| one == other)
+}
+
+/// Whether a child was still looked for at an instant, of whom it was asked.
+fn is_looked_for(history: &History, question: &HeldTask, at: Timestamp) -> bool {
+    let known = |entry: &&Arc<Entry>| entry.kind == episodes::STARTED && entry.received_at <= question.raised_at;
+    history.entries.iter().filter(known).any(|entry| goes_on(history, entry, at))
+}
+
+/// Whether an absence goes on at an instant.
+fn goes_on(history: &History, absence: &Entry, at: Timestamp) -> bool {
+    let goes_on = episodes::still_missing(history, absence, at) || episodes::still_absent(history, absence, at);
+    absence.kind == episodes::STARTED && !absence.withdrawn && goes_on
 }
 
 /// Whether it is what the front door is asked about a closing while a child is looked for.
@@ -108,14 +123,16 @@ pub fn ask_while_missing(draft: &mut Draft<'_>, referral: &Referral, entry: &Arc
         return Ok(());
     }
     let (history, at) = (&draft.history, draft.at);
-    let is_looked_for = |absence: &&Arc<Entry>| {
-        let goes_on = episodes::still_missing(history, absence, at) || episodes::still_absent(history, absence, at);
-        absence.kind == episodes::STARTED && !absence.withdrawn && goes_on && !are_two(history, absence, entry)
-    };
+    let is_looked_for = |absence: &&Arc<Entry>| goes_on(history, absence, at) && !are_two(history, absence, entry);
     let has_died =
         |absence: &Entry| death::is_known(history, absence, at) && !death::is_searched_after(history, absence);
     let mut absences = history.entries.iter().rev().filter(is_looked_for);
     let Some(absence) = absences.find(|absence| !has_died(absence)).cloned() else { return Ok(()) };
+    let asked_of_it = |task: &Arc<HeldTask>| is_question(task) && task.raised_at >= absence.received_at;
+    if history.tasks.iter().any(|task| asked_of_it(task) && is_open(&task.state)) {
+        draft.decision.notes.push(ASKED_ALREADY.to_owned());
+        return Ok(());
+    }
     let cause = &referral.event.event_id;
     let raising = draft.raising(Some(referral), cause);
     let due = raising.deadline_from_now(&AT_HIGHEST_LEVEL)?;

@@ -230,7 +230,10 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
     draft.raise(None, cause, &findings, extra)?;
     tell_left_out(draft, None, cause, &changed, left_out)?;
     siblings::withdrawn(draft, cause, original);
-    end(draft, &own);
+    // Closed twice, the question stands while the other closing does.
+    if !draft.history.last_decision.as_ref().is_some_and(|decision| decision.closed) {
+        end(draft, &own);
+    }
     if !stands {
         end(draft, &told);
     }
