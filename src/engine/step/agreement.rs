@@ -8,14 +8,14 @@ use super::draft::{Draft, OWN_DUTY};
 use super::escalation::{self, closed_as};
 use super::outcome::SUPERSEDED;
 use super::services::social_care_acts;
-use super::taken_back::{Word, each_holder, tell_each};
+use super::taken_back::{Word, each_holder};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::history::agreement::{
     UNSAFE_TO_ASK, is_unsafe, recorded, said, said_before, settles, unsafe_by, unsafe_since,
 };
 use crate::engine::history::decisions::DECISION;
-use crate::engine::history::{RECALLED, is_open};
+use crate::engine::history::{RECALLED, held_back_of, is_open};
 use crate::engine::model::codes::AgreementState;
 use crate::engine::model::detail::{AgreementRecorded, Detail};
 use crate::engine::model::history::{AgreementStanding, Entry, HeldTask, History, said_by};
@@ -26,7 +26,7 @@ use crate::engine::rules::book::Rule;
 use crate::engine::rules::expression::{Condition, Truth};
 use crate::engine::rules::facts::FactId;
 use crate::engine::tasks::asking::{AGREEMENT_RULE, UNSAFE_ACTION, UNSAFE_TITLE, reason_given};
-use crate::engine::tasks::route::Address;
+use crate::engine::tasks::route::{Address, is_suppressed};
 use crate::engine::tasks::{Wanted, who_says};
 
 const STOP_ACTION: &str = "Stop: the family does not agree to this service; nothing else that you were asked changes";
@@ -301,7 +301,14 @@ fn end_offers(draft: &mut Draft<'_>, referral: &Referral) -> Result<(), StepErro
         theirs && (task.unit.as_ref() == Some(&source.unit) || !rules.has_many_units(&task.agency))
     };
     let told: Vec<Arc<HeldTask>> = over.into_iter().filter(|task| !is_own(task)).collect();
-    tell_each(draft, &format!("{}\0agreed", event.event_id), &told, &AGREED, &OWN_DUTY)
+    let cause = format!("{}\0agreed", event.event_id);
+    let due = draft.raising(None, &cause).deadline_from_now(&OWN_DUTY)?;
+    let (held_back, front_door) = (held_back_of(&draft.history), &draft.book.rules.front_door);
+    let told = each_holder(draft, &told, &AGREED, &|_| Ok(due.clone()))?;
+    let (shut, open) = told.into_iter().partition(|one| is_suppressed(&one.address, front_door, &held_back));
+    draft.raise(None, &cause, &[], open)?;
+    // Whoever is not told will ask the family again: whoever decides hears of it, with the child and the reason.
+    draft.raise(Some(referral), &cause, &[], shut).map(drop)
 }
 
 /// Whether every rule that asks it does so only of a family that has refused.

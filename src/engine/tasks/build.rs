@@ -73,7 +73,7 @@ impl<'b> Raising<'b> {
             }
             open.extend(self.by_another(&task));
             let suppressed = self.suppressed(&task, &routes);
-            let words = self.question(&suppressed, &routes);
+            let words = self.question(&task, &suppressed, &routes);
             put.extend(routes.iter().copied().cloned());
             let is_of_wish = routes.iter().any(|route| route.is_wish());
             questions.push(Question { words, is_of_wish, due: task.due.clone(), entry: Arc::clone(&task.entry) });

@@ -169,10 +169,13 @@ impl<'b> Raising<'b> {
         })
     }
 
-    pub(super) fn question(&self, suppressed: &Suppressed, routes: &[&HeldBack]) -> String {
+    pub(super) fn question(&self, task: &Asked<'_>, suppressed: &Suppressed, routes: &[&HeldBack]) -> String {
         let title = self.book.rules.agencies.get(&suppressed.agency).map_or("", |agency| agency.title.as_str());
         let suspects = routes.iter().filter(|route| route.is_of_suspect()).count();
-        let then = if suspects > 0 && suspects < routes.len() {
+        let then = if task.own_duty {
+            // A lift sends again what the rules ask, and no word that went with what was happening.
+            "Decide whether, and by whom, they hear of it, and record why: lifting the route sends them nothing of this."
+        } else if suspects > 0 && suspects < routes.len() {
             "Decide about each reason by itself (held_back_for: suspect, or wish), and record why: it is sent once both are lifted."
         } else if suspects > 0 && routes.iter().all(|route| route.cause == UNKNOWN_SUSPECT) {
             "Record where they work (route_confirmed, held_back_for: suspect), or lift this route: it is sent once that is known \
