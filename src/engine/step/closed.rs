@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY};
 use super::taken_back::{Word, tell_each};
 use super::unapplied::UNAPPLIED_RULE;
-use super::{by_the_hour, search, services};
+use super::{by_the_hour, overdue, search, services};
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::StepError;
 use crate::engine::history::known_as::are_two;
@@ -106,6 +106,7 @@ pub fn tell_holders(draft: &mut Draft<'_>, cause: &str, before: &History) -> Res
             && is_held_still(task.raised_at, at)
             && asking(rules, task).any(|rule| rule.tasks.iter().any(|asked| asked.is_asked_of(task)))
             && !search::is_over(history, rules, task)
+            && !overdue::was_done(history, rules, task)
             && !death::overtook(history, task)
             && is_ended(history, rules, task)
             && !is_ended(before, rules, task)

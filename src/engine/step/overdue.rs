@@ -120,9 +120,9 @@ pub fn tell(draft: &mut Draft<'_>) -> Result<(), StepError> {
     for task in due {
         let mut waits_until = None;
         let asked: Vec<&TaskRule> = asked(&draft.book.rules, &task).collect();
-        if let Some(settled_at) = settled_at(&draft.history, &asked, &task) {
-            let when = if settled_at <= task.due_at { "in time" } else { "after its deadline" };
-            draft.decision.notes.push(format!("\"{}\" was done {when}, by an event that says so.", task.action));
+        if let Some(said) = settled_by(&draft.history, &asked, &task) {
+            let words = settled_in_words(&asked, &task, said);
+            draft.decision.notes.push(words);
         } else if is_chased_anyway(&task) {
             waits_until = task.escalate_at;
         } else {
@@ -133,6 +133,25 @@ pub fn tell(draft: &mut Draft<'_>) -> Result<(), StepError> {
         }
     }
     Ok(())
+}
+
+/// Where a person set a lower level nothing was done, and nothing need be.
+fn settled_in_words(asked: &[&TaskRule], task: &HeldTask, said: &Entry) -> String {
+    let in_time = said.holds_from() <= task.due_at;
+    if is_lowering(asked, said) {
+        let when = if in_time { "before" } else { "after" };
+        return format!(
+            "\"{}\" is not asked for any more: a named person set a lower level {when} its deadline.",
+            task.action
+        );
+    }
+    let when = if in_time { "in time" } else { "after its deadline" };
+    format!("\"{}\" was done {when}, by an event that says so.", task.action)
+}
+
+/// Whether what settles these was a lower level, and not that they are done.
+fn is_lowering(asked: &[&TaskRule], said: &Entry) -> bool {
+    decided(said).is_some_and(|code| !asked.iter().any(|asked| asked.settled_by_decisions.contains(code)))
 }
 
 /// What nobody has answered goes up its ladder, and those above hear of it there: should it be taken on meanwhile, and not done,
@@ -149,8 +168,19 @@ pub fn is_done(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
     settled_at(history, &asked, task).is_some()
 }
 
+/// The same, where it was done indeed, and not that a lower level calls for it no more.
+pub fn was_done(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
+    let asked: Vec<&TaskRule> = of_its_rules(rules, task).filter(|asked| asked.action == task.action).collect();
+    settled_by(history, &asked, task).is_some_and(|said| !is_lowering(&asked, said))
+}
+
 /// From when on an event says that it is done.
 fn settled_at(history: &History, asked: &[&TaskRule], task: &HeldTask) -> Option<Timestamp> {
+    settled_by(history, asked, task).map(|said| said.holds_from())
+}
+
+/// The first word that it is done, or is not asked for any more.
+fn settled_by<'h>(history: &'h History, asked: &[&TaskRule], task: &HeldTask) -> Option<&'h Arc<Entry>> {
     if asked.iter().all(|asked| asked.settled_by.is_empty() && asked.settled_by_decisions.is_empty()) {
         return None;
     }
@@ -162,7 +192,7 @@ fn settled_at(history: &History, asked: &[&TaskRule], task: &HeldTask) -> Option
         asked.any(|asked| by_decision(history, asked, task, said) || by_event(history, asked, task, said))
             && !is_of_another()
     };
-    history.entries.iter().filter(is_settled_by).map(|said| said.holds_from()).min()
+    history.entries.iter().filter(is_settled_by).min_by_key(|said| said.holds_from())
 }
 
 /// When a step ends: what had been said to be done, and is not by what is known now (withdrawn, corrected, or decided otherwise),
