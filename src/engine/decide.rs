@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::facts::{AsOf, Counts, PreparedBook, open_plan};
+use super::facts::{AsOf, Counting, PreparedBook, open_plan};
 use super::history::entry::is_adult;
 use super::model::history::{Entry, History};
 use super::model::scalar::Level;
@@ -50,14 +50,15 @@ pub fn judge<'b>(
 ) -> Option<Verdict<'b>> {
     let kind = KindId::of(&entry.kind)?;
     let mut table = book.rules.facts.table(kind);
-    book.gather(history, entry, as_of, None, &mut table);
+    let mut counting = Counting::of(book, history, entry, as_of);
+    book.gather(history, entry, as_of, &mut counting, &mut table);
     let mut verdict = Verdict { fired: Vec::new(), unknown: Vec::new(), level: None, table, as_of };
     let mut named: BTreeSet<&str> = BTreeSet::new();
     let plan_is_open = open_plan(history, entry, as_of.statuses);
     let is_grown = is_adult(entry, entry.received_at);
     for stratum in 0..book.rules.strata().max(1) {
         if stratum > 0 {
-            book.gather_counts(history, entry, as_of, verdict.level, Counts::ByLevel, &mut verdict.table);
+            counting.fill_by(verdict.level, &mut verdict.table);
             book.set_results(verdict.level, &named, &mut verdict.table);
             named.clear();
             book.set_turns_18(entry, &verdict.fired, &mut verdict.table);

@@ -9,8 +9,7 @@ use super::calendar::{london_date, month_in_words};
 use super::history::agreement::AGREEMENT_RECORDED;
 use super::history::decisions::decided;
 use super::history::entry::{is_adult, is_grown};
-use super::history::{agreement, death, episodes, known_as, latest_status, significant_harm, status_open};
-use super::model::detail::KINDS;
+use super::history::{agreement, death, episodes, latest_status, significant_harm, status_open};
 use super::model::history::{Entry, History};
 use super::model::scalar::{FactValue, Level, Timestamp};
 use super::rules::RuleBook;
@@ -20,8 +19,10 @@ use super::rules::expression::Truth;
 use super::rules::facts::{Absences, FactId, FactTable, KindId};
 
 mod absences;
+mod counts;
 
-use absences::{Episode, Episodes};
+pub use counts::Counting;
+use counts::{Kinds, Remembered, each_counted};
 
 const PLANS: [&str; 3] = ["cin", "cpp", "lac"];
 
@@ -53,14 +54,6 @@ pub struct PreparedBook {
     counted_kinds: Vec<Kinds>,
     /// By the place of the kind in the catalogue.
     absences: Vec<Absences>,
-}
-
-/// Which counts to work out.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Counts {
-    All,
-    /// Those that change as the judged entry's own level becomes known.
-    ByLevel,
 }
 
 /// The instants a judgement looks from.
@@ -151,8 +144,15 @@ impl PreparedBook {
         is_counted || self.read_by(kind).any(settles)
     }
 
-    /// Fills a table with all that is known of an entry, save `result.*`. `level`: what the entry has so far.
-    pub fn gather(&self, history: &History, entry: &Entry, as_of: AsOf, level: Option<Level>, table: &mut FactTable) {
+    /// Fills a table with all that is known of an entry before it has a level, save `result.*`. `counting`: of this very entry.
+    pub fn gather(
+        &self,
+        history: &History,
+        entry: &Entry,
+        as_of: AsOf,
+        counting: &mut Counting<'_>,
+        table: &mut FactTable,
+    ) {
         for (name, value) in &entry.facts {
             if let Some(id) = self.kept.get(name.as_str()) {
                 self.rules.facts.set(table, *id, value);
@@ -168,7 +168,7 @@ impl PreparedBook {
             let over = *ends_at_18 && grown;
             table.set_bool(*id, !over && is_recorded(history, entry, status, as_of.statuses, authority));
         }
-        self.gather_counts(history, entry, as_of, level, Counts::All, table);
+        counting.fill(table);
         if let Some(absences) = self.absences.get(table.kind().place()) {
             absences.fill(table);
         }
@@ -187,48 +187,6 @@ impl PreparedBook {
             history.agreement.as_ref().filter(|standing| !entry.facts.contains_key("agreement") || standing.at > until);
         if let Some(state) = agreement::standing_for(history, entry, standing) {
             self.rules.facts.set(table, *id, &FactValue::Code(state.to_owned()));
-        }
-    }
-
-    /// Fills in the counts over history that the rules for the entry's kind read.
-    pub fn gather_counts(
-        &self,
-        history: &History,
-        entry: &Entry,
-        as_of: AsOf,
-        level: Option<Level>,
-        which: Counts,
-        table: &mut FactTable,
-    ) {
-        let read = self.counts_by_kind.get(entry.kind.as_str()).map_or(&[][..], Vec::as_slice);
-        let mut wanted = read
-            .iter()
-            .filter_map(|place| Some((self.rules.aggregates.get(*place)?, self.counted_kinds.get(*place)?)))
-            .filter(|(aggregate, _)| which == Counts::All || aggregate.reads_level())
-            .peekable();
-        if wanted.peek().is_none() {
-            return;
-        }
-        let remembered = Remembered::all(history, entry);
-        let end = self.rules.calendar.window_end(as_of.windows);
-        let mut starts: Vec<(Window, Option<Timestamp>)> = Vec::new();
-        for (aggregate, kinds) in wanted {
-            // Many counts share a window, and a London midnight takes longer to work out than a count.
-            let known = starts.iter().find(|(window, _)| *window == aggregate.window).map(|(_, start)| *start);
-            let start = known.unwrap_or_else(|| self.window_start(aggregate.window, as_of));
-            if known.is_none() {
-                starts.push((aggregate.window, start));
-            }
-            let mut counted = 0_i64;
-            let mut count = |_: &Entry| {
-                counted = counted.saturating_add(1);
-            };
-            each_counted((aggregate, *kinds), &remembered, (start, end), level, &mut count);
-            let folded = match aggregate.window {
-                Window::Ever => aggregate.kinds.iter().filter_map(|kind| history.folded.get(*kind)).sum(),
-                Window::Days(_) | Window::Months(_) => 0,
-            };
-            table.set_int(aggregate.fact, counted.saturating_add(folded));
         }
     }
 
@@ -326,80 +284,6 @@ impl PreparedBook {
         let is_short = a_year_before.is_some_and(|since| since < london_date(covered_since));
         let closed = self.rules.facts.id(CASE_CLOSED).filter(|id| is_short && reads.contains(id));
         counts.chain(closed).map(|fact| self.rules.facts.label(fact)).collect()
-    }
-}
-
-/// Event kinds, a bit each by their place in the catalogue, which has fewer than 64.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-struct Kinds(u64);
-
-const _: () = assert!(KINDS.len() <= 64, "a bit each");
-
-impl Kinds {
-    fn counted_by(aggregate: &Aggregate) -> Self {
-        Self(aggregate.kinds.iter().map(|kind| Self::of(kind).0).fold(0, |all, one| all | one))
-    }
-
-    /// None of them for a kind that the catalogue does not know.
-    fn of(kind: &str) -> Self {
-        let place = KindId::of(kind).and_then(|kind| u32::try_from(kind.place()).ok());
-        Self(place.and_then(|place| 1_u64.checked_shl(place)).unwrap_or_default())
-    }
-
-    fn contains(self, other: Kinds) -> bool {
-        self.0 & other.0 != 0
-    }
-}
-
-/// An entry with what every count asks of it.
-struct Remembered<'h> {
-    entry: &'h Entry,
-    kind: Kinds,
-    is_judged: bool,
-}
-
-impl<'h> Remembered<'h> {
-    /// All that was not withdrawn and is not of another child under the same key, oldest first.
-    fn all(history: &'h History, judged: &Entry) -> Vec<Self> {
-        let counts = |entry: &&Arc<Entry>| !entry.withdrawn && !known_as::count_apart(history, entry, judged);
-        let entries = history.entries.iter().filter(counts);
-        let remembered =
-            |entry: &'h Entry| Self { entry, kind: Kinds::of(&entry.kind), is_judged: entry.is_same_event(judged) };
-        entries.map(|entry| remembered(entry)).collect()
-    }
-}
-
-/// Visits when the entries happened that a count counts, oldest first, from the start (if there is one) until before the
-/// end.
-fn each_counted(
-    (aggregate, kinds): (&Aggregate, Kinds),
-    remembered: &[Remembered<'_>],
-    (start, end): (Option<Timestamp>, Timestamp),
-    level: Option<Level>,
-    visit: &mut dyn FnMut(&Entry),
-) {
-    let mut episodes = Episodes::default();
-    let mut counted: Vec<Episode<'_>> = Vec::new();
-    for (place, Remembered { entry, kind, is_judged }) in remembered.iter().enumerate() {
-        let episode = if aggregate.once_per_episode { episodes.of(place, entry) } else { None };
-        let own_level = if *is_judged { level } else { entry.level };
-        if !kinds.contains(*kind)
-            || (*is_judged && !aggregate.includes_judged)
-            || !aggregate.level_within(&entry.kind, own_level)
-            || !aggregate.counts(&entry.facts)
-        {
-            continue;
-        }
-        // Of an episode the first that counts is counted, also where it lies before the window.
-        if let Some(episode) = episode {
-            if counted.contains(&episode) {
-                continue;
-            }
-            counted.push(episode);
-        }
-        if start.is_none_or(|start| entry.occurred_at >= start) && entry.occurred_at < end {
-            visit(entry);
-        }
     }
 }
 
