@@ -396,8 +396,11 @@ fn tell(draft: &mut Draft<'_>, call: Call<'_>) -> Result<(), StepError> {
         relation: Relation::Chases(call.rungs.iter().map(|rung| rung.task.task_id.clone()).collect()),
         ..own
     };
-    let cause =
-        |rung: &Rung| format!("{}\0{}\0{}\0{}", rung.task.task_id, rung.task.state, rung.task.state_at.0, rung.number);
+    // A ladder that was taken up again is another, with rungs of its own.
+    let cause = |rung: &Rung| {
+        let (task, number) = (&rung.task, rung.number);
+        format!("{}\0{}\0{}\0{number}", task.task_id, task.state, runs_from(task).0)
+    };
     let cause = call.rungs.iter().map(cause).collect::<Vec<String>>().join("\0");
     draft.decision.event_id.get_or_insert_with(|| first.event_id.clone());
     let event_id = Some(first.event_id.clone());
