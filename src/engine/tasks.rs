@@ -17,7 +17,7 @@ use super::model::history::{Entry, HeldBack, HeldTask, History};
 use super::model::inbox::Referral;
 use super::model::scalar::{Level, Timestamp};
 use super::model::subject::SubjectKey;
-use super::model::task::Task;
+use super::model::task::{DIGEST, Task, WORD};
 use super::rules::book::{Rule, TaskRule};
 use super::rules::expression::Truth;
 
@@ -123,6 +123,21 @@ pub enum Relation {
 }
 
 impl Relation {
+    /// What is published as the task's kind, and the one place that tells a word, and the digest, from what waits for an answer:
+    /// the same rule may ask for either.
+    pub fn kind(&self) -> Option<&'static str> {
+        match self {
+            Relation::Word(_) => Some(WORD),
+            Relation::Digest => Some(DIGEST),
+            Relation::Usual | Relation::Follows(_) | Relation::Chases(_) | Relation::Besides(_) => None,
+        }
+    }
+
+    /// Whether its recipient owes an answer to it.
+    pub fn wants_answer(&self) -> bool {
+        self.kind().is_none()
+    }
+
     /// The unanswered tasks it is about.
     pub fn chased(&self) -> &[String] {
         match self {
@@ -452,7 +467,7 @@ impl<'b> Asked<'b> {
         self.minimum &= other.minimum;
         self.level = self.level.max(other.level);
         self.own_duty |= other.own_duty;
-        if self.relation == Relation::Digest {
+        if !self.relation.wants_answer() && other.relation.wants_answer() {
             self.relation = other.relation;
         }
         for note in other.notes {

@@ -111,6 +111,16 @@ pub fn parse(text: &str) -> Result<Scenario, ScenarioFault> {
 
 /// Runs a scenario against a rule book, from an empty history, under the public test key.
 pub fn run(scenario: &Scenario, text: &str, book: &RuleBook) -> Result<Ran, ScenarioFault> {
+    run_watched(scenario, text, book, &mut |_, _| {})
+}
+
+/// The same; `watch` is shown what came of each step, and the router as it stands then.
+pub fn run_watched(
+    scenario: &Scenario,
+    text: &str,
+    book: &RuleBook,
+    watch: &mut dyn FnMut(&Results, &Replay),
+) -> Result<Ran, ScenarioFault> {
     let mut judging = book.clone();
     if !scenario.escalate {
         judging.ladders.clear();
@@ -138,6 +148,7 @@ pub fn run(scenario: &Scenario, text: &str, book: &RuleBook) -> Result<Ran, Scen
         if let Some(failed) = results.failed.first() {
             return Err(fault(failed.problem.clone()));
         }
+        watch(&results, &replay);
         sent.tasks.extend(results.tasks.iter().cloned());
         sent.feedback.extend(results.feedback.iter().cloned());
         for decision in &results.decisions {

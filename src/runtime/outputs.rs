@@ -25,7 +25,7 @@ pub const TRACE: &str = "traceparent";
 const CLOUD_EVENT_TRACE: &str = "ce_traceparent";
 /// The unit a record is for, or from.
 pub const UNIT: &str = "unit";
-/// The kind of a task that is not like any other: `digest`.
+/// The kind of a task that needs no answer: `digest`, `word`.
 pub const TASK_KIND: &str = "kind";
 /// `ce_source` of everything the router publishes.
 const SOURCE: &str = "/pathway-router";

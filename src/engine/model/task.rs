@@ -11,6 +11,8 @@ use super::scalar::{Date, Level, Timestamp};
 
 /// The `kind` of what is to be read with others of its day, and asks for nothing.
 pub const DIGEST: &str = "digest";
+/// The `kind` of word about what its recipient was asked or has answered: to be known, and owed no answer.
+pub const WORD: &str = "word";
 
 /// Published to `tasks.<agency>`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -60,7 +62,8 @@ pub struct Task {
     /// Of a task that asks whether two records are one child: the address of the other.
     #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub other_reply_to: Option<String>,
-    /// `digest`: for the daily digest of its `due_at`; it asks for nothing and needs no answer. None: a task like any other.
+    /// `digest`: for the daily digest of its `due_at`; `word`: about what its recipient was asked or has answered. Neither needs an
+    /// answer. None: a task like any other.
     #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub kind: Option<String>,
     /// Of a rung about several unanswered tasks of one event: those beside the one it follows.

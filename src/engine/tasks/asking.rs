@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::persons::{acts, who_says};
-use super::{Asked, Raising, Relation};
+use super::{Asked, Raising};
 use crate::engine::context::StepError;
 use crate::engine::history::{agreement, is_open};
 use crate::engine::model::codes::AgreementState;
@@ -85,7 +85,7 @@ impl<'b> Raising<'b> {
         let soonest = open.iter().filter(concerned).min_by_key(|task| task.due.at);
         let Some(soonest) = soonest.filter(|_| self.referral.is_some()) else { return Ok(()) };
         // What else it holds then says so as long as it stands; once agreement is given, nothing but this question does.
-        let of_front_door = |task: &Asked<'_>| task.address.agency == *front_door && task.relation != Relation::Digest;
+        let of_front_door = |task: &Asked<'_>| task.address.agency == *front_door && task.relation.wants_answer();
         let since = agreement::settled_at(self.history).filter(|_| before);
         let is_asked = |task: &Arc<HeldTask>| {
             task.action == UNSAFE_ACTION

@@ -22,7 +22,7 @@ use crate::engine::ids::derived;
 use crate::engine::model::decision::{Disclosure, Suppressed};
 use crate::engine::model::history::{Entry, HeldTask};
 use crate::engine::model::inbox::Referral;
-use crate::engine::model::task::{Basis, DIGEST, Reason, Task};
+use crate::engine::model::task::{Basis, Reason, Task};
 use crate::engine::rules::book::may_see_all;
 use crate::engine::seal::ReplyTo;
 
@@ -112,7 +112,7 @@ impl<'b> Raising<'b> {
         let front_door = &self.book.rules.front_door;
         let own = |task: &&mut Asked<'b>| {
             let at_front_door = task.address.agency == *front_door && task.address.in_place_of.is_none();
-            at_front_door && task.relation != Relation::Digest
+            at_front_door && task.relation.wants_answer()
         };
         let mut decision = open.iter_mut().filter(own).max_by_key(|task| task.due.at);
         let mut apart = Vec::new();
@@ -189,7 +189,7 @@ impl<'b> Raising<'b> {
         raised.tasks.push(Task {
             reply_to: self.reply_to(&task_id, &asked),
             other_reply_to: self.other_reply_to(&task_id, &asked),
-            kind: (asked.relation == Relation::Digest).then(|| DIGEST.to_owned()),
+            kind: asked.relation.kind().map(str::to_owned),
             follows_also: asked.relation.followed_also(),
             task_id,
             agency: asked.address.agency.clone(),
@@ -364,7 +364,7 @@ impl<'b> Raising<'b> {
             raised_at: self.at,
             level: asked.level,
             rules: asked.reasons.iter().map(|(rule, _, _)| rule.clone()).collect(),
-            state: if asked.relation == Relation::Digest { TOLD } else { "raised" }.to_owned(),
+            state: if asked.relation.wants_answer() { "raised" } else { TOLD }.to_owned(),
             state_at: self.at,
             outcomes: Vec::new(),
             partner: Some(asked.entry.source.partner.clone()).filter(|partner| !partner.is_empty()),
@@ -452,7 +452,7 @@ impl<'b> Raising<'b> {
         let Some(soonest) = open.iter().min_by_key(|task| task.due.at).filter(|_| !self.persons().is_empty()) else {
             return Ok(());
         };
-        if open.iter().any(|task| task.address.agency == *front_door && task.relation != Relation::Digest) {
+        if open.iter().any(|task| task.address.agency == *front_door && task.relation.wants_answer()) {
             return Ok(());
         }
         let due = self.no_later_than(&soonest.due)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::build::Question;
-use super::{Asked, DEATH_ACTION, DEATH_RULE, DEATH_TITLE, Raising, Relation};
+use super::{Asked, DEATH_ACTION, DEATH_RULE, DEATH_TITLE, Raising};
 use crate::engine::context::StepError;
 use crate::engine::history::{death, episodes};
 use crate::engine::model::decision::Suppressed;
@@ -51,7 +51,7 @@ impl<'b> Raising<'b> {
         let (due, entry) = (self.no_later_than(&soonest.due)?, Arc::clone(&soonest.entry));
         let words = overtaken.into_iter().map(|question| question.words);
         let own = |task: &&mut Asked<'b>| {
-            task.address.agency == *front_door && task.relation != Relation::Digest && task.due.at <= due.at
+            task.address.agency == *front_door && task.relation.wants_answer() && task.due.at <= due.at
         };
         if let Some(task) = open.iter_mut().filter(own).max_by_key(|task| task.due.at) {
             task.notes.extend(words);
