@@ -33,11 +33,13 @@ mod instead;
 mod others;
 mod persons;
 pub mod route;
+pub mod settled;
 mod standing;
 
 pub use deadline::{Counted, Deadline, deadline_in_words, due_at, is_by_calendar, is_urgent};
 pub use persons::who_says;
 use route::Address;
+use settled::Sought;
 
 /// The id under which a task is passed on to the right unit, and the state of the wrong one's.
 pub const READDRESSED_RULE: &str = "readdressed";
@@ -266,7 +268,7 @@ impl<'b> Raising<'b> {
         let worded = Rc::new(OnceCell::new());
         let why = Why::FromFacts { rule: finding.rule, verdict: Arc::clone(&finding.verdict), worded };
         for task in &finding.rule.tasks {
-            if task.applies(&finding.verdict.table) != Truth::True || self.is_done_already(task, &finding.entry) {
+            if task.applies(&finding.verdict.table) != Truth::True || self.is_done_already(task, finding) {
                 continue;
             }
             let due = self.deadline(task, &finding.entry)?;
@@ -306,12 +308,11 @@ impl<'b> Raising<'b> {
         Ok(())
     }
 
-    /// Whether what settles a task was heard of before the event that asks for it.
-    fn is_done_already(&self, task: &TaskRule, entry: &Entry) -> bool {
-        let settles = |said: &Arc<Entry>| {
-            task.settled_by.contains(said.kind.as_str()) && !said.withdrawn && episodes::is_said_of(said, entry)
-        };
-        !task.settled_by.is_empty() && self.history.entries.iter().any(settles)
+    /// Whether it is known, before it is asked, that it is done.
+    fn is_done_already(&self, task: &TaskRule, finding: &Finding<'b>) -> bool {
+        let (cause, level) = (Some(finding.entry.as_ref()), finding.verdict.level);
+        let sought = Sought { asked: &[task], cause, since: self.at, level };
+        task.is_settled_by_word() && sought.settled_by(self.history).is_some()
     }
 
     /// Asked of the same recipient for the same event or episode, and not closed by a person's decision since. What the

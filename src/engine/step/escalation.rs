@@ -38,12 +38,7 @@ fn waits(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
         && !is_chase(task)
         && !death::overtook(history, task)
         && !search::is_over(history, rules, task)
-        && !is_done_unanswered(history, rules, task)
-}
-
-/// Whether an event says that it is done, though its recipient does not.
-fn is_done_unanswered(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
-    task.state == "raised" && overdue::is_done(history, rules, task)
+        && !overdue::is_done_unanswered(history, rules, task)
 }
 
 /// Also one whose earlier release did not keep which task it chases.

@@ -9,22 +9,20 @@ use super::escalation::{self, address};
 use super::{Step, by_the_hour, closed};
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::{Context, StepError};
-use crate::engine::history::decisions::{decided, is_raised_again, level_named, settles};
-use crate::engine::history::known_as::are_two;
-use crate::engine::history::{death, episodes, is_open};
+use crate::engine::history::decisions::decided;
+use crate::engine::history::{death, is_open};
 use crate::engine::model::decision::RuleFired;
 use crate::engine::model::history::{Entry, HeldTask, History, Timer};
-use crate::engine::model::scalar::{FactValue, Level, Timestamp};
+use crate::engine::model::scalar::{Level, Timestamp};
 use crate::engine::model::subject::SubjectKey;
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::{Rule, TaskRule};
 use crate::engine::state::State;
+use crate::engine::tasks::settled::Sought;
 use crate::engine::tasks::{READDRESSED_RULE, Relation, Wanted};
 
 /// The id under which it is told.
 pub const OVERDUE_RULE: &str = "R40-overdue";
-/// May be told before it is held: its time of completion is optional.
-const RETURN_INTERVIEW: &str = "return_interview.completed";
 const DECLINED: &str = "declined";
 const HOURS_OF_A_DAY: u16 = 24;
 const TITLE: &str = "A task that has not been completed in time";
@@ -119,7 +117,7 @@ pub fn tell(draft: &mut Draft<'_>) -> Result<(), StepError> {
     let due: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(|task| is_due(task, at)).cloned().collect();
     for task in due {
         let mut waits_until = None;
-        let asked: Vec<&TaskRule> = asked(&draft.book.rules, &task).collect();
+        let asked: Vec<&TaskRule> = settled_by_word(&draft.book.rules, &task).collect();
         if let Some(said) = settled_by(&draft.history, &asked, &task) {
             let words = settled_in_words(&asked, &task, said);
             draft.decision.notes.push(words);
@@ -162,37 +160,36 @@ fn is_chased_anyway(task: &HeldTask) -> bool {
     task.state == "raised" && goes_up && by_the_hour::clock_of(task).is_none()
 }
 
-/// Whether an event says that what a task asks is done, whoever was asked to do it: nobody is chased for it any more.
-pub fn is_done(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
-    let asked: Vec<&TaskRule> = of_its_rules(rules, task).filter(|asked| asked.action == task.action).collect();
-    settled_at(history, &asked, task).is_some()
+/// Whether it is said that what a task asks is done, whoever was asked to do it, and not by its recipient: nobody is chased for it any
+/// more.
+pub fn is_done_unanswered(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
+    task.state == "raised" && settled_at(history, rules, task).is_some()
 }
 
-/// The same, where it was done indeed, and not that a lower level calls for it no more.
+/// Whether what a task asks was done, and not that a lower level calls for it no more.
 pub fn was_done(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
-    let asked: Vec<&TaskRule> = of_its_rules(rules, task).filter(|asked| asked.action == task.action).collect();
+    let asked: Vec<&TaskRule> = settled_by_word(rules, task).collect();
     settled_by(history, &asked, task).is_some_and(|said| !is_lowering(&asked, said))
 }
 
-/// From when on an event says that it is done.
-fn settled_at(history: &History, asked: &[&TaskRule], task: &HeldTask) -> Option<Timestamp> {
-    settled_by(history, asked, task).map(|said| said.holds_from())
+/// From when on somebody says that what a task asks is done, whoever was asked to do it.
+fn settled_at(history: &History, rules: &RuleBook, task: &HeldTask) -> Option<Timestamp> {
+    let asked: Vec<&TaskRule> = settled_by_word(rules, task).collect();
+    settled_by(history, &asked, task).map(|said| said.holds_from())
 }
 
 /// The first word that it is done, or is not asked for any more.
 fn settled_by<'h>(history: &'h History, asked: &[&TaskRule], task: &HeldTask) -> Option<&'h Arc<Entry>> {
-    if asked.iter().all(|asked| asked.settled_by.is_empty() && asked.settled_by_decisions.is_empty()) {
+    if asked.is_empty() {
         return None;
     }
-    let raised_for = history.entries.iter().find(|entry| task.is_of(entry));
-    let is_settled_by = |said: &&Arc<Entry>| {
-        // What is said of one of two children under one identifier says nothing of the other.
-        let is_of_another = || raised_for.is_some_and(|cause| are_two(history, cause, said));
-        let mut asked = asked.iter();
-        asked.any(|asked| by_decision(history, asked, task, said) || by_event(history, asked, task, said))
-            && !is_of_another()
-    };
-    history.entries.iter().filter(is_settled_by).min_by_key(|said| said.holds_from())
+    let cause = history.entries.iter().find(|entry| task.is_of(entry)).map(AsRef::as_ref);
+    Sought { asked, cause, since: task.raised_at, level: task.level }.settled_by(history)
+}
+
+/// What the rules of a task ask of anybody that a word of an event or a person may settle, and this task asks.
+fn settled_by_word<'r>(rules: &'r RuleBook, task: &HeldTask) -> impl Iterator<Item = &'r TaskRule> {
+    of_its_rules(rules, task).filter(|asked| asked.action == task.action && asked.is_settled_by_word())
 }
 
 /// When a step ends: what had been said to be done, and is not by what is known now (withdrawn, corrected, or decided otherwise),
@@ -200,22 +197,25 @@ fn settled_by<'h>(history: &'h History, asked: &[&TaskRule], task: &HeldTask) ->
 pub fn take_up_undone(draft: &mut Draft<'_>) {
     let (before, book, at) = (Arc::clone(&draft.before), draft.book, draft.at);
     let rules = &book.rules;
+    let is_done = |history: &History, task: &HeldTask| settled_at(history, rules, task).is_some();
     let was_waited_for = |task: &HeldTask| is_open(&task.state) && !closed::is_ended(&before, rules, task);
     let undone: Vec<Arc<HeldTask>> = draft
         .history
         .tasks
         .iter()
-        .filter(|task| must_be_settled(rules, task) && was_waited_for(task))
-        .filter(|task| is_done(&before, rules, task) && !is_done(&draft.history, rules, task))
+        .filter(|task| settled_by_word(rules, task).next().is_some() && was_waited_for(task))
+        .filter(|task| is_done(&before, task) && !is_done(&draft.history, task))
         .cloned()
         .collect();
     for task in undone {
         let is_asked_anew = draft.history.tasks.iter().any(|other| is_asked_anew_by(&task, other, at));
         let unanswered = task.state == "raised" && !is_asked_anew;
         escalation::take_up(&mut draft.history, rules, at, |other| unanswered && other.task_id == task.task_id);
-        let asked: Vec<&TaskRule> = asked(rules, &task).collect();
-        let had_nothing_to_tell = task.complete_by.is_none() && task.due_at <= at && task.due_at > task.raised_at;
-        let was_in_time = settled_at(&before, &asked, &task).is_some_and(|settled_at| settled_at <= task.due_at);
+        let had_nothing_to_tell = must_be_done(rules, &task)
+            && task.complete_by.is_none()
+            && task.due_at <= at
+            && task.due_at > task.raised_at;
+        let was_in_time = settled_at(&before, rules, &task).is_some_and(|settled_at| settled_at <= task.due_at);
         if !(had_nothing_to_tell && was_in_time && is_owed(&draft.history, rules, &task)) {
             continue;
         }
@@ -226,65 +226,11 @@ pub fn take_up_undone(draft: &mut Draft<'_>) {
     }
 }
 
-/// Whether a word of an event or a person may settle it.
-fn must_be_settled(rules: &RuleBook, task: &HeldTask) -> bool {
-    let by_word = |asked: &TaskRule| !asked.settled_by.is_empty() || !asked.settled_by_decisions.is_empty();
-    of_its_rules(rules, task).any(|asked| asked.action == task.action && by_word(asked))
-}
-
 /// Whether the same was asked of the same again just now.
 fn is_asked_anew_by(task: &HeldTask, other: &HeldTask, at: Timestamp) -> bool {
     other.raised_at == at
         && other.task_id != task.task_id
         && (&other.agency, &other.action) == (&task.agency, &task.action)
-}
-
-/// Whether a named person decided what says that it is done: since it was raised, or that the child is not at its level, and nobody
-/// has decided otherwise since. What was decided before it was asked settles nothing of it, whenever that was recorded.
-fn by_decision(history: &History, asked: &TaskRule, task: &HeldTask, said: &Entry) -> bool {
-    let is_since = || !said.withdrawn && episodes::is_since(said, task.raised_at);
-    let lowers = |code: &str| {
-        let named = level_named(said).filter(|to| settles(code) && Some(*to) < task.level);
-        named.is_some() && !task.level.is_some_and(|level| is_raised_again(history, said, level))
-    };
-    let is_said = |code: &str| asked.settled_by_decisions.contains(code) || lowers(code);
-    decided(said).filter(|_| !asked.settled_by_decisions.is_empty() && is_since()).is_some_and(is_said)
-}
-
-/// Whether an event says that it is done: one that came since the task was raised, or names the same episode; this, and not what
-/// was asked at another time.
-fn by_event(history: &History, asked: &TaskRule, task: &HeldTask, said: &Entry) -> bool {
-    if said.withdrawn || !asked.settled_by.contains(said.kind.as_str()) || !says_it_is_done(said) {
-        return false;
-    }
-    let entries = &history.entries;
-    let raised_for = entries.iter().find(|entry| task.is_of(entry));
-    let of_its_own = || raised_for.is_some_and(|cause| episodes::is_said_of(said, cause));
-    let is_about_it = || {
-        raised_for.is_none_or(|cause| {
-            !episodes::is_before(said, cause) && !entries.iter().any(|other| is_of_other(said, cause, other))
-        })
-    };
-    (said.received_at >= task.raised_at || of_its_own()) && is_about_it()
-}
-
-/// An interview that was accepted is done when it is said to have been held; one that was refused, or not offered, is not
-/// waited for.
-fn says_it_is_done(said: &Entry) -> bool {
-    let is_false = |fact: &str| said.facts.get(fact) == Some(&FactValue::Bool(false));
-    said.kind != RETURN_INTERVIEW
-        || said.anchors.contains_key("completed_at")
-        || is_false("accepted")
-        || is_false("offered")
-}
-
-/// Whether `said` names the episode of another happening of the kind that the task was raised for.
-fn is_of_other(said: &Entry, cause: &Entry, other: &Entry) -> bool {
-    said.episode_ref.is_some()
-        && said.episode_ref != cause.episode_ref
-        && said.episode_ref == other.episode_ref
-        && other.kind == cause.kind
-        && !other.withdrawn
 }
 
 fn tell_of(draft: &mut Draft<'_>, task: &HeldTask) -> Result<(), StepError> {

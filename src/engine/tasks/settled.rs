@@ -1,0 +1,92 @@
+//! Whether what is asked is done already, as an event or a named person says: the same, be it asked for the first time or held.
+
+use std::sync::Arc;
+
+use crate::engine::history::decisions::{decided, is_raised_again, level_named, settles};
+use crate::engine::history::episodes;
+use crate::engine::history::known_as::are_two;
+use crate::engine::model::history::{Entry, History};
+use crate::engine::model::scalar::{FactValue, Level, Timestamp};
+use crate::engine::rules::book::TaskRule;
+
+/// May be told before it is held: its time of completion is optional.
+const RETURN_INTERVIEW: &str = "return_interview.completed";
+
+/// What is asked, by any of these, for which event, since when and at which level.
+pub struct Sought<'a> {
+    pub asked: &'a [&'a TaskRule],
+    /// None where it is remembered no longer.
+    pub cause: Option<&'a Entry>,
+    pub since: Timestamp,
+    pub level: Option<Level>,
+}
+
+impl TaskRule {
+    /// Whether a word of an event or a person may settle it.
+    pub fn is_settled_by_word(&self) -> bool {
+        !self.settled_by.is_empty() || !self.settled_by_decisions.is_empty()
+    }
+}
+
+impl Sought<'_> {
+    /// The first word that it is done, or is not asked for any more.
+    pub fn settled_by<'h>(&self, history: &'h History) -> Option<&'h Arc<Entry>> {
+        history.entries.iter().filter(|said| self.is_settled_by(history, said)).min_by_key(|said| said.holds_from())
+    }
+
+    fn is_settled_by(&self, history: &History, said: &Entry) -> bool {
+        if said.withdrawn {
+            return false;
+        }
+        let mut asked = self.asked.iter();
+        asked.any(|asked| self.by_decision(history, asked, said) || self.by_event(history, asked, said))
+            // Nobody asks for what they say is done; and what is said of one of two children under one identifier says nothing of the
+            // other.
+            && !self.cause.is_some_and(|cause| said.is_same_event(cause) || are_two(history, cause, said))
+    }
+
+    /// Whether a named person decided what says that it is done: since it was asked, or that the child is not at its level, and nobody
+    /// has decided otherwise since. What was decided before it was asked settles nothing of it, whenever that was recorded.
+    fn by_decision(&self, history: &History, asked: &TaskRule, said: &Entry) -> bool {
+        if asked.settled_by_decisions.is_empty() {
+            return false;
+        }
+        let lowers = |code: &str| {
+            let named = level_named(said).filter(|to| settles(code) && Some(*to) < self.level);
+            named.is_some() && !self.level.is_some_and(|level| is_raised_again(history, said, level))
+        };
+        let is_said = |code: &str| asked.settled_by_decisions.contains(code) || lowers(code);
+        decided(said).filter(|_| episodes::is_since(said, self.since)).is_some_and(is_said)
+    }
+
+    /// Whether an event says that it is done: one that came since it was asked, or names the same episode; this, and not what was asked
+    /// at another time.
+    fn by_event(&self, history: &History, asked: &TaskRule, said: &Entry) -> bool {
+        if !asked.settled_by.contains(said.kind.as_str()) || !says_it_is_done(said) {
+            return false;
+        }
+        let of_its_own = || self.cause.is_some_and(|cause| episodes::is_said_of(said, cause));
+        let of_another = |cause: &Entry| history.entries.iter().any(|other| is_of_other(said, cause, other));
+        let is_about_it = |cause: &Entry| !episodes::is_before(said, cause) && !of_another(cause);
+        (said.received_at >= self.since || of_its_own()) && self.cause.is_none_or(is_about_it)
+    }
+}
+
+/// An interview that was accepted is done when it is said to have been held; one that was refused, or not offered, is not
+/// waited for.
+fn says_it_is_done(said: &Entry) -> bool {
+    let is_false = |fact: &str| said.facts.get(fact) == Some(&FactValue::Bool(false));
+    said.kind != RETURN_INTERVIEW
+        || said.anchors.contains_key("completed_at")
+        || is_false("accepted")
+        || is_false("offered")
+}
+
+/// Whether `said` names the episode of another happening of the kind that it was asked for.
+fn is_of_other(said: &Entry, cause: &Entry, other: &Arc<Entry>) -> bool {
+    said.episode_ref.is_some()
+        && said.episode_ref != cause.episode_ref
+        && said.episode_ref == other.episode_ref
+        && other.kind == cause.kind
+        && !other.withdrawn
+}
