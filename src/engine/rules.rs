@@ -12,6 +12,7 @@ mod hash;
 mod load;
 mod read;
 mod strata;
+mod supposing;
 pub mod template;
 
 use std::collections::{BTreeMap, BTreeSet};

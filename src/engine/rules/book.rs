@@ -104,7 +104,7 @@ impl TaskRule {
         self.action == task.action && (self.to.iter().any(is_meant) || self.to_is_referrer())
     }
 
-    fn to_is_referrer(&self) -> bool {
+    pub fn to_is_referrer(&self) -> bool {
         self.to.iter().any(|to| to.agency == REFERRER)
     }
 }

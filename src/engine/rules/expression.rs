@@ -109,12 +109,21 @@ pub enum Expr {
 impl Expr {
     /// The plain evaluator: slow, obvious, and what the compiled form is tested against.
     pub fn truth(&self, slot: &dyn Fn(FactId) -> Option<i64>) -> Truth {
+        self.by(&|test| test.predicate.truth(slot(test.fact)))
+    }
+
+    /// What holds whatever the facts are that nothing is supposed of, known or not: those are not missing.
+    pub fn supposing(&self, supposed: &dyn Fn(FactId) -> Option<i64>) -> Truth {
+        self.by(&|test| supposed(test.fact).map_or(Truth::Unknown, |value| test.predicate.truth(Some(value))))
+    }
+
+    fn by(&self, tell: &dyn Fn(&Test) -> Truth) -> Truth {
         match self {
             Expr::Constant(flag) => Truth::of(*flag),
-            Expr::Test(test) => test.predicate.truth(slot(test.fact)),
-            Expr::Not(inner) => inner.truth(slot).negate(),
-            Expr::And(parts) => parts.iter().fold(Truth::True, |so_far, part| so_far.and(part.truth(slot))),
-            Expr::Or(parts) => parts.iter().fold(Truth::False, |so_far, part| so_far.or(part.truth(slot))),
+            Expr::Test(test) => tell(test),
+            Expr::Not(inner) => inner.by(tell).negate(),
+            Expr::And(parts) => parts.iter().fold(Truth::True, |so_far, part| so_far.and(part.by(tell))),
+            Expr::Or(parts) => parts.iter().fold(Truth::False, |so_far, part| so_far.or(part.by(tell))),
         }
     }
 

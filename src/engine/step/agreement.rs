@@ -22,9 +22,6 @@ use crate::engine::model::history::{AgreementStanding, Entry, HeldTask, History,
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{FactValue, Timestamp};
 use crate::engine::rules::RuleBook;
-use crate::engine::rules::book::Rule;
-use crate::engine::rules::expression::{Condition, Truth};
-use crate::engine::rules::facts::FactId;
 use crate::engine::tasks::asking::{AGREEMENT_RULE, UNSAFE_ACTION, UNSAFE_TITLE, reason_given};
 use crate::engine::tasks::route::{Address, is_suppressed};
 use crate::engine::tasks::{Wanted, who_says};
@@ -315,17 +312,10 @@ fn end_offers(draft: &mut Draft<'_>, referral: &Referral) -> Result<(), StepErro
 fn is_for_refusal(rules: &RuleBook, task: &HeldTask) -> bool {
     let Some(agreement) = rules.facts.id("event.agreement") else { return false };
     let Some(fact) = rules.facts.get(agreement) else { return false };
-    let fails = |condition: &Option<Condition>, state: &str| {
+    ["given", "not_asked"].into_iter().all(|state| {
         let slot = fact.encode(&FactValue::Code(state.to_owned()));
-        let known = |id: FactId| slot.filter(|_| id == agreement);
-        condition.as_ref().is_some_and(|condition| condition.expr.truth(&known) == Truth::False)
-    };
-    let asks = |rule: &Rule| {
-        let mut asked = rule.tasks.iter().filter(|asked| asked.action == task.action);
-        let otherwise = |state: &str| fails(&rule.when, state);
-        asked.next().is_some() && ["given", "not_asked"].into_iter().all(otherwise)
-    };
-    !task.rules.is_empty() && task.rules.iter().all(|id| rules.rule(id).is_some_and(asks))
+        rules.would_not_ask(task, &|id| slot.filter(|_| id == agreement))
+    })
 }
 
 /// Whether a task is a service; of one raised by an earlier release the rules that asked it tell.

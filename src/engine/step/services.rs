@@ -8,7 +8,6 @@ use super::decided::MORE_THAN_HELP;
 use super::draft::{Draft, OWN_DUTY};
 use super::escalation::closed_as;
 use super::outcome::SUPERSEDED;
-use super::search;
 use super::taken_back::{Word, each_holder, go_on_by, is_grown};
 use crate::engine::context::StepError;
 use crate::engine::history::{RECALLED, death, decisions, is_open};
@@ -16,9 +15,6 @@ use crate::engine::model::decision::Disposition;
 use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision};
 use crate::engine::model::scalar::{Level, Timestamp};
 use crate::engine::rules::RuleBook;
-use crate::engine::rules::book::TaskRule;
-use crate::engine::rules::catalogue::REFERRER;
-use crate::engine::rules::expression::Condition;
 
 /// The fact that puts off a service.
 const SIGNIFICANT_HARM: &str = "status.significant_harm";
@@ -178,11 +174,7 @@ pub fn warned_by(history: &History, entry: &Entry) -> Vec<Arc<HeldTask>> {
 
 /// Whether every rule that asks it asks it only while no significant harm is looked into. Not of whoever referred the child.
 fn waits_for_harm(rules: &RuleBook, task: &HeldTask) -> bool {
-    let fails = |condition: &Option<Condition>| search::fails_by(rules, condition, (&[SIGNIFICANT_HARM], 1));
-    let to_referrer = |asked: &TaskRule| asked.to.iter().any(|to| to.agency == REFERRER);
-    let asking = task.rules.iter().filter_map(|id| rules.rule(id));
-    let asked = asking.flat_map(|rule| rule.tasks.iter().map(move |asked| (rule, asked)));
-    let mut asked = asked.filter(|(_, asked)| asked.is_asked_of(task)).peekable();
-    asked.peek().is_some()
-        && asked.all(|(rule, asked)| (fails(&rule.when) || fails(&asked.when)) && !to_referrer(asked))
+    let harm = |fact| (rules.facts.name(fact) == SIGNIFICANT_HARM).then_some(1);
+    let asked = || task.rules.iter().filter_map(|id| rules.rule(id)).flat_map(|rule| &rule.tasks);
+    rules.would_not_ask(task, &harm) && !asked().any(|asked| asked.is_asked_of(task) && asked.to_is_referrer())
 }
