@@ -147,6 +147,11 @@ pub fn still_absent(history: &History, entry: &Entry, at: Timestamp) -> bool {
     not_back(history, entry, not_before(entry, at)).is_some_and(absent) && back_at(history, entry).is_none()
 }
 
+/// Whether the absence that an entry tells of goes on, however it is graded, so that the child is looked for.
+pub fn goes_on(history: &History, entry: &Entry, at: Timestamp) -> bool {
+    still_missing(history, entry, at) || still_absent(history, entry, at)
+}
+
 /// A start a little ahead of our clock is a start all the same.
 fn not_before(entry: &Entry, at: Timestamp) -> Timestamp {
     if matches!(entry.kind.as_str(), STARTED | REGRADED) { at.max(entry.occurred_at) } else { at }

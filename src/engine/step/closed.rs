@@ -66,8 +66,7 @@ fn is_looked_for(history: &History, question: &HeldTask, at: Timestamp) -> bool 
 
 /// Whether an absence goes on at an instant.
 fn goes_on(history: &History, absence: &Entry, at: Timestamp) -> bool {
-    let goes_on = episodes::still_missing(history, absence, at) || episodes::still_absent(history, absence, at);
-    absence.kind == episodes::STARTED && !absence.withdrawn && goes_on
+    absence.kind == episodes::STARTED && !absence.withdrawn && episodes::goes_on(history, absence, at)
 }
 
 /// Whether it is what the front door is asked about a closing while a child is looked for.

@@ -151,9 +151,7 @@ pub fn as_it_stood(entry: &Entry, status: &Entry) -> AsOf {
 pub fn goes_on(draft: &Draft<'_>, entry: &Entry) -> bool {
     let (history, at) = (&draft.history, draft.at);
     match entry.kind.as_str() {
-        episodes::STARTED | episodes::REGRADED => {
-            episodes::still_missing(history, entry, at) || episodes::still_absent(history, entry, at)
-        }
+        episodes::STARTED | episodes::REGRADED => episodes::goes_on(history, entry, at),
         MISSING_EDUCATION => history.tasks.iter().any(|task| task.is_of(entry) && is_open(&task.state)),
         _ => false,
     }
