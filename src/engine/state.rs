@@ -97,7 +97,7 @@ impl State {
         unchanged.map(|(_, history)| history).chain(self.staged.values())
     }
 
-    /// How many subjects are known.
+    /// How many subjects are known: counted in any order.
     pub fn len(&self) -> usize {
         self.committed.len().saturating_add(self.staged.keys().filter(|key| !self.committed.contains_key(*key)).count())
     }
@@ -120,7 +120,7 @@ impl State {
     }
 
     /// Changes what was restored, where `change` says how: what an earlier release did not keep. A panic over one history leaves that
-    /// one as it was; returns how many were.
+    /// one as it was; returns how many were. In any order: none sees another.
     pub fn amend(&mut self, change: impl Fn(&History) -> Option<History>) -> usize {
         let (mut changed, mut left) = (Vec::new(), 0_usize);
         for (subject, history) in &self.committed {
@@ -146,6 +146,7 @@ impl State {
 
     /// The staged changes are durable.
     pub fn commit(&mut self) {
+        // In any order: each is a subject's own.
         for (subject, history) in self.staged.drain() {
             if history.holds_nothing() {
                 self.committed.remove(&subject);
@@ -158,6 +159,7 @@ impl State {
 
     /// The staged changes never happened.
     pub fn abort(&mut self) {
+        // In any order: each is a subject's own.
         let dropped: Vec<SubjectKey> = self.staged.keys().copied().collect();
         for subject in dropped {
             let committed = self.committed.get(&subject).cloned().unwrap_or_default();

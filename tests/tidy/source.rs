@@ -1,5 +1,6 @@
 //! Reads Rust sources for the tidy test: code without comments and strings, functions and their lengths, imports.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -54,6 +55,67 @@ impl Source {
         }
         found
     }
+}
+
+impl Source {
+    /// Line and name wherever a field or variable that this file declares as a `HashMap` or `HashSet` is gone through.
+    pub fn hash_maps_gone_through(&self) -> Vec<(usize, String)> {
+        const THROUGH: [&str; 10] = [
+            ".iter()",
+            ".iter_mut()",
+            ".keys()",
+            ".values()",
+            ".values_mut()",
+            ".into_iter()",
+            ".into_keys()",
+            ".into_values()",
+            ".drain()",
+            ".retain(",
+        ];
+        let mut found = Vec::new();
+        for name in hash_maps(&self.code) {
+            for (start, _) in self.code.match_indices(&name) {
+                let (before, after) = (&self.code[..start], &self.code[start + name.len()..]);
+                if before.ends_with(is_part) || after.starts_with(is_part) {
+                    continue;
+                }
+                let after: String = after.trim_start().chars().take(20).collect();
+                // What stands before `self.held` is what stands before `self`.
+                let before = before.trim_end_matches(|c: char| is_part(c) || c == '.');
+                let before = before.trim_end_matches("&mut ").trim_end_matches('&').trim_end();
+                let is_looped = before.ends_with(" in") && after.starts_with('{');
+                if is_looped || THROUGH.iter().any(|method| after.starts_with(method)) {
+                    found.push((self.code[..start].matches('\n').count() + 1, name.clone()));
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+}
+
+fn is_part(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+/// Fields, parameters and variables declared as maps or sets without an order.
+fn hash_maps(code: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for line in code.lines().filter(|line| !line.trim_start().starts_with("use ")) {
+        for kind in ["HashMap", "HashSet"] {
+            for (start, _) in line.match_indices(kind) {
+                let before = &line[..start];
+                let declared = match (before.split_once("let "), before.rfind(": ")) {
+                    (Some((_, declared)), _) => declared.split_once('=').map_or(declared, |(names, _)| names),
+                    (None, Some(colon)) => before[..colon].rsplit(|c| !is_part(c)).next().unwrap_or_default(),
+                    (None, None) => continue,
+                };
+                let words = declared.split(|c| !is_part(c)).filter(|word| !word.is_empty() && *word != "mut");
+                names.extend(words.map(str::to_owned));
+            }
+        }
+    }
+    names
 }
 
 /// The first identifiers of a `{a::b, c, d::{e, f}}` group.
