@@ -50,6 +50,12 @@ fn run(arguments: &[&str]) -> Done {
     command(arguments).output().expect("the binary starts").into()
 }
 
+/// Of a router that is stopped.
+fn check_quarantine_is_empty(config: &str) {
+    let done = check(&["quarantine", "list", "--config", config], 0, &[]);
+    assert!(done.err.lines().any(|line| line.starts_with("0 records in quarantine")), "{}{}", done.out, done.err);
+}
+
 /// Runs a command; its exit code must be `code`, and what it prints must contain each of `expected`.
 fn check(arguments: &[&str], code: i32, expected: &[&str]) -> Done {
     let done = run(arguments);

@@ -1,5 +1,6 @@
 //! Commands against a router that runs: `run`, `send`, `import`, `quarantine`, `demo`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
@@ -7,7 +8,7 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 
 use pathway_router::config::first_start::first_start;
 
-use super::{check, command, run};
+use super::{check, check_quarantine_is_empty, command, run};
 
 /// A router in a folder of its own, on a free port.
 pub struct Router {
@@ -193,13 +194,11 @@ fn one_event_that_is_too_large_is_named_and_the_rest_is_sent() {
     router.stop();
 }
 
-/// Waits until the router has read its configuration again.
-fn until_known(router: &Router, file: &str, token: &str) {
-    let send = ["send", file, "--to", &router.url, "--token-file", &router.path(token)];
+fn until(what: &str, is_so: impl Fn() -> bool) {
     let patience = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    while run(&send).code != Some(0) {
-        assert!(std::time::Instant::now() < patience, "the new partner was never known");
-        std::thread::sleep(std::time::Duration::from_millis(100));
+    while !is_so() {
+        assert!(std::time::Instant::now() < patience, "never: {what}");
+        std::thread::sleep(std::time::Duration::from_millis(50));
     }
 }
 
@@ -220,27 +219,24 @@ fn a_partner_added_to_the_configuration_is_known_without_a_restart() {
     // Faulty: a token of a partner that there is not. Nothing changes, and nothing ends.
     fs::write(&tokens, format!("{known}{entry}")).expect("tokens");
     hang_up();
+    until("the reload is refused", || router.measures("pathway_reload_failed 1"));
     router.send(SAMPLE, TOKEN, 0, &["1 accepted, 0 refused"]);
     router.send(&router.path("event.json"), "new.token", 1, &["No valid token (401)"]);
     let added = "[partners.walk-in-centre]\nunits = [\"emergency-department\"]\n\n[limits]";
     fs::write(&config, partners.replace("[limits]", added)).expect("a configuration");
     hang_up();
-    until_known(&router, &router.path("event.json"), "new.token");
+    until("the reload is made", || router.measures("pathway_reload_failed 0"));
+    router.send(&router.path("event.json"), "new.token", 0, &["1 accepted, 0 refused"]);
     // What the next start would refuse is refused now: nothing of it is taken up, and the token stays known.
     let refused = format!("\n[north]\nsha256 = \"{}\"\nagency = \"camhs\"\nunit = \"north\"\n", "0".repeat(64));
     fs::write(&tokens, format!("{known}{refused}")).expect("tokens");
     hang_up();
-    for _ in 0..20 {
-        router.send(&router.path("event.json"), "new.token", 0, &["1 accepted, 0 refused"]);
-        std::thread::sleep(std::time::Duration::from_millis(100));
-    }
+    until("the reload is refused", || router.measures("pathway_reload_failed 1"));
+    router.send(&router.path("event.json"), "new.token", 0, &["1 accepted, 0 refused"]);
     fs::write(&tokens, known).expect("tokens");
     hang_up();
-    let send = ["send", &router.path("event.json"), "--to", &router.url, "--token-file", &router.path("new.token")];
-    let patience = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    while run(&send).code == Some(0) {
-        assert!(std::time::Instant::now() < patience, "the token was never revoked");
-    }
+    until("the token is revoked", || router.measures("pathway_reload_failed 0"));
+    router.send(&router.path("event.json"), "new.token", 1, &["No valid token (401)"]);
     router.stop();
 }
 
@@ -297,7 +293,7 @@ fn a_missing_file_is_imported_twice_and_again_with_the_router_stopped() {
     let folder = router.stop();
     let config = path(&folder, "config.toml");
     check(&["import", "ssda903", MISSING_FILE, "--config", &config], 0, &["91 events accepted", "91 not judged yet"]);
-    check(&["quarantine", "list", "--config", &config], 0, &["0 records"]);
+    check_quarantine_is_empty(&config);
     check(&["quarantine", "list", "--config", "nowhere.toml"], 2, &["nowhere.toml"]);
 }
 
@@ -331,7 +327,7 @@ fn a_backup_of_a_running_router_starts_with_its_keys_and_no_others() {
     }
     let folder = router.stop();
     fs::copy(&copy, folder.path().join("pathway.db")).expect("a restored file");
-    check(&["quarantine", "list", "--config", &config], 0, &["0 records"]);
+    check_quarantine_is_empty(&config);
     fs::write(folder.path().join("keys/subject.key"), "ab".repeat(32)).expect("another key");
     check(&["run", "--config", &config], 1, &["another subject key", "pathway.db"]);
 }
@@ -352,7 +348,30 @@ fn the_demo_ends_with_a_summary_and_leaves_nothing() {
 #[test]
 fn a_simulated_year_says_what_happened_to_every_task() {
     let args = ["demo", "--year", "--events", "60", "--seed", "3"];
-    check(&args, 0, &[" events sent; ", "agency", "in time", "social-care", "all"]);
+    let out = check(&args, 0, &[" events sent; ", "agency", "in time", "social-care", "\nall "]).out;
+    // Of each agency, and of all: told, and how they stood at the end.
+    let rows: BTreeMap<&str, Vec<u64>> = out.lines().filter_map(row).collect();
+    let mut sums = vec![0; 14];
+    for (agency, counts) in &rows {
+        let [told, in_time, late, never, stood @ ..] = &counts[..] else { panic!("{agency}: {counts:?}") };
+        assert_eq!(stood.iter().sum::<u64>(), *told, "{agency}: {counts:?}");
+        assert!(in_time + late + never <= *told, "{agency}: {counts:?}");
+        if *agency != "all" {
+            sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        }
+    }
+    assert!(rows.len() > 5, "{out}");
+    assert_eq!(rows["all"], sums, "{out}");
+    assert!(out.contains(&format!("; {} tasks published", sums[0])), "{out}");
+    assert!(sums[0] > 500 && sums[4..].iter().filter(|count| **count > 0).count() > 5, "{sums:?}");
+}
+
+/// A line of the year's table: an agency, and its counts.
+fn row(line: &str) -> Option<(&str, Vec<u64>)> {
+    let (agency, counts) = line.split_once(' ')?;
+    let counts =
+        counts.split([' ', '|']).filter(|word| !word.is_empty()).map(str::parse).collect::<Result<Vec<_>, _>>();
+    Some((agency, counts.ok().filter(|counts| counts.len() == 14)?))
 }
 
 /// A router just started, and not listened to yet.

@@ -184,9 +184,11 @@ fn a_long_poll_returns_as_soon_as_there_is_a_task() {
     std::thread::scope(|scope| {
         let poll = scope.spawn(|| house.get("/v1/agencies/camhs/tasks?wait=20", "inbox-camhs").json());
         std::thread::sleep(Duration::from_millis(200));
+        let came = Instant::now();
         house.put("tasks.school", &task("other", "school", None), None);
         house.put("tasks.camhs", &task("ring", "camhs", None), None);
         assert_eq!(actions(&poll.join().unwrap()), ["ring"]);
+        assert!(came.elapsed() < Duration::from_secs(10), "at the end of the wait, and not before");
     });
 }
 
