@@ -136,7 +136,7 @@ pub fn step_timer(
     timer: &Timer,
     at: Timestamp,
 ) -> Result<Step, StepError> {
-    inject_fault(context, &timer.rule);
+    inject_clock_fault(context, &timer.rule, subject);
     match timer.rule.as_str() {
         ESCALATION => escalation::fired(context, state, subject, timer, at),
         FOLD => folded(context, state, subject, timer, at),
@@ -211,7 +211,7 @@ pub fn notice_book(context: &Context, state: &mut State, at: Timestamp) -> usize
 /// are still ahead are waited for.
 pub fn drop_timer(context: &Context, state: &State, subject: SubjectKey, timer: &Timer, at: Timestamp) -> Step {
     let mut dropped = drop_timer_alone(state, subject, timer, at);
-    inject_fault(context, &timer.rule);
+    inject_clock_fault(context, &timer.rule, subject);
     let history = dropped.delta.histories.get_mut(&subject).filter(|_| timer.rule == ESCALATION);
     if let (Some(history), Some(book)) = (history, context.books.in_force(at)) {
         escalation::arm(history, &book.rules, at);
@@ -234,6 +234,15 @@ pub fn drop_timer_alone(state: &State, subject: SubjectKey, timer: &Timer, at: T
     let mut delta = Delta::default();
     delta.histories.insert(subject, history);
     Step { delta, effects: Vec::new() }
+}
+
+/// The same of a clock: of one subject's, `escalation of` their key.
+fn inject_clock_fault(context: &Context, rule: &str, subject: SubjectKey) {
+    if let Some(named) = context.panic_on.as_deref().and_then(|on| on.strip_prefix(rule)?.strip_prefix(" of "))
+        && named == subject.to_hex()
+    {
+        inject_fault(context, context.panic_on.as_deref().unwrap_or_default());
+    }
 }
 
 /// Proves that a panic in a step, or over a tick, costs one record only; set by tests, never by configuration.

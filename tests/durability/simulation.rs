@@ -199,8 +199,8 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().unwrap())
 }
 
-/// Runs seeds on every core. The first that fails ends the test.
-fn simulate_seeds(seeds: Range<u64>) {
+/// Runs seeds on every core. The first that fails ends the test. Answers what was injected over all of them.
+fn simulate_seeds(seeds: Range<u64>) -> Injected {
     let (started, next) = (Instant::now(), AtomicU64::new(seeds.start));
     let failed = Mutex::new(None);
     let total = Mutex::new((Injected::default(), Counts::default()));
@@ -237,15 +237,26 @@ fn simulate_seeds(seeds: Range<u64>) {
     let (injected, counts) = *total.lock().unwrap();
     let took = started.elapsed().as_secs_f64();
     println!("{} seeds in {took:.1} s: {injected:?}, {counts:?}", seeds.end - seeds.start);
+    injected
 }
 
 #[test]
 fn faults_change_nothing_but_time() {
     match number("PATHWAY_SEED") {
-        Some(seed) => simulate_seeds(seed..seed + 1),
+        Some(seed) => {
+            simulate_seeds(seed..seed + 1);
+        }
         None => {
-            simulate_seeds(0..number("PATHWAY_SEEDS").unwrap_or(SEEDS));
-            FOUND.into_iter().for_each(|seed| simulate_seeds(seed..seed + 1));
+            let Injected { crashes, zombies, moves, failed_lanes } =
+                simulate_seeds(0..number("PATHWAY_SEEDS").unwrap_or(SEEDS));
+            let injected =
+                [("crashes", crashes), ("zombies", zombies), ("moves", moves), ("failed lanes", failed_lanes)];
+            for (what, count) in injected {
+                assert!(count > 0, "no {what}: nothing is shown of them");
+            }
+            for seed in FOUND {
+                simulate_seeds(seed..seed + 1);
+            }
         }
     }
 }
