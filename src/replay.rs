@@ -53,6 +53,8 @@ pub struct Results {
     pub decisions: Vec<Decision>,
     pub feedback: Vec<Feedback>,
     pub quarantined: Vec<Quarantined>,
+    /// What steps wrote back to the inbox; what comes of it is among the others.
+    pub sent_on: Vec<InboxRecord>,
     /// What could not be judged, and was left out: a running router would have put it into quarantine.
     pub failed: Vec<Failed>,
 }
@@ -319,7 +321,10 @@ impl Replay {
                     Effect::Task(task, _) => results.tasks.push(*task),
                     Effect::Decision(decision) => results.decisions.push(*decision),
                     Effect::Feedback(feedback) => results.feedback.push(feedback),
-                    Effect::Inbox(record) => waiting.push_back(*record),
+                    Effect::Inbox(record) => {
+                        results.sent_on.push((*record).clone());
+                        waiting.push_back(*record);
+                    }
                 }
             }
             next = None;
@@ -352,6 +357,7 @@ impl Results {
         self.decisions.extend(later.decisions);
         self.feedback.extend(later.feedback);
         self.quarantined.extend(later.quarantined);
+        self.sent_on.extend(later.sent_on);
         self.failed.extend(later.failed);
     }
 
