@@ -184,7 +184,7 @@ impl Service {
             stop: beginning.stop.clone(),
             threads: Mutex::default(),
         };
-        options.metrics.expect(directory.current().partners.keys().map(String::as_str));
+        starting::expect(&options.metrics, &directory.current());
         service.start_housekeeping(options.clock.clone())?;
         if let Some(on_books) = &beginning.on_books {
             on_books(&directory.current().context.books);
@@ -230,8 +230,8 @@ impl Service {
         let specs = starting::topic_plan(&self.plan, &partners, &current.context.books).specs();
         self.broker.ensure_topics(&specs)?;
         let topics = starting::topics(&*self.broker, current.topics.written_for_previous)?;
-        self.metrics.expect(partners.keys().map(String::as_str));
         self.directory.update(|current| (current.partners, current.topics) = (Arc::new(partners), topics));
+        starting::expect(&self.metrics, &self.directory.current());
         Ok(())
     }
 

@@ -50,7 +50,7 @@ struct Refused {
 async fn taken_up(router: &RunningRouter, file: &Path) -> Result<Config, Refused> {
     let read = Config::load(file).and_then(|config| check_again(&config).map(|()| config));
     let config = read.map_err(|ConfigFaults(faults)| Refused {
-        tokens: sound_tokens(router, &faults),
+        tokens: sound_tokens(router),
         problems: faults.iter().map(ConfigFault::to_string).collect(),
         files: faults.into_iter().map(|fault| fault.file).collect::<BTreeSet<_>>().into_iter().collect(),
     })?;
@@ -63,11 +63,9 @@ async fn taken_up(router: &RunningRouter, file: &Path) -> Result<Config, Refused
     }
 }
 
-/// The tokens file read by itself, unless all that is wrong lies in it.
-fn sound_tokens(router: &RunningRouter, faults: &[ConfigFault]) -> Option<TokenBook> {
-    let file = router.gateway.tokens_file()?;
-    let is_elsewhere = faults.iter().any(|fault| fault.file != file);
-    is_elsewhere.then(|| TokenBook::load(&file).ok()).flatten()
+/// The tokens file read by itself, if it is sound so, whatever it says of partners that are not there.
+fn sound_tokens(router: &RunningRouter) -> Option<TokenBook> {
+    TokenBook::load(&router.gateway.tokens_file()?).ok()
 }
 
 fn revoke(router: &RunningRouter, tokens: Option<&TokenBook>) {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::directory::Directory;
+use super::directory::{Current, Directory};
 use super::rule_books::{self, KNOWN_FOR_MS, Shelf};
 use super::supervise::rest;
 use super::topics::{OutputTopics, TopicPlan};
@@ -105,6 +105,13 @@ fn waited_for<T>(
     }
 }
 
+/// Begins at zero what an alert watches, of every partner and of every agency that may answer.
+pub fn expect(metrics: &Metrics, current: &Current) {
+    metrics.expect(current.partners.keys().map(String::as_str));
+    let agencies = current.context.books.all().flat_map(|book| book.rules.agencies.keys());
+    agencies.for_each(|agency| metrics.expect_quarantine(agency));
+}
+
 /// Looks for new rule books, on a thread of its own.
 pub struct BookWatch {
     pub broker: Arc<dyn Broker>,
@@ -172,5 +179,6 @@ impl BookWatch {
                 Err(error) => tracing::error!(%error, "topics that the new rule book needs could not be made"),
             }
         });
+        expect(&self.metrics, &self.directory.current());
     }
 }

@@ -265,13 +265,9 @@ impl Metrics {
             self.aborts.with_label_values(&[stage.label()]);
         }
         self.decide_disposed.with_label_values(&[RecordKind::Referral.label(), Disposition::Decided.label()]);
-        for partner in partners.chain([""]) {
-            for reason in REASONS {
-                self.quarantined.with_label_values(&[partner, reason.symbol()]);
-            }
-            if partner.is_empty() {
-                continue;
-            }
+        self.expect_quarantine("");
+        for partner in partners {
+            self.expect_quarantine(partner);
             self.intake_consumed.with_label_values(&[partner]);
             for disposition in [Disposition::Accepted, Disposition::Quarantined] {
                 self.intake_disposed.with_label_values(&[partner, disposition.label()]);
@@ -279,6 +275,13 @@ impl Metrics {
             for answer in [Answer::Accepted, Answer::Refused, Answer::TryAgain] {
                 self.http.events.with_label_values(&[partner, answer.label()]);
             }
+        }
+    }
+
+    /// The same of one who sends, be it answers alone, or of whom nobody knows who it was.
+    pub fn expect_quarantine(&self, partner: &str) {
+        for reason in REASONS {
+            self.quarantined.with_label_values(&[partner, reason.symbol()]);
         }
     }
 

@@ -64,3 +64,18 @@ fn a_failed_reload_is_told_until_one_succeeds_and_revokes_what_was_revoked() {
     });
     router.stop();
 }
+
+/// The fault is between the two files: the tokens are sound by themselves, and name a partner whom the configuration has no longer.
+#[test]
+fn a_token_is_revoked_though_another_names_a_partner_who_is_gone() {
+    let router = Router::start();
+    let (config, tokens) = (router.path("config.toml"), router.path("tokens.toml"));
+    let [sound, known] = [&config, &tokens].map(|file| fs::read_to_string(file).expect("a file"));
+    fs::write(&config, without(&sound, "partners.police")).expect("a configuration");
+    fs::write(&tokens, without(&known, "inbox-camhs")).expect("tokens");
+    router.hang_up();
+    until("the failure is counted", || router.measures("pathway_reload_failed 1"));
+    assert_eq!(status(&router, "tokens/inbox-camhs.token"), 401);
+    assert_eq!(status(&router, "tokens/operator.token"), 403, "known still");
+    router.stop();
+}

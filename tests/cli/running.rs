@@ -265,6 +265,17 @@ fn damage_to_the_file_of_a_running_router_is_told_once_and_by_the_exit_code() {
     assert!(logged.trim_end().ends_with("nothing was accepted from then on"), "{logged}");
 }
 
+/// What begins with its first occurrence never rises: no alert would tell of an agency's first record that lies in quarantine.
+#[test]
+fn what_alerts_watch_begins_at_zero_for_agencies_too() {
+    let router = Router::start();
+    for sender in ["police", "social-care", ""] {
+        let line = format!("pathway_quarantined_total{{partner=\"{sender}\",reason=\"wrong_source\"}} 0");
+        assert!(router.measures(&line), "{line}");
+    }
+    router.stop();
+}
+
 /// Nobody else can read an embedded broker: nobody asks what others have left unread there.
 #[cfg(target_os = "linux")]
 #[test]
