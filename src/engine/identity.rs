@@ -25,6 +25,14 @@ const NO_NAME_YET: [&str; 10] =
 /// What is put for a family name that is not known: the other words of that list are family names, too.
 const NAME_NOT_KNOWN: &str = "unknown";
 
+/// How a name begins that is kept as a keyed hash. It passes for the name of a sender, so that an earlier release keeps it, too.
+const KEYED: &str = "keyed-";
+
+/// Whether a name is kept as a keyed hash already.
+pub fn is_keyed_name(name: &str) -> bool {
+    name.strip_prefix(KEYED).is_some_and(|hash| hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
 /// What a subject key was made from, strongest first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum IdentifierKind {
@@ -108,6 +116,11 @@ impl Keys {
             locality: of("locality", child.locality.as_ref()),
             ..self.known_as(child)?
         })
+    }
+
+    /// The name of a sender as somebody writes it, which may be a person's: it can be compared, and not read.
+    pub fn sender_name(&self, as_meant: &str) -> String {
+        format!("{KEYED}{:016x}", self.known_by("sender", as_meant))
     }
 
     fn known_by(&self, what: &str, text: &str) -> i64 {

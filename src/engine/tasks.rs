@@ -213,7 +213,9 @@ impl<'b> Raising<'b> {
         cause: &str,
     ) -> Self {
         let mut held_back = held_back_of(history);
-        held_back.extend(referral.into_iter().flat_map(|referral| entry::held_back(&book.rules, &referral.event)));
+        held_back.extend(
+            referral.into_iter().flat_map(|referral| entry::held_back(&context.keys, &book.rules, &referral.event)),
+        );
         Self { context, book, subject, history, referral, at, cause: cause.to_owned(), held_back }
     }
 

@@ -1,6 +1,7 @@
 //! What a task tells a practitioner: what happened, when, who says so and what stands; and what it keeps from them.
 
 use pathway_router::engine::cloud_event;
+use pathway_router::engine::codec;
 use pathway_router::engine::context::RuleBooks;
 use pathway_router::engine::facts::PreparedBook;
 use pathway_router::engine::model::event::ReferralEvent;
@@ -275,4 +276,24 @@ fn who_is_recalled_by_a_route_that_is_shut_hears_of_which_task_and_who_decides_o
     assert_eq!(see.partner_reference.as_deref(), Some("M-1"));
     let why = &see.reasons.first().unwrap().why;
     assert!(why.contains("00000000-0000-4000-8000-000000000002") && why.contains("101"), "{why}");
+}
+
+#[test]
+fn the_name_of_a_suspect_is_kept_with_no_child_and_told_only_as_a_field_of_their_event() {
+    let brother = json!([{ "child": { "given_names": "Ben", "family_name": "Example", "date_of_birth": "2014-05-06" },
+        "relationship": "brother" }]);
+    for name in ["Jane Q Tutor", "jane-q-tutor", " JANE  Q - Tutor", "keyed Jane"] {
+        let mut replay = replay();
+        let alleged = json!({ "siblings": brother, "detail": {
+            "suspect_is": "professional", "suspect_agency": name, "suspect_unit": "Jane", "under_13_activity": false,
+        } });
+        let results = replay.submit(&event(1, "police/control", "sexual_abuse.alleged", alleged), AT).unwrap();
+        let holds = |bytes: &[u8]| String::from_utf8_lossy(bytes).to_lowercase().contains("jane");
+        let kept: Vec<Vec<u8>> = replay.histories().map(|history| codec::encode(history).unwrap()).collect();
+        assert!(kept.len() > 1 && !kept.iter().any(|history| holds(history)), "{name}");
+        for task in &results.tasks {
+            let own = Task { facts: std::collections::BTreeMap::new(), ..task.clone() };
+            assert!(!holds(&codec::encode(&own).unwrap()), "{name}: {}", task.action);
+        }
+    }
 }

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use jiff::civil;
+
 use super::episodes::{ENDED, REGRADED, STARTED};
 use super::known_as::are_two;
-use crate::engine::calendar::london_date;
+use crate::engine::calendar::{instant, london_date};
 use crate::engine::model::history::{Entry, HeldTask, History};
 use crate::engine::model::scalar::{DAY_MS, FactValue, Timestamp};
 
@@ -68,7 +70,7 @@ pub fn is_after(entry: &Entry, notice: &Entry) -> bool {
 
 /// Whether what a report tells was over before the death, as far as either time is known.
 fn is_surely_before(entry: &Entry, notice: &Entry) -> bool {
-    let (shown, died) = (shown_at(entry), notice.occurred_at);
+    let (shown, died) = (latest_shown(entry), notice.occurred_at);
     let on_one_day = (entry.date_only || notice.date_only) && london_date(shown) == london_date(died);
     let gives_no_time = notice.received_at < died.plus_millis(NOTIFIED_AT_ONCE_MS);
     let apart = if gives_no_time { DAY_MS } else { 0 };
@@ -85,6 +87,14 @@ fn notice_before<'h>(history: &'h History, entry: &Entry) -> Option<&'h Arc<Entr
 fn shown_at(entry: &Entry) -> Timestamp {
     let said = ["last_seen_at", "ended_at", "completed_at"].into_iter().filter_map(|name| entry.anchors.get(name));
     said.copied().fold(entry.occurred_at, Timestamp::max)
+}
+
+/// The same at the latest: what is known by the day alone may have been at the end of it.
+fn latest_shown(entry: &Entry) -> Timestamp {
+    let shown = shown_at(entry);
+    let next_day = || instant(london_date(shown).tomorrow().ok()?, civil::Time::midnight()).ok();
+    let end = if entry.date_only { next_day() } else { None };
+    end.map_or(shown, |end| end.plus_millis(-1))
 }
 
 /// Whether the child is looked for, though a death was notified: they went missing after it, and so it may be another's.

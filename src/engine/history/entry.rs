@@ -6,6 +6,7 @@ use jiff::{Span, Unit, civil};
 
 use crate::engine::calendar::{instant, london_date};
 use crate::engine::identity::expected::{due_date, is_unborn};
+use crate::engine::identity::{Keys, is_keyed_name};
 use crate::engine::model::codes::SuspectIs;
 use crate::engine::model::detail::Detail;
 use crate::engine::model::event::{Child, DoNotInform, ReferralEvent};
@@ -79,7 +80,7 @@ pub fn fits(fact: FactType, value: &FactValue) -> bool {
 }
 
 /// What is kept of a referral.
-pub fn of(rules: &RuleBook, referral: &Referral, receipt: Timestamp) -> Entry {
+pub fn of(keys: &Keys, rules: &RuleBook, referral: &Referral, receipt: Timestamp) -> Entry {
     let event = &referral.event;
     Entry {
         event_id: event.event_id.clone(),
@@ -94,7 +95,7 @@ pub fn of(rules: &RuleBook, referral: &Referral, receipt: Timestamp) -> Entry {
         anchors: anchors(referral, receipt),
         date_only: event.date_only,
         facts: facts(referral, receipt),
-        held_back: held_back(rules, event).into_iter().chain(suspect_of_family(rules, referral)).collect(),
+        held_back: held_back(keys, rules, event).into_iter().chain(suspect_of_family(keys, rules, referral)).collect(),
         level: None,
         fired: Vec::new(),
         corroborated_by: Vec::new(),
@@ -193,27 +194,36 @@ pub fn is_grown(history: &History, entry: &Entry, at: Timestamp) -> bool {
 }
 
 /// Routes the sender asked to leave out, and the suspect's own.
-pub fn held_back(rules: &RuleBook, event: &ReferralEvent) -> Vec<HeldBack> {
+pub fn held_back(keys: &Keys, rules: &RuleBook, event: &ReferralEvent) -> Vec<HeldBack> {
     let asked = event.do_not_inform.iter().flat_map(|wish| of_wish(rules, wish));
     let (agency, unit) = suspects_place(&event.detail).unwrap_or_default();
-    let suspect = agency.map(|agency| suspects_routes(rules, agency, unit));
+    let suspect = agency.map(|agency| suspects_routes(keys, rules, agency, unit));
     let address = is_address_confidential(&event.detail).then(confidential_address);
     asked.chain(suspect.into_iter().flatten()).chain(address).collect()
 }
 
 /// The suspect's own: of an agency of the book, else of a sender by the name that is said.
-fn suspects_routes(rules: &RuleBook, agency: &str, unit: Option<&str>) -> Vec<HeldBack> {
+fn suspects_routes(keys: &Keys, rules: &RuleBook, agency: &str, unit: Option<&str>) -> Vec<HeldBack> {
     if rules.agency_meant(agency).is_some() {
         return routes(rules, agency, unit, SUSPECT);
     }
-    let agency = as_meant(agency);
-    // A unit in words of its own may be called otherwise: then it is all of them.
-    let unit = unit.map(str::trim).filter(|unit| is_sender_name(unit)).map(str::to_owned);
-    let of_sender = |agency: String| HeldBack { agency, unit, cause: SUSPECT_SENDER.to_owned() };
-    Some(agency).filter(|agency| is_sender_name(agency)).map(of_sender).into_iter().collect()
+    let of_sender = |(agency, unit)| HeldBack { agency, unit, cause: SUSPECT_SENDER.to_owned() };
+    suspects_sender(keys, agency, unit).map(of_sender).into_iter().collect()
 }
 
-/// Whether it may be what a sender or its unit is called. Nothing else is kept of what somebody wrote.
+/// A sender, and its unit, by the name that somebody wrote, as it is remembered: a tutor works under a name of their own. None: no
+/// sender is called so.
+pub fn suspects_sender(keys: &Keys, agency: &str, unit: Option<&str>) -> Option<(String, Option<String>)> {
+    if is_keyed_name(agency) {
+        return Some((agency.to_owned(), unit.map(str::to_owned)));
+    }
+    let agency = Some(as_meant(agency)).filter(|agency| is_sender_name(agency))?;
+    // A unit in words of its own may be called otherwise: then it is all of them.
+    let unit = unit.map(str::trim).filter(|unit| is_sender_name(unit));
+    Some((keys.sender_name(&agency), unit.map(|unit| keys.sender_name(&as_meant(unit)))))
+}
+
+/// Whether it may be what a sender or its unit is called. Nothing else is made of what somebody wrote.
 pub fn is_sender_name(text: &str) -> bool {
     (1..=100).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
@@ -288,7 +298,8 @@ pub fn wishes_unknown_agency(rules: &RuleBook, event: &ReferralEvent) -> bool {
 /// Held back because a suspect is there.
 pub const SUSPECT: &str = "suspect";
 
-/// Held back because a suspect is there: a sender who is no agency of the book, and is told nothing of what they send.
+/// Held back because a suspect is there: a sender who is no agency of the book, and is told nothing of what they send. Agency and unit
+/// are keyed hashes.
 pub const SUSPECT_SENDER: &str = "suspect_sender";
 
 /// In the place of an agency: a person must not learn of it. Kept so that who acts later is told that there is one; who it is
@@ -329,10 +340,10 @@ pub fn is_suspect_unknown(rules: &RuleBook, detail: &Detail) -> bool {
 }
 
 /// The suspect's route that came with a child of the same family.
-fn suspect_of_family(rules: &RuleBook, referral: &Referral) -> Vec<HeldBack> {
+fn suspect_of_family(keys: &Keys, rules: &RuleBook, referral: &Referral) -> Vec<HeldBack> {
     let Some(named) = &referral.named_with else { return Vec::new() };
     let agency = named.suspect_agency.as_ref().filter(|agency| *agency != ANY_AGENCY);
-    agency.map(|agency| suspects_routes(rules, agency, named.suspect_unit.as_deref())).unwrap_or_default()
+    agency.map(|agency| suspects_routes(keys, rules, agency, named.suspect_unit.as_deref())).unwrap_or_default()
 }
 
 fn facts(referral: &Referral, receipt: Timestamp) -> BTreeMap<String, FactValue> {

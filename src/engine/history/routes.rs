@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::entry::{SUSPECT, SUSPECT_SENDER, UNKNOWN_SUSPECT};
+use crate::engine::identity::Keys;
 use crate::engine::model::event::Source;
 use crate::engine::model::history::{Entry, HeldBack, History, Lifted};
 use crate::engine::rules::directory::as_meant;
@@ -25,14 +26,18 @@ impl HeldBack {
     }
 
     /// Whether whoever sent something is of the suspect's own agency, so that the suspect may answer there.
-    pub fn is_suspects_own(&self, source: &Source) -> bool {
-        [SUSPECT, SUSPECT_SENDER].contains(&self.cause.as_str()) && self.is_of(source)
+    pub fn is_suspects_own(&self, keys: &Keys, source: &Source) -> bool {
+        [SUSPECT, SUSPECT_SENDER].contains(&self.cause.as_str()) && self.is_of(keys, source)
     }
 
     /// Whether it is the route by which whoever sent something hears. One who is no agency of the book goes by the name they send under.
-    pub fn is_of(&self, source: &Source) -> bool {
-        let name = if self.cause == SUSPECT_SENDER { Some(&source.partner) } else { source.agency.as_ref() };
-        name.is_some_and(|name| is_one_name(name, &self.agency))
+    pub fn is_of(&self, keys: &Keys, source: &Source) -> bool {
+        if self.cause == SUSPECT_SENDER {
+            let is_named = |kept: &String, name: &str| *kept == keys.sender_name(&as_meant(name));
+            return is_named(&self.agency, &source.partner)
+                && self.unit.as_ref().is_none_or(|unit| is_named(unit, &source.unit));
+        }
+        source.agency.as_ref().is_some_and(|name| is_one_name(name, &self.agency))
             && self.unit.as_ref().is_none_or(|unit| is_one_name(unit, &source.unit))
     }
 }

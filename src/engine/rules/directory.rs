@@ -207,7 +207,9 @@ pub fn plain(name: &str) -> String {
     name.trim().to_lowercase()
 }
 
-/// The name of an agency as it is compared: whatever its case and spaces.
+/// The name of an agency as it is compared: whatever its case, and whatever stands between its words.
 pub fn as_meant(name: &str) -> String {
-    plain(name).replace([' ', '_'], "-")
+    let is_between = |letter: char| letter.is_whitespace() || letter == '_' || letter == '-';
+    let name = plain(name);
+    name.split(is_between).filter(|word| !word.is_empty()).collect::<Vec<&str>>().join("-")
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::draft::Draft;
 use super::sighting::Sighted;
 use crate::engine::history::decisions::DECISION;
+use crate::engine::identity::Keys;
 use crate::engine::model::history::{Entry, HeldTask, History};
 use crate::engine::rules::catalogue::{NEVER_JUDGED, is_concern};
 use crate::engine::tasks::{Relation, Why};
@@ -32,10 +33,10 @@ pub fn latest(history: &History) -> Vec<Arc<Entry>> {
 }
 
 /// The reason of a question, with who sent each of these reports, and where to ring them for whoever may see that.
-pub fn in_words(before: &str, reports: &[Arc<Entry>]) -> Why<'static> {
+pub fn in_words(keys: &Keys, before: &str, reports: &[Arc<Entry>]) -> Why<'static> {
     let words = |with_number| {
         let named: Vec<String> =
-            reports.iter().take(NAMED_MAX).map(|report| Sighted::of(report).in_words(with_number)).collect();
+            reports.iter().take(NAMED_MAX).map(|report| Sighted::of(keys, report).in_words(with_number)).collect();
         let more = match reports.len().saturating_sub(NAMED_MAX) {
             0 => String::new(),
             more => format!("; and {more} earlier"),

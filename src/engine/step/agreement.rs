@@ -176,7 +176,7 @@ fn go_on(draft: &mut Draft<'_>, cause: &str, stopped: &[Arc<HeldTask>]) -> Resul
     }
     let (words, action) = if begins { (BEGUN, SAFE_ACTION) } else { (LEFT_STOPPED, LEFT_ACTION) };
     let reports = about::reports(&draft.history, stopped);
-    let why = about::in_words(words, &reports);
+    let why = about::in_words(&draft.context.keys, words, &reports);
     let own = draft.raising(None, cause).own_duty(AGREEMENT_RULE, SAFE_AFTER_ALL.title, why, action, due, &about);
     wanted.push(Wanted { relation: about::follows(draft, &reports), ..own });
     draft.raise(None, cause, &[], wanted).map(drop)
@@ -221,7 +221,8 @@ pub fn ask_how(draft: &mut Draft<'_>, referral: &Referral, recorded: &AgreementR
             not_asked(recorded.reason.as_deref())
         }
         Some(AgreementState::Asked) if is_unsafe(&draft.history, None) => {
-            let said: BTreeSet<String> = unsafe_by(&draft.history).map(|entry| who_says(entry)).collect();
+            let said: BTreeSet<String> =
+                unsafe_by(&draft.history).map(|entry| who_says(&draft.context.keys, entry)).collect();
             let said = said.into_iter().collect::<Vec<_>>().join("; ");
             format!(
                 "The family was asked for their agreement, which had been said to be unsafe, by {said}: see that nobody came to harm."

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::draft::{Draft, own_duty_at};
 use super::findings::findings_of;
-use super::{Effect, Step, agreement, awaiting, first_receipt, link, sighting};
+use super::{Effect, Step, agreement, awaiting, first_receipt, link, readdressed, sighting};
 use crate::engine::calendar::instant_in_words;
 use crate::engine::context::{Context, HOPS_MAX, StepError};
 use crate::engine::decide::{Moment, judge};
@@ -74,7 +74,7 @@ pub fn learned(context: &Context, state: &State, record: &InboxRecord, alias: &A
     }
     let asks = alias.checked_for.is_some() || known.is_some_and(|history| is_parted(history, alias.stronger));
     if asks {
-        return Ok(known.map(|history| ask_same_child(history, record, alias)).unwrap_or_default());
+        return Ok(known.map(|history| ask_same_child(context, history, record, alias)).unwrap_or_default());
     }
     let mut draft = Draft::open(context, state, record.subject, record.receipt, Trigger::Alias, &record.id)?;
     draft.decision.event_id = Some(alias.event_id.clone());
@@ -133,14 +133,14 @@ fn is_parted(history: &History, stronger: SubjectKey) -> bool {
 }
 
 /// The identifier already belongs to another subject, or a person parted the two: never merged by itself, a person is asked.
-fn ask_same_child(history: &History, record: &InboxRecord, alias: &Alias) -> Step {
+fn ask_same_child(context: &Context, history: &History, record: &InboxRecord, alias: &Alias) -> Step {
     if matches!(sighting::standing(history, alias.stronger), Some(sighting::DIFFERENT | sighting::ASKED)) {
         return Step::default();
     }
     let (cause, reason) = (&alias.event_id, sighting::BY_IDENTIFIER);
     let known = sighting::latest(history);
-    let first = record.subject;
-    let effects = vec![sighting::put_to(alias.stronger, first, record.receipt, cause, reason, known.as_deref())];
+    let pair = (alias.stronger, record.subject);
+    let effects = vec![sighting::put_to(&context.keys, pair, record.receipt, cause, reason, known.as_deref())];
     Step { effects, ..Step::default() }
 }
 
@@ -283,5 +283,9 @@ pub fn history_arrived(
     awaiting::apply_to_known(&mut draft, None)?;
     first_receipt::apply_to_known(&mut draft, &record.id)?;
     agreement::stop_services(&mut draft, &record.id)?;
+    // Of either record another authority may have been asked than the joined one names.
+    for alone in [&before, &forward.history] {
+        readdressed::pass_to_responsible_authority(&mut draft, None, &record.id, alone)?;
+    }
     draft.finish()
 }

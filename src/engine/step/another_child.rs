@@ -38,7 +38,7 @@ pub fn ask_by(
     }
     let raising = draft.raising(None, cause);
     let due = raising.deadline_from_now(&clock)?;
-    let about = Sighted::of(withdrawn);
+    let about = Sighted::of(&draft.context.keys, withdrawn);
     let words = |with_number| {
         format!(
             "Its sender withdrew it and said that it is about another child. Until they send it again about that one, nobody \

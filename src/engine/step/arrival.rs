@@ -17,7 +17,7 @@ use crate::engine::context::{Context, StepError};
 use crate::engine::danger::is_said;
 use crate::engine::facts::date_in_words;
 use crate::engine::history::{self, Known, decisions, entry, routes, used_id};
-use crate::engine::identity::IdentifierKind;
+use crate::engine::identity::{IdentifierKind, Keys};
 use crate::engine::intake::KEYED_BY_REPLY;
 use crate::engine::model::codes::HumanDecision;
 use crate::engine::model::decision::{Disposition, TaskRaised, Trigger};
@@ -57,7 +57,7 @@ pub fn referral(
     let by_name = referral.keyed_by == IdentifierKind::NameAndBirth.symbol();
     let keys = &context.keys;
     let known_as = if by_name { keys.known_without_number(&event.child) } else { keys.known_as(&event.child) };
-    let mut arriving = Entry { known_as, ..entry::of(&draft.book.rules, referral, record.receipt) };
+    let mut arriving = Entry { known_as, ..entry::of(keys, &draft.book.rules, referral, record.receipt) };
     suspect::hold_back(&draft.book.rules, referral, &mut arriving);
     draft.about(&arriving);
     remember_making(&mut draft.history, referral);
@@ -182,7 +182,7 @@ pub fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entr
         arriving.anchors.insert("strategy_discussion".to_owned(), at);
     }
     if !arriving.withdrawn {
-        remember(&draft.book.rules, &mut draft.history, referral, &mut arriving);
+        remember(&draft.context.keys, &draft.book.rules, &mut draft.history, referral, &mut arriving);
     }
     if let Some(at) = history::reference_used_for(&draft.history, &arriving) {
         let date = date_in_words(london_date(at), 0);
@@ -279,7 +279,7 @@ fn follow_up(
         if decision.decision.is_some_and(|decided| of_routes.contains(&decided)) {
             shut_again::confirmed(draft, referral, entry, decision, before)?;
             lifted::send_what_was_held_back(draft, referral, before)?;
-            unapplied = lifted::of_no_route(&draft.book.rules, before, decision);
+            unapplied = lifted::of_no_route(&draft.context.keys, &draft.book.rules, before, decision);
             if unapplied.is_none() && decision.decision == Some(HumanDecision::RouteConfirmed) {
                 unapplied = unapplied::of_unknown_child(draft, referral, before);
             }
@@ -353,11 +353,11 @@ fn sent_again(draft: &mut Draft<'_>, referral: &Referral, arriving: Entry) -> Re
 }
 
 /// What statuses, decisions and agreements leave behind besides their entry.
-fn remember(rules: &RuleBook, history: &mut History, referral: &Referral, arriving: &mut Entry) {
+fn remember(keys: &Keys, rules: &RuleBook, history: &mut History, referral: &Referral, arriving: &mut Entry) {
     if let Detail::StatusChanged(change) = &referral.event.detail {
         history::apply_status(history, change, arriving);
     } else if let Detail::DecisionRecorded(decision) = &referral.event.detail {
-        remember_decision(rules, history, decision, arriving);
+        remember_decision(keys, rules, history, decision, arriving);
     } else if let Detail::AgreementRecorded(agreement) = &referral.event.detail
         && let Some(FactValue::Code(state)) = agreement.state.fact()
     {
@@ -366,16 +366,22 @@ fn remember(rules: &RuleBook, history: &mut History, referral: &Referral, arrivi
 }
 
 /// Only a decision about the level or the case settles the level; one out of order does not undo a later one.
-fn remember_decision(rules: &RuleBook, history: &mut History, recorded: &DecisionRecorded, arriving: &mut Entry) {
+fn remember_decision(
+    keys: &Keys,
+    rules: &RuleBook,
+    history: &mut History,
+    recorded: &DecisionRecorded,
+    arriving: &mut Entry,
+) {
     let at = arriving.holds_from();
     let Some(FactValue::Code(decision)) = recorded.decision.fact() else { return };
     match (decision.as_str(), recorded.agency.as_deref()) {
         ("route_lifted", Some(_)) => {
-            let opened = lifted::opened_by(rules, history, recorded);
+            let opened = lifted::opened_by(keys, rules, history, recorded);
             routes::lift_routes(history, &opened, arriving);
         }
         ("route_lifted", None) => routes::suspect_is_known(history, &[], arriving),
-        ("route_confirmed", Some(_)) => shut_again::hold(rules, history, recorded, arriving),
+        ("route_confirmed", Some(_)) => shut_again::hold(keys, rules, history, recorded, arriving),
         (_, _) => {}
     }
     let newest = history.last_decision.as_ref().is_none_or(|last| last.at <= at);

@@ -184,7 +184,7 @@ fn tell_source(
     status: FeedbackStatus,
     words: &str,
 ) {
-    if sender_held_back(source, &held_back_of(&draft.history)) {
+    if sender_held_back(&draft.context.keys, source, &held_back_of(&draft.history)) {
         return;
     }
     let feedback = draft.feedback(source, event_id, reference, status, &[words]);

@@ -14,6 +14,7 @@ use crate::engine::context::StepError;
 use crate::engine::history::death::is_notice;
 use crate::engine::history::known_as::are_two;
 use crate::engine::history::{RECALLED, TOLD, death, episodes, is_open};
+use crate::engine::identity::Keys;
 use crate::engine::model::history::{Entry, HeldTask, History};
 use crate::engine::model::scalar::Level;
 use crate::engine::rules::RuleBook;
@@ -114,8 +115,9 @@ fn ask_of_late<'w>(
 ) -> Result<Wanted<'w>, StepError> {
     let raising = draft.raising(None, "");
     let received = instant_in_words(notice.received_at);
-    let why =
-        by_number(notice, |notice| format!("The death of this child was notified on {received}: {notice}. {now}"));
+    let why = by_number(&draft.context.keys, notice, |notice| {
+        format!("The death of this child was notified on {received}: {notice}. {now}")
+    });
     Ok(raising.own_duty(DEATH_RULE, title, why, action, raising.deadline_from_now(clock)?, entry))
 }
 
@@ -140,8 +142,8 @@ pub fn doubt_anew<'w>(
 }
 
 /// Words about an event, with its sender's number for those who may see that.
-fn by_number<'w>(entry: &Entry, words: impl Fn(String) -> String) -> Why<'w> {
-    let about = Sighted::of(entry);
+fn by_number<'w>(keys: &Keys, entry: &Entry, words: impl Fn(String) -> String) -> Why<'w> {
+    let about = Sighted::of(keys, entry);
     Why::Numbers { told: words(about.in_words(true)), without: words(about.in_words(false)) }
 }
 
@@ -230,7 +232,7 @@ fn tell<'w>(draft: &Draft<'_>, ended: &Arc<Entry>, freed: &BTreeSet<String>) -> 
     } else {
         format!(" Open from before it, and running again: {}.", in_words(rules, &held))
     };
-    let why = by_number(ended, |notice| {
+    let why = by_number(&draft.context.keys, ended, |notice| {
         format!(
             "The death of the child had been notified: {notice}. That stands no longer, so the child is to be taken for alive.{runs}"
         )

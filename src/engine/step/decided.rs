@@ -153,7 +153,7 @@ pub fn keep_for_other(draft: &mut Draft<'_>, cause: &str, entry: &Arc<Entry>) ->
     let own = draft.raising(None, cause).own_duty(
         RAISED_RULE,
         OTHER_TITLE,
-        about::in_words(&words, &reports),
+        about::in_words(&draft.context.keys, &words, &reports),
         OTHER_ACTION,
         due,
         entry,
@@ -197,7 +197,7 @@ pub fn tell_referrers(draft: &mut Draft<'_>, decided_before: Option<Timestamp>) 
         let others = entry.corroborated_by.iter().map(|other| (other.source.clone(), other.event_id.clone(), None));
         for (source, event_id, reference) in std::iter::once(first).chain(others) {
             let is_new = told.insert((source.partner.clone(), source.unit.clone(), event_id.clone()));
-            if is_new && !sender_held_back(&source, &held_back) {
+            if is_new && !sender_held_back(&draft.context.keys, &source, &held_back) {
                 senders.push((source, event_id, reference));
             }
         }

@@ -274,8 +274,8 @@ impl<'a> Draft<'a> {
             return;
         }
         let mut held_back = held_back_of(&self.history);
-        held_back.extend(held_back_by(&self.book.rules, event));
-        if sender_held_back(&event.source, &held_back) {
+        held_back.extend(held_back_by(&self.context.keys, &self.book.rules, event));
+        if sender_held_back(&self.context.keys, &event.source, &held_back) {
             self.decision.notes.push("The sender's own unit is not told what becomes of this.".to_owned());
             return;
         }

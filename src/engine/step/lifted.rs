@@ -10,8 +10,9 @@ use super::unapplied::{Unapplied, is_known};
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, judge};
 use crate::engine::facts::AsOf;
-use crate::engine::history::entry::{SUSPECT, UNKNOWN_SUSPECT, is_marker};
+use crate::engine::history::entry::{SUSPECT, UNKNOWN_SUSPECT, is_marker, suspects_sender};
 use crate::engine::history::{held_back_of, routes};
+use crate::engine::identity::Keys;
 use crate::engine::model::codes::{HeldBackFor, HumanDecision};
 use crate::engine::model::detail::{DecisionRecorded, Detail};
 use crate::engine::model::event::ReferralEvent;
@@ -44,10 +45,10 @@ pub fn wish_ended(draft: &mut Draft<'_>, cause: &str, before: &History) -> Resul
 }
 
 /// Why a decision about routes opens and shuts none: nothing was held back that it speaks of. `before`: as it was then.
-pub fn of_no_route(rules: &RuleBook, before: &History, recorded: &DecisionRecorded) -> Option<Unapplied> {
+pub fn of_no_route(keys: &Keys, rules: &RuleBook, before: &History, recorded: &DecisionRecorded) -> Option<Unapplied> {
     let held_back = held_back_of(before);
     let is_asked_where = held_back.iter().any(|route| route.cause == UNKNOWN_SUSPECT);
-    let opens_none = || opened_by(rules, before, recorded).is_disjoint(&held_back);
+    let opens_none = || opened_by(keys, rules, before, recorded).is_disjoint(&held_back);
     let never_said = |marker: &str| {
         let said = held_back.iter().any(|route| route.agency == marker);
         is_marker(marker) && !said && routes::lifted_of(before, marker, None).is_empty()
@@ -102,11 +103,11 @@ fn send(
 
 /// The routes that a decision to lift one opens: those of the reason that it names. One that names none opens nothing where a wish
 /// and a suspect both hold back, for whoever was asked about the one may not know of the other.
-pub fn opened_by(rules: &RuleBook, history: &History, recorded: &DecisionRecorded) -> BTreeSet<HeldBack> {
-    let mut meant = meant_by(rules, history, recorded);
+pub fn opened_by(keys: &Keys, rules: &RuleBook, history: &History, recorded: &DecisionRecorded) -> BTreeSet<HeldBack> {
+    let mut meant = meant_by(keys, rules, history, recorded);
     // Whoever names one unit may answer a question about a wish that holds back every unit.
     let of_agency = DecisionRecorded { unit: None, ..recorded.clone() };
-    let of_agency = meant_by(rules, history, &of_agency).into_iter().filter(|route| route.unit.is_none());
+    let of_agency = meant_by(keys, rules, history, &of_agency).into_iter().filter(|route| route.unit.is_none());
     let holding: BTreeSet<HeldBack> = meant.iter().cloned().chain(of_agency).collect();
     let suspects = || holding.iter().filter(|route| route.is_of_suspect()).count();
     match recorded.held_back_for {
@@ -119,24 +120,23 @@ pub fn opened_by(rules: &RuleBook, history: &History, recorded: &DecisionRecorde
 }
 
 /// The held-back routes of the agency, and unit, that a decision names, for whatever reason.
-fn meant_by(rules: &RuleBook, history: &History, recorded: &DecisionRecorded) -> BTreeSet<HeldBack> {
+fn meant_by(keys: &Keys, rules: &RuleBook, history: &History, recorded: &DecisionRecorded) -> BTreeSet<HeldBack> {
     if let Some(marker) = recorded.agency.as_deref().filter(|agency| is_marker(agency)) {
         return routes::opened_by(history, marker, None);
     }
-    let Some((agency, units)) = named_by(rules, recorded) else { return BTreeSet::new() };
-    routes::opened_by(history, agency, units.as_deref())
+    let Some((agency, units)) = named_by(keys, rules, recorded) else { return BTreeSet::new() };
+    routes::opened_by(history, &agency, units.as_deref())
 }
 
-/// The agency, and units of it, that a decision names; one that is none of the book by the name it has as a sender.
-pub fn named_by<'r>(rules: &'r RuleBook, recorded: &'r DecisionRecorded) -> Option<(&'r str, Option<Vec<String>>)> {
+/// The agency, and units of it, that a decision names; one that is none of the book by the name it has as a sender, as that is kept.
+pub fn named_by(keys: &Keys, rules: &RuleBook, recorded: &DecisionRecorded) -> Option<(String, Option<Vec<String>>)> {
     let written = recorded.agency.as_deref()?;
-    Some(match rules.agency_meant(written) {
-        Some(agency) => {
-            let units = recorded.unit.as_ref().map(|unit| rules.directory.units_meant(agency, unit));
-            (agency.name.as_str(), units)
-        }
-        None => (written.trim(), recorded.unit.as_ref().map(|unit| vec![unit.trim().to_owned()])),
-    })
+    if let Some(agency) = rules.agency_meant(written) {
+        let units = recorded.unit.as_ref().map(|unit| rules.directory.units_meant(agency, unit));
+        return Some((agency.name.clone(), units));
+    }
+    let (agency, unit) = suspects_sender(keys, written, recorded.unit.as_deref())?;
+    Some((agency, recorded.unit.as_ref().map(|_| unit.into_iter().collect())))
 }
 
 /// Why a decision about a held-back route is not applied.
@@ -184,13 +184,14 @@ pub fn problem(draft: &Draft<'_>, event: &ReferralEvent) -> Option<Problem> {
     }
     let of_routes = [HumanDecision::RouteLifted, HumanDecision::RouteConfirmed];
     let decided = recorded.decision.filter(|decided| of_routes.contains(decided))?;
-    let rules = &draft.book.rules;
+    let (keys, rules) = (&draft.context.keys, &draft.book.rules);
     let agency = recorded.agency.as_ref()?;
     if is_marker(agency) {
         return None;
     }
     let Some(meant) = rules.agency_meant(agency) else {
-        let (held, lifted) = (meant_by(rules, &draft.history, recorded), confirms(rules, &draft.history, recorded));
+        let (held, lifted) =
+            (meant_by(keys, rules, &draft.history, recorded), confirms(keys, rules, &draft.history, recorded));
         return (held.is_empty() && lifted.is_empty()).then_some(Problem::NoSuchAgency);
     };
     if decided != HumanDecision::RouteLifted {
@@ -198,11 +199,14 @@ pub fn problem(draft: &Draft<'_>, event: &ReferralEvent) -> Option<Problem> {
         return recorded.unit.as_ref().is_some_and(is_nobodys).then_some(Problem::NobodysUnit);
     }
     let own = |route: &HeldBack| route.cause == SUSPECT && event.source.agency.as_ref() == Some(&route.agency);
-    let routes = meant_by(rules, &draft.history, recorded);
+    let routes = meant_by(keys, rules, &draft.history, recorded);
     if recorded.held_back_for != Some(HeldBackFor::Wish) && routes.iter().any(own) {
         return Some(Problem::OwnRoute);
     }
-    if recorded.held_back_for.is_none() && !routes.is_empty() && opened_by(rules, &draft.history, recorded).is_empty() {
+    if recorded.held_back_for.is_none()
+        && !routes.is_empty()
+        && opened_by(keys, rules, &draft.history, recorded).is_empty()
+    {
         return Some(Problem::TwoReasons);
     }
     (recorded.unit.is_some() && routes.is_empty()).then_some(Problem::NoSuchUnit)

@@ -8,7 +8,7 @@ use super::draft::{Draft, OWN_DUTY};
 use super::escalation::closed_as;
 use super::sighting::{DIFFERENT, UNLINKED, pass_on, send, stand, standing};
 use super::unapplied::Unapplied;
-use super::{Effect, Step, about, agreement, death, escalation, lifted, look_alike, overdue, parted};
+use super::{Effect, Step, about, agreement, death, escalation, lifted, look_alike, overdue, parted, readdressed};
 use crate::engine::context::{Context, StepError};
 use crate::engine::decide::{Moment, judge};
 use crate::engine::facts::{AsOf, PreparedBook};
@@ -263,7 +263,11 @@ pub fn give_back(context: &Context, state: &State, record: &InboxRecord, signal:
         let due = raising.deadline_from_now(&OWN_DUTY)?;
         let mut reports = about::latest(&draft.history);
         reports.extend(about::latest(&given));
-        let why = about::in_words(&format!("Counted apart, these no longer hold: {}.", lost.join("; ")), &reports);
+        let why = about::in_words(
+            &draft.context.keys,
+            &format!("Counted apart, these no longer hold: {}.", lost.join("; ")),
+            &reports,
+        );
         let own = raising.own_duty(UNLINKED_RULE, "A link of two records was undone", why, REVIEW_ACTION, due, &entry);
         let mut wanted = Wanted { level: before.case_level, relation: about::follows(&draft, &reports), ..own };
         wanted
@@ -281,6 +285,7 @@ pub fn give_back(context: &Context, state: &State, record: &InboxRecord, signal:
         draft.publish(told);
     }
     parted::take_up(&mut draft, &record.id, &signal.cause, &here)?;
+    readdressed::pass_to_responsible_authority(&mut draft, None, &record.id, &before)?;
     agreement::taken_back(&mut draft, &record.id, &before)?;
     // What the other's suspect or wish alone kept from going out for this child goes out.
     lifted::wish_ended(&mut draft, &record.id, &before)?;

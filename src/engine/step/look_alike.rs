@@ -52,7 +52,12 @@ pub fn ask(draft: &mut Draft<'_>, arrived: &Arc<Entry>) -> Result<(), StepError>
              of this task. If two, the sender of the wrong identifier withdraws their event and sends it again without it.",
         )
     };
-    let why = ask_senders(before, &Sighted::of(&known), &Sighted::of(arrived), after);
+    let why = ask_senders(
+        before,
+        &Sighted::of(&draft.context.keys, &known),
+        &Sighted::of(&draft.context.keys, arrived),
+        after,
+    );
     let title = "Possibly two children";
     let own = raising.own_duty(SAME_CHILD_RULE, title, why, SAME_CHILD_ACTION, due, arrived);
     let wanted = Wanted { relation: Relation::Besides(draft.subject), level: None, ..own };

@@ -230,7 +230,7 @@ fn tell_referrer(draft: &mut Draft<'_>, task: &HeldTask, outcome: OutcomeKind) {
     }
     let (source, event_id) = (&entry.source, &entry.event_id);
     let held_back = held_back_of(&draft.history);
-    if sender_held_back(source, &held_back) {
+    if sender_held_back(&draft.context.keys, source, &held_back) {
         return;
     }
     let words = ["A person is looking at your referral."];
@@ -279,7 +279,7 @@ pub fn put_to_front_door(
 ) -> Result<(), StepError> {
     let raising = draft.raising(None, cause);
     let due = raising.deadline_from_now(&clock)?;
-    let about = Sighted::of(entry);
+    let about = Sighted::of(&draft.context.keys, entry);
     let words = |with_number| format!("{why} It is about {}.", about.in_words(with_number));
     let why = Why::Numbers { told: words(true), without: words(false) };
     let wanted = raising.own_duty(UNANSWERED_RULE, "A task was not taken on", why, UNANSWERED_ACTION, due, entry);

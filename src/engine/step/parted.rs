@@ -176,7 +176,10 @@ fn after(
             "This report was taken for one of the same happening; by its facts it is judged now as one of its own.";
         (SWALLOWED_ACTION, within_the_hour_at(level), so)
     };
-    let why =
-        about::in_words(&format!("Two records were counted as one child, and are two. {so}"), &[Arc::clone(entry)]);
+    let why = about::in_words(
+        &draft.context.keys,
+        &format!("Two records were counted as one child, and are two. {so}"),
+        &[Arc::clone(entry)],
+    );
     After { rule: PARTED_RULE, title: TITLE, action, why, clock }
 }

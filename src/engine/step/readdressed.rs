@@ -258,7 +258,9 @@ fn pass_on(
     let of_authority = agency.units == UnitKind::Authority && !referral.is_some_and(by_decision);
     let mut told = recalls(draft, if of_authority { &NO_LONGER_THEIRS } else { &RECALL }, entry, &misled)?;
     if !is_rightly_told(referral) {
-        told.extend(breach(draft, RECALL.rule, entry, &misled)?);
+        let by_mistake: Vec<Arc<HeldTask>> =
+            misled.iter().filter(|task| !was_theirs(draft, agency, task)).cloned().collect();
+        told.extend(breach(draft, RECALL.rule, entry, &by_mistake)?);
     }
     let kept: BTreeSet<&String> =
         stood_in.iter().filter(|task| is_its_own_too(draft, task)).map(|task| &task.task_id).collect();
@@ -278,6 +280,12 @@ fn pass_on(
         }
     }
     Ok(())
+}
+
+/// Whether what an authority was asked is from before the child was placed as they are: it was theirs then.
+fn was_theirs(draft: &Draft<'_>, agency: &Agency, task: &HeldTask) -> bool {
+    let placed = latest_status(&draft.history, "lac", draft.at).filter(|_| agency.units == UnitKind::Authority);
+    placed.is_some_and(|placed| task.raised_at < placed.since)
 }
 
 /// A unit that was once told to stop, and is the right one after all, need not answer that any more.

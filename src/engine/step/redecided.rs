@@ -149,7 +149,7 @@ fn decide(draft: &mut Draft<'_>, referral: &Referral, detail: Detail, corrected:
     own.event.event_id = derived(&["decided again", &event.source.partner, &event.event_id, &referral.content_digest]);
     own.event.occurred_at = draft.at;
     own.event.detail = detail;
-    let arriving = entry::of(&draft.book.rules, &own, draft.at);
+    let arriving = entry::of(&draft.context.keys, &draft.book.rules, &own, draft.at);
     let sender_knows = std::mem::replace(&mut draft.sender_knows, true);
     arrive(draft, &own, arriving.clone())?;
     draft.sender_knows = sender_knows;

@@ -38,7 +38,7 @@ pub fn ask<'w>(draft: &Draft<'_>, entry: &Arc<Entry>) -> Result<Option<Wanted<'w
             entry.source.unit
         )
     };
-    let why = Why::Numbers { told: words(numbers(entry)), without: words(None) };
+    let why = Why::Numbers { told: words(numbers(&draft.context.keys, entry)), without: words(None) };
     let own = raising.own_duty(RETURN_RULE, "A return at an impossible time", why, ASK_ACTION, due, entry);
     Ok(Some(Wanted { level: own.level.max(draft.history.case_level), ..own }))
 }

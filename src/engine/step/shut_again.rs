@@ -8,11 +8,12 @@ use super::draft::{Draft, within_the_hour_at};
 use super::lifted::{fired_for, named_by};
 use super::withdrawal::{Recall, breach, end, recalls};
 use crate::engine::context::StepError;
-use crate::engine::history::entry::{self, A_PERSON, AN_ADDRESS, SUSPECT, UNKNOWN_SUSPECT, is_marker};
+use crate::engine::history::entry::{self, A_PERSON, AN_ADDRESS, SUSPECT, SUSPECT_SENDER, UNKNOWN_SUSPECT, is_marker};
 use crate::engine::history::routes::{
     is_suspect_told_of, lifted_by, lifted_of, shut_again, suspect_is_known, suspect_is_there_too,
 };
 use crate::engine::history::{RECALLED, held_back_of, is_open};
+use crate::engine::identity::Keys;
 use crate::engine::model::codes::{HeldBackFor, HumanDecision};
 use crate::engine::model::detail::DecisionRecorded;
 use crate::engine::model::history::{Entry, HeldBack, HeldTask, History, Lifted};
@@ -43,7 +44,7 @@ struct Shut {
 
 /// What a person confirms is held back from now on, also where nothing holds it back so far. That a suspect works there is said by
 /// naming that reason, or understood where nothing else holds that agency back; else the question where they work stays open.
-pub fn hold(rules: &RuleBook, history: &mut History, recorded: &DecisionRecorded, by: &mut Entry) {
+pub fn hold(keys: &Keys, rules: &RuleBook, history: &mut History, recorded: &DecisionRecorded, by: &mut Entry) {
     let routes = |cause: &str| {
         let agency = recorded.agency.as_deref().unwrap_or_default();
         entry::routes(rules, agency, recorded.unit.as_deref(), cause)
@@ -55,7 +56,7 @@ pub fn hold(rules: &RuleBook, history: &mut History, recorded: &DecisionRecorded
     let held_back = held_back_of(history);
     let touches = |route: &&HeldBack| own.iter().any(|own| own.covers(route) || route.covers(own));
     let stands = held_back.iter().filter(touches).any(|route| route.cause != UNKNOWN_SUSPECT);
-    let is_settled = stands || !confirms(rules, history, recorded).is_empty();
+    let is_settled = stands || !confirms(keys, rules, history, recorded).is_empty();
     let of_suspect = match recorded.held_back_for {
         Some(HeldBackFor::Suspect) => true,
         Some(HeldBackFor::Wish | HeldBackFor::Unknown) => false,
@@ -106,7 +107,7 @@ pub fn confirmed(
         draft.decision.notes.push(STILL_ASKED.to_owned());
         draft.sender_words.push(STILL_ASKED);
     }
-    let lifted = confirms(&draft.book.rules, before, recorded);
+    let lifted = confirms(&draft.context.keys, &draft.book.rules, before, recorded);
     let held_before = held_back_of(before);
     let mut routes = held_back_of(&draft.history);
     routes.retain(|route| !held_before.iter().any(|held| held.covers(route)));
@@ -130,15 +131,15 @@ fn open_since(before: &History, newly: &BTreeSet<HeldBack>) -> Option<Timestamp>
 }
 
 /// The lifted routes that a decision to confirm one shuts again.
-pub fn confirms(rules: &RuleBook, history: &History, recorded: &DecisionRecorded) -> BTreeSet<Lifted> {
+pub fn confirms(keys: &Keys, rules: &RuleBook, history: &History, recorded: &DecisionRecorded) -> BTreeSet<Lifted> {
     if recorded.decision != Some(HumanDecision::RouteConfirmed) {
         return BTreeSet::new();
     }
     if let Some(marker) = recorded.agency.as_deref().filter(|agency| is_marker(agency)) {
         return lifted_of(history, marker, None);
     }
-    let Some((agency, units)) = named_by(rules, recorded) else { return BTreeSet::new() };
-    lifted_of(history, agency, units.as_deref())
+    let Some((agency, units)) = named_by(keys, rules, recorded) else { return BTreeSet::new() };
+    lifted_of(history, &agency, units.as_deref())
 }
 
 /// False: nothing is shut.
@@ -182,7 +183,7 @@ fn shut_and_tell(
             "{again}: {words}. While it was open this was asked of them: {asked}. They are asked to stop; they may know of the child by \
              now.{instead}"
         );
-        let why = if events.is_empty() { Why::Plain(why) } else { about::in_words(&why, &events) };
+        let why = if events.is_empty() { Why::Plain(why) } else { about::in_words(&draft.context.keys, &why, &events) };
         (why, ACTION, &within_the_hour_at(draft.history.case_level))
     };
     let due = raising.deadline_from_now(clock)?;
@@ -265,6 +266,9 @@ fn in_words(rules: &RuleBook, routes: &BTreeSet<HeldBack>) -> String {
         }
         if route.agency == AN_ADDRESS {
             return "the confidential address".to_owned();
+        }
+        if route.cause == SUSPECT_SENDER {
+            return "what is sent under the name that was given for the suspect's".to_owned();
         }
         let title = rules.title_of(&route.agency);
         let unit = route.unit.as_ref().map_or(String::new(), |unit| format!(", {unit}"));

@@ -13,7 +13,7 @@ use crate::engine::family::is_shared;
 use crate::engine::history::correction::DO_NOT_INFORM;
 use crate::engine::history::known_as::differ;
 use crate::engine::history::{TOLD, entry, put};
-use crate::engine::identity::{Identifiers, expected, keys_alone};
+use crate::engine::identity::{Identifiers, Keys, expected, keys_alone};
 use crate::engine::ids::derived;
 use crate::engine::model::codes::Concern;
 use crate::engine::model::detail::{
@@ -25,7 +25,6 @@ use crate::engine::model::inbox::{InboxBody, InboxRecord, NamedWith, Referral};
 use crate::engine::model::scalar::{FactValue, Level, Timestamp};
 use crate::engine::model::subject::SubjectKey;
 use crate::engine::rules::RuleBook;
-use crate::engine::rules::directory::as_meant;
 use crate::engine::tasks::{Deadline, Finding};
 
 mod later;
@@ -137,7 +136,7 @@ fn send_to_each(
     let keys = &draft.context.keys;
     let mut seen = BTreeMap::from([(draft.subject, keys.known_as(&referral.event.child))]);
     let mut grown = 0_usize;
-    let suspect = suspect(&draft.book.rules, &referral.event.detail).unwrap_or_default();
+    let suspect = suspect(keys, &draft.book.rules, &referral.event.detail).unwrap_or_default();
     for (place, other) in referral.event.siblings.iter().enumerate().take(NAMED_MAX) {
         if is_grown(&other.child, draft.at) {
             grown = grown.saturating_add(1);
@@ -245,14 +244,15 @@ fn is_asked(task: &HeldTask, entry: &Entry, front_door: &str) -> bool {
     task.is_of(entry) && task.agency == front_door && task.state != TOLD
 }
 
-fn suspect(rules: &RuleBook, detail: &Detail) -> Option<(Option<String>, Option<String>)> {
-    let place = entry::suspects_place(detail);
-    // Of a sender who is no agency of the book the name goes with it; who is to be held back is not known all the same.
-    let names_sender = matches!(place, Some((Some(agency), _)) if entry::is_sender_name(&as_meant(agency)));
-    if entry::is_suspect_unknown(rules, detail) && !names_sender {
-        return Some((Some(entry::ANY_AGENCY.to_owned()), None));
+fn suspect(keys: &Keys, rules: &RuleBook, detail: &Detail) -> Option<(Option<String>, Option<String>)> {
+    let (agency, unit) = entry::suspects_place(detail)?;
+    if !entry::is_suspect_unknown(rules, detail) {
+        return Some((agency.map(str::to_owned), unit.map(str::to_owned)));
     }
-    place.map(|(agency, unit)| (agency.map(str::to_owned), unit.map(str::to_owned)))
+    // What may be a sender's name goes with it, and can be compared there and not read; who is to be held back is not known all the same.
+    let of_sender = agency.and_then(|agency| entry::suspects_sender(keys, agency, unit));
+    let (agency, unit) = of_sender.unwrap_or_else(|| (entry::ANY_AGENCY.to_owned(), None));
+    Some((Some(agency), unit))
 }
 
 fn is_grown(child: &Child, at: Timestamp) -> bool {

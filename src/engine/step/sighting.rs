@@ -11,6 +11,7 @@ use crate::engine::context::{Context, HOPS_MAX, StepError};
 use crate::engine::history::folding::note_when;
 use crate::engine::history::keeping::Keeping;
 use crate::engine::history::senders::numbers;
+use crate::engine::identity::Keys;
 use crate::engine::identity::expected::is_unborn;
 use crate::engine::ids::derived;
 use crate::engine::model::decision::Trigger;
@@ -172,20 +173,21 @@ fn heard<'s>(state: &State, record: &InboxRecord, signal: &'s Signal) -> Result<
 }
 
 /// The first of a pair hears of the question: it puts it to the second, with what tells the two apart.
-pub fn check(state: &State, record: &InboxRecord, signal: &Signal) -> Result<Step, StepError> {
+pub fn check(context: &Context, state: &State, record: &InboxRecord, signal: &Signal) -> Result<Step, StepError> {
     let (other, reason) = match heard(state, record, signal)? {
         Heard::Here { other, reason } => (other, reason),
         Heard::Elsewhere(step) => return Ok(step),
     };
     let known = state.history(record.subject).and_then(|history| latest(history));
-    let effects = vec![put_to(other, record.subject, record.receipt, &signal.cause, reason, known.as_deref())];
+    let effects =
+        vec![put_to(&context.keys, (other, record.subject), record.receipt, &signal.cause, reason, known.as_deref())];
     Ok(Step { effects, ..Step::default() })
 }
 
 /// Puts the question to the second of a pair.
 pub fn put_to(
-    second: SubjectKey,
-    first: SubjectKey,
+    keys: &Keys,
+    (second, first): (SubjectKey, SubjectKey),
     at: Timestamp,
     cause: &str,
     reason: &str,
@@ -197,7 +199,7 @@ pub fn put_to(
         partner: known.map(|entry| entry.source.partner.clone()),
         unit: known.map(|entry| entry.source.unit.clone()),
         reference: known.and_then(|entry| entry.partner_reference.clone()),
-        call_back: known.and_then(numbers),
+        call_back: known.and_then(|entry| numbers(keys, entry)),
         reason: Some(reason.to_owned()),
         other: Some(first),
         ..Signal::default()
@@ -219,7 +221,7 @@ pub fn ask(context: &Context, state: &State, record: &InboxRecord, signal: &Sign
     let raising = draft.raising(None, &record.id);
     let due = raising.deadline_from_now(&OWN_DUTY)?;
     let title = "Possibly the same child";
-    let why = why(reason, &Sighted::of(&entry), &Sighted::told(signal));
+    let why = why(reason, &Sighted::of(&context.keys, &entry), &Sighted::told(signal));
     let own = raising.own_duty(SAME_CHILD_RULE, title, why, SAME_CHILD_ACTION, due, &entry);
     let wanted = Wanted { relation: Relation::Besides(other), level: None, ..own };
     draft.raise(None, &record.id, &[], vec![wanted])?;
@@ -261,13 +263,13 @@ pub struct Sighted<'e> {
 }
 
 impl<'e> Sighted<'e> {
-    pub fn of(entry: &'e Entry) -> Self {
+    pub fn of(keys: &Keys, entry: &'e Entry) -> Self {
         Self {
             event_id: &entry.event_id,
             partner: Some(&entry.source.partner),
             unit: Some(&entry.source.unit),
             reference: entry.partner_reference.as_deref(),
-            call_back: numbers(entry),
+            call_back: numbers(keys, entry),
         }
     }
 

@@ -23,7 +23,7 @@ const HOURS_MAX: usize = 48;
 pub fn received(context: &Context, state: &State, record: &InboxRecord, signal: &Signal) -> Result<Step, StepError> {
     match signal.kind.as_str() {
         sighting::SIGHTING | sighting::EXPECTED | sighting::BORN => Ok(sighting::seen(context, state, record, signal)),
-        sighting::SAME_CHILD => sighting::check(state, record, signal),
+        sighting::SAME_CHILD => sighting::check(context, state, record, signal),
         sighting::SAME_CHILD_CHECKED => sighting::ask(context, state, record, signal),
         link::LINK => link::join(context, state, record, signal),
         link::UNLINK => link::part(context, state, record, signal),

@@ -39,7 +39,7 @@ pub fn tell<'w>(draft: &Draft<'_>, started: &Arc<Entry>, ended: &Arc<Entry>) -> 
     let words = |with_numbers: bool| {
         let ring = |entry: &Entry| {
             let may_be_rung = raising.not_to_be_rung(&entry.source).is_none();
-            let number = numbers(entry).filter(|_| with_numbers && may_be_rung);
+            let number = numbers(&draft.context.keys, entry).filter(|_| with_numbers && may_be_rung);
             number.map_or(String::new(), |number| format!(", on {number}"))
         };
         let name = |entry: &Entry| format!("{}, {}{}", entry.source.partner, entry.source.unit, ring(entry));

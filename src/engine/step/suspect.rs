@@ -17,6 +17,11 @@ const ASK_ACTION: &str = "Find out where the suspect works, and record whose rou
 
 const WISH_ACTION: &str = "Ask the sender which agency must not learn of this, and see that it does not";
 
+/// Where the name may be one under which events are sent: whoever sends them is told nothing of what becomes of them. It says no
+/// name: that may be a person's, and whoever may see it reads it in the event.
+const NOT_ANSWERED: &str = "What is sent under that name is not answered meanwhile, and its sender is not to be rung back: route_lifted \
+with that name as agency, and held_back_for: suspect, ends it.";
+
 /// Holds back every route that such a suspect may see, for this event and for all that follow.
 pub fn hold_back(rules: &RuleBook, referral: &Referral, arriving: &mut Entry) {
     if !referral.event.backfill && is_unknown(rules, referral) {
@@ -65,22 +70,9 @@ pub fn ask<'w>(draft: &Draft<'_>, entry: &Arc<Entry>, level: Option<Level>) -> R
                which agency and unit. Until it is recorded, nothing goes to those who work with children: route_confirmed with the agency and unit, \
                and held_back_for: suspect, or route_lifted where it is none of ours."
             .to_owned();
-    let of_sender = entry.held_back.iter().find(|route| route.cause == entry::SUSPECT_SENDER);
-    let why = match of_sender {
-        Some(route) => format!("{why} {}", not_answered(route)),
-        None => why,
-    };
+    let of_sender = entry.held_back.iter().any(|route| route.cause == entry::SUSPECT_SENDER);
+    let why = if of_sender { format!("{why} {NOT_ANSWERED}") } else { why };
     Ok(Some(raising.own_duty(HELD_BACK_RULE, "Where the suspect works is not known", why, ASK_ACTION, due, entry)))
-}
-
-/// A name under which events are sent: whoever sends them is told nothing of what becomes of them.
-fn not_answered(route: &HeldBack) -> String {
-    let unit = route.unit.as_ref().map_or(String::new(), |unit| format!(", {unit}"));
-    format!(
-        "What comes from {}{unit} is not answered meanwhile, and they are not to be rung back: route_lifted with that agency, and \
-         held_back_for: suspect, ends it.",
-        route.agency
-    )
 }
 
 /// Puts it to whoever decides which agency a wish means that names none of the book.

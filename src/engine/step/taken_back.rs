@@ -110,7 +110,7 @@ pub fn stands_again(
         format!(" Over meanwhile, so that nobody is told to go on with it: {}.", in_words(draft, &over))
     };
     let reports = about::reports(&draft.history, &open);
-    let why = about::in_words(&format!("{why} {stands} {held}{over}"), &reports);
+    let why = about::in_words(&draft.context.keys, &format!("{why} {stands} {held}{over}"), &reports);
     let clock = by_the_hour::decided_by(draft, level, open.iter().map(AsRef::as_ref))?;
     let raising = draft.raising(None, cause);
     let own = raising.own_duty(TAKEN_BACK_RULE, TITLE, why, ACTION, raising.deadline_from_now(&clock)?, about);

@@ -131,7 +131,7 @@ pub fn received(
 pub fn tell_its_sender(draft: &mut Draft<'_>, sender: &Source, event_id: &str, original: &Entry, words: &[&str]) {
     let mut held_back = history::held_back_of(&draft.before);
     held_back.extend(history::held_back_of(&draft.history));
-    if sender_held_back(sender, &held_back) {
+    if sender_held_back(&draft.context.keys, sender, &held_back) {
         return;
     }
     let reference = Some(original).filter(|original| original.source == *sender);

@@ -32,7 +32,8 @@ impl<'b> Raising<'b> {
         if !(stands || asked.needs_agreement && self.was_said_before()) {
             return None;
         }
-        let mut said: BTreeSet<String> = agreement::unsafe_by(self.history).map(|entry| who_says(entry)).collect();
+        let mut said: BTreeSet<String> =
+            agreement::unsafe_by(self.history).map(|entry| who_says(&self.context.keys, entry)).collect();
         if let Some(referral) = self.referral.filter(|_| said.is_empty() && self.says_unsafe()) {
             said.insert(format!("{}, {}", referral.event.source.partner, referral.event.source.unit));
         }
@@ -99,7 +100,8 @@ impl<'b> Raising<'b> {
         let why = if stands {
             "Those who act were told to ask the front door before they contact the family.".to_owned()
         } else {
-            let said: BTreeSet<String> = agreement::ever_unsafe(self.history).map(|entry| who_says(entry)).collect();
+            let said: BTreeSet<String> =
+                agreement::ever_unsafe(self.history).map(|entry| who_says(&self.context.keys, entry)).collect();
             let said = said.into_iter().collect::<Vec<_>>().join("; ");
             format!(
                 "The family is said to have agreed to help, and it was said before that asking them was unsafe, by {said}. The service \

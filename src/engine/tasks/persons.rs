@@ -4,6 +4,7 @@ use super::{Asked, Raising, Relation};
 use crate::engine::disclose::Permit;
 use crate::engine::history::entry::{A_PERSON, of_wish};
 use crate::engine::history::senders;
+use crate::engine::identity::Keys;
 use crate::engine::model::event::Source;
 use crate::engine::model::history::{Entry, HeldBack};
 
@@ -46,8 +47,13 @@ impl Raising<'_> {
             ));
         }
         let names = |entry: &Entry| !entry.withdrawn && entry.held_back.iter().any(|route| route.agency == A_PERSON);
-        let said: Vec<String> =
-            self.history.entries.iter().filter(|entry| names(entry)).map(|entry| who_says(entry)).collect();
+        let said: Vec<String> = self
+            .history
+            .entries
+            .iter()
+            .filter(|entry| names(entry))
+            .map(|entry| who_says(&self.context.keys, entry))
+            .collect();
         Some(format!(
             "An earlier referral says that someone must not learn of this, and who: {}. See what you were told then, and tell those \
              who act.",
@@ -97,7 +103,7 @@ impl Raising<'_> {
     pub fn not_to_be_rung(&self, sender: &Source) -> Option<String> {
         let front_door_decides = self.front_door(None).agency == self.book.rules.front_door;
         let says = if front_door_decides { "social care".to_owned() } else { self.whom_to_ring() };
-        self.held_back.iter().any(|route| route.is_suspects_own(sender)).then(|| {
+        self.held_back.iter().any(|route| route.is_suspects_own(&self.context.keys, sender)).then(|| {
             format!("The sender is of the suspect's own agency: do not ring them back before {says} has said whom to speak to.")
         })
     }
@@ -113,21 +119,21 @@ pub(super) fn acts(relation: &Relation) -> bool {
 
 /// Whom to ask about an earlier event, and by which reference: of what several reported each of them, for which of them said it is
 /// not kept.
-pub fn who_says(entry: &Entry) -> String {
+pub fn who_says(keys: &Keys, entry: &Entry) -> String {
     let rung_on = |(name, number): (String, Option<String>)| {
         number.map_or(name.clone(), |number| format!("{name}, to be rung on {number}"))
     };
-    let others: Vec<String> = senders::others(entry).into_iter().map(rung_on).collect();
-    let first = first_says(entry);
+    let others: Vec<String> = senders::others(keys, entry).into_iter().map(rung_on).collect();
+    let first = first_says(keys, entry);
     if others.is_empty() {
         return first;
     }
     format!("{first}; or whoever reported it, too ({}): ask each of them", others.join("; or "))
 }
 
-fn first_says(entry: &Entry) -> String {
+fn first_says(keys: &Keys, entry: &Entry) -> String {
     let reference =
         entry.partner_reference.as_ref().map_or(String::new(), |reference| format!(", reference {reference}"));
-    let ring = senders::first(entry).map_or(String::new(), |number| format!(", to be rung on {number}"));
+    let ring = senders::first(keys, entry).map_or(String::new(), |number| format!(", to be rung on {number}"));
     format!("{}, {}{reference}{ring}", entry.source.partner, entry.source.unit)
 }

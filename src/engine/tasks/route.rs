@@ -11,6 +11,7 @@ use crate::engine::facts::open_plan;
 use crate::engine::history::entry::UNKNOWN_SUSPECT;
 use crate::engine::history::entry::is_grown;
 use crate::engine::history::{RECALLED, episodes, latest_status};
+use crate::engine::identity::Keys;
 use crate::engine::model::event::Source;
 use crate::engine::model::history::{Entry, HeldBack, HeldTask, History};
 use crate::engine::model::scalar::{FactValue, Timestamp};
@@ -269,7 +270,7 @@ pub fn is_suppressed(address: &Address, front_door: &str, held_back: &BTreeSet<H
 }
 
 /// Whether a sender's own unit must not even be told that the referral arrived.
-pub fn sender_held_back(source: &Source, held_back: &BTreeSet<HeldBack>) -> bool {
+pub fn sender_held_back(keys: &Keys, source: &Source, held_back: &BTreeSet<HeldBack>) -> bool {
     // Whoever sent it knows of it already: only where the suspect is known to be there, nothing is said.
-    held_back.iter().filter(|route| route.cause != UNKNOWN_SUSPECT).any(|route| route.is_of(source))
+    held_back.iter().filter(|route| route.cause != UNKNOWN_SUSPECT).any(|route| route.is_of(keys, source))
 }
