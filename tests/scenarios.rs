@@ -35,3 +35,5 @@ mod rungs;
 mod told;
 #[path = "scenarios/too_long.rs"]
 mod too_long;
+#[path = "scenarios/undone.rs"]
+mod undone;

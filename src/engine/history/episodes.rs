@@ -169,6 +169,13 @@ pub fn back_at(history: &History, entry: &Entry) -> Option<Timestamp> {
     if of_episode { returned_at(history, entry).into_iter().chain(started_anew()).min() } else { None }
 }
 
+/// Whether it was known by then that the child was back from the absence that an entry told of.
+pub fn was_back_by(history: &History, entry: &Entry, then: Timestamp) -> bool {
+    let of_episode = matches!(entry.kind.as_str(), STARTED | REGRADED);
+    let is_return = |later: &Entry| ends(later) && later.occurred_at >= entry.occurred_at && later.received_at <= then;
+    of_episode && history.entries.iter().any(|later| is_return(later) && !are_two(history, later, entry))
+}
+
 /// When the child came back from the absence that an entry told of, as somebody said.
 pub fn returned_at(history: &History, entry: &Entry) -> Option<Timestamp> {
     let returns = history.entries.iter().filter(|later| ends(later) && later.occurred_at >= entry.occurred_at);

@@ -49,7 +49,29 @@ pub fn is_ended(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
     // That it is closed once more while the child is missing answers nobody's question whether it is to be.
     let is_asked = || is_question(task) && (is_by(decision, task) || is_looked_for(history, task, decision.at));
     let asks_about_it = || is_unapplied() || is_asked();
-    decision.at >= task.raised_at && !asks_about_it() && !outlives(history, rules, task)
+    decision.at >= task.raised_at && !asks_about_it() && !outlives(rules, task)
+}
+
+/// Whether a closing and what came of it leave nobody waiting for a task: it ended it, or the child is back.
+pub fn is_waited_for_no_more(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
+    is_ended(history, rules, task) || is_over(history, rules, task)
+}
+
+/// Whether it is asked of an absence whatever becomes of the case, and both are over: the case is closed, and the child back. It is not
+/// ended by that: it is waited for again when either is taken back.
+pub fn is_over(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
+    let decision = history.decided_on(task).filter(|decision| decision.closed && decision.at >= task.raised_at);
+    let is_back = || {
+        let mut of_absence = history.entries.iter().filter(|entry| task.is_of(entry));
+        of_absence.any(|entry| episodes::back_at(history, entry).is_some())
+    };
+    decision.is_some() && outlives(rules, task) && is_back()
+}
+
+/// Whether its holder heard of a closing of then: it ended the task, or the child was known to be back.
+pub fn was_told_by(history: &History, rules: &RuleBook, task: &HeldTask, closed_at: Timestamp) -> bool {
+    let mut of_absence = history.entries.iter().filter(|entry| task.is_of(entry));
+    !outlives(rules, task) || of_absence.any(|entry| episodes::was_back_by(history, entry, closed_at))
 }
 
 /// Whether a task is about the very event that a decision was recorded by, as far as it was kept who sent them.
@@ -74,13 +96,10 @@ pub fn is_question(task: &HeldTask) -> bool {
     task.rules.iter().any(|rule| rule == WHILE_MISSING_RULE)
 }
 
-/// Whether a rule asks it whatever becomes of the case. What is asked of an absence, and is no search, does so until the child is back.
-pub fn outlives(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
+/// Whether a rule asks it whatever becomes of the case.
+fn outlives(rules: &RuleBook, task: &HeldTask) -> bool {
     let asks = |asked: &TaskRule| asked.outlives_closing && asked.is_asked_of(task);
-    let of_absence = || history.entries.iter().filter(|entry| task.is_of(entry));
-    let is_back = || of_absence().any(|entry| episodes::back_at(history, entry).is_some());
     asking(rules, task).flat_map(|rule| &rule.tasks).any(asks)
-        && (search::has_nobody_to_find(history, rules, task) || !is_back())
 }
 
 /// The rules that ask it; of what was passed on to the right unit, any.
@@ -107,8 +126,8 @@ pub fn tell_holders(draft: &mut Draft<'_>, cause: &str, before: &History) -> Res
             && !search::is_over(history, rules, task)
             && !overdue::was_done(history, rules, task)
             && !death::overtook(history, task)
-            && is_ended(history, rules, task)
-            && !is_ended(before, rules, task)
+            && is_waited_for_no_more(history, rules, task)
+            && !is_waited_for_no_more(before, rules, task)
     };
     let held = history.tasks.iter().filter(is_held).cloned();
     let held: Vec<Arc<HeldTask>> = held.chain(services::waiting_under_way(draft)).collect();

@@ -220,7 +220,7 @@ fn tell<'w>(draft: &Draft<'_>, ended: &Arc<Entry>, freed: &BTreeSet<String>) -> 
             && task.state != TOLD
             && task.chases.is_none()
             && !search::is_over(&draft.history, rules, task)
-            && !closed::is_ended(&draft.history, rules, task)
+            && !closed::is_waited_for_no_more(&draft.history, rules, task)
     };
     let held: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(runs_again).cloned().collect();
     let raising = draft.raising(None, "");

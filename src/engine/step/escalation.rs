@@ -30,7 +30,7 @@ const FIRST_RUNG_OF_A_CHALLENGE: usize = 1;
 fn waits(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
     // What is over is told by every entry there is: it is asked last, and not of what is closed already.
     let waits = match task.state.as_str() {
-        "raised" => !closed::is_ended(history, rules, task),
+        "raised" => !closed::is_waited_for_no_more(history, rules, task),
         "challenged" => history.decided_on(task).is_none_or(|decision| decision.at < task.state_at),
         _ => false,
     };
@@ -39,6 +39,11 @@ fn waits(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
         && !death::overtook(history, task)
         && !search::is_over(history, rules, task)
         && !overdue::is_done_unanswered(history, rules, task)
+}
+
+/// Whether it is asked of an absence that is over, in a case that is closed.
+fn is_over_unanswered(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
+    task.state == "raised" && closed::is_over(history, rules, task)
 }
 
 /// Also one whose earlier release did not keep which task it chases.
@@ -170,8 +175,8 @@ pub fn arm(history: &mut History, rules: &RuleBook, at: Timestamp) {
             (false, Some(_)) if search::is_over(history, rules, task) => {
                 changed.push((place, Change::Waits { rungs: task.rungs, escalate_at: None }));
             }
-            // Should the notice end, it is taken up again.
-            (false, Some(_)) if death::overtook(history, task) => {
+            // Should the notice end, or the return or the closing be taken back, it is taken up again.
+            (false, Some(_)) if death::overtook(history, task) || is_over_unanswered(history, rules, task) => {
                 changed.push((place, Change::Waits { rungs: task.rungs, escalate_at: None }));
             }
             // Left open by its recipient, but not by whoever decides, or says that it is done: also when a later decision opens the case again.

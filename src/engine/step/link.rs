@@ -251,8 +251,8 @@ pub fn give_back(context: &Context, state: &State, record: &InboxRecord, signal:
     settle_level(&mut given);
     let freed = death::freed(&before, &given);
     let (rules, at) = (&draft.book.rules, draft.at);
-    let was_done = |task: &HeldTask| overdue::is_done_unanswered(&before, rules, task);
-    escalation::take_up(&mut given, rules, at, |task| freed.contains(&task.task_id) || was_done(task));
+    escalation::take_up(&mut given, rules, at, |task| freed.contains(&task.task_id));
+    overdue::undo(&before, &mut given, rules, at);
     let (here, there) = (parted::alone(&draft.history, &before, false), parted::alone(&given, &before, true));
     let mut lost: Vec<String> = lost;
     lost.extend(level_of_other(&draft.history));

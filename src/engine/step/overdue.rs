@@ -10,6 +10,7 @@ use super::{Step, by_the_hour, closed};
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::{Context, StepError};
 use crate::engine::history::decisions::decided;
+use crate::engine::history::known_as::are_two;
 use crate::engine::history::{death, is_open};
 use crate::engine::model::decision::RuleFired;
 use crate::engine::model::history::{Entry, HeldTask, History, Timer};
@@ -42,7 +43,7 @@ pub fn must_be_done(rules: &RuleBook, task: &HeldTask) -> bool {
 pub fn is_owed(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
     let is_for_another = || asked(rules, task).any(|asked| !asked.settled_by.is_empty());
     (is_open(&task.state) || (task.state == DECLINED && is_for_another()))
-        && !closed::is_ended(history, rules, task)
+        && !closed::is_waited_for_no_more(history, rules, task)
         && !death::overtook(history, task)
 }
 
@@ -195,42 +196,57 @@ fn settled_by_word<'r>(rules: &'r RuleBook, task: &HeldTask) -> impl Iterator<It
 /// When a step ends: what had been said to be done, and is not by what is known now (withdrawn, corrected, or decided otherwise),
 /// is waited for again, from now; and told as overdue, should its deadline have gone by with nothing to tell.
 pub fn take_up_undone(draft: &mut Draft<'_>) {
-    let (before, book, at) = (Arc::clone(&draft.before), draft.book, draft.at);
-    let rules = &book.rules;
-    let is_done = |history: &History, task: &HeldTask| settled_at(history, rules, task).is_some();
-    let was_waited_for = |task: &HeldTask| is_open(&task.state) && !closed::is_ended(&before, rules, task);
-    let undone: Vec<Arc<HeldTask>> = draft
-        .history
+    let before = Arc::clone(&draft.before);
+    undo(&before, &mut draft.history, &draft.book.rules, draft.at);
+}
+
+/// The same of a history and what it was before, or was a part of.
+pub fn undo(before: &History, history: &mut History, rules: &RuleBook, at: Timestamp) {
+    // What is done is told by the entries: where none of them changed, nothing is undone.
+    let is_same = |(one, other): (&Arc<Entry>, &Arc<Entry>)| Arc::ptr_eq(one, other);
+    if before.entries.len() == history.entries.len() && before.entries.iter().zip(&history.entries).all(is_same) {
+        return;
+    }
+    // What comes with another record was waited for there, and by what was known there.
+    let was_waited_for =
+        |task: &HeldTask| is_owed(before, rules, task) && before.tasks.iter().any(|held| held.task_id == task.task_id);
+    let undone: Vec<Arc<HeldTask>> = history
         .tasks
         .iter()
         .filter(|task| settled_by_word(rules, task).next().is_some() && was_waited_for(task))
-        .filter(|task| is_done(&before, task) && !is_done(&draft.history, task))
+        .filter(|task| settled_at(before, rules, task).is_some() && settled_at(history, rules, task).is_none())
         .cloned()
         .collect();
     for task in undone {
-        let is_asked_anew = draft.history.tasks.iter().any(|other| is_asked_anew_by(&task, other, at));
+        let is_asked_anew = history.tasks.iter().any(|other| is_asked_anew_by(history, rules, &task, other, at));
         let unanswered = task.state == "raised" && !is_asked_anew;
-        escalation::take_up(&mut draft.history, rules, at, |other| unanswered && other.task_id == task.task_id);
-        let had_nothing_to_tell = must_be_done(rules, &task)
-            && task.complete_by.is_none()
-            && task.due_at <= at
-            && task.due_at > task.raised_at;
-        let was_in_time = settled_at(&before, rules, &task).is_some_and(|settled_at| settled_at <= task.due_at);
-        if !(had_nothing_to_tell && was_in_time && is_owed(&draft.history, rules, &task)) {
+        escalation::take_up(history, rules, at, |other| unanswered && other.task_id == task.task_id);
+        let is_past = task.complete_by.is_none() && task.due_at <= at && task.due_at > task.raised_at;
+        if !(is_past && must_be_done(rules, &task) && is_owed(history, rules, &task)) || was_told(history, &task) {
             continue;
         }
-        if let Some(present) = draft.history.tasks.iter_mut().find(|present| present.task_id == task.task_id) {
+        if let Some(present) = history.tasks.iter_mut().find(|present| present.task_id == task.task_id) {
             let next = escalation::due(rules, present, 0).filter(|_| unanswered);
             Arc::make_mut(present).complete_by = next.or(Some(at));
         }
     }
 }
 
-/// Whether the same was asked of the same again just now.
-fn is_asked_anew_by(task: &HeldTask, other: &HeldTask, at: Timestamp) -> bool {
+/// Whether those above its recipient were told already that it is not done: before somebody said that it had been.
+fn was_told(history: &History, task: &HeldTask) -> bool {
+    history.tasks.iter().any(|word| is_word(word) && word.chased().any(|chased| *chased == task.task_id))
+}
+
+/// Whether the same was asked of the same again just now: of one unit, where each answers for itself, and for one child.
+fn is_asked_anew_by(history: &History, rules: &RuleBook, task: &HeldTask, other: &HeldTask, at: Timestamp) -> bool {
+    let is_of_one_unit = || task.unit == other.unit || !rules.has_many_units(&task.agency);
+    let cause = |task: &HeldTask| history.entries.iter().find(|entry| task.is_of(entry));
+    let is_of_another = || cause(task).zip(cause(other)).is_some_and(|(one, other)| are_two(history, one, other));
     other.raised_at == at
         && other.task_id != task.task_id
         && (&other.agency, &other.action) == (&task.agency, &task.action)
+        && is_of_one_unit()
+        && !is_of_another()
 }
 
 fn tell_of(draft: &mut Draft<'_>, task: &HeldTask) -> Result<(), StepError> {

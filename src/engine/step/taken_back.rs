@@ -145,10 +145,12 @@ pub fn open_again(
     let is_word = |task: &HeldTask| {
         task.rules.iter().any(|rule| rule == TAKEN_BACK_RULE) || withdrawal::is_recall_or_breach(task)
     };
+    let told_at = closed_at.unwrap_or(at);
+    let was_told = |task: &HeldTask| closed::was_told_by(history, rules, task, told_at);
     let was_closed = |task: &&Arc<HeldTask>| {
         let ended = closed_at.is_some_and(|closed_at| task.raised_at <= closed_at) || began_again(task);
         let is_asked = is_open(&task.state) && task.state != TOLD && task.chases.is_none();
-        is_asked && ended && !is_word(task) && !closed::outlives(history, rules, task)
+        is_asked && ended && !is_word(task) && was_told(task)
     };
     let is_over = |task: &Arc<HeldTask>| search::has_nobody_to_find(history, rules, task) || is_grown(draft, task);
     let (over, open) = history.tasks.iter().filter(was_closed).cloned().partition(is_over);
