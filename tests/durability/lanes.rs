@@ -298,9 +298,9 @@ fn a_panic_over_what_is_due_costs_that_tick_alone() {
     wait_until("the end of the inbox", || kit::is_drained(&memory));
     now.fetch_add(8 * 24 * 3_600_000, Ordering::SeqCst);
     wait_until("a fault that is told", || !metrics.render().contains("pathway_step_faults_total 0"));
-    let before = decided(&memory);
-    kit::publish(&memory, vec![kit::write_of(&events(13)[12])]).unwrap();
-    wait_until("a decision on what came after", || decided(&memory) > before);
+    let after = another(&events(12));
+    kit::publish(&memory, vec![kit::write_of(&after)]).unwrap();
+    wait_until("a decision on what came after", || decides_on(&memory, &after.event_id));
     assert!(service.ready(), "the lane goes on");
     assert!(service.stop(Duration::from_secs(60)));
 }
