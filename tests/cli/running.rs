@@ -229,7 +229,7 @@ fn a_partner_added_to_the_configuration_is_known_without_a_restart() {
     router.send(&router.path("event.json"), "new.token", 0, &["1 accepted, 0 refused"]);
     // What the next start would refuse is refused now: nothing of it is taken up, and the token stays known.
     let refused = format!("\n[north]\nsha256 = \"{}\"\nagency = \"camhs\"\nunit = \"north\"\n", "0".repeat(64));
-    fs::write(&tokens, format!("{known}{refused}")).expect("tokens");
+    fs::write(&tokens, format!("{known}{entry}{refused}")).expect("tokens");
     hang_up();
     until("the reload is refused", || router.measures("pathway_reload_failed 1"));
     router.send(&router.path("event.json"), "new.token", 0, &["1 accepted, 0 refused"]);
