@@ -53,6 +53,11 @@ pub trait Broker: Send + Sync {
         Vec::new()
     }
 
+    /// How many offsets of topics that lanes here read were deleted before they were read, since this process began.
+    fn passed_over(&self) -> u64 {
+        0
+    }
+
     /// When the oldest record was appended that a group has left unread since this was asked before, wherever its lanes run.
     /// None where there is none, and where no other process can read: then this one's own lanes say.
     fn left_unread(&self, _group: &str, _prefixes: &[String]) -> Result<Option<Timestamp>, BrokerError> {

@@ -12,6 +12,8 @@ mod kit;
 mod load;
 #[path = "durability/oracle.rs"]
 mod oracle;
+#[path = "kafka/positions.rs"]
+mod positions;
 #[path = "kafka/proof.rs"]
 mod proof;
 #[path = "durability/reference.rs"]

@@ -16,8 +16,9 @@ use rdkafka::consumer::BaseConsumer;
 use self::backlog::Backlog;
 use self::fault::storage;
 use self::index::IndexedReader;
-use self::lane::{KafkaLane, stored_position};
+use self::lane::KafkaLane;
 use self::notes::Quiet;
+use self::position::stored_position;
 use self::publisher::KafkaPublisher;
 use self::reader::KafkaReader;
 use self::settings::KafkaOptions;
@@ -36,6 +37,8 @@ pub mod index;
 mod lane;
 mod native;
 mod notes;
+mod passed_over;
+mod position;
 mod publisher;
 mod reader;
 mod restore;
@@ -160,7 +163,11 @@ impl Broker for Kafka {
     }
 
     fn warnings(&self) -> Vec<String> {
-        self.shared.waited_for()
+        [self.shared.waited_for(), self.shared.passed_over.sentences()].concat()
+    }
+
+    fn passed_over(&self) -> u64 {
+        self.shared.passed_over.count()
     }
 
     fn left_unread(&self, group: &str, prefixes: &[String]) -> Result<Option<Timestamp>, BrokerError> {

@@ -21,7 +21,7 @@ pub struct Context {
     pub covered_since: Option<Timestamp>,
     /// The front door's telephone number, for feedback.
     pub front_door_phone: Option<String>,
-    /// For tests of isolation: an event with this id, or a subject's clock (`escalation of` its key), makes the step panic.
+    /// For tests of isolation: an event with this id, a subject's clock (`escalation of` its key) or a tick makes the step panic.
     pub panic_on: Option<String>,
 }
 

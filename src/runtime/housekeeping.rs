@@ -64,6 +64,7 @@ fn look(broker: &dyn Broker, metrics: &Metrics, readiness: &Readiness, unreachab
         // The log has told each already.
         warnings => drop(readiness.warn(WAITING, &warnings.join("; "))),
     }
+    metrics.troubles.passed_over(broker.passed_over());
     let (queued, limit) = broker.queued();
     metrics.queue(queued, limit);
     metrics.ready(readiness.is_ready());

@@ -8,6 +8,7 @@ pub struct Troubles {
     reload_failed: IntGauge,
     log_ahead: IntGauge,
     accepts_failed: IntCounter,
+    passed_over: IntCounter,
 }
 
 impl Troubles {
@@ -15,6 +16,11 @@ impl Troubles {
         let ahead = "By how much the newest record is ahead of this machine's clock";
         Ok(Self {
             accepts_failed: counter(registry, "http_accepts_failed_total", "Connections that could not be let in")?,
+            passed_over: counter(
+                registry,
+                "offsets_passed_over_total",
+                "Offsets that were deleted before they were read",
+            )?,
             log_ahead: gauge(registry, "log_ahead_seconds", ahead)?,
             reload_failed: gauge(registry, "reload_failed", "1 since a reload failed, until one succeeds")?,
         })
@@ -27,6 +33,11 @@ impl Troubles {
 
     pub fn log_ahead(&self, seconds: i64) {
         self.log_ahead.set(seconds);
+    }
+
+    /// So many since this process began.
+    pub fn passed_over(&self, offsets: u64) {
+        self.passed_over.inc_by(offsets.saturating_sub(self.passed_over.get()));
     }
 
     /// The machine let no further connection in: it has no file descriptor left, as a rule.

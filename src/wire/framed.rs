@@ -76,6 +76,10 @@ impl Broker for Framed {
         self.inner.warnings()
     }
 
+    fn passed_over(&self) -> u64 {
+        self.inner.passed_over()
+    }
+
     fn left_unread(&self, group: &str, prefixes: &[String]) -> Result<Option<Timestamp>, BrokerError> {
         self.inner.left_unread(group, prefixes)
     }

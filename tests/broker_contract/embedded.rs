@@ -42,8 +42,8 @@ impl Harness for InFile {
     }
 }
 
-crate::suite::suite!(InFile::new());
-crate::alone::alone!(InFile::new());
+crate::suite::suite!(Some(InFile::new()));
+crate::alone::alone!(Some(InFile::new()));
 
 const ALONE: LaneShare = LaneShare { index: 0, count: 1 };
 

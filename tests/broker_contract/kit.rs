@@ -5,8 +5,8 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use pathway_router::broker::{
-    BatchLimit, Broker, BrokerError, Clock, Consumed, LaneBroker, LanePlan, PartitionOwner, Placement, Published,
-    Record, TopicPattern, TopicSpec, Write,
+    BatchLimit, Broker, BrokerError, Clock, Commit, Consumed, LaneBroker, LanePlan, LaneShare, PartitionOwner,
+    Placement, Published, Record, TopicPattern, TopicSpec, Write,
 };
 
 /// One kind of broker, as the suite handles it.
@@ -18,6 +18,15 @@ pub trait Harness {
 
     /// A broker whose queue has no room.
     fn open_without_queue(&self) -> Arc<dyn Broker>;
+
+    /// Has a group with no lane at work go on elsewhere in a partition.
+    fn store_position(&self, broker: &dyn Broker, group: &str, (topic, partition): (&str, u32), next_offset: i64) {
+        let mut owner = Owner::default();
+        let mut lane = broker.lane(names(group, &[topic]), LaneShare { index: 0, count: 1 }).unwrap();
+        poll_all(&mut *lane, &mut owner);
+        lane.stage(Vec::new(), vec![Consumed { topic: topic.into(), partition, next_offset }]).unwrap();
+        assert_eq!(lane.commit(&mut owner).unwrap(), Commit::Committed);
+    }
 }
 
 /// Notes what a lane's owner is told.

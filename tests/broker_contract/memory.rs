@@ -29,8 +29,8 @@ impl Harness for InMemory {
     }
 }
 
-crate::suite::suite!(InMemory::default());
-crate::alone::alone!(InMemory::default());
+crate::suite::suite!(Some(InMemory::default()));
+crate::alone::alone!(Some(InMemory::default()));
 
 /// Copies `in` to `out` through every kind of fault; each input is copied once.
 #[test]

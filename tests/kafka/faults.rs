@@ -17,7 +17,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use super::kit::{
     Owner, compacted, consumed, contents, limit, names, poll_all, poll_some, publish, topic, values, write, write_to,
 };
-use super::server::{OnKafka, bootstrap, options};
+use super::server::{GIVEN, OnKafka, bootstrap, options};
 
 const ALONE: LaneShare = LaneShare { index: 0, count: 1 };
 
@@ -45,7 +45,7 @@ fn begin(producer: &BaseProducer, topic: &str, value: &str, writer: Option<&str>
 
 /// Restores `history` when a dead writer's transaction lies open below a committed record.
 fn restores_above_an_open_transaction(writer: Option<&str>, timeout: Duration) {
-    let kafka = OnKafka::new();
+    let Some(kafka) = OnKafka::new() else { return };
     let broker = kafka.instance("test");
     broker.ensure_topics(&[topic("inbox", 1), compacted("history", 1)]).unwrap();
     publish(&broker, vec![write("history", "a", "first")]).unwrap();
@@ -78,7 +78,7 @@ fn a_dead_writer_without_a_name_is_waited_out() {
 /// Nobody knows whose transaction lies open in one partition of the history: the other is read meanwhile.
 #[test]
 fn a_partition_on_its_way_holds_up_no_other() {
-    let kafka = OnKafka::new();
+    let Some(kafka) = OnKafka::new() else { return };
     let broker = kafka.instance("test");
     broker.ensure_topics(&[topic("inbox", 2), compacted("history", 2)]).unwrap();
     publish(&broker, vec![write_to("inbox", 0, "held up"), write_to("inbox", 1, "read at once")]).unwrap();
@@ -101,7 +101,7 @@ fn a_partition_on_its_way_holds_up_no_other() {
 
 #[test]
 fn lanes_of_a_group_share_all_partitions() {
-    let kafka = OnKafka::new();
+    let Some(kafka) = OnKafka::new() else { return };
     let (one, two) = (kafka.instance("one"), kafka.instance("two"));
     one.ensure_topics(&[topic("inbox", 4), compacted("history", 4)]).unwrap();
     for partition in 0..4 {
@@ -125,7 +125,7 @@ fn lanes_of_a_group_share_all_partitions() {
 /// A transaction is open while partitions change hands: it is settled first, so each input is copied once.
 #[test]
 fn an_open_transaction_is_settled_before_partitions_leave() {
-    let kafka = OnKafka::new();
+    let Some(kafka) = OnKafka::new() else { return };
     let (one, two) = (kafka.instance("one"), kafka.instance("two"));
     one.ensure_topics(&[topic("in", 4), topic("out", 1)]).unwrap();
     let sent: Vec<String> = (0..200).map(|n| n.to_string()).collect();
@@ -178,7 +178,7 @@ fn an_open_transaction_is_settled_before_partitions_leave() {
 /// A lane that has read all is paused while another joins, and more is sent meanwhile: it goes on just where it was.
 #[test]
 fn a_rebalance_at_the_end_skips_nothing() {
-    let kafka = OnKafka::new();
+    let Some(kafka) = OnKafka::new() else { return };
     let (one, two) = (kafka.instance("one"), kafka.instance("two"));
     one.ensure_topics(&[topic("in", 4)]).unwrap();
     let send = |from: u32| {
@@ -197,7 +197,8 @@ fn a_rebalance_at_the_end_skips_nothing() {
     send(40);
     let deadline = Instant::now() + Duration::from_secs(30);
     let mut read = Vec::new();
-    while read.len() < 40 && Instant::now() < deadline {
+    let shared_out = |lanes: &[Box<dyn LaneBroker>; 2]| lanes.iter().all(|lane| lane.owned().len() == 2);
+    while (read.len() < 40 || !shared_out(&lanes)) && Instant::now() < deadline {
         for (lane, owner) in lanes.iter_mut().zip(&mut owners) {
             let records = lane.poll(owner, &limit(10)).unwrap();
             lane.stage(Vec::new(), records.iter().map(consumed).collect()).unwrap();
@@ -206,6 +207,7 @@ fn a_rebalance_at_the_end_skips_nothing() {
             }
         }
     }
+    assert!(shared_out(&lanes), "no partition changed hands");
     read.sort_by_key(|value| value.parse::<u32>().unwrap());
     assert_eq!(read, (40..80).map(|n| n.to_string()).collect::<Vec<_>>());
 }
@@ -242,8 +244,8 @@ impl PartitionOwner for Counts {
 }
 
 impl Counts {
-    /// `key count input`, and the new count to `history`.
-    fn count(&mut self, records: &[Record]) -> Vec<Write> {
+    /// `key count input` with who counted, and the new count to `history`.
+    fn count(&mut self, records: &[Record], instance: &str) -> Vec<Write> {
         let mut writes = Vec::new();
         for record in records {
             let place = (record.partition, record.key.clone());
@@ -253,7 +255,7 @@ impl Counts {
             let input = String::from_utf8(record.value.clone().unwrap()).unwrap();
             let to = |topic: &str, value: String| Write {
                 placement: Placement::Partition(record.partition),
-                headers: Vec::new(),
+                headers: vec![("by".to_owned(), instance.as_bytes().to_vec())],
                 ..write(topic, &key, &value)
             };
             writes.push(to("out", format!("{key} {} {input}", before + 1)));
@@ -270,13 +272,13 @@ fn counting_process() {
     let Ok(instance) = std::env::var("PATHWAY_TEST_INSTANCE") else { return };
     let broker = Kafka::open(options(&instance)).unwrap();
     loop {
-        if let Err(error) = count_until_it_fails(&broker) {
+        if let Err(error) = count_until_it_fails(&broker, &instance) {
             eprintln!("{instance}: {error}");
         }
     }
 }
 
-fn count_until_it_fails(broker: &Kafka) -> Result<(), BrokerError> {
+fn count_until_it_fails(broker: &Kafka, instance: &str) -> Result<(), BrokerError> {
     let plan = LanePlan { restore_from: Some("history".into()), ..names("g", &["in"]) };
     let mut lane: Box<dyn LaneBroker> = broker.lane(plan, ALONE)?;
     let mut counts = Counts::default();
@@ -284,7 +286,7 @@ fn count_until_it_fails(broker: &Kafka) -> Result<(), BrokerError> {
     for turn in 1_u64.. {
         let records = lane.poll(&mut counts, &limit)?;
         if !records.is_empty() {
-            lane.stage(counts.count(&records), records.iter().map(consumed).collect())?;
+            lane.stage(counts.count(&records, instance), records.iter().map(consumed).collect())?;
             // Open for a while and across polls, so that kills and rebalances find it so.
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -302,7 +304,7 @@ impl Process {
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--ignored", "--exact", "faults::counting_process", "--nocapture"])
             .env("PATHWAY_TEST_INSTANCE", instance)
-            .env("PATHWAY_TEST_BOOTSTRAP", bootstrap())
+            .env(GIVEN, bootstrap())
             .stdout(Stdio::null())
             // Of its own: where the group of a stopped process is orphaned, the kernel sends SIGHUP to every member.
             .process_group(0)
@@ -338,11 +340,20 @@ fn outputs(broker: &Kafka) -> Vec<Vec<String>> {
     (0..PARTITIONS).map(|partition| contents(broker, "out", partition)).collect()
 }
 
+/// How many outputs a process has committed.
+fn written_by(broker: &Kafka, instance: &str) -> usize {
+    let by = ("by".to_owned(), instance.as_bytes().to_vec());
+    let read = |partition| broker.reader().read("out", partition, 0, usize::MAX);
+    // A topic that was just made has no leader for a moment.
+    let records = (0..PARTITIONS).flat_map(|partition| read(partition).unwrap_or_default());
+    records.filter(|record| record.headers.contains(&by)).count()
+}
+
 /// Two processes, killed and stopped past their session while records come: each input is counted once, in order,
 /// and the state is that of an undisturbed run.
 #[test]
 fn kills_and_a_zombie_cost_and_repeat_nothing() {
-    let kafka = OnKafka::new();
+    let Some(kafka) = OnKafka::new() else { return };
     let broker = kafka.instance("test");
     broker
         .ensure_topics(&[topic("in", PARTITIONS), topic("out", PARTITIONS), compacted("history", PARTITIONS)])
@@ -360,19 +371,33 @@ fn kills_and_a_zombie_cost_and_repeat_nothing() {
         sent += records;
         sent
     };
-    send(1000);
+    // Until these, too, have partitions and have committed something: what befalls them then is no fault before.
+    let mut send_until_written_by = |instances: &[&str]| {
+        let deadline = Instant::now() + Duration::from_secs(120);
+        let before: Vec<usize> = instances.iter().map(|instance| written_by(&broker, instance)).collect();
+        let has_more = |(instance, before): (&&str, &usize)| written_by(&broker, instance) > *before;
+        while !instances.iter().zip(&before).all(has_more) {
+            assert!(Instant::now() < deadline, "one of {instances:?} is given nothing");
+            send(100);
+        }
+        // While these are read, a transaction is open.
+        send(500)
+    };
+    send_until_written_by(&["one", "two"]);
     one.kill();
     one = Process::start("one");
-    send(2000);
+    send_until_written_by(&["one", "two"]);
     two.signal("-STOP");
-    send(2000);
-    // Past its session: the other has its partitions by now.
-    std::thread::sleep(Duration::from_secs(9));
+    // Past its session: the other has its partitions by then.
+    let stopped = Instant::now();
+    while stopped.elapsed() < Duration::from_secs(9) {
+        send_until_written_by(&["one"]);
+    }
     two.signal("-CONT");
-    send(2000);
+    send_until_written_by(&["two"]);
     two.kill();
-    let expected = send(1000);
     two = Process::start("three");
+    let expected = send_until_written_by(&["three"]);
     let deadline = Instant::now() + Duration::from_secs(120);
     while outputs(&broker).iter().map(Vec::len).sum::<usize>() < expected && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(500));
@@ -402,7 +427,7 @@ fn check_outputs(outputs: &[Vec<String>], expected: usize) {
 /// Ticks wait for what an agency has answered, whichever instance is to read it.
 #[test]
 fn what_a_group_has_left_unread_is_known_to_instances_that_do_not_read_it() {
-    let kafka = OnKafka::new();
+    let Some(kafka) = OnKafka::new() else { return };
     let (asking, reading) = (kafka.instance("asking"), kafka.instance("reading"));
     asking.ensure_topics(&[topic("outcomes.police", 1), topic("tasks.police", 1)]).unwrap();
     let left = || asking.left_unread("g", &["outcomes.".to_owned()]).unwrap();

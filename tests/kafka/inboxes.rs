@@ -36,7 +36,7 @@ fn read(broker: &Kafka, topic: &str, from: i64, expected: usize) -> Vec<Record> 
 
 #[test]
 fn every_instance_serves_the_same_whatever_becomes_of_its_file() {
-    let kafka = OnKafka::new();
+    let Some(kafka) = OnKafka::new() else { return };
     let direct = kafka.instance("direct");
     direct.ensure_topics(&[topic("tasks.a", 1), topic("decisions", 1)]).unwrap();
     let send = |topic: &str, range: std::ops::Range<u32>| {
@@ -74,7 +74,7 @@ fn every_instance_serves_the_same_whatever_becomes_of_its_file() {
 
 #[test]
 fn a_topic_made_again_shows_nothing_of_the_one_before() {
-    let kafka = OnKafka::new();
+    let Some(kafka) = OnKafka::new() else { return };
     let file = TempDir::new().unwrap();
     let file = file.path().join("inboxes.db");
     let direct = kafka.instance("direct");

@@ -10,20 +10,24 @@ use std::time::{Duration, Instant};
 use pathway_router::broker::kafka::Kafka;
 use pathway_router::broker::kafka::settings::KafkaOptions;
 use pathway_router::broker::{Broker, Clock};
-use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::kit::{Harness, QUIET_MS};
 
 /// Set to run the other tests on a machine without Java.
 const ALLOW_NONE: &str = "PATHWAY_ALLOW_NO_KAFKA";
+/// Where the broker of the test that started this process is.
+pub const GIVEN: &str = "PATHWAY_TEST_BOOTSTRAP";
 /// A small file system for the broker's files, to be filled.
 const SMALL_DISK: &str = "PATHWAY_TEST_SMALL_DISK";
 /// A group's rebalance, and the notice of a new topic, take less.
 const QUIET: Duration = Duration::from_millis(1500);
 
 static BOOTSTRAP: LazyLock<Option<String>> = LazyLock::new(start);
+static MISSING: LazyLock<bool> = LazyLock::new(look_for_java);
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 pub fn script() -> PathBuf {
@@ -65,8 +69,12 @@ pub fn fill_disk(full: Duration) {
     restart("kill");
 }
 
-/// Whether there is no Java or Maven, and that is allowed.
+/// Whether there is no Java or Maven, and that is allowed: every test here is left out, and one line says so.
 pub fn is_missing() -> bool {
+    *MISSING
+}
+
+fn look_for_java() -> bool {
     let missing: Vec<_> = [("java", "openjdk-17-jre-headless"), ("mvn", "maven")]
         .into_iter()
         .filter(|(program, _)| Command::new(program).arg("-version").output().is_err())
@@ -99,19 +107,22 @@ fn start() -> Option<String> {
     Some(String::from_utf8(output.stdout).unwrap().trim().to_owned())
 }
 
-/// One test's hold on the broker. None in it: tests are skipped.
+/// One test's hold on the broker.
 pub struct OnKafka {
     _turn: MutexGuard<'static, ()>,
 }
 
 impl OnKafka {
-    /// Waits for its turn, and clears away what the test before left. RUST_LOG says what to print of a failed test.
-    pub fn new() -> Self {
+    /// Waits for its turn, and clears away what the test before left. RUST_LOG says what to print of a failed test. None: tests on
+    /// Kafka are left out here.
+    pub fn new() -> Option<Self> {
+        // It would delete every topic of a cluster that is not its own.
+        assert!(std::env::var(GIVEN).is_err(), "{GIVEN} is for processes that these tests start");
         let filter = tracing_subscriber::EnvFilter::from_default_env();
         let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
         let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        clear(&bootstrap());
-        Self { _turn: turn }
+        clear(BOOTSTRAP.as_ref()?);
+        Some(Self { _turn: turn })
     }
 
     /// Deletes every topic.
@@ -130,11 +141,24 @@ pub fn options(instance: &str) -> KafkaOptions {
 }
 
 pub fn bootstrap() -> String {
-    if let Ok(given) = std::env::var("PATHWAY_TEST_BOOTSTRAP") {
-        return given;
+    std::env::var(GIVEN).ok().or_else(|| BOOTSTRAP.clone()).expect("a broker")
+}
+
+pub fn admin() -> AdminClient<DefaultClientContext> {
+    ClientConfig::new().set("bootstrap.servers", bootstrap()).create().unwrap()
+}
+
+/// What an operator does with `kafka-consumer-groups.sh --reset-offsets`: no lane of the group may be at work.
+pub fn set_position(group: &str, topic: &str, partition: i32, position: i64) {
+    let consumer: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", bootstrap()).set("group.id", group).create().unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, Offset::Offset(position)).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while let Err(error) = consumer.commit(&list, CommitMode::Sync) {
+        assert!(Instant::now() < deadline, "{error}");
+        std::thread::sleep(Duration::from_millis(100));
     }
-    // A test without a broker has nothing to say; the binary ends as if all had been left out.
-    BOOTSTRAP.clone().unwrap_or_else(|| std::process::exit(0))
 }
 
 fn clear(bootstrap: &str) {
@@ -172,5 +196,9 @@ impl Harness for OnKafka {
 
     fn open_without_queue(&self) -> Arc<dyn Broker> {
         Arc::new(Kafka::open(KafkaOptions { queue_requests_max: 0, ..options("test") }).unwrap())
+    }
+
+    fn store_position(&self, _: &dyn Broker, group: &str, (topic, partition): (&str, u32), next_offset: i64) {
+        set_position(group, topic, i32::try_from(partition).unwrap(), next_offset);
     }
 }

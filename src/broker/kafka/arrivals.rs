@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 
-use super::lane::stored_position;
+use super::position::{Bounds, Look, look};
 use super::restore::{Restorer, not_yet};
 use super::seat::Place;
 use super::shared::Shared;
@@ -16,8 +16,10 @@ use crate::broker::{BrokerError, PartitionOwner};
 const BLOCKED_AFTER: Duration = Duration::from_secs(1);
 /// After an open one, none is asked for so long: to ask for it took as long as a broker is given.
 const ASK_EVERY: Duration = Duration::from_millis(200);
-/// A restore that could not be begun is tried again after so long.
+/// A restore that could not be begun is tried again after so long, and an end that was not told asked for.
 const BEGIN_EVERY: Duration = Duration::from_secs(2);
+/// Whether the operator has moved a position that lies beyond the end of the log is looked at so often.
+const REFUSED_EVERY: Duration = Duration::from_secs(10);
 /// A position that is not told for so long is told to the operator, over and over.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 /// What one look may cost the partitions that are read already.
@@ -26,6 +28,7 @@ const LOOK_MAX: Duration = Duration::from_millis(10);
 const OPEN_POSITION: &str = "Kafka does not tell where to begin, as it does while a transaction that may move the group's position \
 is open. One that never ends is found by `kafka-transactions.sh --bootstrap-server HOST:PORT find-hanging --broker-id ID` \
 (docs/kafka.md, `A transaction that hangs`)";
+const END_UNKNOWN: &str = "its end is not told, as it is while a partition has no leader";
 
 pub struct Arrivals {
     shared: Arc<Shared>,
@@ -37,19 +40,25 @@ pub struct Arrivals {
     /// No position is asked for until then.
     ask_at: Instant,
     restorer: Option<Restorer>,
+    bounds: Option<Arc<Bounds>>,
 }
 
 struct Coming {
     place: Place,
     /// None: not known yet. Within: None where nothing was ever committed.
     stored: Option<Option<i64>>,
-    /// When it was last found to be open.
+    /// When it was last asked for in vain, and not before when it is asked for again.
     asked_at: Option<Instant>,
+    ask_at: Instant,
+    /// It was found to be open then.
+    open: bool,
+    /// It was found to lie beyond the end of the log: nothing is read before the operator has moved it.
+    refused: Option<i64>,
     blocked_since: Instant,
     /// Came then, or was told to the operator then.
     untold_since: Instant,
     /// Why it waits for so long, once the operator was told.
-    told: Option<&'static str>,
+    told: Option<String>,
     /// Its restore could not be begun: it is tried again then, and the others go on.
     begin_at: Instant,
 }
@@ -57,30 +66,83 @@ struct Coming {
 impl Coming {
     fn new(place: Place) -> Self {
         let now = Instant::now();
-        Self { place, stored: None, asked_at: None, blocked_since: now, untold_since: now, told: None, begin_at: now }
+        Self {
+            place,
+            stored: None,
+            asked_at: None,
+            ask_at: now,
+            open: false,
+            refused: None,
+            blocked_since: now,
+            untold_since: now,
+            told: None,
+            begin_at: now,
+        }
+    }
+
+    /// Where it begins is not known, and it is time to ask.
+    fn is_asked_for(&self) -> bool {
+        self.stored.is_none() && self.ask_at <= Instant::now()
     }
 
     /// It still waits, and this is why.
-    fn tell(&mut self, why: &'static str) {
+    fn tell(&mut self, why: &str) {
         if self.untold_since.elapsed() < TELL_EVERY {
             return;
         }
         self.untold_since = Instant::now();
-        self.told = Some(why);
+        self.told = Some(why.to_owned());
         let (topic, partition) = &self.place;
         tracing::error!(%topic, partition, "the partition waits: {why}");
     }
+
+    /// What came of a look. False: it was waited for, which is enough for one look at all of them.
+    fn hear(&mut self, found: Look, group: &str) -> bool {
+        (self.open, self.asked_at) = (found == Look::Open, Some(Instant::now()));
+        match found {
+            Look::Begins(stored) => {
+                (self.stored, self.refused) = (Some(stored), None);
+                true
+            }
+            Look::Open => {
+                self.tell(OPEN_POSITION);
+                false
+            }
+            Look::EndUnknown => {
+                self.ask_at = Instant::now() + BEGIN_EVERY;
+                self.tell(END_UNKNOWN);
+                false
+            }
+            Look::Beyond(position) => {
+                self.ask_at = Instant::now() + REFUSED_EVERY;
+                if self.refused.replace(position) != Some(position) {
+                    // At once, and then over and over.
+                    self.untold_since = Instant::now().checked_sub(TELL_EVERY).unwrap_or(self.untold_since);
+                }
+                self.tell(&beyond(group, position));
+                true
+            }
+        }
+    }
+}
+
+fn beyond(group: &str, position: i64) -> String {
+    format!(
+        "{group} has read further than it goes (to {position}), and what comes would be taken for read: it was cut short, or is \
+another's. Nothing of it is read before the group's position is set anew (docs/kafka.md, `A log that is cut short`)"
+    )
 }
 
 impl Arrivals {
     pub fn new(shared: Arc<Shared>, group: &str, restore_from: Option<Arc<str>>, transactional_id: &str) -> Self {
         let (group, transactional_id) = (group.to_owned(), transactional_id.to_owned());
         let (coming, ask_at) = (Vec::new(), Instant::now());
-        Self { shared, group, restore_from, transactional_id, coming, ask_at, restorer: None }
+        Self { shared, group, restore_from, transactional_id, coming, ask_at, restorer: None, bounds: None }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.coming.is_empty()
+    /// Whether any is on its way. Those that are refused come when the operator has seen to them: the others go on.
+    pub fn is_waited_for(&self) -> bool {
+        self.coming.iter().any(|coming| coming.refused.is_none())
     }
 
     pub fn add(&mut self, place: Place) {
@@ -89,7 +151,7 @@ impl Arrivals {
 
     /// For `/readyz`: each that the operator was told of.
     fn say_who_waits(&self) {
-        let told = self.coming.iter().filter_map(|coming| Some((&coming.place, coming.told?)));
+        let told = self.coming.iter().filter_map(|coming| Some((&coming.place, coming.told.as_ref()?)));
         let sentences = told.map(|((topic, partition), why)| format!("{topic}, partition {partition}, waits: {why}"));
         self.shared.waits(&self.transactional_id, sentences.collect());
     }
@@ -125,18 +187,21 @@ impl Arrivals {
         });
         let arrived = arrived.collect();
         self.say_who_waits();
-        if self.coming.is_empty() {
-            self.restorer = None;
+        if !self.is_waited_for() {
+            (self.restorer, self.bounds) = (None, None);
         }
         Ok(arrived)
     }
 
     /// Finds out where each is to begin.
     fn ask<C: ConsumerContext>(&mut self, consumer: &BaseConsumer<C>) -> Result<(), BrokerError> {
-        if Instant::now() < self.ask_at {
+        if Instant::now() < self.ask_at || !self.coming.iter().any(Coming::is_asked_for) {
             return Ok(());
         }
-        if !ask(&mut self.coming, LOOK_MAX, &mut |place| stored_position(consumer, place)) {
+        let bounds = self.bounds()?;
+        let (shared, group) = (&self.shared, &self.group);
+        let look_at = &mut |place: &Place, refused| look(shared, consumer, &bounds, place, refused);
+        if !ask(&mut self.coming, group, LOOK_MAX, look_at)? {
             self.ask_at = Instant::now() + ASK_EVERY;
         }
         // A dead owner's transaction may hold a position open: it is fenced, rather than waited for.
@@ -148,9 +213,18 @@ impl Arrivals {
         Ok(())
     }
 
+    fn bounds(&mut self) -> Result<Arc<Bounds>, BrokerError> {
+        let bounds = match self.bounds.take() {
+            Some(bounds) => bounds,
+            None => Arc::new(Bounds::new(&self.shared.options, &self.group)?),
+        };
+        Ok(self.bounds.insert(bounds).clone())
+    }
+
     fn restorer(&mut self) -> Result<Option<&mut Restorer>, BrokerError> {
-        if let (None, Some(topic)) = (&self.restorer, &self.restore_from) {
-            self.restorer = Some(Restorer::new(&self.shared, &self.group, topic.clone(), &self.transactional_id)?);
+        if let (None, Some(topic)) = (&self.restorer, self.restore_from.clone()) {
+            let bounds = self.bounds()?;
+            self.restorer = Some(Restorer::new(&self.shared, &self.group, topic, &self.transactional_id, bounds)?);
         }
         Ok(self.restorer.as_mut())
     }
@@ -173,7 +247,7 @@ impl Arrivals {
     fn put_off(&mut self, place: &Place) {
         for coming in self.coming.iter_mut().filter(|coming| coming.place == *place) {
             coming.begin_at = Instant::now() + BEGIN_EVERY;
-            coming.tell("its end is not told, as it is while a partition has no leader");
+            coming.tell(END_UNKNOWN);
         }
     }
 
@@ -209,36 +283,29 @@ impl Arrivals {
     }
 }
 
-/// Asks where partitions begin, for as long as one look may take, those first that wait for longest to be asked. An open one
-/// ends the look, for it was waited for. False: that was so.
-fn ask(
-    coming: &mut [Coming],
-    look_max: Duration,
-    position: &mut dyn FnMut(&Place) -> Result<Option<i64>, BrokerError>,
-) -> bool {
+/// Looks where a partition is to begin; told the position that was refused there before.
+type LookAt<'a> = dyn FnMut(&Place, Option<i64>) -> Result<Look, BrokerError> + 'a;
+
+/// Asks where partitions begin, for as long as one look may take, those first that wait for longest to be asked. One that had
+/// to be waited for ends the look. False: that was so.
+fn ask(coming: &mut [Coming], group: &str, look_max: Duration, look: &mut LookAt<'_>) -> Result<bool, BrokerError> {
     let began = Instant::now();
     loop {
-        let unknown = coming.iter_mut().filter(|coming| coming.stored.is_none());
-        let Some(coming) = unknown.min_by_key(|coming| coming.asked_at) else { return true };
-        match position(&coming.place) {
-            Ok(stored) => coming.stored = Some(stored),
-            Err(error) => {
-                tracing::debug!(%error, partition = coming.place.1, "where to begin is not known yet");
-                coming.asked_at = Some(Instant::now());
-                coming.tell(OPEN_POSITION);
-                return false;
-            }
+        let unknown = coming.iter_mut().filter(|coming| coming.is_asked_for());
+        let Some(coming) = unknown.min_by_key(|coming| coming.asked_at) else { return Ok(true) };
+        let found = look(&coming.place, coming.refused)?;
+        if !coming.hear(found, group) {
+            return Ok(false);
         }
         if began.elapsed() >= look_max {
-            return true;
+            return Ok(true);
         }
     }
 }
 
 /// Those that were found to be open, and have been for long. Told again after as long.
 fn blocked(coming: &mut [Coming]) -> Vec<u32> {
-    let is_blocked =
-        |it: &&mut Coming| it.stored.is_none() && it.asked_at.is_some() && it.blocked_since.elapsed() >= BLOCKED_AFTER;
+    let is_blocked = |it: &&mut Coming| it.stored.is_none() && it.open && it.blocked_since.elapsed() >= BLOCKED_AFTER;
     let blocked = coming.iter_mut().filter(is_blocked).map(|coming| {
         coming.blocked_since = Instant::now();
         coming.place.1
@@ -264,14 +331,11 @@ mod tests {
         let mut coming: Vec<Coming> = (0..3).map(|partition| Coming::new(("inbox".into(), partition))).collect();
         let look = |coming: &mut Vec<Coming>, open: &[u32]| {
             let mut asked = Vec::new();
-            let went_through = ask(coming, WHILE, &mut |place| {
+            let went_through = ask(coming, "intake", WHILE, &mut |place, _| {
                 asked.push(place.1);
-                match open.contains(&place.1) {
-                    true => Err(BrokerError::Storage("open".to_owned())),
-                    false => Ok(Some(0)),
-                }
+                Ok(if open.contains(&place.1) { Look::Open } else { Look::Begins(Some(0)) })
             });
-            assert_eq!(went_through, asked.iter().all(|partition| !open.contains(partition)));
+            assert_eq!(went_through.unwrap(), asked.iter().all(|partition| !open.contains(partition)));
             asked
         };
         assert_eq!(look(&mut coming, &[0, 1, 2]), [0]);
@@ -291,26 +355,51 @@ mod tests {
         assert_eq!(coming.told, None, "it has only come");
         coming.untold_since = Instant::now().checked_sub(TELL_EVERY).unwrap();
         coming.tell(OPEN_POSITION);
-        assert_eq!(coming.told, Some(OPEN_POSITION));
+        assert_eq!(coming.told.as_deref(), Some(OPEN_POSITION));
     }
 
     #[test]
     fn a_position_that_is_slow_to_be_told_ends_the_look_too() {
         let mut coming: Vec<Coming> = (0..3).map(|partition| Coming::new(("inbox".into(), partition))).collect();
         let mut asked = 0;
-        assert!(ask(&mut coming, LOOK_MAX, &mut |_| {
+        let through = ask(&mut coming, "intake", LOOK_MAX, &mut |_, _| {
             asked += 1;
             std::thread::sleep(LOOK_MAX);
-            Ok(None)
-        }));
-        assert_eq!(asked, 1);
+            Ok(Look::Begins(None))
+        });
+        assert_eq!((through, asked), (Ok(true), 1));
+    }
+
+    #[test]
+    fn one_whose_position_lies_beyond_the_end_is_told_at_once_and_holds_up_no_other() {
+        let mut coming: Vec<Coming> = (0..2).map(|partition| Coming::new(("in".into(), partition))).collect();
+        let mut seen = Vec::new();
+        let mut look = |place: &Place, refused: Option<i64>| {
+            seen.push((place.1, refused));
+            Ok(if place.1 == 0 { Look::Beyond(90) } else { Look::Begins(Some(4)) })
+        };
+        assert_eq!(ask(&mut coming, "intake", WHILE, &mut look), Ok(true));
+        coming[0].ask_at = Instant::now();
+        // Asked again it is as it was, and the look that follows it ends.
+        assert_eq!(ask(&mut coming, "intake", WHILE, &mut look), Ok(true));
+        assert_eq!(seen, [(0, None), (1, None), (0, Some(90))]);
+        assert_eq!((coming[0].stored, coming[1].stored), (None, Some(Some(4))));
+        let told = coming[0].told.as_ref().unwrap();
+        assert!(told.contains("intake has read further than it goes (to 90)"), "{told}");
+        assert!(coming[1].told.is_none() && blocked(&mut coming).is_empty());
+    }
+
+    #[test]
+    fn a_right_that_is_missing_ends_the_look() {
+        let mut coming = [Coming::new(("in".into(), 0))];
+        let denied = BrokerError::Denied("no right".to_owned());
+        assert_eq!(ask(&mut coming, "intake", WHILE, &mut |_, _| Err(denied.clone())), Err(denied));
     }
 
     #[test]
     fn what_was_found_open_is_fenced_after_a_while_whoevers_turn_it_is() {
         let mut coming: Vec<Coming> = (0..3).map(|partition| Coming::new(("inbox".into(), partition))).collect();
-        coming[0].asked_at = Some(Instant::now());
-        coming[1].asked_at = Some(Instant::now());
+        (coming[0].open, coming[1].open) = (true, true);
         assert!(blocked(&mut coming).is_empty());
         std::thread::sleep(BLOCKED_AFTER);
         assert_eq!(blocked(&mut coming), [0, 1], "and not the one that was never asked for");

@@ -8,8 +8,8 @@ use rdkafka::consumer::BaseConsumer;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::fault::storage;
-use super::native::answers;
 use super::notes::Quiet;
+use super::position::{Stored, stored_in};
 use super::reader::KafkaReader;
 use super::seat::{Place, add};
 use super::shared::Shared;
@@ -25,21 +25,36 @@ pub struct Backlog {
     consumer: BaseConsumer<Quiet>,
     /// Where each partition ended at the look before.
     ends: BTreeMap<Place, i64>,
+    /// Partitions that the group cannot go on in, and when they were found: its position lies beyond their end.
+    beyond: BTreeMap<Place, Timestamp>,
 }
 
 impl Backlog {
     pub fn new(shared: &Arc<Shared>, reader: &Arc<KafkaReader>, group: &str) -> Result<Self, BrokerError> {
         let consumer = shared.options.tail_consumer("backlog", group).create_with_context(Quiet);
         let consumer = consumer.map_err(|error| storage("a consumer could not be made", &error))?;
-        Ok(Self { shared: shared.clone(), reader: reader.clone(), consumer, ends: BTreeMap::new() })
+        Ok(Self {
+            shared: shared.clone(),
+            reader: reader.clone(),
+            consumer,
+            ends: BTreeMap::new(),
+            beyond: BTreeMap::new(),
+        })
     }
 
     /// When the oldest record was appended that lay there at the look before and is not read yet.
     pub fn oldest(&mut self, prefixes: &[String]) -> Result<Option<Timestamp>, BrokerError> {
         let mut oldest = None;
-        for (place, next) in self.positions(prefixes)? {
-            let (topic, partition) = (&place.0, place.1);
+        for (place, stored) in self.stored(prefixes)? {
+            let (topic, partition, next) = (&place.0, place.1, stored.position.unwrap_or(0));
             let end = self.reader.end_offset(topic, partition)?;
+            if stored.is_refused || next > end {
+                let now = Timestamp::from_jiff(jiff::Timestamp::now());
+                let since = *self.beyond.entry(place).or_insert(now);
+                oldest = oldest.into_iter().chain([since]).min();
+                continue;
+            }
+            self.beyond.remove(&place);
             if is_left(next, self.ends.insert(place.clone(), end)) {
                 // What lies there may be no record but the mark of a transaction, which nobody reads.
                 let unread = self.reader.read(topic, partition, next, 1)?;
@@ -50,21 +65,14 @@ impl Backlog {
     }
 
     /// Where the group is to read next. A position that an open transaction moves is left out: there somebody reads.
-    fn positions(&self, prefixes: &[String]) -> Result<Vec<(Place, i64)>, BrokerError> {
+    fn stored(&self, prefixes: &[String]) -> Result<Vec<(Place, Stored)>, BrokerError> {
         let mut list = TopicPartitionList::new();
         for (topic, partitions) in self.shared.topology.topics()? {
             if prefixes.iter().any(|prefix| topic.starts_with(prefix)) {
                 (0..partitions).for_each(|partition| add(&mut list, &topic, partition, Offset::Invalid));
             }
         }
-        let stored = answers::committed(&self.consumer, list, WAIT);
-        let stored = stored.map_err(|error| storage("what a group has read is not known", &error))?;
-        let position = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
-            let (topic, partition) = (element.topic(), u32::try_from(element.partition()).ok()?);
-            answers::of_place(&stored, topic, partition).ok()?;
-            Some(((Arc::from(topic), partition), element.offset().to_raw().filter(|offset| *offset >= 0).unwrap_or(0)))
-        };
-        Ok(stored.elements().iter().filter_map(position).collect())
+        stored_in(&self.consumer, list, WAIT)
     }
 }
 

@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::arrivals::Arrivals;
-use super::fault::storage;
+use super::fault::{lacks_right, named, storage};
 use super::native::{self, Drawn, Queue, answers};
-use super::seat::{Event, Place, Seat, SeatContext, Stage, add};
+use super::seat::{Event, Held, Place, Seat, SeatContext, Stage, add};
 use super::shared::Shared;
 use super::transaction::Transaction;
 use crate::broker::{
@@ -28,7 +28,6 @@ const DRAW_MAX: usize = 256;
 /// Control events served at a time; most often there is none.
 const EVENTS_MAX: usize = 3;
 const SEEK_WAIT: Duration = Duration::from_secs(2);
-const POSITION_WAIT: Duration = Duration::from_millis(200);
 const LEAVE_WAIT: Duration = Duration::from_secs(3);
 
 pub struct KafkaLane {
@@ -79,7 +78,7 @@ impl KafkaLane {
 
     /// Lets librdkafka call back, and tells the owner what came of it.
     fn serve(&mut self, owner: &mut dyn PartitionOwner) -> Result<(), BrokerError> {
-        serve(&self.consumer)?;
+        serve(&self.consumer, &self.plan.group)?;
         let events = std::mem::take(&mut locked(&self.seat).events);
         for event in events {
             match event {
@@ -164,12 +163,12 @@ impl KafkaLane {
     }
 
     /// Takes from librdkafka what is there.
-    fn draw(&mut self, wait: Duration) {
+    fn draw(&mut self, wait: Duration) -> Result<(), BrokerError> {
         let mut seat = locked(&self.seat);
         let mut drawn = Vec::new();
         match &mut seat.queue {
             Some(queue) => queue.draw(DRAW_MAX, wait, &mut drawn),
-            None => return,
+            None => return Ok(()),
         }
         for look in drawn {
             match look {
@@ -181,25 +180,26 @@ impl KafkaLane {
                     }
                 }
                 Drawn::End { .. } => {}
-                Drawn::Fault { partition, code } => tracing::warn!(partition, %code, "reading"),
+                Drawn::Fault { topic, partition, code } => fault(&topic, partition, code)?,
             }
         }
+        Ok(())
     }
 
     /// Hands out what waits, within the limits; a first record is always allowed, however large.
-    fn gather(&mut self, limit: &BatchLimit, wait: Duration) -> Vec<Record> {
+    fn gather(&mut self, limit: &BatchLimit, wait: Duration) -> Result<Vec<Record>, BrokerError> {
         let mut records = Vec::new();
         let (mut bytes, mut wait) = (0, wait);
         loop {
             if self.waiting.is_empty() {
-                self.draw(std::mem::take(&mut wait));
+                self.draw(std::mem::take(&mut wait))?;
             }
-            let Some(record) = self.waiting.pop_front() else { return records };
+            let Some(record) = self.waiting.pop_front() else { return Ok(records) };
             let weight = record.key.len() + record.value.as_ref().map_or(0, Vec::len);
             let full = records.len() >= limit.records_max;
             if full || (bytes + weight > limit.bytes_max && !records.is_empty()) {
                 self.waiting.push_front(record);
-                return records;
+                return Ok(records);
             }
             let mut seat = locked(&self.seat);
             let held = seat.partitions.get_mut(&(record.topic.clone(), record.partition));
@@ -240,15 +240,38 @@ fn is_at(record: &Record, place: &Place) -> bool {
 
 /// Lets librdkafka call back. Records that reach the consumer's own queue came before their partition was forwarded,
 /// and are read again after the seek.
-fn serve<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Result<(), BrokerError> {
+fn serve<C: ConsumerContext>(consumer: &BaseConsumer<C>, group: &str) -> Result<(), BrokerError> {
     for _ in 0..EVENTS_MAX {
         match consumer.poll(Duration::ZERO) {
-            Some(Err(KafkaError::MessageConsumptionFatal(code))) => return Err(super::fault::named("reading", code)),
+            Some(Err(KafkaError::MessageConsumptionFatal(code))) => return Err(named("reading", code)),
+            // librdkafka says it once and goes on trying: without a word the lane would stand still, and look well.
+            Some(Err(KafkaError::MessageConsumption(code))) if lacks_right(code) => {
+                return Err(named(&format!("reading as group {group}"), code));
+            }
+            Some(Err(KafkaError::MessageConsumption(code @ RDKafkaErrorCode::UnknownTopicOrPartition))) => {
+                tracing::warn!(%code, group, "a topic that the group reads is not there");
+            }
             Some(Err(KafkaError::MessageConsumption(code))) => tracing::debug!(%code, "the group's consumer"),
             Some(Ok(_) | Err(_)) | None => {}
         }
     }
     Ok(())
+}
+
+/// What a partition's reading was told. Err: nothing more comes of it.
+fn fault(topic: &str, partition: i32, code: RDKafkaErrorCode) -> Result<(), BrokerError> {
+    let what = format!("{topic}, partition {partition}, could not be read");
+    match code {
+        code if lacks_right(code) => Err(named(&what, code)),
+        // Begun again, the lane finds out which: deleted before it was read, or the log was cut short.
+        RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
+            Err(BrokerError::Storage(format!("{what}: what was to be read next is not there any more")))
+        }
+        code => {
+            tracing::warn!(topic, partition, %code, "reading");
+            Ok(())
+        }
+    }
 }
 
 /// What the lane subscribes to. Patterns are librdkafka's: they begin with `^`.
@@ -268,24 +291,6 @@ fn topic_names(plan: &LanePlan) -> Result<Vec<String>, BrokerError> {
     }
 }
 
-/// Where the group will read next. Err while a transaction that may move it is open.
-pub fn stored_position<C: ConsumerContext>(
-    consumer: &BaseConsumer<C>,
-    place: &Place,
-) -> Result<Option<i64>, BrokerError> {
-    let mut list = TopicPartitionList::new();
-    add(&mut list, &place.0, place.1, Offset::Invalid);
-    let stored = answers::committed(consumer, list, POSITION_WAIT);
-    let stored = stored.map_err(|error| storage("a stored position is not known", &error))?;
-    let elements = stored.elements();
-    let element = elements.first().ok_or_else(|| BrokerError::UnknownTopic(place.0.to_string()))?;
-    answers::of_place(&stored, &place.0, place.1).map_err(|error| storage("a stored position is not known", &error))?;
-    match element.offset() {
-        Offset::Offset(offset) => Ok(Some(offset)),
-        Offset::Beginning | Offset::End | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_) => Ok(None),
-    }
-}
-
 impl LaneBroker for KafkaLane {
     fn poll(&mut self, owner: &mut dyn PartitionOwner, limit: &BatchLimit) -> Result<Vec<Record>, BrokerError> {
         let deadline = Instant::now() + limit.wait;
@@ -299,8 +304,8 @@ impl LaneBroker for KafkaLane {
             self.seek();
             let left = deadline.saturating_duration_since(Instant::now());
             // What is on its way is not to wait for records.
-            let glance = if self.arrivals.is_empty() { GLANCE } else { SHORT_GLANCE };
-            let records = self.gather(limit, left.min(glance));
+            let glance = if self.arrivals.is_waited_for() { SHORT_GLANCE } else { GLANCE };
+            let records = self.gather(limit, left.min(glance))?;
             if !records.is_empty() || left.is_zero() {
                 return Ok(records);
             }
@@ -349,7 +354,7 @@ impl LaneBroker for KafkaLane {
 
     fn oldest_unread(&mut self) -> Result<Option<Timestamp>, BrokerError> {
         if self.waiting.is_empty() {
-            self.draw(Duration::ZERO);
+            self.draw(Duration::ZERO)?;
         }
         // Control records are passed over unseen, but counted here.
         let passed = self.consumer.position().map_err(|error| storage("how far was read is not known", &error))?;
@@ -360,13 +365,15 @@ impl LaneBroker for KafkaLane {
         let seat = locked(&self.seat);
         let waiting =
             |place: &Place| self.waiting.iter().find(|record| is_at(record, place)).map(|record| record.timestamp);
-        let is_at_end = |place: &Place, position: i64| {
-            native::known_end(&self.consumer, &place.0, place.1).is_some_and(|end| passed(place).max(position) >= end)
+        // Of one that has not arrived nothing was read yet, wherever its position lies.
+        let is_at_end = |place: &Place, held: &Held| {
+            let end = native::known_end(&self.consumer, &place.0, place.1).filter(|_| held.stage != Stage::Given);
+            end.is_some_and(|end| passed(place).max(held.position) >= end)
         };
         let oldest = seat
             .partitions
             .iter()
-            .filter_map(|(place, held)| waiting(place).or((!is_at_end(place, held.position)).then_some(held.reached)));
+            .filter_map(|(place, held)| waiting(place).or((!is_at_end(place, held)).then_some(held.reached)));
         Ok(oldest.min())
     }
 
@@ -376,7 +383,7 @@ impl LaneBroker for KafkaLane {
 
     fn is_restored(&self) -> bool {
         let seat = locked(&self.seat);
-        seat.joined && seat.events.is_empty() && self.arrivals.is_empty()
+        seat.joined && seat.events.is_empty() && !self.arrivals.is_waited_for()
     }
 }
 

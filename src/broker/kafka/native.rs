@@ -41,6 +41,7 @@ pub enum Drawn {
         offset: i64,
     },
     Fault {
+        topic: Arc<str>,
         partition: i32,
         code: RDKafkaErrorCode,
     },
@@ -108,12 +109,15 @@ impl Queue {
         let (code, parts) = unsafe { (codes::of_message(message), &*message) };
         let is_record = code == RDKafkaErrorCode::NoError;
         let partition = u32::try_from(parts.partition).unwrap_or_default();
-        if (!is_record && code != RDKafkaErrorCode::PartitionEOF) || parts.rkt.is_null() {
-            return Drawn::Fault { partition: parts.partition, code };
+        if parts.rkt.is_null() {
+            return Drawn::Fault { topic: self.shared("a topic"), partition: parts.partition, code };
         }
         // SAFETY: a message's topic lives as long as the message, and its name is a C string.
         let name = unsafe { CStr::from_ptr(bindings::rd_kafka_topic_name(parts.rkt)) };
         let topic = self.shared(&name.to_string_lossy());
+        if !is_record && code != RDKafkaErrorCode::PartitionEOF {
+            return Drawn::Fault { topic, partition: parts.partition, code };
+        }
         if !is_record {
             return Drawn::End { topic, partition, offset: parts.offset };
         }

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::fault::storage;
+use super::fault::{lacks_right, named, storage};
 use super::fencing::{Fencing, Subject};
 use super::native::{Drawn, Queue, answers};
 use super::notes::Quiet;
+use super::position::Bounds;
 use super::seat::add;
 use super::shared::Shared;
 use super::transaction::WRITER;
@@ -27,8 +28,6 @@ const REPORT_EVERY: Duration = Duration::from_secs(5);
 const BLOCKED_AFTER: Duration = Duration::from_millis(500);
 /// Nothing moved for this long: the partition is begun again, by another reader.
 const BEGIN_AGAIN_AFTER: Duration = Duration::from_secs(60);
-/// How long a partition's end is waited for, while the lane's other partitions wait too.
-const GLANCE: Duration = Duration::from_millis(500);
 const WAIT: Duration = Duration::from_secs(5);
 
 /// Reads named partitions, outside any group.
@@ -77,12 +76,8 @@ impl Tail {
 
     /// First and next offset, as this reader may see them.
     pub fn bounds(&self, topic: &str, partition: u32) -> Result<(i64, i64), BrokerError> {
-        self.bounds_within(topic, partition, WAIT)
-    }
-
-    fn bounds_within(&self, topic: &str, partition: u32, wait: Duration) -> Result<(i64, i64), BrokerError> {
         let number = i32::try_from(partition).unwrap_or(i32::MAX);
-        let bounds = answers::watermarks(&self.consumer, topic, number, wait);
+        let bounds = answers::watermarks(&self.consumer, topic, number, WAIT);
         bounds.map_err(|error| storage("a partition's end is not known", &error))
     }
 }
@@ -91,7 +86,7 @@ impl Tail {
 pub struct Restorer {
     subject: Subject,
     committed: Tail,
-    uncommitted: Tail,
+    bounds: Arc<Bounds>,
     /// Once it was needed.
     fencing: Option<Fencing>,
     current: Option<Restoring>,
@@ -125,10 +120,11 @@ impl Restorer {
         group: &str,
         topic: Arc<str>,
         transactional_id: &str,
+        bounds: Arc<Bounds>,
     ) -> Result<Self, BrokerError> {
         Ok(Self {
             committed: Tail::new(&shared.options.tail_consumer("restore", group))?,
-            uncommitted: Tail::new(&shared.options.uncommitted_consumer(group))?,
+            bounds,
             subject: Subject {
                 shared: shared.clone(),
                 group: group.to_owned(),
@@ -157,7 +153,7 @@ impl Restorer {
             self.current = Some(restoring);
             return Ok(false);
         }
-        let (first, end) = self.uncommitted.bounds_within(&self.subject.topic, partition, GLANCE)?;
+        let (first, end) = self.bounds.of(&self.subject.topic, partition)?;
         self.committed.start(&self.subject.topic, partition, Offset::Beginning)?;
         let now = Instant::now();
         self.current = Some(Restoring {
@@ -290,7 +286,7 @@ impl Restorer {
 pub fn not_yet(partition: u32, error: BrokerError) -> Result<(), BrokerError> {
     match error {
         BrokerError::Unreachable(_) | BrokerError::Storage(_) | BrokerError::UnknownTopic(_) => {
-            tracing::debug!(%error, partition, "its state cannot be restored yet");
+            tracing::debug!(%error, partition, "it cannot be taken up yet");
             Ok(())
         }
         error => Err(error),
@@ -314,6 +310,10 @@ impl Restoring {
                 self.position = self.position.max(offset);
             }
             Drawn::Record(_) | Drawn::End { .. } => {}
+            // Said once, and never again while the right is missing.
+            Drawn::Fault { topic, partition, code } if lacks_right(code) => {
+                return Err(named(&format!("{topic}, partition {partition}, could not be restored"), code));
+            }
             Drawn::Fault { code, .. } => tracing::warn!(partition = self.partition, %code, "restoring"),
         }
         Ok(())

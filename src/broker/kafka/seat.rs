@@ -170,7 +170,7 @@ impl Seat {
         staged: BTreeMap<Place, i64>,
     ) -> Result<Commit, BrokerError> {
         let stored = |(place, next): (&Place, &i64)| {
-            super::lane::stored_position(consumer, place).map(|stored| stored == Some(*next))
+            super::position::stored_position(consumer, place).map(|stored| stored == Some(*next))
         };
         let moved =
             |(place, next): (&Place, &i64)| self.partitions.get(place).and_then(|held| held.committed) != Some(*next);

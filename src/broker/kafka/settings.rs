@@ -98,6 +98,8 @@ impl KafkaOptions {
         let heartbeat = (self.session / 12).max(Duration::from_millis(100));
         config
             .set("enable.partition.eof", "false")
+            // From a position that is not there librdkafka would go to the beginning without a word.
+            .set("auto.offset.reset", "error")
             .set("group.protocol", "classic")
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", self.session.as_millis().to_string())

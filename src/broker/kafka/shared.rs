@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use super::hanging::Hanging;
+use super::passed_over::PassedOver;
 use super::settings::KafkaOptions;
 use super::topology::Topology;
 use crate::broker::partition::place;
@@ -23,6 +24,7 @@ pub struct Shared {
     pub queued_bytes: AtomicUsize,
     /// Partitions that wait for long to be taken up, and why, by the lane's transactional id.
     waiting: Mutex<BTreeMap<String, Vec<String>>>,
+    pub passed_over: PassedOver,
 }
 
 impl Shared {
@@ -37,6 +39,7 @@ impl Shared {
             queued_requests: AtomicUsize::new(0),
             queued_bytes: AtomicUsize::new(0),
             waiting: Mutex::default(),
+            passed_over: PassedOver::default(),
         }))
     }
 

@@ -111,6 +111,11 @@ impl MemoryLane {
             }
             let (_, topic, partition) = seat;
             let committed = storage.position(&plan.group, &topic, partition).unwrap_or(0);
+            if committed > storage.partition(&topic, partition)?.end() {
+                let group = &plan.group;
+                let problem = format!("{group} has read further in {topic}, partition {partition}, than it goes");
+                return Err(BrokerError::Storage(problem));
+            }
             if self.owned.insert(partition) {
                 if let Some(name) = &plan.restore_from {
                     let records: Vec<Record> = storage.partition(name, partition)?.from(0).cloned().collect();

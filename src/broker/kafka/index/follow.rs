@@ -172,8 +172,8 @@ fn take(connection: &mut Connection, places: &mut Places, drawn: Vec<Drawn>) -> 
         let (topic, partition, next, record): (_, _, _, Option<Record>) = match look {
             Drawn::Record(record) => (record.topic.clone(), record.partition, record.offset + 1, Some(record)),
             Drawn::End { topic, partition, offset } => (topic, partition, offset, None),
-            Drawn::Fault { partition, code } => {
-                tracing::warn!(partition, %code, "reading in the inboxes");
+            Drawn::Fault { topic, partition, code } => {
+                tracing::warn!(%topic, partition, %code, "reading in the inboxes");
                 continue;
             }
         };
