@@ -11,6 +11,8 @@ mod kit;
 mod lanes;
 #[path = "durability/oracle.rs"]
 mod oracle;
+#[path = "durability/panics.rs"]
+mod panics;
 #[path = "durability/process.rs"]
 mod process;
 #[path = "durability/reference.rs"]
