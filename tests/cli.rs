@@ -10,6 +10,8 @@ mod book;
 mod descriptors;
 #[path = "cli/disagreement.rs"]
 mod disagreement;
+#[path = "cli/left_behind.rs"]
+mod left_behind;
 #[path = "cli/offline.rs"]
 mod offline;
 #[path = "cli/reload.rs"]

@@ -104,7 +104,7 @@ impl Embedded {
         if options.expected == Expected::File && !files::is_there(&path).map_err(|error| file_failed(&path, &error))? {
             return Err(identity::missing(&path, "is not there"));
         }
-        let lock = lock::take(&path)?;
+        let mut lock = lock::take(&path)?;
         let of_file = |error| rights::explained(&path, error);
         let connection = layout::open_writer(&path, file_bytes_max.map(layout::pages), options.expected);
         let connection = connection.map_err(of_file)?;
@@ -124,6 +124,7 @@ impl Embedded {
         let for_checkpoint = shared.clone();
         let checkpoint =
             vital::spawn("log-checkpoint", move || checkpoint::run(&checkpointing, &for_checkpoint, &stopped))?;
+        lock.log_in_use(&path);
         let reader = EmbeddedReader { shared: shared.clone(), idle: Mutex::default() };
         Ok(Self {
             shared,
@@ -197,12 +198,15 @@ impl Broker for Embedded {
 
     fn close(&self) {
         let Some(running) = locked(&self.running).take() else { return };
-        let Running { writer, checkpoint, stop_checkpoint, lock } = running;
+        let Running { writer, checkpoint, stop_checkpoint, mut lock } = running;
         drop(stop_checkpoint);
         let _ = checkpoint.join();
         let _ = self.requests.send(Request::Close);
         let _ = writer.join();
         locked(&self.reader.idle).clear();
+        if self.shared.log_written_back.load(Ordering::Acquire) {
+            lock.log_written_back();
+        }
         drop(lock);
     }
 }

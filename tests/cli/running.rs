@@ -123,6 +123,14 @@ impl Router {
         let empty = tempfile::tempdir().expect("a folder");
         (std::mem::replace(&mut self.folder, empty), logged)
     }
+
+    /// Ends it at once, as `kill -9` does.
+    pub fn kill(mut self) -> tempfile::TempDir {
+        self.process.kill().expect("it runs");
+        self.process.wait().expect("an end");
+        let empty = tempfile::tempdir().expect("a folder");
+        std::mem::replace(&mut self.folder, empty)
+    }
 }
 
 impl Drop for Router {
@@ -194,7 +202,7 @@ fn one_event_that_is_too_large_is_named_and_the_rest_is_sent() {
     router.stop();
 }
 
-fn until(what: &str, is_so: impl Fn() -> bool) {
+pub fn until(what: &str, is_so: impl Fn() -> bool) {
     let patience = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while !is_so() {
         assert!(std::time::Instant::now() < patience, "never: {what}");

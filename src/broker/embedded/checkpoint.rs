@@ -52,9 +52,12 @@ fn log_pages(shared: &Shared) -> i64 {
     i64::try_from(bytes / PAGE_BYTES).unwrap_or(i64::MAX)
 }
 
-/// Empties the log whole and starts it over, if no reader is in the way. For the writer's own connection.
-pub fn restart(connection: &Connection) {
+/// Empties the log whole and starts it over, if no reader is in the way. For the writer's own connection. Whether all of it is
+/// in the file now.
+pub fn restart(connection: &Connection) -> bool {
     let _ = connection.execute_batch(&format!("PRAGMA busy_timeout = {RESTART_WAIT_MS}"));
-    let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    let pages = connection
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)));
     let _ = connection.execute_batch(&format!("PRAGMA busy_timeout = {BUSY_WAIT_MS}"));
+    pages.is_ok_and(|(in_log, moved)| in_log == moved)
 }

@@ -18,6 +18,15 @@ pub fn is_there(path: &Path) -> io::Result<bool> {
     Ok(metadata_of(path)?.is_some_and(|metadata| metadata.is_file()))
 }
 
+/// Which file lies under a path; None where there is none. An error where nobody can tell.
+pub fn number_of(path: &Path) -> io::Result<Option<u64>> {
+    #[cfg(unix)]
+    let number = |metadata: Metadata| std::os::unix::fs::MetadataExt::ino(&metadata);
+    #[cfg(not(unix))]
+    let number = |_| 0;
+    Ok(metadata_of(path)?.map(number))
+}
+
 /// SQLite's write-ahead log of a file.
 pub fn log_beside(path: &Path) -> PathBuf {
     beside(path, "-wal")

@@ -1,7 +1,7 @@
 //! What the writer, the lanes, the publishers and the readers of one file share.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -33,6 +33,8 @@ pub struct Shared {
     pub queued_bytes: AtomicUsize,
     /// Set by the checkpoint thread: the write-ahead log is long, start it over when it is safe.
     pub restart_log: AtomicBool,
+    /// Set by the writer as it ends: nothing lies in the write-ahead log alone.
+    pub log_written_back: AtomicBool,
     pub changes: watch::Sender<u64>,
     commits: Mutex<u64>,
     committed: Condvar,
@@ -50,7 +52,7 @@ struct Lanes {
 impl Shared {
     pub fn new(path: PathBuf, clock: Clock, catalogue: Catalogue) -> Self {
         Self {
-            opened: file_number(&path).ok().flatten(),
+            opened: files::number_of(&path).ok().flatten(),
             opened_log: OnceLock::new(),
             path,
             clock,
@@ -59,6 +61,7 @@ impl Shared {
             queued_requests: AtomicUsize::new(0),
             queued_bytes: AtomicUsize::new(0),
             restart_log: AtomicBool::new(false),
+            log_written_back: AtomicBool::new(false),
             changes: watch::Sender::new(0),
             commits: Mutex::new(0),
             committed: Condvar::new(),
@@ -109,10 +112,10 @@ impl Shared {
         let is_another = |found: std::io::Result<Option<u64>>, opened: Option<u64>| {
             found.is_ok_and(|found| opened.is_some() && found != opened)
         };
-        if is_another(file_number(&self.path), self.opened) {
+        if is_another(files::number_of(&self.path), self.opened) {
             return Err(gone("the data file was"));
         }
-        let log = file_number(&files::log_beside(&self.path));
+        let log = files::number_of(&files::log_beside(&self.path));
         if let (Ok(Some(number)), None) = (&log, self.opened_log.get()) {
             let _ = self.opened_log.set(*number);
         }
@@ -204,13 +207,4 @@ impl Shared {
 fn gone(what: &str) -> BrokerError {
     let problem = format!("{what} removed or replaced under the running router; restore it, and start again");
     BrokerError::Storage(problem)
-}
-
-/// Which file lies under a path; None where there is none. An error where nobody can tell.
-fn file_number(path: &Path) -> std::io::Result<Option<u64>> {
-    #[cfg(unix)]
-    let number = |metadata: std::fs::Metadata| std::os::unix::fs::MetadataExt::ino(&metadata);
-    #[cfg(not(unix))]
-    let number = |_| 0;
-    Ok(files::metadata_of(path)?.map(number))
 }

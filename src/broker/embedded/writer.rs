@@ -1,6 +1,7 @@
 //! The one thread that writes: gathers what waits, appends it in one transaction, syncs once, answers all.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
@@ -112,7 +113,7 @@ impl Writer<'_> {
             Err(RecvTimeoutError::Timeout) => self.tidy(),
             Err(RecvTimeoutError::Disconnected) => self.closing = true,
         }
-        if self.shared.restart_log.swap(false, std::sync::atomic::Ordering::AcqRel) {
+        if self.shared.restart_log.swap(false, Ordering::AcqRel) {
             super::checkpoint::restart(self.connection);
         }
     }
@@ -259,6 +260,7 @@ impl Writer<'_> {
                 Request::LimitPages(_) | Request::Barrier { .. } | Request::Close => {}
             }
         }
-        super::checkpoint::restart(self.connection);
+        let is_whole = super::checkpoint::restart(self.connection);
+        self.shared.log_written_back.store(is_whole, Ordering::Release);
     }
 }

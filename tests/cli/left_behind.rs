@@ -1,0 +1,70 @@
+//! What a router that was killed leaves beside its data file, and that the next start does not go on without it.
+
+use std::fs;
+
+use super::running::{Router, SAMPLE, TOKEN, until};
+use super::{check, run};
+
+/// A folder whose router accepted an event and was killed; what it accepted lies in the write-ahead log.
+fn killed() -> tempfile::TempDir {
+    let router = Router::start();
+    router.send(SAMPLE, TOKEN, 0, &["1 accepted"]);
+    let folder = router.kill();
+    assert!(fs::metadata(folder.path().join("pathway.db-wal")).expect("a log").len() > 0);
+    folder
+}
+
+fn config_in(folder: &tempfile::TempDir) -> String {
+    folder.path().join("config.toml").to_str().expect("a path").to_owned()
+}
+
+#[test]
+fn a_start_without_the_log_that_a_kill_left_is_refused_until_it_is_back_or_a_person_says_so() {
+    let folder = killed();
+    let (log, away) = (folder.path().join("pathway.db-wal"), folder.path().join("away"));
+    fs::rename(&log, &away).expect("the log is moved");
+    let _ = fs::remove_file(folder.path().join("pathway.db-shm"));
+    for _ in 0..2 {
+        check(&["run", "--config", &config_in(&folder)], 1, &["pathway.db-wal is not there", "Put it back", "db.lock"]);
+    }
+    fs::rename(&away, &log).expect("the log is put back");
+    let (router, _) = Router::start_in(folder, &[]);
+    // What was accepted is there: this is a repeat of it, without a second effect.
+    router.send(SAMPLE, TOKEN, 0, &["1 accepted"]);
+    until("the repeat is known for one", || {
+        router.measures("pathway_decide_disposed_total{disposition=\"repeated\",kind=\"referral\"} 1")
+    });
+    // Stopped in order, so that something is in the file without its log.
+    let folder = Router::start_in(router.stop(), &[]).0.kill();
+
+    fs::remove_file(&log).expect("the log is gone for good");
+    let _ = fs::remove_file(folder.path().join("pathway.db-shm"));
+    check(&["run", "--config", &config_in(&folder)], 1, &["pathway.db-wal is not there"]);
+    fs::remove_file(folder.path().join("pathway.db.lock")).expect("a person says so");
+    Router::start_in(folder, &[]).0.stop();
+}
+
+#[test]
+fn an_orderly_stop_a_refused_start_and_a_backup_put_back_leave_nothing_to_ask_for() {
+    let folder = Router::start().stop();
+    assert_eq!(fs::metadata(folder.path().join("pathway.db-wal")).map_or(0, |log| log.len()), 0, "all is in the file");
+    let _ = fs::remove_file(folder.path().join("pathway.db-wal"));
+    let folder = Router::start_in(folder, &[]).0.kill();
+
+    // Refused for another reason: the log of the killed router goes into the file with it.
+    let key = folder.path().join("keys/subject.key");
+    let kept = fs::read(&key).expect("a key");
+    fs::write(&key, "00".repeat(32)).expect("another key");
+    check(&["run", "--config", &config_in(&folder)], 1, &["another subject key"]);
+    fs::write(&key, kept).expect("the key is put back");
+    let (router, _) = Router::start_in(folder, &[]);
+    let copy = router.path("copy.db");
+    assert_eq!(run(&["backup", &copy, "--config", &router.path("config.toml")]).code, Some(0));
+
+    let folder = router.kill();
+    for name in ["pathway.db", "pathway.db-wal", "pathway.db-shm"] {
+        fs::rename(folder.path().join(name), folder.path().join(format!("{name}.away"))).expect("it is moved away");
+    }
+    fs::copy(copy, folder.path().join("pathway.db")).expect("the copy is put back");
+    Router::start_in(folder, &[]).0.stop();
+}
