@@ -172,19 +172,13 @@ pub fn arm(history: &mut History, rules: &RuleBook, at: Timestamp) {
                     changed.push((place, Change::Waits { rungs, escalate_at: ahead.map(|(_, due)| due) }));
                 }
             }
-            (false, Some(_)) if search::is_over(history, rules, task) => {
-                changed.push((place, Change::Waits { rungs: task.rungs, escalate_at: None }));
+            (false, waited) => {
+                let rungs = rungs_when_over(history, rules, task);
+                if waited.is_some() || rungs != task.rungs {
+                    changed.push((place, Change::Waits { rungs, escalate_at: None }));
+                }
             }
-            // Should the notice end, or the return or the closing be taken back, it is taken up again.
-            (false, Some(_)) if death::overtook(history, task) || is_over_unanswered(history, rules, task) => {
-                changed.push((place, Change::Waits { rungs: task.rungs, escalate_at: None }));
-            }
-            // Left open by its recipient, but not by whoever decides, or says that it is done: also when a later decision opens the case again.
-            (false, Some(_)) if matches!(task.state.as_str(), "raised" | "challenged") => {
-                changed.push((place, Change::Waits { rungs: Some(NONE_LEFT), escalate_at: None }));
-            }
-            (false, Some(_)) => changed.push((place, Change::Waits { rungs: task.rungs, escalate_at: None })),
-            (true, Some(_)) | (false, None) => {}
+            (true, Some(_)) => {}
         }
     }
     overdue::arm(history, rules, at);
@@ -199,6 +193,23 @@ pub fn arm(history: &mut History, rules: &RuleBook, at: Timestamp) {
             }
         }
     }
+}
+
+/// The rungs of what is waited for no more. None are left of what its recipient leaves open, but not whoever decides, or says that it is
+/// done: also when a later decision opens the case again, and also where all were told before, so that it is taken up with the others.
+fn rungs_when_over(history: &History, rules: &RuleBook, task: &HeldTask) -> Option<i32> {
+    let was_waited_for = || {
+        let told = rungs_told(task);
+        task.escalate_at.is_some() || (told > 0 && told >= steps(rules, task).len() && task.rungs != Some(NONE_LEFT))
+    };
+    // Should the notice end, or the return or the closing be taken back, it is taken up where it was.
+    let may_go_on = || {
+        search::is_over(history, rules, task)
+            || death::overtook(history, task)
+            || is_over_unanswered(history, rules, task)
+    };
+    let is_left_open = matches!(task.state.as_str(), "raised" | "challenged") && was_waited_for();
+    if is_left_open && !may_go_on() { Some(NONE_LEFT) } else { task.rungs }
 }
 
 /// What arming changes of a task.
