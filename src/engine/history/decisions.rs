@@ -69,6 +69,21 @@ pub fn latest(history: &History) -> Option<RecordedDecision> {
     })
 }
 
+/// Whether the decision that stood is on record no longer: it was taken back, corrected, or is another record's. One that a later decision
+/// outdates still is.
+pub fn is_gone(before: &History, now: &History) -> bool {
+    let Some(stood) = &before.last_decision else { return false };
+    let settles_here =
+        |entry: &Entry| !entry.withdrawn && decided(entry).is_some_and(settles) && is_of(stood, entry);
+    let is_on_record = |history: &History| history.entries.iter().any(|entry| settles_here(entry));
+    is_on_record(before) && !is_on_record(now)
+}
+
+/// Whether a decision was recorded by this entry.
+fn is_of(decision: &RecordedDecision, entry: &Entry) -> bool {
+    said_by(decision.event_id.as_deref(), decision.partner.as_deref(), entry)
+}
+
 /// When the case was last closed by a decision that was not taken back.
 pub fn last_closed(history: &History) -> Option<Timestamp> {
     let closing = history.entries.iter().filter(|entry| !entry.withdrawn && decided(entry).is_some_and(closes));
@@ -104,9 +119,7 @@ pub fn highest(history: &History, of: impl Fn(&Entry) -> bool) -> Option<Level> 
 pub fn settle_level(history: &mut History) {
     let decided = history.last_decision.as_ref();
     let (at, level) = (decided.map(|decision| decision.at), decided.and_then(|decision| decision.level));
-    let by = |entry: &Entry| {
-        decided.is_some_and(|stands| said_by(stands.event_id.as_deref(), stands.partner.as_deref(), entry))
-    };
+    let by = |entry: &Entry| decided.is_some_and(|stands| is_of(stands, entry));
     let decided_by =
         history.entries.iter().find(|entry| by(entry)).map(|entry| (entry.holds_from(), entry.received_at));
     let is_since = |entry: &Entry| match starts_enquiry(entry) {

@@ -9,7 +9,7 @@ use super::escalation::{self, address};
 use super::{Step, by_the_hour, closed};
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::{Context, StepError};
-use crate::engine::history::decisions::decided;
+use crate::engine::history::decisions::{self, decided};
 use crate::engine::history::known_as::are_two;
 use crate::engine::history::{death, is_open};
 use crate::engine::model::decision::RuleFired;
@@ -194,7 +194,8 @@ fn settled_by_word<'r>(rules: &'r RuleBook, task: &HeldTask) -> impl Iterator<It
 }
 
 /// When a step ends: what had been said to be done, and is not by what is known now (withdrawn, corrected, or decided otherwise),
-/// is waited for again, from now; and told as overdue, should its deadline have gone by with nothing to tell.
+/// or was ended by a closing that stands no longer, is waited for again, from now; and told as overdue, should its deadline have gone by
+/// with nothing to tell.
 pub fn take_up_undone(draft: &mut Draft<'_>) {
     let before = Arc::clone(&draft.before);
     undo(&before, &mut draft.history, &draft.book.rules, draft.at);
@@ -208,13 +209,19 @@ pub fn undo(before: &History, history: &mut History, rules: &RuleBook, at: Times
         return;
     }
     // What comes with another record was waited for there, and by what was known there.
-    let was_waited_for =
-        |task: &HeldTask| is_owed(before, rules, task) && before.tasks.iter().any(|held| held.task_id == task.task_id);
+    let was_held = |task: &HeldTask| before.tasks.iter().any(|held| held.task_id == task.task_id);
+    let was_settled = |task: &HeldTask| {
+        let by_word = settled_by_word(rules, task).next().is_some() && is_owed(before, rules, task);
+        by_word && settled_at(before, rules, task).is_some()
+    };
+    // One that is opened by another decision is asked about anew: what was open when it was closed is over.
+    let closing_is_gone = decisions::is_gone(before, history);
+    let was_closed = |task: &HeldTask| closing_is_gone && closed::is_ended(before, rules, task);
     let undone: Vec<Arc<HeldTask>> = history
         .tasks
         .iter()
-        .filter(|task| settled_by_word(rules, task).next().is_some() && was_waited_for(task))
-        .filter(|task| settled_at(before, rules, task).is_some() && settled_at(history, rules, task).is_none())
+        .filter(|task| was_held(task) && (was_settled(task) || was_closed(task)))
+        .filter(|task| settled_at(history, rules, task).is_none())
         .cloned()
         .collect();
     for task in undone {
