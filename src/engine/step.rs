@@ -53,6 +53,7 @@ mod readdressed;
 mod reading;
 pub mod recount;
 mod redecided;
+mod repeated;
 mod returned;
 mod search;
 mod services;

@@ -243,15 +243,17 @@ pub fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entr
 
 /// When the strategy discussion was held that started the section 47 enquiry of this decision: the latest recorded by then,
 /// unless an enquiry was started since; else the decision itself.
-fn strategy_discussion(history: &History, arriving: &Entry) -> Option<Timestamp> {
+pub fn strategy_discussion(history: &History, arriving: &Entry) -> Option<Timestamp> {
     let said = |entry: &Entry, code: &str| {
         entry.kind == arriving.kind && entry.facts.get("decision") == Some(&FactValue::Code(code.to_owned()))
     };
     if arriving.kind != decisions::DECISION || !said(arriving, "s47_started") {
         return None;
     }
-    let earlier =
-        history.entries.iter().rev().filter(|entry| !entry.withdrawn && entry.occurred_at <= arriving.occurred_at);
+    let is_earlier = |entry: &&Arc<Entry>| {
+        !entry.withdrawn && !entry.is_same_event(arriving) && entry.occurred_at <= arriving.occurred_at
+    };
+    let earlier = history.entries.iter().rev().filter(is_earlier);
     let held = earlier.take_while(|entry| !said(entry, "s47_started")).find(|entry| said(entry, "strategy_held"));
     Some(held.map_or(arriving.occurred_at, |held| held.occurred_at))
 }

@@ -133,14 +133,19 @@ pub fn bring_forward(draft: &mut Draft<'_>, corrected: &Entry) -> Result<(), Ste
         let why = format!("\"{}\" was due {before}; by the corrected due date it is due {now}.", task.action);
         let (title, words) = ("The due date was corrected", "by the corrected due date");
         tell(draft, &task, Moved { rule: CORRECTION_RULE, title, words, why, due_at })?;
-        move_to(&mut draft.history, &task, due_at);
-        for present in draft.history.tasks.iter_mut().filter(|present| present.task_id == task.task_id) {
-            let counts_from = present.clock_from.map(|_| from);
-            Arc::make_mut(present).clock_from = counts_from;
-            count_again(present, rules);
-        }
+        count_from(&mut draft.history, rules, &task, (due_at, from));
     }
     Ok(())
+}
+
+/// Moves a deadline whose clock runs from another instant now, and what is counted from it.
+pub fn count_from(history: &mut History, rules: &RuleBook, task: &HeldTask, (due_at, from): (Timestamp, Timestamp)) {
+    move_to(history, task, due_at);
+    for present in history.tasks.iter_mut().filter(|present| present.task_id == task.task_id) {
+        let counts_from = present.clock_from.map(|_| from);
+        Arc::make_mut(present).clock_from = counts_from;
+        count_again(present, rules);
+    }
 }
 
 /// Why and whereto a deadline has moved.

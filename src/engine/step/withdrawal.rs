@@ -14,8 +14,8 @@ use super::escalation::closed_as;
 use super::findings::{Again, judged_again, tell_left_out};
 use super::first_receipt::{right_child, tell_right_child};
 use super::{
-    Effect, agreement, another_child, another_unit, awaiting, closed, enquiry, lifted, own_case, readdressed, services,
-    siblings, still_missing, taken_back,
+    Effect, agreement, another_child, another_unit, awaiting, closed, enquiry, lifted, own_case, readdressed, repeated,
+    services, siblings, still_missing, taken_back,
 };
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
@@ -212,14 +212,15 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
     let changed = put(&mut draft.history, changed);
     forget(&mut draft.history, &changed);
     draft.history.timers.retain(|timer| !timer.is_of(original));
+    let is_repeated = repeated::hand_over(draft, &changed)?;
     let told: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(|task| is_told(task, original)).cloned().collect();
     // What the router itself asked of whoever decides shared nothing with anybody.
     let (own, told): (Vec<Arc<HeldTask>>, Vec<Arc<HeldTask>>) =
         told.into_iter().partition(|task| closed::is_question(task));
     let stands = stands_until_decided(draft, original);
     let mut extra = recalls(draft, if stands { &RECALL_NOT_YET } else { &RECALL }, &changed, &told)?;
-    let shared_with: Vec<Arc<HeldTask>> =
-        told.iter().cloned().chain(services::warned_by(&draft.history, original)).collect();
+    let warned = if is_repeated { Vec::new() } else { services::warned_by(&draft.history, original) };
+    let shared_with: Vec<Arc<HeldTask>> = told.iter().cloned().chain(warned).collect();
     extra.extend(breach(draft, RECALL.rule, &changed, &shared_with)?);
     extra.extend(if stands { Some(confirm(draft, &changed)?) } else { enquiry::ask(draft, &changed)? });
     extra.extend(review(draft, &before, &changed)?);
