@@ -11,7 +11,7 @@ use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::{Context, StepError};
 use crate::engine::history::decisions::{self, decided};
 use crate::engine::history::known_as::are_two;
-use crate::engine::history::{death, is_open};
+use crate::engine::history::{RECALLED, death, is_open};
 use crate::engine::model::decision::RuleFired;
 use crate::engine::model::history::{Entry, HeldTask, History, Timer};
 use crate::engine::model::scalar::{Level, Timestamp};
@@ -119,7 +119,7 @@ pub fn tell(draft: &mut Draft<'_>) -> Result<(), StepError> {
     for task in due {
         let mut waits_until = None;
         let asked: Vec<&TaskRule> = settled_by_word(&draft.book.rules, &task).collect();
-        if let Some(said) = settled_by(&draft.history, &asked, &task) {
+        if let Some(said) = settled_by(&draft.history, &draft.book.rules, &asked, &task) {
             let words = settled_in_words(&asked, &task, said);
             draft.decision.notes.push(words);
         } else if is_chased_anyway(&task) {
@@ -139,10 +139,8 @@ fn settled_in_words(asked: &[&TaskRule], task: &HeldTask, said: &Entry) -> Strin
     let in_time = said.holds_from() <= task.due_at;
     if is_lowering(asked, said) {
         let when = if in_time { "before" } else { "after" };
-        return format!(
-            "\"{}\" is not asked for any more: a named person set a lower level {when} its deadline.",
-            task.action
-        );
+        let what = if decided(said).is_some_and(decisions::closes) { "closed the case" } else { "set a lower level" };
+        return format!("\"{}\" is not asked for any more: a named person {what} {when} its deadline.", task.action);
     }
     let when = if in_time { "in time" } else { "after its deadline" };
     format!("\"{}\" was done {when}, by an event that says so.", task.action)
@@ -170,22 +168,34 @@ pub fn is_done_unanswered(history: &History, rules: &RuleBook, task: &HeldTask) 
 /// Whether what a task asks was done, and not that a lower level calls for it no more.
 pub fn was_done(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
     let asked: Vec<&TaskRule> = settled_by_word(rules, task).collect();
-    settled_by(history, &asked, task).is_some_and(|said| !is_lowering(&asked, said))
+    settled_by(history, rules, &asked, task).is_some_and(|said| !is_lowering(&asked, said))
 }
 
 /// From when on somebody says that what a task asks is done, whoever was asked to do it.
 fn settled_at(history: &History, rules: &RuleBook, task: &HeldTask) -> Option<Timestamp> {
     let asked: Vec<&TaskRule> = settled_by_word(rules, task).collect();
-    settled_by(history, &asked, task).map(|said| said.holds_from())
+    settled_by(history, rules, &asked, task).map(|said| said.holds_from())
 }
 
 /// The first word that it is done, or is not asked for any more.
-fn settled_by<'h>(history: &'h History, asked: &[&TaskRule], task: &HeldTask) -> Option<&'h Arc<Entry>> {
+fn settled_by<'h>(
+    history: &'h History,
+    rules: &RuleBook,
+    asked: &[&TaskRule],
+    task: &HeldTask,
+) -> Option<&'h Arc<Entry>> {
     if asked.is_empty() {
         return None;
     }
     let cause = history.entries.iter().find(|entry| task.is_of(entry)).map(AsRef::as_ref);
-    Sought { asked, cause, since: task.raised_at, level: task.level }.settled_by(history)
+    let sought = Sought { asked, cause, since: task.raised_at, level: task.level };
+    sought.settled_by(history).or_else(|| {
+        // At a level that was set again it is one thing to do, with one deadline: that of what was asked since.
+        let lowered = sought.lowered_by(history)?;
+        let is_since = |other: &HeldTask| other.raised_at >= lowered.holds_from() && other.state != RECALLED;
+        let mut since = history.tasks.iter().filter(|other| other.raised_at > task.raised_at && is_since(other));
+        since.any(|other| is_asked_as_well(history, rules, task, other)).then_some(lowered)
+    })
 }
 
 /// What the rules of a task ask of anybody that a word of an event or a person may settle, and this task asks.
@@ -225,7 +235,8 @@ pub fn undo(before: &History, history: &mut History, rules: &RuleBook, at: Times
         .cloned()
         .collect();
     for task in undone {
-        let is_asked_anew = history.tasks.iter().any(|other| is_asked_anew_by(history, rules, &task, other, at));
+        let mut just_now = history.tasks.iter().filter(|other| other.raised_at == at);
+        let is_asked_anew = just_now.any(|other| is_asked_as_well(history, rules, &task, other));
         let unanswered = task.state == "raised" && !is_asked_anew;
         escalation::take_up(history, rules, at, |other| unanswered && other.task_id == task.task_id);
         let is_past = task.complete_by.is_none() && task.due_at <= at && task.due_at > task.raised_at;
@@ -244,13 +255,12 @@ fn was_told(history: &History, task: &HeldTask) -> bool {
     history.tasks.iter().any(|word| is_word(word) && word.chased().any(|chased| *chased == task.task_id))
 }
 
-/// Whether the same was asked of the same again just now: of one unit, where each answers for itself, and for one child.
-fn is_asked_anew_by(history: &History, rules: &RuleBook, task: &HeldTask, other: &HeldTask, at: Timestamp) -> bool {
+/// Whether another task asks the same of the same: of one unit, where each answers for itself, and for one child.
+fn is_asked_as_well(history: &History, rules: &RuleBook, task: &HeldTask, other: &HeldTask) -> bool {
     let is_of_one_unit = || task.unit == other.unit || !rules.has_many_units(&task.agency);
     let cause = |task: &HeldTask| history.entries.iter().find(|entry| task.is_of(entry));
     let is_of_another = || cause(task).zip(cause(other)).is_some_and(|(one, other)| are_two(history, one, other));
-    other.raised_at == at
-        && other.task_id != task.task_id
+    other.task_id != task.task_id
         && (&other.agency, &other.action) == (&task.agency, &task.action)
         && is_of_one_unit()
         && !is_of_another()

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::engine::history::decisions::{decided, is_raised_again, level_named, settles};
+use crate::engine::history::decisions::{closes, decided, is_raised_again, level_named, settles};
 use crate::engine::history::episodes;
 use crate::engine::history::known_as::are_two;
 use crate::engine::model::history::{Entry, History};
@@ -52,11 +52,25 @@ impl Sought<'_> {
             return false;
         }
         let lowers = |code: &str| {
-            let named = level_named(said).filter(|to| settles(code) && Some(*to) < self.level);
-            named.is_some() && !self.level.is_some_and(|level| is_raised_again(history, said, level))
+            self.is_lower(said, code) && !self.level.is_some_and(|level| is_raised_again(history, said, level))
         };
         let is_said = |code: &str| asked.settled_by_decisions.contains(code) || lowers(code);
         decided(said).filter(|_| episodes::is_since(said, self.since)).is_some_and(is_said)
+    }
+
+    fn is_lower(&self, said: &Entry, code: &str) -> bool {
+        level_named(said).is_some_and(|to| settles(code) && Some(to) < self.level)
+    }
+
+    /// The first decision that set a level below it since it was asked, or closed the case, though the level was set again later.
+    pub fn lowered_by<'h>(&self, history: &'h History) -> Option<&'h Arc<Entry>> {
+        let is_of_another = |said: &Entry| self.cause.is_some_and(|cause| are_two(history, cause, said));
+        let is_lowering = |said: &&Arc<Entry>| {
+            let lowers = decided(said).is_some_and(|code| self.is_lower(said, code) || closes(code));
+            lowers && !said.withdrawn && episodes::is_since(said, self.since) && !is_of_another(said)
+        };
+        let is_asked = self.asked.iter().any(|asked| !asked.settled_by_decisions.is_empty());
+        history.entries.iter().filter(|_| is_asked).filter(is_lowering).min_by_key(|said| said.holds_from())
     }
 
     /// Whether an event says that it is done: one that came since it was asked, or names the same episode; this, and not what was asked
