@@ -1,9 +1,12 @@
 //! What a correction changes in an entry: coded facts, the times its clocks run from, and the child's age.
 
+use jiff::civil;
+
 use super::entry::{
     ADDRESS_CONFIDENTIAL, ANY_RISK_FACTOR, TURNS_18, WEEKS_28, WEEKS_OF_PREGNANCY, age_facts, confidential_address,
     eighteenth_birthday_nearby, envelope_fact, fits, weeks_28, weeks_of_pregnancy,
 };
+use crate::engine::calendar::london_datetime;
 use crate::engine::model::detail::{self, EventCorrected};
 use crate::engine::model::event::Child;
 use crate::engine::model::history::Entry;
@@ -86,6 +89,8 @@ fn apply_time(entry: &mut Entry, name: &str, value: &FactValue) -> Option<()> {
     let happened = if fields.iter().any(|(field, _)| *field == "ended_at") { "ended_at" } else { "occurred_at" };
     if name == happened {
         entry.occurred_at = at;
+        // The hour is known now; whoever means another day gives its midnight.
+        entry.date_only &= london_datetime(at).time() == civil::Time::midnight();
     }
     Some(())
 }

@@ -52,25 +52,37 @@ pub fn overtook(history: &History, task: &HeldTask) -> bool {
     notice.is_some_and(|notice| task.raised_at <= notice.received_at && !task.is_of(notice))
 }
 
-/// The notice that a report makes doubtful: it came no earlier, and shows the child alive after the death, or so near to it that
-/// nobody can tell.
-pub fn doubted_by<'h>(history: &'h History, entry: &Entry) -> Option<&'h Arc<Entry>> {
-    notice_before(history, entry).filter(|notice| !is_surely_before(entry, notice))
+/// When a report shows the child alive, beside the time of a death.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Shown {
+    /// It speaks of the child's last days, and came late.
+    SurelyBefore,
+    /// So near to it that nobody can tell.
+    About,
+    After,
 }
 
-/// The notice of a death that a report is of before: it came late, and speaks of the child's last days.
-pub fn told_late_of<'h>(history: &'h History, entry: &Entry) -> Option<&'h Arc<Entry>> {
-    notice_before(history, entry).filter(|notice| is_surely_before(entry, notice))
+/// When a report shows the child alive, beside a notice of death that came no later; and that notice.
+pub fn shown<'h>(history: &'h History, entry: &Entry) -> Option<(Shown, &'h Arc<Entry>)> {
+    let notice = notice_before(history, entry)?;
+    let shown = if is_surely_before(entry, notice) {
+        Shown::SurelyBefore
+    } else if shown_at(entry) > latest_died(notice) {
+        Shown::After
+    } else {
+        Shown::About
+    };
+    Some((shown, notice))
 }
 
-/// Whether a report shows the child alive after the time of a death.
-pub fn is_after(entry: &Entry, notice: &Entry) -> bool {
-    shown_at(entry) > notice.occurred_at
+/// The notice that a report makes doubtful: it shows the child alive after the death, or so near to it that nobody can tell.
+fn doubted_by<'h>(history: &'h History, entry: &Entry) -> Option<&'h Arc<Entry>> {
+    shown(history, entry).filter(|(shown, _)| *shown > Shown::SurelyBefore).map(|(_, notice)| notice)
 }
 
 /// Whether what a report tells was over before the death, as far as either time is known.
 fn is_surely_before(entry: &Entry, notice: &Entry) -> bool {
-    let (shown, died) = (latest_shown(entry), notice.occurred_at);
+    let (shown, died) = (at_latest(entry, shown_at(entry)), notice.occurred_at);
     let on_one_day = (entry.date_only || notice.date_only) && london_date(shown) == london_date(died);
     let gives_no_time = notice.received_at < died.plus_millis(NOTIFIED_AT_ONCE_MS);
     let apart = if gives_no_time { DAY_MS } else { 0 };
@@ -83,18 +95,22 @@ fn notice_before<'h>(history: &'h History, entry: &Entry) -> Option<&'h Arc<Entr
     SHOWS_LIFE.contains(&entry.kind.as_str()).then_some(notice)
 }
 
-/// When a report last shows the child alive.
+/// When a report last shows the child alive, at the earliest.
 fn shown_at(entry: &Entry) -> Timestamp {
     let said = ["last_seen_at", "ended_at", "completed_at"].into_iter().filter_map(|name| entry.anchors.get(name));
     said.copied().fold(entry.occurred_at, Timestamp::max)
 }
 
-/// The same at the latest: what is known by the day alone may have been at the end of it.
-fn latest_shown(entry: &Entry) -> Timestamp {
-    let shown = shown_at(entry);
-    let next_day = || instant(london_date(shown).tomorrow().ok()?, civil::Time::midnight()).ok();
+/// When the child died at the latest.
+fn latest_died(notice: &Entry) -> Timestamp {
+    at_latest(notice, notice.occurred_at)
+}
+
+/// What is known by the day alone may have been at the end of it.
+fn at_latest(entry: &Entry, at: Timestamp) -> Timestamp {
+    let next_day = || instant(london_date(at).tomorrow().ok()?, civil::Time::midnight()).ok();
     let end = if entry.date_only { next_day() } else { None };
-    end.map_or(shown, |end| end.plus_millis(-1))
+    end.map_or(at, |end| end.plus_millis(-1))
 }
 
 /// Whether the child is looked for, though a death was notified: they went missing after it, and so it may be another's.

@@ -11,7 +11,7 @@ use super::taken_back::{Word, each_holder, go_on_by};
 use super::{closed, escalation, lifted, search};
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::StepError;
-use crate::engine::history::death::is_notice;
+use crate::engine::history::death::{Shown, is_notice};
 use crate::engine::history::known_as::are_two;
 use crate::engine::history::{RECALLED, TOLD, death, episodes, is_open};
 use crate::engine::identity::Keys;
@@ -87,22 +87,28 @@ fn in_words<'t>(rules: &RuleBook, tasks: impl IntoIterator<Item = &'t Arc<HeldTa
 /// What shows a child alive came after the notice: the notice may be of another child, or of two who are taken for one. What
 /// surely happened before the death questions nothing, and is read by whoever decides.
 pub fn doubt<'w>(draft: &Draft<'_>, entry: &Arc<Entry>) -> Result<Option<Wanted<'w>>, StepError> {
-    if let Some(notice) = death::doubted_by(&draft.history, entry) {
-        let now = if death::is_after(entry, notice) {
-            "This shows the child alive after that. The notice may be of another child, or one of the two times is wrong."
-        } else {
+    let Some((shown, notice)) = death::shown(&draft.history, entry) else { return Ok(None) };
+    let now = match shown {
+        Shown::SurelyBefore => return late(draft, entry, notice).map(Some),
+        Shown::About => {
             "This shows the child alive about the time of it, or it cannot be told which was first: the notice may be of another child."
-        };
-        let own = ask_of_late(draft, entry, notice, &AT_HIGHEST_LEVEL, (DOUBT_TITLE, now, DOUBT_ACTION))?;
-        let note = "Where the child lives, the notice is to be withdrawn, by its sender or by you: what was held back goes out then.";
-        return Ok(Some(Wanted { level: Some(Level::L4b), notes: vec![note.to_owned()], ..own }));
-    }
-    let Some(notice) = death::told_late_of(&draft.history, entry) else { return Ok(None) };
+        }
+        Shown::After => {
+            "This shows the child alive after that. The notice may be of another child, or one of the two times is wrong."
+        }
+    };
+    let own = ask_of_late(draft, entry, notice, &AT_HIGHEST_LEVEL, (DOUBT_TITLE, now, DOUBT_ACTION))?;
+    let note = "Where the child lives, the notice is to be withdrawn, by its sender or by you: what was held back goes out then.";
+    Ok(Some(Wanted { level: Some(Level::L4b), notes: vec![note.to_owned()], ..own }))
+}
+
+/// What is told late of the child's last days.
+fn late<'w>(draft: &Draft<'_>, entry: &Arc<Entry>, notice: &Entry) -> Result<Wanted<'w>, StepError> {
     let now = "This happened before that, and is reported late.";
     let own = ask_of_late(draft, entry, notice, &Clock::SameDay, (LATE_TITLE, now, LATE_ACTION))?;
     let note =
         "Where it shows all the same that the child lives, the notice is to be withdrawn, by its sender or by you.";
-    Ok(Some(Wanted { notes: vec![note.to_owned()], ..own }))
+    Ok(Wanted { notes: vec![note.to_owned()], ..own })
 }
 
 /// Asks whoever decides about a report that came after a notice of death.
@@ -121,7 +127,7 @@ fn ask_of_late<'w>(
     Ok(raising.own_duty(DEATH_RULE, title, why, action, raising.deadline_from_now(clock)?, entry))
 }
 
-/// The times of a report, or of a notice, were corrected: what shows the child alive after the death by that, and did not before.
+/// The times of a report, or of a notice, were corrected: what shows the child alive nearer to the death by that than it did, or after it.
 pub fn doubt_anew<'w>(
     draft: &Draft<'_>,
     before: &History,
@@ -130,12 +136,14 @@ pub fn doubt_anew<'w>(
     if is_notice(original) != is_notice(changed) || !death::notices(before).any(|_| true) {
         return Ok(None);
     }
-    let was_late = |entry: &Entry| {
-        let mut same = before.entries.iter().filter(|was| was.is_same_event(entry));
-        same.any(|was| death::told_late_of(before, was).is_some())
+    let was = |entry: &Entry| {
+        let was = before.entries.iter().find(|was| was.is_same_event(entry))?;
+        death::shown(before, was).map(|(shown, _)| shown)
     };
     let is_anew = |entry: &&Arc<Entry>| {
-        !entry.withdrawn && !entry.backfilled && death::doubted_by(&draft.history, entry).is_some() && was_late(entry)
+        let shown = death::shown(&draft.history, entry).map(|(shown, _)| shown);
+        let was = if shown.is_some() { was(entry) } else { None };
+        !entry.withdrawn && !entry.backfilled && was.is_some() && shown > was
     };
     let Some(entry) = draft.history.entries.iter().rev().find(is_anew) else { return Ok(None) };
     doubt(draft, entry)
