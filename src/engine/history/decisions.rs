@@ -100,6 +100,13 @@ pub fn last_below(history: &History, level: Level) -> Option<Timestamp> {
     lowering.map(|entry| entry.holds_from()).max()
 }
 
+/// Whether a named person has closed the case, or set it below this level, since an event came: what had fired for it then at this level
+/// was done with by that.
+pub fn is_put_to_rest(history: &History, entry: &Entry, level: Option<Level>) -> bool {
+    let decided = history.last_decision.as_ref();
+    decided.is_some_and(|decision| decision.at > entry.received_at && level > decision.level)
+}
+
 /// Whether a named person set this level, or one above it, after a decision had lowered the case.
 pub fn is_raised_again(history: &History, lowered: &Entry, level: Level) -> bool {
     let by = |entry: &Entry| (entry.holds_from(), entry.received_at);

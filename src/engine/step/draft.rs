@@ -10,6 +10,7 @@ use crate::engine::calendar::Clock;
 use crate::engine::context::{Context, StepError};
 use crate::engine::decide::{Moment, Verdict, judge};
 use crate::engine::facts::{AsOf, PreparedBook, date_in_words};
+use crate::engine::history::decisions::is_put_to_rest;
 use crate::engine::history::entry::{held_back as held_back_by, not_understood};
 use crate::engine::history::folding::{Folded, fold, note_when};
 use crate::engine::history::keeping::Keeping;
@@ -22,6 +23,7 @@ use crate::engine::model::history::{Entry, History, Timer};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{Level, Timestamp};
 use crate::engine::model::subject::SubjectKey;
+use crate::engine::rules::book::Rule;
 use crate::engine::seal::ReplyTo;
 use crate::engine::state::{Delta, State};
 use crate::engine::tasks::held_back::HELD_BACK_ACTION;
@@ -243,8 +245,16 @@ impl<'a> Draft<'a> {
                 entry.fired.push(finding.rule.id.clone());
                 entry.fired.sort();
             }
-            raise_case_level(&mut self.history, finding.verdict.level);
+            let level = self.level_since_decided(finding, findings);
+            raise_case_level(&mut self.history, level);
         }
+    }
+
+    /// The level of what fires for an entry, without what a person has put to rest since it came, unless it fires anew.
+    fn level_since_decided(&self, finding: &Finding<'a>, anew: &[Finding<'a>]) -> Option<Level> {
+        let fires_anew = |id: &str| anew.iter().any(|new| new.rule.id == id && new.entry.is_same_event(&finding.entry));
+        let counts = |rule: &&&Rule| fires_anew(&rule.id) || !is_put_to_rest(&self.history, &finding.entry, rule.level);
+        finding.verdict.fired.iter().filter(counts).filter_map(|rule| rule.level).max()
     }
 
     /// The facts that the rules for this kind read, as they stood: enough to make the decision again.
