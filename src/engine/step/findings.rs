@@ -7,11 +7,12 @@ use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, Verdict, judge};
 use crate::engine::facts::AsOf;
 use crate::engine::history::agreement::{AGREEMENT_RECORDED, REACHES_BACK_MS};
-use crate::engine::history::decisions::DECISION;
+use crate::engine::history::decisions::{DECISION, is_put_to_rest};
 use crate::engine::history::{episodes, is_open};
 use crate::engine::model::history::{Entry, History, said_by};
 use crate::engine::model::inbox::Referral;
-use crate::engine::model::scalar::Timestamp;
+use crate::engine::model::scalar::{FactValue, Timestamp};
+use crate::engine::rules::book::Rule;
 use crate::engine::rules::catalogue::is_concern;
 use crate::engine::rules::expression::Truth;
 use crate::engine::tasks::Finding;
@@ -79,14 +80,18 @@ pub fn judged_again<'a>(draft: &Draft<'a>, before: &History, newcomer: &Entry) -
     for entry in looked_at {
         let as_of = if newcomer.kind == STATUS { as_it_stands(draft, entry) } else { AsOf::entry(entry) };
         let after = judge(draft.book, &draft.history, entry, as_of, Moment::Arrival).map(Arc::new);
+        let may_be_new = |rule: &Rule| !entry.fired.contains(&rule.id) || is_put_to_rest(before, entry, rule.level);
+        let fires_anew = |verdict: &Verdict<'_>| verdict.fired.iter().any(|rule| may_be_new(rule));
         // Most newcomers change nothing of what was judged before: then there is nothing to tell apart.
-        let Some(after) = after.filter(|after| newcomer.kind == AGREEMENT_RECORDED || fires_anew(after, entry)) else {
+        let Some(after) = after.filter(|after| newcomer.kind == AGREEMENT_RECORDED || fires_anew(after)) else {
             continue;
         };
         let Some(without) = judge(draft.book, before, entry, as_of, Moment::Arrival) else { continue };
         let is_new = |finding: &Finding<'a>| {
-            let fires_newly = !entry.fired.contains(&finding.rule.id) && !without.fires(&finding.rule.id);
-            fires_newly || (newcomer.kind == AGREEMENT_RECORDED && is_agreed_newly(finding, &without))
+            let rule = finding.rule;
+            let counts = !without.fires(&rule.id)
+                || (opens_what_it_reads(draft, rule, newcomer) && entry.fired.contains(&rule.id));
+            (may_be_new(rule) && counts) || (newcomer.kind == AGREEMENT_RECORDED && is_agreed_newly(finding, &without))
         };
         findings.extend(findings_of(entry, &after, &[]).into_iter().filter(is_new));
     }
@@ -118,8 +123,17 @@ pub fn tell_left_out(
     draft.raise(referral, cause, &[], vec![own]).map(drop)
 }
 
-fn fires_anew(verdict: &Verdict<'_>, entry: &Entry) -> bool {
-    verdict.fired.iter().any(|rule| !entry.fired.contains(&rule.id))
+/// Whether a newcomer opens a plan or sets a flag that is among the reasons of a rule: it counts for itself, whatever else had made the
+/// rule fire before.
+fn opens_what_it_reads(draft: &Draft<'_>, rule: &Rule, newcomer: &Entry) -> bool {
+    let is_open = newcomer.facts.get("open") == Some(&FactValue::Bool(true));
+    let (Some(FactValue::Code(status)), true) = (newcomer.facts.get("status"), is_open && !newcomer.withdrawn) else {
+        return false;
+    };
+    let reads = rule.when.iter().flat_map(|when| &when.reads);
+    let names = &draft.book.rules.facts;
+    newcomer.kind == STATUS
+        && reads.map(|fact| names.name(*fact)).any(|name| name.strip_prefix("status.") == Some(status))
 }
 
 /// Whether a rule, though it fired before, asks for a service that nobody had agreed to until now. What else it asks is
