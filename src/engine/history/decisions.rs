@@ -73,8 +73,7 @@ pub fn latest(history: &History) -> Option<RecordedDecision> {
 /// outdates still is.
 pub fn is_gone(before: &History, now: &History) -> bool {
     let Some(stood) = &before.last_decision else { return false };
-    let settles_here =
-        |entry: &Entry| !entry.withdrawn && decided(entry).is_some_and(settles) && is_of(stood, entry);
+    let settles_here = |entry: &Entry| !entry.withdrawn && decided(entry).is_some_and(settles) && is_of(stood, entry);
     let is_on_record = |history: &History| history.entries.iter().any(|entry| settles_here(entry));
     is_on_record(before) && !is_on_record(now)
 }

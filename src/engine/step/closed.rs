@@ -5,17 +5,17 @@ use std::sync::Arc;
 use super::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY};
 use super::taken_back::{Word, tell_each};
 use super::unapplied::UNAPPLIED_RULE;
-use super::{by_the_hour, overdue, search, services};
+use super::{about, by_the_hour, escalation, overdue, search, services, withdrawal};
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::StepError;
 use crate::engine::history::known_as::are_two;
-use crate::engine::history::{TOLD, death, episodes, is_open};
-use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision};
+use crate::engine::history::{RECALLED, TOLD, death, episodes, is_open};
+use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision, said_by};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{DAY_MS, Timestamp};
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::{Rule, TaskRule};
-use crate::engine::tasks::{READDRESSED_RULE, Wanted};
+use crate::engine::tasks::{READDRESSED_RULE, Relation, Wanted, Why};
 
 /// The id under which a holder is told.
 pub const CLOSED_RULE: &str = "case-closed";
@@ -33,6 +33,9 @@ const WHILE_MISSING_TITLE: &str = "A case was closed while the child is missing"
 const WHILE_MISSING_ACTION: &str =
     "Confirm or take back that the case is closed: the child is still missing, and the search goes on";
 const ASKED_ALREADY: &str = "Closed once more while the child is missing: whether it is to be is asked already.";
+
+/// Whatever is known of the child by now.
+const END_OF_TIME: Timestamp = Timestamp(i64::MAX);
 
 /// What was asked longer ago was done, or given up, whatever was answered.
 const STILL_HELD_DAYS: i64 = 28;
@@ -52,9 +55,16 @@ pub fn is_ended(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
     decision.at >= task.raised_at && !asks_about_it() && !outlives(rules, task)
 }
 
-/// Whether a closing and what came of it leave nobody waiting for a task: it ended it, or the child is back.
+/// Whether a closing and what came of it leave nobody waiting for a task: it ended it, or the child is back, or what is asked about it
+/// is a question no more.
 pub fn is_waited_for_no_more(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
-    is_ended(history, rules, task) || is_over(history, rules, task)
+    is_ended(history, rules, task) || is_over(history, rules, task) || is_answered(history, task)
+}
+
+/// Whether what the front door is asked about a closing has answered itself: the case is open, or the child looked for no more.
+fn is_answered(history: &History, task: &HeldTask) -> bool {
+    let is_closed = || history.decided_on(task).is_some_and(|decision| decision.closed);
+    is_question(task) && !(is_closed() && is_looked_for(history, task, END_OF_TIME))
 }
 
 /// Whether it is asked of an absence whatever becomes of the case, and both are over: the case is closed, and the child back. It is not
@@ -94,6 +104,18 @@ fn goes_on(history: &History, absence: &Entry, at: Timestamp) -> bool {
 /// Whether it is what the front door is asked about a closing while a child is looked for.
 pub fn is_question(task: &HeldTask) -> bool {
     task.rules.iter().any(|rule| rule == WHILE_MISSING_RULE)
+}
+
+/// The closing was taken back, as the question asks: what is told of its silence ends with it.
+pub fn end_question(draft: &mut Draft<'_>, of_question: &[Arc<HeldTask>]) {
+    let questions: Vec<Arc<HeldTask>> = of_question.iter().filter(|task| is_question(task)).cloned().collect();
+    withdrawal::end(draft, &questions);
+}
+
+/// Whether it is that question, or tells that nobody has answered it.
+pub fn is_of_question(history: &History, task: &HeldTask) -> bool {
+    let asks = |id: &String| history.tasks.iter().any(|asked| asked.task_id == *id && is_question(asked));
+    is_question(task) || (task.chases.is_some() && task.chased().all(asks))
 }
 
 /// Whether a rule asks it whatever becomes of the case.
@@ -141,26 +163,84 @@ pub fn ask_while_missing(draft: &mut Draft<'_>, referral: &Referral, entry: &Arc
     if draft.history.last_decision.as_ref().is_none_or(|decision| !decision.closed) {
         return Ok(());
     }
-    let (history, at) = (&draft.history, draft.at);
-    let is_looked_for = |absence: &&Arc<Entry>| goes_on(history, absence, at) && !are_two(history, absence, entry);
-    let has_died =
-        |absence: &Entry| death::is_known(history, absence, at) && !death::is_searched_after(history, absence);
-    let mut absences = history.entries.iter().rev().filter(is_looked_for);
-    let Some(absence) = absences.find(|absence| !has_died(absence)).cloned() else { return Ok(()) };
-    let asked_of_it = |task: &Arc<HeldTask>| is_question(task) && task.raised_at >= absence.received_at;
-    if history.tasks.iter().any(|task| asked_of_it(task) && is_open(&task.state)) {
+    let Some(absence) = looked_for(draft, entry).pop() else { return Ok(()) };
+    // One that an opening had answered in between is not the one that is asked now.
+    let (before, rules) = (&draft.before, &draft.book.rules);
+    let is_asked = |task: &Arc<HeldTask>| is_asked_of(task, &absence) && !is_waited_for_no_more(before, rules, task);
+    if draft.history.tasks.iter().any(|task| is_asked(task) && is_open(&task.state)) {
         draft.decision.notes.push(ASKED_ALREADY.to_owned());
         return Ok(());
     }
-    let cause = &referral.event.event_id;
-    let raising = draft.raising(Some(referral), cause);
-    let due = raising.deadline_from_now(&AT_HIGHEST_LEVEL)?;
-    let why = format!(
+    let why = Why::Plain(in_words_of(&absence));
+    ask(draft, Some(referral), &referral.event.event_id, entry, (&absence, why, Relation::Usual))
+}
+
+/// What had ended an absence is taken back, and the case is closed: whoever decides is asked now, or once more if they had not answered
+/// by when it was over.
+pub fn ask_if_missing_after_all(draft: &mut Draft<'_>) -> Result<(), StepError> {
+    let before = Arc::clone(&draft.before);
+    let closing = draft.history.last_decision.clone().filter(|decision| decision.closed);
+    let Some(closing) = closing.filter(|closing| before.last_decision.as_ref() == Some(closing)) else { return Ok(()) };
+    let by = |entry: &&Arc<Entry>| said_by(closing.event_id.as_deref(), closing.partner.as_deref(), entry);
+    let Some(entry) = draft.history.entries.iter().find(by).cloned() else { return Ok(()) };
+    let was_over = |absence: &Arc<Entry>| {
+        let known = before.entries.iter().find(|known| known.is_same_event(absence));
+        known.is_some_and(|known| !goes_on(&before, known, draft.at))
+    };
+    let Some(absence) = looked_for(draft, &entry).into_iter().rev().find(was_over) else { return Ok(()) };
+    let is_answered = |task: &HeldTask| task.state != RECALLED && task.state != "raised" && task.state_at >= closing.at;
+    let of_it: Vec<Arc<HeldTask>> =
+        draft.history.tasks.iter().filter(|task| is_asked_of(task, &absence)).cloned().collect();
+    if of_it.iter().any(|task| task.state == "raised") {
+        let (rules, at) = (&draft.book.rules, draft.at);
+        escalation::take_up(&mut draft.history, rules, at, |task| {
+            is_asked_of(task, &absence) && task.state == "raised"
+        });
+        return Ok(());
+    }
+    if of_it.iter().any(|task| is_answered(task)) {
+        return Ok(());
+    }
+    let cause = format!("{WHILE_MISSING_RULE}\0{}", draft.decision.decision_id);
+    let reports = vec![Arc::clone(&absence)];
+    let why = about::in_words(&draft.context.keys, &in_words_of(&absence), &reports);
+    let follows = about::follows(draft, &reports);
+    ask(draft, None, &cause, &entry, (&absence, why, follows))
+}
+
+/// Absences of the child of a decision that go on, and in which they are not known to have died.
+fn looked_for(draft: &Draft<'_>, entry: &Entry) -> Vec<Arc<Entry>> {
+    let (history, at) = (&draft.history, draft.at);
+    let has_died =
+        |absence: &Entry| death::is_known(history, absence, at) && !death::is_searched_after(history, absence);
+    let is_looked_for = |absence: &&Arc<Entry>| {
+        goes_on(history, absence, at) && !are_two(history, absence, entry) && !has_died(absence)
+    };
+    history.entries.iter().filter(is_looked_for).cloned().collect()
+}
+
+fn is_asked_of(task: &HeldTask, absence: &Entry) -> bool {
+    is_question(task) && task.raised_at >= absence.received_at
+}
+
+fn in_words_of(absence: &Entry) -> String {
+    format!(
         "A named person has closed the case, and the child, missing since {}, is not known to be back. Who looks for the child \
 goes on, and is chased as before; what else was asked in the case has ended with it.",
         instant_in_words(absence.occurred_at)
-    );
+    )
+}
+
+fn ask(
+    draft: &mut Draft<'_>,
+    referral: Option<&Referral>,
+    cause: &str,
+    entry: &Arc<Entry>,
+    (absence, why, relation): (&Entry, Why<'static>, Relation),
+) -> Result<(), StepError> {
+    let raising = draft.raising(referral, cause);
+    let due = raising.deadline_from_now(&AT_HIGHEST_LEVEL)?;
     let own = raising.own_duty(WHILE_MISSING_RULE, WHILE_MISSING_TITLE, why, WHILE_MISSING_ACTION, due, entry);
     let level = draft.before.case_level.max(absence.level);
-    draft.raise(Some(referral), cause, &[], vec![Wanted { level, ..own }]).map(drop)
+    draft.raise(referral, cause, &[], vec![Wanted { level, relation, ..own }]).map(drop)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use indexmap::IndexSet;
 use uuid::Uuid;
 
-use super::{Effect, Step, death, escalation, forgotten, overdue, services, siblings, unusable};
+use super::{Effect, Step, closed, death, escalation, forgotten, overdue, services, siblings, unusable};
 use crate::engine::calendar::Clock;
 use crate::engine::context::{Context, StepError};
 use crate::engine::decide::{Moment, Verdict, judge};
@@ -361,6 +361,7 @@ impl<'a> Draft<'a> {
     pub fn finish(mut self) -> Result<Step, StepError> {
         self.say_what_is_held_back(None)?;
         death::take_up_if_ended(&mut self)?;
+        closed::ask_if_missing_after_all(&mut self)?;
         services::warn_at_4b(&mut self)?;
         services::let_go_on(&mut self)?;
         overdue::take_up_undone(&mut self);

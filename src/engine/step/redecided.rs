@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::arrival::arrive;
-use super::awaiting;
 use super::correction::{IS_WITHDRAWN, not_of_its_kind, refuse};
 use super::draft::Draft;
 use super::taken_back::stands_again;
 use super::unapplied::{Unapplied, tell_later};
+use super::{awaiting, closed};
 use crate::engine::context::StepError;
 use crate::engine::history::correction::corrected;
 use crate::engine::history::decisions::{DECISION, closes, decided, highest, level_named, settles};
@@ -17,7 +17,7 @@ use crate::engine::ids::derived;
 use crate::engine::model::codes::HumanDecision;
 use crate::engine::model::detail::{DecisionRecorded, Detail, EventCorrected, ProposedLevel};
 use crate::engine::model::feedback::FeedbackStatus;
-use crate::engine::model::history::{Awaiting, Entry, History, said_by};
+use crate::engine::model::history::{Awaiting, Entry, HeldTask, History, said_by};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{FactValue, Level};
 
@@ -103,6 +103,9 @@ fn take_back_closing(draft: &mut Draft<'_>, corrected: &Entry) {
     silent.facts.remove("decision");
     let silent = put(&mut draft.history, silent);
     forget(&mut draft.history, &silent);
+    let of_closing: Vec<Arc<HeldTask>> =
+        draft.history.tasks.iter().filter(|task| task.is_of(&silent)).cloned().collect();
+    closed::end_question(draft, &of_closing);
 }
 
 /// A decision whose correction came first is judged as it was corrected, where that is upward. None: nothing of it waits, or it would

@@ -216,7 +216,7 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
     let told: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(|task| is_told(task, original)).cloned().collect();
     // What the router itself asked of whoever decides shared nothing with anybody.
     let (own, told): (Vec<Arc<HeldTask>>, Vec<Arc<HeldTask>>) =
-        told.into_iter().partition(|task| closed::is_question(task));
+        told.into_iter().partition(|task| closed::is_of_question(&draft.history, task));
     let stands = stands_until_decided(draft, original);
     let mut extra = recalls(draft, if stands { &RECALL_NOT_YET } else { &RECALL }, &changed, &told)?;
     let warned = if is_repeated { Vec::new() } else { services::warned_by(&draft.history, original) };
@@ -233,7 +233,7 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
     siblings::withdrawn(draft, cause, original);
     // Closed twice, the question stands while the other closing does.
     if !draft.history.last_decision.as_ref().is_some_and(|decision| decision.closed) {
-        end(draft, &own);
+        closed::end_question(draft, &own);
     }
     if !stands {
         end(draft, &told);
