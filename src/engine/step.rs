@@ -44,6 +44,7 @@ mod lifted;
 mod link;
 mod look_alike;
 mod named_elsewhere;
+mod not_passed_on;
 pub mod outcome;
 pub mod overdue;
 mod own_case;

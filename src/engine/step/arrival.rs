@@ -9,8 +9,8 @@ use super::unapplied::Unapplied;
 use super::withdrawal;
 use super::{
     Step, agreement, alias, awaiting, back_grown, clocks, closed, correction, danger, death, decided, duplicate,
-    first_receipt, lifted, link, look_alike, named_elsewhere, own_case, persons, readdressed, redecided, returned,
-    shut_again, sighting, suspect, unapplied,
+    first_receipt, lifted, link, look_alike, named_elsewhere, not_passed_on, own_case, persons, readdressed, redecided,
+    returned, shut_again, sighting, suspect, unapplied,
 };
 use crate::engine::calendar::london_date;
 use crate::engine::context::{Context, StepError};
@@ -75,6 +75,7 @@ pub fn referral(
     }
     // What a withdrawal brings names no child: it may be about the wrong one.
     let names_child = !matches!(event.detail, Detail::EventWithdrawn(_));
+    not_passed_on::hold_back(&mut draft, Some(referral).filter(|_| names_child))?;
     draft.say_what_is_held_back(Some(referral).filter(|_| names_child))?;
     if draft.decision.disposition != Disposition::Retransmission {
         let words = entry::not_understood(&draft.book.rules, event);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::draft::{Draft, within_the_hour_at};
-use super::suspect;
+use super::{not_passed_on, suspect};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::history::entry::A_PERSON;
@@ -33,6 +33,7 @@ pub fn named_too_late(
     (first, kept): (&Arc<Entry>, &Arc<Entry>),
 ) -> Result<(), StepError> {
     ask_about_told(draft, referral, cause, (first, kept))?;
+    not_passed_on::hold_back(draft, referral)?;
     // The event at hand may be the first one, and the later word one that waited for it.
     if let Some(referral) = referral.filter(|referral| referral.event.event_id == cause) {
         let asked = suspect::ask_which_agency(draft, &referral.event, kept, kept.level)?;
@@ -176,8 +177,13 @@ pub fn told_already<'r>(
     let is_at = |task: &HeldTask, route: &HeldBack| {
         route.agency == task.agency && (route.unit.is_none() || task.unit.is_none() || route.unit == task.unit)
     };
-    let open = draft.history.tasks.iter().filter(|task| is_open(&task.state) && is_meant(task));
-    let told = open.filter(|task| task.agency != *front_door && routes.iter().any(|route| is_at(task, route)));
+    let meant = || draft.history.tasks.iter().filter(|task| is_meant(task));
+    let open = meant().filter(|task| is_open(&task.state) && task.agency != *front_door);
+    let told = open.filter(|task| routes.iter().any(|route| is_at(task, route)));
+    // Whoever was asked to pass it on has done so.
+    let is_for = |task: &HeldTask, route: &HeldBack| task.in_place_of.as_ref() == Some(&route.agency);
+    let done = meant().filter(|task| task.state == "completed");
+    let told = told.chain(done.filter(|task| routes.iter().any(|route| is_for(task, route))));
     let actions: BTreeSet<&str> = told.map(|task| task.action.as_str()).collect();
     actions.into_iter().map(str::to_owned).collect()
 }

@@ -190,7 +190,7 @@ fn same_work(one: &HeldTask, other: &HeldTask) -> bool {
 
 /// Whether its holder has a task because the unit that was meant was not known, or is in no directory: given at first to whoever
 /// finds it out, or passed on to them.
-fn stands_in(draft: &Draft<'_>, task: &HeldTask, agency: &Agency) -> bool {
+pub fn stands_in(draft: &Draft<'_>, task: &HeldTask, agency: &Agency) -> bool {
     let rules = task.rules.iter().filter_map(|id| draft.book.rules.rule(id));
     let asked: Vec<&TaskRule> =
         rules.flat_map(|rule| &rule.tasks).filter(|asked| asked.action == task.action).collect();
@@ -209,7 +209,7 @@ fn stands_in(draft: &Draft<'_>, task: &HeldTask, agency: &Agency) -> bool {
 }
 
 /// Whether its holder, beside standing in for another, was asked the same for itself.
-fn is_its_own_too(draft: &Draft<'_>, task: &HeldTask) -> bool {
+pub fn is_its_own_too(draft: &Draft<'_>, task: &HeldTask) -> bool {
     let rules = task.rules.iter().filter_map(|id| draft.book.rules.rule(id));
     let mut asked = rules.flat_map(|rule| &rule.tasks).filter(|asked| asked.action == task.action);
     asked.any(|asked| asked.to.iter().any(|recipient| recipient.agency == task.agency))
@@ -307,7 +307,7 @@ fn word_to_stand_in<'w>(draft: &Draft<'_>, task: &HeldTask, entry: &Arc<Entry>) 
 }
 
 /// By when another unit had been asked.
-fn as_first_asked(draft: &Draft<'_>, task: &HeldTask) -> Deadline {
+pub fn as_first_asked(draft: &Draft<'_>, task: &HeldTask) -> Deadline {
     let late = task.due_at < draft.at;
     Deadline {
         at: task.due_at.max(draft.at),

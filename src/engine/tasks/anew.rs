@@ -24,8 +24,11 @@ impl<'b> Raising<'b> {
         };
         let went_out = |one: &Wanted<'b>| match &one.address.in_place_of {
             // Who stands in was asked on its own account.
-            Some(meant_for) if self.referral.is_none() => self.holds_of_rule(meant_for, &one.rule, &one.entry),
-            Some(_) | None => {
+            Some(meant_for) => {
+                let is_passed_on = || self.referral.is_some() && self.is_to_pass_on(meant_for, one);
+                self.holds_of_rule(meant_for, &one.rule, &one.entry) || is_passed_on()
+            }
+            None => {
                 self.holds_of_rule(&one.address.agency, &one.rule, &one.entry)
                     || self.was_asked(&one.address, &one.action, &one.entry)
             }
@@ -135,6 +138,12 @@ impl<'b> Raising<'b> {
         if !named {
             one.notes.push("The decision did not name the child: ask whoever lifted the route, at once.".to_owned());
         }
+    }
+
+    /// Whether somebody holds it in the place of whom it was meant for, or has passed it on.
+    fn is_to_pass_on(&self, meant_for: &String, one: &Wanted<'b>) -> bool {
+        let mut held = self.history.tasks.iter().filter(|held| held.is_of(&one.entry) && held.action == one.action);
+        held.any(|held| held.in_place_of.as_ref() == Some(meant_for) && !self.is_recalled(held))
     }
 
     /// Whether tasks of the rule reached the agency for the event: then the route was open at the time.

@@ -139,7 +139,7 @@ impl<'b> Raising<'b> {
         Ok(Deadline { words, urgent, at_session: false, assumed: false, ..theirs.clone() })
     }
 
-    fn about_held_back(&self, due: Deadline, entry: &Arc<Entry>, questions: Vec<Question>) -> Asked<'b> {
+    pub(super) fn about_held_back(&self, due: Deadline, entry: &Arc<Entry>, questions: Vec<Question>) -> Asked<'b> {
         let why = if questions.iter().any(|question| question.is_of_wish) {
             "A route the rules name was held back; a wish alone does not settle whether to share."
         } else {

@@ -14,7 +14,9 @@ impl<'b> Raising<'b> {
     pub(super) fn by_another(&self, held_back: &Asked<'b>) -> Option<Asked<'b>> {
         let rules = &self.book.rules;
         let address = self.front_door(None);
-        if held_back.own_duty || held_back.address.agency == rules.front_door || address.agency != rules.front_door {
+        // Where it is asked only to find out whom it was meant for, it is asked for the very thing instead.
+        let is_its_own = held_back.address.agency == rules.front_door && held_back.address.in_place_of.is_none();
+        if held_back.own_duty || is_its_own || address.agency != rules.front_door {
             return None;
         }
         let must_be_done = |asked: &TaskRule| {

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::build::Question;
 use super::persons::acts;
-use super::{Asked, HELD_BACK_RULE, Raising, Wanted};
+use super::route::suppressions;
+use super::{Asked, Deadline, HELD_BACK_RULE, Raised, Raising, Wanted};
 use crate::engine::context::StepError;
 use crate::engine::history::decisions::decided;
 use crate::engine::history::entry::{SUSPECT, SUSPECT_SENDER, UNKNOWN_SUSPECT, is_marker, of_wish};
@@ -167,6 +169,38 @@ impl<'b> Raising<'b> {
                 all.join("; and ")
             )
         })
+    }
+
+    /// What was to be passed on by a route that is shut now is recorded as held back, and put to whoever decides by `due`; what cannot
+    /// wait, or must be done, is asked of others as if the route had been shut from the first. `notes`: what they must know besides.
+    pub fn hold_back_now(
+        &self,
+        wanted: Vec<Wanted<'b>>,
+        due: &Deadline,
+        notes: Vec<String>,
+    ) -> Result<Raised, StepError> {
+        let (mut open, mut questions, mut held_back) = (Vec::new(), Vec::new(), Vec::new());
+        for mut task in self.merge(wanted) {
+            let routes = suppressions(&task.address, &self.book.rules.front_door, &self.held_back);
+            if self.goes_to_senior(&mut task, &routes) {
+                open.push(task);
+                continue;
+            }
+            open.extend(self.by_another(&task));
+            let suppressed = self.suppressed(&task, &routes);
+            let words = self.question(&task, &suppressed, &routes);
+            let is_of_wish = routes.iter().any(|route| route.is_wish());
+            questions.push(Question { words, is_of_wish, due: due.clone(), entry: Arc::clone(&task.entry) });
+            held_back.push(suppressed);
+        }
+        if let Some(entry) = questions.first().map(|question| Arc::clone(&question.entry)) {
+            let mut own = self.about_held_back(due.clone(), &entry, questions);
+            own.notes.extend(notes);
+            open.push(own);
+        }
+        let mut raised = self.send(open)?;
+        raised.suppressed.extend(held_back);
+        Ok(raised)
     }
 
     pub(super) fn question(&self, task: &Asked<'_>, suppressed: &Suppressed, routes: &[&HeldBack]) -> String {
