@@ -15,18 +15,17 @@ pub struct Ticker {
     last: Option<Timestamp>,
     /// Appended, or about to be, and not yet read again.
     outstanding: bool,
-    held_since: Option<Timestamp>,
+    /// Since when INTAKE has been far behind, whether anything is due or not: what never catches up (a partition that is refused)
+    /// holds back no deadline after the first.
+    behind_since: Option<Timestamp>,
 }
 
 impl Ticker {
     /// Whether to append a tick now. Saying yes counts as appended: `forget` if that fails.
     pub fn is_due(&mut self, now: Timestamp, next_timer: Option<Timestamp>, intake_behind_ms: i64) -> bool {
-        if next_timer.is_none_or(|due_at| due_at > now) {
-            self.held_since = None;
-            return false;
-        }
+        let is_held_back = self.is_held_back(now, intake_behind_ms);
         let recent = self.last.is_some_and(|last| is_within(TICK_EVERY_MS, last, now));
-        if self.outstanding || recent || self.is_held_back(now, intake_behind_ms) {
+        if next_timer.is_none_or(|due_at| due_at > now) || self.outstanding || recent || is_held_back {
             return false;
         }
         self.last = Some(now);
@@ -36,10 +35,10 @@ impl Ticker {
 
     fn is_held_back(&mut self, now: Timestamp, intake_behind_ms: i64) -> bool {
         if intake_behind_ms <= INTAKE_BEHIND_MS {
-            self.held_since = None;
+            self.behind_since = None;
             return false;
         }
-        let since = *self.held_since.get_or_insert(now);
+        let since = *self.behind_since.get_or_insert(now);
         is_within(HELD_BACK_MAX_MS, since, now)
     }
 
@@ -91,6 +90,18 @@ mod tests {
         ticker.arrived();
         assert!(!ticker.is_due(Timestamp(9_000_000), DUE, behind));
         assert!(ticker.is_due(Timestamp(5000), DUE, behind), "nor is it held back for longer");
+    }
+
+    #[test]
+    fn intake_that_never_catches_up_holds_back_no_later_deadline() {
+        let (mut ticker, behind) = (Ticker::default(), i64::MAX);
+        assert!(!ticker.is_due(Timestamp(500), DUE, behind), "nothing is due yet");
+        assert!(!ticker.is_due(Timestamp(500 + HELD_BACK_MAX_MS - 1), DUE, behind));
+        assert!(ticker.is_due(Timestamp(500 + HELD_BACK_MAX_MS), DUE, behind));
+        ticker.arrived();
+        let (hour, next) = (Timestamp(3_600_000), Some(Timestamp(7_200_000)));
+        assert!(!ticker.is_due(hour, next, behind), "nothing is due");
+        assert!(ticker.is_due(Timestamp(7_200_000), next, behind), "in time");
     }
 
     #[test]

@@ -101,7 +101,7 @@ impl Coming {
         (self.open, self.asked_at) = (found == Look::Open, Some(Instant::now()));
         match found {
             Look::Begins(stored) => {
-                (self.stored, self.refused) = (Some(stored), None);
+                (self.stored, self.refused, self.told) = (Some(stored), None, None);
                 true
             }
             Look::Open => {
@@ -188,7 +188,11 @@ impl Arrivals {
         let arrived = arrived.collect();
         self.say_who_waits();
         if !self.is_waited_for() {
-            (self.restorer, self.bounds) = (None, None);
+            self.restorer = None;
+        }
+        // One that is refused is looked at over and over.
+        if self.coming.is_empty() {
+            self.bounds = None;
         }
         Ok(arrived)
     }

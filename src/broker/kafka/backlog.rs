@@ -1,6 +1,6 @@
 //! What a group has left unread for a while, wherever its lanes run: its stored positions against the ends of what it reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::fault::storage;
 use super::notes::Quiet;
-use super::position::{Stored, stored_in};
+use super::position::stored_in;
 use super::reader::KafkaReader;
 use super::seat::{Place, add};
 use super::shared::Shared;
@@ -45,7 +45,13 @@ impl Backlog {
     /// When the oldest record was appended that lay there at the look before and is not read yet.
     pub fn oldest(&mut self, prefixes: &[String]) -> Result<Option<Timestamp>, BrokerError> {
         let mut oldest = None;
-        for (place, stored) in self.stored(prefixes)? {
+        let read = self.read_by_the_group(prefixes)?;
+        self.ends.retain(|place, _| read.contains(place));
+        self.beyond.retain(|place, _| read.contains(place));
+        let mut list = TopicPartitionList::new();
+        read.iter().for_each(|place| add(&mut list, &place.0, place.1, Offset::Invalid));
+        // Where the group is to read next. A position that an open transaction moves is left out: there somebody reads.
+        for (place, stored) in stored_in(&self.consumer, list, WAIT)? {
             let (topic, partition, next) = (&place.0, place.1, stored.position.unwrap_or(0));
             let end = self.reader.end_offset(topic, partition)?;
             if stored.is_refused || next > end {
@@ -64,15 +70,14 @@ impl Backlog {
         Ok(oldest)
     }
 
-    /// Where the group is to read next. A position that an open transaction moves is left out: there somebody reads.
-    fn stored(&self, prefixes: &[String]) -> Result<Vec<(Place, Stored)>, BrokerError> {
-        let mut list = TopicPartitionList::new();
-        for (topic, partitions) in self.shared.topology.topics()? {
-            if prefixes.iter().any(|prefix| topic.starts_with(prefix)) {
-                (0..partitions).for_each(|partition| add(&mut list, &topic, partition, Offset::Invalid));
-            }
-        }
-        stored_in(&self.consumer, list, WAIT)
+    fn read_by_the_group(&self, prefixes: &[String]) -> Result<BTreeSet<Place>, BrokerError> {
+        let topics = self.shared.topology.topics()?;
+        let read = topics.into_iter().filter(|(topic, _)| prefixes.iter().any(|prefix| topic.starts_with(prefix)));
+        let places = read.map(|(topic, partitions)| {
+            let topic: Arc<str> = topic.into();
+            (0..partitions).map(move |partition| (topic.clone(), partition))
+        });
+        Ok(places.flatten().collect())
     }
 }
 

@@ -170,17 +170,21 @@ impl KafkaLane {
             Some(queue) => queue.draw(DRAW_MAX, wait, &mut drawn),
             None => return Ok(()),
         }
+        // What was fetched for another assignment, or before a seek, is not ours to hand out, nor what failed then to fail of.
+        let is_read = |place: &Place| seat.partitions.get(place).is_some_and(|held| held.stage == Stage::Reading);
         for look in drawn {
             match look {
-                Drawn::Record(record) => {
-                    // What was fetched for another assignment, or before a seek, is not ours to hand out.
-                    let place = (record.topic.clone(), record.partition);
-                    if seat.partitions.get(&place).is_some_and(|held| held.stage == Stage::Reading) {
-                        self.waiting.push_back(record);
+                Drawn::Record(record) if is_read(&(record.topic.clone(), record.partition)) => {
+                    self.waiting.push_back(record);
+                }
+                Drawn::Record(_) | Drawn::End { .. } => {}
+                Drawn::Fault { topic, partition, code } => {
+                    let place = u32::try_from(partition).map(|partition| (topic.clone(), partition));
+                    let is_stale = is_of_position(code) && place.is_ok_and(|place| !is_read(&place));
+                    if !is_stale {
+                        fault(&topic, partition, code)?;
                     }
                 }
-                Drawn::End { .. } => {}
-                Drawn::Fault { topic, partition, code } => fault(&topic, partition, code)?,
             }
         }
         Ok(())
@@ -258,13 +262,18 @@ fn serve<C: ConsumerContext>(consumer: &BaseConsumer<C>, group: &str) -> Result<
     Ok(())
 }
 
+/// Whether it is of where reading is to go on: of a partition that is not read at present, it says nothing that matters.
+fn is_of_position(code: RDKafkaErrorCode) -> bool {
+    matches!(code, RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)
+}
+
 /// What a partition's reading was told. Err: nothing more comes of it.
 fn fault(topic: &str, partition: i32, code: RDKafkaErrorCode) -> Result<(), BrokerError> {
     let what = format!("{topic}, partition {partition}, could not be read");
     match code {
         code if lacks_right(code) => Err(named(&what, code)),
         // Begun again, the lane finds out which: deleted before it was read, or the log was cut short.
-        RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
+        code if is_of_position(code) => {
             Err(BrokerError::Storage(format!("{what}: what was to be read next is not there any more")))
         }
         code => {

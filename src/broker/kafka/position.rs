@@ -76,16 +76,19 @@ fn stored<C: ConsumerContext>(consumer: &BaseConsumer<C>, place: &Place) -> Resu
     Ok(Stored::of(element))
 }
 
-/// Moves a stored position outside any transaction. Not waited for: what comes to nothing is done again at the next look.
-fn store<C: ConsumerContext>(consumer: &BaseConsumer<C>, place: &Place, position: i64, mark: Option<&str>) {
+/// Moves a stored position outside any transaction, while nothing of the partition is read: waited for, since one that came late would
+/// undo what the lane has committed meanwhile. False: it is looked at again.
+fn store<C: ConsumerContext>(consumer: &BaseConsumer<C>, place: &Place, position: i64, mark: Option<&str>) -> bool {
     let mut list = TopicPartitionList::new();
     add(&mut list, &place.0, place.1, Offset::Offset(position));
     if let (Some(mark), Some(mut element)) = (mark, list.elements().pop()) {
         element.set_metadata(mark);
     }
-    if let Err(error) = consumer.commit(&list, CommitMode::Async) {
+    let stored = consumer.commit(&list, CommitMode::Sync);
+    if let Err(error) = &stored {
         tracing::debug!(%error, partition = place.1, "a position could not be stored");
     }
+    stored.is_ok()
 }
 
 /// Where partitions begin and end, as a reader of open transactions sees them: nothing that was read lies beyond.
@@ -145,9 +148,11 @@ pub fn look<C: ConsumerContext>(
         return Ok(Look::Beyond(position));
     }
     if position < first {
-        shared.passed_over.add(place, first - position);
         // Told once, whoever takes it up next.
-        store(consumer, place, first, None);
+        if !store(consumer, place, first, None) {
+            return Ok(Look::Open);
+        }
+        shared.passed_over.add(place, first - position);
     }
     Ok(Look::Begins(Some(position.max(first))))
 }
