@@ -340,8 +340,13 @@ fn is_looked_for(history: &History, entry: &Entry, at: Timestamp) -> bool {
 fn placed_by_other(history: &History, at: Timestamp, authority: Option<&str>) -> bool {
     let lac = latest_status(history, "lac", at).filter(|lac| lac.open && lac.out_of_area == Some(true));
     let Some(placing) = lac.and_then(|lac| lac.placing_authority.as_deref()) else { return false };
+    !is_own_authority(authority, placing)
+}
+
+/// Whether a placing authority is the book's own, by whatever is written after its name.
+pub fn is_own_authority(own: Option<&str>, placing: &str) -> bool {
     let plain = |name: &str| name.trim().to_lowercase();
-    authority.is_none_or(|own| !plain(placing).starts_with(&plain(own)))
+    own.is_some_and(|own| plain(placing).starts_with(&plain(own)))
 }
 
 /// Whether the child is in need, on a protection plan or looked after.

@@ -55,6 +55,7 @@ mod reading;
 pub mod recount;
 mod redecided;
 mod repeated;
+mod responsible;
 mod returned;
 mod search;
 mod services;

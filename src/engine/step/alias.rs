@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::draft::{Draft, own_duty_at};
 use super::findings::findings_of;
-use super::{Effect, Step, agreement, awaiting, first_receipt, link, readdressed, sighting};
+use super::{Effect, Step, agreement, awaiting, first_receipt, link, responsible, sighting};
 use crate::engine::calendar::instant_in_words;
 use crate::engine::context::{Context, HOPS_MAX, StepError};
 use crate::engine::decide::{Moment, judge};
@@ -285,7 +285,7 @@ pub fn history_arrived(
     agreement::stop_services(&mut draft, &record.id)?;
     // Of either record another authority may have been asked than the joined one names.
     for alone in [&before, &forward.history] {
-        readdressed::pass_to_responsible_authority(&mut draft, None, &record.id, alone)?;
+        responsible::pass_to_responsible_authority(&mut draft, None, &record.id, alone)?;
     }
     draft.finish()
 }

@@ -10,7 +10,7 @@ use super::withdrawal;
 use super::{
     Step, agreement, alias, awaiting, back_grown, clocks, closed, correction, danger, death, decided, duplicate,
     first_receipt, lifted, link, look_alike, named_elsewhere, not_passed_on, own_case, persons, readdressed, redecided,
-    returned, shut_again, sighting, suspect, unapplied,
+    responsible, returned, shut_again, sighting, suspect, unapplied,
 };
 use crate::engine::calendar::london_date;
 use crate::engine::context::{Context, StepError};
@@ -272,7 +272,7 @@ fn follow_up(
         agreement::stop_services(draft, &event.event_id)?;
         agreement::ask_how(draft, referral, recorded)?;
     } else if let Detail::StatusChanged(_) = &event.detail {
-        readdressed::pass_to_responsible_authority(draft, Some(referral), &event.event_id, before)?;
+        responsible::pass_to_responsible_authority(draft, Some(referral), &event.event_id, before)?;
     } else if let Detail::DecisionRecorded(decision) = &event.detail {
         named_elsewhere::ask_where_known(draft, referral);
         if decision.decision == Some(HumanDecision::TaskReaddressed) {

@@ -7,7 +7,7 @@ use super::clocks::{due_already, restart_timers};
 use super::draft::{Draft, own_duty_at, within_the_hour_at};
 use super::findings::{Again, as_it_stood, asking_more, findings_of, judged_again, tell_left_out};
 use super::{
-    addition, agreement, another_unit, awaiting, death, duplicate, persons, readdressed, reading, recount, redecided,
+    addition, agreement, another_unit, awaiting, death, duplicate, persons, reading, recount, redecided, responsible,
     returned, siblings, suspect, wish, withdrawal,
 };
 use crate::engine::calendar::instant_in_words;
@@ -219,7 +219,7 @@ pub fn apply(
     if !original.backfilled {
         let as_before = before.clone();
         act_on_change(draft, referral, cause, before, (original, &changed), correction)?;
-        readdressed::pass_to_responsible_authority(draft, referral, cause, &as_before)?;
+        responsible::pass_to_responsible_authority(draft, referral, cause, &as_before)?;
         agreement::stop_services(draft, cause)?;
     }
     wish::ask(draft, referral, cause, &changed, said)?;

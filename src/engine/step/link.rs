@@ -8,7 +8,7 @@ use super::draft::{Draft, OWN_DUTY};
 use super::escalation::closed_as;
 use super::sighting::{DIFFERENT, UNLINKED, pass_on, send, stand, standing};
 use super::unapplied::Unapplied;
-use super::{Effect, Step, about, agreement, death, escalation, lifted, look_alike, overdue, parted, readdressed};
+use super::{Effect, Step, about, agreement, death, escalation, lifted, look_alike, overdue, parted, responsible};
 use crate::engine::context::{Context, StepError};
 use crate::engine::decide::{Moment, judge};
 use crate::engine::facts::{AsOf, PreparedBook};
@@ -285,7 +285,7 @@ pub fn give_back(context: &Context, state: &State, record: &InboxRecord, signal:
         draft.publish(told);
     }
     parted::take_up(&mut draft, &record.id, &signal.cause, &here)?;
-    readdressed::pass_to_responsible_authority(&mut draft, None, &record.id, &before)?;
+    responsible::pass_to_responsible_authority(&mut draft, None, &record.id, &before)?;
     agreement::taken_back(&mut draft, &record.id, &before)?;
     // What the other's suspect or wish alone kept from going out for this child goes out.
     lifted::wish_ended(&mut draft, &record.id, &before)?;

@@ -3,42 +3,52 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::draft::{Draft, OWN_DUTY};
+use super::by_the_hour;
+use super::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY};
 use super::escalation::closed_as;
-use super::findings::goes_on;
 use super::outcome::SUPERSEDED;
+use super::responsible::{NO_LONGER_THEIRS, was_theirs};
 use super::unapplied::Unapplied;
 use super::withdrawal::{Recall, WITHDRAWAL_RULE, breach, recalls};
+use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
-use crate::engine::history::{RECALLED, episodes, is_open, latest_status};
-use crate::engine::model::detail::{DecisionRecorded, Detail};
-use crate::engine::model::history::{Entry, HeldTask, History};
+use crate::engine::history::is_open;
+use crate::engine::model::detail::DecisionRecorded;
+use crate::engine::model::history::{Entry, HeldTask};
 use crate::engine::model::inbox::Referral;
 use crate::engine::rules::book::{Agency, TaskRule, UnitKind};
 use crate::engine::rules::directory::school_of;
-use crate::engine::tasks::route::{Address, placed_by};
-use crate::engine::tasks::{Deadline, READDRESSED, READDRESSED_RULE, Relation, Wanted, Why};
+use crate::engine::tasks::route::Address;
+use crate::engine::tasks::{Counted, Deadline, READDRESSED, READDRESSED_RULE, Relation, TOLD_BY_MISTAKE, Wanted, Why};
 
-const FOUND_ACTION: &str =
-    "Stop here: the task was passed on to the unit it was meant for; this word of it needs no answer";
+/// Why whoever stands in need do no more.
+struct Enough {
+    why: &'static str,
+    action: &'static str,
+    clock: Clock,
+}
+
+const FOUND: Enough = Enough {
+    why: "The unit that this was meant for is known now, and holds the task.",
+    action: "Stop here: the task was passed on to the unit it was meant for; this word of it needs no answer",
+    clock: OWN_DUTY,
+};
+const FOR_NOBODY: Enough = Enough {
+    why: "It is asked of nobody of the agency that this was meant for any more.",
+    action: "Stop here: there is nobody to pass this on to; this word of it needs no answer",
+    clock: AT_HIGHEST_LEVEL,
+};
 /// Of a unit in no directory, as much of its name as is repeated to whoever finds it out.
 const UNIT_CHARS_MAX: usize = 64;
-const RECALL: Recall = Recall {
+pub const RECALL: Recall = Recall {
     rule: READDRESSED_RULE,
     title: "A task for another unit",
     why: "The task was meant for another unit.",
     action: "Recall: your task was meant for another unit; stop, do not use it, and ask before you keep or delete it",
 };
-/// Of an authority that was rightly told, for the child was theirs then.
-const NO_LONGER_THEIRS: Recall = Recall {
-    rule: READDRESSED_RULE,
-    title: "Another authority is responsible for the child now",
-    why: "It is recorded that another authority has placed the child, and what you were asked is with them.",
-    action: "Stop: another authority is responsible for the child now; ask before you keep or delete what you were told",
-};
 
 /// To whom the task goes that a wrong unit was given.
-enum Meant {
+pub enum Meant {
     /// An agency of one unit, whatever unit was named.
     Agency,
     /// A unit of the directory.
@@ -82,74 +92,22 @@ pub fn pass_to_right_unit(
     for entry in draft.history.entries.clone() {
         let of_entry: Vec<Arc<HeldTask>> = wrong.iter().filter(|task| task.is_of(&entry)).cloned().collect();
         if !of_entry.is_empty() {
-            pass_on(draft, (Some(referral), &referral.event.event_id), &entry, &of_entry, (agency, &meant))?;
+            let should_not: BTreeSet<String> = of_entry
+                .iter()
+                .filter(|task| !was_theirs(draft, agency, task))
+                .map(|task| task.task_id.clone())
+                .collect();
+            let wrong = Wrong {
+                held: &of_entry,
+                goes_on: &|_| true,
+                stop: &RECALL,
+                by_mistake: &|task| should_not.contains(&task.task_id),
+                state: READDRESSED,
+            };
+            pass_on(draft, (Some(referral), &referral.event.event_id), &entry, &wrong, (agency, &meant))?;
         }
     }
     Ok(None)
-}
-
-/// Another authority placed the child than was known, or it is known now, or what said so no longer stands: what goes on is theirs,
-/// and the former one is told to stop. `referral`: what names the child; a withdrawal does not.
-pub fn pass_to_responsible_authority(
-    draft: &mut Draft<'_>,
-    referral: Option<&Referral>,
-    cause: &str,
-    before: &History,
-) -> Result<(), StepError> {
-    let book = draft.book;
-    let placed_before = placed_by(before, draft.at);
-    let now = placed_by(&draft.history, draft.at);
-    if now == placed_before || (now.is_none() && is_rightly_told(referral)) {
-        return Ok(());
-    }
-    for agency in book.rules.agencies.values().filter(|agency| agency.units == UnitKind::Authority) {
-        let meant = match &now {
-            Some(now) => match book.rules.directory.unit_named(agency, now) {
-                Some(unit) => Meant::Unit(unit),
-                None => continue,
-            },
-            None if is_out_of_area(draft) => Meant::Unknown,
-            None => Meant::Nobody,
-        };
-        for entry in draft.history.entries.clone() {
-            let former = held_by_former(draft, &entry, agency, &meant);
-            if !former.is_empty() {
-                pass_on(draft, (referral, cause), &entry, &former, (agency, &meant))?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// What another authority holds for an event, or whoever stands in for it. Nobody need know of a search that is over.
-fn held_by_former(draft: &Draft<'_>, entry: &Entry, agency: &Agency, meant: &Meant) -> Vec<Arc<HeldTask>> {
-    if episodes::back_at(&draft.history, entry).is_some() {
-        return Vec::new();
-    }
-    let goes_on = goes_on(draft, entry);
-    let unit = match meant {
-        Meant::Unit(unit) => Some(unit),
-        Meant::Agency | Meant::Unlisted(_) | Meant::Unknown | Meant::Nobody => None,
-    };
-    let is_former = |task: &&Arc<HeldTask>| {
-        let is_elsewhere = task.agency == agency.name && (unit.is_none() || task.unit.as_ref() != unit);
-        let is_theirs = is_elsewhere || (unit.is_some() && stands_in(draft, task, agency));
-        let asks = waits(task) || (goes_on && task.state == "completed" && !is_recall(task));
-        task.is_of(entry) && is_theirs && asks
-    };
-    draft.history.tasks.iter().filter(is_former).cloned().collect()
-}
-
-/// Whether the child is placed across a border, as far as is recorded.
-fn is_out_of_area(draft: &Draft<'_>) -> bool {
-    let lac = latest_status(&draft.history, "lac", draft.at);
-    lac.is_some_and(|lac| lac.open && lac.out_of_area == Some(true))
-}
-
-/// Whether a status says who is responsible from now on: the former authority was rightly told. Where one is withdrawn or corrected,
-/// another was told that should not have been.
-fn is_rightly_told(referral: Option<&Referral>) -> bool {
-    referral.is_some_and(|referral| matches!(&referral.event.detail, Detail::StatusChanged(_)))
 }
 
 /// The unit as it was named, else that of the child as the decision describes them. None: neither is said.
@@ -172,16 +130,16 @@ fn meant(draft: &Draft<'_>, referral: &Referral, agency: &Agency, decision: &Dec
 }
 
 /// Of all that a unit may hold, what can be another's to do: no rung, and no word that it is to stop.
-fn waits(task: &HeldTask) -> bool {
+pub fn waits(task: &HeldTask) -> bool {
     (is_open(&task.state) || task.state == "declined") && task.chases.is_none() && !is_recall(task)
 }
 
-fn is_recall(task: &HeldTask) -> bool {
+pub fn is_recall(task: &HeldTask) -> bool {
     is_word_to_stop(task) || task.rules.iter().any(|rule| rule == WITHDRAWAL_RULE)
 }
 
 fn is_word_to_stop(task: &HeldTask) -> bool {
-    [RECALL.action, NO_LONGER_THEIRS.action].contains(&task.action.as_str())
+    [RECALL.action, NO_LONGER_THEIRS.action, TOLD_BY_MISTAKE].contains(&task.action.as_str())
 }
 
 fn same_work(one: &HeldTask, other: &HeldTask) -> bool {
@@ -240,52 +198,53 @@ fn nothing_to_pass_on(draft: &Draft<'_>, agency: &Agency, meant: &Meant) -> Unap
     })
 }
 
+/// What wrong units held of an event, and what becomes of it.
+pub struct Wrong<'w> {
+    pub held: &'w [Arc<HeldTask>],
+    /// Whether it is for the right unit to do, or for nobody of that agency any more.
+    pub goes_on: &'w dyn Fn(&HeldTask) -> bool,
+    pub stop: &'w Recall,
+    /// Who should not have been told.
+    pub by_mistake: &'w dyn Fn(&HeldTask) -> bool,
+    /// How what they held stands from then on.
+    pub state: &'static str,
+}
+
 /// What several wrong units held for one event goes to the right one; each of them is told once to stop, whatever it held.
-fn pass_on(
+pub fn pass_on(
     draft: &mut Draft<'_>,
     (referral, cause): (Option<&Referral>, &str),
     entry: &Arc<Entry>,
-    wrong: &[Arc<HeldTask>],
+    wrong: &Wrong<'_>,
     (agency, meant): (&Agency, &Meant),
 ) -> Result<(), StepError> {
     let cause = format!("{cause}\0{}", entry.event_id);
-    let goes_on = wrong.iter().filter(|_| !matches!(meant, Meant::Nobody));
+    let goes_on = wrong.held.iter().filter(|task| (wrong.goes_on)(task));
     let wanted = goes_on.map(|task| passed_on(draft, referral, task, entry, (agency, meant))).collect();
     draft.raise(referral, &cause, &[], wanted)?;
     let (misled, stood_in): (Vec<Arc<HeldTask>>, Vec<Arc<HeldTask>>) =
-        wrong.iter().cloned().partition(|task| task.agency == agency.name);
-    let by_decision = |referral: &Referral| matches!(&referral.event.detail, Detail::DecisionRecorded(_));
-    let of_authority = agency.units == UnitKind::Authority && !referral.is_some_and(by_decision);
-    let mut told = recalls(draft, if of_authority { &NO_LONGER_THEIRS } else { &RECALL }, entry, &misled)?;
-    if !is_rightly_told(referral) {
-        let by_mistake: Vec<Arc<HeldTask>> =
-            misled.iter().filter(|task| !was_theirs(draft, agency, task)).cloned().collect();
-        told.extend(breach(draft, RECALL.rule, entry, &by_mistake)?);
-    }
+        wrong.held.iter().cloned().partition(|task| task.agency == agency.name);
+    let mut told = recalls(draft, wrong.stop, entry, &misled)?;
+    let by_mistake: Vec<Arc<HeldTask>> = misled.into_iter().filter(|task| (wrong.by_mistake)(task)).collect();
+    told.extend(breach(draft, RECALL.rule, entry, &by_mistake)?);
     let kept: BTreeSet<&String> =
         stood_in.iter().filter(|task| is_its_own_too(draft, task)).map(|task| &task.task_id).collect();
     for task in stood_in.iter().filter(|task| !kept.contains(&task.task_id)) {
-        told.push(word_to_stand_in(draft, task, entry)?);
+        let word = if (wrong.goes_on)(task) { &FOUND } else { &FOR_NOBODY };
+        told.push(word_to_stand_in(draft, task, entry, word)?);
     }
     draft.raise(None, &cause, &[], told)?;
     let at = draft.at;
     for task in &mut draft.history.tasks {
         if kept.contains(&task.task_id) {
             Arc::make_mut(task).in_place_of = None;
-        } else if wrong.iter().any(|passed| passed.task_id == task.task_id) {
-            // Whom a status names may be the former again: nothing is passed on from them then.
-            *task = Arc::new(closed_as(if of_authority { RECALLED } else { READDRESSED }, task, at));
+        } else if wrong.held.iter().any(|passed| passed.task_id == task.task_id) {
+            *task = Arc::new(closed_as(wrong.state, task, at));
         } else if is_over_now(task, entry, (agency, meant)) {
             *task = Arc::new(closed_as(SUPERSEDED, task, at));
         }
     }
     Ok(())
-}
-
-/// Whether what an authority was asked is from before the child was placed as they are: it was theirs then.
-fn was_theirs(draft: &Draft<'_>, agency: &Agency, task: &HeldTask) -> bool {
-    let placed = latest_status(&draft.history, "lac", draft.at).filter(|_| agency.units == UnitKind::Authority);
-    placed.is_some_and(|placed| task.raised_at < placed.since)
 }
 
 /// A unit that was once told to stop, and is the right one after all, need not answer that any more.
@@ -296,11 +255,15 @@ fn is_over_now(task: &HeldTask, entry: &Entry, (agency, meant): (&Agency, &Meant
 }
 
 /// Whoever stood in was rightly told, and need only know that it is done.
-fn word_to_stand_in<'w>(draft: &Draft<'_>, task: &HeldTask, entry: &Arc<Entry>) -> Result<Wanted<'w>, StepError> {
+fn word_to_stand_in<'w>(
+    draft: &Draft<'_>,
+    task: &HeldTask,
+    entry: &Arc<Entry>,
+    word: &Enough,
+) -> Result<Wanted<'w>, StepError> {
     let raising = draft.raising(None, "");
-    let due = raising.deadline_from_now(&OWN_DUTY)?;
-    let why = "The unit that this was meant for is known now, and holds the task.".to_owned();
-    let own = raising.own_duty(READDRESSED_RULE, RECALL.title, why, FOUND_ACTION, due, entry);
+    let due = raising.deadline_from_now(&word.clock)?;
+    let own = raising.own_duty(READDRESSED_RULE, RECALL.title, word.why.to_owned(), word.action, due, entry);
     let address =
         Address { agency: task.agency.clone(), unit: task.unit.clone(), role: task.role.clone(), in_place_of: None };
     Ok(Wanted { address, relation: Relation::Word(task.task_id.clone()), ..own })
@@ -309,14 +272,20 @@ fn word_to_stand_in<'w>(draft: &Draft<'_>, task: &HeldTask, entry: &Arc<Entry>) 
 /// By when another unit had been asked.
 pub fn as_first_asked(draft: &Draft<'_>, task: &HeldTask) -> Deadline {
     let late = task.due_at < draft.at;
+    // What waits for no office waits for none after it is passed on, either.
+    let by_the_hour = by_the_hour::clock_of(task);
+    let counted = by_the_hour.map(|clock| match late {
+        true => (Clock::Now, draft.at),
+        false => (clock, task.clock_from.unwrap_or(task.raised_at)),
+    });
     Deadline {
         at: task.due_at.max(draft.at),
         words: "as first asked of another unit".to_owned(),
         late,
         assumed: false,
-        urgent: late,
+        urgent: late || counted.is_some(),
         at_session: false,
-        counted: None,
+        counted: counted.map(|(clock, from)| Counted { clock, from, school: None }),
     }
 }
 

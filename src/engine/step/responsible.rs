@@ -1,0 +1,211 @@
+//! Another authority is responsible for a child than was known: what goes on is theirs, the former one is told to stop, and what is
+//! no other authority's any more is somebody's all the same.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::draft::Draft;
+use super::findings::{self, asking_more, findings_of};
+use super::readdressed::{Meant, Wrong, is_recall, pass_on, stands_in, waits};
+use super::withdrawal::Recall;
+use crate::engine::context::StepError;
+use crate::engine::decide::{Moment, judge};
+use crate::engine::facts::{AsOf, is_own_authority};
+use crate::engine::history::{RECALLED, episodes, latest_status};
+use crate::engine::model::detail::Detail;
+use crate::engine::model::history::{Entry, HeldTask, History};
+use crate::engine::model::inbox::Referral;
+use crate::engine::model::scalar::Timestamp;
+use crate::engine::rules::book::{Agency, Rule, TaskRule, UnitKind};
+use crate::engine::rules::expression::Truth;
+use crate::engine::tasks::route::placed_by;
+use crate::engine::tasks::{Finding, READDRESSED_RULE, TOLD_BY_MISTAKE};
+
+/// Of an authority that was rightly told, for the child was theirs then; or wrongly, and another is responsible.
+pub const NO_LONGER_THEIRS: Recall = Recall {
+    rule: READDRESSED_RULE,
+    title: "Another authority is responsible for the child now",
+    why: "It is recorded that another authority has placed the child, and what you were asked is with them.",
+    action: "Stop: another authority is responsible for the child now; ask before you keep or delete what you were told",
+};
+/// Of one that was told of a child whom no other authority has placed.
+const NEVER_THEIRS: Recall = Recall {
+    rule: READDRESSED_RULE,
+    title: "You were told by mistake",
+    why: "It was recorded that your authority has placed the child, and that was put right.",
+    action: TOLD_BY_MISTAKE,
+};
+
+/// What changed who is responsible, and how it stood before.
+struct Change<'c> {
+    referral: Option<&'c Referral>,
+    cause: &'c str,
+    before: &'c History,
+}
+
+impl Change<'_> {
+    /// Whether a status says who is responsible from now on: the former authority was rightly told. Where one is withdrawn or
+    /// corrected, another was told that should not have been.
+    fn is_rightly_told(&self) -> bool {
+        self.referral.is_some_and(|referral| matches!(&referral.event.detail, Detail::StatusChanged(_)))
+    }
+}
+
+/// Another authority placed the child than was known, or it is known now, or what said so no longer stands. `referral`: what names
+/// the child; a withdrawal does not.
+pub fn pass_to_responsible_authority(
+    draft: &mut Draft<'_>,
+    referral: Option<&Referral>,
+    cause: &str,
+    before: &History,
+) -> Result<(), StepError> {
+    let change = Change { referral, cause, before };
+    let (history, at) = (&draft.history, draft.at);
+    let now = placed_by(history, at);
+    // A status that is said anew says who is responsible; what it leaves out is not said to be otherwise.
+    let as_before =
+        now == placed_by(before, at) && (change.is_rightly_told() || is_away(history, at) == is_away(before, at));
+    if as_before || (now.is_none() && change.is_rightly_told()) {
+        return Ok(());
+    }
+    let rules = &draft.book.rules;
+    for agency in rules.agencies.values().filter(|agency| agency.units == UnitKind::Authority) {
+        let meant = meant(draft, agency, now.as_deref());
+        for entry in draft.history.entries.clone() {
+            of_entry(draft, &change, &entry, (agency, &meant))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whose the child is by what is recorded now. The book's own authority is no other: then another is asked only as host.
+fn meant(draft: &Draft<'_>, agency: &Agency, now: Option<&str>) -> Meant {
+    let rules = &draft.book.rules;
+    match now.filter(|now| !is_own_authority(rules.authority.as_deref(), now)) {
+        Some(other) => rules.directory.unit_named(agency, other).map_or(Meant::Unlisted(other.to_owned()), Meant::Unit),
+        None if is_away(&draft.history, draft.at) => Meant::Unknown,
+        None => Meant::Nobody,
+    }
+}
+
+/// What another authority holds for one event, or whoever stands in for it.
+fn of_entry(
+    draft: &mut Draft<'_>,
+    change: &Change<'_>,
+    entry: &Arc<Entry>,
+    (agency, meant): (&Agency, &Meant),
+) -> Result<(), StepError> {
+    let asked = asked_now(draft, entry, agency);
+    let goes_on = |task: &HeldTask| match meant {
+        Meant::Unit(_) | Meant::Unlisted(_) | Meant::Agency => true,
+        Meant::Unknown => asked.contains(task.action.as_str()),
+        Meant::Nobody => false,
+    };
+    let held = held_by_former(draft, entry, (agency, meant), &goes_on);
+    if held.is_empty() {
+        return Ok(());
+    }
+    let rightly = change.is_rightly_told();
+    let is_nobodys = matches!(meant, Meant::Nobody) || placed_by(&draft.history, draft.at).is_none();
+    let stop = if is_nobodys && !rightly { &NEVER_THEIRS } else { &NO_LONGER_THEIRS };
+    let placed_at = placed_since(draft, agency);
+    let by_mistake = |task: &HeldTask| !rightly && !is_from_before(task, placed_at);
+    // Whom a status names may be the former again: nothing is passed on from them then.
+    let wrong = Wrong { held: &held, goes_on: &goes_on, stop, by_mistake: &by_mistake, state: RECALLED };
+    pass_on(draft, (change.referral, change.cause), entry, &wrong, (agency, meant))?;
+    let ended: Vec<&Arc<HeldTask>> = held.iter().filter(|task| !goes_on(task)).collect();
+    ask_instead(draft, change, entry, &ended)
+}
+
+/// What the rules ask of an agency for an event as things stand.
+fn asked_now<'a>(draft: &Draft<'a>, entry: &Arc<Entry>, agency: &Agency) -> BTreeSet<&'a str> {
+    let book = draft.book;
+    let as_of = AsOf { statuses: draft.at, ..AsOf::entry(entry) };
+    let arrival = judge(book, &draft.history, entry, as_of, Moment::Arrival);
+    let has_clock = |id: &&String| book.rules.rule(id).is_some_and(|rule| rule.timer.is_some());
+    let by_clock = entry.fired.iter().filter(has_clock).filter_map(|id| {
+        let verdict = judge(book, &draft.history, entry, AsOf::instant(draft.at), Moment::Timer(id))?;
+        verdict.fires(id).then_some(verdict)
+    });
+    let mut asked = BTreeSet::new();
+    for verdict in arrival.into_iter().chain(by_clock) {
+        let tasks = verdict.fired.iter().flat_map(|rule| &rule.tasks);
+        let applies = |task: &&TaskRule| task.applies(&verdict.table) == Truth::True;
+        let of_agency = |task: &&TaskRule| task.to.iter().any(|to| to.agency == agency.name);
+        asked.extend(tasks.filter(of_agency).filter(applies).map(|task| task.action.as_str()));
+    }
+    asked
+}
+
+/// What goes on, and lies with another authority than the one that is meant. Nobody need know of a search that is over.
+fn held_by_former(
+    draft: &Draft<'_>,
+    entry: &Arc<Entry>,
+    (agency, meant): (&Agency, &Meant),
+    goes_on: &dyn Fn(&HeldTask) -> bool,
+) -> Vec<Arc<HeldTask>> {
+    if episodes::back_at(&draft.history, entry).is_some() {
+        return Vec::new();
+    }
+    let absence_goes_on = findings::goes_on(draft, entry);
+    let unit = match meant {
+        Meant::Unit(unit) => Some(unit),
+        Meant::Agency | Meant::Unlisted(_) | Meant::Unknown | Meant::Nobody => None,
+    };
+    let is_former = |task: &&Arc<HeldTask>| {
+        let is_elsewhere = task.agency == agency.name && (unit.is_none() || task.unit.as_ref() != unit);
+        // Who is to find out the unit goes on, unless it is known now, or there is none.
+        let finds_out = || (unit.is_some() || !goes_on(task)) && stands_in(draft, task, agency);
+        let asks = waits(task) || (absence_goes_on && task.state == "completed" && !is_recall(task));
+        task.is_of(entry) && asks && (is_elsewhere || finds_out())
+    };
+    draft.history.tasks.iter().filter(is_former).cloned().collect()
+}
+
+/// What must be done by somebody, and is no other authority's any more, is asked of whoever the rules name for it now: an interview.
+fn ask_instead(
+    draft: &mut Draft<'_>,
+    change: &Change<'_>,
+    entry: &Arc<Entry>,
+    ended: &[&Arc<HeldTask>],
+) -> Result<(), StepError> {
+    let rules = &draft.book.rules;
+    let asked = rules.rules.iter().flat_map(|rule| &rule.tasks).filter(|task| task.completed_by_due);
+    let was_asked = |task: &&TaskRule| ended.iter().any(|ended| waits(ended) && ended.action == task.action);
+    let done_by: BTreeSet<&str> = asked.filter(was_asked).flat_map(|task| task.settled_by.iter().copied()).collect();
+    let as_of = AsOf { statuses: draft.at, ..AsOf::entry(entry) };
+    let judged = |history: &History| judge(draft.book, history, entry, as_of, Moment::Arrival).map(Arc::new);
+    let (Some(before), Some(after)) = (judged(change.before), judged(&draft.history)) else { return Ok(()) };
+    if done_by.is_empty() {
+        return Ok(());
+    }
+    let must_be_done = |rule: &Rule| {
+        let mut asked = rule.tasks.iter().filter(|task| task.applies(&after.table) == Truth::True);
+        asked.any(|task| task.completed_by_due && task.settled_by.iter().any(|kind| done_by.contains(kind)))
+    };
+    let mut findings: Vec<Finding<'_>> = findings_of(entry, &after, &entry.fired);
+    findings.extend(asking_more(draft, change.referral, entry, (&before, &after), &entry.fired)?);
+    findings.retain(|finding| must_be_done(finding.rule));
+    let cause = format!("{}\0instead\0{}", change.cause, entry.event_id);
+    draft.raise(change.referral, &cause, &findings, Vec::new()).map(drop)
+}
+
+/// Whether the child is placed across a border, as far as is recorded.
+fn is_away(history: &History, at: Timestamp) -> bool {
+    latest_status(history, "lac", at).is_some_and(|lac| lac.open && lac.out_of_area == Some(true))
+}
+
+/// Since when the child is placed as they are.
+fn placed_since(draft: &Draft<'_>, agency: &Agency) -> Option<Timestamp> {
+    let placed = latest_status(&draft.history, "lac", draft.at).filter(|_| agency.units == UnitKind::Authority);
+    placed.map(|placed| placed.since)
+}
+
+fn is_from_before(task: &HeldTask, placed_at: Option<Timestamp>) -> bool {
+    placed_at.is_some_and(|placed_at| task.raised_at < placed_at)
+}
+
+/// Whether what an authority was asked is from before the child was placed as they are: it was theirs then.
+pub fn was_theirs(draft: &Draft<'_>, agency: &Agency, task: &HeldTask) -> bool {
+    is_from_before(task, placed_since(draft, agency))
+}
