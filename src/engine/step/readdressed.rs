@@ -26,17 +26,26 @@ struct Enough {
     why: &'static str,
     action: &'static str,
     clock: Clock,
+    wants_answer: bool,
 }
 
 const FOUND: Enough = Enough {
     why: "The unit that this was meant for is known now, and holds the task.",
     action: "Stop here: the task was passed on to the unit it was meant for; this word of it needs no answer",
     clock: OWN_DUTY,
+    wants_answer: false,
 };
 const FOR_NOBODY: Enough = Enough {
     why: "It is asked of nobody of the agency that this was meant for any more.",
     action: "Stop here: there is nobody to pass this on to; this word of it needs no answer",
     clock: AT_HIGHEST_LEVEL,
+    wants_answer: false,
+};
+const RING_BACK: Enough = Enough {
+    why: "What you passed on was meant for an authority that was recorded by mistake.",
+    action: "Ring whom you passed this on to: it was by mistake; they are to stop, and not to use it",
+    clock: AT_HIGHEST_LEVEL,
+    wants_answer: true,
 };
 /// Of a unit in no directory, as much of its name as is repeated to whoever finds it out.
 const UNIT_CHARS_MAX: usize = 64;
@@ -225,12 +234,19 @@ pub fn pass_on(
     let (misled, stood_in): (Vec<Arc<HeldTask>>, Vec<Arc<HeldTask>>) =
         wrong.held.iter().cloned().partition(|task| task.agency == agency.name);
     let mut told = recalls(draft, wrong.stop, entry, &misled)?;
-    let by_mistake: Vec<Arc<HeldTask>> = misled.into_iter().filter(|task| (wrong.by_mistake)(task)).collect();
+    // Whoever stands in has told somebody by now of whom nothing else is known here.
+    let rings_back = |task: &HeldTask| task.state == "completed" && (wrong.by_mistake)(task);
+    let shared = misled.into_iter().chain(stood_in.iter().filter(|task| rings_back(task)).cloned());
+    let by_mistake: Vec<Arc<HeldTask>> = shared.filter(|task| (wrong.by_mistake)(task)).collect();
     told.extend(breach(draft, RECALL.rule, entry, &by_mistake)?);
     let kept: BTreeSet<&String> =
         stood_in.iter().filter(|task| is_its_own_too(draft, task)).map(|task| &task.task_id).collect();
     for task in stood_in.iter().filter(|task| !kept.contains(&task.task_id)) {
-        let word = if (wrong.goes_on)(task) { &FOUND } else { &FOR_NOBODY };
+        let word = match (wrong.goes_on)(task) {
+            _ if rings_back(task) => &RING_BACK,
+            true => &FOUND,
+            false => &FOR_NOBODY,
+        };
         told.push(word_to_stand_in(draft, task, entry, word)?);
     }
     draft.raise(None, &cause, &[], told)?;
@@ -266,7 +282,12 @@ fn word_to_stand_in<'w>(
     let own = raising.own_duty(READDRESSED_RULE, RECALL.title, word.why.to_owned(), word.action, due, entry);
     let address =
         Address { agency: task.agency.clone(), unit: task.unit.clone(), role: task.role.clone(), in_place_of: None };
-    Ok(Wanted { address, relation: Relation::Word(task.task_id.clone()), ..own })
+    let relation = match word.wants_answer {
+        true => Relation::Follows(vec![task.task_id.clone()]),
+        false => Relation::Word(task.task_id.clone()),
+    };
+    let notes = if word.wants_answer { vec![format!("What you passed on: {}.", task.action)] } else { Vec::new() };
+    Ok(Wanted { address, relation, notes, ..own })
 }
 
 /// By when another unit had been asked.

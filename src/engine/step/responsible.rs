@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::closed;
 use super::draft::Draft;
+use super::escalation::closed_as;
 use super::findings::{self, asking_more, findings_of};
 use super::readdressed::{Meant, Wrong, is_recall, pass_on, stands_in, waits};
 use super::withdrawal::Recall;
@@ -35,6 +37,10 @@ const NEVER_THEIRS: Recall = Recall {
     why: "It was recorded that your authority has placed the child, and that was put right.",
     action: TOLD_BY_MISTAKE,
 };
+const COMPLETED: &str = "completed";
+
+/// What is so of a task that somebody was told.
+type Told<'t> = &'t dyn Fn(&HeldTask) -> bool;
 
 /// What changed who is responsible, and how it stood before.
 struct Change<'c> {
@@ -68,11 +74,14 @@ pub fn pass_to_responsible_authority(
     if as_before || (now.is_none() && change.is_rightly_told()) {
         return Ok(());
     }
+    // Whoever is told to stop by what goes on is not told it again by what is over.
+    let is_over = |entry: &Arc<Entry>| episodes::back_at(&draft.history, entry).is_some();
+    let (over, ahead): (Vec<Arc<Entry>>, Vec<Arc<Entry>>) = draft.history.entries.iter().cloned().partition(is_over);
     let rules = &draft.book.rules;
     for agency in rules.agencies.values().filter(|agency| agency.units == UnitKind::Authority) {
         let meant = meant(draft, agency, now.as_deref());
-        for entry in draft.history.entries.clone() {
-            of_entry(draft, &change, &entry, (agency, &meant))?;
+        for entry in ahead.iter().chain(&over) {
+            of_entry(draft, &change, entry, (agency, &meant))?;
         }
     }
     Ok(())
@@ -96,25 +105,46 @@ fn of_entry(
     (agency, meant): (&Agency, &Meant),
 ) -> Result<(), StepError> {
     let asked = asked_now(draft, entry, agency);
+    let closed: BTreeSet<String> = closed_since(draft, entry);
     let goes_on = |task: &HeldTask| match meant {
+        _ if closed.contains(&task.task_id) => false,
         Meant::Unit(_) | Meant::Unlisted(_) | Meant::Agency => true,
         Meant::Unknown => asked.contains(task.action.as_str()),
         Meant::Nobody => false,
     };
-    let held = held_by_former(draft, entry, (agency, meant), &goes_on);
+    let placed_at = placed_since(draft, agency);
+    let wrong_since = latest_status(change.before, "lac", draft.at).map(|wrong| wrong.since);
+    let by_mistake = |task: &HeldTask| {
+        let since = if task.agency == agency.name { placed_at } else { wrong_since };
+        !change.is_rightly_told() && !is_from_before(task, since)
+    };
+    let held = held_by_former(draft, entry, (agency, meant), (&goes_on, &by_mistake));
+    let (told, held): (Vec<Arc<HeldTask>>, Vec<Arc<HeldTask>>) = held
+        .into_iter()
+        .partition(|task| episodes::back_at(&draft.history, entry).is_some() && is_told_to_stop(draft, task));
+    end(draft, &told);
     if held.is_empty() {
         return Ok(());
     }
-    let rightly = change.is_rightly_told();
     let is_nobodys = matches!(meant, Meant::Nobody) || placed_by(&draft.history, draft.at).is_none();
-    let stop = if is_nobodys && !rightly { &NEVER_THEIRS } else { &NO_LONGER_THEIRS };
-    let placed_at = placed_since(draft, agency);
-    let by_mistake = |task: &HeldTask| !rightly && !is_from_before(task, placed_at);
+    let stop = if is_nobodys && !change.is_rightly_told() { &NEVER_THEIRS } else { &NO_LONGER_THEIRS };
     // Whom a status names may be the former again: nothing is passed on from them then.
     let wrong = Wrong { held: &held, goes_on: &goes_on, stop, by_mistake: &by_mistake, state: RECALLED };
     pass_on(draft, (change.referral, change.cause), entry, &wrong, (agency, meant))?;
-    let ended: Vec<&Arc<HeldTask>> = held.iter().filter(|task| !goes_on(task)).collect();
+    let ended: Vec<&Arc<HeldTask>> =
+        held.iter().filter(|task| !goes_on(task) && !closed.contains(&task.task_id)).collect();
     ask_instead(draft, change, entry, &ended)
+}
+
+/// What was done, and the search is over or the case closed: nobody else need hear of it.
+fn closed_since(draft: &Draft<'_>, entry: &Entry) -> BTreeSet<String> {
+    let (history, rules) = (&draft.history, &draft.book.rules);
+    let is_back = episodes::back_at(history, entry).is_some();
+    let is_over = |task: &&Arc<HeldTask>| {
+        is_back || (task.state == COMPLETED && closed::is_waited_for_no_more(history, rules, task))
+    };
+    let of_event = history.tasks.iter().filter(|task| task.is_of(entry));
+    of_event.filter(is_over).map(|task| task.task_id.clone()).collect()
 }
 
 /// What the rules ask of an agency for an event as things stand.
@@ -137,16 +167,15 @@ fn asked_now<'a>(draft: &Draft<'a>, entry: &Arc<Entry>, agency: &Agency) -> BTre
     asked
 }
 
-/// What goes on, and lies with another authority than the one that is meant. Nobody need know of a search that is over.
+/// What goes on, and lies with another authority than the one that is meant; and what one was told by mistake, though it is done. Nobody
+/// need know of a search that is over.
 fn held_by_former(
     draft: &Draft<'_>,
-    entry: &Arc<Entry>,
+    entry: &Entry,
     (agency, meant): (&Agency, &Meant),
-    goes_on: &dyn Fn(&HeldTask) -> bool,
+    (goes_on, by_mistake): (Told<'_>, Told<'_>),
 ) -> Vec<Arc<HeldTask>> {
-    if episodes::back_at(&draft.history, entry).is_some() {
-        return Vec::new();
-    }
+    let is_back = episodes::back_at(&draft.history, entry).is_some();
     let absence_goes_on = findings::goes_on(draft, entry);
     let unit = match meant {
         Meant::Unit(unit) => Some(unit),
@@ -154,12 +183,34 @@ fn held_by_former(
     };
     let is_former = |task: &&Arc<HeldTask>| {
         let is_elsewhere = task.agency == agency.name && (unit.is_none() || task.unit.as_ref() != unit);
+        let is_done = task.state == COMPLETED && task.chases.is_none() && !is_recall(task);
+        let was_told = is_done && (absence_goes_on || by_mistake(task));
         // Who is to find out the unit goes on, unless it is known now, or there is none.
-        let finds_out = || (unit.is_some() || !goes_on(task)) && stands_in(draft, task, agency);
-        let asks = waits(task) || (absence_goes_on && task.state == "completed" && !is_recall(task));
-        task.is_of(entry) && asks && (is_elsewhere || finds_out())
+        let is_found = || unit.is_some() || !goes_on(task) || (is_done && by_mistake(task));
+        let finds_out = || is_found() && stands_in(draft, task, agency);
+        let counts = !is_back || by_mistake(task);
+        task.is_of(entry) && (waits(task) || was_told) && counts && (is_elsewhere || finds_out())
     };
     draft.history.tasks.iter().filter(is_former).cloned().collect()
+}
+
+/// What is over, and its holder is told to stop anyway, done or not.
+fn end(draft: &mut Draft<'_>, told: &[Arc<HeldTask>]) {
+    let at = draft.at;
+    for task in &mut draft.history.tasks {
+        if told.iter().any(|told| told.task_id == task.task_id) {
+            *task = Arc::new(closed_as(RECALLED, task, at));
+        }
+    }
+}
+
+/// Whether its holder is told to stop by the record at hand already.
+fn is_told_to_stop(draft: &Draft<'_>, task: &HeldTask) -> bool {
+    let mut raised = draft.decision.tasks.iter();
+    raised.any(|stop| {
+        let is_stop = [NO_LONGER_THEIRS.action, NEVER_THEIRS.action].contains(&stop.action.as_str());
+        is_stop && stop.agency == task.agency && stop.unit == task.unit
+    })
 }
 
 /// What must be done by somebody, and is no other authority's any more, is asked of whoever the rules name for it now: an interview.
@@ -171,7 +222,7 @@ fn ask_instead(
 ) -> Result<(), StepError> {
     let rules = &draft.book.rules;
     let asked = rules.rules.iter().flat_map(|rule| &rule.tasks).filter(|task| task.completed_by_due);
-    let was_asked = |task: &&TaskRule| ended.iter().any(|ended| waits(ended) && ended.action == task.action);
+    let was_asked = |task: &&TaskRule| ended.iter().any(|ended| ended.action == task.action);
     let done_by: BTreeSet<&str> = asked.filter(was_asked).flat_map(|task| task.settled_by.iter().copied()).collect();
     let as_of = AsOf { statuses: draft.at, ..AsOf::entry(entry) };
     let judged = |history: &History| judge(draft.book, history, entry, as_of, Moment::Arrival).map(Arc::new);
