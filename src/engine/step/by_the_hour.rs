@@ -6,6 +6,7 @@ use crate::engine::context::StepError;
 use crate::engine::model::history::HeldTask;
 use crate::engine::model::scalar::{DAY_MS, Level, Timestamp};
 use crate::engine::rules::RuleBook;
+use crate::engine::rules::book::Ladder;
 use crate::engine::tasks::{due_at, is_urgent};
 
 const A_SHIFT_HOURS_MAX: u16 = 4;
@@ -15,6 +16,23 @@ const AT_ONCE: Clock = Clock::Minutes(15);
 /// The clock of a task that runs through nights and weekends. None: it waits for an office, or an earlier release kept it.
 pub fn clock_of(task: &HeldTask) -> Option<Clock> {
     task.clock.as_ref()?.parse().ok().filter(is_urgent)
+}
+
+/// The ladder of a task. What the router itself asks says by its clock whether it can wait: of what is due by the working day (that
+/// something was recalled, or shared and should not have been), nobody is chased by night, at whatever level.
+pub fn ladder<'b>(rules: &'b RuleBook, task: &HeldTask) -> Option<&'b Ladder> {
+    let by_the_working_day = || {
+        let clock: Option<Clock> = task.clock.as_ref().and_then(|clock| clock.parse().ok());
+        matches!(clock, Some(Clock::WorkingDays(_))) && is_of_no_rule(rules, task)
+    };
+    rules.ladder(task.level.filter(|level| *level != Level::L4b || !by_the_working_day()))
+}
+
+/// Whether no rule of the book asks it, of its holder or of whoever they stand in for.
+fn is_of_no_rule(rules: &RuleBook, task: &HeldTask) -> bool {
+    let mut asked = rules.rules.iter().flat_map(|rule| &rule.tasks);
+    let is_by_rule = task.rules.iter().any(|id| rules.rule(id).is_some());
+    task.in_place_of.is_none() && !is_by_rule && !asked.any(|asked| asked.is_asked_of(task))
 }
 
 /// Whether a task was to be done before whoever is on duty goes home.

@@ -52,7 +52,7 @@ fn is_chase(task: &HeldTask) -> bool {
 }
 
 fn steps<'b>(rules: &'b RuleBook, task: &HeldTask) -> &'b [LadderStep] {
-    rules.ladder(task.level).map(|ladder| ladder.steps.as_slice()).unwrap_or_default()
+    by_the_hour::ladder(rules, task).map(|ladder| ladder.steps.as_slice()).unwrap_or_default()
 }
 
 fn rungs_told(task: &HeldTask) -> usize {
@@ -333,7 +333,8 @@ fn calls<'a>(draft: &mut Draft<'a>, due: Vec<usize>) -> Vec<Call<'a>> {
             continue;
         };
         let number = rungs_told(&task);
-        let (Some(ladder), Some(step)) = (book.rules.ladder(task.level), steps(&book.rules, &task).get(number)) else {
+        let ladder = by_the_hour::ladder(&book.rules, &task);
+        let (Some(ladder), Some(step)) = (ladder, steps(&book.rules, &task).get(number)) else {
             // A later book has a shorter ladder, or none: its top is reached.
             let top = i32::try_from(steps(&book.rules, &task).len()).ok();
             if let Some(present) = draft.history.tasks.get_mut(place) {
