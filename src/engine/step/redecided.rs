@@ -50,7 +50,8 @@ pub fn by_correction(
         Err(names) => return refuse(draft, referral, &arriving, &not_of_its_kind(&names, correction), None),
     };
     let Some(decision) = raises(&draft.history, original, &said) else {
-        return Unapplied::and_asked(NOT_UPWARD).tell(draft, event, Some(referral), &arriving);
+        let unapplied = Unapplied::and_asked(NOT_UPWARD).at(rests_on(draft, original));
+        return unapplied.tell(draft, event, Some(referral), &arriving);
     };
     let who = &event.practitioner;
     let detail = DecisionRecorded {
@@ -75,6 +76,12 @@ pub fn is_again(history: &History, index: usize, arriving: &Entry) -> bool {
     both && (!in_danger || raises(history, first, arriving).is_some())
 }
 
+/// The level of what rests on a decision: of the case, where it is about that, or says what was begun or held of it.
+fn rests_on(draft: &Draft<'_>, original: &Entry) -> Option<Level> {
+    let starts = |code: &str| HumanDecision::of_symbol(code).is_some_and(|decision| STARTING.contains(&decision));
+    decided(original).filter(|code| settles(code) || starts(code)).and(draft.history.case_level)
+}
+
 /// Another decision under a used id.
 pub fn under_used_id(
     draft: &mut Draft<'_>,
@@ -88,7 +95,8 @@ pub fn under_used_id(
     history::corroborate(&mut known, &arriving);
     let known = put(&mut draft.history, known);
     if raises(&draft.history, &first, &arriving).is_none() {
-        return Unapplied::and_asked(NOT_UPWARD).tell(draft, &referral.event, Some(referral), &Arc::new(arriving));
+        let unapplied = Unapplied::and_asked(NOT_UPWARD).at(rests_on(draft, &first));
+        return unapplied.tell(draft, &referral.event, Some(referral), &Arc::new(arriving));
     }
     decide(draft, referral, referral.event.detail.clone(), &known)
 }
@@ -140,7 +148,7 @@ fn raises_what_was_said(history: &History, first: &Entry, said: &Entry) -> Optio
 /// A correction came before a decision, and would take something away: it changes nothing, and both its sender and a person hear.
 pub fn waited_in_vain(draft: &mut Draft<'_>, waiting: &Awaiting, original: &Arc<Entry>) -> Result<(), StepError> {
     let of = (&waiting.source, waiting.event_id.as_str(), None);
-    tell_later(draft, original, &waiting.event_id, of, NOT_UPWARD)
+    tell_later(draft, original, &waiting.event_id, of, (NOT_UPWARD, rests_on(draft, original)))
 }
 
 /// Judged as a decision of its own, made when it was received.

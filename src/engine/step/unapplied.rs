@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use super::Effect;
-use super::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY};
+use super::draft::{Draft, within_the_hour_at};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
-use crate::engine::history::decisions::DECISION;
+use crate::engine::history::decisions::{DECISION, level_named, starts_enquiry};
 use crate::engine::intake::KEYED_BY_REPLY;
 use crate::engine::model::decision::Disposition;
 use crate::engine::model::event::{ReferralEvent, Source};
 use crate::engine::model::feedback::FeedbackStatus;
 use crate::engine::model::history::{Entry, History, Timer};
 use crate::engine::model::inbox::Referral;
-use crate::engine::model::scalar::{FactValue, Level};
+use crate::engine::model::scalar::Level;
 use crate::engine::tasks::due_at;
 
 pub const UNAPPLIED_RULE: &str = "decision-not-applied";
@@ -31,16 +31,23 @@ pub struct Unapplied {
     problem: &'static str,
     /// Somebody may go without what they need: a person is asked, too.
     is_asked: bool,
+    /// Of what rests on it, where it names none.
+    level: Option<Level>,
 }
 
 impl Unapplied {
     /// Nobody goes without anything.
     pub fn because(problem: &'static str) -> Self {
-        Self { problem, is_asked: false }
+        Self { problem, is_asked: false, level: None }
     }
 
     pub fn and_asked(problem: &'static str) -> Self {
-        Self { problem, is_asked: true }
+        Self { problem, is_asked: true, level: None }
+    }
+
+    /// What rests on it is at this level.
+    pub fn at(self, level: Option<Level>) -> Self {
+        Self { level, ..self }
     }
 
     /// `shown`: what the task of whoever is asked shows, where it is surely of this child.
@@ -55,7 +62,7 @@ impl Unapplied {
         draft.disposed(Disposition::Refused);
         draft.decision.notes.push(format!("Not applied: {problem}."));
         if self.is_asked {
-            ask(draft, shown, &event.event_id, entry, problem)?;
+            ask(draft, shown, &event.event_id, entry, (problem, self.level))?;
         }
         draft.tell_sender(event, FeedbackStatus::NotApplied, &[&words(problem)]);
         Ok(())
@@ -71,12 +78,12 @@ fn ask(
     referral: Option<&Referral>,
     cause: &str,
     entry: &Arc<Entry>,
-    problem: &str,
+    (problem, level): (&str, Option<Level>),
 ) -> Result<(), StepError> {
     let raising = draft.raising(referral, cause);
-    // Whoever set it saw significant harm, and believes that others know.
-    let at_highest = entry.facts.get("level") == Some(&FactValue::Code(Level::L4b.symbol().to_owned()));
-    let due = raising.deadline_from_now(if at_highest { &AT_HIGHEST_LEVEL } else { &OWN_DUTY })?;
+    // Whoever set it, or began an enquiry, saw significant harm, and believes that others know.
+    let level = level.max(level_named(entry)).max(starts_enquiry(entry).then_some(Level::L4b));
+    let due = raising.deadline_from_now(&within_the_hour_at(level))?;
     let why = format!("A decision was recorded and not applied: {problem}.");
     let wanted = raising.own_duty(UNAPPLIED_RULE, TITLE, why, ACTION, due, entry);
     draft.raise(referral, cause, &[], vec![wanted]).map(drop)
@@ -110,19 +117,19 @@ pub fn still_unknown(draft: &mut Draft<'_>, entry: &Arc<Entry>, cause: &str) -> 
         return Ok(());
     }
     let of = (&entry.source, entry.event_id.as_str(), entry.partner_reference.clone());
-    tell_later(draft, entry, cause, of, NOBODY)
+    tell_later(draft, entry, cause, of, (NOBODY, None))
 }
 
-/// Of what was kept, and turns out to change nothing. `of`: whose it was.
+/// Of what was kept, and turns out to change nothing. `of`: whose it was. With the problem the level of what rests on it.
 pub fn tell_later(
     draft: &mut Draft<'_>,
     about: &Arc<Entry>,
     cause: &str,
     of: (&Source, &str, Option<String>),
-    problem: &str,
+    (problem, level): (&str, Option<Level>),
 ) -> Result<(), StepError> {
     draft.decision.notes.push(format!("Not applied: {problem}."));
-    ask(draft, None, cause, about, problem)?;
+    ask(draft, None, cause, about, (problem, level))?;
     let (source, event_id, reference) = of;
     let feedback = draft.feedback(source, event_id, reference, FeedbackStatus::NotApplied, &[&words(problem)]);
     draft.publish(Effect::Feedback(feedback));
