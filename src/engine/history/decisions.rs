@@ -9,6 +9,7 @@ pub const DECISION: &str = "decision.recorded";
 
 const CLOSED: &str = "closed";
 const ENQUIRY: &str = "s47_started";
+const ASSESSMENT: &str = "assessment_started";
 /// What settles the level or the case.
 const SETTLING: [&str; 4] = ["level_confirmed", "level_set", "stepped_down", CLOSED];
 
@@ -32,6 +33,16 @@ pub fn closes(decided: &str) -> bool {
 /// Whether it is that a section 47 enquiry was started: significant harm is suspected, whatever level anybody names.
 pub fn starts_enquiry(entry: &Entry) -> bool {
     decided(entry) == Some(ENQUIRY)
+}
+
+/// Whether it is that an enquiry or an assessment was begun, and a decision that was made later is on record which ended that: the case was
+/// closed since, or set below what an enquiry means.
+pub fn is_begun_before_it_ended(history: &History, entry: &Entry) -> bool {
+    let code = decided(entry);
+    let starts = code == Some(ENQUIRY) || code == Some(ASSESSMENT);
+    let below = |level: Option<Level>| code == Some(ENQUIRY) && level < Some(Level::L4b);
+    let ends = |stands: &&RecordedDecision| stands.at > entry.holds_from() && (stands.closed || below(stands.level));
+    starts && history.last_decision.as_ref().is_some_and(|stands| ends(&stands))
 }
 
 /// The level that an event came to, or that a decision means without naming one.

@@ -202,7 +202,8 @@ pub fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entr
     }
     let Some(verdict) = draft.judge(&entry).map(Arc::new) else { return Ok(()) };
     draft.record_facts(&entry.kind, &verdict);
-    let mut findings = findings_of(&entry, &verdict, &[]);
+    let is_over = decisions::is_begun_before_it_ended(&draft.history, &entry);
+    let mut findings = if is_over { Vec::new() } else { findings_of(&entry, &verdict, &[]) };
     findings.extend(clocks::due_already(draft, &entry)?);
     let raising = draft.raising(Some(referral), &event.event_id);
     let open = raising.left_open(&entry, &verdict, &findings)?;
@@ -255,7 +256,9 @@ pub fn strategy_discussion(history: &History, arriving: &Entry) -> Option<Timest
         !entry.withdrawn && !entry.is_same_event(arriving) && entry.occurred_at <= arriving.occurred_at
     };
     let earlier = history.entries.iter().rev().filter(is_earlier);
-    let held = earlier.take_while(|entry| !said(entry, "s47_started")).find(|entry| said(entry, "strategy_held"));
+    // One that was not applied, for a later decision had ended it, may be the same.
+    let starts_one = |entry: &Entry| said(entry, "s47_started") && (entry.backfilled || !entry.fired.is_empty());
+    let held = earlier.take_while(|entry| !starts_one(entry)).find(|entry| said(entry, "strategy_held"));
     Some(held.map_or(arriving.occurred_at, |held| held.occurred_at))
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::closed::is_held_still;
 use super::draft::{Draft, OWN_DUTY, within_the_hour_at};
+use super::findings::findings_of;
 use super::taken_back::{Word, in_words, open_again, tell_each};
 use super::unapplied::{Unapplied, is_known};
 use super::{Effect, about, link, named_elsewhere, services};
@@ -21,8 +22,8 @@ use crate::engine::model::history::{Entry, HeldTask, History, said_by};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{FactValue, Level, Timestamp};
 use crate::engine::rules::catalogue::is_concern;
-use crate::engine::tasks::Wanted;
 use crate::engine::tasks::route::sender_held_back;
+use crate::engine::tasks::{Finding, Wanted};
 
 /// Why a case is not closed.
 pub const IN_DANGER: &str = "it says, too, that the child is in immediate danger, and that is acted on: the case is not closed by it. Close \
@@ -166,9 +167,12 @@ const OTHER_TITLE: &str = "A decision about one of two children";
 const OLDER: &str =
     "a decision that was made later is on record, and stands: if this one is to stand, record it again, as made now";
 
-/// Of a decision about the level or the case that a later one outdates. Where it would have raised the level or opened the case,
+/// Of a decision about the level or the case that a later one outdates, or of what was begun and ended by it. Where it would have raised the level or opened the case,
 /// somebody may rely on it.
 pub fn of_older(draft: &Draft<'_>, entry: &Entry) -> Option<Unapplied> {
+    if decisions::is_begun_before_it_ended(&draft.history, entry) {
+        return Some(Unapplied::and_asked(OLDER));
+    }
     let code = decisions::decided(entry).filter(|code| decisions::settles(code))?;
     let stands = draft.history.last_decision.as_ref()?;
     if closes_in_danger(entry) || said_by(stands.event_id.as_deref(), stands.partner.as_deref(), entry) {
@@ -177,6 +181,19 @@ pub fn of_older(draft: &Draft<'_>, entry: &Entry) -> Option<Unapplied> {
     let raises = decisions::level_named(entry) > draft.history.case_level;
     let opens = stands.closed && !decisions::closes(code);
     Some(if raises || opens { Unapplied::and_asked(OLDER) } else { Unapplied::because(OLDER) })
+}
+
+/// What was begun before a decision that stands no longer, and recorded after it, begins after all.
+pub fn begun_after_all<'a>(draft: &Draft<'a>) -> Vec<Finding<'a>> {
+    let is_freed = |entry: &&Arc<Entry>| {
+        !entry.withdrawn
+            && !entry.backfilled
+            && decisions::is_begun_before_it_ended(&draft.before, entry)
+            && !decisions::is_begun_before_it_ended(&draft.history, entry)
+    };
+    let freed = draft.history.entries.iter().filter(is_freed);
+    let judged = freed.filter_map(|entry| Some((entry, Arc::new(draft.judge(entry)?))));
+    judged.flat_map(|(entry, verdict)| findings_of(entry, &verdict, &entry.fired)).collect()
 }
 
 /// Most referrals whose senders are told of one decision.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::decided::begun_after_all;
 use super::draft::Draft;
 use super::{about, by_the_hour, closed, escalation, search, services, shut_again, withdrawal};
 use crate::engine::calendar::Clock;
@@ -115,7 +116,8 @@ pub fn stands_again(
     let raising = draft.raising(None, cause);
     let own = raising.own_duty(TAKEN_BACK_RULE, TITLE, why, ACTION, raising.deadline_from_now(&clock)?, about);
     wanted.push(Wanted { level, relation: about::follows(draft, &reports), ..own });
-    draft.raise(None, cause, &[], wanted).map(drop)
+    let begun = begun_after_all(draft);
+    draft.raise(None, cause, &begun, wanted).map(drop)
 }
 
 /// What only a withdrawn event had asked, and the decision had ended: it stands until a person decides, as it did before.
