@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::draft::Draft;
+use super::readdressed::stands_in;
 use super::withdrawal::WITHDRAWAL_RULE;
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::StepError;
-use crate::engine::history::episodes;
 use crate::engine::history::senders::numbers;
+use crate::engine::history::{RECALLED, episodes};
 use crate::engine::model::history::{Entry, HeldTask};
-use crate::engine::rules::book::UnitKind;
+use crate::engine::rules::book::{Agency, UnitKind};
 use crate::engine::tasks::route::Address;
-use crate::engine::tasks::{Wanted, Why};
+use crate::engine::tasks::{Deadline, READDRESSED, Wanted, Why};
 
 const ACTION: &str = "The return was withdrawn: the child may still be missing; make sure that they are looked for";
 const TITLE: &str = "Not back after all";
@@ -73,28 +74,67 @@ pub fn tell_searching<'w>(
         let (why, due) = (after.why.clone(), due.clone());
         Wanted { level, ..raising.own_duty(after.rule, after.title, why, after.action, due, started) }
     };
-    let front_door = &draft.book.rules.front_door;
+    let rules = &draft.book.rules;
     let searching = |task: &&Arc<HeldTask>| {
         let of_absence = |entry: &Arc<Entry>| {
             let is_start = matches!(entry.kind.as_str(), episodes::STARTED | episodes::REGRADED);
             is_start && entry.occurred_at >= since && task.is_of(entry)
         };
-        let is_one = draft.book.rules.agencies.get(&task.agency).is_some_and(|agency| agency.units == UnitKind::One);
         let soon = task.due_at <= task.raised_at.plus_millis(SEARCH_MS_MAX);
-        is_one
-            && soon
-            && task.chases.is_none()
-            && task.agency != *front_door
-            && draft.history.entries.iter().any(of_absence)
+        soon && task.chases.is_none() && draft.history.entries.iter().any(of_absence)
     };
-    let asked = draft.history.tasks.iter().filter(searching);
-    let agencies: BTreeSet<&String> = asked.map(|task| &task.agency).collect();
+    let asked: Vec<&Arc<HeldTask>> = draft.history.tasks.iter().filter(searching).collect();
     let mut wanted = vec![told()];
-    for name in agencies {
-        let Some(agency) = draft.book.rules.agencies.get(name) else { continue };
-        let unit = raising.single_unit(agency, due.urgent_by());
-        let address = Address { agency: name.clone(), unit, role: None, in_place_of: None };
-        wanted.push(Wanted { address, ..told() });
+    for agency in rules.agencies.values().filter(|agency| agency.name != rules.front_door) {
+        let addresses = match agency.units {
+            UnitKind::One if asked.iter().any(|task| task.agency == agency.name) => {
+                let unit = raising.single_unit(agency, due.urgent_by());
+                vec![(direct(agency, unit), Vec::new())]
+            }
+            UnitKind::Authority => of_authority(draft, agency, &asked, (after.action, &due)),
+            // Who knows the child as a school does was asked to search by nobody.
+            UnitKind::One | UnitKind::School | UnitKind::Practice | UnitKind::Locality => Vec::new(),
+        };
+        wanted.extend(addresses.into_iter().map(|(address, notes)| Wanted { address, notes, ..told() }));
     }
     Ok(wanted)
+}
+
+fn direct(agency: &Agency, unit: Option<String>) -> Address {
+    Address { agency: agency.name.clone(), unit, role: None, in_place_of: None }
+}
+
+/// Of an agency that has a unit for each authority: the one that is responsible now, where any was to know of the absence; else those who
+/// know of it, and whoever was to find out which it is. With what they must know besides.
+fn of_authority(
+    draft: &Draft<'_>,
+    agency: &Agency,
+    asked: &[&Arc<HeldTask>],
+    (action, due): (&str, &Deadline),
+) -> Vec<(Address, Vec<String>)> {
+    let rules = &draft.book.rules;
+    let raising = draft.raising(None, "");
+    let known: BTreeSet<&String> = asked
+        .iter()
+        .filter(|task| task.agency == agency.name && ![RECALLED, READDRESSED].contains(&task.state.as_str()))
+        .filter_map(|task| task.unit.as_ref())
+        .collect();
+    let is_looked_for = asked.iter().any(|task| task.agency != agency.name && stands_in(draft, task, agency));
+    if known.is_empty() && !is_looked_for {
+        return Vec::new();
+    }
+    let stand_in = raising.stand_in(agency, due.urgent_by());
+    match raising.placed_by().and_then(|placed_by| rules.directory.unit_named(agency, &placed_by)) {
+        Some(unit) if known.contains(&unit) => vec![(direct(agency, Some(unit)), Vec::new())],
+        Some(unit) => {
+            let title = &agency.title;
+            let note = format!("It is for {title}, unit \"{unit}\", who have not been told of this: ring them.");
+            vec![(stand_in, vec![note])]
+        }
+        None => {
+            let told = known.into_iter().map(|unit| (direct(agency, Some(unit.clone())), Vec::new()));
+            let notes = stand_in.notes(rules, action);
+            told.chain(is_looked_for.then_some((stand_in, notes))).collect()
+        }
+    }
 }
