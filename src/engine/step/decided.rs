@@ -67,7 +67,7 @@ pub const MORE_THAN_HELP: Word = Word {
 };
 
 /// A person raises a case to where social care acts, and no rule asks what that level asks: whoever decides is asked, unless they hold
-/// it and it is waited for, and a service that needs the family's agreement hears before it goes on.
+/// it and it is waited for.
 pub fn ask_what_level_asks(
     draft: &mut Draft<'_>,
     referral: &Referral,
@@ -102,12 +102,12 @@ pub fn ask_what_level_asks(
         let own = raising.own_duty(RAISED_RULE, title, format!("{why}{left}"), action, due, entry);
         draft.raise(Some(referral), cause, &[], vec![Wanted { level: Some(set), ..own }])?;
     }
-    tell_whom_closing_told(draft, cause, closed_at, set)?;
-    // At level 4b they hear when the step ends, however the case came to it.
-    if set == Level::L4b { Ok(()) } else { services::warn(draft, cause, &MORE_THAN_HELP) }
+    // A service that needs the family's agreement hears when the step ends, however social care came to act.
+    tell_whom_closing_told(draft, cause, closed_at, set)
 }
 
-/// Whoever heard that the case is closed, and still holds what they were asked, hears that it is open again.
+/// Whoever heard that the case is closed, and still holds what they were asked, hears that it is open again; a service that is warned
+/// hears that instead.
 fn tell_whom_closing_told(
     draft: &mut Draft<'_>,
     cause: &str,
@@ -117,7 +117,11 @@ fn tell_whom_closing_told(
     let Some(closed_at) = closed_at.filter(|closed_at| is_held_still(*closed_at, draft.at)) else { return Ok(()) };
     let front_door = &draft.book.rules.front_door;
     let (left, _) = open_again(draft, Some(closed_at), None);
-    let was_told = |task: &Arc<HeldTask>| task.agency != *front_door && is_held_still(task.raised_at, closed_at);
+    let was_told = |task: &Arc<HeldTask>| {
+        task.agency != *front_door
+            && is_held_still(task.raised_at, closed_at)
+            && !services::is_to_be_warned(draft, task)
+    };
     let held: Vec<Arc<HeldTask>> = left.into_iter().filter(was_told).collect();
     tell_each(draft, cause, &held, &OPEN_AGAIN, &within_the_hour_at(Some(set)))
 }

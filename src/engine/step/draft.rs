@@ -363,7 +363,7 @@ impl<'a> Draft<'a> {
         self.say_what_is_held_back(None)?;
         death::take_up_if_ended(&mut self)?;
         closed::ask_if_missing_after_all(&mut self)?;
-        services::warn_at_4b(&mut self)?;
+        services::warn_once_social_care_acts(&mut self)?;
         services::let_go_on(&mut self)?;
         overdue::take_up_undone(&mut self);
         escalation::arm(&mut self.history, &self.book.rules, self.at);

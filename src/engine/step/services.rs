@@ -42,28 +42,35 @@ const TAKEN_BACK: Word = Word {
     ..GOES_ON
 };
 
-/// Once a case has come to level 4b in this step, by whatever came: by an event, a clock, a decision or an enquiry.
-pub fn warn_at_4b(draft: &mut Draft<'_>) -> Result<(), StepError> {
-    if !comes_to_4b(draft) {
+/// When a step ends: social care acts for the child now, by whatever came: an event, a clock, a decision, an enquiry, or what is taken back.
+pub fn warn_once_social_care_acts(draft: &mut Draft<'_>) -> Result<(), StepError> {
+    if !comes_to_act(draft) {
         return Ok(());
     }
     let level = |decision: &Option<RecordedDecision>| decision.as_ref().and_then(|decision| decision.level);
+    let acts_at = if comes_to_4b(draft) { Level::L4b } else { Level::L4a };
     let decided = draft.history.last_decision != draft.before.last_decision
-        && level(&draft.history.last_decision) == Some(Level::L4b);
+        && level(&draft.history.last_decision) >= Some(acts_at);
     let word = if decided { &MORE_THAN_HELP } else { &HARM_SUSPECTED };
     let cause = draft.decision.decision_id.clone();
     warn(draft, &cause, word)
 }
 
-/// Whether a case has come to level 4b in this step, as it stands by now.
-fn comes_to_4b(draft: &Draft<'_>) -> bool {
+/// Whether social care acts by what this step brought, as the case stands by now: it did not before, or it does at level 4b now, where
+/// a service does not go on whatever was agreed with social care at level 4a.
+fn comes_to_act(draft: &Draft<'_>) -> bool {
     let is_imported = draft.decision.disposition == Disposition::Backfilled;
-    draft.before.case_level < Some(Level::L4b) && draft.history.case_level >= Some(Level::L4b) && !is_imported
+    let begins = || !social_care_acts(&draft.before) && social_care_acts(&draft.history);
+    !is_imported && (comes_to_4b(draft) || begins())
+}
+
+fn comes_to_4b(draft: &Draft<'_>) -> bool {
+    draft.before.case_level < Some(Level::L4b) && draft.history.case_level >= Some(Level::L4b)
 }
 
 /// Whether whoever holds a task is warned when this step ends, and so is not told to go on with it; nor with an earlier warning.
 pub fn is_to_be_warned(draft: &Draft<'_>, task: &HeldTask) -> bool {
-    comes_to_4b(draft) && (is_service(draft, &draft.history, task, draft.at) || task.action == HARM_SUSPECTED.action)
+    comes_to_act(draft) && (is_service(draft, &draft.history, task, draft.at) || task.action == HARM_SUSPECTED.action)
 }
 
 /// Whether somebody else than whoever decides is at work by agreement at an instant, or asks for it.
@@ -88,7 +95,7 @@ fn is_under_way(history: &History, task: &HeldTask, at: Timestamp) -> bool {
 }
 
 /// Tells each who holds such a service from before this step.
-pub fn warn(draft: &mut Draft<'_>, cause: &str, word: &Word) -> Result<(), StepError> {
+fn warn(draft: &mut Draft<'_>, cause: &str, word: &Word) -> Result<(), StepError> {
     let raised_now = |task: &HeldTask| draft.decision.tasks.iter().any(|raised| raised.task_id == task.task_id);
     let held = draft
         .history

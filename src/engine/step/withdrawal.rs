@@ -14,8 +14,8 @@ use super::escalation::closed_as;
 use super::findings::{Again, judged_again, tell_left_out};
 use super::first_receipt::{right_child, tell_right_child};
 use super::{
-    Effect, agreement, another_child, another_unit, awaiting, closed, enquiry, lifted, own_case, readdressed, repeated,
-    responsible, services, siblings, still_missing, taken_back,
+    Effect, agreement, another_child, another_unit, awaiting, closed, enquiry, lifted, own_case, repeated, responsible,
+    services, siblings, still_missing, taken_back,
 };
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
