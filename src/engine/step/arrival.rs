@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::besides::{self, Beside};
 use super::draft::{Draft, OWN_DUTY};
-use super::findings::{Again, findings_of, judged_again, tell_left_out};
+use super::findings::{Again, judged_again, tell_left_out};
 use super::unapplied::Unapplied;
 use super::withdrawal;
 use super::{
@@ -202,8 +202,7 @@ pub fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entr
     }
     let Some(verdict) = draft.judge(&entry).map(Arc::new) else { return Ok(()) };
     draft.record_facts(&entry.kind, &verdict);
-    let is_over = decisions::is_begun_before_it_ended(&draft.history, &entry);
-    let mut findings = if is_over { Vec::new() } else { findings_of(&entry, &verdict, &[]) };
+    let mut findings = decided::findings_unless_over(draft, &entry, &verdict);
     findings.extend(clocks::due_already(draft, &entry)?);
     let raising = draft.raising(Some(referral), &event.event_id);
     let open = raising.left_open(&entry, &verdict, &findings)?;

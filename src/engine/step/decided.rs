@@ -11,6 +11,7 @@ use super::unapplied::{Unapplied, is_known};
 use super::{Effect, about, link, named_elsewhere, services};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
+use crate::engine::decide::Verdict;
 use crate::engine::history::entry::DANGER;
 use crate::engine::history::known_as::{another, are_two};
 use crate::engine::history::{TOLD, decisions, held_back_of, is_open};
@@ -185,6 +186,12 @@ pub fn of_older(draft: &Draft<'_>, entry: &Entry) -> Option<Unapplied> {
     let raises = decisions::level_named(entry) > draft.history.case_level;
     let opens = stands.closed && !decisions::closes(code);
     Some(if raises || opens { Unapplied::and_asked(OLDER) } else { Unapplied::because(OLDER) })
+}
+
+/// What fires for an entry as it arrives: nothing, where it was begun before a decision that is on record already and ended it.
+pub fn findings_unless_over<'a>(draft: &Draft<'a>, entry: &Arc<Entry>, verdict: &Arc<Verdict<'a>>) -> Vec<Finding<'a>> {
+    let is_over = decisions::is_begun_before_it_ended(&draft.history, entry);
+    if is_over { Vec::new() } else { findings_of(entry, verdict, &[]) }
 }
 
 /// What was begun before a decision that stands no longer, and recorded after it, begins after all.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use indexmap::IndexSet;
 use uuid::Uuid;
 
-use super::{Effect, Step, closed, death, escalation, forgotten, not_passed_on, overdue, services, siblings, unusable};
+use super::{
+    Effect, Step, closed, death, escalation, forgotten, not_passed_on, overdue, services, siblings, suspect, unusable,
+};
 use crate::engine::calendar::Clock;
 use crate::engine::context::{Context, StepError};
 use crate::engine::decide::{Moment, Verdict, judge};
@@ -360,6 +362,7 @@ impl<'a> Draft<'a> {
     /// Closes the step: the history within its bounds, the decision last.
     pub fn finish(mut self) -> Result<Step, StepError> {
         not_passed_on::hold_back(&mut self, None)?;
+        suspect::warn_of_earlier_senders(&mut self)?;
         self.say_what_is_held_back(None)?;
         death::take_up_if_ended(&mut self)?;
         closed::ask_if_missing_after_all(&mut self)?;

@@ -1,12 +1,14 @@
 //! A suspect works with children, and nobody has said where: nothing goes to those who do until a person says.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::draft::{Draft, own_duty_at};
+use super::draft::{AT_HIGHEST_LEVEL, Draft, own_duty_at};
+use super::taken_back::{Word, tell_each};
 use crate::engine::context::StepError;
-use crate::engine::history::entry;
-use crate::engine::model::event::ReferralEvent;
-use crate::engine::model::history::{Entry, HeldBack};
+use crate::engine::history::{entry, held_back_of, is_open};
+use crate::engine::model::event::{ReferralEvent, Source};
+use crate::engine::model::history::{Entry, HeldBack, HeldTask};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{FactValue, Level};
 use crate::engine::rules::RuleBook;
@@ -21,6 +23,39 @@ const WISH_ACTION: &str = "Ask the sender which agency must not learn of this, a
 /// name: that may be a person's, and whoever may see it reads it in the event.
 const NOT_ANSWERED: &str = "What is sent under that name is not answered meanwhile, and its sender is not to be rung back: route_lifted \
 with that name as agency, and held_back_for: suspect, ends it.";
+
+/// Whoever was asked something by a report that came from where the suspect works, before they were accused, is shown its number.
+const NOT_TO_BE_RUNG: Word = Word {
+    rule: HELD_BACK_RULE,
+    title: "Who reported it is of the suspect's own agency",
+    why: "Since you were asked, somebody was accused who works where this was reported from.",
+    action: "Do not ring back who reported what you were asked about, before you are told whom to speak to",
+    wants_answer: true,
+};
+
+/// When a step ends: who holds something that was reported from where a suspect works who was told of in this step is told not to ring
+/// back. What is asked from now on says so itself.
+pub fn warn_of_earlier_senders(draft: &mut Draft<'_>) -> Result<(), StepError> {
+    let (before, now) = (held_back_of(&draft.before), held_back_of(&draft.history));
+    if !now.iter().any(|route| route.is_of_suspect() && !before.contains(route)) {
+        return Ok(());
+    }
+    let keys = &draft.context.keys;
+    let is_own =
+        |routes: &BTreeSet<HeldBack>, sender: &Source| routes.iter().any(|route| route.is_suspects_own(keys, sender));
+    let is_accused = |entry: &&Arc<Entry>| is_own(&now, &entry.source) && !is_own(&before, &entry.source);
+    let reported: Vec<&Arc<Entry>> = draft.history.entries.iter().filter(is_accused).collect();
+    let raised_now = |task: &HeldTask| draft.decision.tasks.iter().any(|raised| raised.task_id == task.task_id);
+    let shows_it = |task: &&Arc<HeldTask>| {
+        is_open(&task.state)
+            && task.chases.is_none()
+            && !raised_now(task)
+            && reported.iter().any(|entry| task.is_of(entry))
+    };
+    let held: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(shows_it).cloned().collect();
+    let cause = format!("{}\0not to be rung", draft.decision.decision_id);
+    tell_each(draft, &cause, &held, &NOT_TO_BE_RUNG, &AT_HIGHEST_LEVEL)
+}
 
 /// Holds back every route that such a suspect may see, for this event and for all that follow.
 pub fn hold_back(rules: &RuleBook, referral: &Referral, arriving: &mut Entry) {
