@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::draft::Draft;
+use super::draft::{AT_HIGHEST_LEVEL, Draft};
 use super::readdressed::stands_in;
 use super::withdrawal::WITHDRAWAL_RULE;
 use crate::engine::calendar::{Clock, instant_in_words};
@@ -16,6 +16,7 @@ use crate::engine::tasks::route::Address;
 use crate::engine::tasks::{Deadline, READDRESSED, Wanted, Why};
 
 const ACTION: &str = "The return was withdrawn: the child may still be missing; make sure that they are looked for";
+const ABSENT_ACTION: &str = "The return was withdrawn: the child may still be absent; find out where they are";
 const TITLE: &str = "Not back after all";
 
 /// Whoever was to act within so long of hearing of the absence was asked to search, not to know of it alone.
@@ -34,6 +35,8 @@ pub struct After<'w> {
 /// whom to ring, for the withdrawal itself names no child.
 pub fn tell<'w>(draft: &Draft<'_>, started: &Arc<Entry>, ended: &Arc<Entry>) -> Result<Vec<Wanted<'w>>, StepError> {
     let since = episodes::out_since(&draft.history, started, draft.at).unwrap_or(started.occurred_at);
+    // Graded absent, a child is not missing: nobody need go out at once.
+    let is_missing = episodes::still_missing(&draft.history, started, draft.at);
     let raising = draft.raising(None, "");
     // The sender of the return need not be who told that the child is missing.
     let not_to_be_rung = raising.not_to_be_rung(&ended.source);
@@ -45,7 +48,8 @@ pub fn tell<'w>(draft: &Draft<'_>, started: &Arc<Entry>, ended: &Arc<Entry>) -> 
         };
         let name = |entry: &Entry| format!("{}, {}{}", entry.source.partner, entry.source.unit, ring(entry));
         format!(
-            "The report that the child is back was withdrawn. Missing since {}, reported by {} (their reference: {}). {}: {}.",
+            "The report that the child is back was withdrawn. {} since {}, reported by {} (their reference: {}). {}: {}.",
+            if is_missing { "Missing" } else { "Absent" },
             instant_in_words(since),
             name(started),
             started.partner_reference.as_deref().unwrap_or("none given"),
@@ -54,7 +58,8 @@ pub fn tell<'w>(draft: &Draft<'_>, started: &Arc<Entry>, ended: &Arc<Entry>) -> 
         )
     };
     let why = Why::Numbers { told: words(true), without: words(false) };
-    let after = After { rule: WITHDRAWAL_RULE, title: TITLE, action: ACTION, why, clock: Clock::Now };
+    let (action, clock) = if is_missing { (ACTION, Clock::Now) } else { (ABSENT_ACTION, AT_HIGHEST_LEVEL) };
+    let after = After { rule: WITHDRAWAL_RULE, title: TITLE, action, why, clock };
     let mut told = tell_searching(draft, started, &after)?;
     told.iter_mut().for_each(|one| one.notes.extend(not_to_be_rung.clone()));
     Ok(told)
@@ -114,12 +119,10 @@ fn of_authority(
 ) -> Vec<(Address, Vec<String>)> {
     let rules = &draft.book.rules;
     let raising = draft.raising(None, "");
-    let known: BTreeSet<&String> = asked
-        .iter()
-        .filter(|task| task.agency == agency.name && ![RECALLED, READDRESSED].contains(&task.state.as_str()))
-        .filter_map(|task| task.unit.as_ref())
-        .collect();
-    let is_looked_for = asked.iter().any(|task| task.agency != agency.name && stands_in(draft, task, agency));
+    let held = || asked.iter().filter(|task| ![RECALLED, READDRESSED].contains(&task.state.as_str()));
+    let known: BTreeSet<&String> =
+        held().filter(|task| task.agency == agency.name).filter_map(|task| task.unit.as_ref()).collect();
+    let is_looked_for = held().any(|task| task.agency != agency.name && stands_in(draft, task, agency));
     if known.is_empty() && !is_looked_for {
         return Vec::new();
     }

@@ -367,7 +367,7 @@ fn missing_after_all<'a>(
     findings: &mut Vec<Finding<'a>>,
     extra: &mut Vec<Wanted<'a>>,
 ) -> Result<(), StepError> {
-    let missing = |entry: &&Arc<Entry>| episodes::still_missing(&draft.history, entry, draft.at);
+    let missing = |entry: &&Arc<Entry>| episodes::goes_on(&draft.history, entry, draft.at);
     let of_absence = |entry: &&Arc<Entry>| entry.kind == episodes::STARTED && !entry.withdrawn && !entry.backfilled;
     let Some(started) = draft.history.entries.iter().rev().filter(of_absence).find(missing).cloned() else {
         return Ok(());
