@@ -147,7 +147,7 @@ pub fn is_recall(task: &HeldTask) -> bool {
     is_word_to_stop(task) || task.rules.iter().any(|rule| rule == WITHDRAWAL_RULE)
 }
 
-fn is_word_to_stop(task: &HeldTask) -> bool {
+pub fn is_word_to_stop(task: &HeldTask) -> bool {
     [RECALL.action, NO_LONGER_THEIRS.action, TOLD_BY_MISTAKE].contains(&task.action.as_str())
 }
 

@@ -14,8 +14,8 @@ use super::escalation::closed_as;
 use super::findings::{Again, judged_again, tell_left_out};
 use super::first_receipt::{right_child, tell_right_child};
 use super::{
-    Effect, agreement, another_child, another_unit, awaiting, closed, enquiry, lifted, own_case, repeated, responsible,
-    services, siblings, still_missing, taken_back,
+    Effect, agreement, another_child, another_unit, awaiting, closed, enquiry, lifted, own_case, readdressed, repeated,
+    responsible, services, siblings, still_missing, taken_back,
 };
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
@@ -357,7 +357,10 @@ pub fn end(draft: &mut Draft<'_>, told: &[Arc<HeldTask>]) {
 
 /// Tasks of the withdrawn event, save those that are about a withdrawal themselves.
 fn is_told(task: &HeldTask, withdrawn: &Entry) -> bool {
-    task.is_of(withdrawn) && task.state != RECALLED && !task.rules.iter().any(|rule| rule == WITHDRAWAL_RULE)
+    let is_of_withdrawal = || task.rules.iter().any(|rule| rule == WITHDRAWAL_RULE);
+    // Whoever is to stop, or looks into what was shared, goes on with that.
+    let is_to_stop = || is_recall_or_breach(task) || readdressed::is_word_to_stop(task);
+    task.is_of(withdrawn) && task.state != RECALLED && !is_of_withdrawal() && !is_to_stop()
 }
 
 /// A return that was not: the clocks of the absence run on, and a person makes sure that someone is looking.
