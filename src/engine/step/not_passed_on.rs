@@ -26,6 +26,8 @@ const STOP: Word = Word {
     action: "Stop: do not pass on what you were asked to, and ring the front door, also if you have passed it on already",
     wants_answer: true,
 };
+/// Somebody else is to be found for it, who must not pass it on, either.
+const DECLINED: &str = "declined";
 const YOURS: &str = "You were asked to pass this on: do not.";
 const YOURS_GOES_ON: &str = "What of it you were asked for yourselves goes on.";
 const PASSED_ON: &str =
@@ -55,7 +57,7 @@ fn to_be_passed_on<'a>(draft: &Draft<'a>, entry: &Entry, shut: &BTreeSet<String>
     let is_new = |task: &HeldTask| draft.decision.tasks.iter().any(|raised| raised.task_id == task.task_id);
     let of_event = draft.history.tasks.iter().filter(|task| {
         task.is_of(entry)
-            && is_open(&task.state)
+            && (is_open(&task.state) || task.state == DECLINED)
             && task.chases.is_none()
             && is_held_still(task.raised_at, draft.at)
             && !is_new(task)
@@ -92,6 +94,7 @@ fn stop(
     let cause = format!("{}\0not passed on\0{}", draft.decision.decision_id, entry.event_id);
     let (theirs, others): (Vec<Arc<HeldTask>>, Vec<Arc<HeldTask>>) =
         held.iter().map(|(task, _)| Arc::clone(task)).partition(|task| task.agency == draft.book.rules.front_door);
+    let others: Vec<Arc<HeldTask>> = others.into_iter().filter(|task| task.state != DECLINED).collect();
     let mut notes: Vec<String> = if theirs.is_empty() { Vec::new() } else { vec![YOURS.to_owned()] };
     let told: BTreeSet<&str> = others.iter().map(|task| draft.book.rules.title_of(&task.agency)).collect();
     notes.extend(told.into_iter().map(|title| format!("It was to be passed on by {title}, who are told not to.")));
