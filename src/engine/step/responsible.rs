@@ -126,7 +126,8 @@ fn of_entry(
     if held.is_empty() {
         return Ok(());
     }
-    let is_nobodys = matches!(meant, Meant::Nobody) || placed_by(&draft.history, draft.at).is_none();
+    // Of our own child another authority than the one that was told is responsible.
+    let is_nobodys = placed_by(&draft.history, draft.at).is_none();
     let stop = if is_nobodys && !change.is_rightly_told() { &NEVER_THEIRS } else { &NO_LONGER_THEIRS };
     // Whom a status names may be the former again: nothing is passed on from them then.
     let wrong = Wrong { held: &held, goes_on: &goes_on, stop, by_mistake: &by_mistake, state: RECALLED };
