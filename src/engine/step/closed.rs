@@ -9,7 +9,7 @@ use super::{about, by_the_hour, escalation, overdue, search, services, withdrawa
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::StepError;
 use crate::engine::history::known_as::are_two;
-use crate::engine::history::{RECALLED, TOLD, death, episodes, is_open};
+use crate::engine::history::{RECALLED, TOLD, death, decisions, episodes, is_open};
 use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision, said_by};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{DAY_MS, Timestamp};
@@ -53,6 +53,18 @@ pub fn is_ended(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
     let is_asked = || is_question(task) && (is_by(decision, task) || is_looked_for(history, task, decision.at));
     let asks_about_it = || is_unapplied() || is_asked();
     decision.at >= task.raised_at && !asks_about_it() && !outlives(rules, task)
+}
+
+/// Whether some closing that stands ended it, also where another decision has opened the case since: what was open then is not begun again.
+pub fn was_ended(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
+    let cause = history.entries.iter().find(|entry| task.is_of(entry));
+    let ends = |said: &Arc<Entry>| {
+        !said.withdrawn
+            && decisions::decided(said).is_some_and(decisions::closes)
+            && said.holds_from() >= task.raised_at
+            && !cause.is_some_and(|cause| are_two(history, cause, said))
+    };
+    !is_question(task) && !outlives(rules, task) && history.entries.iter().any(ends)
 }
 
 /// Whether a closing and what came of it leave nobody waiting for a task: it ended it, or the child is back, or what is asked about it

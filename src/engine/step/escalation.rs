@@ -218,9 +218,11 @@ enum Change {
     Waits { rungs: Option<i32>, escalate_at: Option<Timestamp> },
 }
 
-/// What nobody waited for any more, since a person had decided, is waited for again: its ladder runs from now.
+/// What nobody waited for any more, since a person had decided, is waited for again: its ladder runs from now. Not what another closing
+/// had ended, which stands.
 pub fn take_up_again(history: &mut History, rules: &RuleBook, at: Timestamp) {
-    take_up(history, rules, at, |task| task.rungs == Some(NONE_LEFT));
+    let before = history.clone();
+    take_up(history, rules, at, |task| task.rungs == Some(NONE_LEFT) && !closed::was_ended(&before, rules, task));
 }
 
 /// The ladders of these tasks, where they wait, run from now.

@@ -226,7 +226,9 @@ pub fn undo(before: &History, history: &mut History, rules: &RuleBook, at: Times
     };
     // One that is opened by another decision is asked about anew: what was open when it was closed is over.
     let closing_is_gone = decisions::is_gone(before, history);
-    let was_closed = |task: &HeldTask| closing_is_gone && closed::is_ended(before, rules, task);
+    let was_closed = |task: &HeldTask| {
+        closing_is_gone && closed::is_ended(before, rules, task) && !closed::was_ended(history, rules, task)
+    };
     let undone: Vec<Arc<HeldTask>> = history
         .tasks
         .iter()

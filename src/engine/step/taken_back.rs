@@ -70,10 +70,31 @@ pub fn decision(draft: &mut Draft<'_>, cause: &str, withdrawn: &Arc<Entry>, befo
         let why = "A decision about the case was withdrawn by those who had recorded it.";
         return stands_again(draft, cause, withdrawn, before.last_decision.as_ref(), why);
     }
+    if closes(code) && draft.history.last_decision.as_ref().is_some_and(|decision| !decision.closed) {
+        return closed_in_between(draft, cause, withdrawn);
+    }
     if starts_enquiry(withdrawn) && draft.history.case_level < before.case_level {
         return stands_again(draft, cause, withdrawn, None, ENQUIRY_TAKEN_BACK);
     }
     Ok(())
+}
+
+/// A closing is withdrawn that a later decision had undone already, which begins nothing again: what it had ended goes on as if it had
+/// never been.
+fn closed_in_between(draft: &mut Draft<'_>, cause: &str, withdrawn: &Arc<Entry>) -> Result<(), StepError> {
+    let closing = RecordedDecision {
+        decision: decided(withdrawn).unwrap_or_default().to_owned(),
+        level: None,
+        at: withdrawn.holds_from(),
+        closed: true,
+        event_id: Some(withdrawn.event_id.clone()),
+        partner: Some(withdrawn.source.partner.clone()),
+    };
+    if open_again(draft, Some(closing.at), Some(&closing)).0.is_empty() {
+        return Ok(());
+    }
+    let why = "A decision that had closed the case, and that a later one had followed, was withdrawn by those who had recorded it.";
+    stands_again(draft, cause, withdrawn, Some(&closing), why)
 }
 
 /// A decision stands no longer: chases run again, whoever holds something that had been closed is told to go on, and whoever
@@ -140,10 +161,10 @@ fn begin_recalled_again(draft: &mut Draft<'_>, ended: Option<&RecordedDecision>)
 pub fn open_again(
     draft: &Draft<'_>,
     closed_at: Option<Timestamp>,
-    ended: Option<&RecordedDecision>,
+    ended_by: Option<&RecordedDecision>,
 ) -> (Vec<Arc<HeldTask>>, Vec<Arc<HeldTask>>) {
     let (history, rules, at) = (&draft.history, &draft.book.rules, draft.at);
-    let began_again = |task: &HeldTask| ended.is_some() && task.state_at == at && task.answer_from == Some(at);
+    let began_again = |task: &HeldTask| ended_by.is_some() && task.state_at == at && task.answer_from == Some(at);
     let is_word = |task: &HeldTask| {
         task.rules.iter().any(|rule| rule == TAKEN_BACK_RULE) || withdrawal::is_recall_or_breach(task)
     };
@@ -152,7 +173,9 @@ pub fn open_again(
     let was_closed = |task: &&Arc<HeldTask>| {
         let ended = closed_at.is_some_and(|closed_at| task.raised_at <= closed_at) || began_again(task);
         let is_asked = is_open(&task.state) && task.state != TOLD && task.chases.is_none();
-        is_asked && ended && !is_word(task) && was_told(task)
+        // What another closing had ended, which stands, stays so.
+        let is_freed = || ended_by.is_none() || !closed::was_ended(history, rules, task);
+        is_asked && ended && !is_word(task) && was_told(task) && is_freed()
     };
     let is_over = |task: &Arc<HeldTask>| search::has_nobody_to_find(history, rules, task) || is_grown(draft, task);
     let (over, open) = history.tasks.iter().filter(was_closed).cloned().partition(is_over);
