@@ -5,6 +5,8 @@
 mod address;
 #[path = "scenarios/calendar.rs"]
 mod calendar;
+#[path = "scenarios/closed_by_mistake.rs"]
+mod closed_by_mistake;
 #[path = "scenarios/dropped.rs"]
 mod dropped;
 #[path = "scenarios/family.rs"]
