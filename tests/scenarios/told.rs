@@ -229,7 +229,7 @@ fn whoever_stands_in_for_another_is_told_what_is_missing() {
     // The police are one: what a clock raises goes to the front door, for the police do not know of whom it speaks.
     check(
         "police",
-        "Meant for Cheshire Constabulary, who have not been told of this child: tell them who it is, and pass on \"Look again\".",
+        "Meant for Cheshire Constabulary, who cannot tell from this which child it is: tell them who it is, and pass on \"Look again\".",
     );
     check(
         "gp",

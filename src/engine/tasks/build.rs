@@ -45,10 +45,18 @@ impl<'b> Raising<'b> {
         let mut raised = Raised::default();
         let mut open = Vec::new();
         let (mut questions, mut overtaken, mut put) = (Vec::new(), Vec::new(), BTreeSet::new());
+        let put_to_them: Vec<Arc<Entry>> = asked
+            .iter()
+            .filter(|task| task.address.agency == *front_door && task.meant_for.is_some())
+            .map(|task| Arc::clone(&task.entry))
+            .collect();
         for mut task in asked {
             self.instead_of_dropped(&mut task);
-            if task.relation == Relation::Digest && death::is_known(self.history, &task.entry, self.at) {
-                // Nothing was sent straight to anybody.
+            let is_put_to_them = || put_to_them.iter().any(|entry| entry.is_same_event(&task.entry));
+            // Nothing was sent straight to anybody.
+            if task.relation == Relation::Digest
+                && (is_put_to_them() || death::is_known(self.history, &task.entry, self.at))
+            {
                 continue;
             }
             if self.is_after_death(&task) {

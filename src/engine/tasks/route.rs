@@ -42,9 +42,9 @@ impl Address {
         let Some(meant_for) = &self.in_place_of else { return Vec::new() };
         let agency = rules.agencies.get(meant_for);
         let title = agency.map_or(meant_for, |agency| &agency.title);
-        // An agency of one unit is known; it was not told of the child, and what a clock raises names nobody.
+        // An agency of one unit is known; what a clock or a withdrawal raises names nobody, also to one that was told of the child before.
         let so = match agency.map_or(UnitKind::One, |agency| agency.units) {
-            UnitKind::One => "who have not been told of this child: tell them who it is",
+            UnitKind::One => "who cannot tell from this which child it is: tell them who it is",
             UnitKind::School | UnitKind::Practice | UnitKind::Locality | UnitKind::Authority => {
                 "whose unit for this child is not known: find it out"
             }
