@@ -32,6 +32,9 @@ const WHILE_MISSING_RULE: &str = "closed-while-missing";
 const WHILE_MISSING_TITLE: &str = "A case was closed while the child is missing";
 const WHILE_MISSING_ACTION: &str =
     "Confirm or take back that the case is closed: the child is still missing, and the search goes on";
+const WHILE_ABSENT_TITLE: &str = "A case was closed while the child is absent";
+const WHILE_ABSENT_ACTION: &str =
+    "Confirm or take back that the case is closed: the child is still absent, and what is asked of that goes on";
 const ASKED_ALREADY: &str = "Closed once more while the child is missing: whether it is to be is asked already.";
 
 /// Whatever is known of the child by now.
@@ -183,7 +186,7 @@ pub fn ask_while_missing(draft: &mut Draft<'_>, referral: &Referral, entry: &Arc
         draft.decision.notes.push(ASKED_ALREADY.to_owned());
         return Ok(());
     }
-    let why = Why::Plain(in_words_of(&absence));
+    let why = Why::Plain(in_words_of(draft, &absence));
     ask(draft, Some(referral), &referral.event.event_id, entry, (&absence, why, Relation::Usual))
 }
 
@@ -215,7 +218,7 @@ pub fn ask_if_missing_after_all(draft: &mut Draft<'_>) -> Result<(), StepError> 
     }
     let cause = format!("{WHILE_MISSING_RULE}\0{}", draft.decision.decision_id);
     let reports = vec![Arc::clone(&absence)];
-    let why = about::in_words(&draft.context.keys, &in_words_of(&absence), &reports);
+    let why = about::in_words(&draft.context.keys, &in_words_of(draft, &absence), &reports);
     let follows = about::follows(draft, &reports);
     ask(draft, None, &cause, &entry, (&absence, why, follows))
 }
@@ -235,9 +238,20 @@ fn is_asked_of(task: &HeldTask, absence: &Entry) -> bool {
     is_question(task) && task.raised_at >= absence.received_at
 }
 
-fn in_words_of(absence: &Entry) -> String {
+/// Whether the child is missing or absent, and the title and action of the question. By the police's grade for no apparent risk:
+/// absent is not missing.
+fn how_away(draft: &Draft<'_>, absence: &Entry) -> (&'static str, &'static str, &'static str) {
+    if episodes::still_absent(&draft.history, absence, draft.at) {
+        ("absent", WHILE_ABSENT_TITLE, WHILE_ABSENT_ACTION)
+    } else {
+        ("missing", WHILE_MISSING_TITLE, WHILE_MISSING_ACTION)
+    }
+}
+
+fn in_words_of(draft: &Draft<'_>, absence: &Entry) -> String {
+    let (so, ..) = how_away(draft, absence);
     format!(
-        "A named person has closed the case, and the child, missing since {}, is not known to be back. Who looks for the child \
+        "A named person has closed the case, and the child, {so} since {}, is not known to be back. Who looks for the child \
 goes on, and is chased as before; what else was asked in the case has ended with it.",
         instant_in_words(absence.occurred_at)
     )
@@ -252,7 +266,8 @@ fn ask(
 ) -> Result<(), StepError> {
     let raising = draft.raising(referral, cause);
     let due = raising.deadline_from_now(&AT_HIGHEST_LEVEL)?;
-    let own = raising.own_duty(WHILE_MISSING_RULE, WHILE_MISSING_TITLE, why, WHILE_MISSING_ACTION, due, entry);
+    let (_, title, action) = how_away(draft, absence);
+    let own = raising.own_duty(WHILE_MISSING_RULE, title, why, action, due, entry);
     let level = draft.before.case_level.max(absence.level);
     draft.raise(referral, cause, &[], vec![Wanted { level, relation, ..own }]).map(drop)
 }
