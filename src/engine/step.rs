@@ -43,6 +43,7 @@ pub mod forgotten;
 mod lifted;
 mod link;
 mod look_alike;
+mod lowered;
 mod named_elsewhere;
 mod not_passed_on;
 pub mod outcome;

@@ -9,8 +9,8 @@ use super::unapplied::Unapplied;
 use super::withdrawal;
 use super::{
     Step, agreement, alias, awaiting, back_grown, clocks, closed, correction, danger, death, decided, duplicate,
-    first_receipt, lifted, link, look_alike, named_elsewhere, not_passed_on, own_case, persons, readdressed, redecided,
-    responsible, returned, shut_again, sighting, suspect, unapplied,
+    first_receipt, lifted, link, look_alike, lowered, named_elsewhere, not_passed_on, own_case, persons, readdressed,
+    redecided, responsible, returned, shut_again, sighting, suspect, unapplied,
 };
 use crate::engine::calendar::london_date;
 use crate::engine::context::{Context, StepError};
@@ -301,10 +301,13 @@ fn follow_up(
             withdrawal::decided(draft, &event.event_id)?;
             decided::ask_what_level_asks(draft, referral, entry, before)?;
             closed::tell_holders(draft, &event.event_id, before)?;
+            lowered::tell_holders(draft, &event.event_id, before)?;
             closed::ask_while_missing(draft, referral, entry)?;
             decided::tell_referrers(draft, before.last_decision.as_ref().map(|before| before.at));
             unapplied = unapplied::of_unknown_child(draft, referral, before);
         }
+        // By an enquiry, too.
+        lowered::tell_raised_again(draft, &event.event_id, before)?;
     }
     Ok(unapplied)
 }

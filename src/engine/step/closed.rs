@@ -134,13 +134,13 @@ pub fn is_of_question(history: &History, task: &HeldTask) -> bool {
 }
 
 /// Whether a rule asks it whatever becomes of the case.
-fn outlives(rules: &RuleBook, task: &HeldTask) -> bool {
+pub fn outlives(rules: &RuleBook, task: &HeldTask) -> bool {
     let asks = |asked: &TaskRule| asked.outlives_closing && asked.is_asked_of(task);
     asking(rules, task).flat_map(|rule| &rule.tasks).any(asks)
 }
 
 /// The rules that ask it; of what was passed on to the right unit, any.
-fn asking<'r>(rules: &'r RuleBook, task: &'r HeldTask) -> impl Iterator<Item = &'r Rule> {
+pub fn asking<'r>(rules: &'r RuleBook, task: &'r HeldTask) -> impl Iterator<Item = &'r Rule> {
     let passed_on = task.rules.iter().any(|id| id == READDRESSED_RULE);
     let others = rules.rules.iter().filter(move |_| passed_on);
     task.rules.iter().filter_map(|id| rules.rule(id)).chain(others)

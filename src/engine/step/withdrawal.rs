@@ -14,8 +14,8 @@ use super::escalation::closed_as;
 use super::findings::{Again, judged_again, tell_left_out};
 use super::first_receipt::{right_child, tell_right_child};
 use super::{
-    Effect, agreement, another_child, another_unit, awaiting, closed, enquiry, lifted, own_case, readdressed, repeated,
-    responsible, services, siblings, still_missing, taken_back,
+    Effect, agreement, another_child, another_unit, awaiting, closed, enquiry, lifted, lowered, own_case, readdressed,
+    repeated, responsible, services, siblings, still_missing, taken_back,
 };
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
@@ -239,6 +239,7 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
         end(draft, &told);
     }
     taken_back::decision(draft, cause, &changed, &before)?;
+    lowered::tell_raised_again(draft, cause, &before)?;
     responsible::pass_to_responsible_authority(draft, None, cause, &before)?;
     agreement::taken_back(draft, cause, &before)?;
     lifted::wish_ended(draft, cause, &before)

@@ -1,0 +1,86 @@
+//! A named person sets a case below level 4b: whoever else holds something that was asked at it hears that, once, and so when it is put right.
+
+use std::sync::Arc;
+
+use super::closed::{asking, is_held_still, outlives};
+use super::decided::RAISED_RULE;
+use super::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY};
+use super::taken_back::{TAKEN_BACK_RULE, Word, tell_each};
+use super::{by_the_hour, overdue, search};
+use crate::engine::calendar::Clock;
+use crate::engine::context::StepError;
+use crate::engine::history::{death, decisions, is_open};
+use crate::engine::model::history::{HeldTask, History, RecordedDecision};
+use crate::engine::model::scalar::{Level, Timestamp};
+
+const LOWERED: Word = Word {
+    rule: RAISED_RULE,
+    title: "A named person has decided that less is needed",
+    why: "A named person has decided that less is needed for the child than what you were asked in.",
+    action: "Know that less is needed now: go on with what your own service owes the child, and ring the front door about what you were asked",
+    wants_answer: false,
+};
+const RAISED_AGAIN: Word = Word {
+    rule: RAISED_RULE,
+    title: "A named person has decided that social care acts",
+    why: "A named person had decided that less is needed, and has decided otherwise since: what you were asked is to be done.",
+    action: "Know that social care acts for the child again: ring the front door now, and go on with what you were asked if it is still to be done",
+    wants_answer: false,
+};
+const STANDS_NO_LONGER: Word = Word {
+    rule: TAKEN_BACK_RULE,
+    title: "A decision about the case no longer stands",
+    why: "A named person had decided that less is needed, and that was taken back: what you were asked is to be done.",
+    action: "Go on with what you were asked: the decision that less is needed was taken back",
+    wants_answer: true,
+};
+
+fn is_below(decision: &RecordedDecision) -> bool {
+    !decision.closed && decision.level < Some(Level::L4b)
+}
+
+/// Tells each other agency that holds something from when the case was at level 4b. Not of a search, which goes on, nor of what was done.
+pub fn tell_holders(draft: &mut Draft<'_>, cause: &str, before: &History) -> Result<(), StepError> {
+    let lowered = draft.history.last_decision.as_ref().filter(|decision| is_below(decision));
+    let Some(at) = lowered.filter(|_| before.case_level == Some(Level::L4b)).map(|decision| decision.at) else {
+        return Ok(());
+    };
+    let held = held_from_4b(draft, before, at);
+    let by_the_hour = held.iter().any(|task| by_the_hour::clock_of(task).is_some());
+    tell_each(draft, cause, &held, &LOWERED, if by_the_hour { &Clock::SameDay } else { &OWN_DUTY })
+}
+
+/// The case is at level 4b again, by another decision or because the one that had lowered it was taken back: whoever was told of that, and
+/// holds it still, is told to go on. `before`: as the case stood when this came.
+pub fn tell_raised_again(draft: &mut Draft<'_>, cause: &str, before: &History) -> Result<(), StepError> {
+    let lowered = before.last_decision.as_ref().filter(|decision| is_below(decision));
+    let is_raised = before.case_level < Some(Level::L4b) && draft.history.case_level == Some(Level::L4b);
+    let Some(lowered) = lowered.filter(|lowered| is_raised && is_held_still(lowered.at, draft.at)).cloned() else {
+        return Ok(());
+    };
+    let stands = decisions::last_below(&draft.history, Level::L4b) >= Some(lowered.at);
+    let held = held_from_4b(draft, before, lowered.at);
+    tell_each(draft, cause, &held, if stands { &RAISED_AGAIN } else { &STANDS_NO_LONGER }, &AT_HIGHEST_LEVEL)
+}
+
+/// What others than whoever decides hold, and were asked at level 4b, when a decision lowered it.
+fn held_from_4b(draft: &Draft<'_>, known: &History, lowered_at: Timestamp) -> Vec<Arc<HeldTask>> {
+    let (rules, history) = (&draft.book.rules, &draft.history);
+    let raised_now = |task: &HeldTask| draft.decision.tasks.iter().any(|raised| raised.task_id == task.task_id);
+    let is_held = |task: &&Arc<HeldTask>| {
+        is_open(&task.state)
+            && task.chases.is_none()
+            && task.level == Some(Level::L4b)
+            && task.agency != rules.front_door
+            && task.raised_at <= lowered_at
+            && task.decided_apart.is_none_or(|until| lowered_at > until)
+            && is_held_still(task.raised_at, lowered_at)
+            && !raised_now(task)
+            && asking(rules, task).any(|rule| rule.tasks.iter().any(|asked| asked.is_asked_of(task)))
+            && !outlives(rules, task)
+            && !search::is_over(history, rules, task)
+            && !overdue::was_done(known, rules, task)
+            && !death::overtook(history, task)
+    };
+    history.tasks.iter().filter(is_held).cloned().collect()
+}
