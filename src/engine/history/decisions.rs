@@ -117,14 +117,22 @@ pub fn is_put_to_rest(history: &History, entry: &Entry, level: Option<Level>) ->
     decided.is_some_and(|decision| decision.at > entry.received_at && level > decision.level)
 }
 
-/// Whether a named person set this level, or one above it, after a decision had lowered the case.
-pub fn is_raised_again(history: &History, lowered: &Entry, level: Level) -> bool {
-    let by = |entry: &Entry| (entry.holds_from(), entry.received_at);
+/// Of two decisions made at one time the one that came later stands.
+pub type Order = (Timestamp, Timestamp);
+
+pub fn order(entry: &Entry) -> Order {
+    (entry.holds_from(), entry.received_at)
+}
+
+/// When a named person last set this level, or one above it, or started an enquiry: a decision that had lowered the case before that
+/// lowers it no more.
+pub fn last_raised(history: &History, level: Level) -> Option<Order> {
     let raises = |entry: &Entry| match decided(entry) {
         Some(code) => starts_enquiry(entry) || (settles(code) && level_named(entry) >= Some(level)),
         None => false,
     };
-    history.entries.iter().any(|entry| !entry.withdrawn && by(entry) > by(lowered) && raises(entry))
+    let raising = history.entries.iter().filter(|entry| !entry.withdrawn && raises(entry));
+    raising.map(|entry| order(entry)).max()
 }
 
 /// The highest level of what was not taken back.

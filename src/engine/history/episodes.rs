@@ -267,6 +267,6 @@ pub fn is_before(said: &Entry, cause: &Entry) -> bool {
 /// Whether a word holds from then or later, as far as its time is known, and came no earlier.
 pub fn is_since(said: &Entry, then: Timestamp) -> bool {
     let holds_from = said.holds_from();
-    let by_date = said.date_only && london_date(holds_from) == london_date(then);
-    said.received_at >= then && (holds_from >= then || by_date)
+    let is_of_the_day = || said.date_only && london_date(holds_from) == london_date(then);
+    said.received_at >= then && (holds_from >= then || is_of_the_day())
 }

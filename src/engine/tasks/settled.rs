@@ -1,8 +1,9 @@
 //! Whether what is asked is done already, as an event or a named person says: the same, be it asked for the first time or held.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
-use crate::engine::history::decisions::{closes, decided, is_raised_again, level_named, settles};
+use crate::engine::history::decisions::{Order, closes, decided, last_raised, level_named, order, settles};
 use crate::engine::history::episodes;
 use crate::engine::history::known_as::are_two;
 use crate::engine::model::history::{Entry, History};
@@ -31,15 +32,20 @@ impl TaskRule {
 impl Sought<'_> {
     /// The first word that it is done, or is not asked for any more.
     pub fn settled_by<'h>(&self, history: &'h History) -> Option<&'h Arc<Entry>> {
-        history.entries.iter().filter(|said| self.is_settled_by(history, said)).min_by_key(|said| said.holds_from())
+        // Worked out once, and where a decision lowers at all: of many, each would else be held against every entry.
+        let raised: OnceCell<Option<Order>> = OnceCell::new();
+        let raised = || *raised.get_or_init(|| self.level.and_then(|level| last_raised(history, level)));
+        let says_so = |said: &&Arc<Entry>| self.is_settled_by(history, said, &raised);
+        history.entries.iter().filter(says_so).min_by_key(|said| said.holds_from())
     }
 
-    fn is_settled_by(&self, history: &History, said: &Entry) -> bool {
+    /// `raised`: when a person last set the level at which it is asked.
+    fn is_settled_by(&self, history: &History, said: &Entry, raised: &dyn Fn() -> Option<Order>) -> bool {
         if said.withdrawn {
             return false;
         }
         let mut asked = self.asked.iter();
-        asked.any(|asked| self.by_decision(history, asked, said) || self.by_event(history, asked, said))
+        asked.any(|asked| self.by_decision(asked, said, raised) || self.by_event(history, asked, said))
             // Nobody asks for what they say is done; and what is said of one of two children under one identifier says nothing of the
             // other.
             && !self.cause.is_some_and(|cause| said.is_same_event(cause) || are_two(history, cause, said))
@@ -47,15 +53,14 @@ impl Sought<'_> {
 
     /// Whether a named person decided what says that it is done: since it was asked, or that the child is not at its level, and nobody
     /// has decided otherwise since. What was decided before it was asked settles nothing of it, whenever that was recorded.
-    fn by_decision(&self, history: &History, asked: &TaskRule, said: &Entry) -> bool {
-        if asked.settled_by_decisions.is_empty() {
+    fn by_decision(&self, asked: &TaskRule, said: &Entry, raised: &dyn Fn() -> Option<Order>) -> bool {
+        // When it came tells of most that it is none, and costs least.
+        if asked.settled_by_decisions.is_empty() || !episodes::is_since(said, self.since) {
             return false;
         }
-        let lowers = |code: &str| {
-            self.is_lower(said, code) && !self.level.is_some_and(|level| is_raised_again(history, said, level))
-        };
+        let lowers = |code: &str| self.is_lower(said, code) && raised() <= Some(order(said));
         let is_said = |code: &str| asked.settled_by_decisions.contains(code) || lowers(code);
-        decided(said).filter(|_| episodes::is_since(said, self.since)).is_some_and(is_said)
+        decided(said).is_some_and(is_said)
     }
 
     fn is_lower(&self, said: &Entry, code: &str) -> bool {
