@@ -194,7 +194,10 @@ impl Run {
                         self.told.push(rung);
                     }
                 }
-            } else if !task.reasons.iter().any(|reason| NOT_CHASED.contains(&reason.rule.as_str())) {
+            // What says itself that it needs no answer waits for none.
+            } else if task.kind.is_none()
+                && !task.reasons.iter().any(|reason| NOT_CHASED.contains(&reason.rule.as_str()))
+            {
                 self.by_id.insert(task.task_id.clone(), self.followed.len());
                 self.followed.push(Followed::new(task));
             }
