@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::alias::stand_in_entry;
+use super::arrival::strategy_discussion;
 use super::clocks::{due_already, start_timers};
 use super::draft::{AT_HIGHEST_LEVEL, Draft, within_the_hour_at};
 use super::findings::findings_of;
@@ -11,10 +12,10 @@ use super::still_missing::{After, tell_searching};
 use super::taken_back::stands_again;
 use super::{Effect, Step, about, death, lifted};
 use crate::engine::context::{Context, StepError};
-use crate::engine::history::decisions::closes;
-use crate::engine::history::{TOLD, episodes};
+use crate::engine::history::decisions::{closes, decided, is_begun_before_it_ended};
+use crate::engine::history::{TOLD, episodes, put};
 use crate::engine::model::decision::Trigger;
-use crate::engine::model::history::{Entry, EventOf, History, RecordedDecision};
+use crate::engine::model::history::{Entry, EventOf, HeldTask, History, RecordedDecision};
 use crate::engine::model::inbox::{InboxRecord, Signal};
 use crate::engine::model::scalar::{Level, Timestamp};
 use crate::engine::model::subject::SubjectKey;
@@ -58,6 +59,7 @@ pub fn alone(side: &History, together: &History, sent_back: bool) -> Alone {
         !entry.withdrawn
             && !entry.backfilled
             && (swallowed(entry)
+                || has_lost_its_clock(side, together, entry)
                 || (sent_back && death::was_held_back(together, side, entry))
                 || (entry.kind == episodes::STARTED && ended_by_other(entry)))
     });
@@ -66,6 +68,15 @@ pub fn alone(side: &History, together: &History, sent_back: bool) -> Alone {
         .collect();
     let decided = together.last_decision.clone().filter(|decision| side.last_decision.as_ref() != Some(decision));
     Alone { events, decided }
+}
+
+/// Whether what a decision started ran for one of the other side: a second decision started none anew, and has none of its own now.
+fn has_lost_its_clock(side: &History, together: &History, entry: &Entry) -> bool {
+    let of_rule = |task: &Arc<HeldTask>| task.rules.iter().any(|rule| entry.fired.contains(rule));
+    decided(entry).is_some()
+        && together.tasks.iter().any(of_rule)
+        && !side.tasks.iter().any(of_rule)
+        && !is_begun_before_it_ended(side, entry)
 }
 
 fn is_swallowed(entry: &Entry) -> bool {
@@ -124,6 +135,9 @@ pub fn take_up(draft: &mut Draft<'_>, cause: &str, parted_by: &str, alone: &Alon
 }
 
 fn look_again(draft: &mut Draft<'_>, cause: &str, entry: &Arc<Entry>) -> Result<(), StepError> {
+    if decided(entry).is_some() {
+        return begin_its_clock(draft, cause, entry);
+    }
     let swallowed = is_swallowed(entry);
     let is_missing = entry.kind == episodes::STARTED && episodes::still_missing(&draft.history, entry, draft.at);
     let mut findings = Vec::new();
@@ -154,6 +168,16 @@ fn look_again(draft: &mut Draft<'_>, cause: &str, entry: &Arc<Entry>) -> Result<
         vec![Wanted { level: level.max(draft.history.case_level), ..own }]
     };
     draft.raise(None, cause, &findings, wanted).map(drop)
+}
+
+/// What a decision starts is asked for it, from the discussion of this child that it rests on.
+fn begin_its_clock(draft: &mut Draft<'_>, cause: &str, entry: &Arc<Entry>) -> Result<(), StepError> {
+    let mut alone = entry.as_ref().clone();
+    let discussed_at = strategy_discussion(&draft.history, &alone);
+    alone.anchors.extend(discussed_at.map(|at| ("strategy_discussion".to_owned(), at)));
+    let alone = put(&mut draft.history, alone);
+    let Some(verdict) = draft.judge(&alone).map(Arc::new) else { return Ok(()) };
+    draft.raise(None, cause, &findings_of(&alone, &verdict, &[]), Vec::new()).map(drop)
 }
 
 /// What a person is asked of a report that stands alone again.
