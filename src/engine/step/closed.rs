@@ -8,6 +8,7 @@ use super::unapplied::UNAPPLIED_RULE;
 use super::{about, by_the_hour, escalation, overdue, search, services, withdrawal};
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::StepError;
+use crate::engine::history::decisions::{closes, decided};
 use crate::engine::history::known_as::are_two;
 use crate::engine::history::{RECALLED, TOLD, death, decisions, episodes, is_open};
 use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision, said_by};
@@ -93,10 +94,29 @@ pub fn is_over(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
     decision.is_some() && outlives(rules, task) && is_back()
 }
 
-/// Whether its holder heard of a closing of then: it ended the task, or the child was known to be back.
-pub fn was_told_by(history: &History, rules: &RuleBook, task: &HeldTask, closed_at: Timestamp) -> bool {
+/// Whether a closing ended it: what goes on whatever becomes of the case ended only where the child was known to be back by when the
+/// closing was recorded.
+pub fn was_ended_by(history: &History, rules: &RuleBook, task: &HeldTask, closed_at: Timestamp) -> bool {
     let mut of_absence = history.entries.iter().filter(|entry| task.is_of(entry));
-    !outlives(rules, task) || of_absence.any(|entry| episodes::was_back_by(history, entry, closed_at))
+    let recorded_at = recorded_at(history, closed_at);
+    !outlives(rules, task) || of_absence.any(|entry| episodes::was_back_by(history, entry, recorded_at))
+}
+
+/// When a closing that holds from then was recorded, also one that was taken back since.
+fn recorded_at(history: &History, closed_at: Timestamp) -> Timestamp {
+    let is_it = |entry: &&Arc<Entry>| decided(entry).is_some_and(closes) && entry.holds_from() == closed_at;
+    history.entries.iter().filter(is_it).map(|entry| entry.received_at).max().unwrap_or(closed_at)
+}
+
+/// Whether its holder is somebody to tell what becomes of the case: asked by a rule, not longer ago than it is held, and of what no event
+/// says that it is done. Who was not told of a closing is not told to go on, either.
+pub fn is_to_be_told(history: &History, rules: &RuleBook, task: &HeldTask, closed_at: Timestamp) -> bool {
+    task.state != TOLD
+        && task.chases.is_none()
+        && task.agency != rules.front_door
+        && is_held_still(task.raised_at, closed_at)
+        && asking(rules, task).any(|rule| rule.tasks.iter().any(|asked| asked.is_asked_of(task)))
+        && !overdue::was_done(history, rules, task)
 }
 
 /// Whether a task is about the very event that a decision was recorded by, as far as it was kept who sent them.
@@ -155,13 +175,8 @@ pub fn tell_holders(draft: &mut Draft<'_>, cause: &str, before: &History) -> Res
     let (rules, history) = (&draft.book.rules, &draft.history);
     let is_held = |task: &&Arc<HeldTask>| {
         is_open(&task.state)
-            && task.state != TOLD
-            && task.chases.is_none()
-            && task.agency != rules.front_door
-            && is_held_still(task.raised_at, at)
-            && asking(rules, task).any(|rule| rule.tasks.iter().any(|asked| asked.is_asked_of(task)))
+            && is_to_be_told(history, rules, task, at)
             && !search::is_over(history, rules, task)
-            && !overdue::was_done(history, rules, task)
             && !death::overtook(history, task)
             && is_waited_for_no_more(history, rules, task)
             && !is_waited_for_no_more(before, rules, task)

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::closed::is_held_still;
+use super::closed::{self, is_held_still};
 use super::draft::{Draft, OWN_DUTY, within_the_hour_at};
 use super::findings::findings_of;
 use super::taken_back::{Word, in_words, open_again, tell_each};
@@ -116,11 +116,9 @@ fn tell_whom_closing_told(
     set: Level,
 ) -> Result<(), StepError> {
     let Some(closed_at) = closed_at.filter(|closed_at| is_held_still(*closed_at, draft.at)) else { return Ok(()) };
-    let front_door = &draft.book.rules.front_door;
     let (left, _) = open_again(draft, Some(closed_at), None);
     let was_told = |task: &Arc<HeldTask>| {
-        task.agency != *front_door
-            && is_held_still(task.raised_at, closed_at)
+        closed::is_to_be_told(&draft.before, &draft.book.rules, task, closed_at)
             && !services::is_to_be_warned(draft, task)
     };
     let held: Vec<Arc<HeldTask>> = left.into_iter().filter(was_told).collect();

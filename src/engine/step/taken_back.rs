@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::decided::begun_after_all;
 use super::draft::Draft;
-use super::{about, by_the_hour, closed, escalation, search, services, shut_again, withdrawal};
+use super::{about, by_the_hour, closed, escalation, overdue, search, services, shut_again, withdrawal};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::history::decisions::{closes, decided, settles, starts_enquiry};
@@ -112,8 +112,13 @@ pub fn stands_again(
     let level = draft.history.case_level;
     let closed_at = ended.filter(|decision| closes(&decision.decision)).map(|decision| decision.at);
     let (open, over) = open_again(draft, closed_at, ended);
-    let goes_on =
-        |task: &&Arc<HeldTask>| task.agency != draft.book.rules.front_door && !services::is_to_be_warned(draft, task);
+    let rules = &draft.book.rules;
+    // What a person's decision had ended of a withdrawn event, its holder was told to stop, however long ago it was asked.
+    let was_told = |task: &HeldTask| {
+        let of_closing = closed_at.is_some_and(|at| closed::is_to_be_told(&draft.before, rules, task, at));
+        of_closing || (began_again(draft, ended, task) && task.agency != rules.front_door)
+    };
+    let goes_on = |task: &&Arc<HeldTask>| was_told(task) && !services::is_to_be_warned(draft, task);
     let others: Vec<Arc<HeldTask>> = open.iter().filter(goes_on).cloned().collect();
     let mut wanted = each_holder(draft, &others, &GO_ON, &|tasks| go_on_by(draft, tasks))?;
     let stands = match (level, &draft.history.last_decision) {
@@ -129,7 +134,7 @@ pub fn stands_again(
     let over = if over.is_empty() {
         String::new()
     } else {
-        format!(" Over meanwhile, so that nobody is told to go on with it: {}.", in_words(draft, &over))
+        format!(" Done or over, so that nobody is told to go on with it: {}.", in_words(draft, &over))
     };
     let reports = about::reports(&draft.history, &open);
     let why = about::in_words(&draft.context.keys, &format!("{why} {stands} {held}{over}"), &reports);
@@ -157,29 +162,38 @@ fn begin_recalled_again(draft: &mut Draft<'_>, ended: Option<&RecordedDecision>)
     }
 }
 
-/// What the decision had closed, and somebody holds or is to take on; and what of that is over meanwhile.
+/// What the decision had closed, and somebody holds or is to take on; and what of that is done, or over meanwhile.
 pub fn open_again(
     draft: &Draft<'_>,
     closed_at: Option<Timestamp>,
     ended_by: Option<&RecordedDecision>,
 ) -> (Vec<Arc<HeldTask>>, Vec<Arc<HeldTask>>) {
-    let (history, rules, at) = (&draft.history, &draft.book.rules, draft.at);
-    let began_again = |task: &HeldTask| ended_by.is_some() && task.state_at == at && task.answer_from == Some(at);
+    let (history, rules) = (&draft.history, &draft.book.rules);
     let is_word = |task: &HeldTask| {
         task.rules.iter().any(|rule| rule == TAKEN_BACK_RULE) || withdrawal::is_recall_or_breach(task)
     };
-    let told_at = closed_at.unwrap_or(at);
-    let was_told = |task: &HeldTask| closed::was_told_by(history, rules, task, told_at);
     let was_closed = |task: &&Arc<HeldTask>| {
-        let ended = closed_at.is_some_and(|closed_at| task.raised_at <= closed_at) || began_again(task);
+        let by_closing = closed_at.is_some_and(|closed_at| {
+            task.raised_at <= closed_at && closed::was_ended_by(history, rules, task, closed_at)
+        });
         let is_asked = is_open(&task.state) && task.state != TOLD && task.chases.is_none();
         // What another closing had ended, which stands, stays so.
         let is_freed = || ended_by.is_none() || !closed::was_ended(history, rules, task);
-        is_asked && ended && !is_word(task) && was_told(task) && is_freed()
+        is_asked && (by_closing || began_again(draft, ended_by, task)) && !is_word(task) && is_freed()
     };
-    let is_over = |task: &Arc<HeldTask>| search::has_nobody_to_find(history, rules, task) || is_grown(draft, task);
+    // What this very step says is done was not when they were told of the closing.
+    let is_over = |task: &Arc<HeldTask>| {
+        search::has_nobody_to_find(history, rules, task)
+            || is_grown(draft, task)
+            || overdue::was_done(&draft.before, rules, task)
+    };
     let (over, open) = history.tasks.iter().filter(was_closed).cloned().partition(is_over);
     (open, over)
+}
+
+/// Whether what a decision had ended of a withdrawn event runs again by this step.
+fn began_again(draft: &Draft<'_>, ended: Option<&RecordedDecision>, task: &HeldTask) -> bool {
+    ended.is_some() && task.state_at == draft.at && task.answer_from == Some(draft.at)
 }
 
 /// Whether its holder serves children alone, and the child is none any more.
