@@ -181,8 +181,14 @@ pub fn tell_holders(draft: &mut Draft<'_>, cause: &str, before: &History) -> Res
             && is_waited_for_no_more(history, rules, task)
             && !is_waited_for_no_more(before, rules, task)
     };
-    let held = history.tasks.iter().filter(is_held).cloned();
-    let held: Vec<Arc<HeldTask>> = held.chain(services::waiting_under_way(draft)).collect();
+    let mut held: Vec<Arc<HeldTask>> = history.tasks.iter().filter(is_held).cloned().collect();
+    for waiting in services::waiting_at_closing(draft) {
+        // What was asked after a closing was made, and before it was recorded, is not ended by it.
+        let is_ended = !is_open(&waiting.state) || is_waited_for_no_more(history, rules, &waiting);
+        if is_ended && held.iter().all(|task| task.task_id != waiting.task_id) {
+            held.push(waiting);
+        }
+    }
     let by_the_hour = held.iter().any(|task| by_the_hour::clock_of(task).is_some());
     let clock = if by_the_hour { Clock::SameDay } else { OWN_DUTY };
     tell_each(draft, cause, &held, &CLOSED, &clock)

@@ -157,11 +157,9 @@ fn waiting(draft: &Draft<'_>, known: &History) -> Vec<Arc<HeldTask>> {
     known.tasks.iter().filter(waits).cloned().collect()
 }
 
-/// Help under way that waits, where nobody is asked anything of it any more, so that no open task says who is to hear of a closing.
-pub fn waiting_under_way(draft: &Draft<'_>) -> Vec<Arc<HeldTask>> {
-    let mut waiting = waiting(draft, &draft.before);
-    waiting.retain(|task| !is_open(&task.state));
-    waiting
+/// What waits when a person closes the case: its holder hears that, however long ago they were asked, for they were told to ring since.
+pub fn waiting_at_closing(draft: &Draft<'_>) -> Vec<Arc<HeldTask>> {
+    waiting(draft, &draft.before)
 }
 
 /// Whether it tells its holder to ring the front door first, whoever was the cause; and nobody has said since that they need not.
