@@ -171,9 +171,10 @@ fn is_same_holder(rules: &RuleBook, one: &HeldTask, task: &HeldTask) -> bool {
     one.agency == task.agency && (one.unit == task.unit || !rules.has_many_units(&task.agency))
 }
 
-/// Who was told to ring first when this came: that there is something to ring about was shared with them.
+/// Who was told to ring first when this came: that there is something to ring about was shared with them, whatever they were told since.
 pub fn warned_by(history: &History, entry: &Entry) -> Vec<Arc<HeldTask>> {
-    let by = |task: &&Arc<HeldTask>| is_warning(task) && task.raised_at == entry.received_at;
+    let was_told = |task: &HeldTask| task.action == MORE_THAN_HELP.action && task.state != RECALLED;
+    let by = |task: &&Arc<HeldTask>| was_told(task) && task.raised_at == entry.received_at;
     history.tasks.iter().filter(by).cloned().collect()
 }
 
