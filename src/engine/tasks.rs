@@ -12,7 +12,7 @@ use super::history::decisions::DECISION;
 use super::history::known_as::are_two;
 use super::history::{RECALLED, entry, episodes, held_back_of, is_open};
 use super::ids::derived;
-use super::model::decision::{Disclosure, Suppressed};
+use super::model::decision::{Disclosure, Suppressed, TaskRaised};
 use super::model::history::{Entry, HeldBack, HeldTask, History};
 use super::model::inbox::Referral;
 use super::model::scalar::{Level, Timestamp};
@@ -82,6 +82,8 @@ pub struct Raising<'a> {
     pub cause: String,
     /// Routes that nothing about this subject may take.
     held_back: BTreeSet<HeldBack>,
+    /// What the step has raised so far, for no id is given twice.
+    given: &'a [TaskRaised],
 }
 
 /// One thing asked of one recipient, before it is merged with what else is asked of them.
@@ -211,12 +213,13 @@ impl<'b> Raising<'b> {
         referral: Option<&'b Referral>,
         at: Timestamp,
         cause: &str,
+        given: &'b [TaskRaised],
     ) -> Self {
         let mut held_back = held_back_of(history);
         held_back.extend(
             referral.into_iter().flat_map(|referral| entry::held_back(&context.keys, &book.rules, &referral.event)),
         );
-        Self { context, book, subject, history, referral, at, cause: cause.to_owned(), held_back }
+        Self { context, book, subject, history, referral, at, cause: cause.to_owned(), held_back, given }
     }
 
     /// As before these routes are shut: whoever was told by them is told to stop by them.

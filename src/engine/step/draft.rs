@@ -156,7 +156,8 @@ impl<'a> Draft<'a> {
     where
         'a: 'r,
     {
-        Raising::new(self.context, self.book, self.subject, &self.history, referral, self.at, cause)
+        let given = &self.decision.tasks;
+        Raising::new(self.context, self.book, self.subject, &self.history, referral, self.at, cause, given)
     }
 
     /// Judges an entry as it stands in the working copy.
@@ -172,8 +173,7 @@ impl<'a> Draft<'a> {
         findings: &[Finding<'a>],
         extra: Vec<Wanted<'a>>,
     ) -> Result<bool, StepError> {
-        let raising = Raising::new(self.context, self.book, self.subject, &self.history, referral, self.at, cause);
-        let raised = raising.raise(findings, extra)?;
+        let raised = self.raising(referral, cause).raise(findings, extra)?;
         let asked_already = raised.asked_already;
         self.record_fired(findings);
         self.take(raised);

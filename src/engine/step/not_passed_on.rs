@@ -95,15 +95,7 @@ fn stop(
     let (theirs, others): (Vec<Arc<HeldTask>>, Vec<Arc<HeldTask>>) =
         held.iter().map(|(task, _)| Arc::clone(task)).partition(|task| task.agency == draft.book.rules.front_door);
     let others: Vec<Arc<HeldTask>> = others.into_iter().filter(|task| task.state != DECLINED).collect();
-    let mut notes: Vec<String> = if theirs.is_empty() { Vec::new() } else { vec![YOURS.to_owned()] };
-    let told: BTreeSet<&str> = others.iter().map(|task| draft.book.rules.title_of(&task.agency)).collect();
-    notes.extend(told.into_iter().map(|title| format!("It was to be passed on by {title}, who are told not to.")));
-    notes.push(PASSED_ON.to_owned());
-    let wanted = held.iter().flat_map(|(task, agency)| as_asked(draft, task, agency, entry)).collect();
-    let raising = draft.raising(referral, &cause);
-    let due = raising.deadline_from_now(&AT_HIGHEST_LEVEL)?;
-    let raised = raising.hold_back_now(wanted, &due, notes)?;
-    draft.take(raised);
+    let due = draft.raising(None, &cause).deadline_from_now(&AT_HIGHEST_LEVEL)?;
     let mut words = each_holder(draft, &others, &STOP, &|_| Ok(due.clone()))?;
     let level = others.iter().filter_map(|task| task.level).max();
     for word in &mut words {
@@ -111,6 +103,19 @@ fn stop(
         word.notes.extend(others.iter().find(is_own).map(|_| YOURS_GOES_ON.to_owned()));
         word.level = level;
     }
+    let raising = draft.raising(referral, &cause);
+    // Whose own route is shut, too, is not told to stop: that is put to whoever decides with what was to be passed on.
+    let (unsaid, words): (Vec<Wanted<'_>>, Vec<Wanted<'_>>) =
+        words.into_iter().partition(|word| raising.is_shut(&word.address));
+    let mut notes: Vec<String> = if theirs.is_empty() { Vec::new() } else { vec![YOURS.to_owned()] };
+    let told: BTreeSet<&str> = words.iter().map(|word| draft.book.rules.title_of(&word.address.agency)).collect();
+    notes.extend(told.into_iter().map(|title| format!("It was to be passed on by {title}, who are told not to.")));
+    notes.push(PASSED_ON.to_owned());
+    let mut wanted: Vec<Wanted<'_>> =
+        held.iter().flat_map(|(task, agency)| as_asked(draft, task, agency, entry)).collect();
+    wanted.extend(unsaid);
+    let raised = raising.hold_back_now(wanted, &due, notes)?;
+    draft.take(raised);
     draft.raise(None, &cause, &[], words).map(drop)
 }
 

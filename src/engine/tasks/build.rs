@@ -168,7 +168,7 @@ impl<'b> Raising<'b> {
         let withheld = self.referral.map(|referral| permit.withheld(&referral.event)).unwrap_or_default();
         let mut disclosed = self.disclose(&asked, permit, standing);
         withheld.mask(&mut disclosed);
-        let task_id = self.task_id(&asked);
+        let task_id = self.unused(self.task_id(&asked), raised);
         let level = asked.level.filter(|_| permit.allows("level"));
         let mut fields = disclosed.fields;
         if level.is_some() {
@@ -234,6 +234,20 @@ impl<'b> Raising<'b> {
             held.task_id == self.task_id_at(&address, &wanted.action, &wanted.entry)
         };
         self.history.tasks.iter().filter(|held| held.action == wanted.action).any(is_same)
+    }
+
+    /// The id, or where it was given before, in this step or an earlier one, another that comes of it: a recipient drops as a repeat
+    /// what has an id it knows.
+    fn unused(&self, task_id: String, raised: &Raised) -> String {
+        let of_step =
+            || self.given.iter().map(|task| &task.task_id).chain(raised.tasks.iter().map(|task| &task.task_id));
+        let held = || self.history.tasks.iter().map(|held| &held.task_id);
+        let is_given = |id: &String| held().chain(of_step()).any(|given| given == id);
+        let mut unused = task_id;
+        while is_given(&unused) {
+            unused = derived(&["task again", &unused, &self.at.0.to_string()]);
+        }
+        unused
     }
 
     fn task_id(&self, asked: &Asked<'_>) -> String {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::build::Question;
 use super::persons::acts;
-use super::route::suppressions;
+use super::route::{Address, is_suppressed, suppressions};
 use super::{Asked, Deadline, HELD_BACK_RULE, Raised, Raising, Wanted};
 use crate::engine::context::StepError;
 use crate::engine::history::decisions::decided;
@@ -169,6 +169,11 @@ impl<'b> Raising<'b> {
                 all.join("; and ")
             )
         })
+    }
+
+    /// Whether nothing about this subject may go there.
+    pub fn is_shut(&self, address: &Address) -> bool {
+        is_suppressed(address, &self.book.rules.front_door, &self.held_back)
     }
 
     /// What was to be passed on by a route that is shut now is recorded as held back, and put to whoever decides by `due`; what cannot
