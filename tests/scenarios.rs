@@ -21,6 +21,8 @@ mod forgotten;
 mod identity;
 #[path = "scenarios/imported.rs"]
 mod imported;
+#[path = "scenarios/kit.rs"]
+mod kit;
 #[path = "scenarios/lifecycle.rs"]
 mod lifecycle;
 #[path = "scenarios/naive.rs"]

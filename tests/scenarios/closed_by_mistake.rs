@@ -3,24 +3,17 @@
 
 use std::collections::BTreeSet;
 
-use pathway_router::engine::cloud_event;
-use pathway_router::engine::context::RuleBooks;
-use pathway_router::engine::facts::PreparedBook;
 use pathway_router::engine::model::codes::OutcomeKind;
-use pathway_router::engine::model::outcome::Outcome;
-use pathway_router::engine::model::scalar::Timestamp;
 use pathway_router::engine::model::task::Task;
 use pathway_router::engine::rules::RuleBook;
-use pathway_router::replay::{Replay, ReplayOptions, Results};
+use pathway_router::replay::Results;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::files::{book, shipped};
+use crate::kit::{Expected, HOUR, Router, START, id, is_about, is_by};
 
-const HOUR: i64 = 3_600_000;
-/// Monday 8 June 2026, 10:00 BST: when the concern is received.
-const START: i64 = 1_780_909_200_000;
-/// The same day: eight hours.
+/// The same day as the concern is received: eight hours.
 const DUE: i64 = 8;
 const STRATEGY: &str = "Hold a strategy discussion: social care, the police and health together";
 
@@ -41,8 +34,7 @@ struct Said {
 }
 
 struct Run {
-    replay: Replay,
-    events: usize,
+    router: Router,
     discussion: Option<Task>,
     /// When whoever is above was told, and when each rung of its ladder was.
     told: Vec<i64>,
@@ -51,22 +43,16 @@ struct Run {
 
 impl Run {
     fn new(book: &RuleBook) -> Self {
-        let books = RuleBooks::new(vec![PreparedBook::new(book.clone())]);
-        let replay = Replay::new(books, ReplayOptions::default());
-        Self { replay, events: 0, discussion: None, told: Vec::new(), rungs: BTreeSet::new() }
+        Self { router: Router::new(book), discussion: None, told: Vec::new(), rungs: BTreeSet::new() }
     }
 
     fn take(&mut self, results: Results) {
-        assert!(results.failed.is_empty() && results.quarantined.is_empty(), "{results:?}");
         for task in results.tasks {
             let hour = (task.raised_at.0 - START) / HOUR;
-            let is_by = |rule: &str| task.reasons.iter().any(|reason| reason.rule == rule);
-            let owed = self.discussion.as_ref().map(|owed| &owed.task_id);
-            let mut chased = task.follows.iter().chain(task.follows_also.iter().flatten());
-            let is_of_it = owed.is_some_and(|owed| chased.any(|chased| chased == owed));
-            if is_by("R40-overdue") && is_of_it {
+            let is_of_it = self.discussion.as_ref().is_some_and(|owed| is_about(&task, owed));
+            if is_by(&task, "R40-overdue") && is_of_it {
                 self.told.push(hour);
-            } else if is_by("R40") && is_of_it {
+            } else if is_by(&task, "R40") && is_of_it {
                 self.rungs.insert(hour);
             } else if self.discussion.is_none() && task.agency == "social-care" && task.action == STRATEGY {
                 self.discussion = Some(task);
@@ -75,21 +61,13 @@ impl Run {
     }
 
     /// Returns the event's number.
-    fn event(&mut self, hour: i64, (source, kind): (&str, &str), detail: &Value) -> usize {
-        self.events += 1;
-        let at = START + hour * HOUR;
+    fn event(&mut self, hour: i64, from: (&str, &str), detail: &Value) -> usize {
         let child = json!({
             "given_names": "Bea", "family_name": "Example", "date_of_birth": "2012-03-04", "nhs_number": "9990000026"
         });
-        let json = json!({
-            "specversion": "1.0", "id": id(self.events), "source": source, "type": kind,
-            "time": jiff::Timestamp::from_millisecond(at).unwrap().to_string(),
-            "data": { "practitioner": { "role": "worker", "call_back": "101" }, "child": child, "detail": detail },
-        });
-        let event = cloud_event::read(&json).unwrap().event;
-        let results = self.replay.submit(&event, Timestamp(at)).unwrap();
+        let (number, results) = self.router.event(hour, from, json!({ "child": child, "detail": detail }));
         self.take(results);
-        self.events
+        number
     }
 
     fn decide(&mut self, hour: i64, what: What) -> Option<usize> {
@@ -106,29 +84,14 @@ impl Run {
 
     fn answer(&mut self, hour: i64, kind: OutcomeKind) {
         let task = self.discussion.clone().expect("a discussion is asked for");
-        let at = Timestamp(START + hour * HOUR);
-        let outcome = Outcome {
-            outcome_id: id(900),
-            reply_to: task.reply_to,
-            outcome: kind,
-            by_name: "A. Worker".to_owned(),
-            by_role: "worker".to_owned(),
-            at,
-            reason: Some("A reason.".to_owned()),
-            result: None,
-        };
-        let results = self.replay.answer(&task.agency, task.unit.as_deref(), &outcome, at).unwrap();
+        let results = self.router.answer(hour, &task, kind);
         self.take(results);
     }
 
     fn pass(&mut self, hour: i64) {
-        let results = self.replay.pass_time(Timestamp(START + hour * HOUR)).unwrap();
+        let results = self.router.pass(hour);
         self.take(results);
     }
-}
-
-fn id(number: usize) -> String {
-    format!("00000000-0000-4000-8000-{number:012}")
 }
 
 /// Whether it is owed by what stands: the latest decision about the case closes nothing, and nobody says that it was held or is not
@@ -140,26 +103,11 @@ fn is_owed(said: &[Said]) -> bool {
     !is_ended && !latest.is_some_and(|latest| matches!(latest.what, What::Closed))
 }
 
-/// What a person would count out of a script.
-struct Expected {
-    /// When whoever is above is to be told.
-    told: Option<i64>,
-    /// Whether it is owed in the end, and since when.
-    owed: bool,
-    since: i64,
-}
-
 /// Plays a script from an hour on.
 fn play(run: &mut Run, begins: i64, script: &[(i64, What)]) -> Expected {
-    let (mut hour, mut said): (i64, Vec<Said>) = (begins, Vec::new());
-    let mut expected = Expected { told: None, owed: true, since: 0 };
+    let (mut expected, mut said): (Expected, Vec<Said>) = (Expected::new(DUE, begins), Vec::new());
     for (hours, what) in script {
-        let before = hour;
-        // None is at the deadline's own instant.
-        hour += hours + i64::from(hour + hours == DUE);
-        if (before..hour).contains(&DUE) && expected.owed {
-            expected.told = expected.told.or(Some(DUE));
-        }
+        let hour = expected.pass(*hours);
         let number = said.len();
         match what {
             What::Withdrawn(which) if number > 0 && said[which % number].stands => {
@@ -174,17 +122,10 @@ fn play(run: &mut Run, begins: i64, script: &[(i64, What)]) -> Expected {
                 said.push(Said { id, what: *what, stands: true });
             }
         }
-        if expected.owed != is_owed(&said) {
-            (expected.owed, expected.since) = (!expected.owed, hour);
-        }
-        if hour > DUE && expected.owed {
-            expected.told = expected.told.or(Some(hour));
-        }
+        expected.is_owed(is_owed(&said));
     }
-    if hour < DUE && expected.owed {
-        expected.told = expected.told.or(Some(DUE));
-    }
-    run.pass(hour.max(DUE) + 24 * 7);
+    expected.end();
+    run.pass(expected.hour.max(DUE) + 24 * 7);
     expected
 }
 

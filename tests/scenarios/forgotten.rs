@@ -12,7 +12,6 @@ use pathway_router::engine::history::folding::{
 use pathway_router::engine::identity::Keys;
 use pathway_router::engine::model::codes::OutcomeKind;
 use pathway_router::engine::model::decision::{Decision, Disposition};
-use pathway_router::engine::model::outcome::Outcome;
 use pathway_router::engine::model::scalar::Timestamp;
 use pathway_router::engine::model::subject::SubjectKey;
 use pathway_router::engine::model::task::Task;
@@ -24,6 +23,7 @@ use pathway_router::replay::{Replay, ReplayOptions, Results};
 use serde_json::json;
 
 use crate::files::{book, shipped, sources};
+use crate::kit::outcome;
 use crate::lifecycle;
 
 const MINUTE: i64 = 60_000;
@@ -70,16 +70,7 @@ impl Child {
 
     fn answer(&mut self, task: &Task, kind: OutcomeKind, at: i64) -> Vec<Task> {
         self.number += 1;
-        let outcome = Outcome {
-            outcome_id: format!("00000000-0000-4000-9000-{:012}", self.number),
-            reply_to: task.reply_to.clone(),
-            outcome: kind,
-            by_name: "A. Worker".to_owned(),
-            by_role: "worker".to_owned(),
-            at: Timestamp(at),
-            reason: Some("A reason.".to_owned()),
-            result: None,
-        };
+        let outcome = outcome(self.number, task, kind, at);
         let results = self.replay.answer(&task.agency, task.unit.as_deref(), &outcome, Timestamp(at)).unwrap();
         self.take(results)
     }

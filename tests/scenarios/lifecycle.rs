@@ -12,7 +12,6 @@ use pathway_router::engine::facts::PreparedBook;
 use pathway_router::engine::model::codes::OutcomeKind;
 use pathway_router::engine::model::event::ReferralEvent;
 use pathway_router::engine::model::history::History;
-use pathway_router::engine::model::outcome::Outcome;
 use pathway_router::engine::model::scalar::{Level, Timestamp};
 use pathway_router::engine::model::task::Task;
 use pathway_router::engine::rules::RuleBook;
@@ -21,6 +20,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use crate::files::{book, shipped};
+use crate::kit::outcome;
 use crate::rungs::{past_its_hours, still_silent};
 
 const MINUTE: i64 = 60_000;
@@ -219,16 +219,7 @@ impl Run {
             self.expected_notes += 1;
         }
         let task = followed.task.clone();
-        let outcome = Outcome {
-            outcome_id: format!("00000000-0000-4000-9000-{number:012}"),
-            reply_to: task.reply_to,
-            outcome: kind,
-            by_name: "A. Worker".to_owned(),
-            by_role: "worker".to_owned(),
-            at: Timestamp(at),
-            reason: Some("A reason.".to_owned()),
-            result: None,
-        };
+        let outcome = outcome(number, &task, kind, at);
         for _ in 0..2 {
             // Twice: the second changes nothing, unless the first did not fit.
             let results = self.replay.answer(&task.agency, task.unit.as_deref(), &outcome, Timestamp(at)).unwrap();

@@ -9,7 +9,6 @@ use pathway_router::engine::context::RuleBooks;
 use pathway_router::engine::facts::PreparedBook;
 use pathway_router::engine::model::codes::OutcomeKind;
 use pathway_router::engine::model::history::History;
-use pathway_router::engine::model::outcome::Outcome;
 use pathway_router::engine::model::scalar::Timestamp;
 use pathway_router::engine::model::task::Task;
 use pathway_router::engine::rules;
@@ -17,10 +16,8 @@ use pathway_router::replay::{Replay, ReplayOptions, Results};
 use serde_json::{Value, json};
 
 use crate::files::{shipped, sources};
+use crate::kit::{HOUR, START, id, outcome, written};
 
-const HOUR: i64 = 3_600_000;
-/// Monday 8 June 2026, 10:00 BST.
-const START: i64 = 1_780_909_200_000;
 const CHILD: &str = "9990000018";
 const TEAM_MANAGER: &str = "voluntary/team-manager";
 const MANAGER: &str = "social-care/manager";
@@ -120,27 +117,10 @@ impl Run {
     fn answer(&mut self, at: i64, task: usize, kind: OutcomeKind) {
         let task = self.asked[task].clone();
         self.events += 1;
-        let outcome = Outcome {
-            outcome_id: id(self.events),
-            reply_to: task.reply_to,
-            outcome: kind,
-            by_name: "A. Worker".to_owned(),
-            by_role: "worker".to_owned(),
-            at: Timestamp(at),
-            reason: Some("As said on the telephone.".to_owned()),
-            result: None,
-        };
+        let outcome = outcome(self.events, &task, kind, at);
         let results = self.replay.answer(&task.agency, task.unit.as_deref(), &outcome, Timestamp(at)).unwrap();
         self.take(results);
     }
-}
-
-fn id(number: usize) -> String {
-    format!("00000000-0000-4000-8000-{number:012}")
-}
-
-fn written(at: i64) -> String {
-    jiff::Timestamp::from_millisecond(at).unwrap().to_string()
 }
 
 fn as_kept(history: &History) -> History {

@@ -13,7 +13,6 @@ use pathway_router::engine::facts::PreparedBook;
 use pathway_router::engine::model::codes::OutcomeKind;
 use pathway_router::engine::model::event::ReferralEvent;
 use pathway_router::engine::model::history::History;
-use pathway_router::engine::model::outcome::Outcome;
 use pathway_router::engine::model::scalar::{Level, Timestamp};
 use pathway_router::engine::model::task::Task;
 use pathway_router::engine::rules::{self, RuleBook};
@@ -22,6 +21,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use crate::files::{shipped, sources};
+use crate::kit::outcome;
 
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
@@ -227,16 +227,7 @@ impl Run {
         followed.waits = false;
         let task = followed.task.clone();
         self.number += 1;
-        let outcome = Outcome {
-            outcome_id: format!("00000000-0000-4000-9000-{:012}", self.number),
-            reply_to: task.reply_to,
-            outcome: OutcomeKind::Acknowledged,
-            by_name: "A. Worker".to_owned(),
-            by_role: "worker".to_owned(),
-            at: Timestamp(self.at),
-            reason: None,
-            result: None,
-        };
+        let outcome = outcome(self.number, &task, OutcomeKind::Acknowledged, self.at);
         let unit = task.unit.as_deref();
         let results = self.replay.answer_between_ticks(&task.agency, unit, &outcome, Timestamp(self.at)).unwrap();
         self.take(results);

@@ -1,23 +1,17 @@
 //! What was said to be done and is not after all, beside a slow, obvious model: whatever is said late, corrected, withdrawn or told of
 //! another record that is joined or parted, whoever is above hears of an interview that is owed once.
 
-use pathway_router::engine::cloud_event;
-use pathway_router::engine::context::RuleBooks;
-use pathway_router::engine::facts::PreparedBook;
 use pathway_router::engine::model::codes::OutcomeKind;
-use pathway_router::engine::model::outcome::Outcome;
-use pathway_router::engine::model::scalar::Timestamp;
 use pathway_router::engine::model::task::Task;
 use pathway_router::engine::rules::RuleBook;
-use pathway_router::replay::{Replay, ReplayOptions, Results};
+use pathway_router::replay::Results;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::files::{book, shipped};
+use crate::kit::{Expected, HOUR, Router, START, id, is_about, is_by, written};
 
-const HOUR: i64 = 3_600_000;
-/// Monday 8 June 2026, 10:00 BST: when the child is back.
-const START: i64 = 1_780_909_200_000;
+/// From when the child is back.
 const DUE: i64 = 72;
 /// The child whose interview is owed, by a number of the home that sends it, and another of that name.
 const OWN: &str = "own";
@@ -46,8 +40,7 @@ struct Said {
 }
 
 struct Run {
-    replay: Replay,
-    events: usize,
+    router: Router,
     /// The latest task of each sort.
     interview: Option<Task>,
     same_child: Option<Task>,
@@ -73,24 +66,19 @@ fn child(which: &str) -> Value {
 
 impl Run {
     fn new(book: &RuleBook) -> Self {
-        let books = RuleBooks::new(vec![PreparedBook::new(book.clone())]);
-        let replay = Replay::new(books, ReplayOptions::default());
-        Self { replay, events: 0, interview: None, same_child: None, told: Vec::new(), rungs: Vec::new() }
+        let router = Router::new(book);
+        Self { router, interview: None, same_child: None, told: Vec::new(), rungs: Vec::new() }
     }
 
     fn take(&mut self, results: Results) {
-        assert!(results.failed.is_empty() && results.quarantined.is_empty(), "{results:?}");
         for task in results.tasks {
             let hour = (task.raised_at.0 - START) / HOUR;
-            let is_by = |rule: &str| task.reasons.iter().any(|reason| reason.rule == rule);
-            let owed = self.interview.as_ref().map(|owed| &owed.task_id);
-            let chased = task.follows.iter().chain(task.follows_also.iter().flatten());
-            let is_of_interview = owed.is_some_and(|owed| chased.clone().any(|chased| chased == owed));
-            if is_by("R40-overdue") && task.agency == "social-care" && is_of_interview {
+            let is_of_interview = self.interview.as_ref().is_some_and(|owed| is_about(&task, owed));
+            if is_by(&task, "R40-overdue") && task.agency == "social-care" && is_of_interview {
                 self.told.push(hour);
-            } else if is_by("R40") && is_of_interview {
+            } else if is_by(&task, "R40") && is_of_interview {
                 self.rungs.push((task.raised_at.0, task.role.clone()));
-            } else if is_by("same-child") {
+            } else if is_by(&task, "same-child") {
                 self.same_child = Some(task);
             } else if task.raised_at.0 == START
                 && task.action.starts_with("Offer the independent return home interview")
@@ -101,20 +89,11 @@ impl Run {
     }
 
     /// Returns the event's number.
-    fn event(&mut self, hour: i64, (source, kind): (&str, &str), child: &Value, more: Value) -> usize {
-        self.events += 1;
-        let at = START + hour * HOUR;
-        let mut json = json!({
-            "specversion": "1.0", "id": id(self.events), "source": source, "type": kind, "time": written(at),
-            "data": { "practitioner": { "role": "worker", "call_back": "101" }, "child": child },
-        });
-        for (name, value) in more.as_object().unwrap() {
-            json["data"][name] = value.clone();
-        }
-        let event = cloud_event::read(&json).unwrap().event;
-        let results = self.replay.submit(&event, Timestamp(at)).unwrap();
+    fn event(&mut self, hour: i64, from: (&str, &str), child: &Value, mut more: Value) -> usize {
+        more["child"] = child.clone();
+        let (number, results) = self.router.event(hour, from, more);
         self.take(results);
-        self.events
+        number
     }
 
     fn returned(&mut self, hour: i64, of: &str, episode: Option<&str>) {
@@ -134,18 +113,7 @@ impl Run {
 
     fn answer(&mut self, hour: i64, kind: OutcomeKind) {
         let task = self.interview.clone().expect("an interview is asked for");
-        let at = Timestamp(START + hour * HOUR);
-        let outcome = Outcome {
-            outcome_id: id(900),
-            reply_to: task.reply_to,
-            outcome: kind,
-            by_name: "A. Worker".to_owned(),
-            by_role: "worker".to_owned(),
-            at,
-            reason: Some("A reason.".to_owned()),
-            result: None,
-        };
-        let results = self.replay.answer(&task.agency, task.unit.as_deref(), &outcome, at).unwrap();
+        let results = self.router.answer(hour, &task, kind);
         self.take(results);
     }
 
@@ -160,17 +128,9 @@ impl Run {
     }
 
     fn pass(&mut self, hour: i64) {
-        let results = self.replay.pass_time(Timestamp(START + hour * HOUR)).unwrap();
+        let results = self.router.pass(hour);
         self.take(results);
     }
-}
-
-fn id(number: usize) -> String {
-    format!("00000000-0000-4000-8000-{number:012}")
-}
-
-fn written(at: i64) -> String {
-    jiff::Timestamp::from_millisecond(at).unwrap().to_string()
 }
 
 /// Hours after the one before, of which none is the deadline's own.
@@ -193,15 +153,11 @@ fn is_done(said: &[Said], linked: bool) -> bool {
 
 /// Plays a script, and counts out when whoever is above is to be told: the first time from the deadline on that it is owed.
 fn play(run: &mut Run, script: &[(i64, What)]) -> Vec<i64> {
-    let (mut hour, mut said, mut expected): (i64, Vec<Said>, Option<i64>) = (1, Vec::new(), None);
+    let (mut expected, mut said): (Expected, Vec<Said>) = (Expected::new(DUE, 1), Vec::new());
     // Once for each script: to link again what was parted is another question.
     let (mut linked, mut may_link) = (false, true);
     for (hours, what) in script {
-        let before = hour;
-        hour += hours + i64::from(hour + hours == DUE);
-        if (before..hour).contains(&DUE) && !is_done(&said, linked) {
-            expected = expected.or(Some(DUE));
-        }
+        let hour = expected.pass(*hours);
         let number = said.len();
         match what {
             What::Held(of, ago) => {
@@ -234,15 +190,11 @@ fn play(run: &mut Run, script: &[(i64, What)]) -> Vec<i64> {
             }
             What::Linked | What::Unlinked => {}
         }
-        if hour > DUE && !is_done(&said, linked) {
-            expected = expected.or(Some(hour));
-        }
+        expected.is_owed(!is_done(&said, linked));
     }
-    if hour < DUE && !is_done(&said, linked) {
-        expected = expected.or(Some(DUE));
-    }
-    run.pass(hour.max(DUE) + 24 * 40);
-    expected.into_iter().collect()
+    expected.end();
+    run.pass(expected.hour.max(DUE) + 24 * 40);
+    expected.told.into_iter().collect()
 }
 
 #[test]
