@@ -75,17 +75,10 @@ impl<'b> Raising<'b> {
                 open.push(task);
                 continue;
             }
-            if self.goes_to_senior(&mut task, &routes) {
-                open.push(task);
-                continue;
-            }
-            open.extend(self.by_another(&task));
-            let suppressed = self.suppressed(&task, &routes);
-            let words = self.question(&task, &suppressed, &routes);
+            let Some(held) = self.hold_back(task, &routes, &mut open) else { continue };
             put.extend(routes.iter().copied().cloned());
-            let is_of_wish = routes.iter().any(|route| route.is_wish());
-            questions.push(Question { words, is_of_wish, due: task.due.clone(), entry: Arc::clone(&task.entry) });
-            raised.suppressed.push(suppressed);
+            questions.push(held.question);
+            raised.suppressed.push(held.suppressed);
         }
         self.ask_front_door(questions, &mut open)?;
         raised.ring = self.say_what_is_held_back(&put, &mut open)?;

@@ -22,9 +22,15 @@ pub const HELD_BACK_ACTION: &str = "Confirm or lift the route that was held back
 const RING_TITLE: &str = "A route is held back from this child";
 const RING_ACTION: &str = "Say whom those who act may speak to: a route is held back from this child";
 
+/// What is not sent, and what is asked about it.
+pub(super) struct KeptBack {
+    pub(super) suppressed: Suppressed,
+    pub(super) question: Question,
+}
+
 impl<'b> Raising<'b> {
     /// With every reason: who lifts a wish must know that a suspect is there, too.
-    pub(super) fn suppressed(&self, task: &Asked<'_>, routes: &[&HeldBack]) -> Suppressed {
+    fn suppressed(&self, task: &Asked<'_>, routes: &[&HeldBack]) -> Suppressed {
         let mut reasons: Vec<String> = routes.iter().map(|route| self.why_held_back(route)).collect();
         reasons.dedup();
         self.not_sent(task, &reasons.join("; and "))
@@ -185,18 +191,11 @@ impl<'b> Raising<'b> {
         notes: Vec<String>,
     ) -> Result<Raised, StepError> {
         let (mut open, mut questions, mut held_back) = (Vec::new(), Vec::new(), Vec::new());
-        for mut task in self.merge(wanted) {
+        for task in self.merge(wanted) {
             let routes = suppressions(&task.address, &self.book.rules.front_door, &self.held_back);
-            if self.goes_to_senior(&mut task, &routes) {
-                open.push(task);
-                continue;
-            }
-            open.extend(self.by_another(&task));
-            let suppressed = self.suppressed(&task, &routes);
-            let words = self.question(&task, &suppressed, &routes);
-            let is_of_wish = routes.iter().any(|route| route.is_wish());
-            questions.push(Question { words, is_of_wish, due: due.clone(), entry: Arc::clone(&task.entry) });
-            held_back.push(suppressed);
+            let Some(held) = self.hold_back(task, &routes, &mut open) else { continue };
+            questions.push(Question { due: due.clone(), ..held.question });
+            held_back.push(held.suppressed);
         }
         if let Some(entry) = questions.first().map(|question| Arc::clone(&question.entry)) {
             let mut own = self.about_held_back(due.clone(), &entry, questions);
@@ -208,7 +207,26 @@ impl<'b> Raising<'b> {
         Ok(raised)
     }
 
-    pub(super) fn question(&self, task: &Asked<'_>, suppressed: &Suppressed, routes: &[&HeldBack]) -> String {
+    /// What these routes keep from going out is recorded, and put to whoever decides; what cannot wait, or must be done, is asked of
+    /// others all the same. None: it goes to somebody senior there.
+    pub(super) fn hold_back(
+        &self,
+        mut task: Asked<'b>,
+        routes: &[&HeldBack],
+        open: &mut Vec<Asked<'b>>,
+    ) -> Option<KeptBack> {
+        if self.goes_to_senior(&mut task, routes) {
+            open.push(task);
+            return None;
+        }
+        open.extend(self.by_another(&task));
+        let suppressed = self.suppressed(&task, routes);
+        let words = self.question(&task, &suppressed, routes);
+        let is_of_wish = routes.iter().any(|route| route.is_wish());
+        Some(KeptBack { suppressed, question: Question { words, is_of_wish, due: task.due, entry: task.entry } })
+    }
+
+    fn question(&self, task: &Asked<'_>, suppressed: &Suppressed, routes: &[&HeldBack]) -> String {
         let title = self.book.rules.agencies.get(&suppressed.agency).map_or("", |agency| agency.title.as_str());
         let suspects = routes.iter().filter(|route| route.is_of_suspect()).count();
         let then = if task.own_duty {
