@@ -14,6 +14,7 @@ use crate::engine::model::feedback::FeedbackStatus;
 use crate::engine::model::history::{Awaiting, Entry};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::Level;
+use crate::engine::tasks::asking::before_stop;
 
 /// Why it is not applied: for the decision, for whoever is asked, and for its sender.
 pub struct Whose {
@@ -123,7 +124,7 @@ fn put_to_person(
     draft.decision.notes.push(whose.note.to_owned());
     let arriving = Arc::new(arriving);
     history::insert(&mut draft.history, arriving.as_ref().clone());
-    let given = reason.map_or(String::new(), |reason| format!(". Reason given: {}", reason.trim_end_matches('.')));
+    let given = reason.map_or(String::new(), |reason| format!(". Reason given: {}", before_stop(reason)));
     let problem = format!("{}; {said}{given}", whose.problem);
     ask_sender(draft, Some(referral), &referral.event.event_id, &arriving, &problem, level)?;
     draft.tell_sender(&referral.event, FeedbackStatus::NotApplied, &[whose.told]);

@@ -16,6 +16,7 @@ use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{FactValue, Timestamp};
 use crate::engine::rules::book::{Agency, UnitKind};
 use crate::engine::rules::catalogue::is_concern;
+use crate::engine::tasks::asking::reason_given;
 
 const READ_ACTION: &str = "Read what the sender corrected or sent again, and tell those at work what changes for them";
 
@@ -47,7 +48,7 @@ pub fn of_correction(
         return raise(draft, referral, original, &derived(&["read", cause]), ("A correction to read", why));
     };
     let reason = correction.reason.as_deref();
-    let given = reason.map_or(String::new(), |reason| format!(" Reason given: {reason}"));
+    let given = reason_given(reason);
     let why = format!("The sender corrected what they said, and no rule asks anything new by it: {said}.{given}");
     let cause = words_of(referral, original, reason);
     raise(draft, Some(referral), original, &cause, ("A correction to read", why))

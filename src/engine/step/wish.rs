@@ -62,7 +62,7 @@ pub fn ask(
     };
     let held_back: BTreeSet<String> = routes.iter().map(whom).collect();
     let listed = |names: BTreeSet<String>| names.into_iter().collect::<Vec<_>>().join("; ");
-    let given = reason.map_or(String::new(), |reason| format!(" Reason given: {reason}"));
+    let given = reason_given(reason);
     let why = format!(
         "Not told by the sender's wish: {}. The sender takes that wish back.{given} Nothing goes to them before a named person \
          lifts the route (route_lifted, with the agency).",

@@ -22,6 +22,11 @@ pub fn reason_given(reason: Option<&str>) -> String {
     format!(" Reason given: {reason}{stop}")
 }
 
+/// A reason as it was given, to stand where a full stop follows.
+pub fn before_stop(reason: &str) -> &str {
+    reason.trim_end().trim_end_matches('.')
+}
+
 impl<'b> Raising<'b> {
     /// What the recipient must know before they contact the family.
     pub(super) fn unsafe_to_ask(&self, asked: &Asked<'_>) -> Option<String> {

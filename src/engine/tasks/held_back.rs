@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::asking::before_stop;
 use super::build::Question;
 use super::persons::acts;
 use super::route::{Address, is_suppressed, suppressions};
@@ -47,7 +48,7 @@ impl<'b> Raising<'b> {
         let wishes = self.referral.map(|referral| referral.event.do_not_inform.as_slice()).unwrap_or_default();
         let wish = wishes.iter().find(|wish| of_wish(&self.book.rules, wish).contains(route));
         match wish.map(|wish| wish.reason.as_ref()) {
-            Some(Some(reason)) => format!("the sender asked that they are not told: {reason}"),
+            Some(Some(reason)) => format!("the sender asked that they are not told: {}", before_stop(reason)),
             Some(None) => "the sender asked that they are not told".to_owned(),
             None => self.who_held_it_back(route).to_owned(),
         }

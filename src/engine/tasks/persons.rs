@@ -1,5 +1,6 @@
 //! Who must not learn of it, and who may answer when the sender is rung: notes on a task.
 
+use super::asking::before_stop;
 use super::{Asked, Raising, Relation};
 use crate::engine::disclose::Permit;
 use crate::engine::history::entry::{A_PERSON, of_wish};
@@ -78,7 +79,7 @@ impl Raising<'_> {
         let mut wishes = event.do_not_inform.iter();
         let at_own = |route: &HeldBack| route.agency == agency;
         let wish = wishes.find(|wish| of_wish(&self.book.rules, wish).iter().any(at_own))?;
-        let why = wish.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+        let why = wish.reason.as_ref().map_or(String::new(), |reason| format!(": {}", before_stop(reason)));
         Some(format!(
             "The sender asks that your own agency does not learn of this{why}. You are told because the duty to act is yours: \
              restrict who reads it, and record why."
