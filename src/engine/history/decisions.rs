@@ -1,5 +1,7 @@
 //! Recorded decisions about the level or the case: which stands when one is taken back, and the level it leaves.
 
+use std::sync::Arc;
+
 use super::entry::DANGER;
 use crate::engine::model::history::{Entry, History, RecordedDecision, said_by};
 use crate::engine::model::scalar::{FactValue, Level, Timestamp};
@@ -10,6 +12,9 @@ pub const DECISION: &str = "decision.recorded";
 const CLOSED: &str = "closed";
 const ENQUIRY: &str = "s47_started";
 const ASSESSMENT: &str = "assessment_started";
+const DISCUSSED: &str = "strategy_held";
+/// What starts something of its own, and says nothing else.
+const STARTING: [&str; 3] = [ENQUIRY, DISCUSSED, ASSESSMENT];
 /// What settles the level or the case.
 const SETTLING: [&str; 4] = ["level_confirmed", "level_set", "stepped_down", CLOSED];
 
@@ -30,9 +35,37 @@ pub fn closes(decided: &str) -> bool {
     decided == CLOSED
 }
 
+/// Whether it starts something of its own: a clock, an enquiry.
+pub fn starts(decided: &str) -> bool {
+    STARTING.contains(&decided)
+}
+
 /// Whether it is that a section 47 enquiry was started: significant harm is suspected, whatever level anybody names.
 pub fn starts_enquiry(entry: &Entry) -> bool {
     decided(entry) == Some(ENQUIRY)
+}
+
+/// Notes with a decision that starts a section 47 enquiry when the strategy discussion was held that started it, for the clocks that run
+/// from there.
+pub fn note_discussion(history: &History, entry: &mut Entry) {
+    if let Some(at) = strategy_discussion(history, entry) {
+        entry.anchors.insert("strategy_discussion".to_owned(), at);
+    }
+}
+
+/// The latest discussion recorded by then, unless an enquiry was started since; else the decision itself.
+fn strategy_discussion(history: &History, enquiry: &Entry) -> Option<Timestamp> {
+    if !starts_enquiry(enquiry) {
+        return None;
+    }
+    let is_earlier = |entry: &&Arc<Entry>| {
+        !entry.withdrawn && !entry.is_same_event(enquiry) && entry.occurred_at <= enquiry.occurred_at
+    };
+    let earlier = history.entries.iter().rev().filter(is_earlier);
+    // One that was not applied, for a later decision had ended it, may be the same.
+    let starts_one = |entry: &Entry| starts_enquiry(entry) && (entry.backfilled || !entry.fired.is_empty());
+    let held = earlier.take_while(|entry| !starts_one(entry)).find(|entry| decided(entry) == Some(DISCUSSED));
+    Some(held.map_or(enquiry.occurred_at, |held| held.occurred_at))
 }
 
 /// Whether it is that an enquiry or an assessment was begun, and a decision that was made later is on record which ended that: the case was
@@ -66,7 +99,7 @@ pub fn latest(history: &History) -> Option<RecordedDecision> {
     // What closes the case of a child who is in danger was not applied.
     let stands = stands.filter(|entry| !(in_danger(entry) && decided(entry).is_some_and(closes)));
     let settling = stands.filter_map(|entry| Some((entry, decided(entry).filter(|code| settles(code))?)));
-    settling.max_by_key(|(entry, _)| (entry.holds_from(), entry.received_at)).map(|(entry, code)| {
+    settling.max_by_key(|(entry, _)| order(entry)).map(|(entry, code)| {
         let closed = closes(code);
         let known = || highest(history, |other| other.received_at <= entry.received_at);
         RecordedDecision {
@@ -145,11 +178,9 @@ pub fn settle_level(history: &mut History) {
     let decided = history.last_decision.as_ref();
     let (at, level) = (decided.map(|decision| decision.at), decided.and_then(|decision| decision.level));
     let by = |entry: &Entry| decided.is_some_and(|stands| is_of(stands, entry));
-    let decided_by =
-        history.entries.iter().find(|entry| by(entry)).map(|entry| (entry.holds_from(), entry.received_at));
+    let decided_by = history.entries.iter().find(|entry| by(entry)).map(|entry| order(entry));
     let is_since = |entry: &Entry| match starts_enquiry(entry) {
-        // Of two decisions made at one time the one that came later stands.
-        true => Some((entry.holds_from(), entry.received_at)) > decided_by.or(at.map(|at| (at, at))),
+        true => Some(order(entry)) > decided_by.or(at.map(|at| (at, at))),
         false => Some(entry.received_at) > at,
     };
     let counts = |entry: &Entry| !entry.withdrawn || entry.kind != DECISION;

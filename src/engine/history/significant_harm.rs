@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::decisions::{DECISION, starts_enquiry};
+use super::decisions::{DECISION, order, starts_enquiry};
 use crate::engine::model::history::{Entry, History};
 use crate::engine::model::scalar::{FactValue, Level, Timestamp};
 
@@ -14,12 +14,12 @@ pub fn is_suspected(history: &History, judged: &Entry, at: Timestamp) -> bool {
     let stands = |entry: &Entry| !entry.withdrawn || entry.kind != DECISION;
     let counts = |entry: &&Arc<Entry>| stands(entry) && entry.received_at <= at && is_other(entry);
     let known = || history.entries.iter().filter(counts);
-    let settled = known().filter(|entry| settles(entry)).max_by_key(|entry| (entry.holds_from(), entry.received_at));
+    let settled = known().filter(|entry| settles(entry)).max_by_key(|entry| order(entry));
     let since = settled.map(|entry| entry.holds_from());
-    let decided = settled.map(|entry| (entry.holds_from(), entry.received_at));
+    let decided = settled.map(|entry| order(entry));
     let stays = settled.is_some_and(|entry| !is_said(entry, "closed") && level_said(entry) == Some(Level::L4b));
     let raised = |entry: &Arc<Entry>| entry.level == Some(Level::L4b) && Some(entry.received_at) > since;
-    let enquiry = |entry: &Arc<Entry>| starts_enquiry(entry) && Some((entry.holds_from(), entry.received_at)) > decided;
+    let enquiry = |entry: &Arc<Entry>| starts_enquiry(entry) && Some(order(entry)) > decided;
     stays || known().any(|entry| raised(entry) || enquiry(entry))
 }
 

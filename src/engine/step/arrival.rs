@@ -25,7 +25,7 @@ use crate::engine::model::detail::{DecisionRecorded, Detail};
 use crate::engine::model::feedback::FeedbackStatus;
 use crate::engine::model::history::{Entry, History, RecordedDecision};
 use crate::engine::model::inbox::{InboxRecord, Referral};
-use crate::engine::model::scalar::{Coded, FactValue, Level, Timestamp};
+use crate::engine::model::scalar::{Coded, FactValue, Level};
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::catalogue::{BESIDE, is_concern};
 use crate::engine::state::State;
@@ -179,9 +179,7 @@ pub fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entr
     let event = &referral.event;
     arriving.withdrawn = waited.is_some();
     first_receipt::take(draft, &mut arriving);
-    if let Some(at) = strategy_discussion(&draft.history, &arriving) {
-        arriving.anchors.insert("strategy_discussion".to_owned(), at);
-    }
+    decisions::note_discussion(&draft.history, &mut arriving);
     if !arriving.withdrawn {
         remember(&draft.context.keys, &draft.book.rules, &mut draft.history, referral, &mut arriving);
     }
@@ -240,25 +238,6 @@ pub fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entr
     words.extend(&draft.sender_words);
     draft.tell_sender(event, FeedbackStatus::Received, &words);
     Ok(())
-}
-
-/// When the strategy discussion was held that started the section 47 enquiry of this decision: the latest recorded by then,
-/// unless an enquiry was started since; else the decision itself.
-pub fn strategy_discussion(history: &History, arriving: &Entry) -> Option<Timestamp> {
-    let said = |entry: &Entry, code: &str| {
-        entry.kind == arriving.kind && entry.facts.get("decision") == Some(&FactValue::Code(code.to_owned()))
-    };
-    if arriving.kind != decisions::DECISION || !said(arriving, "s47_started") {
-        return None;
-    }
-    let is_earlier = |entry: &&Arc<Entry>| {
-        !entry.withdrawn && !entry.is_same_event(arriving) && entry.occurred_at <= arriving.occurred_at
-    };
-    let earlier = history.entries.iter().rev().filter(is_earlier);
-    // One that was not applied, for a later decision had ended it, may be the same.
-    let starts_one = |entry: &Entry| said(entry, "s47_started") && (entry.backfilled || !entry.fired.is_empty());
-    let held = earlier.take_while(|entry| !starts_one(entry)).find(|entry| said(entry, "strategy_held"));
-    Some(held.map_or(arriving.occurred_at, |held| held.occurred_at))
 }
 
 /// What a recorded agreement or decision brings about beside what the rules ask; or why it brings about nothing.

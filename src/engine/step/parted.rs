@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::alias::stand_in_entry;
-use super::arrival::strategy_discussion;
 use super::clocks::{due_already, start_timers};
 use super::draft::{AT_HIGHEST_LEVEL, Draft, within_the_hour_at};
 use super::findings::findings_of;
@@ -12,7 +11,7 @@ use super::still_missing::{After, tell_searching};
 use super::taken_back::stands_again;
 use super::{Effect, Step, about, death, lifted};
 use crate::engine::context::{Context, StepError};
-use crate::engine::history::decisions::{closes, decided, is_begun_before_it_ended};
+use crate::engine::history::decisions::{closes, decided, is_begun_before_it_ended, note_discussion};
 use crate::engine::history::{TOLD, episodes, put};
 use crate::engine::model::decision::Trigger;
 use crate::engine::model::history::{Entry, EventOf, HeldTask, History, RecordedDecision};
@@ -173,8 +172,7 @@ fn look_again(draft: &mut Draft<'_>, cause: &str, entry: &Arc<Entry>) -> Result<
 /// What a decision starts is asked for it, from the discussion of this child that it rests on.
 fn begin_its_clock(draft: &mut Draft<'_>, cause: &str, entry: &Arc<Entry>) -> Result<(), StepError> {
     let mut alone = entry.as_ref().clone();
-    let discussed_at = strategy_discussion(&draft.history, &alone);
-    alone.anchors.extend(discussed_at.map(|at| ("strategy_discussion".to_owned(), at)));
+    note_discussion(&draft.history, &mut alone);
     let alone = put(&mut draft.history, alone);
     let Some(verdict) = draft.judge(&alone).map(Arc::new) else { return Ok(()) };
     draft.raise(None, cause, &findings_of(&alone, &verdict, &[]), Vec::new()).map(drop)

@@ -10,7 +10,7 @@ use super::unapplied::{Unapplied, tell_later};
 use super::{awaiting, closed};
 use crate::engine::context::StepError;
 use crate::engine::history::correction::corrected;
-use crate::engine::history::decisions::{DECISION, closes, decided, highest, level_named, settles};
+use crate::engine::history::decisions::{DECISION, closes, decided, highest, level_named, settles, starts};
 use crate::engine::history::entry::DANGER;
 use crate::engine::history::{self, entry, forget, put};
 use crate::engine::ids::derived;
@@ -26,10 +26,6 @@ or starts a clock; what you mean now is recorded as a decision of its own, under
 const TOLD: &str = "Received. What you say now is a decision of its own, from now on.";
 const TOLD_OPEN: &str = "Received. What you say now is a decision of its own, from now on: what the one before had ended runs again, \
 and a person is asked to see to that.";
-
-/// What starts a clock of its own.
-const STARTING: [HumanDecision; 3] =
-    [HumanDecision::S47Started, HumanDecision::StrategyHeld, HumanDecision::AssessmentStarted];
 
 /// A correction of a decision.
 pub fn by_correction(
@@ -78,7 +74,6 @@ pub fn is_again(history: &History, index: usize, arriving: &Entry) -> bool {
 
 /// The level of what rests on a decision: of the case, where it is about that, or says what was begun or held of it.
 fn rests_on(draft: &Draft<'_>, original: &Entry) -> Option<Level> {
-    let starts = |code: &str| HumanDecision::of_symbol(code).is_some_and(|decision| STARTING.contains(&decision));
     decided(original).filter(|code| settles(code) || starts(code)).and(draft.history.case_level)
 }
 
@@ -193,7 +188,7 @@ fn is_more(
 ) -> Option<HumanDecision> {
     let code = decided(said)?;
     let decision = HumanDecision::of_symbol(code)?;
-    if STARTING.contains(&decision) {
+    if starts(code) {
         return (decided(first) != Some(code)).then_some(decision);
     }
     if !settles(code) || closes(code) {

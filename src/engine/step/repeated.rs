@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use super::arrival::strategy_discussion;
 use super::draft::Draft;
 use super::recount::{self, Moved};
 use super::taken_back::TAKEN_BACK_RULE;
 use crate::engine::calendar::instant_in_words;
 use crate::engine::context::StepError;
-use crate::engine::history::decisions::{closes, decided, level_named, settles};
+use crate::engine::history::decisions::{closes, decided, level_named, note_discussion, settles, starts};
 use crate::engine::history::known_as::are_two;
 use crate::engine::history::{RECALLED, is_open, put};
 use crate::engine::model::history::{Entry, HeldTask, History, said_by};
@@ -16,17 +15,13 @@ use crate::engine::model::scalar::Timestamp;
 
 const TITLE: &str = "A decision that was recorded twice was withdrawn once";
 
-/// What starts something of its own, and says nothing else.
-const STARTING: [&str; 3] = ["s47_started", "strategy_held", "assessment_started"];
-
 /// Gives what a withdrawn decision had asked to one that was recorded later and says the same: nobody is to stop, for it is asked by that
 /// one, and its clocks run from there. False: none says the same.
 pub fn hand_over(draft: &mut Draft<'_>, withdrawn: &Arc<Entry>) -> Result<bool, StepError> {
     let Some(stands) = says_the_same(&draft.history, withdrawn) else { return Ok(false) };
     let mut stands = stands.as_ref().clone();
     // The discussion before the one that was withdrawn started this one.
-    let discussed_at = strategy_discussion(&draft.history, &stands);
-    stands.anchors.extend(discussed_at.map(|at| ("strategy_discussion".to_owned(), at)));
+    note_discussion(&draft.history, &mut stands);
     let stands = put(&mut draft.history, stands);
     let is_its_own = |task: &HeldTask| {
         let is_same = |own: &Arc<HeldTask>| {
@@ -61,7 +56,7 @@ fn says_the_same<'h>(history: &'h History, withdrawn: &Entry) -> Option<&'h Arc<
                 && stands.closed == closes(code)
                 && (stands.closed || stands.level == level_named(withdrawn))
         }),
-        false => STARTING.contains(&code) && decided(entry) == Some(code),
+        false => starts(code) && decided(entry) == Some(code),
     };
     let is_since = |entry: &Arc<Entry>| !entry.is_same_event(withdrawn) && entry.received_at >= withdrawn.received_at;
     let stands = |entry: &Arc<Entry>| !entry.withdrawn && !entry.backfilled && !are_two(history, entry, withdrawn);
