@@ -10,7 +10,10 @@ use serde_json::{Value, json};
 
 use crate::files::{book, shipped};
 
-const NOT_TO_BE_RUNG: &str = "The sender is of the suspect's own agency: do not ring them back";
+/// Said to whoever decides, and to all others.
+const OF_THE_SUSPECT: &str = "The sender is of the suspect's own agency: do not ring them back";
+const NOT_TO_BE_RUNG: &str = "Do not ring the sender back";
+const NOT_TO_BE_RUNG_SINCE: &str = "Do not ring back who reported";
 const RING_FIRST: &str = "Ring the front door before you speak to other services";
 const FOR_YOU_ALONE: &str = "For you alone, on purpose";
 const HELD_BACK: &str = "A route is held back from this child";
@@ -49,10 +52,10 @@ impl Told {
         (self.replay.submit(&event, self.at).unwrap().tasks, id)
     }
 
-    fn accused(&mut self, agency: &str, unit: &str) {
+    fn accused(&mut self, agency: &str, unit: &str) -> Vec<Task> {
         let unit = Some(unit).filter(|unit| !unit.is_empty());
         let detail = json!({ "employer": "X", "role": "worker", "employer_agency": agency, "employer_unit": unit });
-        self.of("gp/N81001", "position_of_trust.alleged", json!({ "detail": detail }));
+        self.of("gp/N81001", "position_of_trust.alleged", json!({ "detail": detail })).0
     }
 
     fn missing(&mut self, source: &str, grade: &str) -> Vec<Task> {
@@ -85,7 +88,8 @@ fn nobody_rings_back_the_suspects_own_home_that_withdraws_and_everybody_rings_ot
         let tasks = told.return_withdrawn("care-home/oak");
         assert!(tasks.len() >= 4, "{tasks:#?}");
         for task in &tasks {
-            assert_eq!(count(task, NOT_TO_BE_RUNG), usize::from(!rung), "{}: {:?}", task.agency, task.notes);
+            let told = count(task, OF_THE_SUSPECT) + count(task, NOT_TO_BE_RUNG);
+            assert_eq!(told, usize::from(!rung), "{}: {:?}", task.agency, task.notes);
         }
         let searching = tasks.iter().filter(|task| task.action.starts_with("The return was withdrawn"));
         for why in searching.flat_map(|task| &task.reasons).map(|reason| &reason.why) {
@@ -132,5 +136,39 @@ fn the_senior_of_an_accused_agency_reads_one_line_of_whom_to_ring() {
     assert!(!seniors.is_empty(), "{tasks:#?}");
     for task in seniors {
         assert!(says(task, FOR_YOU_ALONE) && !says(task, RING_FIRST), "{:?}", task.notes);
+    }
+}
+
+#[test]
+fn whose_route_is_shut_is_read_by_whoever_decides_alone() {
+    let overdose = json!({ "detail": { "setting": "school", "overdose": true, "multi_agency_plan": true } });
+    for (accused, unit, sender, decides) in
+        [("school", "999001", "school/999001", "social-care"), ("social-care", "", "social-care/checs", "lado")]
+    {
+        let mut told = Told::new();
+        told.accused(accused, unit);
+        let (mut tasks, _) = told.of(sender, "self_harm.reported", overdose.clone());
+        tasks.extend(told.missing(sender, "high"));
+        assert!(tasks.iter().any(|task| count(task, NOT_TO_BE_RUNG) == 1), "{tasks:#?}");
+        for task in &tasks {
+            let reads_why = says(task, OF_THE_SUSPECT);
+            assert!(!reads_why || task.agency == decides, "{}: {:?}", task.agency, task.notes);
+            assert!(!(reads_why && says(task, NOT_TO_BE_RUNG)), "{}: {:?}", task.agency, task.notes);
+        }
+    }
+}
+
+#[test]
+fn whoever_was_asked_before_the_suspect_was_told_of_hears_not_to_ring_and_not_why() {
+    let mut told = Told::new();
+    let overdose = json!({ "detail": { "setting": "school", "overdose": true, "multi_agency_plan": true } });
+    told.of("school/999001", "self_harm.reported", overdose);
+    let tasks = told.accused("school", "999001");
+    let since: Vec<&Task> = tasks.iter().filter(|task| task.action.starts_with(NOT_TO_BE_RUNG_SINCE)).collect();
+    assert!(since.len() >= 2, "{since:#?}");
+    for task in since {
+        let why: Vec<&String> = task.reasons.iter().flat_map(|reason| [&reason.title, &reason.why]).collect();
+        let reads_why = why.iter().any(|words| words.contains("accused") || words.contains("suspect"));
+        assert_eq!(reads_why, task.agency == "social-care", "{}: {why:?}", task.agency);
     }
 }

@@ -39,10 +39,10 @@ pub fn tell<'w>(draft: &Draft<'_>, started: &Arc<Entry>, ended: &Arc<Entry>) -> 
     let is_missing = episodes::still_missing(&draft.history, started, draft.at);
     let raising = draft.raising(None, "");
     // The sender of the return need not be who told that the child is missing.
-    let not_to_be_rung = raising.not_to_be_rung(&ended.source);
+    let may_not_be_rung = raising.may_reach_suspect(&ended.source);
     let words = |with_numbers: bool| {
         let ring = |entry: &Entry| {
-            let may_be_rung = raising.not_to_be_rung(&entry.source).is_none();
+            let may_be_rung = !raising.may_reach_suspect(&entry.source);
             let number = numbers(&draft.context.keys, entry).filter(|_| with_numbers && may_be_rung);
             number.map_or(String::new(), |number| format!(", on {number}"))
         };
@@ -53,7 +53,7 @@ pub fn tell<'w>(draft: &Draft<'_>, started: &Arc<Entry>, ended: &Arc<Entry>) -> 
             instant_in_words(since),
             name(started),
             started.partner_reference.as_deref().unwrap_or("none given"),
-            if not_to_be_rung.is_some() { "Who withdrew the return" } else { "Ask who withdrew the return" },
+            if may_not_be_rung { "Who withdrew the return" } else { "Ask who withdrew the return" },
             name(ended)
         )
     };
@@ -61,7 +61,7 @@ pub fn tell<'w>(draft: &Draft<'_>, started: &Arc<Entry>, ended: &Arc<Entry>) -> 
     let (action, clock) = if is_missing { (ACTION, Clock::Now) } else { (ABSENT_ACTION, AT_HIGHEST_LEVEL) };
     let after = After { rule: WITHDRAWAL_RULE, title: TITLE, action, why, clock };
     let mut told = tell_searching(draft, started, &after)?;
-    told.iter_mut().for_each(|one| one.notes.extend(not_to_be_rung.clone()));
+    told.iter_mut().for_each(|one| one.notes.extend(raising.not_to_be_rung(&ended.source, &one.address.agency)));
     Ok(told)
 }
 

@@ -24,13 +24,20 @@ const WISH_ACTION: &str = "Ask the sender which agency must not learn of this, a
 const NOT_ANSWERED: &str = "What is sent under that name is not answered meanwhile, and its sender is not to be rung back: route_lifted \
 with that name as agency, and held_back_for: suspect, ends it.";
 
-/// Whoever was asked something by a report that came from where the suspect works, before they were accused, is shown its number.
+/// Whoever was asked something by a report that came from where the suspect works, before they were accused, is shown its number. Whoever
+/// decides is told why they are not to ring it.
 const NOT_TO_BE_RUNG: Word = Word {
     rule: HELD_BACK_RULE,
     title: "Who reported it is of the suspect's own agency",
     why: "Since you were asked, somebody was accused who works where this was reported from.",
     action: "Do not ring back who reported what you were asked about, before you are told whom to speak to",
     wants_answer: true,
+};
+/// All others are told neither that anybody is accused, nor where they work.
+const NOT_TO_BE_RUNG_BY_OTHERS: Word = Word {
+    title: "Who reported it is not to be rung for now",
+    why: "Since you were asked, it is to be said first whom you may speak to about it.",
+    ..NOT_TO_BE_RUNG
 };
 
 /// When a step ends: who holds something that was reported from where a suspect works who was told of in this step is told not to ring
@@ -54,7 +61,10 @@ pub fn warn_of_earlier_senders(draft: &mut Draft<'_>) -> Result<(), StepError> {
     };
     let held: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(shows_it).cloned().collect();
     let cause = format!("{}\0not to be rung", draft.decision.decision_id);
-    tell_each(draft, &cause, &held, &NOT_TO_BE_RUNG, &AT_HIGHEST_LEVEL)
+    let raising = draft.raising(None, "");
+    let (theirs, of_others): (Vec<_>, Vec<_>) = held.into_iter().partition(|task| raising.decides(&task.agency));
+    tell_each(draft, &cause, &theirs, &NOT_TO_BE_RUNG, &AT_HIGHEST_LEVEL)?;
+    tell_each(draft, &cause, &of_others, &NOT_TO_BE_RUNG_BY_OTHERS, &AT_HIGHEST_LEVEL)
 }
 
 /// Holds back every route that such a suspect may see, for this event and for all that follow.

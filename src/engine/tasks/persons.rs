@@ -88,25 +88,44 @@ impl Raising<'_> {
 
     /// Whoever rings the sender may reach the suspect. What a clock or a withdrawal asks is about an event that somebody sent, too.
     pub(super) fn suspect_may_answer(&self, asked: &Asked<'_>) -> Option<String> {
+        let reader = &asked.address.agency;
         let Some(event) = self.referral.map(|referral| &referral.event) else {
-            return self.not_to_be_rung(&asked.entry.source).filter(|_| acts(&asked.relation));
+            return self.not_to_be_rung(&asked.entry.source, reader).filter(|_| acts(&asked.relation));
         };
-        let note = self.not_to_be_rung(&event.source)?;
+        let note = self.not_to_be_rung(&event.source, reader)?;
         // A rule may ask whoever reads this to ring the sender: it must say which of the two holds.
-        let is_asked = asked.address.agency == self.book.rules.front_door;
+        let is_asked = *reader == self.book.rules.front_door;
         let is_999_open = is_asked && event.immediate_danger == Some(true) && event.emergency_call_made != Some(true);
         let instead =
             if is_999_open { " Nobody has said that 999 was rung: ring it yourself, and not the sender." } else { "" };
         Some(format!("{note}{instead}"))
     }
 
-    /// Said of a sender who is of the suspect's own agency.
-    pub fn not_to_be_rung(&self, sender: &Source) -> Option<String> {
-        let front_door_decides = self.front_door(None).agency == self.book.rules.front_door;
+    /// Said of a sender who is of the suspect's own agency. That a suspect is there is read by whoever decides alone: others are told
+    /// neither whose route it is nor why.
+    pub fn not_to_be_rung(&self, sender: &Source, reader: &str) -> Option<String> {
+        if !self.may_reach_suspect(sender) {
+            return None;
+        }
+        let front_door_decides = self.decides(&self.book.rules.front_door);
         let says = if front_door_decides { "social care".to_owned() } else { self.whom_to_ring() };
-        self.held_back.iter().any(|route| route.is_suspects_own(&self.context.keys, sender)).then(|| {
-            format!("The sender is of the suspect's own agency: do not ring them back before {says} has said whom to speak to.")
+        Some(if self.decides(reader) {
+            format!(
+                "The sender is of the suspect's own agency: do not ring them back before {says} has said whom to speak to."
+            )
+        } else {
+            format!("Do not ring the sender back before {says} has said whom to speak to.")
         })
+    }
+
+    /// Whether whoever rings this sender may reach the suspect.
+    pub fn may_reach_suspect(&self, sender: &Source) -> bool {
+        self.held_back.iter().any(|route| route.is_suspects_own(&self.context.keys, sender))
+    }
+
+    /// Whether an agency is the one that decides about routes of this child: the front door's, or whoever stands in for it.
+    pub fn decides(&self, agency: &str) -> bool {
+        self.front_door(None).agency == agency
     }
 }
 
