@@ -80,7 +80,10 @@ pub fn judged_again<'a>(draft: &Draft<'a>, before: &History, newcomer: &Entry) -
     for entry in looked_at {
         let as_of = if newcomer.kind == STATUS { as_it_stands(draft, entry) } else { AsOf::entry(entry) };
         let after = judge(draft.book, &draft.history, entry, as_of, Moment::Arrival).map(Arc::new);
-        let may_be_new = |rule: &Rule| !entry.fired.contains(&rule.id) || is_put_to_rest(before, entry, rule.level);
+        // A rule that has no level was put to rest with the event.
+        let of_event = |rule: &Rule| rule.level.is_none() && opens_what_it_reads(draft, rule, newcomer);
+        let level = |rule: &Rule| if of_event(rule) { entry.level } else { rule.level };
+        let may_be_new = |rule: &Rule| !entry.fired.contains(&rule.id) || is_put_to_rest(before, entry, level(rule));
         let fires_anew = |verdict: &Verdict<'_>| verdict.fired.iter().any(|rule| may_be_new(rule));
         // Most newcomers change nothing of what was judged before: then there is nothing to tell apart.
         let Some(after) = after.filter(|after| newcomer.kind == AGREEMENT_RECORDED || fires_anew(after)) else {
