@@ -6,6 +6,10 @@ use super::entry::DANGER;
 use crate::engine::model::history::{Entry, History, RecordedDecision, said_by};
 use crate::engine::model::scalar::{FactValue, Level, Timestamp};
 
+/// An entry keeps under this name, with a level, when what fired for it raised the case to that after it had come: by a clock, or by
+/// what came later. It counts from then on, for a decision may have been made in between.
+const RAISED_TO: &str = "raised_to_";
+
 /// Events that a named person's decision is.
 pub const DECISION: &str = "decision.recorded";
 
@@ -81,6 +85,28 @@ pub fn is_begun_before_it_ended(history: &History, entry: &Entry) -> bool {
 /// The level that an event came to, or that a decision means without naming one.
 fn level_meant(entry: &Entry) -> Option<Level> {
     entry.level.max(starts_enquiry(entry).then_some(Level::L4b))
+}
+
+/// Whether it is under such a name that an instant is kept.
+pub fn is_raised_to(name: &str) -> bool {
+    name.starts_with(RAISED_TO)
+}
+
+/// Keeps from when on what fired for an entry raises the case to a level.
+pub fn note_raised(entry: &mut Entry, level: Level, at: Timestamp) {
+    entry.anchors.insert(format!("{RAISED_TO}{}", level.symbol()), at);
+}
+
+/// When what fired for an entry after it had come raised the case to a level.
+pub fn raised_at(entry: &Entry, level: Level) -> Option<Timestamp> {
+    let raised = || entry.anchors.iter().find(|(name, _)| name.strip_prefix(RAISED_TO) == Some(level.symbol()));
+    // What was found not to hold since (a link that is undone) raises it no more.
+    raised().filter(|_| entry.level >= Some(level)).map(|(_, at)| *at)
+}
+
+/// The highest level to which it did so after an instant.
+fn raised_since(entry: &Entry, then: Option<Timestamp>) -> Option<Level> {
+    Level::ALL.into_iter().filter(|level| raised_at(entry, *level).is_some_and(|at| Some(at) > then)).max()
 }
 
 /// The level that a decision names.
@@ -184,6 +210,10 @@ pub fn settle_level(history: &mut History) {
         false => Some(entry.received_at) > at,
     };
     let counts = |entry: &Entry| !entry.withdrawn || entry.kind != DECISION;
-    let since = history.entries.iter().filter(|entry| counts(entry) && is_since(entry));
-    history.case_level = since.map(|entry| level_meant(entry)).max().flatten().max(level);
+    let level_since = |entry: &Entry| match is_since(entry) {
+        true => level_meant(entry),
+        false => raised_since(entry, at),
+    };
+    let known = history.entries.iter().filter(|entry| counts(entry));
+    history.case_level = known.map(|entry| level_since(entry)).max().flatten().max(level);
 }

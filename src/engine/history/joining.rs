@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Known, agreement, corroborate, folding, insert, is_imported, is_open, known_as, raise_case_level, recognise_by,
-    routes, take_place_of,
+    Known, agreement, corroborate, decisions, folding, insert, is_imported, is_open, known_as, raise_case_level,
+    recognise_by, routes, take_place_of,
 };
 use crate::engine::model::history::{Entry, EventOf, HeldTask, History, LookAlikes, Pair, RecordedDecision, said_by};
 use crate::engine::model::scalar::Timestamp;
@@ -165,4 +165,8 @@ fn join(present: &mut Entry, other: &Entry) {
     present.fired.sort();
     present.fired.dedup();
     present.level = present.level.max(other.level);
+    for (name, at) in other.anchors.iter().filter(|(name, _)| decisions::is_raised_to(name)) {
+        let latest = present.anchors.entry(name.clone()).or_insert(*at);
+        *latest = (*latest).max(*at);
+    }
 }

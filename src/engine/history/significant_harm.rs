@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::decisions::{DECISION, order, starts_enquiry};
+use super::decisions::{DECISION, order, raised_at, starts_enquiry};
 use crate::engine::model::history::{Entry, History};
 use crate::engine::model::scalar::{FactValue, Level, Timestamp};
 
@@ -18,7 +18,10 @@ pub fn is_suspected(history: &History, judged: &Entry, at: Timestamp) -> bool {
     let since = settled.map(|entry| entry.holds_from());
     let decided = settled.map(|entry| order(entry));
     let stays = settled.is_some_and(|entry| !is_said(entry, "closed") && level_said(entry) == Some(Level::L4b));
-    let raised = |entry: &Arc<Entry>| entry.level == Some(Level::L4b) && Some(entry.received_at) > since;
+    let fired_since =
+        |entry: &Entry| raised_at(entry, Level::L4b).is_some_and(|raised| raised <= at && Some(raised) > since);
+    let raised =
+        |entry: &Arc<Entry>| (entry.level == Some(Level::L4b) && Some(entry.received_at) > since) || fired_since(entry);
     let enquiry = |entry: &Arc<Entry>| starts_enquiry(entry) && Some(order(entry)) > decided;
     stays || known().any(|entry| raised(entry) || enquiry(entry))
 }

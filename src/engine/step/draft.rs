@@ -12,7 +12,7 @@ use crate::engine::calendar::Clock;
 use crate::engine::context::{Context, StepError};
 use crate::engine::decide::{Moment, Verdict, judge};
 use crate::engine::facts::{AsOf, PreparedBook, date_in_words};
-use crate::engine::history::decisions::is_put_to_rest;
+use crate::engine::history::decisions::{is_put_to_rest, note_raised};
 use crate::engine::history::entry::{held_back as held_back_by, not_understood};
 use crate::engine::history::folding::{Folded, fold, note_when};
 use crate::engine::history::keeping::Keeping;
@@ -249,6 +249,16 @@ impl<'a> Draft<'a> {
             }
             let level = self.level_since_decided(finding, findings);
             raise_case_level(&mut self.history, level);
+            self.keep_when_raised(&finding.entry, level);
+        }
+    }
+
+    /// What fires later than its entry came raises the case from now on, whatever a person decided in between.
+    fn keep_when_raised(&mut self, of: &Entry, level: Option<Level>) {
+        let mut entries = self.history.entries.iter_mut();
+        let later = entries.find(|entry| entry.is_same_event(of)).filter(|entry| entry.received_at < self.at);
+        if let (Some(entry), Some(level)) = (later, level) {
+            note_raised(Arc::make_mut(entry), level, self.at);
         }
     }
 
