@@ -189,6 +189,7 @@ pub fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entr
     }
     let place = history::insert(&mut draft.history, arriving);
     let Some(entry) = draft.history.entries.get(place).cloned() else { return Ok(()) };
+    decided::leave_what_came_since(draft, &entry);
     if event.backfill {
         draft.disposed(Disposition::Backfilled);
         return Ok(());

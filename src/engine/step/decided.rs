@@ -9,7 +9,7 @@ use super::findings::findings_of;
 use super::taken_back::{Word, in_words, open_again, tell_each};
 use super::unapplied::{Unapplied, is_known};
 use super::{Effect, about, link, named_elsewhere, services};
-use crate::engine::calendar::Clock;
+use crate::engine::calendar::{Clock, london_date};
 use crate::engine::context::StepError;
 use crate::engine::decide::Verdict;
 use crate::engine::history::entry::DANGER;
@@ -184,6 +184,24 @@ pub fn of_older(draft: &Draft<'_>, entry: &Entry) -> Option<Unapplied> {
     let raises = decisions::level_named(entry) > draft.history.case_level;
     let opens = stands.closed && !decisions::closes(code);
     Some(if raises || opens { Unapplied::and_asked(OLDER) } else { Unapplied::because(OLDER) })
+}
+
+/// A decision that was made before it was recorded lowers nothing of what was received in between. One that is known by the day alone may
+/// have been made after all of that day.
+pub fn leave_what_came_since(draft: &mut Draft<'_>, entry: &Entry) {
+    let stands = draft.history.last_decision.as_ref();
+    let is_it = stands.is_some_and(|stands| said_by(stands.event_id.as_deref(), stands.partner.as_deref(), entry));
+    let is_of_today = entry.date_only && london_date(entry.occurred_at) == london_date(entry.received_at);
+    if !is_it || is_of_today {
+        return;
+    }
+    let meant = draft.history.case_level;
+    decisions::settle_level(&mut draft.history);
+    if let Some(level) = draft.history.case_level.filter(|level| Some(*level) > meant) {
+        let words =
+            format!("The case is at level {}, by what was received after the decision was made.", level.symbol());
+        draft.decision.notes.push(words);
+    }
 }
 
 /// What fires for an entry as it arrives: nothing, where it was begun before a decision that is on record already and ended it.

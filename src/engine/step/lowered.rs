@@ -42,7 +42,9 @@ fn is_below(decision: &RecordedDecision) -> bool {
 /// Tells each other agency that holds something from when the case was at level 4b. Not of a search, which goes on, nor of what was done.
 pub fn tell_holders(draft: &mut Draft<'_>, cause: &str, before: &History) -> Result<(), StepError> {
     let lowered = draft.history.last_decision.as_ref().filter(|decision| is_below(decision));
-    let Some(at) = lowered.filter(|_| before.case_level == Some(Level::L4b)).map(|decision| decision.at) else {
+    // What came after it was made may have left the case at 4b.
+    let is_lowered = before.case_level == Some(Level::L4b) && draft.history.case_level < Some(Level::L4b);
+    let Some(at) = lowered.filter(|_| is_lowered).map(|decision| decision.at) else {
         return Ok(());
     };
     let held = held_from_4b(draft, before, at);
