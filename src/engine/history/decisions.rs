@@ -139,15 +139,6 @@ pub fn latest(history: &History) -> Option<RecordedDecision> {
     })
 }
 
-/// Whether the decision that stood is on record no longer: it was taken back, corrected, or is another record's. One that a later decision
-/// outdates still is.
-pub fn is_gone(before: &History, now: &History) -> bool {
-    let Some(stood) = &before.last_decision else { return false };
-    let settles_here = |entry: &Entry| !entry.withdrawn && decided(entry).is_some_and(settles) && is_of(stood, entry);
-    let is_on_record = |history: &History| history.entries.iter().any(|entry| settles_here(entry));
-    is_on_record(before) && !is_on_record(now)
-}
-
 /// Whether a decision was recorded by this entry.
 fn is_of(decision: &RecordedDecision, entry: &Entry) -> bool {
     said_by(decision.event_id.as_deref(), decision.partner.as_deref(), entry)

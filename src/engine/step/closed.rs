@@ -66,6 +66,7 @@ pub fn was_ended(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
         !said.withdrawn
             && decisions::decided(said).is_some_and(decisions::closes)
             && said.holds_from() >= task.raised_at
+            && task.decided_apart.is_none_or(|until| said.holds_from() > until)
             && !cause.is_some_and(|cause| are_two(history, cause, said))
     };
     !is_question(task) && !outlives(rules, task) && history.entries.iter().any(ends)

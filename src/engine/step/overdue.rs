@@ -25,6 +25,7 @@ use crate::engine::tasks::{READDRESSED_RULE, Relation, Wanted};
 /// The id under which it is told.
 pub const OVERDUE_RULE: &str = "R40-overdue";
 const DECLINED: &str = "declined";
+const COMPLETED: &str = "completed";
 const HOURS_OF_A_DAY: u16 = 24;
 const TITLE: &str = "A task that has not been completed in time";
 
@@ -45,6 +46,20 @@ pub fn is_owed(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
     (is_open(&task.state) || (task.state == DECLINED && is_for_another()))
         && !closed::is_waited_for_no_more(history, rules, task)
         && !death::overtook(history, task)
+        && !is_asked_since_closing(history, rules, task)
+}
+
+/// Whether the same was asked anew after a closing had ended it, also one that was taken back since: it is one thing to do, with one
+/// deadline, that of what was asked then.
+fn is_asked_since_closing(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
+    let closings = history.entries.iter().filter(|entry| decided(entry).is_some_and(decisions::closes));
+    let first = closings.map(|entry| entry.holds_from()).filter(|at| *at >= task.raised_at).min();
+    first.is_some_and(|closed_at| {
+        let is_since = |other: &HeldTask| other.raised_at >= closed_at && other.raised_at > task.raised_at;
+        let stands = |other: &HeldTask| is_open(&other.state) || other.state == COMPLETED;
+        let mut since = history.tasks.iter().filter(|other| is_since(other) && stands(other));
+        since.any(|other| is_asked_as_well(history, rules, task, other))
+    })
 }
 
 /// By when a task is to be completed, where it waits for another time or for none. What is done, declined or closed is waited
@@ -224,21 +239,22 @@ pub fn undo(before: &History, history: &mut History, rules: &RuleBook, at: Times
         let by_word = settled_by_word(rules, task).next().is_some() && is_owed(before, rules, task);
         by_word && settled_at(before, rules, task).is_some()
     };
-    // One that is opened by another decision is asked about anew: what was open when it was closed is over.
-    let closing_is_gone = decisions::is_gone(before, history);
-    let was_closed = |task: &HeldTask| {
-        closing_is_gone && closed::is_ended(before, rules, task) && !closed::was_ended(history, rules, task)
-    };
+    // What was open when the case was closed is not begun again by a decision that opens it: a closing that stands had ended it.
+    let was_closed =
+        |task: &HeldTask| closed::was_ended(before, rules, task) && !closed::was_ended(history, rules, task);
+    let was_asked_anew =
+        |task: &HeldTask| is_asked_since_closing(before, rules, task) && !is_asked_since_closing(history, rules, task);
     let undone: Vec<Arc<HeldTask>> = history
         .tasks
         .iter()
-        .filter(|task| was_held(task) && (was_settled(task) || was_closed(task)))
+        .filter(|task| was_held(task) && (was_settled(task) || was_closed(task) || was_asked_anew(task)))
         .filter(|task| settled_at(history, rules, task).is_none())
         .cloned()
         .collect();
     for task in undone {
         let mut just_now = history.tasks.iter().filter(|other| other.raised_at == at);
-        let is_asked_anew = just_now.any(|other| is_asked_as_well(history, rules, &task, other));
+        let is_asked_anew = just_now.any(|other| is_asked_as_well(history, rules, &task, other))
+            || is_asked_since_closing(history, rules, &task);
         let unanswered = task.state == "raised" && !is_asked_anew;
         escalation::take_up(history, rules, at, |other| unanswered && other.task_id == task.task_id);
         let is_past = task.complete_by.is_none() && task.due_at <= at && task.due_at > task.raised_at;
