@@ -47,6 +47,13 @@ const RING_BACK: Enough = Enough {
     clock: AT_HIGHEST_LEVEL,
     wants_answer: true,
 };
+const RING_FORMER: Enough = Enough {
+    why: "Another authority is responsible for the child now than the one that you were to pass this on to.",
+    action: "Ring whom you passed this on to: another authority is responsible for the child now; they are to stop, and to ask before they keep \
+             or delete what they were told",
+    clock: AT_HIGHEST_LEVEL,
+    wants_answer: true,
+};
 /// Of a unit in no directory, as much of its name as is repeated to whoever finds it out.
 const UNIT_CHARS_MAX: usize = 64;
 pub const RECALL: Recall = Recall {
@@ -111,6 +118,7 @@ pub fn pass_to_right_unit(
                 goes_on: &|_| true,
                 stop: &RECALL,
                 by_mistake: &|task| should_not.contains(&task.task_id),
+                went_to_former: &|_| false,
                 state: READDRESSED,
             };
             pass_on(draft, (Some(referral), &referral.event.event_id), &entry, &wrong, (agency, &meant))?;
@@ -215,6 +223,8 @@ pub struct Wrong<'w> {
     pub stop: &'w Recall,
     /// Who should not have been told.
     pub by_mistake: &'w dyn Fn(&HeldTask) -> bool,
+    /// What whoever stood in has passed on to one who was rightly told, and another is responsible now.
+    pub went_to_former: &'w dyn Fn(&HeldTask) -> bool,
     /// How what they held stands from then on.
     pub state: &'static str,
 }
@@ -244,6 +254,7 @@ pub fn pass_on(
     for task in stood_in.iter().filter(|task| !kept.contains(&task.task_id)) {
         let word = match (wrong.goes_on)(task) {
             _ if rings_back(task) => &RING_BACK,
+            _ if (wrong.went_to_former)(task) => &RING_FORMER,
             true => &FOUND,
             false => &FOR_NOBODY,
         };

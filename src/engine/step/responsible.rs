@@ -118,7 +118,10 @@ fn of_entry(
         let since = if task.agency == agency.name { placed_at } else { wrong_since };
         !change.is_rightly_told() && !is_from_before(task, since)
     };
-    let held = held_by_former(draft, entry, (agency, meant), (&goes_on, &by_mistake));
+    let went_to_former = |task: &HeldTask| went_to_former(draft, change, task, (agency, meant));
+    let held = held_by_former(draft, entry, (agency, meant), (&goes_on, &by_mistake, &went_to_former));
+    let passed_on_before: BTreeSet<String> =
+        held.iter().filter(|task| went_to_former(task)).map(|task| task.task_id.clone()).collect();
     let (told, held): (Vec<Arc<HeldTask>>, Vec<Arc<HeldTask>>) = held
         .into_iter()
         .partition(|task| episodes::back_at(&draft.history, entry).is_some() && is_told_to_stop(draft, task));
@@ -130,7 +133,15 @@ fn of_entry(
     let is_nobodys = placed_by(&draft.history, draft.at).is_none();
     let stop = if is_nobodys && !change.is_rightly_told() { &NEVER_THEIRS } else { &NO_LONGER_THEIRS };
     // Whom a status names may be the former again: nothing is passed on from them then.
-    let wrong = Wrong { held: &held, goes_on: &goes_on, stop, by_mistake: &by_mistake, state: RECALLED };
+    let went_to_former = |task: &HeldTask| passed_on_before.contains(&task.task_id);
+    let wrong = Wrong {
+        held: &held,
+        goes_on: &goes_on,
+        stop,
+        by_mistake: &by_mistake,
+        went_to_former: &went_to_former,
+        state: RECALLED,
+    };
     pass_on(draft, (change.referral, change.cause), entry, &wrong, (agency, meant))?;
     let ended: Vec<&Arc<HeldTask>> =
         held.iter().filter(|task| !goes_on(task) && !closed.contains(&task.task_id)).collect();
@@ -174,7 +185,7 @@ fn held_by_former(
     draft: &Draft<'_>,
     entry: &Entry,
     (agency, meant): (&Agency, &Meant),
-    (goes_on, by_mistake): (Told<'_>, Told<'_>),
+    (goes_on, by_mistake, went_to_former): (Told<'_>, Told<'_>, Told<'_>),
 ) -> Vec<Arc<HeldTask>> {
     let is_back = episodes::back_at(&draft.history, entry).is_some();
     let absence_goes_on = findings::goes_on(draft, entry);
@@ -187,12 +198,28 @@ fn held_by_former(
         let is_done = task.state == COMPLETED && task.chases.is_none() && !is_recall(task);
         let was_told = is_done && (absence_goes_on || by_mistake(task));
         // Who is to find out the unit goes on, unless it is known now, or there is none.
-        let is_found = || unit.is_some() || !goes_on(task) || (is_done && by_mistake(task));
+        let is_found = || unit.is_some() || !goes_on(task) || (is_done && (by_mistake(task) || went_to_former(task)));
         let finds_out = || is_found() && stands_in(draft, task, agency);
         let counts = !is_back || by_mistake(task);
         task.is_of(entry) && (waits(task) || was_told) && counts && (is_elsewhere || finds_out())
     };
     draft.history.tasks.iter().filter(is_former).cloned().collect()
+}
+
+/// Whether it was passed on to an authority that is in no directory, and another is responsible now: they can be told by whoever rang them
+/// alone.
+fn went_to_former(draft: &Draft<'_>, change: &Change<'_>, task: &HeldTask, (agency, meant): (&Agency, &Meant)) -> bool {
+    if task.state != COMPLETED || !change.is_rightly_told() || !stands_in(draft, task, agency) {
+        return false;
+    }
+    let rules = &draft.book.rules;
+    let is_other = |name: &String| !is_own_authority(rules.authority.as_deref(), name);
+    let Some(former) = placed_by(change.before, task.state_at).filter(is_other) else { return false };
+    match meant {
+        Meant::Unit(unit) => rules.directory.unit_named(agency, &former).as_ref() != Some(unit),
+        Meant::Unlisted(name) => !is_own_authority(Some(name), &former) && !is_own_authority(Some(&former), name),
+        Meant::Agency | Meant::Unknown | Meant::Nobody => true,
+    }
 }
 
 /// What is over, and its holder is told to stop anyway, done or not.
