@@ -200,7 +200,7 @@ pub fn ask_while_missing(draft: &mut Draft<'_>, referral: &Referral, entry: &Arc
     if draft.history.last_decision.as_ref().is_none_or(|decision| !decision.closed) {
         return Ok(());
     }
-    let Some(absence) = looked_for(draft, entry).pop() else { return Ok(()) };
+    let Some(absence) = looked_for(&draft.history, draft.at, entry).pop() else { return Ok(()) };
     // One that an opening had answered in between is not the one that is asked now.
     let (before, rules) = (&draft.before, &draft.book.rules);
     let is_asked = |task: &Arc<HeldTask>| is_asked_of(task, &absence) && !is_waited_for_no_more(before, rules, task);
@@ -220,11 +220,14 @@ pub fn ask_if_missing_after_all(draft: &mut Draft<'_>) -> Result<(), StepError> 
     let Some(closing) = closing.filter(|closing| before.last_decision.as_ref() == Some(closing)) else { return Ok(()) };
     let by = |entry: &&Arc<Entry>| said_by(closing.event_id.as_deref(), closing.partner.as_deref(), entry);
     let Some(entry) = draft.history.entries.iter().find(by).cloned() else { return Ok(()) };
+    // By a return, or a notice of death.
+    let looked_for_before = looked_for(&before, draft.at, &entry);
     let was_over = |absence: &Arc<Entry>| {
-        let known = before.entries.iter().find(|known| known.is_same_event(absence));
-        known.is_some_and(|known| !goes_on(&before, known, draft.at))
+        let is_it = |other: &Arc<Entry>| other.is_same_event(absence);
+        before.entries.iter().any(is_it) && !looked_for_before.iter().any(is_it)
     };
-    let Some(absence) = looked_for(draft, &entry).into_iter().rev().find(was_over) else { return Ok(()) };
+    let looked_for_now = looked_for(&draft.history, draft.at, &entry);
+    let Some(absence) = looked_for_now.into_iter().rev().find(was_over) else { return Ok(()) };
     let is_answered = |task: &HeldTask| task.state != RECALLED && task.state != "raised" && task.state_at >= closing.at;
     let of_it: Vec<Arc<HeldTask>> =
         draft.history.tasks.iter().filter(|task| is_asked_of(task, &absence)).cloned().collect();
@@ -246,8 +249,7 @@ pub fn ask_if_missing_after_all(draft: &mut Draft<'_>) -> Result<(), StepError> 
 }
 
 /// Absences of the child of a decision that go on, and in which they are not known to have died.
-fn looked_for(draft: &Draft<'_>, entry: &Entry) -> Vec<Arc<Entry>> {
-    let (history, at) = (&draft.history, draft.at);
+fn looked_for(history: &History, at: Timestamp, entry: &Entry) -> Vec<Arc<Entry>> {
     let has_died =
         |absence: &Entry| death::is_known(history, absence, at) && !death::is_searched_after(history, absence);
     let is_looked_for = |absence: &&Arc<Entry>| {
