@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::about;
-use super::draft::{Draft, within_the_hour_at};
+use super::draft::{AT_HIGHEST_LEVEL, Draft, within_the_hour_at};
 use super::lifted::{fired_for, named_by};
+use super::taken_back::{Word, tell_each};
 use super::withdrawal::{Recall, breach, end, recalls};
 use crate::engine::context::StepError;
 use crate::engine::history::entry::{self, A_PERSON, AN_ADDRESS, SUSPECT, SUSPECT_SENDER, UNKNOWN_SUSPECT, is_marker};
@@ -26,13 +27,25 @@ use crate::engine::tasks::{HELD_BACK_RULE, TOLD_BY_MISTAKE, Wanted, Why};
 const TITLE: &str = "A lifted route is held back again";
 const ACTION: &str = "See what a held-back agency learned while its route was open, and that the child is safe";
 const SHUT_ACTION: &str = "Know that a route is held back again: nothing had gone out by it";
+const NOT_PASSED_ON_ACTION: &str = "Know that a route is held back again: what was to be passed on by it, and is not said to have been, is held back, too";
 const MARKER_ACTION: &str = "See who was told meanwhile what was to be kept from someone, and tell those who act";
 const BREACH_ACTION: &str = "Information breach: an agency was told that should not have been; look into it";
+const RUNG_BACK: &str = " Whoever had passed it on to them rings them.";
+const COMPLETED: &str = "completed";
 const STILL_ASKED: &str = "Where the suspect works is still not recorded: until it is, nothing goes to those who work with children \
 (route_confirmed with the agency and unit, and held_back_for: suspect).";
 
 const RECALL: Recall =
     Recall { rule: HELD_BACK_RULE, title: TITLE, why: "You were told of this by mistake.", action: TOLD_BY_MISTAKE };
+
+/// Whoever was to find out a unit, or the child, and has passed a task on by the route: nobody else knows to whom.
+const RING_BACK: Word = Word {
+    rule: HELD_BACK_RULE,
+    title: TITLE,
+    why: "The route by which you passed it on had been opened by mistake.",
+    action: "Ring whom you passed this on to: it was by mistake; they are to stop, and not to use it",
+    wants_answer: true,
+};
 
 /// What is shut, and what went out meanwhile.
 struct Shut {
@@ -153,60 +166,72 @@ fn shut_and_tell(
     if shut.routes.is_empty() {
         return Ok(false);
     }
-    let told = told_by(draft, shut);
+    let (told, stood_in) = told_by(draft, shut);
+    let (passed_on, waits): (Vec<Arc<HeldTask>>, Vec<Arc<HeldTask>>) =
+        stood_in.into_iter().partition(|task| task.state == COMPLETED);
     let events: Vec<Arc<Entry>> = {
-        let is_told_of = |event: &&Arc<Entry>| told.iter().any(|task| task.is_of(event));
+        let all = told.iter().chain(&passed_on);
+        let is_told_of = |event: &&Arc<Entry>| all.clone().any(|task| task.is_of(event));
         draft.history.entries.iter().filter(is_told_of).cloned().collect()
     };
     let instead = ask_seniors(draft, referral, cause, (&told, &events), &shut.routes)?;
     let about = events.last().unwrap_or(entry);
-    recall(draft, cause, about, (&told, &events), &shut.routes)?;
+    recall(draft, cause, about, (&told, &events), (&passed_on, &shut.routes))?;
     end(draft, &told);
+    tell_each(draft, &format!("{cause}\0ring back"), &passed_on, &RING_BACK, &AT_HIGHEST_LEVEL)?;
     shut_again(&mut draft.history, &shut.lifted);
     let words = in_words(&draft.book.rules, &shut.routes);
     let again = if shut.lifted.is_empty() { "Held back" } else { "Held back again" };
     draft.decision.notes.push(format!("{again} from now on: {words}."));
-    if told.is_empty() && shut.lifted.is_empty() {
+    let went_out: Vec<&Arc<HeldTask>> = told.iter().chain(&passed_on).collect();
+    if went_out.is_empty() && shut.lifted.is_empty() {
         return Ok(true);
     }
     let raising = draft.raising(None, cause);
     let (why, action, clock) = if shut.routes.iter().any(|route| is_marker(&route.agency)) {
         let why = format!("{again}: {words}. Whoever was asked something meanwhile was not told of it.");
         (Why::Plain(why), MARKER_ACTION, &within_the_hour_at(draft.history.case_level))
-    } else if told.is_empty() {
+    } else if went_out.is_empty() && !waits.is_empty() {
+        let why = format!("{again}: {words}. What was to be passed on by it is not said to have been.");
+        (Why::Plain(why), NOT_PASSED_ON_ACTION, &super::draft::OWN_DUTY)
+    } else if went_out.is_empty() {
         let why = format!("{again}: {words}. Nothing had gone out by it.");
         (Why::Plain(why), SHUT_ACTION, &super::draft::OWN_DUTY)
     } else {
-        let asked: BTreeSet<String> = told.iter().map(|task| format!("\"{}\"", task.action)).collect();
+        let asked: BTreeSet<String> = went_out.iter().map(|task| format!("\"{}\"", task.action)).collect();
         let asked = asked.into_iter().collect::<Vec<_>>().join("; ");
         let why = format!(
             "{again}: {words}. While it was open this was asked of them: {asked}. They are asked to stop; they may know of the child by \
-             now.{instead}"
+             now.{}{instead}",
+            if passed_on.is_empty() { "" } else { RUNG_BACK }
         );
         let why = if events.is_empty() { Why::Plain(why) } else { about::in_words(&draft.context.keys, &why, &events) };
         (why, ACTION, &within_the_hour_at(draft.history.case_level))
     };
     let due = raising.deadline_from_now(clock)?;
     let own = raising.own_duty(HELD_BACK_RULE, TITLE, why, action, due, about);
-    let wanted = Wanted { level: draft.history.case_level.filter(|_| !told.is_empty()), ..own };
+    let wanted = Wanted { level: draft.history.case_level.filter(|_| !went_out.is_empty()), ..own };
     draft.raise(None, cause, &[], vec![wanted])?;
     Ok(true)
 }
 
-/// Who was told by a route while it was open, of what is theirs and not about routes.
-fn told_by(draft: &Draft<'_>, shut: &Shut) -> Vec<Arc<HeldTask>> {
-    let Some(open_since) = shut.open_since else { return Vec::new() };
+/// Who was told by a route while it was open, of what is theirs and not about routes; and who was to pass it on by the route.
+fn told_by(draft: &Draft<'_>, shut: &Shut) -> (Vec<Arc<HeldTask>>, Vec<Arc<HeldTask>>) {
+    let Some(open_since) = shut.open_since else { return (Vec::new(), Vec::new()) };
     let front_door = &draft.book.rules.front_door;
-    let went_by_it = |task: &&Arc<HeldTask>| {
+    let address = |task: &HeldTask, in_place_of: Option<String>| {
         let (agency, unit) = (task.agency.clone(), task.unit.clone());
-        let address = Address { agency, unit, role: None, in_place_of: None };
+        Address { agency, unit, role: None, in_place_of }
+    };
+    let is_direct = |task: &Arc<HeldTask>| is_suppressed(&address(task, None), front_door, &shut.routes);
+    let went_by_it = |task: &&Arc<HeldTask>| {
         let is_word = task.rules.iter().any(|rule| rule == HELD_BACK_RULE) && task.agency != *front_door;
         task.raised_at >= open_since
             && task.state != RECALLED
             && !is_word
-            && is_suppressed(&address, front_door, &shut.routes)
+            && is_suppressed(&address(task, task.in_place_of.clone()), front_door, &shut.routes)
     };
-    draft.history.tasks.iter().filter(went_by_it).cloned().collect()
+    draft.history.tasks.iter().filter(went_by_it).cloned().partition(is_direct)
 }
 
 /// What cannot wait, and nobody acts in the place of whoever is asked to stop, is asked at once of the senior whom the book names: as
@@ -234,13 +259,14 @@ fn ask_seniors(
     })
 }
 
-/// One recall for each who was told, of each event: it follows what they hold of it, and goes by the route by which they were told.
+/// One recall for each who was told, of each event: it follows what they hold of it, and goes by the route by which they were told. The breach
+/// names those, too, to whom somebody else passed it on.
 fn recall(
     draft: &mut Draft<'_>,
     cause: &str,
     about: &Arc<Entry>,
     (told, events): (&[Arc<HeldTask>], &[Arc<Entry>]),
-    routes: &BTreeSet<HeldBack>,
+    (passed_on, routes): (&[Arc<HeldTask>], &BTreeSet<HeldBack>),
 ) -> Result<(), StepError> {
     let due = draft.raising(None, cause).deadline_from_now(&within_the_hour_at(draft.history.case_level))?;
     let mut recalled = Vec::new();
@@ -252,7 +278,12 @@ fn recall(
     let of_none: Vec<Arc<HeldTask>> = told.iter().filter(is_of_none).cloned().collect();
     recalled.extend(recalls(draft, &RECALL, about, &of_none)?);
     recalled.iter_mut().for_each(|recall| recall.due = due.clone());
-    let breach = breach(draft, HELD_BACK_RULE, about, told)?;
+    let to_them = passed_on.iter().filter_map(|task| {
+        let agency = task.in_place_of.clone()?;
+        Some(Arc::new(HeldTask { agency, ..HeldTask::clone(task) }))
+    });
+    let shared: Vec<Arc<HeldTask>> = told.iter().cloned().chain(to_them).collect();
+    let breach = breach(draft, HELD_BACK_RULE, about, &shared)?;
     recalled.extend(breach.map(|breach| Wanted { action: BREACH_ACTION.to_owned(), ..breach }));
     let raised = draft.raising(None, cause).before_shut(routes).raise(&[], recalled)?;
     draft.take(raised);
