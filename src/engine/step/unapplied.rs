@@ -89,9 +89,10 @@ fn ask(
     draft.raise(referral, cause, &[], vec![wanted]).map(drop)
 }
 
-/// Whether anything but decisions was ever told of a child.
+/// Whether anything was ever told of a child but decisions that asked nobody for anything: an enquiry that was started is something to end.
 pub fn is_known(history: &History) -> bool {
-    let told = history.entries.iter().any(|entry| entry.kind != DECISION);
+    let asks = |entry: &Entry| !entry.withdrawn && !entry.fired.is_empty();
+    let told = history.entries.iter().any(|entry| entry.kind != DECISION || asks(entry));
     told || history.folded.keys().any(|kind| kind != DECISION) || !history.statuses.is_empty()
 }
 
