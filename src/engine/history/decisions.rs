@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::entry::DANGER;
+use super::episodes::is_since;
 use crate::engine::model::history::{Entry, History, RecordedDecision, said_by};
 use crate::engine::model::scalar::{FactValue, Level, Timestamp};
 
@@ -78,8 +79,13 @@ pub fn is_begun_before_it_ended(history: &History, entry: &Entry) -> bool {
     let code = decided(entry);
     let starts = code == Some(ENQUIRY) || code == Some(ASSESSMENT);
     let below = |level: Option<Level>| code == Some(ENQUIRY) && level < Some(Level::L4b);
-    let ends = |stands: &&RecordedDecision| stands.at > entry.holds_from() && (stands.closed || below(stands.level));
+    let ends = |stands: &&RecordedDecision| !is_since(entry, stands.at) && (stands.closed || below(stands.level));
     starts && history.last_decision.as_ref().is_some_and(|stands| ends(&stands))
+}
+
+/// Whether it is known by the day alone, and may have been on that day after an instant.
+pub fn is_since_by_day(entry: &Entry, then: Timestamp) -> bool {
+    entry.date_only && is_since(entry, then)
 }
 
 /// The level that an event came to, or that a decision means without naming one.
@@ -197,7 +203,10 @@ pub fn settle_level(history: &mut History) {
     let by = |entry: &Entry| decided.is_some_and(|stands| is_of(stands, entry));
     let decided_by = history.entries.iter().find(|entry| by(entry)).map(|entry| order(entry));
     let is_since = |entry: &Entry| match starts_enquiry(entry) {
-        true => Some(order(entry)) > decided_by.or(at.map(|at| (at, at))),
+        // Of two decisions made at one time the one that came later stands.
+        true => {
+            Some(order(entry)) > decided_by.or(at.map(|at| (at, at))) || at.is_some_and(|at| is_since_by_day(entry, at))
+        }
         false => Some(entry.received_at) > at,
     };
     let counts = |entry: &Entry| !entry.withdrawn || entry.kind != DECISION;

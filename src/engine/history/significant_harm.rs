@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::decisions::{DECISION, order, raised_at, starts_enquiry};
+use super::decisions::{DECISION, is_since_by_day, order, raised_at, starts_enquiry};
 use crate::engine::model::history::{Entry, History};
 use crate::engine::model::scalar::{FactValue, Level, Timestamp};
 
@@ -22,7 +22,11 @@ pub fn is_suspected(history: &History, judged: &Entry, at: Timestamp) -> bool {
         |entry: &Entry| raised_at(entry, Level::L4b).is_some_and(|raised| raised <= at && Some(raised) > since);
     let raised =
         |entry: &Arc<Entry>| (entry.level == Some(Level::L4b) && Some(entry.received_at) > since) || fired_since(entry);
-    let enquiry = |entry: &Arc<Entry>| starts_enquiry(entry) && Some(order(entry)) > decided;
+    let begun = |entry: &Entry| {
+        let by_day = || since.is_some_and(|since| is_since_by_day(entry, since));
+        Some(order(entry)) > decided || by_day()
+    };
+    let enquiry = |entry: &Arc<Entry>| starts_enquiry(entry) && begun(entry);
     stays || known().any(|entry| raised(entry) || enquiry(entry))
 }
 

@@ -373,7 +373,8 @@ fn remember_decision(
         (_, _) => {}
     }
     let newest = history.last_decision.as_ref().is_none_or(|last| last.at <= at);
-    if newest && decisions::starts_enquiry(arriving) {
+    let by_day = || history.last_decision.as_ref().is_some_and(|last| decisions::is_since_by_day(arriving, last.at));
+    if decisions::starts_enquiry(arriving) && (newest || by_day()) {
         history::raise_case_level(history, Some(Level::L4b));
     }
     if !decisions::settles(&decision) || !newest || decided::closes_in_danger(arriving) {
