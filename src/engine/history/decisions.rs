@@ -166,6 +166,16 @@ pub fn last_below(history: &History, level: Level) -> Option<Timestamp> {
     lowering.map(|entry| entry.holds_from()).max()
 }
 
+/// Whether a decision that stands ended what was begun by the first, before the second began the same anew: the case was closed, or set
+/// below what an enquiry means.
+pub fn ended_between(history: &History, first: &Entry, second: &Entry) -> bool {
+    let is_below = |entry: &Entry| level_named(entry).is_some_and(|level| level < Level::L4b);
+    let lowers = |code: &str, entry: &Entry| starts_enquiry(first) && settles(code) && is_below(entry);
+    let ends = |entry: &Entry| decided(entry).is_some_and(|code| closes(code) || lowers(code, entry));
+    let is_between = |entry: &Entry| entry.holds_from() >= first.holds_from() && !is_since(entry, second.holds_from());
+    history.entries.iter().any(|entry| !entry.withdrawn && ends(entry) && is_between(entry))
+}
+
 /// Whether a named person has closed the case, or set it below this level, since an event came: what had fired for it then at this level
 /// was done with by that.
 pub fn is_put_to_rest(history: &History, entry: &Entry, level: Option<Level>) -> bool {

@@ -7,7 +7,9 @@ use super::recount::{self, Moved};
 use super::taken_back::TAKEN_BACK_RULE;
 use crate::engine::calendar::instant_in_words;
 use crate::engine::context::StepError;
-use crate::engine::history::decisions::{closes, decided, level_named, note_discussion, settles, starts};
+use crate::engine::history::decisions::{
+    closes, decided, ended_between, level_named, note_discussion, settles, starts,
+};
 use crate::engine::history::known_as::are_two;
 use crate::engine::history::{RECALLED, is_open, put};
 use crate::engine::model::history::{Entry, HeldTask, History, said_by};
@@ -56,7 +58,11 @@ fn says_the_same<'h>(history: &'h History, withdrawn: &Entry) -> Option<&'h Arc<
                 && stands.closed == closes(code)
                 && (stands.closed || stands.level == level_named(withdrawn))
         }),
-        false => starts(code) && decided(entry) == Some(code),
+        false => {
+            // One that was not applied asks nothing, and one that was begun after the first had ended is another.
+            let asks = withdrawn.fired.is_empty() || !entry.fired.is_empty();
+            starts(code) && decided(entry) == Some(code) && asks && !ended_between(history, withdrawn, entry)
+        }
     };
     let is_since = |entry: &Arc<Entry>| !entry.is_same_event(withdrawn) && entry.received_at >= withdrawn.received_at;
     let stands = |entry: &Arc<Entry>| !entry.withdrawn && !entry.backfilled && !are_two(history, entry, withdrawn);
