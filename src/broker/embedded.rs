@@ -124,7 +124,7 @@ impl Embedded {
         let for_checkpoint = shared.clone();
         let checkpoint =
             vital::spawn("log-checkpoint", move || checkpoint::run(&checkpointing, &for_checkpoint, &stopped))?;
-        lock.log_in_use(&path);
+        lock.log_in_use();
         let reader = EmbeddedReader { shared: shared.clone(), idle: Mutex::default() };
         Ok(Self {
             shared,

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{files, rights};
 use crate::broker::BrokerError;
@@ -17,19 +17,24 @@ const LOG_OF: &str = "write-ahead log of file ";
 /// Held for as long as the log is open; the operating system lets go of it however the process ends.
 pub struct FileLock {
     file: File,
+    path: PathBuf,
+    /// Whoever held the lock last left the write-ahead log of this file in use, and it is not yet read back.
+    left_in_use: Option<u64>,
 }
 
 impl FileLock {
     /// Notes that from now on what is acknowledged may lie in the write-ahead log alone: a start that finds it gone must not
     /// go on as if nothing were missing.
-    pub fn log_in_use(&mut self, path: &Path) {
-        if let Ok(Some(number)) = files::number_of(path) {
+    pub fn log_in_use(&mut self) {
+        if let Ok(Some(number)) = files::number_of(&self.path) {
+            self.left_in_use = None;
             self.say(Some(number));
         }
     }
 
     /// Notes that all of the write-ahead log is in the file.
     pub fn log_written_back(&mut self) {
+        self.left_in_use = None;
         self.say(None);
     }
 
@@ -39,6 +44,15 @@ impl FileLock {
         let text = log_of.map_or_else(|| format!("{holder}\n"), |number| format!("{holder}\n{LOG_OF}{number}\n"));
         let cleared = self.file.set_len(0).and_then(|()| self.file.rewind());
         let _ = cleared.and_then(|()| self.file.write_all(text.as_bytes())).and_then(|()| self.file.sync_data());
+    }
+}
+
+impl Drop for FileLock {
+    /// A start that was refused after SQLite had opened the file: as it closes, what was left goes into the file, and the log goes.
+    fn drop(&mut self) {
+        if self.left_in_use.is_some() && matches!(files::metadata_of(&files::log_beside(&self.path)), Ok(None)) {
+            self.say(None);
+        }
     }
 }
 
@@ -79,9 +93,13 @@ pub fn take(path: &Path) -> Result<FileLock, BrokerError> {
         Err(TryLockError::WouldBlock) => return Err(in_use(path, &mut file)),
         Err(TryLockError::Error(error)) => return Err(failed(error)),
     }
-    refuse_without_its_log(path, &said(&mut file))?;
-    let mut lock = FileLock { file };
-    lock.say(None);
+    let left_in_use = left_in_use(path, &said(&mut file));
+    if left_in_use.is_some() {
+        refuse_without_its_log(path)?;
+    }
+    let mut lock = FileLock { file, path: path.to_owned(), left_in_use };
+    // What was left is said until it is read back: whoever ends before that has not taken it up.
+    lock.say(left_in_use);
     Ok(lock)
 }
 
@@ -92,12 +110,16 @@ fn said(file: &mut File) -> String {
     said
 }
 
-/// Whoever held the lock last was not stopped in order, and the log that it left is gone.
-fn refuse_without_its_log(path: &Path, said: &str) -> Result<(), BrokerError> {
-    let left_open = said.lines().nth(1).and_then(|line| line.strip_prefix(LOG_OF)?.parse::<u64>().ok());
-    let is_this_file = left_open.is_some() && files::number_of(path).is_ok_and(|number| number == left_open);
+/// The number of this file, where whoever held the lock last was not stopped in order. Also where nobody can tell which file it is.
+fn left_in_use(path: &Path, said: &str) -> Option<u64> {
+    let left = said.lines().nth(1).and_then(|line| line.strip_prefix(LOG_OF)?.parse::<u64>().ok());
+    left.filter(|left| files::number_of(path).map_or(true, |number| number == Some(*left)))
+}
+
+/// It was left in use: without it what was accepted last is missing.
+fn refuse_without_its_log(path: &Path) -> Result<(), BrokerError> {
     let log = files::log_beside(path);
-    if !is_this_file || files::metadata_of(&log).is_ok_and(|log| log.is_some()) {
+    if !matches!(files::metadata_of(&log), Ok(None)) {
         return Ok(());
     }
     let (file, log, lock) = (path.display(), log.display(), files::lock_beside(path));
@@ -137,6 +159,35 @@ mod tests {
         chown(files::lock_beside(&data), Some(0), Some(0)).unwrap();
         drop(take(&data).unwrap());
         assert_eq!(std::fs::metadata(files::lock_beside(&data)).unwrap().uid(), 0);
+    }
+
+    /// As when the router is killed again while it opens the file that it was killed over.
+    #[test]
+    fn that_a_log_was_left_is_said_until_it_is_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("pathway.db");
+        let said = || std::fs::read_to_string(files::lock_beside(&data)).unwrap();
+        let log = files::log_beside(&data);
+        std::fs::write(&data, "").unwrap();
+        std::fs::write(&log, "records").unwrap();
+        let mut first = take(&data).unwrap();
+        assert!(!said().contains(LOG_OF), "it is not in use yet");
+        first.log_in_use();
+        drop(first);
+        let again = take(&data).unwrap();
+        assert!(said().contains(LOG_OF), "{}", said());
+        drop(again);
+        std::fs::rename(&log, folder.path().join("away")).unwrap();
+        let refused = take(&data).map(drop).unwrap_err().to_string();
+        assert!(refused.contains("was not closed in order") && said().contains(LOG_OF), "{refused}");
+
+        // Refused for another reason, once SQLite has written it back.
+        std::fs::rename(folder.path().join("away"), &log).unwrap();
+        let refused = take(&data).unwrap();
+        std::fs::remove_file(&log).unwrap();
+        drop(refused);
+        drop(take(&data).unwrap());
+        assert!(!said().contains(LOG_OF), "{}", said());
     }
 
     #[test]
