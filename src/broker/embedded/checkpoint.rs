@@ -56,8 +56,46 @@ fn log_pages(shared: &Shared) -> i64 {
 /// in the file now.
 pub fn restart(connection: &Connection) -> bool {
     let _ = connection.execute_batch(&format!("PRAGMA busy_timeout = {RESTART_WAIT_MS}"));
-    let pages = connection
-        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)));
+    let answer = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+    });
     let _ = connection.execute_batch(&format!("PRAGMA busy_timeout = {BUSY_WAIT_MS}"));
-    pages.is_ok_and(|(in_log, moved)| in_log == moved)
+    // While somebody else empties it, SQLite tells neither number: both are -1 then.
+    answer.is_ok_and(|(busy, in_log, moved)| busy == 0 || (in_log == moved && in_log >= 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn while_somebody_else_empties_the_log_it_is_not_taken_for_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.db");
+        let open = || Connection::open(&path).unwrap();
+        let writer = open();
+        writer.execute_batch("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; CREATE TABLE it (n)").unwrap();
+        // Reads what was there before, so that whoever empties the log waits.
+        let reader = open();
+        reader.execute_batch("BEGIN; SELECT count(*) FROM it").unwrap();
+        writer.execute_batch("INSERT INTO it VALUES (1)").unwrap();
+        assert!(!restart(&writer), "what came after a reader's view cannot be moved");
+        let other = open();
+        other.busy_timeout(Duration::from_secs(60)).unwrap();
+        let emptying = std::thread::spawn(move || {
+            let in_log = || other.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(1)).unwrap();
+            while in_log() < 0 {}
+        });
+        let ask = || writer.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(1)).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while ask() >= 0 {
+            assert!(Instant::now() < deadline, "the other never came to it");
+        }
+        assert!(!restart(&writer), "nothing is told of it");
+        reader.execute_batch("COMMIT").unwrap();
+        emptying.join().unwrap();
+        assert!(restart(&writer));
+    }
 }
