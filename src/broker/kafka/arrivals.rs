@@ -165,6 +165,18 @@ impl Arrivals {
         {
             owner.revoked(place.1);
         }
+        self.let_go();
+    }
+
+    /// Readers that nothing here needs any more: each keeps connections and threads.
+    fn let_go(&mut self) {
+        if !self.is_waited_for() {
+            self.restorer = None;
+        }
+        // One that is refused is looked at over and over.
+        if self.coming.is_empty() {
+            self.bounds = None;
+        }
     }
 
     /// The places that have arrived, each with its stored position. One whose position is still open holds up no other.
@@ -187,13 +199,7 @@ impl Arrivals {
         });
         let arrived = arrived.collect();
         self.say_who_waits();
-        if !self.is_waited_for() {
-            self.restorer = None;
-        }
-        // One that is refused is looked at over and over.
-        if self.coming.is_empty() {
-            self.bounds = None;
-        }
+        self.let_go();
         Ok(arrived)
     }
 
@@ -325,7 +331,9 @@ impl Drop for Arrivals {
 
 #[cfg(test)]
 mod tests {
+    use super::super::settings::KafkaOptions;
     use super::*;
+    use crate::broker::Record;
 
     /// Longer than any machine stands still.
     const WHILE: Duration = Duration::from_secs(600);
@@ -391,6 +399,33 @@ mod tests {
         let told = coming[0].told.as_ref().unwrap();
         assert!(told.contains("intake has read further than it goes (to 90)"), "{told}");
         assert!(coming[1].told.is_none() && blocked(&mut coming).is_empty());
+    }
+
+    /// As when a rebalance takes the last one away before it was taken up.
+    #[test]
+    fn what_goes_elsewhere_before_it_arrived_leaves_no_reader_behind() {
+        let shared = Shared::new(KafkaOptions::new("127.0.0.1:1", "test")).unwrap();
+        let mut arrivals = Arrivals::new(shared, "decide", Some("history".into()), "pathway-router.decide.test.0");
+        let place: Place = ("inbox".into(), 0);
+        arrivals.add(place.clone());
+        arrivals.restorer().unwrap();
+        assert!(arrivals.restorer.is_some() && arrivals.bounds.is_some());
+        arrivals.remove(&place, &mut Nobody);
+        assert!(arrivals.restorer.is_none() && arrivals.bounds.is_none());
+    }
+
+    struct Nobody;
+
+    impl PartitionOwner for Nobody {
+        fn restored(&mut self, _: u32, _: Record) -> Result<(), BrokerError> {
+            Ok(())
+        }
+        fn assigned(&mut self, _: u32) -> Result<(), BrokerError> {
+            Ok(())
+        }
+        fn revoked(&mut self, _: u32) {}
+        fn committed(&mut self) {}
+        fn aborted(&mut self) {}
     }
 
     #[test]
