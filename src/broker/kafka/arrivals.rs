@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 
-use super::position::{Bounds, Look, look};
+use super::position::{Before, Bounds, Look, look};
 use super::restore::{Restorer, not_yet};
 use super::seat::Place;
 use super::shared::Shared;
@@ -28,6 +28,8 @@ const LOOK_MAX: Duration = Duration::from_millis(10);
 const OPEN_POSITION: &str = "Kafka does not tell where to begin, as it does while a transaction that may move the group's position \
 is open. One that never ends is found by `kafka-transactions.sh --bootstrap-server HOST:PORT find-hanging --broker-id ID` \
 (docs/kafka.md, `A transaction that hangs`)";
+const NOT_STORED: &str = "records were deleted before they were read, and Kafka does not take a position behind them; it is tried \
+again";
 const END_UNKNOWN: &str = "its end is not told, as it is while a partition has no leader";
 
 pub struct Arrivals {
@@ -52,8 +54,8 @@ struct Coming {
     ask_at: Instant,
     /// It was found to be open then.
     open: bool,
-    /// It was found to lie beyond the end of the log: nothing is read before the operator has moved it.
-    refused: Option<i64>,
+    /// Refused: nothing is read before the operator has moved the position.
+    before: Before,
     blocked_since: Instant,
     /// Came then, or was told to the operator then.
     untold_since: Instant,
@@ -72,7 +74,7 @@ impl Coming {
             asked_at: None,
             ask_at: now,
             open: false,
-            refused: None,
+            before: Before::default(),
             blocked_since: now,
             untold_since: now,
             told: None,
@@ -101,7 +103,7 @@ impl Coming {
         (self.open, self.asked_at) = (found == Look::Open, Some(Instant::now()));
         match found {
             Look::Begins(stored) => {
-                (self.stored, self.refused, self.told) = (Some(stored), None, None);
+                (self.stored, self.before, self.told) = (Some(stored), Before::default(), None);
                 true
             }
             Look::Open => {
@@ -115,12 +117,18 @@ impl Coming {
             }
             Look::Beyond(position) => {
                 self.ask_at = Instant::now() + REFUSED_EVERY;
-                if self.refused.replace(position) != Some(position) {
+                if self.before.refused.replace(position) != Some(position) {
                     // At once, and then over and over.
                     self.untold_since = Instant::now().checked_sub(TELL_EVERY).unwrap_or(self.untold_since);
                 }
                 self.tell(&beyond(group, position));
                 true
+            }
+            Look::NotStored(gap) => {
+                self.before.gap = Some(gap);
+                self.ask_at = Instant::now() + BEGIN_EVERY;
+                self.tell(NOT_STORED);
+                false
             }
         }
     }
@@ -142,7 +150,7 @@ impl Arrivals {
 
     /// Whether any is on its way. Those that are refused come when the operator has seen to them: the others go on.
     pub fn is_waited_for(&self) -> bool {
-        self.coming.iter().any(|coming| coming.refused.is_none())
+        self.coming.iter().any(|coming| coming.before.refused.is_none())
     }
 
     pub fn add(&mut self, place: Place) {
@@ -210,7 +218,7 @@ impl Arrivals {
         }
         let bounds = self.bounds()?;
         let (shared, group) = (&self.shared, &self.group);
-        let look_at = &mut |place: &Place, refused| look(shared, consumer, &bounds, place, refused);
+        let look_at = &mut |place: &Place, before| look(shared, consumer, &bounds, place, before);
         if !ask(&mut self.coming, group, LOOK_MAX, look_at)? {
             self.ask_at = Instant::now() + ASK_EVERY;
         }
@@ -293,8 +301,8 @@ impl Arrivals {
     }
 }
 
-/// Looks where a partition is to begin; told the position that was refused there before.
-type LookAt<'a> = dyn FnMut(&Place, Option<i64>) -> Result<Look, BrokerError> + 'a;
+/// Looks where a partition is to begin; told what was found there before.
+type LookAt<'a> = dyn FnMut(&Place, Before) -> Result<Look, BrokerError> + 'a;
 
 /// Asks where partitions begin, for as long as one look may take, those first that wait for longest to be asked. One that had
 /// to be waited for ends the look. False: that was so.
@@ -303,7 +311,7 @@ fn ask(coming: &mut [Coming], group: &str, look_max: Duration, look: &mut LookAt
     loop {
         let unknown = coming.iter_mut().filter(|coming| coming.is_asked_for());
         let Some(coming) = unknown.min_by_key(|coming| coming.asked_at) else { return Ok(true) };
-        let found = look(&coming.place, coming.refused)?;
+        let found = look(&coming.place, coming.before)?;
         if !coming.hear(found, group) {
             return Ok(false);
         }
@@ -331,6 +339,7 @@ impl Drop for Arrivals {
 
 #[cfg(test)]
 mod tests {
+    use super::super::position::Gap;
     use super::super::settings::KafkaOptions;
     use super::*;
     use crate::broker::Record;
@@ -386,8 +395,8 @@ mod tests {
     fn one_whose_position_lies_beyond_the_end_is_told_at_once_and_holds_up_no_other() {
         let mut coming: Vec<Coming> = (0..2).map(|partition| Coming::new(("in".into(), partition))).collect();
         let mut seen = Vec::new();
-        let mut look = |place: &Place, refused: Option<i64>| {
-            seen.push((place.1, refused));
+        let mut look = |place: &Place, before: Before| {
+            seen.push((place.1, before.refused));
             Ok(if place.1 == 0 { Look::Beyond(90) } else { Look::Begins(Some(4)) })
         };
         assert_eq!(ask(&mut coming, "intake", WHILE, &mut look), Ok(true));
@@ -399,6 +408,24 @@ mod tests {
         let told = coming[0].told.as_ref().unwrap();
         assert!(told.contains("intake has read further than it goes (to 90)"), "{told}");
         assert!(coming[1].told.is_none() && blocked(&mut coming).is_empty());
+    }
+
+    #[test]
+    fn a_position_that_was_not_stored_is_remembered_told_and_blamed_on_no_transaction() {
+        let mut coming = [Coming::new(("in".into(), 0)), Coming::new(("in".into(), 1))];
+        coming[0].untold_since = Instant::now().checked_sub(TELL_EVERY).unwrap();
+        let gap = Gap { from: 3, to: 8 };
+        assert_eq!(ask(&mut coming, "intake", WHILE, &mut |_, _| Ok(Look::NotStored(gap))), Ok(false));
+        assert_eq!((coming[0].told.as_deref(), coming[0].open), (Some(NOT_STORED), false));
+        coming[0].ask_at = Instant::now();
+        coming[0].asked_at = None;
+        let mut seen = None;
+        let through = ask(&mut coming[..1], "intake", WHILE, &mut |_, before| {
+            seen = Some(before.gap);
+            Ok(Look::Begins(Some(8)))
+        });
+        assert_eq!((through, seen), (Ok(true), Some(Some(gap))));
+        assert_eq!((coming[0].before, coming[0].told.as_deref()), (Before::default(), None));
     }
 
     /// As when a rebalance takes the last one away before it was taken up.

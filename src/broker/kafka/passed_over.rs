@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::position::Gap;
 use super::seat::Place;
 
 #[derive(Default)]
@@ -13,8 +14,8 @@ impl PassedOver {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn add(&self, place: &Place, offsets: i64) {
-        let (topic, partition) = place;
+    pub fn add(&self, place: &Place, gap: Gap) {
+        let ((topic, partition), offsets) = (place, gap.to - gap.from);
         tracing::warn!(
             %topic,
             partition,

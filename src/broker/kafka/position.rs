@@ -77,7 +77,7 @@ fn stored<C: ConsumerContext>(consumer: &BaseConsumer<C>, place: &Place) -> Resu
 }
 
 /// Moves a stored position outside any transaction, while nothing of the partition is read: waited for, since one that came late would
-/// undo what the lane has committed meanwhile. False: it is looked at again.
+/// undo what the lane has committed meanwhile. False: Kafka did not say that it is stored, which it may be all the same.
 fn store<C: ConsumerContext>(consumer: &BaseConsumer<C>, place: &Place, position: i64, mark: Option<&str>) -> bool {
     let mut list = TopicPartitionList::new();
     add(&mut list, &place.0, place.1, Offset::Offset(position));
@@ -121,15 +121,33 @@ pub enum Look {
     EndUnknown,
     /// The log ends before this position: what came from now on would lie before it, and never be read.
     Beyond(i64),
+    /// What was not read was deleted, and Kafka did not say that the position is stored behind it.
+    NotStored(Gap),
 }
 
-/// Looks where a partition is to begin. `refused`: the position that was found to lie beyond the end before.
+/// What was deleted before it was read: the first offset, and the first that is there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Gap {
+    pub from: i64,
+    pub to: i64,
+}
+
+/// What earlier looks at a partition found.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Before {
+    /// This position was found to lie beyond the end.
+    pub refused: Option<i64>,
+    /// Not told yet, as it is not known whether a position is stored behind it.
+    pub gap: Option<Gap>,
+}
+
+/// Looks where a partition is to begin.
 pub fn look<C: ConsumerContext>(
     shared: &Shared,
     consumer: &BaseConsumer<C>,
     bounds: &Bounds,
     place: &Place,
-    refused: Option<i64>,
+    before: Before,
 ) -> Result<Look, BrokerError> {
     let stored = match stored(consumer, place) {
         Ok(stored) => stored,
@@ -143,16 +161,20 @@ pub fn look<C: ConsumerContext>(
         Ok(bounds) => bounds,
         Err(error) => return not_yet(place.1, error).map(|()| Look::EndUnknown),
     };
-    if position > end || refused == Some(position) {
+    if position > end || before.refused == Some(position) {
         store(consumer, place, position, Some(REFUSED));
         return Ok(Look::Beyond(position));
     }
+    // Told once, whoever takes it up next; and of one that was stored though the answer did not come.
+    if let Some(gap) = before.gap.filter(|gap| gap.to == position) {
+        shared.passed_over.add(place, gap);
+    }
     if position < first {
-        // Told once, whoever takes it up next.
+        let gap = Gap { from: position, to: first };
         if !store(consumer, place, first, None) {
-            return Ok(Look::Open);
+            return Ok(Look::NotStored(gap));
         }
-        shared.passed_over.add(place, first - position);
+        shared.passed_over.add(place, gap);
     }
     Ok(Look::Begins(Some(position.max(first))))
 }
