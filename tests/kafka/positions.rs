@@ -125,6 +125,31 @@ fn what_was_deleted_before_it_was_read_is_counted_and_told_once() {
     assert_eq!((three.passed_over(), three.warnings()), (0, vec![]));
 }
 
+/// As when a partner that writes in transactions falls silent for longer than its topic keeps anything.
+#[test]
+fn marks_of_transactions_that_were_read_past_are_no_records_that_nobody_read() {
+    let Some(kafka) = OnKafka::new() else { return };
+    let (one, two) = (kafka.instance("one"), kafka.instance("two"));
+    one.ensure_topics(&[topic("in", 1), topic("other", 1)]).unwrap();
+    let mut writer = one.lane(names("another group", &["other"]), ALONE).unwrap();
+    writer.stage(vec![write("in", "a", "0"), write("in", "a", "1")], Vec::new()).unwrap();
+    assert_eq!(writer.commit(&mut Owner::default()).unwrap(), Commit::Committed);
+    assert_eq!(read_and_commit(&mut *one.lane(names("g", &["in"]), ALONE).unwrap()), ["0", "1"]);
+    assert_eq!(one.position("g", "in", 0).unwrap(), Some(2));
+    delete_before("in", 0, 3);
+    let mut lane = two.lane(names("g", &["in"]), ALONE).unwrap();
+    assert!(poll_all(&mut *lane, &mut Owner::default()).is_empty() && lane.is_restored());
+    assert_eq!((two.passed_over(), two.warnings()), (0, vec![]));
+    // What is behind the mark was not read.
+    drop(lane);
+    writer.stage(vec![write("in", "a", "2")], Vec::new()).unwrap();
+    assert_eq!(writer.commit(&mut Owner::default()).unwrap(), Commit::Committed);
+    delete_before("in", 0, 5);
+    let mut lane = two.lane(names("g", &["in"]), ALONE).unwrap();
+    assert!(poll_all(&mut *lane, &mut Owner::default()).is_empty());
+    assert_eq!(two.passed_over(), 2, "a record, and its mark");
+}
+
 /// librdkafka would go to the beginning, and what lies there be taken for what was read before.
 #[test]
 fn a_lane_that_reads_on_where_nothing_is_any_more_says_so_and_begins_again() {

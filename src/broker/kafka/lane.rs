@@ -219,6 +219,18 @@ impl KafkaLane {
         }
     }
 
+    /// Where everything drawn was handed out, marks of transactions and what was aborted are all that librdkafka has passed beyond
+    /// that: kept with the position, so that nobody takes them for records that nobody read.
+    fn note_passed(&self) {
+        let Ok(passed) = self.consumer.position() else { return };
+        let mut seat = locked(&self.seat);
+        if self.waiting.is_empty() {
+            for (place, held) in seat.partitions.iter_mut().filter(|(_, held)| held.stage == Stage::Reading) {
+                held.passed = offset_in(&passed, place);
+            }
+        }
+    }
+
     /// Another has this lane's name: its partitions are to be the other's at once.
     fn leave(&mut self) {
         self.fenced = true;
@@ -236,6 +248,12 @@ impl KafkaLane {
 
 fn locked(seat: &Mutex<Seat>) -> MutexGuard<'_, Seat> {
     seat.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Negative where none is told.
+fn offset_in(list: &TopicPartitionList, place: &Place) -> i64 {
+    let partition = i32::try_from(place.1).unwrap_or(i32::MAX);
+    list.find_partition(&place.0, partition).and_then(|element| element.offset().to_raw()).unwrap_or(-1)
 }
 
 fn is_at(record: &Record, place: &Place) -> bool {
@@ -334,6 +352,7 @@ impl LaneBroker for KafkaLane {
     }
 
     fn commit(&mut self, owner: &mut dyn PartitionOwner) -> Result<Commit, BrokerError> {
+        self.note_passed();
         let settled = {
             let mut seat = locked(&self.seat);
             if !seat.staged.is_empty() {
@@ -367,17 +386,13 @@ impl LaneBroker for KafkaLane {
         }
         // Control records are passed over unseen, but counted here.
         let passed = self.consumer.position().map_err(|error| storage("how far was read is not known", &error))?;
-        let passed = |place: &Place| {
-            let partition = i32::try_from(place.1).unwrap_or(i32::MAX);
-            passed.find_partition(&place.0, partition).and_then(|element| element.offset().to_raw()).unwrap_or(-1)
-        };
         let seat = locked(&self.seat);
         let waiting =
             |place: &Place| self.waiting.iter().find(|record| is_at(record, place)).map(|record| record.timestamp);
         // Of one that has not arrived nothing was read yet, wherever its position lies.
         let is_at_end = |place: &Place, held: &Held| {
             let end = native::known_end(&self.consumer, &place.0, place.1).filter(|_| held.stage != Stage::Given);
-            end.is_some_and(|end| passed(place).max(held.position) >= end)
+            end.is_some_and(|end| offset_in(&passed, place).max(held.position) >= end)
         };
         let oldest = seat
             .partitions

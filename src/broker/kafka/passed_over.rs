@@ -16,6 +16,9 @@ impl PassedOver {
 
     pub fn add(&self, place: &Place, gap: Gap) {
         let ((topic, partition), offsets) = (place, gap.to - gap.from);
+        if offsets <= 0 {
+            return;
+        }
         tracing::warn!(
             %topic,
             partition,

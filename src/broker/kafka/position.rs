@@ -22,20 +22,38 @@ const ENDS_WAIT: Duration = Duration::from_millis(500);
 /// position anew, as the operator must, takes it away.
 const REFUSED: &str = "pathway-router: refused";
 
+/// Kept beside a stored position, before the offset up to which nothing else is there to read.
+const READ_TO: &str = "pathway-router: read to ";
+
+/// Notes beside a position in a list that up to `passed` nothing is left to read: the marks of transactions that lie behind it, deleted
+/// with their topic's retention, would be taken for records.
+pub fn mark_read_to(list: &mut TopicPartitionList, place: &Place, passed: i64) {
+    let partition = i32::try_from(place.1).unwrap_or(i32::MAX);
+    if let Some(mut element) = list.find_partition(&place.0, partition) {
+        element.set_metadata(format!("{READ_TO}{passed}"));
+    }
+}
+
 /// What a group has stored for a partition.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Stored {
     /// None: nothing was ever committed there.
     pub position: Option<i64>,
+    /// At least up to here nothing is left to read.
+    read_to: i64,
     pub is_refused: bool,
 }
 
 impl Stored {
     fn of(element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>) -> Self {
         match element.offset() {
-            Offset::Offset(offset) => Self { position: Some(offset), is_refused: element.metadata() == REFUSED },
+            Offset::Offset(offset) => {
+                let passed = element.metadata().strip_prefix(READ_TO).and_then(|passed| passed.parse().ok());
+                let read_to = passed.map_or(offset, |passed: i64| passed.max(offset));
+                Self { position: Some(offset), read_to, is_refused: element.metadata() == REFUSED }
+            }
             Offset::Beginning | Offset::End | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_) => {
-                Self { position: None, is_refused: false }
+                Self { position: None, read_to: 0, is_refused: false }
             }
         }
     }
@@ -125,7 +143,8 @@ pub enum Look {
     NotStored(Gap),
 }
 
-/// What was deleted before it was read: the first offset, and the first that is there.
+/// What was deleted before it was read: the first offset, and the first that is there. The same where nothing was but marks of
+/// transactions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Gap {
     pub from: i64,
@@ -170,7 +189,7 @@ pub fn look<C: ConsumerContext>(
         shared.passed_over.add(place, gap);
     }
     if position < first {
-        let gap = Gap { from: position, to: first };
+        let gap = Gap { from: stored.read_to.min(first), to: first };
         if !store(consumer, place, first, None) {
             return Ok(Look::NotStored(gap));
         }

@@ -12,6 +12,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::native::Queue;
 use super::notes::{log, unasked};
+use super::position::mark_read_to;
 use super::transaction::{Settled, Transaction};
 use crate::broker::{BrokerError, Commit, Consumed};
 use crate::engine::model::scalar::Timestamp;
@@ -40,6 +41,8 @@ pub struct Held {
     pub reached: Timestamp,
     /// Next to hand out, and where reading starts again after an abort.
     pub position: i64,
+    /// Between `position` and this nothing is left but marks of transactions and what was aborted. Where it is less: not known.
+    pub passed: i64,
     /// None: nothing was ever committed there.
     pub committed: Option<i64>,
 }
@@ -51,6 +54,7 @@ impl Held {
             paused: true,
             reached: Timestamp::from_jiff(jiff::Timestamp::now()),
             position: 0,
+            passed: 0,
             committed: None,
         }
     }
@@ -132,13 +136,17 @@ impl Seat {
     /// from a lane that has lost its partitions.
     fn positions(&self, staged: &BTreeMap<Place, i64>) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
-        for ((topic, partition), next) in staged {
-            add(&mut list, topic, *partition, Offset::Offset(*next));
-        }
+        let mut add_read = |place: &Place, next: i64| {
+            add(&mut list, &place.0, place.1, Offset::Offset(next));
+            if let Some(held) = self.partitions.get(place).filter(|held| held.position == next && held.passed > next) {
+                mark_read_to(&mut list, place, held.passed);
+            }
+        };
+        staged.iter().for_each(|(place, next)| add_read(place, *next));
         if staged.is_empty() {
             let known = self.partitions.iter().find_map(|(place, held)| Some((place, held.committed?)));
-            if let Some(((topic, partition), committed)) = known {
-                add(&mut list, topic, *partition, Offset::Offset(committed));
+            if let Some((place, committed)) = known {
+                add_read(place, committed);
             }
         }
         list
@@ -158,6 +166,8 @@ impl Seat {
             let committed = held.committed.unwrap_or(0);
             if held.position != committed {
                 held.position = committed;
+                // Of what lies behind it now it is not true.
+                held.passed = 0;
                 held.stage = Stage::Seeking;
             }
         }
