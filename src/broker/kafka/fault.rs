@@ -59,6 +59,13 @@ pub fn is_fenced(code: RDKafkaErrorCode) -> bool {
     matches!(code, Code::Fenced | Code::InvalidProducerEpoch | Code::ProducerFenced | Code::FencedInstanceId)
 }
 
+/// What librdkafka calls it, as in `Broker: Topic authorization failed`: the wrapper puts the name of its own enum before.
+pub fn words(code: RDKafkaErrorCode) -> String {
+    let (told, own) = (code.to_string(), format!("{code:?} ("));
+    let words = told.strip_prefix(&own).and_then(|rest| rest.strip_suffix(')'));
+    words.map(str::to_owned).unwrap_or(told)
+}
+
 /// An error as the port names it.
 pub fn storage(what: &str, error: &KafkaError) -> BrokerError {
     if let KafkaError::ClientConfig(_, problem, name, _) = error {
@@ -86,11 +93,12 @@ pub fn lacks_right(code: RDKafkaErrorCode) -> bool {
 /// A code as the port names it.
 pub fn named(what: &str, code: RDKafkaErrorCode) -> BrokerError {
     use RDKafkaErrorCode as Code;
+    let words = words(code);
     match code {
         code if is_fenced(code) => BrokerError::Fenced,
         RDKafkaErrorCode::QueueFull => BrokerError::Busy,
         RDKafkaErrorCode::LogDirNotFound | RDKafkaErrorCode::KafkaStorageError => {
-            BrokerError::DiskFull(format!("{what}: {code}"))
+            BrokerError::DiskFull(format!("{what}: {words}"))
         }
         Code::BrokerTransportFailure
         | Code::AllBrokersDown
@@ -103,13 +111,27 @@ pub fn named(what: &str, code: RDKafkaErrorCode) -> BrokerError {
         | Code::CoordinatorNotAvailable
         | Code::CoordinatorLoadInProgress
         | Code::NotCoordinator
-        | Code::RequestTimedOut => BrokerError::Unreachable(format!("{what}: Kafka does not answer ({code})")),
+        | Code::RequestTimedOut => BrokerError::Unreachable(format!("{what}: Kafka does not answer ({words})")),
         Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL => {
-            BrokerError::Denied(format!("{what}: Kafka refuses who we are ({code})"))
+            BrokerError::Denied(format!("{what}: Kafka refuses who we are ({words})"))
         }
         code if lacks_right(code) => BrokerError::Denied(format!(
-            "{what}: this principal lacks a right on Kafka ({code}); `topics plan` names the rights it needs"
+            "{what}: this principal lacks a right on Kafka ({words}); `topics plan` names the rights it needs"
         )),
-        code => BrokerError::Storage(format!("{what}: {code}")),
+        _ => BrokerError::Storage(format!("{what}: {words}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_told_in_librdkafkas_words() {
+        let told = named("a record was not stored", RDKafkaErrorCode::NotEnoughReplicas).to_string();
+        assert_eq!(told, "storage failed: a record was not stored: Broker: Not enough in-sync replicas");
+        let denied = named("a topic", RDKafkaErrorCode::TopicAuthorizationFailed).to_string();
+        assert!(denied.contains("lacks a right on Kafka (Broker: Topic authorization failed)"), "{denied}");
+        assert_eq!(words(RDKafkaErrorCode::BrokerTransportFailure), "Local: Broker transport failure");
     }
 }

@@ -9,7 +9,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::arrivals::Arrivals;
-use super::fault::{lacks_right, named, storage};
+use super::fault::{lacks_right, named, storage, words};
 use super::native::{self, Drawn, Queue, answers};
 use super::seat::{Event, Held, Place, Seat, SeatContext, Stage, add};
 use super::shared::Shared;
@@ -271,7 +271,7 @@ fn serve<C: ConsumerContext>(consumer: &BaseConsumer<C>, group: &str) -> Result<
                 return Err(named(&format!("reading as group {group}"), code));
             }
             Some(Err(KafkaError::MessageConsumption(code @ RDKafkaErrorCode::UnknownTopicOrPartition))) => {
-                tracing::warn!(%code, group, "a topic that the group reads is not there");
+                tracing::warn!(code = words(code), group, "a topic that the group reads is not there");
             }
             Some(Err(KafkaError::MessageConsumption(code))) => tracing::debug!(%code, "the group's consumer"),
             Some(Ok(_) | Err(_)) | None => {}
@@ -295,7 +295,7 @@ fn fault(topic: &str, partition: i32, code: RDKafkaErrorCode) -> Result<(), Brok
             Err(BrokerError::Storage(format!("{what}: what was to be read next is not there any more")))
         }
         code => {
-            tracing::warn!(topic, partition, %code, "reading");
+            tracing::warn!(topic, partition, code = words(code), "reading");
             Ok(())
         }
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::fault::{lacks_right, named, storage};
+use super::fault::{lacks_right, named, storage, words};
 use super::fencing::{Fencing, Subject};
 use super::native::{Drawn, Queue, answers};
 use super::notes::Quiet;
@@ -314,7 +314,7 @@ impl Restoring {
             Drawn::Fault { topic, partition, code } if lacks_right(code) => {
                 return Err(named(&format!("{topic}, partition {partition}, could not be restored"), code));
             }
-            Drawn::Fault { code, .. } => tracing::warn!(partition = self.partition, %code, "restoring"),
+            Drawn::Fault { code, .. } => tracing::warn!(partition = self.partition, code = words(code), "restoring"),
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 
-use super::fault::{Fault, Remedy, is_fenced, lacks_right, named, storage};
+use super::fault::{Fault, Remedy, is_fenced, lacks_right, named, storage, words};
 use super::native::{is_member, transactions};
 use super::notes::Deliveries;
 use super::settings::KafkaOptions;
@@ -135,7 +135,7 @@ impl Transaction {
             }
             Err(fault) => fault,
         };
-        tracing::warn!(code = %fault.code, "a transaction was not committed");
+        tracing::warn!(code = words(fault.code), "a transaction was not committed");
         if let Some(denied) = self.denied(&fault) {
             self.abort()?;
             return Err(denied);
@@ -159,7 +159,7 @@ impl Transaction {
             self.abort()?;
             return Err(named("how far was read could not be stored", fault.code));
         }
-        tracing::info!(code = %fault.code, "the broker refused a batch's positions; the batch is done again");
+        tracing::info!(code = words(fault.code), "the broker refused a batch's positions; the batch is done again");
         match fault.remedy() {
             Remedy::Leave => return self.leave(),
             Remedy::Abort => self.abort()?,
@@ -220,7 +220,7 @@ impl Transaction {
             }
             Err(fault) if is_fenced(fault.code) => Err(BrokerError::Fenced),
             Err(fault) => {
-                tracing::warn!(code = %fault.code, "an abort was not answered");
+                tracing::warn!(code = words(fault.code), "an abort was not answered");
                 self.rebuild()
             }
         }

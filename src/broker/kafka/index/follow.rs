@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use super::{Followed, Index, store};
+use crate::broker::kafka::fault::words;
 use crate::broker::kafka::native::Drawn;
 use crate::broker::kafka::restore::Tail;
 use crate::broker::{BrokerError, Record, vital};
@@ -173,7 +174,7 @@ fn take(connection: &mut Connection, places: &mut Places, drawn: Vec<Drawn>) -> 
             Drawn::Record(record) => (record.topic.clone(), record.partition, record.offset + 1, Some(record)),
             Drawn::End { topic, partition, offset } => (topic, partition, offset, None),
             Drawn::Fault { topic, partition, code } => {
-                tracing::warn!(%topic, partition, %code, "reading in the inboxes");
+                tracing::warn!(%topic, partition, code = words(code), "reading in the inboxes");
                 continue;
             }
         };
