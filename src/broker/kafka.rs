@@ -35,6 +35,7 @@ mod fencing;
 mod hanging;
 pub mod index;
 mod lane;
+mod namesakes;
 mod native;
 mod notes;
 mod passed_over;
@@ -163,7 +164,8 @@ impl Broker for Kafka {
     }
 
     fn warnings(&self) -> Vec<String> {
-        [self.shared.waited_for(), self.shared.passed_over.sentences()].concat()
+        let namesakes = self.shared.namesakes.sentences(&self.shared.options.instance);
+        [self.shared.waited_for(), self.shared.passed_over.sentences(), namesakes].concat()
     }
 
     fn passed_over(&self) -> u64 {

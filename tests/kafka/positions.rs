@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use pathway_router::broker::kafka::Kafka;
-use pathway_router::broker::{Broker, Commit, LaneBroker, LaneShare, Record};
+use pathway_router::broker::{Broker, BrokerError, Commit, LaneBroker, LaneShare, Record};
 use rdkafka::admin::AdminOptions;
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -148,6 +148,26 @@ fn marks_of_transactions_that_were_read_past_are_no_records_that_nobody_read() {
     let mut lane = two.lane(names("g", &["in"]), ALONE).unwrap();
     assert!(poll_all(&mut *lane, &mut Owner::default()).is_empty());
     assert_eq!(two.passed_over(), 2, "a record, and its mark");
+}
+
+#[test]
+fn two_routers_of_one_instance_are_both_told_until_one_has_gone() {
+    let Some(kafka) = OnKafka::new() else { return };
+    let (one, other) = (kafka.instance("same"), kafka.instance("same"));
+    one.ensure_topics(&[topic("in", 2)]).unwrap();
+    let mut lane = one.lane(names("g", &["in"]), ALONE).unwrap();
+    let mut namesake = other.lane(names("g", &["in"]), ALONE).unwrap();
+    let is_told = |broker: &Kafka| broker.warnings().iter().any(|told| told.contains("the same instance (same)"));
+    until(&mut *lane, "a word of the other", |_| {
+        namesake.poll(&mut Owner::default(), &limit(100)).unwrap();
+        (is_told(&one) && is_told(&other)).then_some(())
+    });
+    namesake.stage(vec![write("in", "a", "mine")], Vec::new()).unwrap();
+    assert_eq!(namesake.commit(&mut Owner::default()).unwrap(), Commit::Committed, "it began last");
+    lane.stage(vec![write("in", "a", "not mine any more")], Vec::new()).unwrap();
+    assert_eq!(lane.commit(&mut Owner::default()), Err(BrokerError::Fenced));
+    drop(lane);
+    until(&mut *namesake, "that the other has gone", |_| (!is_told(&other)).then_some(()));
 }
 
 /// librdkafka would go to the beginning, and what lies there be taken for what was read before.

@@ -63,6 +63,7 @@ impl KafkaLane {
         let arrivals = Arrivals::new(shared.clone(), &plan.group, plan.restore_from.clone(), &id);
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         consumer.subscribe(&names).map_err(|error| storage("topics could not be subscribed to", &error))?;
+        shared.namesakes.joins(&plan.group);
         Ok(Self {
             shared,
             plan,
@@ -234,6 +235,11 @@ impl KafkaLane {
     /// Another has this lane's name: its partitions are to be the other's at once.
     fn leave(&mut self) {
         self.fenced = true;
+        tracing::warn!(
+            lane = locked(&self.seat).transaction.id(),
+            "another began under this lane's name: a router that took over while this one stood still, or one that runs under the same \
+             instance (docs/kafka.md, `Two of one instance`)"
+        );
         self.waiting.clear();
         self.consumer.unsubscribe();
         let deadline = Instant::now() + LEAVE_WAIT;
@@ -414,6 +420,7 @@ impl LaneBroker for KafkaLane {
 impl Drop for KafkaLane {
     fn drop(&mut self) {
         let mut seat = locked(&self.seat);
+        self.shared.namesakes.leaves(&self.plan.group);
         // Nothing may be open when the consumer closes: its callback could no longer commit it.
         seat.transaction.abandon();
         seat.queue = None;

@@ -17,6 +17,7 @@ use crate::engine::model::scalar::Timestamp;
 pub mod acls;
 pub mod answers;
 mod codes;
+pub mod groups;
 pub mod transactions;
 
 /// A queue to which partitions are forwarded, so that a batch is read without serving the consumer's own events.

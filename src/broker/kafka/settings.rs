@@ -56,6 +56,11 @@ impl KafkaOptions {
         }
     }
 
+    /// What a client of this process calls itself.
+    pub fn client_id(&self, role: &str) -> String {
+        format!("pathway-router-{}-{role}", self.instance)
+    }
+
     fn client(&self, role: &str) -> ClientConfig {
         let mut config = ClientConfig::new();
         for (name, value) in &self.properties {
@@ -63,7 +68,7 @@ impl KafkaOptions {
         }
         config
             .set("bootstrap.servers", &self.bootstrap)
-            .set("client.id", format!("pathway-router-{}-{role}", self.instance))
+            .set("client.id", self.client_id(role))
             .set("allow.auto.create.topics", "false")
             .set("topic.metadata.refresh.interval.ms", "10000")
             .set("reconnect.backoff.ms", "50")

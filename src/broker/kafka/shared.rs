@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use super::hanging::Hanging;
+use super::namesakes::Namesakes;
 use super::passed_over::PassedOver;
 use super::settings::KafkaOptions;
 use super::topology::Topology;
@@ -25,6 +26,7 @@ pub struct Shared {
     /// Partitions that wait for long to be taken up, and why, by the lane's transactional id.
     waiting: Mutex<BTreeMap<String, Vec<String>>>,
     pub passed_over: PassedOver,
+    pub namesakes: Namesakes,
 }
 
 impl Shared {
@@ -40,6 +42,7 @@ impl Shared {
             queued_bytes: AtomicUsize::new(0),
             waiting: Mutex::default(),
             passed_over: PassedOver::default(),
+            namesakes: Namesakes::default(),
         }))
     }
 

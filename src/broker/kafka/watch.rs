@@ -36,6 +36,7 @@ fn run(shared: &Shared, client: &BaseConsumer<Quiet>) {
     let mut topics = TopicPartitionList::new();
     let mut ends: Vec<(String, i32, Offset)> = Vec::new();
     let mut listed: Option<Instant> = None;
+    let mut counted_at = Instant::now();
     while !shared.stopping.load(Ordering::Acquire) {
         std::thread::sleep(LOOK_EVERY);
         drop(client.poll(Duration::ZERO));
@@ -46,6 +47,7 @@ fn run(shared: &Shared, client: &BaseConsumer<Quiet>) {
             topics = every_partition(&found);
             listed = Some(Instant::now());
         }
+        shared.namesakes.look(client, &shared.options, &mut counted_at);
         if shared.changes.receiver_count() == 0 || topics.count() == 0 {
             continue;
         }
