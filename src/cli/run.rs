@@ -12,7 +12,7 @@ use super::{CliError, Ending};
 use crate::broker::embedded::Expected;
 use crate::config::Config;
 use crate::config::broker::Broker;
-use crate::config::first_start::{config_file, first_start_at};
+use crate::config::first_start::{begin_again, config_file, first_start_at};
 use crate::telemetry::logging;
 
 /// What `/readyz` calls it that fewer connections are let in than were asked for.
@@ -60,7 +60,30 @@ pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
         let _entered = runtime.enter();
         (told_to_stop(), reloads())
     };
-    let mut expected = if arguments.new_data_file { Expected::Nothing } else { Expected::File };
+    let folder = Path::new(DATA_FOLDER);
+    let is_first = arguments.config.is_none() && !is_there(&config_file(folder))?;
+    if is_first {
+        write_own_config(folder, arguments.bind)?;
+    }
+    let ended = run_as_configured(arguments, is_first, |config, expected, few_files| {
+        runtime.block_on(serve(config, expected, few_files, stop, asked))
+    });
+    if is_first && ended.is_err() && begin_again(folder) {
+        let file = config_file(folder);
+        eprintln!(
+            "It did not come to a data file: {} is taken away again, and the next start is a first one, too.",
+            file.display()
+        );
+    }
+    ended
+}
+
+fn run_as_configured(
+    arguments: &Arguments,
+    is_first: bool,
+    serve: impl FnOnce(&Config, Expected, Option<String>) -> Result<Ending, CliError>,
+) -> Result<Ending, CliError> {
+    let expected = if is_first || arguments.new_data_file { Expected::Nothing } else { Expected::File };
     let config = match &arguments.config {
         Some(file) if !is_there(file)? => {
             let file = file.display();
@@ -70,16 +93,12 @@ pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
         }
         Some(file) => load_config(file)?,
         None => {
-            let folder = Path::new(DATA_FOLDER);
-            if !is_there(&config_file(folder))? {
-                write_own_config(folder, arguments.bind)?;
-                expected = Expected::Nothing;
-            } else if arguments.bind.is_some() {
-                let file = config_file(folder);
+            let file = config_file(Path::new(DATA_FOLDER));
+            if !is_first && arguments.bind.is_some() {
                 let reason = format!("--bind is for a first start: set `bind` under [http] in {}", file.display());
                 return Err(CliError::Usage(reason));
             }
-            load_config(&config_file(folder))?
+            load_config(&file)?
         }
     };
     if arguments.stages.is_some() && matches!(config.broker, Broker::Embedded { .. }) {
@@ -89,7 +108,7 @@ pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
     logging::start(config.log.format, config.log.level);
     let mut config = of_stage(config, arguments.stages);
     let few_files = make_room(&mut config);
-    runtime.block_on(serve(&config, expected, few_files, stop, asked))
+    serve(&config, expected, few_files)
 }
 
 /// Without the lanes of the other stage.

@@ -3,7 +3,34 @@
 use std::fs;
 
 use super::running::{Router, SAMPLE, TOKEN, new_folder, path};
-use super::{check, check_quarantine_is_empty};
+use super::{Done, check, check_quarantine_is_empty, command};
+
+#[test]
+fn a_first_start_that_cannot_read_the_rules_is_a_first_start_again() {
+    let (home, sound) = (tempfile::tempdir().expect("a folder"), new_folder("127.0.0.1:0"));
+    let rules = home.path().join("rules/cheshire-east");
+    fs::create_dir_all(&rules).expect("a folder");
+    fs::write(rules.join("book.toml"), "broken =").expect("a book");
+    let start = || {
+        let mut command = command(&["run", "--bind", "127.0.0.1:0"]);
+        command.current_dir(home.path());
+        command
+    };
+    for _ in 0..2 {
+        let refused: Done = start().output().expect("the binary starts").into();
+        assert!(
+            refused.code == Some(1) && refused.err.contains("the next start is a first one, too"),
+            "{}",
+            refused.err
+        );
+        assert!(!refused.err.contains("backup"), "{}", refused.err);
+    }
+    let key = fs::read(home.path().join("data/keys/subject.key")).expect("a key");
+    fs::remove_dir_all(&rules).expect("it goes");
+    fs::rename(sound.path().join("rules/cheshire-east"), &rules).expect("the mended rules");
+    Router::start_by(start(), sound).0.stop();
+    assert_eq!(fs::read(home.path().join("data/keys/subject.key")).expect("a key"), key, "with the keys that it has");
+}
 
 #[test]
 fn a_rule_book_is_published_ahead_of_its_time_or_not_at_all() {
