@@ -388,8 +388,33 @@ pub fn apply_decision(history: &mut History, decision: RecordedDecision) {
 /// hold for every event, also of senders who do not know why, and when the event is kept no longer. A wish ends with the event
 /// that is taken back; a suspect's route does not, for only a person says that there is none.
 pub fn held_back_of(history: &History) -> BTreeSet<HeldBack> {
-    let standing = history.entries.iter().flat_map(|entry| held_back_by(entry));
-    standing.chain(history.held_back.iter().flatten()).cloned().collect()
+    routes_of(&history.entries, history).cloned().collect()
+}
+
+/// Those that are held back now, and were not before. Nothing is looked up where no entry changed.
+pub fn newly_held_back<'h>(before: &History, now: &'h History) -> BTreeSet<&'h HeldBack> {
+    let mut routes: BTreeSet<&HeldBack> = routes_of(changed_since(before, now), now).collect();
+    if !routes.is_empty() {
+        for route in routes_of(&before.entries, before) {
+            routes.remove(route);
+        }
+    }
+    routes
+}
+
+/// The entries between those that a history begins and ends with now as before.
+fn changed_since<'h>(before: &History, now: &'h History) -> &'h [Arc<Entry>] {
+    let is_same = |(one, other): &(&Arc<Entry>, &Arc<Entry>)| Arc::ptr_eq(one, other);
+    let begins = before.entries.iter().zip(&now.entries).take_while(is_same).count();
+    let was = before.entries.get(begins..).unwrap_or_default();
+    let is = now.entries.get(begins..).unwrap_or_default();
+    let ends = was.iter().rev().zip(is.iter().rev()).take_while(is_same).count();
+    is.get(..is.len().saturating_sub(ends)).unwrap_or_default()
+}
+
+/// What these entries of a history hold back, and what is held back by none of them any more.
+fn routes_of<'h>(entries: &'h [Arc<Entry>], history: &'h History) -> impl Iterator<Item = &'h HeldBack> {
+    entries.iter().flat_map(|entry| held_back_by(entry)).chain(history.held_back.iter().flatten())
 }
 
 fn held_back_by(entry: &Entry) -> impl Iterator<Item = &HeldBack> {

@@ -80,8 +80,8 @@ pub struct Raising<'a> {
     pub at: Timestamp,
     /// What causes the tasks, for their ids: the event's id, or the timer's.
     pub cause: String,
-    /// Routes that nothing about this subject may take.
-    held_back: BTreeSet<HeldBack>,
+    /// Routes that nothing about this subject may take; looked up once something is addressed.
+    held_back: OnceCell<BTreeSet<HeldBack>>,
     /// What the step has raised so far, for no id is given twice.
     given: &'a [TaskRaised],
 }
@@ -215,17 +215,33 @@ impl<'b> Raising<'b> {
         cause: &str,
         given: &'b [TaskRaised],
     ) -> Self {
-        let mut held_back = held_back_of(history);
-        held_back.extend(
-            referral.into_iter().flat_map(|referral| entry::held_back(&context.keys, &book.rules, &referral.event)),
-        );
-        Self { context, book, subject, history, referral, at, cause: cause.to_owned(), held_back, given }
+        Self {
+            context,
+            book,
+            subject,
+            history,
+            referral,
+            at,
+            cause: cause.to_owned(),
+            held_back: OnceCell::new(),
+            given,
+        }
+    }
+
+    fn held_back(&self) -> &BTreeSet<HeldBack> {
+        self.held_back.get_or_init(|| {
+            let by_event =
+                |referral: &Referral| entry::held_back(&self.context.keys, &self.book.rules, &referral.event);
+            let mut held_back = held_back_of(self.history);
+            held_back.extend(self.referral.into_iter().flat_map(by_event));
+            held_back
+        })
     }
 
     /// As before these routes are shut: whoever was told by them is told to stop by them.
-    pub fn before_shut(mut self, routes: &BTreeSet<HeldBack>) -> Self {
-        self.held_back.retain(|route| !routes.contains(route));
-        self
+    pub fn before_shut(self, routes: &BTreeSet<HeldBack>) -> Self {
+        let held_back: BTreeSet<HeldBack> = self.held_back().difference(routes).cloned().collect();
+        Self { held_back: OnceCell::from(held_back), ..self }
     }
 
     /// Tasks for these findings: one for each recipient and action, the earliest deadline, every reason. What the
@@ -251,7 +267,7 @@ impl<'b> Raising<'b> {
         let mut children: Vec<Arc<Entry>> = Vec::new();
         for one in wanted {
             let in_place_of = one.address.in_place_of.clone();
-            let in_place_of = in_place_of.filter(|_| route::is_suppressed(&one.address, front_door, &self.held_back));
+            let in_place_of = in_place_of.filter(|_| route::is_suppressed(&one.address, front_door, self.held_back()));
             let recipient = Address { in_place_of, ..one.address.clone() };
             let is_hers = |known: &Arc<Entry>| !are_two(self.history, known, &one.entry);
             let child = children.iter().position(is_hers).unwrap_or_else(|| {

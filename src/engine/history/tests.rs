@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::joining::merge;
 use super::routes::{lift_routes, opened_by, suspect_is_known};
-use super::{Known, corroborate, held_back_of, insert, recognise};
+use super::{Known, corroborate, held_back_of, insert, newly_held_back, recognise};
 use crate::engine::codec::encode;
 use crate::engine::history::episodes::missing_open;
 use crate::engine::history::folding::{
@@ -231,6 +231,39 @@ fn a_wish_of_an_entry_that_is_folded_ends_with_no_other_event() {
         Arc::make_mut(entry).withdrawn = true;
     }
     assert_eq!(held_back_of(&history), [asked("school")].into());
+}
+
+#[test]
+fn newly_held_back_is_what_was_not_held_back_before() {
+    let mut before = History { held_back: Some(vec![asked("gp")]), ..History::default() };
+    for (hour, (id, agency)) in [("one", "school"), ("two", "camhs"), ("three", "school")].into_iter().enumerate() {
+        let entry = happened("concern.reported", id, "ambulance", i64::try_from(hour).unwrap());
+        insert(&mut before, Entry { held_back: vec![asked(agency)], ..entry });
+    }
+    let check = |now: &History, expected: &[&str]| {
+        let agencies: Vec<&str> =
+            newly_held_back(&before, now).into_iter().map(|route| route.agency.as_str()).collect();
+        assert_eq!(agencies, expected);
+        let (was, is) = (held_back_of(&before), held_back_of(now));
+        assert_eq!(agencies.len(), is.difference(&was).count());
+    };
+    check(&before.clone(), &[]);
+    let changed = |at: usize, change: &dyn Fn(&mut Entry)| {
+        let mut now = before.clone();
+        change(Arc::make_mut(&mut now.entries[at]));
+        now
+    };
+    check(&changed(0, &|entry| entry.hold_back([asked("lado")])), &["lado"]);
+    check(&changed(1, &|entry| entry.hold_back([asked("school")])), &[]);
+    check(&changed(2, &|entry| entry.withdrawn = true), &[]);
+    let mut now = before.clone();
+    let newest = happened("concern.reported", "four", "ambulance", 9);
+    insert(&mut now, Entry { held_back: vec![asked("sarc"), asked("gp")], ..newest });
+    now.entries.remove(0);
+    check(&now, &["sarc"]);
+    now.entries.clear();
+    now.held_back = Some(vec![asked("police")]);
+    check(&now, &["police"]);
 }
 
 #[test]

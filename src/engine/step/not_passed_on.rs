@@ -11,7 +11,7 @@ use super::readdressed::{as_first_asked, is_its_own_too, stands_in};
 use super::taken_back::{Word, each_holder};
 use crate::engine::context::StepError;
 use crate::engine::history::entry::is_marker;
-use crate::engine::history::{RECALLED, held_back_of, is_open};
+use crate::engine::history::{RECALLED, held_back_of, is_open, newly_held_back};
 use crate::engine::model::decision::Disposition;
 use crate::engine::model::history::{Entry, HeldTask};
 use crate::engine::model::inbox::Referral;
@@ -35,9 +35,15 @@ const PASSED_ON: &str =
 
 /// Holds back what was to be passed on by routes that were open when the record at hand came, and are shut now, whatever shut them.
 pub fn hold_back(draft: &mut Draft<'_>, referral: Option<&Referral>) -> Result<(), StepError> {
-    let held_before = held_back_of(&draft.before);
-    let mut shut: BTreeSet<String> = held_back_of(&draft.history).into_iter().map(|route| route.agency).collect();
-    shut.retain(|agency| !is_marker(agency) && !held_before.iter().any(|route| route.agency == *agency));
+    let newly = newly_held_back(&draft.before, &draft.history);
+    let mut shut: BTreeSet<String> = newly.into_iter().map(|route| route.agency.clone()).collect();
+    shut.retain(|agency| !is_marker(agency));
+    if !shut.is_empty() {
+        // Another unit of theirs was shut before.
+        for route in held_back_of(&draft.before) {
+            shut.remove(&route.agency);
+        }
+    }
     // What is imported tells nobody anything.
     if shut.is_empty() || draft.decision.disposition == Disposition::Backfilled {
         return Ok(());

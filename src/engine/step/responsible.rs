@@ -104,7 +104,14 @@ fn of_entry(
     entry: &Arc<Entry>,
     (agency, meant): (&Agency, &Meant),
 ) -> Result<(), StepError> {
-    let asked = asked_now(draft, entry, agency);
+    if !draft.history.tasks.iter().any(|task| task.is_of(entry)) {
+        return Ok(());
+    }
+    // Judged anew only where that says what goes on.
+    let asked = match meant {
+        Meant::Unknown => asked_now(draft, entry, agency),
+        Meant::Unit(_) | Meant::Unlisted(_) | Meant::Agency | Meant::Nobody => BTreeSet::new(),
+    };
     let closed: BTreeSet<String> = closed_since(draft, entry);
     let goes_on = |task: &HeldTask| match meant {
         _ if closed.contains(&task.task_id) => false,

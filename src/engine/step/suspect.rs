@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::draft::{AT_HIGHEST_LEVEL, Draft, own_duty_at};
 use super::taken_back::{Word, tell_each};
 use crate::engine::context::StepError;
-use crate::engine::history::{entry, held_back_of, is_open};
+use crate::engine::history::{entry, held_back_of, is_open, newly_held_back};
 use crate::engine::model::event::{ReferralEvent, Source};
 use crate::engine::model::history::{Entry, HeldBack, HeldTask};
 use crate::engine::model::inbox::Referral;
@@ -43,10 +43,10 @@ const NOT_TO_BE_RUNG_BY_OTHERS: Word = Word {
 /// When a step ends: who holds something that was reported from where a suspect works who was told of in this step is told not to ring
 /// back. What is asked from now on says so itself.
 pub fn warn_of_earlier_senders(draft: &mut Draft<'_>) -> Result<(), StepError> {
-    let (before, now) = (held_back_of(&draft.before), held_back_of(&draft.history));
-    if !now.iter().any(|route| route.is_of_suspect() && !before.contains(route)) {
+    if !newly_held_back(&draft.before, &draft.history).iter().any(|route| route.is_of_suspect()) {
         return Ok(());
     }
+    let (before, now) = (held_back_of(&draft.before), held_back_of(&draft.history));
     let keys = &draft.context.keys;
     let is_own =
         |routes: &BTreeSet<HeldBack>, sender: &Source| routes.iter().any(|route| route.is_suspects_own(keys, sender));

@@ -20,7 +20,8 @@ impl<'b> Raising<'b> {
         }
         let front_door = &self.book.rules.front_door;
         let was_held_back = |one: &Wanted<'b>| {
-            is_suppressed(&one.address, front_door, lifted) && !is_suppressed(&one.address, front_door, &self.held_back)
+            is_suppressed(&one.address, front_door, lifted)
+                && !is_suppressed(&one.address, front_door, self.held_back())
         };
         let went_out = |one: &Wanted<'b>| match &one.address.in_place_of {
             // Who stands in was asked on its own account.
@@ -65,7 +66,7 @@ impl<'b> Raising<'b> {
             let routes = suppressions(&task.address, front_door, shut);
             let Some(senior) = self.senior_for(&task, &routes).filter(|_| !routes.is_empty()) else { continue };
             // Where it is held back already, it goes there by that.
-            if !is_suppressed(&task.address, front_door, &self.held_back) {
+            if !is_suppressed(&task.address, front_door, self.held_back()) {
                 task.address.role = Some(senior);
                 task.notes.push(self.for_you_alone());
             }
@@ -110,7 +111,7 @@ impl<'b> Raising<'b> {
             && !reports
             && !self.holds_of_rule(&address.agency, &rule.id, entry)
             && stood_in(otherwise.unwrap_or(&rules.front_door))
-            && !is_suppressed(address, &rules.front_door, &self.held_back)
+            && !is_suppressed(address, &rules.front_door, self.held_back())
     }
 
     /// The router keeps no names and no account: who the child is and what was told comes from whoever lifted the route.

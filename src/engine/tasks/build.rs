@@ -70,7 +70,7 @@ impl<'b> Raising<'b> {
                 raised.suppressed.push(suppressed);
                 continue;
             }
-            let routes = suppressions(&task.address, front_door, &self.held_back);
+            let routes = suppressions(&task.address, front_door, self.held_back());
             if routes.is_empty() {
                 open.push(task);
                 continue;
@@ -156,7 +156,7 @@ impl<'b> Raising<'b> {
 
     fn build(&self, asked: Asked<'b>, standing: &mut Standing, raised: &mut Raised) {
         let Some(agency) = self.book.rules.agencies.get(&asked.address.agency) else { return };
-        let address_confidential = self.held_back.iter().any(|route| route.agency == AN_ADDRESS);
+        let address_confidential = self.held_back().iter().any(|route| route.agency == AN_ADDRESS);
         let permit = Permit { agency, minimum: asked.minimum, address_confidential };
         let withheld = self.referral.map(|referral| permit.withheld(&referral.event)).unwrap_or_default();
         let mut disclosed = self.disclose(&asked, permit, standing);

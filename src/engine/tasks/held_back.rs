@@ -121,7 +121,7 @@ impl<'b> Raising<'b> {
             let of_kind = rules.rules.iter().filter(|rule| rule.on.contains(entry.kind.as_str()));
             of_kind.flat_map(|rule| &rule.tasks).flat_map(|task| &task.to).any(|to| to.agency == agency)
         };
-        self.held_back.iter().filter(move |route| {
+        self.held_back().iter().filter(move |route| {
             let holds_none_back = is_marker(&route.agency) || (route.is_wish() && route.agency == rules.front_door);
             let may_be_met = || route.is_of_suspect() || knows_child(&route.agency) || is_asked(&route.agency);
             !holds_none_back && may_be_met()
@@ -180,7 +180,7 @@ impl<'b> Raising<'b> {
 
     /// Whether nothing about this subject may go there.
     pub fn is_shut(&self, address: &Address) -> bool {
-        is_suppressed(address, &self.book.rules.front_door, &self.held_back)
+        is_suppressed(address, &self.book.rules.front_door, self.held_back())
     }
 
     /// What was to be passed on by a route that is shut now is recorded as held back, and put to whoever decides by `due`; what cannot
@@ -193,7 +193,7 @@ impl<'b> Raising<'b> {
     ) -> Result<Raised, StepError> {
         let (mut open, mut questions, mut held_back) = (Vec::new(), Vec::new(), Vec::new());
         for task in self.merge(wanted) {
-            let routes = suppressions(&task.address, &self.book.rules.front_door, &self.held_back);
+            let routes = suppressions(&task.address, &self.book.rules.front_door, self.held_back());
             let Some(held) = self.hold_back(task, &routes, &mut open) else { continue };
             questions.push(Question { due: due.clone(), ..held.question });
             held_back.push(held.suppressed);

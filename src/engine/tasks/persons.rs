@@ -37,7 +37,7 @@ impl Raising<'_> {
     pub(super) fn persons_of_earlier(&self, asked: &Asked<'_>) -> Option<String> {
         if !self.persons().is_empty()
             || !acts(&asked.relation)
-            || !self.held_back.iter().any(|route| route.agency == A_PERSON)
+            || !self.held_back().iter().any(|route| route.agency == A_PERSON)
         {
             return None;
         }
@@ -120,7 +120,7 @@ impl Raising<'_> {
 
     /// Whether whoever rings this sender may reach the suspect.
     pub fn may_reach_suspect(&self, sender: &Source) -> bool {
-        self.held_back.iter().any(|route| route.is_suspects_own(&self.context.keys, sender))
+        self.held_back().iter().any(|route| route.is_suspects_own(&self.context.keys, sender))
     }
 
     /// Whether an agency is the one that decides about routes of this child: the front door's, or whoever stands in for it.

@@ -73,7 +73,7 @@ impl Raising<'_> {
     pub fn front_door(&self, urgent: Option<Timestamp>) -> Address {
         let rules = &self.book.rules;
         let accused =
-            |name: &String| self.held_back.iter().any(|route| route.cause == "suspect" && route.agency == *name);
+            |name: &String| self.held_back().iter().any(|route| route.cause == "suspect" && route.agency == *name);
         let mut askable = std::iter::once(&rules.front_door).chain(&rules.stand_ins);
         let name = askable.find(|name| !accused(name)).unwrap_or(&rules.front_door);
         let unit = rules.agencies.get(name).and_then(|agency| self.single_unit(agency, urgent));
