@@ -8,7 +8,7 @@ use super::model::event::Source;
 use super::model::history::{
     AgreementStanding, Corroboration, Entry, HeldBack, History, RecordedDecision, Status, said_by,
 };
-use super::model::scalar::{Coded, FactValue, Level, Timestamp};
+use super::model::scalar::{Coded, DAY_MS, FactValue, Level, Timestamp};
 
 pub mod agreement;
 pub mod correction;
@@ -439,6 +439,14 @@ pub fn raise_case_level(history: &mut History, level: Option<Level>) {
 /// Whether a task in this state still waits for someone.
 pub fn is_open(state: &str) -> bool {
     matches!(state, "raised" | "acknowledged" | "accepted" | "challenged")
+}
+
+/// What was asked longer ago was done, or given up, whatever was answered.
+const STILL_HELD_DAYS: i64 = 28;
+
+/// Whether what was asked then is still held by then, unless it was answered.
+pub fn is_held_still(asked: Timestamp, at: Timestamp) -> bool {
+    asked.plus_millis(STILL_HELD_DAYS * DAY_MS) > at
 }
 
 /// Whether the entry at this index was told before go-live.

@@ -98,11 +98,10 @@ fn stop(history: &History) -> Option<Stop> {
 /// Stops each open service that agreement was given to before it was refused, or before asking was found unsafe, by whatever event.
 pub fn stop_services(draft: &mut Draft<'_>, cause: &str) -> Result<(), StepError> {
     let Some(Stop { since, title, action, clock, why }) = stop(&draft.history) else { return Ok(()) };
-    let raised_now = |task: &HeldTask| draft.decision.tasks.iter().any(|raised| raised.task_id == task.task_id);
     let rules = &draft.book.rules;
     let is_stopped = |task: &&Arc<HeldTask>| {
         let runs = is_open(&task.state) && task.chases.is_none() && needs_agreement(rules, task);
-        runs && task.raised_at <= since && !raised_now(task)
+        runs && task.raised_at <= since && !draft.is_raised_now(task)
     };
     let stopped: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(is_stopped).cloned().collect();
     stop_each(draft, cause, &stopped, &Stop { since, title, action, clock, why })
@@ -132,13 +131,12 @@ fn stop_each(draft: &mut Draft<'_>, cause: &str, stopped: &[Arc<HeldTask>], stop
 pub fn taken_back(draft: &mut Draft<'_>, cause: &str, before: &History) -> Result<(), StepError> {
     let history = &draft.history;
     let entry_of = |task: &HeldTask| history.entries.iter().find(|entry| task.is_of(entry) && !entry.withdrawn);
-    let raised_now = |task: &HeldTask| draft.decision.tasks.iter().any(|raised| raised.task_id == task.task_id);
     let was_agreed = |task: &&Arc<HeldTask>| {
         let agreed = entry_of(task).is_some_and(|entry| is_agreed(before, entry) && !is_agreed(history, entry));
         is_open(&task.state) && task.chases.is_none() && needs_agreement(&draft.book.rules, task) && agreed
     };
     let stopped: Vec<Arc<HeldTask>> =
-        history.tasks.iter().filter(was_agreed).filter(|task| !raised_now(task)).cloned().collect();
+        history.tasks.iter().filter(was_agreed).filter(|task| !draft.is_raised_now(task)).cloned().collect();
     let is_same = |task: &HeldTask, other: &HeldTask| {
         (&task.agency, &task.unit, &task.action) == (&other.agency, &other.unit, &other.action)
     };
@@ -264,9 +262,8 @@ pub fn heed(draft: &mut Draft<'_>, referral: &Referral, about: &Arc<Entry>) -> R
             Some(AgreementStanding { state: UNSAFE_TO_ASK.to_owned(), at: draft.at, event_id, partner });
     }
     stop_services(draft, &event.event_id)?;
-    let raised_now = |task: &HeldTask| draft.decision.tasks.iter().any(|raised| raised.task_id == task.task_id);
     let at_front_door = |task: &HeldTask| task.agency == draft.book.rules.front_door && is_open(&task.state);
-    let is_asked = draft.history.tasks.iter().any(|task| at_front_door(task) && raised_now(task));
+    let is_asked = draft.history.tasks.iter().any(|task| at_front_door(task) && draft.is_raised_now(task));
     if is_asked || is_unsafe(&draft.before, None) {
         return Ok(());
     }

@@ -10,10 +10,10 @@ use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::StepError;
 use crate::engine::history::decisions::{closes, decided};
 use crate::engine::history::known_as::are_two;
-use crate::engine::history::{RECALLED, TOLD, death, decisions, episodes, is_open};
+use crate::engine::history::{RECALLED, TOLD, death, decisions, episodes, is_held_still, is_open};
 use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision, said_by};
 use crate::engine::model::inbox::Referral;
-use crate::engine::model::scalar::{DAY_MS, Timestamp};
+use crate::engine::model::scalar::Timestamp;
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::{Rule, TaskRule};
 use crate::engine::tasks::{READDRESSED_RULE, Relation, Wanted, Why};
@@ -40,14 +40,6 @@ const ASKED_ALREADY: &str = "Closed once more while the child is missing: whethe
 
 /// Whatever is known of the child by now.
 const END_OF_TIME: Timestamp = Timestamp(i64::MAX);
-
-/// What was asked longer ago was done, or given up, whatever was answered.
-const STILL_HELD_DAYS: i64 = 28;
-
-/// Whether what was asked then is still held by then, unless it was answered.
-pub fn is_held_still(asked: Timestamp, at: Timestamp) -> bool {
-    asked.plus_millis(STILL_HELD_DAYS * DAY_MS) > at
-}
 
 /// Whether a closed case ended what a task asks. Not what is asked about that very decision, nor a duty that is not the case's.
 pub fn is_ended(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {

@@ -154,7 +154,6 @@ fn is_told(draft: &Draft<'_>, event: &ReferralEvent, about: &Entry) -> bool {
     let mut of_danger: BTreeSet<&str> = rules_of_danger(draft.book).map(|rule| rule.id.as_str()).collect();
     of_danger.insert(DANGER_RULE);
     let says_again = !matches!(event.detail, Detail::EventWithdrawn(_));
-    let by_this = |task: &HeldTask| draft.decision.tasks.iter().any(|raised| raised.task_id == task.task_id);
     let in_the_hour = |task: &HeldTask| task.raised_at.plus_millis(HOUR_MS) > draft.at && task.is_of(about);
     let says_so = |task: &HeldTask| {
         let of_harm = [REFUSED_ACTION, UNHEARD_ACTION].contains(&task.action.as_str());
@@ -165,6 +164,6 @@ fn is_told(draft: &Draft<'_>, event: &ReferralEvent, about: &Entry) -> bool {
             && task.level == Some(Level::L4b)
             && is_open(&task.state)
             && says_so(task)
-            && (by_this(task) || (says_again && in_the_hour(task)))
+            && (draft.is_raised_now(task) || (says_again && in_the_hour(task)))
     })
 }

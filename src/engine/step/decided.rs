@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::closed::{self, is_held_still};
+use super::closed;
 use super::draft::{Draft, OWN_DUTY, within_the_hour_at};
 use super::findings::findings_of;
 use super::taken_back::{Word, in_words, open_again, tell_each};
@@ -14,7 +14,7 @@ use crate::engine::context::StepError;
 use crate::engine::decide::Verdict;
 use crate::engine::history::entry::DANGER;
 use crate::engine::history::known_as::{another, are_two};
-use crate::engine::history::{TOLD, decisions, held_back_of, is_open};
+use crate::engine::history::{TOLD, decisions, held_back_of, is_held_still, is_open};
 use crate::engine::intake::KEYED_BY_REPLY;
 use crate::engine::model::detail::Detail;
 use crate::engine::model::event::{ReferralEvent, Source};
@@ -170,8 +170,8 @@ const OTHER_TITLE: &str = "A decision about one of two children";
 const OLDER: &str =
     "a decision that was made later is on record, and stands: if this one is to stand, record it again, as made now";
 
-/// Of a decision about the level or the case that a later one outdates, or of what was begun and ended by it. Where it would have raised the level or opened the case,
-/// somebody may rely on it.
+/// Of a decision about the level or the case that a later one outdates, or of what was begun and ended by it. Where it would have raised
+/// the level or opened the case, somebody may rely on it.
 pub fn of_older(draft: &Draft<'_>, entry: &Entry) -> Option<Unapplied> {
     if decisions::is_begun_before_it_ended(&draft.history, entry) {
         return Some(Unapplied::and_asked(OLDER));

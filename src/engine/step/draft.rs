@@ -21,7 +21,7 @@ use crate::engine::ids::derived;
 use crate::engine::model::decision::{Decision, Disposition, FactUsed, RuleFired, TaskRaised, Trigger};
 use crate::engine::model::event::{ReferralEvent, Source};
 use crate::engine::model::feedback::{Feedback, FeedbackStatus};
-use crate::engine::model::history::{Entry, History, Timer};
+use crate::engine::model::history::{Entry, HeldTask, History, Timer};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{Level, Timestamp};
 use crate::engine::model::subject::SubjectKey;
@@ -43,7 +43,8 @@ pub fn within_the_hour_at(level: Option<Level>) -> Clock {
     if level == Some(Level::L4b) { AT_HIGHEST_LEVEL } else { OWN_DUTY }
 }
 
-/// The clock of the front door's own duty, where the level of what is asked about is known: what may be significant harm does not wait for the next day.
+/// The clock of the front door's own duty, where the level of what is asked about is known: what may be significant harm does not wait
+/// for the next day.
 pub fn own_duty_at(level: Option<Level>) -> Clock {
     if level == Some(Level::L4b) { Clock::SameDay } else { OWN_DUTY }
 }
@@ -149,6 +150,11 @@ impl<'a> Draft<'a> {
     fn is_about(&self, entry: &Entry) -> bool {
         let sent_by = |source: &Source| source.partner == entry.source.partner;
         self.decision.event_id.as_ref() == Some(&entry.event_id) && self.decision.source.as_ref().is_some_and(sent_by)
+    }
+
+    /// Whether a task was raised by this very step.
+    pub fn is_raised_now(&self, task: &HeldTask) -> bool {
+        self.decision.tasks.iter().any(|raised| raised.task_id == task.task_id)
     }
 
     /// What tasks are raised from. `cause` goes into their ids.

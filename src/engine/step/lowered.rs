@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::closed::{asking, is_held_still, outlives};
+use super::closed::{asking, outlives};
 use super::decided::RAISED_RULE;
 use super::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY};
 use super::taken_back::{TAKEN_BACK_RULE, Word, tell_each};
 use super::{by_the_hour, overdue, search};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
-use crate::engine::history::{death, decisions, is_open};
+use crate::engine::history::{death, decisions, is_held_still, is_open};
 use crate::engine::model::history::{HeldTask, History, RecordedDecision};
 use crate::engine::model::scalar::{Level, Timestamp};
 

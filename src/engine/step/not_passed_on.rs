@@ -4,14 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::closed::is_held_still;
 use super::draft::{AT_HIGHEST_LEVEL, Draft};
 use super::escalation::closed_as;
 use super::readdressed::{as_first_asked, is_its_own_too, stands_in};
 use super::taken_back::{Word, each_holder};
 use crate::engine::context::StepError;
 use crate::engine::history::entry::is_marker;
-use crate::engine::history::{RECALLED, held_back_of, is_open, newly_held_back};
+use crate::engine::history::{RECALLED, held_back_of, is_held_still, is_open, newly_held_back};
 use crate::engine::model::decision::Disposition;
 use crate::engine::model::history::{Entry, HeldTask};
 use crate::engine::model::inbox::Referral;
@@ -60,13 +59,12 @@ pub fn hold_back(draft: &mut Draft<'_>, referral: Option<&Referral>) -> Result<(
 /// What somebody holds of an event in the place of an agency whose route is shut, and for whom it was meant.
 fn to_be_passed_on<'a>(draft: &Draft<'a>, entry: &Entry, shut: &BTreeSet<String>) -> Vec<(Arc<HeldTask>, &'a Agency)> {
     // What is asked now is asked by the routes that are open now.
-    let is_new = |task: &HeldTask| draft.decision.tasks.iter().any(|raised| raised.task_id == task.task_id);
     let of_event = draft.history.tasks.iter().filter(|task| {
         task.is_of(entry)
             && (is_open(&task.state) || task.state == DECLINED)
             && task.chases.is_none()
             && is_held_still(task.raised_at, draft.at)
-            && !is_new(task)
+            && !draft.is_raised_now(task)
     });
     let rules = &draft.book.rules;
     let meant_for = |task: &Arc<HeldTask>| {

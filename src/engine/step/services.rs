@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use super::agreement;
-use super::closed::is_held_still;
 use super::decided::MORE_THAN_HELP;
 use super::draft::{Draft, OWN_DUTY};
 use super::escalation::closed_as;
 use super::outcome::SUPERSEDED;
 use super::taken_back::{Word, each_holder, go_on_by, is_grown};
 use crate::engine::context::StepError;
-use crate::engine::history::{RECALLED, death, decisions, is_open};
+use crate::engine::history::{RECALLED, death, decisions, is_held_still, is_open};
 use crate::engine::model::decision::Disposition;
 use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision};
 use crate::engine::model::scalar::{Level, Timestamp};
@@ -96,12 +95,11 @@ fn is_under_way(history: &History, task: &HeldTask, at: Timestamp) -> bool {
 
 /// Tells each who holds such a service from before this step.
 fn warn(draft: &mut Draft<'_>, cause: &str, word: &Word) -> Result<(), StepError> {
-    let raised_now = |task: &HeldTask| draft.decision.tasks.iter().any(|raised| raised.task_id == task.task_id);
     let held = draft
         .history
         .tasks
         .iter()
-        .filter(|task| is_service(draft, &draft.history, task, draft.at) && !raised_now(task));
+        .filter(|task| is_service(draft, &draft.history, task, draft.at) && !draft.is_raised_now(task));
     let services: Vec<Arc<HeldTask>> = held.cloned().collect();
     let due = draft.raising(None, cause).deadline_from_now(&OWN_DUTY)?;
     let told = each_holder(draft, &services, word, &|_| Ok(due.clone()))?;
@@ -142,11 +140,10 @@ fn waiting(draft: &Draft<'_>, known: &History) -> Vec<Arc<HeldTask>> {
     let rules = &draft.book.rules;
     let since = decisions::last_below(&draft.before, Level::L4a);
     let warnings = || known.tasks.iter().filter(|task| is_warning(task) && Some(task.raised_at) > since);
-    let raised_now = |task: &HeldTask| draft.decision.tasks.iter().any(|raised| raised.task_id == task.task_id);
     // Who is asked for the same help by this very step goes on by that.
     let is_asked_anew = |task: &HeldTask| {
         let is_same = |other: &Arc<HeldTask>| other.action == task.action && is_same_holder(rules, other, task);
-        draft.history.tasks.iter().any(|other| raised_now(other) && is_same(other))
+        draft.history.tasks.iter().any(|other| draft.is_raised_now(other) && is_same(other))
     };
     let waits = |task: &&Arc<HeldTask>| {
         let theirs = warnings().filter(|told| told.raised_at >= task.raised_at && is_same_holder(rules, told, task));

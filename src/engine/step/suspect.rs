@@ -52,11 +52,10 @@ pub fn warn_of_earlier_senders(draft: &mut Draft<'_>) -> Result<(), StepError> {
         |routes: &BTreeSet<HeldBack>, sender: &Source| routes.iter().any(|route| route.is_suspects_own(keys, sender));
     let is_accused = |entry: &&Arc<Entry>| is_own(&now, &entry.source) && !is_own(&before, &entry.source);
     let reported: Vec<&Arc<Entry>> = draft.history.entries.iter().filter(is_accused).collect();
-    let raised_now = |task: &HeldTask| draft.decision.tasks.iter().any(|raised| raised.task_id == task.task_id);
     let shows_it = |task: &&Arc<HeldTask>| {
         is_open(&task.state)
             && task.chases.is_none()
-            && !raised_now(task)
+            && !draft.is_raised_now(task)
             && reported.iter().any(|entry| task.is_of(entry))
     };
     let held: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(shows_it).cloned().collect();
