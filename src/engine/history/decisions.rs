@@ -123,6 +123,19 @@ pub fn level_named(entry: &Entry) -> Option<Level> {
     }
 }
 
+/// What is kept of a decision about the level or the case. One that closes leaves no level.
+pub fn recorded(entry: &Entry, code: &str, level: Option<Level>) -> RecordedDecision {
+    let closed = closes(code);
+    RecordedDecision {
+        decision: code.to_owned(),
+        level: level.filter(|_| !closed),
+        at: entry.holds_from(),
+        closed,
+        event_id: Some(entry.event_id.clone()),
+        partner: Some(entry.source.partner.clone()),
+    }
+}
+
 /// The latest decision about the level or the case that was not taken back. One that confirms a level and names none confirms
 /// what was known by then.
 pub fn latest(history: &History) -> Option<RecordedDecision> {
@@ -132,16 +145,8 @@ pub fn latest(history: &History) -> Option<RecordedDecision> {
     let stands = stands.filter(|entry| !(in_danger(entry) && decided(entry).is_some_and(closes)));
     let settling = stands.filter_map(|entry| Some((entry, decided(entry).filter(|code| settles(code))?)));
     settling.max_by_key(|(entry, _)| order(entry)).map(|(entry, code)| {
-        let closed = closes(code);
         let known = || highest(history, |other| other.received_at <= entry.received_at);
-        RecordedDecision {
-            decision: code.to_owned(),
-            level: if closed { None } else { level_named(entry).or_else(known) },
-            at: entry.holds_from(),
-            closed,
-            event_id: Some(entry.event_id.clone()),
-            partner: Some(entry.source.partner.clone()),
-        }
+        recorded(entry, code, level_named(entry).or_else(known))
     })
 }
 

@@ -114,9 +114,8 @@ fn stop_each(draft: &mut Draft<'_>, cause: &str, stopped: &[Arc<HeldTask>], stop
         let raising = draft.raising(None, "");
         let due = raising.deadline_from_now(clock)?;
         let own = raising.own_duty(AGREEMENT_RULE, title, (*why).to_owned(), action, due, &entry);
-        let (agency, unit, role) = (task.agency.clone(), task.unit.clone(), task.role.clone());
         let notes = vec![format!("What you were asked: {}.", task.action)];
-        let wanted = Wanted { address: Address { agency, unit, role, in_place_of: None }, notes, ..own };
+        let wanted = Wanted { address: Address::of_holder(task), notes, ..own };
         draft.raise(None, &format!("{cause}\0{}", task.task_id), &[], vec![wanted])?;
         let closed = closed_as(RECALLED, task, draft.at);
         if let Some(present) = draft.history.tasks.iter_mut().find(|present| present.task_id == task.task_id) {

@@ -21,9 +21,9 @@ use crate::engine::identity::{IdentifierKind, Keys};
 use crate::engine::intake::KEYED_BY_REPLY;
 use crate::engine::model::codes::HumanDecision;
 use crate::engine::model::decision::{Disposition, TaskRaised, Trigger};
-use crate::engine::model::detail::{DecisionRecorded, Detail};
+use crate::engine::model::detail::{DecisionRecorded, Detail, ProposedLevel};
 use crate::engine::model::feedback::FeedbackStatus;
-use crate::engine::model::history::{Entry, History, RecordedDecision};
+use crate::engine::model::history::{Entry, History};
 use crate::engine::model::inbox::{InboxRecord, Referral};
 use crate::engine::model::scalar::{Coded, FactValue, Level};
 use crate::engine::rules::RuleBook;
@@ -380,9 +380,7 @@ fn remember_decision(
     if !decisions::settles(&decision) || !newest || decided::closes_in_danger(arriving) {
         return;
     }
-    let closed = decisions::closes(&decision);
-    let given = recorded.level.and_then(crate::engine::model::detail::ProposedLevel::level);
-    let level = if closed { None } else { given.or(history.case_level) };
-    let (event_id, partner) = (Some(arriving.event_id.clone()), Some(arriving.source.partner.clone()));
-    history::apply_decision(history, RecordedDecision { decision, level, at, closed, event_id, partner });
+    let given = recorded.level.and_then(ProposedLevel::level);
+    let decision = decisions::recorded(arriving, &decision, given.or(history.case_level));
+    history::apply_decision(history, decision);
 }

@@ -136,9 +136,7 @@ fn as_asked<'a>(draft: &Draft<'a>, task: &HeldTask, agency: &Agency, entry: &Arc
     let is_named = |rule: &&&Rule| task.rules.contains(&rule.id);
     let named: Vec<&Rule> = asking.values().filter(is_named).copied().collect();
     let rules: Vec<&Rule> = if named.is_empty() { asking.into_values().collect() } else { named };
-    let in_place_of = Some(agency.name.clone());
-    let address =
-        Address { agency: task.agency.clone(), unit: task.unit.clone(), role: task.role.clone(), in_place_of };
+    let address = Address { in_place_of: Some(agency.name.clone()), ..Address::of_holder(task) };
     let notes = address.notes_of(&book.rules, &task.action, entry);
     let as_of = |rule: &str, title: &str| Wanted {
         address: address.clone(),

@@ -103,8 +103,7 @@ fn holders(draft: &Draft<'_>, waited_for: Option<&Entry>) -> Vec<Arc<HeldTask>> 
         let moved_here = || waited_for.is_some_and(|entry| task.is_of(entry)) && !draft.before.tasks.contains(task);
         let is_unknowing = !known_before || moved_here();
         if is_unknowing && task.agency != *front_door && task.action != ASK_ACTION && !asked_now(task) {
-            let (agency, unit, role) = (task.agency.clone(), task.unit.clone(), task.role.clone());
-            let address = Address { agency, unit, role, in_place_of: None };
+            let address = Address::of_holder(task);
             // Who must not learn of it at all is asked about apart.
             if !is_suppressed(&address, front_door, &held_back) {
                 latest.insert(address, Arc::clone(task));
@@ -117,9 +116,7 @@ fn holders(draft: &Draft<'_>, waited_for: Option<&Entry>) -> Vec<Arc<HeldTask>> 
 fn word_to<'w>(draft: &Draft<'_>, holder: &HeldTask, own: &Wanted<'w>) -> Wanted<'w> {
     // Whoever was told the minimum is told no more now.
     let minimum = draft.book.rules.agencies.get(&holder.agency).is_some_and(|agency| !agency.minimum.is_empty());
-    let (agency, unit, role) = (holder.agency.clone(), holder.unit.clone(), holder.role.clone());
-    let address = Address { agency, unit, role, in_place_of: None };
-    Wanted { address, action: ASK_ACTION.to_owned(), minimum, ..own.clone() }
+    Wanted { address: Address::of_holder(holder), action: ASK_ACTION.to_owned(), minimum, ..own.clone() }
 }
 
 /// Those who act on other events of the child hear nothing of this one but that there is such a person. True: somebody was told.

@@ -291,8 +291,7 @@ fn word_to_stand_in<'w>(
     let raising = draft.raising(None, "");
     let due = raising.deadline_from_now(&word.clock)?;
     let own = raising.own_duty(READDRESSED_RULE, RECALL.title, word.why.to_owned(), word.action, due, entry);
-    let address =
-        Address { agency: task.agency.clone(), unit: task.unit.clone(), role: task.role.clone(), in_place_of: None };
+    let address = Address::of_holder(task);
     let relation = match word.wants_answer {
         true => Relation::Follows(vec![task.task_id.clone()]),
         false => Relation::Word(task.task_id.clone()),

@@ -176,8 +176,7 @@ pub fn tell(draft: &mut Draft<'_>, task: &HeldTask, moved: Moved) -> Result<(), 
     };
     let action = format!("Note the new deadline of the task you hold: {}", task.action);
     let own = raising.own_duty(moved.rule, moved.title, moved.why, &action, due, &entry);
-    let address =
-        Address { agency: task.agency.clone(), unit: task.unit.clone(), role: task.role.clone(), in_place_of: None };
+    let address = Address::of_holder(task);
     let wanted = Wanted { address, level: task.level, relation: Relation::Word(task.task_id.clone()), ..own };
     draft.decision.event_id.get_or_insert_with(|| task.event_id.clone());
     let cause = format!("{}\0{}\0{}", moved.rule, task.task_id, due_at.0);

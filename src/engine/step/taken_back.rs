@@ -8,7 +8,7 @@ use super::draft::Draft;
 use super::{about, by_the_hour, closed, escalation, overdue, search, services, shut_again, withdrawal};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
-use crate::engine::history::decisions::{closes, decided, settles, starts_enquiry};
+use crate::engine::history::decisions::{closes, decided, recorded, settles, starts_enquiry};
 use crate::engine::history::entry::is_adult;
 use crate::engine::history::{RECALLED, TOLD, held_back_of, is_open};
 use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision, said_by};
@@ -82,14 +82,7 @@ pub fn decision(draft: &mut Draft<'_>, cause: &str, withdrawn: &Arc<Entry>, befo
 /// A closing is withdrawn that a later decision had undone already, which begins nothing again: what it had ended goes on as if it had
 /// never been.
 fn closed_in_between(draft: &mut Draft<'_>, cause: &str, withdrawn: &Arc<Entry>) -> Result<(), StepError> {
-    let closing = RecordedDecision {
-        decision: decided(withdrawn).unwrap_or_default().to_owned(),
-        level: None,
-        at: withdrawn.holds_from(),
-        closed: true,
-        event_id: Some(withdrawn.event_id.clone()),
-        partner: Some(withdrawn.source.partner.clone()),
-    };
+    let closing = recorded(withdrawn, decided(withdrawn).unwrap_or_default(), None);
     if open_again(draft, Some(closing.at), Some(&closing)).0.is_empty() {
         return Ok(());
     }

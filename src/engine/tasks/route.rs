@@ -37,6 +37,12 @@ pub struct Address {
 }
 
 impl Address {
+    /// Whoever holds a task, asked for themselves.
+    pub fn of_holder(task: &HeldTask) -> Self {
+        let (agency, unit, role) = (task.agency.clone(), task.unit.clone(), task.role.clone());
+        Self { agency, unit, role, in_place_of: None }
+    }
+
     /// What the one who stands in must know.
     pub fn notes(&self, rules: &RuleBook, action: &str) -> Vec<String> {
         let Some(meant_for) = &self.in_place_of else { return Vec::new() };
