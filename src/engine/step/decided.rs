@@ -119,7 +119,7 @@ fn tell_whom_closing_told(
     let (left, _) = open_again(draft, Some(closed_at), None);
     let was_told = |task: &Arc<HeldTask>| {
         closed::is_to_be_told(&draft.before, &draft.book.rules, task, closed_at)
-            && !services::is_to_be_warned(draft, task)
+            && !services::waits(draft, task)
     };
     let held: Vec<Arc<HeldTask>> = left.into_iter().filter(was_told).collect();
     tell_each(draft, cause, &held, &OPEN_AGAIN, &within_the_hour_at(Some(set)))

@@ -67,9 +67,11 @@ fn comes_to_4b(draft: &Draft<'_>) -> bool {
     draft.before.case_level < Some(Level::L4b) && draft.history.case_level >= Some(Level::L4b)
 }
 
-/// Whether whoever holds a task is warned when this step ends, and so is not told to go on with it; nor with an earlier warning.
-pub fn is_to_be_warned(draft: &Draft<'_>, task: &HeldTask) -> bool {
-    comes_to_act(draft) && (is_service(draft, &draft.history, task, draft.at) || task.action == HARM_SUSPECTED.action)
+/// Whether whoever holds a task waits while social care acts: warned when this step ends, or before and not to go on since. They are not
+/// told to go on with it; nor with an earlier warning.
+pub fn waits(draft: &Draft<'_>, task: &HeldTask) -> bool {
+    let is_theirs = || is_service(draft, &draft.history, task, draft.at) || task.action == HARM_SUSPECTED.action;
+    social_care_acts(&draft.history) && is_theirs()
 }
 
 /// Whether somebody else than whoever decides is at work by agreement at an instant, or asks for it.

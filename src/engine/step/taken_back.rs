@@ -111,7 +111,7 @@ pub fn stands_again(
         let of_closing = closed_at.is_some_and(|at| closed::is_to_be_told(&draft.before, rules, task, at));
         of_closing || (began_again(draft, ended, task) && task.agency != rules.front_door)
     };
-    let goes_on = |task: &&Arc<HeldTask>| was_told(task) && !services::is_to_be_warned(draft, task);
+    let goes_on = |task: &&Arc<HeldTask>| was_told(task) && !services::waits(draft, task);
     let others: Vec<Arc<HeldTask>> = open.iter().filter(goes_on).cloned().collect();
     let mut wanted = each_holder(draft, &others, &GO_ON, &|tasks| go_on_by(draft, tasks))?;
     let stands = match (level, &draft.history.last_decision) {
