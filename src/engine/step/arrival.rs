@@ -287,6 +287,7 @@ fn follow_up(
             unapplied = unapplied::of_unknown_child(draft, referral, before);
         }
         // By an enquiry, too.
+        decided::tell_whom_closing_told(draft, &event.event_id, entry, before)?;
         lowered::tell_raised_again(draft, &event.event_id, before)?;
     }
     Ok(unapplied)

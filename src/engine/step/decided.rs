@@ -94,35 +94,45 @@ pub fn ask_what_level_asks(
         let due = raising.deadline_from_now(&clock)?;
         let title = if set == Level::L4b { RAISED_TITLE } else { MORE_THAN_HELP.title };
         let (left, _) = open_again(draft, closed_at, None);
-        let left = match left.is_empty() {
-            true => String::new(),
-            false => {
-                format!(" Open when the case was closed, and not begun again by this: {}.", in_words(draft, &left))
-            }
-        };
+        let left = if left.is_empty() { String::new() } else { format!(" {}", left_in_words(draft, &left)) };
         let own = raising.own_duty(RAISED_RULE, title, format!("{why}{left}"), action, due, entry);
         draft.raise(Some(referral), cause, &[], vec![Wanted { level: Some(set), ..own }])?;
     }
-    // A service that needs the family's agreement hears when the step ends, however social care came to act.
-    tell_whom_closing_told(draft, cause, closed_at, set)
+    Ok(())
 }
 
-/// Whoever heard that the case is closed, and still holds what they were asked, hears that it is open again; a service that is warned
-/// hears that instead.
-fn tell_whom_closing_told(
+/// A person, or an enquiry, raises a case that was closed to where social care acts: whoever heard that it is closed, and still holds what
+/// they were asked, hears that it is open again, once. A service that waits hears that instead, when the step ends.
+pub fn tell_whom_closing_told(
     draft: &mut Draft<'_>,
     cause: &str,
-    closed_at: Option<Timestamp>,
-    set: Level,
+    entry: &Entry,
+    before: &History,
 ) -> Result<(), StepError> {
+    let level = draft.history.case_level;
+    let closed_at = decisions::last_closed(&draft.history);
     let Some(closed_at) = closed_at.filter(|closed_at| is_held_still(*closed_at, draft.at)) else { return Ok(()) };
+    let is_raised = is_known(before) && level >= Some(Level::L4a) && before.case_level < level;
+    let is_open = decisions::last_raised(before, Level::L4a).is_some_and(|(at, _)| at > closed_at);
+    if !is_raised || is_open {
+        return Ok(());
+    }
     let (left, _) = open_again(draft, Some(closed_at), None);
+    // Of an enquiry nothing else is asked that would say so.
+    if decisions::starts_enquiry(entry) && !left.is_empty() {
+        let words = left_in_words(draft, &left);
+        draft.note_to_front_door(words);
+    }
     let was_told = |task: &Arc<HeldTask>| {
-        closed::is_to_be_told(&draft.before, &draft.book.rules, task, closed_at)
-            && !services::waits(draft, task)
+        closed::is_to_be_told(&draft.before, &draft.book.rules, task, closed_at) && !services::waits(draft, task)
     };
     let held: Vec<Arc<HeldTask>> = left.into_iter().filter(was_told).collect();
-    tell_each(draft, cause, &held, &OPEN_AGAIN, &within_the_hour_at(Some(set)))
+    tell_each(draft, cause, &held, &OPEN_AGAIN, &within_the_hour_at(level))
+}
+
+/// What was open when a case was closed, as whoever decides reads it.
+fn left_in_words(draft: &Draft<'_>, left: &[Arc<HeldTask>]) -> String {
+    format!("Open when the case was closed, and not begun again by this: {}.", in_words(draft, left))
 }
 
 const OTHER_ACTION: &str =

@@ -25,6 +25,7 @@ use crate::engine::model::history::{Entry, HeldTask, History, Timer};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{Level, Timestamp};
 use crate::engine::model::subject::SubjectKey;
+use crate::engine::model::task::Task;
 use crate::engine::rules::book::Rule;
 use crate::engine::seal::ReplyTo;
 use crate::engine::state::{Delta, State};
@@ -211,22 +212,36 @@ impl<'a> Draft<'a> {
     /// said where they are asked about it anyway.
     pub fn say_what_is_held_back(&mut self, referral: Option<&Referral>) -> Result<(), StepError> {
         let Some(wanted) = self.ring.take() else { return Ok(()) };
-        let given = self.effects.iter_mut().filter_map(|effect| match effect {
-            Effect::Task(task, _) => Some(task),
-            Effect::Decision(_) | Effect::Feedback(_) | Effect::Inbox(_) => None,
-        });
-        let mut theirs: Vec<_> =
-            given.filter(|task| task.agency == wanted.address.agency && task.kind.is_none()).collect();
+        let theirs = self.given_to(&wanted.address.agency);
         if theirs.iter().any(|task| task.action == HELD_BACK_ACTION) {
             return Ok(());
         }
-        theirs.sort_by_key(|task| task.due_at);
         if let Some(first) = theirs.into_iter().next() {
             first.notes.extend(wanted.notes);
             return Ok(());
         }
         let cause = format!("{}\0ring", self.decision.decision_id);
         self.raise(referral, &cause, &[], vec![wanted]).map(drop)
+    }
+
+    /// What an agency is given by this step, but to be known alone: the soonest due first.
+    fn given_to(&mut self, agency: &str) -> Vec<&mut Box<Task>> {
+        let given = self.effects.iter_mut().filter_map(|effect| match effect {
+            Effect::Task(task, _) => Some(task),
+            Effect::Decision(_) | Effect::Feedback(_) | Effect::Inbox(_) => None,
+        });
+        let mut theirs: Vec<_> = given.filter(|task| task.agency == agency && task.kind.is_none()).collect();
+        theirs.sort_by_key(|task| task.due_at);
+        theirs
+    }
+
+    /// Whoever decides reads this on the first of what this step gives them; where it gives them nothing, the decision alone says it.
+    pub fn note_to_front_door(&mut self, note: String) {
+        let book = self.book;
+        match self.given_to(&book.rules.front_door).into_iter().next() {
+            Some(first) => first.notes.push(note),
+            None => self.decision.notes.push(note),
+        }
     }
 
     /// Writes the rules that fired into the decision, and into the entries they fired for.

@@ -6,7 +6,7 @@ use super::closed::{asking, outlives};
 use super::decided::RAISED_RULE;
 use super::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY};
 use super::taken_back::{TAKEN_BACK_RULE, Word, tell_each};
-use super::{by_the_hour, overdue, search};
+use super::{by_the_hour, overdue, search, taken_back};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::history::{death, decisions, is_held_still, is_open};
@@ -61,7 +61,9 @@ pub fn tell_raised_again(draft: &mut Draft<'_>, cause: &str, before: &History) -
         return Ok(());
     };
     let stands = decisions::last_below(&draft.history, Level::L4b) >= Some(lowered.at);
-    let held = held_from_4b(draft, before, lowered.at);
+    let mut held = held_from_4b(draft, before, lowered.at);
+    // One word is enough: that the case is open again, or that what had ended what they were asked was taken back, says it.
+    held.retain(|task| !taken_back::is_told_now(draft, task));
     tell_each(draft, cause, &held, if stands { &RAISED_AGAIN } else { &STANDS_NO_LONGER }, &AT_HIGHEST_LEVEL)
 }
 

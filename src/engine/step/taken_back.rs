@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::decided::begun_after_all;
+use super::decided::{RAISED_RULE, begun_after_all};
 use super::draft::Draft;
 use super::{about, by_the_hour, closed, escalation, overdue, search, services, shut_again, withdrawal};
 use crate::engine::calendar::Clock;
@@ -11,6 +11,7 @@ use crate::engine::context::StepError;
 use crate::engine::history::decisions::{closes, decided, recorded, settles, starts_enquiry};
 use crate::engine::history::entry::is_adult;
 use crate::engine::history::{RECALLED, TOLD, held_back_of, is_open};
+use crate::engine::model::decision::TaskRaised;
 use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision, said_by};
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::rules::book::UnitKind;
@@ -277,6 +278,14 @@ pub fn tell_each(
     let mut told = each_holder(draft, held, word, &|_| Ok(due.clone()))?;
     told.retain(|one| !is_suppressed(&one.address, &draft.book.rules.front_door, &held_back));
     draft.raise(None, cause, &[], told).map(drop)
+}
+
+/// Whether this step tells whoever holds a task what became of the case.
+pub fn is_told_now(draft: &Draft<'_>, task: &HeldTask) -> bool {
+    let is_word = |told: &TaskRaised| told.rules.iter().any(|rule| rule == RAISED_RULE || rule == TAKEN_BACK_RULE);
+    let is_one_unit = !draft.book.rules.has_many_units(&task.agency);
+    let is_theirs = |told: &TaskRaised| told.agency == task.agency && (is_one_unit || told.unit == task.unit);
+    draft.decision.tasks.iter().any(|told| is_theirs(told) && is_word(told))
 }
 
 /// The word follows what they hold. What they have not answered is chased itself: that they go on with it ends when they do.
