@@ -27,7 +27,7 @@ const RAISED_AGAIN: Word = Word {
     action: "Know that social care acts for the child again: ring the front door now, and go on with what you were asked if it is still to be done",
     wants_answer: false,
 };
-const STANDS_NO_LONGER: Word = Word {
+pub const STANDS_NO_LONGER: Word = Word {
     rule: TAKEN_BACK_RULE,
     title: "A decision about the case no longer stands",
     why: "A named person had decided that less is needed, and that was taken back: what you were asked is to be done.",
@@ -48,8 +48,34 @@ pub fn tell_holders(draft: &mut Draft<'_>, cause: &str, before: &History) -> Res
         return Ok(());
     };
     let held = held_from_4b(draft, before, at);
+    tell(draft, cause, &held, &LOWERED)
+}
+
+fn tell(draft: &mut Draft<'_>, cause: &str, held: &[Arc<HeldTask>], word: &Word) -> Result<(), StepError> {
     let by_the_hour = held.iter().any(|task| by_the_hour::clock_of(task).is_some());
-    tell_each(draft, cause, &held, &LOWERED, if by_the_hour { &Clock::SameDay } else { &OWN_DUTY })
+    tell_each(draft, cause, held, word, if by_the_hour { &Clock::SameDay } else { &OWN_DUTY })
+}
+
+/// Whether a task was asked at level 4b, and a decision that stands has set the case lower since.
+pub fn is_lowered(draft: &Draft<'_>, task: &HeldTask) -> bool {
+    let stands = draft.history.last_decision.as_ref().filter(|decision| is_below(decision));
+    let is_below_4b = draft.history.case_level < Some(Level::L4b);
+    stands.is_some_and(|stands| is_below_4b && is_from_4b(draft, &draft.before, stands.at, task))
+}
+
+/// A closing was taken back, and a lower level stands: whoever was told of that one when it was set hears nothing more, and the others hear
+/// it now.
+pub fn tell_who_was_not_told(
+    draft: &mut Draft<'_>,
+    cause: &str,
+    closed_at: Option<Timestamp>,
+    lowered: &[Arc<HeldTask>],
+) -> Result<(), StepError> {
+    let lowered_at = draft.history.last_decision.as_ref().map(|decision| decision.at);
+    if closed_at.is_none() || lowered_at <= closed_at {
+        return Ok(());
+    }
+    tell(draft, cause, lowered, &LOWERED)
 }
 
 /// The case is at level 4b again, by another decision or because the one that had lowered it was taken back: whoever was told of that, and
@@ -69,22 +95,25 @@ pub fn tell_raised_again(draft: &mut Draft<'_>, cause: &str, before: &History) -
 
 /// What others than whoever decides hold, and were asked at level 4b, when a decision lowered it.
 fn held_from_4b(draft: &Draft<'_>, known: &History, lowered_at: Timestamp) -> Vec<Arc<HeldTask>> {
+    let is_others = |task: &HeldTask| is_open(&task.state) && task.agency != draft.book.rules.front_door;
+    let is_held = |task: &&Arc<HeldTask>| is_others(task) && is_from_4b(draft, known, lowered_at, task);
+    draft.history.tasks.iter().filter(is_held).cloned().collect()
+}
+
+/// Whether it was asked at level 4b, before a decision lowered that. Not of a search, nor of what was done by
+/// what is known.
+fn is_from_4b(draft: &Draft<'_>, known: &History, lowered_at: Timestamp, task: &HeldTask) -> bool {
     let (rules, history) = (&draft.book.rules, &draft.history);
-    let raised_now = |task: &HeldTask| draft.decision.tasks.iter().any(|raised| raised.task_id == task.task_id);
-    let is_held = |task: &&Arc<HeldTask>| {
-        is_open(&task.state)
-            && task.chases.is_none()
-            && task.level == Some(Level::L4b)
-            && task.agency != rules.front_door
-            && task.raised_at <= lowered_at
-            && task.decided_apart.is_none_or(|until| lowered_at > until)
-            && is_held_still(task.raised_at, lowered_at)
-            && !raised_now(task)
-            && asking(rules, task).any(|rule| rule.tasks.iter().any(|asked| asked.is_asked_of(task)))
-            && !outlives(rules, task)
-            && !search::is_over(history, rules, task)
-            && !overdue::was_done(known, rules, task)
-            && !death::overtook(history, task)
-    };
-    history.tasks.iter().filter(is_held).cloned().collect()
+    let is_raised_now = || draft.decision.tasks.iter().any(|raised| raised.task_id == task.task_id);
+    task.chases.is_none()
+        && task.level == Some(Level::L4b)
+        && task.raised_at <= lowered_at
+        && task.decided_apart.is_none_or(|until| lowered_at > until)
+        && is_held_still(task.raised_at, lowered_at)
+        && !is_raised_now()
+        && asking(rules, task).any(|rule| rule.tasks.iter().any(|asked| asked.is_asked_of(task)))
+        && !outlives(rules, task)
+        && !search::is_over(history, rules, task)
+        && !overdue::was_done(known, rules, task)
+        && !death::overtook(history, task)
 }

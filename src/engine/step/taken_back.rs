@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::decided::{RAISED_RULE, begun_after_all};
 use super::draft::Draft;
-use super::{about, by_the_hour, closed, escalation, overdue, search, services, shut_again, withdrawal};
+use super::{about, by_the_hour, closed, escalation, lowered, overdue, search, services, shut_again, withdrawal};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::history::decisions::{closes, decided, recorded, settles, starts_enquiry};
@@ -112,32 +112,50 @@ pub fn stands_again(
         let of_closing = closed_at.is_some_and(|at| closed::is_to_be_told(&draft.before, rules, task, at));
         of_closing || (began_again(draft, ended, task) && task.agency != rules.front_door)
     };
-    let goes_on = |task: &&Arc<HeldTask>| was_told(task) && !services::waits(draft, task);
-    let others: Vec<Arc<HeldTask>> = open.iter().filter(goes_on).cloned().collect();
-    let mut wanted = each_holder(draft, &others, &GO_ON, &|tasks| go_on_by(draft, tasks))?;
-    let stands = match (level, &draft.history.last_decision) {
-        (_, Some(decision)) if decision.closed => "The case stays closed, by another decision.".to_owned(),
-        (Some(level), _) => format!("The case is at level {} again.", level.symbol()),
-        (None, _) => "The case is at no level.".to_owned(),
-    };
-    let held = if open.is_empty() {
-        "Nothing that it had ended is open.".to_owned()
-    } else {
-        format!("It had ended, and runs again: {}.", in_words(draft, &open))
-    };
-    let over = if over.is_empty() {
-        String::new()
-    } else {
-        format!(" Done or over, so that nobody is told to go on with it: {}.", in_words(draft, &over))
-    };
+    let told = open.iter().filter(|task| was_told(task) && !services::waits(draft, task)).cloned();
+    let (lowered, others): (Vec<_>, Vec<_>) = told.partition(|task| lowered::is_lowered(draft, task));
+    let word = if closed_at.is_some() { &GO_ON } else { &lowered::STANDS_NO_LONGER };
+    let mut wanted = each_holder(draft, &others, word, &|tasks| go_on_by(draft, tasks))?;
     let reports = about::reports(&draft.history, &open);
-    let why = about::in_words(&draft.context.keys, &format!("{why} {stands} {held}{over}"), &reports);
+    let why = format!("{why} {} {}", stands_in_words(draft, ended), runs_again_in_words(draft, &open, &over));
+    let why = about::in_words(&draft.context.keys, &why, &reports);
     let clock = by_the_hour::decided_by(draft, level, open.iter().map(AsRef::as_ref))?;
     let raising = draft.raising(None, cause);
     let own = raising.own_duty(TAKEN_BACK_RULE, TITLE, why, ACTION, raising.deadline_from_now(&clock)?, about);
     wanted.push(Wanted { level, relation: about::follows(draft, &reports), ..own });
     let begun = begun_after_all(draft);
-    draft.raise(None, cause, &begun, wanted).map(drop)
+    draft.raise(None, cause, &begun, wanted)?;
+    lowered::tell_who_was_not_told(draft, cause, closed_at, &lowered)
+}
+
+/// How the case stands now: again so, unless a decision that was made since has set it.
+fn stands_in_words(draft: &Draft<'_>, ended: Option<&RecordedDecision>) -> String {
+    let stands = draft.history.last_decision.as_ref();
+    let is_since = stands.zip(ended).is_some_and(|(stands, ended)| stands.at > ended.at);
+    match draft.history.case_level {
+        _ if stands.is_some_and(|decision| decision.closed) => "The case stays closed, by another decision.".to_owned(),
+        Some(level) => format!("The case is at level {}{}.", level.symbol(), if is_since { "" } else { " again" }),
+        None => "The case is at no level.".to_owned(),
+    }
+}
+
+fn runs_again_in_words(draft: &Draft<'_>, open: &[Arc<HeldTask>], over: &[Arc<HeldTask>]) -> String {
+    let (lowered, open): (Vec<_>, Vec<_>) = open.iter().cloned().partition(|task| lowered::is_lowered(draft, task));
+    let mut words = match open.is_empty() {
+        true => "Nothing that it had ended is open.".to_owned(),
+        false => format!("It had ended, and runs again: {}.", in_words(draft, &open)),
+    };
+    let told = [
+        (
+            "Asked at level 4b, below which a named person has set the case, so that nobody is told to go on with it",
+            &*lowered,
+        ),
+        ("Done or over, so that nobody is told to go on with it", over),
+    ];
+    for (what, tasks) in told.into_iter().filter(|(_, tasks)| !tasks.is_empty()) {
+        words.push_str(&format!(" {what}: {}.", in_words(draft, tasks)));
+    }
+    words
 }
 
 /// What only a withdrawn event had asked, and the decision had ended: it stands until a person decides, as it did before.
