@@ -222,15 +222,30 @@ pub fn findings_unless_over<'a>(draft: &Draft<'a>, entry: &Arc<Entry>, verdict: 
 
 /// What was begun before a decision that stands no longer, and recorded after it, begins after all.
 pub fn begun_after_all<'a>(draft: &Draft<'a>) -> Vec<Finding<'a>> {
+    let judged = freed(draft).filter_map(|entry| Some((entry, Arc::new(draft.judge(entry)?))));
+    judged.flat_map(|(entry, verdict)| findings_of(entry, &verdict, &entry.fired)).collect()
+}
+
+fn freed<'d>(draft: &'d Draft<'_>) -> impl Iterator<Item = &'d Arc<Entry>> {
     let is_freed = |entry: &&Arc<Entry>| {
         !entry.withdrawn
             && !entry.backfilled
             && decisions::is_begun_before_it_ended(&draft.before, entry)
             && !decisions::is_begun_before_it_ended(&draft.history, entry)
     };
-    let freed = draft.history.entries.iter().filter(is_freed);
-    let judged = freed.filter_map(|entry| Some((entry, Arc::new(draft.judge(entry)?))));
-    judged.flat_map(|(entry, verdict)| findings_of(entry, &verdict, &entry.fired)).collect()
+    draft.history.entries.iter().filter(is_freed)
+}
+
+/// What was known before this step, without an enquiry that begins after all: what it says is done was not when they were told of a
+/// decision that it was recorded after. None: no enquiry does.
+pub fn known_without_enquiry(draft: &Draft<'_>) -> Option<History> {
+    let enquiries: Vec<&Arc<Entry>> = freed(draft).filter(|entry| decisions::starts_enquiry(entry)).collect();
+    if enquiries.is_empty() {
+        return None;
+    }
+    let mut known = draft.before.as_ref().clone();
+    known.entries.retain(|entry| !enquiries.iter().any(|enquiry| enquiry.is_same_event(entry)));
+    Some(known)
 }
 
 /// Most referrals whose senders are told of one decision.

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::closed::{asking, outlives};
-use super::decided::RAISED_RULE;
+use super::decided::{RAISED_RULE, known_without_enquiry};
 use super::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY};
-use super::taken_back::{TAKEN_BACK_RULE, Word, tell_each};
-use super::{by_the_hour, overdue, search, taken_back};
+use super::taken_back::{self, ENQUIRY_RUNS, TAKEN_BACK_RULE, Word, tell_each};
+use super::{by_the_hour, overdue, search};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::history::{death, decisions, is_held_still, is_open};
@@ -82,15 +82,31 @@ pub fn tell_who_was_not_told(
 /// holds it still, is told to go on. `before`: as the case stood when this came.
 pub fn tell_raised_again(draft: &mut Draft<'_>, cause: &str, before: &History) -> Result<(), StepError> {
     let lowered = before.last_decision.as_ref().filter(|decision| is_below(decision));
-    let is_raised = before.case_level < Some(Level::L4b) && draft.history.case_level == Some(Level::L4b);
-    let Some(lowered) = lowered.filter(|lowered| is_raised && is_held_still(lowered.at, draft.at)).cloned() else {
+    let Some(lowered) = lowered.filter(|lowered| is_held_still(lowered.at, draft.at)).cloned() else { return Ok(()) };
+    let is_gone = is_gone(draft, &lowered);
+    // Where an event had raised the case since, what had lowered it was not put right by that; where a person had, they heard.
+    let was_raised = decisions::last_raised(before, Level::L4b).is_some_and(|(at, _)| at > lowered.at);
+    let is_put_right = before.case_level < Some(Level::L4b) || (is_gone && !was_raised);
+    if draft.history.case_level != Some(Level::L4b) || !is_put_right {
         return Ok(());
-    };
-    let stands = decisions::last_below(&draft.history, Level::L4b) >= Some(lowered.at);
-    let mut held = held_from_4b(draft, before, lowered.at);
+    }
     // One word is enough: that the case is open again, or that what had ended what they were asked was taken back, says it.
-    held.retain(|task| !taken_back::is_told_now(draft, task));
-    tell_each(draft, cause, &held, if stands { &RAISED_AGAIN } else { &STANDS_NO_LONGER }, &AT_HIGHEST_LEVEL)
+    let tell_once = |draft: &mut Draft<'_>, mut held: Vec<Arc<HeldTask>>, word: &Word| {
+        held.retain(|task| !taken_back::is_told_now(draft, task));
+        tell_each(draft, cause, &held, word, &AT_HIGHEST_LEVEL)
+    };
+    let held = held_from_4b(draft, before, lowered.at);
+    tell_once(draft, held, if is_gone { &STANDS_NO_LONGER } else { &RAISED_AGAIN })?;
+    let Some(known) = known_without_enquiry(draft).filter(|_| is_gone) else { return Ok(()) };
+    let settled = held_from_4b(draft, &known, lowered.at);
+    tell_once(draft, settled, &ENQUIRY_RUNS)
+}
+
+/// Whether the decision that had lowered the case is on record no longer, and none that stands has set it so.
+fn is_gone(draft: &Draft<'_>, lowered: &RecordedDecision) -> bool {
+    let stands = draft.history.last_decision.as_ref();
+    let is_set_so = stands.is_some_and(|stands| stands.closed || is_below(stands));
+    !is_set_so && decisions::last_below(&draft.history, Level::L4b) < Some(lowered.at)
 }
 
 /// What others than whoever decides hold, and were asked at level 4b, when a decision lowered it.

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::decided::{RAISED_RULE, begun_after_all};
-use super::draft::Draft;
+use super::decided::{RAISED_RULE, begun_after_all, known_without_enquiry};
+use super::draft::{AT_HIGHEST_LEVEL, Draft};
 use super::{about, by_the_hour, closed, escalation, lowered, overdue, search, services, shut_again, withdrawal};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
@@ -124,8 +124,21 @@ pub fn stands_again(
     let own = raising.own_duty(TAKEN_BACK_RULE, TITLE, why, ACTION, raising.deadline_from_now(&clock)?, about);
     wanted.push(Wanted { level, relation: about::follows(draft, &reports), ..own });
     let begun = begun_after_all(draft);
+    let enquired = settled_by_enquiry(draft, closed_at, &over);
     draft.raise(None, cause, &begun, wanted)?;
+    tell_each(draft, cause, &enquired, &ENQUIRY_RUNS, &AT_HIGHEST_LEVEL)?;
     lowered::tell_who_was_not_told(draft, cause, closed_at, &lowered)
+}
+
+/// What an enquiry settles that begins after all, as the closing is taken back that it was recorded after: its holder heard of that.
+fn settled_by_enquiry(draft: &Draft<'_>, closed_at: Option<Timestamp>, over: &[Arc<HeldTask>]) -> Vec<Arc<HeldTask>> {
+    let (Some(closed_at), Some(known)) = (closed_at, known_without_enquiry(draft)) else { return Vec::new() };
+    let rules = &draft.book.rules;
+    let is_by_it = |task: &&Arc<HeldTask>| {
+        closed::is_to_be_told(&known, rules, task, closed_at)
+            && !closed::is_to_be_told(&draft.before, rules, task, closed_at)
+    };
+    over.iter().filter(is_by_it).cloned().collect()
 }
 
 /// How the case stands now: again so, unless a decision that was made since has set it.
@@ -243,6 +256,15 @@ const GO_ON: Word = Word {
     why: "A person had closed the case, and that was taken back: what you were asked is to be done.",
     action: GO_ON_ACTION,
     wants_answer: true,
+};
+
+/// Of what an enquiry settles nothing is to be done, and their last word was that the case is closed, or that less is needed.
+pub const ENQUIRY_RUNS: Word = Word {
+    rule: TAKEN_BACK_RULE,
+    title: TITLE,
+    why: "You were told that the case is closed, or that less is needed: that was taken back, and social care acts for the child.",
+    action: "Know that social care acts for the child still: ring the front door now about what you were asked",
+    wants_answer: false,
 };
 
 /// When whoever holds these is to do as they are told.
