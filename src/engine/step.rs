@@ -51,6 +51,7 @@ pub mod overdue;
 mod own_case;
 mod parted;
 mod persons;
+mod raising;
 mod readdressed;
 mod reading;
 pub mod recount;

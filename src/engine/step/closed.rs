@@ -20,7 +20,7 @@ use crate::engine::tasks::{READDRESSED_RULE, Relation, Wanted, Why};
 
 /// The id under which a holder is told.
 pub const CLOSED_RULE: &str = "case-closed";
-const CLOSED: Word = Word {
+pub const CLOSED: Word = Word {
     rule: CLOSED_RULE,
     title: "A named person has closed the case",
     why: "A named person has closed the case: nobody waits any longer for an answer to what you were asked in it.",

@@ -13,7 +13,7 @@ use crate::engine::history::{death, decisions, is_held_still, is_open};
 use crate::engine::model::history::{HeldTask, History, RecordedDecision};
 use crate::engine::model::scalar::{Level, Timestamp};
 
-const LOWERED: Word = Word {
+pub const LOWERED: Word = Word {
     rule: RAISED_RULE,
     title: "A named person has decided that less is needed",
     why: "A named person has decided that less is needed for the child than what you were asked in.",
@@ -51,16 +51,17 @@ pub fn tell_holders(draft: &mut Draft<'_>, cause: &str, before: &History) -> Res
     tell(draft, cause, &held, &LOWERED)
 }
 
-fn tell(draft: &mut Draft<'_>, cause: &str, held: &[Arc<HeldTask>], word: &Word) -> Result<(), StepError> {
+/// Tells those who hold these, the same day where one of them runs by the hour.
+pub fn tell(draft: &mut Draft<'_>, cause: &str, held: &[Arc<HeldTask>], word: &Word) -> Result<(), StepError> {
     let by_the_hour = held.iter().any(|task| by_the_hour::clock_of(task).is_some());
     tell_each(draft, cause, held, word, if by_the_hour { &Clock::SameDay } else { &OWN_DUTY })
 }
 
-/// Whether a task was asked at level 4b, and a decision that stands has set the case lower since.
-pub fn is_lowered(draft: &Draft<'_>, task: &HeldTask) -> bool {
+/// Whether a task was asked at level 4b, a decision that stands has set the case lower since, and it is not done by what is known.
+pub fn is_lowered(draft: &Draft<'_>, known: &History, task: &HeldTask) -> bool {
     let stands = draft.history.last_decision.as_ref().filter(|decision| is_below(decision));
     let is_below_4b = draft.history.case_level < Some(Level::L4b);
-    stands.is_some_and(|stands| is_below_4b && is_from_4b(draft, &draft.before, stands.at, task))
+    stands.is_some_and(|stands| is_below_4b && is_from_4b(draft, known, stands.at, task))
 }
 
 /// A closing was taken back, and a lower level stands: whoever was told of that one when it was set hears nothing more, and the others hear

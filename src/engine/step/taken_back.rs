@@ -113,7 +113,7 @@ pub fn stands_again(
         of_closing || (began_again(draft, ended, task) && task.agency != rules.front_door)
     };
     let told = open.iter().filter(|task| was_told(task) && !services::waits(draft, task)).cloned();
-    let (lowered, others): (Vec<_>, Vec<_>) = told.partition(|task| lowered::is_lowered(draft, task));
+    let (lowered, others): (Vec<_>, Vec<_>) = told.partition(|task| lowered::is_lowered(draft, &draft.before, task));
     let word = if closed_at.is_some() { &GO_ON } else { &lowered::STANDS_NO_LONGER };
     let mut wanted = each_holder(draft, &others, word, &|tasks| go_on_by(draft, tasks))?;
     let reports = about::reports(&draft.history, &open);
@@ -153,7 +153,8 @@ fn stands_in_words(draft: &Draft<'_>, ended: Option<&RecordedDecision>) -> Strin
 }
 
 fn runs_again_in_words(draft: &Draft<'_>, open: &[Arc<HeldTask>], over: &[Arc<HeldTask>]) -> String {
-    let (lowered, open): (Vec<_>, Vec<_>) = open.iter().cloned().partition(|task| lowered::is_lowered(draft, task));
+    let (lowered, open): (Vec<_>, Vec<_>) =
+        open.iter().cloned().partition(|task| lowered::is_lowered(draft, &draft.before, task));
     let mut words = match open.is_empty() {
         true => "Nothing that it had ended is open.".to_owned(),
         false => format!("It had ended, and runs again: {}.", in_words(draft, &open)),

@@ -14,8 +14,8 @@ use super::escalation::closed_as;
 use super::findings::{Again, judged_again, tell_left_out};
 use super::first_receipt::{right_child, tell_right_child};
 use super::{
-    Effect, agreement, another_child, another_unit, awaiting, closed, enquiry, lifted, lowered, own_case, readdressed,
-    repeated, responsible, services, siblings, still_missing, taken_back,
+    Effect, agreement, another_child, another_unit, awaiting, closed, enquiry, lifted, lowered, own_case, raising,
+    readdressed, repeated, responsible, services, siblings, still_missing, taken_back,
 };
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
@@ -220,7 +220,8 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
     let stands = stands_until_decided(draft, original);
     let mut extra = recalls(draft, if stands { &RECALL_NOT_YET } else { &RECALL }, &changed, &told)?;
     let warned = if is_repeated { Vec::new() } else { services::warned_by(&draft.history, original) };
-    let shared_with: Vec<Arc<HeldTask>> = told.iter().cloned().chain(warned).collect();
+    let raised_for = if is_repeated { Vec::new() } else { raising::told_by(draft, original, &before) };
+    let shared_with: Vec<Arc<HeldTask>> = told.iter().chain(&warned).chain(&raised_for).cloned().collect();
     extra.extend(breach(draft, RECALL.rule, &changed, &shared_with)?);
     extra.extend(if stands { Some(confirm(draft, &changed)?) } else { enquiry::ask(draft, &changed)? });
     extra.extend(review(draft, &before, &changed)?);
@@ -239,6 +240,7 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
         end(draft, &told);
     }
     taken_back::decision(draft, cause, &changed, &before)?;
+    raising::tell(draft, cause, &raised_for)?;
     lowered::tell_raised_again(draft, cause, &before)?;
     responsible::pass_to_responsible_authority(draft, None, cause, &before)?;
     agreement::taken_back(draft, cause, &before)?;

@@ -1,0 +1,64 @@
+//! What had raised a case is withdrawn: whoever had heard by it that they go on hears that the case is closed, or that less is needed, as before.
+
+use std::sync::Arc;
+
+use super::closed::{self, CLOSED, is_held_still, is_to_be_told};
+use super::draft::Draft;
+use super::lowered::{self, LOWERED};
+use super::taken_back::{TAKEN_BACK_RULE, Word, is_told_now};
+use super::{search, services};
+use crate::engine::context::StepError;
+use crate::engine::history::{death, is_open};
+use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision};
+use crate::engine::model::scalar::{Level, Timestamp};
+
+const TITLE: &str = "A decision about the case no longer stands";
+const CLOSED_AGAIN: Word = Word {
+    rule: TAKEN_BACK_RULE,
+    title: TITLE,
+    why: "You were told that the case is open again: those who had recorded what led to that have taken it back, and the case is closed. Do not \
+        use what you were told of it, and share it with nobody.",
+    ..CLOSED
+};
+const LOWERED_AGAIN: Word = Word {
+    rule: TAKEN_BACK_RULE,
+    title: TITLE,
+    why: "You were told that social care acts for the child again: those who had recorded what led to that have taken it back. Do not use what \
+        you were told of it, and share it with nobody.",
+    ..LOWERED
+};
+
+/// What they who were told hold, or have done since. `before`: as the case stood with what is withdrawn.
+pub fn told_by(draft: &Draft<'_>, withdrawn: &Entry, before: &History) -> Vec<Arc<HeldTask>> {
+    let history = &draft.history;
+    let (was, is) = (before.case_level, history.case_level);
+    let was_told = |stands: &&RecordedDecision| is_held_still(stands.at, withdrawn.received_at);
+    let Some(stands) = history.last_decision.as_ref().filter(was_told) else { return Vec::new() };
+    let asked_since = |task: &HeldTask| match stands.closed {
+        true => was >= Some(Level::L4a) && is < Some(Level::L4a) && is_of_closing(draft, task, stands.at),
+        false => was == Some(Level::L4b) && lowered::is_lowered(draft, history, task) && !services::waits(draft, task),
+    };
+    let was_held = |task: &HeldTask| is_open(&task.state) || task.state_at > withdrawn.received_at;
+    let is_theirs = |task: &&Arc<HeldTask>| {
+        let held = task.agency != draft.book.rules.front_door && task.raised_at < withdrawn.received_at;
+        held && was_held(task) && asked_since(task)
+    };
+    history.tasks.iter().filter(is_theirs).cloned().collect()
+}
+
+/// Whether its holder heard of a closing that stands, and that it did no longer.
+fn is_of_closing(draft: &Draft<'_>, task: &HeldTask, closed_at: Timestamp) -> bool {
+    let (history, rules) = (&draft.history, &draft.book.rules);
+    task.raised_at <= closed_at
+        && is_to_be_told(history, rules, task, closed_at)
+        && closed::was_ended_by(history, rules, task, closed_at)
+        && !search::is_over(history, rules, task)
+        && !death::overtook(history, task)
+}
+
+/// Tells them, once.
+pub fn tell(draft: &mut Draft<'_>, cause: &str, told: &[Arc<HeldTask>]) -> Result<(), StepError> {
+    let is_closed = draft.history.last_decision.as_ref().is_some_and(|stands| stands.closed);
+    let held: Vec<Arc<HeldTask>> = told.iter().filter(|task| !is_told_now(draft, task)).cloned().collect();
+    lowered::tell(draft, cause, &held, if is_closed { &CLOSED_AGAIN } else { &LOWERED_AGAIN })
+}
