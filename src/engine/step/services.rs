@@ -127,7 +127,7 @@ pub fn let_go_on(draft: &mut Draft<'_>) -> Result<(), StepError> {
         && decided_at(last) >= decided_at(draft.before.last_decision.as_ref())
         && last.is_some();
     let word = if is_decided { &GOES_ON } else { &TAKEN_BACK };
-    let told = each_holder(draft, &waiting(draft, &draft.history), word, &|tasks| go_on_by(draft, tasks))?;
+    let told = each_holder(draft, &told_to_wait(draft), word, &|tasks| go_on_by(draft, tasks))?;
     let cause = draft.decision.decision_id.clone();
     draft.raise(None, &cause, &[], told)?;
     let at = draft.at;
@@ -137,28 +137,42 @@ pub fn let_go_on(draft: &mut Draft<'_>) -> Result<(), StepError> {
     Ok(())
 }
 
-/// What waits, by what is known, since its holder was told to ring first in the case as it stood before this step.
-fn waiting(draft: &Draft<'_>, known: &History) -> Vec<Arc<HeldTask>> {
-    let rules = &draft.book.rules;
+/// What waits since its holder was told to ring first in the case as it stood before this step.
+fn told_to_wait(draft: &Draft<'_>) -> Vec<Arc<HeldTask>> {
     let since = decisions::last_below(&draft.before, Level::L4a);
-    let warnings = || known.tasks.iter().filter(|task| is_warning(task) && Some(task.raised_at) > since);
+    waiting(draft, &draft.history, |told| is_warning(told) && Some(told.raised_at) > since)
+}
+
+/// What waits, by what is known, since one of these warnings of its holder.
+fn waiting(draft: &Draft<'_>, known: &History, is_warning: impl Fn(&HeldTask) -> bool) -> Vec<Arc<HeldTask>> {
+    let rules = &draft.book.rules;
+    let warnings: Vec<&Arc<HeldTask>> = known.tasks.iter().filter(|task| is_warning(task)).collect();
     // Who is asked for the same help by this very step goes on by that.
     let is_asked_anew = |task: &HeldTask| {
         let is_same = |other: &Arc<HeldTask>| other.action == task.action && is_same_holder(rules, other, task);
         draft.history.tasks.iter().any(|other| draft.is_raised_now(other) && is_same(other))
     };
     let waits = |task: &&Arc<HeldTask>| {
-        let theirs = warnings().filter(|told| told.raised_at >= task.raised_at && is_same_holder(rules, told, task));
+        let is_since = |told: &HeldTask| told.raised_at >= task.raised_at && is_same_holder(rules, told, task);
         // What was under way when they were told waits, however long that is ago.
-        let mut told_at = theirs.map(|told| told.raised_at);
+        let mut told_at = warnings.iter().filter(|told| is_since(told)).map(|told| told.raised_at);
         !is_grown(draft, task) && !is_asked_anew(task) && told_at.any(|at| is_service(draft, known, task, at))
     };
     known.tasks.iter().filter(waits).cloned().collect()
 }
 
-/// What waits when a person closes the case: its holder hears that, however long ago they were asked, for they were told to ring since.
+/// What waits when a person closes the case: its holder hears that, however long ago they were asked, for they were told to ring since; also
+/// where social care acted no longer, and they had not heard that, for asking the family was said to be unsafe then.
 pub fn waiting_at_closing(draft: &Draft<'_>) -> Vec<Arc<HeldTask>> {
-    waiting(draft, &draft.before)
+    let (known, rules) = (&draft.before, &draft.book.rules);
+    let closed_at = decisions::last_closed(known);
+    let was_told = |told: &HeldTask| {
+        let is_since = |other: &&Arc<HeldTask>| other.raised_at > told.raised_at && is_same_holder(rules, other, told);
+        let lets_go_on = |other: &Arc<HeldTask>| other.action == GOES_ON.action || other.needs_agreement == Some(true);
+        let heard = known.tasks.iter().filter(is_since).any(lets_go_on);
+        told.action == MORE_THAN_HELP.action && told.state != RECALLED && Some(told.raised_at) > closed_at && !heard
+    };
+    waiting(draft, known, was_told)
 }
 
 /// Whether it tells its holder to ring the front door first, whoever was the cause; and nobody has said since that they need not.
