@@ -8,8 +8,7 @@ use super::lowered::{self, LOWERED};
 use super::taken_back::{TAKEN_BACK_RULE, Word, is_told_now};
 use super::{search, services};
 use crate::engine::context::StepError;
-use crate::engine::history::is_held_still;
-use crate::engine::history::{death, is_open};
+use crate::engine::history::{death, is_held_still, is_open};
 use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision};
 use crate::engine::model::scalar::{Level, Timestamp};
 
