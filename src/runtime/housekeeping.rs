@@ -16,7 +16,7 @@ const DELETE_EVERY: Duration = Duration::from_secs(3600);
 /// The first deletion waits until a start is over.
 const FIRST_DELETE_AFTER: Duration = Duration::from_secs(60);
 const HOLD: &str = "broker";
-const WAITING: &str = "partitions";
+const WAITING: &str = "log";
 
 pub fn run(broker: &Arc<dyn Broker>, metrics: &Metrics, readiness: &Readiness, clock: &Clock, stop: &AtomicBool) {
     let mut journal = Journal::new(Instant::now());
