@@ -236,15 +236,19 @@ fn freed<'d>(draft: &'d Draft<'_>) -> impl Iterator<Item = &'d Arc<Entry>> {
     draft.history.entries.iter().filter(is_freed)
 }
 
-/// What was known before this step, without an enquiry that begins after all: what it says is done was not when they were told of a
-/// decision that it was recorded after. None: no enquiry does.
+/// What was known before this step, without an enquiry that begins after all and was recorded after the decision that had ended it: what it
+/// says is done was not when they were told of that. None: no enquiry does.
 pub fn known_without_enquiry(draft: &Draft<'_>) -> Option<History> {
-    let enquiries: Vec<&Arc<Entry>> = freed(draft).filter(|entry| decisions::starts_enquiry(entry)).collect();
-    if enquiries.is_empty() {
+    let ended = draft.before.last_decision.as_ref()?;
+    let by = |entry: &&Arc<Entry>| said_by(ended.event_id.as_deref(), ended.partner.as_deref(), entry);
+    let ended_at = draft.before.entries.iter().find(by).map_or(ended.at, |entry| entry.received_at);
+    let is_late = |entry: &&Arc<Entry>| decisions::starts_enquiry(entry) && entry.received_at > ended_at;
+    let late: Vec<&Arc<Entry>> = freed(draft).filter(is_late).collect();
+    if late.is_empty() {
         return None;
     }
     let mut known = draft.before.as_ref().clone();
-    known.entries.retain(|entry| !enquiries.iter().any(|enquiry| enquiry.is_same_event(entry)));
+    known.entries.retain(|entry| !late.iter().any(|enquiry| enquiry.is_same_event(entry)));
     Some(known)
 }
 

@@ -84,7 +84,7 @@ pub fn tell_who_was_not_told(
 pub fn tell_raised_again(draft: &mut Draft<'_>, cause: &str, before: &History) -> Result<(), StepError> {
     let lowered = before.last_decision.as_ref().filter(|decision| is_below(decision));
     let Some(lowered) = lowered.filter(|lowered| is_held_still(lowered.at, draft.at)).cloned() else { return Ok(()) };
-    let is_gone = is_gone(draft, &lowered);
+    let is_gone = decisions::last_below(&draft.history, Level::L4b) < Some(lowered.at);
     // Where an event had raised the case since, what had lowered it was not put right by that; where a person had, they heard.
     let was_raised = decisions::last_raised(before, Level::L4b).is_some_and(|(at, _)| at > lowered.at);
     let is_put_right = before.case_level < Some(Level::L4b) || (is_gone && !was_raised);
@@ -93,7 +93,7 @@ pub fn tell_raised_again(draft: &mut Draft<'_>, cause: &str, before: &History) -
     }
     // One word is enough: that the case is open again, or that what had ended what they were asked was taken back, says it.
     let tell_once = |draft: &mut Draft<'_>, mut held: Vec<Arc<HeldTask>>, word: &Word| {
-        held.retain(|task| !taken_back::is_told_now(draft, task));
+        held.retain(|task| !taken_back::is_told_now(draft, task) && !(is_gone && is_lowered_by_another(draft, task)));
         tell_each(draft, cause, &held, word, &AT_HIGHEST_LEVEL)
     };
     let held = held_from_4b(draft, before, lowered.at);
@@ -103,11 +103,10 @@ pub fn tell_raised_again(draft: &mut Draft<'_>, cause: &str, before: &History) -
     tell_once(draft, settled, &ENQUIRY_RUNS)
 }
 
-/// Whether the decision that had lowered the case is on record no longer, and none that stands has set it so.
-fn is_gone(draft: &Draft<'_>, lowered: &RecordedDecision) -> bool {
-    let stands = draft.history.last_decision.as_ref();
-    let is_set_so = stands.is_some_and(|stands| stands.closed || is_below(stands));
-    !is_set_so && decisions::last_below(&draft.history, Level::L4b) < Some(lowered.at)
+/// Whether another decision that stands had lowered the case since a task was asked, or closed it.
+fn is_lowered_by_another(draft: &Draft<'_>, task: &HeldTask) -> bool {
+    let stands = draft.history.last_decision.as_ref().filter(|stands| stands.closed || is_below(stands));
+    stands.is_some_and(|stands| stands.at >= task.raised_at)
 }
 
 /// What others than whoever decides hold, and were asked at level 4b, when a decision lowered it.
