@@ -213,7 +213,6 @@ impl<'b> Raising<'b> {
         referral: Option<&'b Referral>,
         at: Timestamp,
         cause: &str,
-        given: &'b [TaskRaised],
     ) -> Self {
         Self {
             context,
@@ -224,8 +223,13 @@ impl<'b> Raising<'b> {
             at,
             cause: cause.to_owned(),
             held_back: OnceCell::new(),
-            given,
+            given: &[],
         }
+    }
+
+    /// After the step has raised these.
+    pub fn after(self, given: &'b [TaskRaised]) -> Self {
+        Self { given, ..self }
     }
 
     fn held_back(&self) -> &BTreeSet<HeldBack> {

@@ -163,8 +163,8 @@ impl<'a> Draft<'a> {
     where
         'a: 'r,
     {
-        let given = &self.decision.tasks;
-        Raising::new(self.context, self.book, self.subject, &self.history, referral, self.at, cause, given)
+        Raising::new(self.context, self.book, self.subject, &self.history, referral, self.at, cause)
+            .after(&self.decision.tasks)
     }
 
     /// Judges an entry as it stands in the working copy.
