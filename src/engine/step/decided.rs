@@ -112,7 +112,9 @@ pub fn tell_whom_closing_told(
     let level = draft.history.case_level;
     let closed_at = decisions::last_closed(&draft.history);
     let Some(closed_at) = closed_at.filter(|closed_at| is_held_still(*closed_at, draft.at)) else { return Ok(()) };
-    let is_raised = is_known(before) && level >= Some(Level::L4a) && before.case_level < level;
+    // Two records that are joined are asked about as such.
+    let says_so = decisions::starts_enquiry(entry) || decisions::decided(entry).is_some_and(decisions::settles);
+    let is_raised = says_so && is_known(before) && level >= Some(Level::L4a) && before.case_level < level;
     let is_open = decisions::last_raised(before, Level::L4a).is_some_and(|(at, _)| at > closed_at);
     if !is_raised || is_open {
         return Ok(());
