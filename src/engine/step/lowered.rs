@@ -93,7 +93,8 @@ pub fn tell_raised_again(draft: &mut Draft<'_>, cause: &str, before: &History) -
     }
     // One word is enough: that the case is open again, or that what had ended what they were asked was taken back, says it.
     let tell_once = |draft: &mut Draft<'_>, mut held: Vec<Arc<HeldTask>>, word: &Word| {
-        held.retain(|task| !(taken_back::is_told_now(draft, task) || is_gone && is_lowered_by_another(draft, task)));
+        let is_settled = |task: &HeldTask| is_gone && is_lowered_by_another(draft, task);
+        held.retain(|task| !(taken_back::is_told_now(draft, task) || is_settled(task)));
         tell_each(draft, cause, &held, word, &AT_HIGHEST_LEVEL)
     };
     let held = held_from_4b(draft, before, lowered.at);
