@@ -23,6 +23,8 @@ mod identity;
 mod imported;
 #[path = "scenarios/kit.rs"]
 mod kit;
+#[path = "scenarios/last_word.rs"]
+mod last_word;
 #[path = "scenarios/lifecycle.rs"]
 mod lifecycle;
 #[path = "scenarios/naive.rs"]

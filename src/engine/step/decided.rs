@@ -52,7 +52,7 @@ const ASSESS: AsksOf = (
     OWN_DUTY,
     "A named person has decided that the child is at level 4a. No rule asks anything for it: nobody else is told by this.",
 );
-const OPEN_AGAIN: Word = Word {
+pub const OPEN_AGAIN: Word = Word {
     rule: RAISED_RULE,
     title: "A case that was closed is open again",
     why: "A named person has decided that social care acts: the case that you were told was closed is open again.",

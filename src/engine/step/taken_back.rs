@@ -3,17 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::decided::{RAISED_RULE, begun_after_all, known_without_enquiry};
-use super::draft::{AT_HIGHEST_LEVEL, Draft};
+use super::decided::{OPEN_AGAIN, RAISED_RULE, begun_after_all, known_without_enquiry};
+use super::draft::{AT_HIGHEST_LEVEL, Draft, within_the_hour_at};
 use super::{about, by_the_hour, closed, escalation, lowered, overdue, search, services, shut_again, withdrawal};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
-use crate::engine::history::decisions::{closes, decided, recorded, settles, starts_enquiry};
+use crate::engine::history::decisions::{self, closes, decided, recorded, settles, starts_enquiry};
 use crate::engine::history::entry::is_adult;
 use crate::engine::history::{RECALLED, TOLD, held_back_of, is_open};
 use crate::engine::model::decision::TaskRaised;
 use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision, said_by};
-use crate::engine::model::scalar::Timestamp;
+use crate::engine::model::scalar::{Level, Timestamp};
 use crate::engine::rules::book::UnitKind;
 use crate::engine::rules::catalogue::is_concern;
 use crate::engine::tasks::route::{Address, is_suppressed};
@@ -127,6 +127,8 @@ pub fn stands_again(
     let enquired = settled_by_enquiry(draft, closed_at, &over);
     draft.raise(None, cause, &begun, wanted)?;
     tell_each(draft, cause, &enquired, &ENQUIRY_RUNS, &AT_HIGHEST_LEVEL)?;
+    let opened = closed_since_opened(draft, closed_at, &open);
+    tell_each(draft, cause, &opened, &OPEN_STILL, &within_the_hour_at(level))?;
     lowered::tell_who_was_not_told(draft, cause, closed_at, &lowered)
 }
 
@@ -139,6 +141,26 @@ fn settled_by_enquiry(draft: &Draft<'_>, closed_at: Option<Timestamp>, over: &[A
             && !closed::is_to_be_told(&draft.before, rules, task, closed_at)
     };
     over.iter().filter(is_by_it).cloned().collect()
+}
+
+/// What an earlier closing had ended that stands, of a case that was opened since: nothing of it is begun again, but its holder heard that
+/// the case was open, and then of the closing that is taken back.
+fn closed_since_opened(draft: &Draft<'_>, closed_at: Option<Timestamp>, open: &[Arc<HeldTask>]) -> Vec<Arc<HeldTask>> {
+    let (history, rules) = (&draft.history, &draft.book.rules);
+    let is_open = history.last_decision.as_ref().is_some_and(|decision| !decision.closed);
+    let Some((earlier, closed_at)) = decisions::last_closed(history).zip(closed_at).filter(|_| is_open) else {
+        return Vec::new();
+    };
+    let is_opened = decisions::last_raised(history, Level::L4a).is_some_and(|(at, _)| at > earlier && at <= closed_at);
+    if !is_opened || history.case_level < Some(Level::L4a) {
+        return Vec::new();
+    }
+    let was_told = |task: &Arc<HeldTask>| {
+        closed::is_to_be_told(&draft.before, rules, task, earlier)
+            && !services::waits(draft, task)
+            && !open.iter().any(|other| other.task_id == task.task_id)
+    };
+    open_again(draft, Some(earlier), None).0.into_iter().filter(was_told).collect()
 }
 
 /// How the case stands now: again so, unless a decision that was made since has set it.
@@ -257,6 +279,14 @@ const GO_ON: Word = Word {
     why: "A person had closed the case, and that was taken back: what you were asked is to be done.",
     action: GO_ON_ACTION,
     wants_answer: true,
+};
+
+/// What an earlier closing had ended is not begun again: they ring.
+const OPEN_STILL: Word = Word {
+    rule: TAKEN_BACK_RULE,
+    title: TITLE,
+    why: "You were told that the case is closed: that was taken back, and social care acts for the child.",
+    ..OPEN_AGAIN
 };
 
 /// Of what an enquiry settles nothing is to be done, and their last word was that the case is closed, or that less is needed.

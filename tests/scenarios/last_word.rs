@@ -1,0 +1,139 @@
+//! What the police were told last of a case at level 4b, whatever is decided and taken back and in whatever order, beside a slow, obvious
+//! model: nobody is left thinking that a case is closed, or that less is needed, while social care acts for the child; nor the other
+//! way round.
+
+use pathway_router::engine::rules::RuleBook;
+use pathway_router::replay::Results;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::files::{book, shipped};
+use crate::kit::{Router, id};
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum What {
+    /// A named person records this.
+    Closed,
+    Level(&'static str),
+    Enquiry,
+    /// Of what was recorded so far, by its number: taken back.
+    Withdrawn(usize),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Said {
+    id: usize,
+    what: What,
+    stands: bool,
+}
+
+/// Whether a task says that they are to act, or that they are not; None of what says neither.
+fn says_act(action: &str) -> Option<bool> {
+    const ACT: [&str; 5] = [
+        "Hold a strategy discussion",
+        "Know that the case is open again",
+        "Know that social care acts for the child",
+        "Go on with what you were asked",
+        "Make the child safe",
+    ];
+    const NOT: [&str; 2] = ["Know that the case is closed", "Know that less is needed"];
+    let is_one = |words: &[&str]| words.iter().any(|words| action.starts_with(words));
+    if is_one(&NOT) { Some(false) } else { is_one(&ACT).then_some(true) }
+}
+
+struct Run {
+    router: Router,
+    /// What they were told in each step that told them anything of it.
+    told: Vec<Vec<(bool, String)>>,
+}
+
+impl Run {
+    fn take(&mut self, results: Results) {
+        let theirs = results.tasks.iter().filter(|task| task.agency == "police");
+        let told: Vec<_> = theirs.filter_map(|task| Some((says_act(&task.action)?, task.action.clone()))).collect();
+        if !told.is_empty() {
+            self.told.push(told);
+        }
+    }
+
+    fn event(&mut self, hour: i64, from: (&str, &str), detail: &Value) -> usize {
+        let child = json!({
+            "given_names": "Bea", "family_name": "Example", "date_of_birth": "2012-03-04", "nhs_number": "9990000026"
+        });
+        let (number, results) = self.router.event(hour, from, json!({ "child": child, "detail": detail }));
+        self.take(results);
+        number
+    }
+
+    fn decide(&mut self, hour: i64, what: What) -> usize {
+        let decision = match what {
+            What::Closed => json!({ "decision": "closed" }),
+            What::Level(level) => json!({ "decision": "level_set", "level": level }),
+            What::Enquiry => json!({ "decision": "s47_started" }),
+            What::Withdrawn(_) => unreachable!("an event of its own"),
+        };
+        let mut detail = json!({ "decided_by": "A. Worker", "decided_by_role": "team manager" });
+        detail.as_object_mut().unwrap().extend(decision.as_object().unwrap().clone());
+        self.event(hour, ("social-care/checs", "decision.recorded"), &detail)
+    }
+}
+
+/// Whether social care acts for the child at level 4b, by what stands: the latest word about the case, or an enquiry since.
+fn acts(said: &[Said]) -> bool {
+    let latest = said.iter().rfind(|said| said.stands).map(|said| said.what);
+    latest.is_none_or(|what| matches!(what, What::Level("L4b") | What::Enquiry))
+}
+
+fn play(book: &RuleBook, script: &[(i64, What)]) -> Result<(), TestCaseError> {
+    let mut run = Run { router: Router::new(book), told: Vec::new() };
+    let concern = json!({ "concern": "neglect", "proposed_level": "L4b" });
+    run.event(0, ("school/999001", "concern.reported"), &concern);
+    let (mut hour, mut said): (i64, Vec<Said>) = (1, Vec::new());
+    for (hours, what) in script {
+        hour += hours;
+        let number = said.len();
+        let results = run.router.pass(hour);
+        run.take(results);
+        let before = run.told.len();
+        match what {
+            What::Withdrawn(which) if number > 0 && said[which % number].stands => {
+                let said = &mut said[which % number];
+                let detail = json!({ "original_event_id": id(said.id), "reason": "recorded in error" });
+                run.event(hour, ("social-care/checs", "event.withdrawn"), &detail);
+                said.stands = false;
+            }
+            What::Withdrawn(_) => continue,
+            What::Closed | What::Level(_) | What::Enquiry => {
+                let id = run.decide(hour, *what);
+                said.push(Said { id, what: *what, stands: true });
+            }
+        }
+        let now: Vec<_> = run.told[before..].iter().flatten().collect();
+        prop_assert!(now.iter().all(|(act, _)| *act == now[0].0), "one step says both: {now:?}; {said:?}");
+        let last = run.told.last().and_then(|step| step.last()).cloned();
+        let believes = last.as_ref().is_none_or(|(act, _)| *act);
+        // Whose task an enquiry has settled is told nothing of what becomes of the case since.
+        let is_settled = said.iter().any(|said| said.what == What::Enquiry);
+        let fits = believes == acts(&said) || (believes && is_settled);
+        prop_assert!(fits, "told last: {last:?}; decided: {said:?}");
+    }
+    Ok(())
+}
+
+fn script() -> impl Strategy<Value = Vec<(i64, What)>> {
+    let what = prop_oneof![
+        4 => Just(What::Closed),
+        2 => Just(What::Level("L4b")),
+        3 => Just(What::Level("L3")),
+        2 => Just(What::Enquiry),
+        7 => (0..8_usize).prop_map(What::Withdrawn),
+    ];
+    prop::collection::vec((1..6_i64, what), 2..10)
+}
+
+#[test]
+fn whoever_acts_at_level_4b_knows_last_what_stands() {
+    let book = book(&shipped());
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(4000));
+    runner.run(&script(), |script| play(&book, &script)).unwrap();
+}
