@@ -78,10 +78,15 @@ impl Run {
     }
 }
 
-/// Whether social care acts for the child at level 4b, by what stands: the latest word about the case, or an enquiry since.
-fn acts(said: &[Said]) -> bool {
+/// Whether social care acts for the child at level 4b, by what stands: the latest word about the case, or an enquiry since. None at level 4a,
+/// where it acts, and less than what they were asked is needed.
+fn acts(said: &[Said]) -> Option<bool> {
     let latest = said.iter().rfind(|said| said.stands).map(|said| said.what);
-    latest.is_none_or(|what| matches!(what, What::Level("L4b") | What::Enquiry))
+    match latest {
+        None | Some(What::Level("L4b") | What::Enquiry) => Some(true),
+        Some(What::Level("L4a")) => None,
+        Some(_) => Some(false),
+    }
 }
 
 fn play(book: &RuleBook, script: &[(i64, What)]) -> Result<(), TestCaseError> {
@@ -108,13 +113,18 @@ fn play(book: &RuleBook, script: &[(i64, What)]) -> Result<(), TestCaseError> {
                 said.push(Said { id, what: *what, stands: true });
             }
         }
+        let believed = run.told[..before].last().is_none_or(|step| step.last().unwrap().0);
         let now: Vec<_> = run.told[before..].iter().flatten().collect();
         prop_assert!(now.iter().all(|(act, _)| *act == now[0].0), "one step says both: {now:?}; {said:?}");
+        // Chased again, they are told to go on with it, though they knew that it is open; and at level 4a they were asked less.
+        let was_less = said.iter().any(|said| said.what == What::Level("L4a"));
+        let may_lag = was_less || said.iter().any(|said| said.what == What::Enquiry);
+        let is_news = may_lag || now.iter().all(|(act, action)| !(*act && believed && action.starts_with("Know")));
+        prop_assert!(is_news, "told what they knew: {now:?}; {said:?}");
         let last = run.told.last().and_then(|step| step.last()).cloned();
         let believes = last.as_ref().is_none_or(|(act, _)| *act);
-        // Whose task an enquiry has settled is told nothing of what becomes of the case since.
-        let is_settled = said.iter().any(|said| said.what == What::Enquiry);
-        let fits = believes == acts(&said) || (believes && is_settled);
+        // Whose task an enquiry has settled is told nothing of what becomes of the case since; nor who heard at level 4a that it is open.
+        let fits = acts(&said).is_none_or(|acts| believes == acts) || (believes && may_lag);
         prop_assert!(fits, "told last: {last:?}; decided: {said:?}");
     }
     Ok(())
@@ -124,7 +134,8 @@ fn script() -> impl Strategy<Value = Vec<(i64, What)>> {
     let what = prop_oneof![
         4 => Just(What::Closed),
         2 => Just(What::Level("L4b")),
-        3 => Just(What::Level("L3")),
+        1 => Just(What::Level("L4a")),
+        2 => Just(What::Level("L3")),
         2 => Just(What::Enquiry),
         7 => (0..8_usize).prop_map(What::Withdrawn),
     ];
@@ -134,6 +145,6 @@ fn script() -> impl Strategy<Value = Vec<(i64, What)>> {
 #[test]
 fn whoever_acts_at_level_4b_knows_last_what_stands() {
     let book = book(&shipped());
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(4000));
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(300));
     runner.run(&script(), |script| play(&book, &script)).unwrap();
 }

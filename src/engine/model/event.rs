@@ -83,6 +83,14 @@ pub struct Child {
     pub home_educated: Option<bool>,
 }
 
+impl Child {
+    /// Whether a reader can tell from it who the child is.
+    pub fn is_named(&self) -> bool {
+        let numbers = [&self.nhs_number, &self.upn, &self.local_id];
+        numbers.into_iter().chain([&self.given_names, &self.family_name]).any(Option::is_some)
+    }
+}
+
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Address {
     pub lines: String,

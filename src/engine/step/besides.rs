@@ -12,12 +12,12 @@ pub struct Beside {
 
 const RETRACTION: Beside = Beside {
     note: "The retraction came under the id of the allegation: it is kept as an event of its own, and cancels nothing.",
-    told: "That it was taken back is looked at as an event of its own; send such an event under a new id.",
+    told: "That it was taken back counts as an event of its own. Do not send it again, and give the next one an id of its own.",
 };
 
 const ANOTHER_KIND: Beside = Beside {
     note: "It came under the id of an event of another kind: it is kept as an event of its own.",
-    told: "An event of another kind had this id: this one is looked at as its own; send it under a new id.",
+    told: "An event of another kind had this id: this one counts as its own. Do not send it again, and give each event an id of its own.",
 };
 
 const ANOTHER_WORD: Beside = Beside {

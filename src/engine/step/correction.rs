@@ -39,6 +39,8 @@ pub const IS_WITHDRAWN: &str = "its original was withdrawn";
 const BY_FRONT_DOOR: &str = "The front door has corrected what you sent, and it counts as corrected from now on.";
 const OF_A_CORRECTION: &str =
     "what it corrects is itself a correction or withdrawal: correct the event again, by the event's own id";
+const NAMED_NOBODY: &str = "It does not name the child: who was not asked about them before hears of it by way of the front door. Send the \
+                            child whole with each correction.";
 const REVIEW_ACTION: &str = "Review what was started: an event it counted on was changed or withdrawn";
 const RISEN_ACTION: &str = "Look again: the proposed level has risen";
 
@@ -91,20 +93,22 @@ fn first_reporter(
     let naming = siblings::of_its_family(referral, original);
     let naming = naming.or_else(|| naming_others(referral, original, correction));
     let referral = naming.as_ref().unwrap_or(referral);
-    if let Err(problem) = apply(draft, Some(referral), &event.event_id, original, correction)? {
+    // What names no child is raised as by a clock: a task about nobody helps no child, and its holder cannot know that there is one.
+    let named = Some(referral).filter(|referral| naming.is_some() || referral.event.child.is_named());
+    if let Err(problem) = apply(draft, named, &event.event_id, original, correction)? {
         let level = level_refused(draft, original, correction);
         return refuse(draft, referral, &arriving, &problem, level);
     }
     if !original.backfilled {
         let mut kept = original.as_ref().clone();
         kept.held_back.extend(arriving.held_back.iter().cloned());
-        let named = (original, &Arc::new(kept));
-        persons::named_too_late(draft, Some(referral), &event.event_id, named)?;
+        let kept = (original, &Arc::new(kept));
+        persons::named_too_late(draft, named, &event.event_id, kept)?;
     }
     agreement::heed(draft, referral, original)?;
     let sent_on = !original.backfilled && siblings::named_later(draft, referral, &event.event_id, original)?;
     if draft.decision.tasks.is_empty() && reading::is_owed(draft, referral, original) {
-        reading::of_correction(draft, Some(referral), &event.event_id, original, correction)?;
+        reading::of_correction(draft, named, &event.event_id, original, correction)?;
     }
     recount::bring_forward(draft, original)?;
     tell_its_sender_if_changed(draft, &event.source, correction, original);
@@ -113,6 +117,9 @@ fn first_reporter(
     } else {
         "Received. Your correction is kept with what was told before."
     }];
+    if named.is_none() && !draft.decision.tasks.is_empty() {
+        words.push(NAMED_NOBODY);
+    }
     words.extend(&draft.sender_words);
     draft.tell_sender(event, FeedbackStatus::Received, &words);
     Ok(())
