@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::clocks::{due_already, start_timers};
 use super::draft::{AT_HIGHEST_LEVEL, Draft};
+use super::findings::recorded_meanwhile;
 use super::sighting::Sighted;
 use super::taken_back::{Word, each_holder, go_on_by};
 use super::{closed, escalation, lifted, search};
@@ -175,6 +176,7 @@ pub fn take_up_if_ended(draft: &mut Draft<'_>) -> Result<(), StepError> {
     for entry in &alive {
         findings.extend(held_back_of(draft, entry, &ended)?);
     }
+    findings.extend(recorded_meanwhile(draft, ended.received_at));
     let words = tell(draft, &ended, &freed)?;
     draft
         .decision

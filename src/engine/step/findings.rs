@@ -156,6 +156,21 @@ pub fn as_it_stands(draft: &Draft<'_>, entry: &Entry) -> AsOf {
     if goes_on(draft, entry) { AsOf { statuses: draft.at, ..at_receipt } } else { at_receipt }
 }
 
+/// What fires for an absence that goes on after all, by statuses that were recorded while it was taken to be over, from then on.
+pub fn recorded_meanwhile<'a>(draft: &Draft<'a>, since: Timestamp) -> Vec<Finding<'a>> {
+    let is_absence = |entry: &&Arc<Entry>| matches!(entry.kind.as_str(), episodes::STARTED | episodes::REGRADED);
+    let on = |entry: &&Arc<Entry>| !entry.withdrawn && !entry.backfilled && goes_on(draft, entry);
+    let mut findings = Vec::new();
+    for absence in draft.history.entries.iter().filter(is_absence).filter(on) {
+        let stood = AsOf { statuses: AsOf::entry(absence).statuses.max(since), ..AsOf::entry(absence) };
+        let judged = |as_of| judge(draft.book, &draft.history, absence, as_of, Moment::Arrival);
+        let (Some(without), Some(after)) = (judged(stood), judged(as_it_stands(draft, absence))) else { continue };
+        let is_new = |finding: &Finding<'a>| !without.fires(&finding.rule.id);
+        findings.extend(findings_of(absence, &Arc::new(after), &[]).into_iter().filter(is_new));
+    }
+    findings
+}
+
 /// How an entry was judged by what a status said: one that came while what it tells of went on counted for that.
 pub fn as_it_stood(entry: &Entry, status: &Entry) -> AsOf {
     let at_receipt = AsOf::entry(entry);

@@ -11,7 +11,7 @@ use super::clocks::{due_already, start_timers};
 use super::correction::{IS_WITHDRAWN, ask_sender, level_if_it_stood, refuse, review};
 use super::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY, own_duty_at};
 use super::escalation::closed_as;
-use super::findings::{Again, judged_again, tell_left_out};
+use super::findings::{Again, judged_again, recorded_meanwhile, tell_left_out};
 use super::first_receipt::{right_child, tell_right_child};
 use super::{
     Effect, agreement, another_child, another_unit, awaiting, closed, enquiry, lifted, lowered, own_case, raising,
@@ -379,6 +379,11 @@ fn missing_after_all<'a>(
         return Ok(());
     };
     findings.extend(due_already(draft, &started)?);
+    let is_told = |new: &Finding<'_>, told: &[Finding<'_>]| {
+        told.iter().any(|told| told.rule.id == new.rule.id && told.entry.is_same_event(&new.entry))
+    };
+    let meanwhile = recorded_meanwhile(draft, ended.received_at);
+    findings.extend(meanwhile.into_iter().filter(|new| !is_told(new, findings)).collect::<Vec<_>>());
     draft.history.timers.retain(|timer| !timer.is_of(&started));
     start_timers(draft, &started)?;
     extra.extend(still_missing::tell(draft, &started, ended)?);
