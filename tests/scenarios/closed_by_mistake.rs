@@ -23,6 +23,8 @@ enum What {
     Held,
     Closed,
     Lowered,
+    /// Another concern, that asks for a discussion of its own: it says nothing of the first.
+    Concern,
     /// Of what was recorded so far, by its number: taken back.
     Withdrawn(usize),
 }
@@ -75,7 +77,7 @@ impl Run {
             What::Held => json!({ "decision": "strategy_held" }),
             What::Closed => json!({ "decision": "closed" }),
             What::Lowered => json!({ "decision": "level_set", "level": "L4a" }),
-            What::Withdrawn(_) => return None,
+            What::Concern | What::Withdrawn(_) => return None,
         };
         let mut detail = json!({ "decided_by": "A. Worker", "decided_by_role": "team manager" });
         detail.as_object_mut().unwrap().extend(decision.as_object().unwrap().clone());
@@ -117,6 +119,10 @@ fn play(run: &mut Run, begins: i64, script: &[(i64, What)]) -> Expected {
                 said.stands = false;
             }
             What::Withdrawn(_) => {}
+            What::Concern => {
+                let concern = json!({ "concern": "physical_abuse", "proposed_level": "L4b" });
+                run.event(hour, ("gp/N81001", "concern.reported"), &concern);
+            }
             What::Held | What::Closed | What::Lowered => {
                 let id = run.decide(hour, *what).unwrap();
                 said.push(Said { id, what: *what, stands: true });
@@ -134,6 +140,7 @@ fn script() -> impl Strategy<Value = Vec<(i64, What)>> {
         2 => Just(What::Held),
         4 => Just(What::Closed),
         1 => Just(What::Lowered),
+        2 => Just(What::Concern),
         7 => (0..8_usize).prop_map(What::Withdrawn),
     ];
     prop::collection::vec((1..6_i64, what), 2..12)
@@ -154,6 +161,23 @@ fn whoever_is_above_hears_once_of_a_discussion_that_no_decision_that_stands_has_
             Ok(())
         })
         .unwrap();
+}
+
+/// Also where the closing was put right long before, and the other concern came while it stood.
+#[test]
+fn of_a_closing_that_is_taken_back_another_concern_s_discussion_takes_no_place() {
+    let book = book(&shipped());
+    for script in [
+        [(1, What::Closed), (1, What::Withdrawn(0)), (2, What::Concern)],
+        [(1, What::Closed), (2, What::Concern), (1, What::Withdrawn(0))],
+    ] {
+        let mut run = Run::new(&book);
+        let concern = json!({ "concern": "neglect", "proposed_level": "L4b" });
+        run.event(0, ("school/999001", "concern.reported"), &concern);
+        run.answer(1, OutcomeKind::Accepted);
+        play(&mut run, 1, &script);
+        assert_eq!(run.told, [DUE]);
+    }
 }
 
 #[test]

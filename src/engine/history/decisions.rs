@@ -25,7 +25,11 @@ const SETTLING: [&str; 4] = ["level_confirmed", "level_set", "stepped_down", CLO
 
 /// What a decision's event decided.
 pub fn decided(entry: &Entry) -> Option<&str> {
-    match entry.facts.get("decision").filter(|_| entry.kind == DECISION) {
+    // The kind is asked first: it is the quicker question, and that of every entry there is.
+    if entry.kind != DECISION {
+        return None;
+    }
+    match entry.facts.get("decision") {
         Some(FactValue::Code(code)) => Some(code),
         Some(FactValue::Bool(_) | FactValue::Int(_)) | None => None,
     }
@@ -153,6 +157,11 @@ pub fn latest(history: &History) -> Option<RecordedDecision> {
 /// Whether a decision was recorded by this entry.
 fn is_of(decision: &RecordedDecision, entry: &Entry) -> bool {
     said_by(decision.event_id.as_deref(), decision.partner.as_deref(), entry)
+}
+
+/// Every closing, also one that was taken back since. There is none as a rule: gathered once, it need not be looked for by each task.
+pub fn closings(history: &History) -> Vec<Arc<Entry>> {
+    history.entries.iter().filter(|entry| decided(entry).is_some_and(closes)).cloned().collect()
 }
 
 /// When the case was last closed by a decision that was not taken back.

@@ -10,7 +10,7 @@ use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::StepError;
 use crate::engine::history::decisions::{closes, decided};
 use crate::engine::history::known_as::are_two;
-use crate::engine::history::{RECALLED, TOLD, death, decisions, episodes, is_held_still, is_open};
+use crate::engine::history::{RECALLED, TOLD, death, episodes, is_held_still, is_open};
 use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision, said_by};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::Timestamp;
@@ -51,17 +51,20 @@ pub fn is_ended(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
     decision.at >= task.raised_at && !asks_about_it() && !outlives(rules, task)
 }
 
-/// Whether some closing that stands ended it, also where another decision has opened the case since: what was open then is not begun again.
-pub fn was_ended(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
+/// Whether some closing of a history that stands ended it, also where another decision has opened the case since: what was open then is not
+/// begun again.
+pub fn was_ended(history: &History, closings: &[Arc<Entry>], rules: &RuleBook, task: &HeldTask) -> bool {
+    if closings.is_empty() {
+        return false;
+    }
     let cause = history.entries.iter().find(|entry| task.is_of(entry));
     let ends = |said: &Arc<Entry>| {
         !said.withdrawn
-            && decisions::decided(said).is_some_and(decisions::closes)
             && said.holds_from() >= task.raised_at
             && task.decided_apart.is_none_or(|until| said.holds_from() > until)
             && !cause.is_some_and(|cause| are_two(history, cause, said))
     };
-    !is_question(task) && !outlives(rules, task) && history.entries.iter().any(ends)
+    !is_question(task) && !outlives(rules, task) && closings.iter().any(ends)
 }
 
 /// Whether a closing and what came of it leave nobody waiting for a task: it ended it, or the child is back, or what is asked about it

@@ -8,6 +8,7 @@ use super::outcome::SUPERSEDED;
 use super::{Step, by_the_hour, closed, overdue, search};
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::{Context, StepError};
+use crate::engine::history::decisions::closings;
 use crate::engine::history::{death, is_open};
 use crate::engine::model::decision::{RuleFired, Trigger};
 use crate::engine::model::history::{HeldTask, History, Timer};
@@ -149,11 +150,11 @@ pub fn count_again(task: &mut Arc<HeldTask>, rules: &RuleBook) {
 /// Every task that waits has one rung to wait for, and no other has; chases of what no longer waits end with it.
 pub fn arm(history: &mut History, rules: &RuleBook, at: Timestamp) {
     let (mut changed, mut known): (Vec<(usize, Change)>, WorkedOut) = (Vec::new(), Vec::new());
+    let closed = closings(history);
+    let is_owed = |other: &HeldTask| overdue::is_owed(history, &closed, rules, other);
     for (place, task) in history.tasks.iter().enumerate() {
         let of_overdue = overdue::is_word(task);
-        let goes_on = |other: &HeldTask| {
-            if of_overdue { overdue::is_owed(history, rules, other) } else { waits(history, rules, other) }
-        };
+        let goes_on = |other: &HeldTask| if of_overdue { is_owed(other) } else { waits(history, rules, other) };
         let is_over = |chased: &String| !history.tasks.iter().any(|other| other.task_id == *chased && goes_on(other));
         if task.chases.is_some() && is_open(&task.state) && task.chased().all(is_over) {
             changed.push((place, Change::Superseded));
@@ -221,8 +222,9 @@ enum Change {
 /// What nobody waited for any more, since a person had decided, is waited for again: its ladder runs from now. Not what another closing
 /// had ended, which stands.
 pub fn take_up_again(history: &mut History, rules: &RuleBook, at: Timestamp) {
-    let before = history.clone();
-    take_up(history, rules, at, |task| task.rungs == Some(NONE_LEFT) && !closed::was_ended(&before, rules, task));
+    let (before, closings) = (history.clone(), closings(history));
+    let was_ended = |task: &HeldTask| closed::was_ended(&before, &closings, rules, task);
+    take_up(history, rules, at, |task| task.rungs == Some(NONE_LEFT) && !was_ended(task));
 }
 
 /// The ladders of these tasks, where they wait, run from now.

@@ -41,32 +41,45 @@ pub fn must_be_done(rules: &RuleBook, task: &HeldTask) -> bool {
 
 /// Whether it is still to be done: taken on or not, and no person closed the case since. What an event settles is, also by
 /// another than who declined it.
-pub fn is_owed(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
+pub fn is_owed(history: &History, closings: &[Arc<Entry>], rules: &RuleBook, task: &HeldTask) -> bool {
     let is_for_another = || asked(rules, task).any(|asked| !asked.settled_by.is_empty());
     (is_open(&task.state) || (task.state == DECLINED && is_for_another()))
         && !closed::is_waited_for_no_more(history, rules, task)
         && !death::overtook(history, task)
-        && !is_asked_since_closing(history, rules, task)
+        && !is_asked_since_closing(history, closings, rules, task)
 }
 
-/// Whether the same was asked anew after a closing had ended it, also one that was taken back since: it is one thing to do, with one
-/// deadline, that of what was asked then.
-fn is_asked_since_closing(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
-    let closings = history.entries.iter().filter(|entry| decided(entry).is_some_and(decisions::closes));
-    let first = closings.map(|entry| entry.holds_from()).filter(|at| *at >= task.raised_at).min();
-    first.is_some_and(|closed_at| {
-        let is_since = |other: &HeldTask| other.raised_at >= closed_at && other.raised_at > task.raised_at;
-        let stands = |other: &HeldTask| is_open(&other.state) || other.state == COMPLETED;
-        let mut since = history.tasks.iter().filter(|other| is_since(other) && stands(other));
-        since.any(|other| is_asked_as_well(history, rules, task, other))
-    })
+/// Whether the same was asked anew after a closing had ended it: it is one thing to do, with one deadline, that of what was asked then.
+/// A closing that was taken back since has ended nothing: then only what the decision asked that opened the case again is the same, and
+/// what another event asks is another discussion, with a deadline of its own.
+fn is_asked_since_closing(history: &History, closings: &[Arc<Entry>], rules: &RuleBook, task: &HeldTask) -> bool {
+    let first = |stands: bool| {
+        let that = closings.iter().filter(|closing| !(stands && closing.withdrawn));
+        that.map(|closing| closing.holds_from()).filter(|at| *at >= task.raised_at).min()
+    };
+    let Some(first_of_all) = first(false) else { return false };
+    let first_that_stands = first(true);
+    let is_by_opening = |other: &HeldTask| other.rules.iter().any(|rule| rule == RAISED_RULE);
+    let is_since = |other: &HeldTask| {
+        let closed_at = if is_by_opening(other) { Some(first_of_all) } else { first_that_stands };
+        closed_at.is_some_and(|closed_at| other.raised_at >= closed_at) && other.raised_at > task.raised_at
+    };
+    let stands = |other: &HeldTask| is_open(&other.state) || other.state == COMPLETED;
+    let mut since = history.tasks.iter().filter(|other| is_since(other) && stands(other));
+    since.any(|other| is_asked_as_well(history, rules, task, other))
 }
 
 /// By when a task is to be completed, where it waits for another time or for none. What is done, declined or closed is waited
 /// for no more. What is owed is, once more or by a later book or release, if its deadline is ahead: what had run out when it was
 /// raised nobody could have done by then, and its silence goes up the ladder alone.
-fn waits_elsewhere(history: &History, rules: &RuleBook, task: &HeldTask, at: Timestamp) -> Option<Option<Timestamp>> {
-    let is_owed = || is_owed(history, rules, task);
+fn waits_elsewhere(
+    history: &History,
+    closings: &[Arc<Entry>],
+    rules: &RuleBook,
+    task: &HeldTask,
+    at: Timestamp,
+) -> Option<Option<Timestamp>> {
+    let is_owed = || is_owed(history, closings, rules, task);
     if task.complete_by.is_some() {
         return (!is_owed()).then_some(None);
     }
@@ -90,12 +103,15 @@ fn of_its_rules<'r>(rules: &'r RuleBook, task: &HeldTask) -> impl Iterator<Item 
 
 /// Whether some task waits for another time than it should, as `arm` has it.
 pub fn is_unarmed(history: &History, rules: &RuleBook, at: Timestamp) -> bool {
-    history.tasks.iter().any(|task| waits_elsewhere(history, rules, task, at).is_some())
+    let closings = decisions::closings(history);
+    history.tasks.iter().any(|task| waits_elsewhere(history, &closings, rules, task, at).is_some())
 }
 
 /// Every task waits for when it is to be completed, where that is owed and still ahead.
 pub fn arm(history: &mut History, rules: &RuleBook, at: Timestamp) {
-    let elsewhere = |(place, task): (usize, &Arc<HeldTask>)| Some((place, waits_elsewhere(history, rules, task, at)?));
+    let closings = decisions::closings(history);
+    let elsewhere =
+        |(place, task): (usize, &Arc<HeldTask>)| Some((place, waits_elsewhere(history, &closings, rules, task, at)?));
     let changed: Vec<(usize, Option<Timestamp>)> = history.tasks.iter().enumerate().filter_map(elsewhere).collect();
     for (place, complete_by) in changed {
         if let Some(task) = history.tasks.get_mut(place) {
@@ -233,17 +249,22 @@ pub fn undo(before: &History, history: &mut History, rules: &RuleBook, at: Times
     if before.entries.len() == history.entries.len() && before.entries.iter().zip(&history.entries).all(is_same) {
         return;
     }
+    let (closings_before, closings) = (decisions::closings(before), decisions::closings(history));
     // What comes with another record was waited for there, and by what was known there.
     let was_held = |task: &HeldTask| before.tasks.iter().any(|held| held.task_id == task.task_id);
     let was_settled = |task: &HeldTask| {
-        let by_word = settled_by_word(rules, task).next().is_some() && is_owed(before, rules, task);
+        let by_word = settled_by_word(rules, task).next().is_some() && is_owed(before, &closings_before, rules, task);
         by_word && settled_at(before, rules, task).is_some()
     };
     // What was open when the case was closed is not begun again by a decision that opens it: a closing that stands had ended it.
-    let was_closed =
-        |task: &HeldTask| closed::was_ended(before, rules, task) && !closed::was_ended(history, rules, task);
-    let was_asked_anew =
-        |task: &HeldTask| is_asked_since_closing(before, rules, task) && !is_asked_since_closing(history, rules, task);
+    let was_closed = |task: &HeldTask| {
+        let was_ended = closed::was_ended(before, &closings_before, rules, task);
+        was_ended && !closed::was_ended(history, &closings, rules, task)
+    };
+    let is_asked_anew = |history: &History, task: &HeldTask| is_asked_since_closing(history, &closings, rules, task);
+    let was_asked_anew = |task: &HeldTask| {
+        is_asked_since_closing(before, &closings_before, rules, task) && !is_asked_anew(history, task)
+    };
     let undone: Vec<Arc<HeldTask>> = history
         .tasks
         .iter()
@@ -253,12 +274,14 @@ pub fn undo(before: &History, history: &mut History, rules: &RuleBook, at: Times
         .collect();
     for task in undone {
         let mut just_now = history.tasks.iter().filter(|other| other.raised_at == at);
-        let is_asked_anew = just_now.any(|other| is_asked_as_well(history, rules, &task, other))
-            || is_asked_since_closing(history, rules, &task);
-        let unanswered = task.state == "raised" && !is_asked_anew;
+        let is_anew =
+            just_now.any(|other| is_asked_as_well(history, rules, &task, other)) || is_asked_anew(history, &task);
+        let unanswered = task.state == "raised" && !is_anew;
         escalation::take_up(history, rules, at, |other| unanswered && other.task_id == task.task_id);
         let is_past = task.complete_by.is_none() && task.due_at <= at && task.due_at > task.raised_at;
-        if !(is_past && must_be_done(rules, &task) && is_owed(history, rules, &task)) || was_told(history, &task) {
+        if !(is_past && must_be_done(rules, &task) && is_owed(history, &closings, rules, &task))
+            || was_told(history, &task)
+        {
             continue;
         }
         if let Some(present) = history.tasks.iter_mut().find(|present| present.task_id == task.task_id) {

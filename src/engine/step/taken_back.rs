@@ -217,6 +217,7 @@ pub fn open_again(
     ended_by: Option<&RecordedDecision>,
 ) -> (Vec<Arc<HeldTask>>, Vec<Arc<HeldTask>>) {
     let (history, rules) = (&draft.history, &draft.book.rules);
+    let closings = decisions::closings(history);
     let is_word = |task: &HeldTask| {
         task.rules.iter().any(|rule| rule == TAKEN_BACK_RULE) || withdrawal::is_recall_or_breach(task)
     };
@@ -226,7 +227,7 @@ pub fn open_again(
         });
         let is_asked = is_open(&task.state) && task.state != TOLD && task.chases.is_none();
         // What another closing had ended, which stands, stays so.
-        let is_freed = || ended_by.is_none() || !closed::was_ended(history, rules, task);
+        let is_freed = || ended_by.is_none() || !closed::was_ended(history, &closings, rules, task);
         is_asked && (by_closing || began_again(draft, ended_by, task)) && !is_word(task) && is_freed()
     };
     // What this very step says is done was not when they were told of the closing.
