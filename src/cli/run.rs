@@ -9,10 +9,10 @@ use super::local::{config_error, load_config};
 use super::reload::reload;
 use super::service::{Reloads, RunningRouter, reloads, told_to_stop};
 use super::{CliError, Ending};
-use crate::broker::embedded::Expected;
+use crate::broker::embedded::{Expected, is_held};
 use crate::config::Config;
 use crate::config::broker::Broker;
-use crate::config::first_start::{begin_again, config_file, first_start_at};
+use crate::config::first_start::{begin_again, config_file, data_file, first_start_at};
 use crate::telemetry::logging;
 
 /// What `/readyz` calls it that fewer connections are let in than were asked for.
@@ -68,7 +68,8 @@ pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
     let ended = run_as_configured(arguments, is_first, |config, expected, few_files| {
         runtime.block_on(serve(config, expected, few_files, stop, asked))
     });
-    if is_first && ended.is_err() && begin_again(folder) {
+    // Of another process that has begun there meanwhile it is the configuration, too.
+    if is_first && ended.is_err() && !is_held(&data_file(folder)) && begin_again(folder) {
         let file = config_file(folder);
         eprintln!(
             "It did not come to a data file: {} is taken away again, and the next start is a first one, too.",

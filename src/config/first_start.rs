@@ -60,10 +60,14 @@ pub fn first_start_at(folder: &Path, bind: Option<SocketAddr>) -> Result<Vec<Wri
     Ok(writer.written)
 }
 
+pub fn data_file(folder: &Path) -> PathBuf {
+    folder.join(DATA_FILE)
+}
+
 /// Takes the configuration away again where the start that wrote it came to no data file: with it, the next would miss one. Keys and
 /// tokens stay, and the next is a first start that finds them. True: it is gone.
 pub fn begin_again(folder: &Path) -> bool {
-    matches!(folder.join(DATA_FILE).try_exists(), Ok(false)) && std::fs::remove_file(config_file(folder)).is_ok()
+    matches!(data_file(folder).try_exists(), Ok(false)) && std::fs::remove_file(config_file(folder)).is_ok()
 }
 
 struct Writer<'a> {
