@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::entry::DANGER;
 use super::episodes::is_since;
+use crate::engine::calendar::london_date;
 use crate::engine::model::history::{Entry, History, RecordedDecision, said_by};
 use crate::engine::model::scalar::{FactValue, Level, Timestamp};
 
@@ -166,8 +167,27 @@ pub fn closings(history: &History) -> Vec<Arc<Entry>> {
 
 /// When the case was last closed by a decision that was not taken back.
 pub fn last_closed(history: &History) -> Option<Timestamp> {
-    let closing = history.entries.iter().filter(|entry| !entry.withdrawn && decided(entry).is_some_and(closes));
-    closing.map(|entry| entry.holds_from()).max()
+    closings_that_stand(history).map(Entry::holds_from).max()
+}
+
+pub fn closings_that_stand(history: &History) -> impl Iterator<Item = &Entry> {
+    let entries = history.entries.iter().map(AsRef::as_ref);
+    entries.filter(|entry| !entry.withdrawn && decided(entry).is_some_and(closes))
+}
+
+/// Until when whoever decided may have known what was received: of a decision known by the day alone, until it was recorded that day.
+pub fn known_until(decision: &Entry) -> Timestamp {
+    let is_of_today = decision.date_only && london_date(decision.occurred_at) == london_date(decision.received_at);
+    if is_of_today { decision.received_at } else { decision.holds_from() }
+}
+
+/// Whether something at a level was received after a decision was made, and before it was recorded: the decision lowered nothing of that.
+pub fn is_recorded_over(history: &History, decision: &Entry, level: Level) -> bool {
+    let since = known_until(decision);
+    let between = |entry: &Entry| entry.received_at > since && entry.received_at < decision.received_at;
+    let counts = |entry: &Entry| !entry.withdrawn || entry.kind != DECISION;
+    let mut between = history.entries.iter().filter(|entry| counts(entry) && between(entry));
+    between.any(|entry| level_meant(entry) >= Some(level))
 }
 
 /// When a named person last closed the case, or set a level below this one: what had been asked for at it was done with then.

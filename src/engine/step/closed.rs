@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY};
-use super::taken_back::{Word, tell_each};
+use super::taken_back::{ENQUIRY_RUNS, Word, tell_each};
 use super::unapplied::UNAPPLIED_RULE;
 use super::{about, by_the_hour, escalation, overdue, search, services, withdrawal};
 use crate::engine::calendar::{Clock, instant_in_words};
@@ -13,7 +13,7 @@ use crate::engine::history::known_as::are_two;
 use crate::engine::history::{RECALLED, TOLD, death, episodes, is_held_still, is_open};
 use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision, said_by};
 use crate::engine::model::inbox::Referral;
-use crate::engine::model::scalar::Timestamp;
+use crate::engine::model::scalar::{Level, Timestamp};
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::{Rule, TaskRule};
 use crate::engine::tasks::{READDRESSED_RULE, Relation, Wanted, Why};
@@ -26,6 +26,15 @@ pub const CLOSED: Word = Word {
     why: "A named person has closed the case: nobody waits any longer for an answer to what you were asked in it.",
     action: "Know that the case is closed: go on with what your own service owes the child, and ring the front door if more is needed",
     wants_answer: false,
+};
+
+/// What was received after it was made is acted on: nobody hears that the case is closed.
+const CLOSED_BEFORE: Word = Word {
+    rule: CLOSED_RULE,
+    title: "A named person has closed what you were asked in",
+    why: "A named person has closed the case as it was then: nobody waits any longer for an answer to what you were asked in it. More was \
+        received since that was decided, and social care acts for the child.",
+    ..ENQUIRY_RUNS
 };
 
 /// The id under which the front door is asked about a closing while a child is looked for.
@@ -162,7 +171,8 @@ pub fn asking<'r>(rules: &'r RuleBook, task: &'r HeldTask) -> impl Iterator<Item
     task.rules.iter().filter_map(|id| rules.rule(id)).chain(others)
 }
 
-/// Tells each agency that holds something which the closing has ended. Not whoever decides, nor on a route that is held back.
+/// Tells each agency that holds something which the closing has ended. Not whoever decides, nor on a route that is held back; nor who
+/// waits, where social care acts by what was received after it was made.
 pub fn tell_holders(draft: &mut Draft<'_>, cause: &str, before: &History) -> Result<(), StepError> {
     let Some(at) = draft.history.last_decision.as_ref().filter(|decision| decision.closed).map(|decision| decision.at)
     else {
@@ -187,7 +197,9 @@ pub fn tell_holders(draft: &mut Draft<'_>, cause: &str, before: &History) -> Res
     }
     let by_the_hour = held.iter().any(|task| by_the_hour::clock_of(task).is_some());
     let clock = if by_the_hour { Clock::SameDay } else { OWN_DUTY };
-    tell_each(draft, cause, &held, &CLOSED, &clock)
+    held.retain(|task| !services::waits(draft, task));
+    let goes_on = history.case_level >= Some(Level::L4a);
+    tell_each(draft, cause, &held, if goes_on { &CLOSED_BEFORE } else { &CLOSED }, &clock)
 }
 
 /// A child whose case is closed may be missing still: the search goes on, and whoever decides is asked at once.

@@ -9,7 +9,7 @@ use super::taken_back::{TAKEN_BACK_RULE, Word, is_told_now};
 use super::{search, services};
 use crate::engine::context::StepError;
 use crate::engine::history::{death, is_held_still, is_open};
-use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision};
+use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision, said_by};
 use crate::engine::model::scalar::{Level, Timestamp};
 
 const TITLE: &str = "A decision about the case no longer stands";
@@ -56,9 +56,25 @@ fn is_of_closing(draft: &Draft<'_>, task: &HeldTask, closed_at: Timestamp) -> bo
         && !death::overtook(history, task)
 }
 
+/// Whether they were told that social care acts again: it was recorded after the decision that stands. Else they hear of that decision alone.
+pub fn is_told_of(history: &History, withdrawn: &Entry) -> bool {
+    let by = |stands: &RecordedDecision, entry: &Entry| {
+        said_by(stands.event_id.as_deref(), stands.partner.as_deref(), entry)
+    };
+    let stands = history.last_decision.as_ref();
+    let recorded = history.entries.iter().find(|entry| stands.is_some_and(|stands| by(stands, entry)));
+    recorded.is_none_or(|recorded| recorded.received_at < withdrawn.received_at)
+}
+
 /// Tells them, once.
-pub fn tell(draft: &mut Draft<'_>, cause: &str, told: &[Arc<HeldTask>]) -> Result<(), StepError> {
+pub fn tell(draft: &mut Draft<'_>, cause: &str, withdrawn: &Entry, told: &[Arc<HeldTask>]) -> Result<(), StepError> {
     let is_closed = draft.history.last_decision.as_ref().is_some_and(|stands| stands.closed);
     let held: Vec<Arc<HeldTask>> = told.iter().filter(|task| !is_told_now(draft, task)).cloned().collect();
-    lowered::tell(draft, cause, &held, if is_closed { &CLOSED_AGAIN } else { &LOWERED_AGAIN })
+    let word = match (is_closed, is_told_of(&draft.history, withdrawn)) {
+        (true, true) => &CLOSED_AGAIN,
+        (true, false) => &CLOSED,
+        (false, true) => &LOWERED_AGAIN,
+        (false, false) => &LOWERED,
+    };
+    lowered::tell(draft, cause, &held, word)
 }

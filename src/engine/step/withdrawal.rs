@@ -221,7 +221,8 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
     let mut extra = recalls(draft, if stands { &RECALL_NOT_YET } else { &RECALL }, &changed, &told)?;
     let warned = if is_repeated { Vec::new() } else { services::warned_by(&draft.history, original) };
     let raised_for = if is_repeated { Vec::new() } else { raising::told_by(draft, original, &before) };
-    let shared_with: Vec<Arc<HeldTask>> = told.iter().chain(&warned).chain(&raised_for).cloned().collect();
+    let heard = raised_for.iter().filter(|_| raising::is_told_of(&draft.history, original));
+    let shared_with: Vec<Arc<HeldTask>> = told.iter().chain(&warned).chain(heard).cloned().collect();
     extra.extend(breach(draft, RECALL.rule, &changed, &shared_with)?);
     extra.extend(if stands { Some(confirm(draft, &changed)?) } else { enquiry::ask(draft, &changed)? });
     extra.extend(review(draft, &before, &changed)?);
@@ -240,7 +241,7 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
         end(draft, &told);
     }
     taken_back::decision(draft, cause, &changed, &before)?;
-    raising::tell(draft, cause, &raised_for)?;
+    raising::tell(draft, cause, original, &raised_for)?;
     lowered::tell_raised_again(draft, cause, &before)?;
     responsible::pass_to_responsible_authority(draft, None, cause, &before)?;
     agreement::taken_back(draft, cause, &before)?;
