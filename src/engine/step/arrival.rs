@@ -283,7 +283,7 @@ fn follow_up(
             closed::tell_holders(draft, &event.event_id, before)?;
             lowered::tell_holders(draft, &event.event_id, before)?;
             closed::ask_while_missing(draft, referral, entry)?;
-            decided::tell_referrers(draft, before.last_decision.as_ref().map(|before| before.at));
+            decided::tell_referrers(draft, entry, before.last_decision.as_ref().map(|before| before.at));
             unapplied = unapplied::of_unknown_child(draft, referral, before);
         }
         // By an enquiry, too.

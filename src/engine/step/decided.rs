@@ -9,7 +9,7 @@ use super::findings::findings_of;
 use super::taken_back::{Word, in_words, open_again, tell_each};
 use super::unapplied::{Unapplied, is_known};
 use super::{Effect, about, link, named_elsewhere, services};
-use crate::engine::calendar::{Clock, london_date};
+use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::decide::Verdict;
 use crate::engine::history::entry::DANGER;
@@ -203,7 +203,7 @@ pub fn of_older(draft: &Draft<'_>, entry: &Entry) -> Option<Unapplied> {
 pub fn leave_what_came_since(draft: &mut Draft<'_>, entry: &Entry) {
     let stands = draft.history.last_decision.as_ref();
     let is_it = stands.is_some_and(|stands| said_by(stands.event_id.as_deref(), stands.partner.as_deref(), entry));
-    let is_of_today = entry.date_only && london_date(entry.occurred_at) == london_date(entry.received_at);
+    let is_of_today = entry.date_only && decisions::known_until(entry) == entry.received_at;
     if !is_it || is_of_today {
         return;
     }
@@ -213,8 +213,13 @@ pub fn leave_what_came_since(draft: &mut Draft<'_>, entry: &Entry) {
         let words =
             format!("The case is at level {}, by what was received after the decision was made.", level.symbol());
         draft.decision.notes.push(words);
+        draft.sender_words.push(RECORDED_OVER);
     }
 }
+
+/// To whoever recorded it, who may believe the case to be at a lower level.
+const RECORDED_OVER: &str = "More was received after this was decided and before it was recorded, and the case is not lowered below that: record \
+the decision again, as made now, if it is to stand over that too.";
 
 /// What fires for an entry as it arrives: nothing, where it was begun before a decision that is on record already and ended it.
 pub fn findings_unless_over<'a>(draft: &Draft<'a>, entry: &Arc<Entry>, verdict: &Arc<Verdict<'a>>) -> Vec<Finding<'a>> {
@@ -257,16 +262,16 @@ pub fn known_without_enquiry(draft: &Draft<'_>) -> Option<History> {
 /// Most referrals whose senders are told of one decision.
 const TOLD_MAX: usize = 64;
 
-/// Tells whoever reported something since the decision before: never what was decided.
-pub fn tell_referrers(draft: &mut Draft<'_>, decided_before: Option<Timestamp>) {
+/// Tells whoever reported something since the decision before, and by when this one was made: never what was decided.
+pub fn tell_referrers(draft: &mut Draft<'_>, entry: &Entry, decided_before: Option<Timestamp>) {
+    let until = decisions::known_until(entry);
     let held_back = held_back_of(&draft.history);
-    let since = |received_at: Timestamp| decided_before.is_none_or(|before| received_at > before);
+    let is_decided = |received_at: Timestamp| received_at <= until && Some(received_at) > decided_before;
     let mut told: BTreeSet<(String, String, String)> = BTreeSet::new();
     let mut senders: Vec<(Source, String, Option<String>)> = Vec::new();
-    let reported =
-        draft.history.entries.iter().rev().filter(|entry| {
-            is_concern(&entry.kind) && !entry.withdrawn && !entry.backfilled && since(entry.received_at)
-        });
+    let reported = draft.history.entries.iter().rev().filter(|entry| {
+        is_concern(&entry.kind) && !entry.withdrawn && !entry.backfilled && is_decided(entry.received_at)
+    });
     for entry in reported.take(TOLD_MAX) {
         let first = (entry.source.clone(), entry.event_id.clone(), entry.partner_reference.clone());
         let others = entry.corroborated_by.iter().map(|other| (other.source.clone(), other.event_id.clone(), None));

@@ -10,7 +10,7 @@ use super::{by_the_hour, overdue, search};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::history::{death, decisions, is_held_still, is_open};
-use crate::engine::model::history::{HeldTask, History, RecordedDecision};
+use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision, said_by};
 use crate::engine::model::scalar::{Level, Timestamp};
 
 pub const LOWERED: Word = Word {
@@ -87,7 +87,11 @@ pub fn tell_raised_again(draft: &mut Draft<'_>, cause: &str, before: &History) -
     let is_gone = decisions::last_below(&draft.history, Level::L4b) < Some(lowered.at);
     // Where an event had raised the case since, what had lowered it was not put right by that; where a person had, they heard.
     let was_raised = decisions::last_raised(before, Level::L4b).is_some_and(|(at, _)| at > lowered.at);
-    let is_put_right = before.case_level < Some(Level::L4b) || (is_gone && !was_raised);
+    // Nor was anybody told of one that was recorded over what had come at 4b since it was made.
+    let by = |entry: &&Arc<Entry>| said_by(lowered.event_id.as_deref(), lowered.partner.as_deref(), entry);
+    let recorded = before.entries.iter().find(by);
+    let was_told = !recorded.is_some_and(|entry| decisions::is_recorded_over(before, entry, Level::L4b));
+    let is_put_right = before.case_level < Some(Level::L4b) || (is_gone && !was_raised && was_told);
     if draft.history.case_level != Some(Level::L4b) || !is_put_right {
         return Ok(());
     }
