@@ -11,7 +11,7 @@ use super::taken_back::{Word, each_holder};
 use crate::engine::context::StepError;
 use crate::engine::history::entry::is_marker;
 use crate::engine::history::{RECALLED, held_back_of, is_held_still, is_open, newly_held_back};
-use crate::engine::model::decision::Disposition;
+use crate::engine::model::decision::{Disposition, Trigger};
 use crate::engine::model::history::{Entry, HeldTask};
 use crate::engine::model::inbox::Referral;
 use crate::engine::rules::book::{Agency, Rule};
@@ -43,12 +43,13 @@ pub fn hold_back(draft: &mut Draft<'_>, referral: Option<&Referral>) -> Result<(
             shut.remove(&route.agency);
         }
     }
+    let of_joined = shut_to_joined(draft);
     // What is imported tells nobody anything.
-    if shut.is_empty() || draft.decision.disposition == Disposition::Backfilled {
+    if (shut.is_empty() && of_joined.is_empty()) || draft.decision.disposition == Disposition::Backfilled {
         return Ok(());
     }
     for entry in draft.history.entries.clone() {
-        let held = to_be_passed_on(draft, &entry, &shut);
+        let held = to_be_passed_on(draft, &entry, (&shut, &of_joined));
         if !held.is_empty() {
             stop(draft, referral, &entry, &held)?;
         }
@@ -56,8 +57,22 @@ pub fn hold_back(draft: &mut Draft<'_>, referral: Option<&Referral>) -> Result<(
     Ok(())
 }
 
-/// What somebody holds of an event in the place of an agency whose route is shut, and for whom it was meant.
-fn to_be_passed_on<'a>(draft: &Draft<'a>, entry: &Entry, shut: &BTreeSet<String>) -> Vec<(Arc<HeldTask>, &'a Agency)> {
+/// Two records were joined: what was to be passed on by the one may be what the other had shut before.
+fn shut_to_joined(draft: &Draft<'_>) -> BTreeSet<String> {
+    if draft.decision.trigger != Trigger::Forward {
+        return BTreeSet::new();
+    }
+    let routes = held_back_of(&draft.history).into_iter().map(|route| route.agency);
+    routes.filter(|agency| !is_marker(agency)).collect()
+}
+
+/// What somebody holds of an event in the place of an agency whose route is shut, and for whom it was meant. `shut`: since the record at
+/// hand came; and to what was not known of this child before it.
+fn to_be_passed_on<'a>(
+    draft: &Draft<'a>,
+    entry: &Entry,
+    (shut, of_joined): (&BTreeSet<String>, &BTreeSet<String>),
+) -> Vec<(Arc<HeldTask>, &'a Agency)> {
     // What is asked now is asked by the routes that are open now.
     let of_event = draft.history.tasks.iter().filter(|task| {
         task.is_of(entry)
@@ -68,6 +83,9 @@ fn to_be_passed_on<'a>(draft: &Draft<'a>, entry: &Entry, shut: &BTreeSet<String>
     });
     let rules = &draft.book.rules;
     let meant_for = |task: &Arc<HeldTask>| {
+        let is_joined =
+            || !of_joined.is_empty() && !draft.before.tasks.iter().any(|known| known.task_id == task.task_id);
+        let shut = if is_joined() { of_joined } else { shut };
         let mut agencies = shut.iter().filter_map(|agency| rules.agencies.get(agency));
         agencies.find(|agency| stands_in(draft, task, agency))
     };
