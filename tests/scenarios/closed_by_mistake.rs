@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::files::{book, shipped};
-use crate::kit::{Expected, HOUR, Router, START, id, is_about, is_by};
+use crate::kit::{Expected, HOUR, Router, START, decided, id, is_about, is_by, of_bea};
 
 /// The same day as the concern is received: eight hours.
 const DUE: i64 = 8;
@@ -64,10 +64,7 @@ impl Run {
 
     /// Returns the event's number.
     fn event(&mut self, hour: i64, from: (&str, &str), detail: &Value) -> usize {
-        let child = json!({
-            "given_names": "Bea", "family_name": "Example", "date_of_birth": "2012-03-04", "nhs_number": "9990000026"
-        });
-        let (number, results) = self.router.event(hour, from, json!({ "child": child, "detail": detail }));
+        let (number, results) = self.router.event(hour, from, of_bea(detail));
         self.take(results);
         number
     }
@@ -79,9 +76,7 @@ impl Run {
             What::Lowered => json!({ "decision": "level_set", "level": "L4a" }),
             What::Concern | What::Withdrawn(_) => return None,
         };
-        let mut detail = json!({ "decided_by": "A. Worker", "decided_by_role": "team manager" });
-        detail.as_object_mut().unwrap().extend(decision.as_object().unwrap().clone());
-        Some(self.event(hour, ("social-care/checs", "decision.recorded"), &detail))
+        Some(self.event(hour, ("social-care/checs", "decision.recorded"), &decided(&decision)))
     }
 
     fn answer(&mut self, hour: i64, kind: OutcomeKind) {

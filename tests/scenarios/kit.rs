@@ -47,6 +47,21 @@ pub fn is_about(word: &Task, task: &Task) -> bool {
     word.follows.iter().chain(word.follows_also.iter().flatten()).any(|followed| *followed == task.task_id)
 }
 
+/// What an event about the child of a script holds: made up, and always the same child.
+pub fn of_bea(detail: &Value) -> Value {
+    let child = json!({
+        "given_names": "Bea", "family_name": "Example", "date_of_birth": "2012-03-04", "nhs_number": "9990000026"
+    });
+    json!({ "child": child, "detail": detail })
+}
+
+/// The detail of what a named person decides.
+pub fn decided(decision: &Value) -> Value {
+    let mut detail = json!({ "decided_by": "A. Worker", "decided_by_role": "team manager" });
+    detail.as_object_mut().unwrap().extend(decision.as_object().unwrap().clone());
+    detail
+}
+
 /// A router that is told everything at an hour from the start.
 pub struct Router {
     replay: Replay,

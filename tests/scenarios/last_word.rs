@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::files::{book, shipped};
-use crate::kit::{Router, id};
+use crate::kit::{Router, decided, id, of_bea};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum What {
@@ -57,10 +57,7 @@ impl Run {
     }
 
     fn event(&mut self, hour: i64, from: (&str, &str), detail: &Value) -> usize {
-        let child = json!({
-            "given_names": "Bea", "family_name": "Example", "date_of_birth": "2012-03-04", "nhs_number": "9990000026"
-        });
-        let (number, results) = self.router.event(hour, from, json!({ "child": child, "detail": detail }));
+        let (number, results) = self.router.event(hour, from, of_bea(detail));
         self.take(results);
         number
     }
@@ -72,9 +69,7 @@ impl Run {
             What::Enquiry => json!({ "decision": "s47_started" }),
             What::Withdrawn(_) => unreachable!("an event of its own"),
         };
-        let mut detail = json!({ "decided_by": "A. Worker", "decided_by_role": "team manager" });
-        detail.as_object_mut().unwrap().extend(decision.as_object().unwrap().clone());
-        self.event(hour, ("social-care/checs", "decision.recorded"), &detail)
+        self.event(hour, ("social-care/checs", "decision.recorded"), &decided(&decision))
     }
 }
 
