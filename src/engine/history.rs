@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::model::detail::StatusChanged;
 use super::model::event::Source;
 use super::model::history::{
-    AgreementStanding, Corroboration, Entry, HeldBack, History, RecordedDecision, Status, said_by,
+    AgreementStanding, Corroboration, Entry, HeldBack, HeldTask, History, RecordedDecision, Status, said_by,
 };
 use super::model::scalar::{Coded, DAY_MS, FactValue, Level, Timestamp};
 
@@ -400,6 +400,11 @@ pub fn newly_held_back<'h>(before: &History, now: &'h History) -> BTreeSet<&'h H
         }
     }
     routes
+}
+
+/// Whether a history knew of a task.
+pub fn holds(history: &History, task: &HeldTask) -> bool {
+    history.tasks.iter().any(|known| known.task_id == task.task_id)
 }
 
 /// The entries between those that a history begins and ends with now as before.

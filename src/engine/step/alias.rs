@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::draft::{Draft, own_duty_at};
 use super::findings::findings_of;
-use super::{Effect, Step, agreement, awaiting, first_receipt, link, responsible, sighting};
+use super::{Effect, Step, agreement, awaiting, first_receipt, link, persons, responsible, sighting};
 use crate::engine::calendar::instant_in_words;
 use crate::engine::context::{Context, HOPS_MAX, StepError};
 use crate::engine::decide::{Moment, judge};
@@ -264,6 +264,7 @@ pub fn history_arrived(
     }
     let mut draft = Draft::open(context, state, record.subject, record.receipt, Trigger::Forward, &record.id)?;
     let before = draft.history.clone();
+    draft.joined = Some(Arc::new(forward.history.clone()));
     let added = merge(&mut draft.history, forward.history.clone(), record.receipt);
     draft.history.pairs.iter_mut().for_each(|pairs| pairs.retain(|pair| pair.subject != draft.subject));
     let mut findings = Vec::new();
@@ -283,6 +284,7 @@ pub fn history_arrived(
     awaiting::apply_to_known(&mut draft, None)?;
     first_receipt::apply_to_known(&mut draft, &record.id)?;
     agreement::stop_services(&mut draft, &record.id)?;
+    persons::told_by_one_record(&mut draft, &record.id)?;
     // Of either record another authority may have been asked than the joined one names.
     for alone in [&before, &forward.history] {
         responsible::pass_to_responsible_authority(&mut draft, None, &record.id, alone)?;

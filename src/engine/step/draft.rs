@@ -58,6 +58,8 @@ pub struct Draft<'a> {
     pub at: Timestamp,
     /// What was known before.
     pub before: Arc<History>,
+    /// What another record of the child knew, which joins this one in this step.
+    pub joined: Option<Arc<History>>,
     pub history: History,
     pub decision: Decision,
     effects: Vec<Effect>,
@@ -129,6 +131,7 @@ impl<'a> Draft<'a> {
             subject,
             at,
             before,
+            joined: None,
             history,
             decision,
             effects,
@@ -151,6 +154,12 @@ impl<'a> Draft<'a> {
     fn is_about(&self, entry: &Entry) -> bool {
         let sent_by = |source: &Source| source.partner == entry.source.partner;
         self.decision.event_id.as_ref() == Some(&entry.event_id) && self.decision.source.as_ref().is_some_and(sent_by)
+    }
+
+    /// What was known before by each record that is one from this step on: what the one held back, whoever acted by the other did not
+    /// know. As a rule there is one.
+    pub fn sides(&self) -> impl Iterator<Item = &Arc<History>> {
+        std::iter::once(&self.before).chain(&self.joined)
     }
 
     /// Whether a task was raised by this very step.

@@ -10,9 +10,9 @@ use super::readdressed::{as_first_asked, is_its_own_too, stands_in};
 use super::taken_back::{Word, each_holder};
 use crate::engine::context::StepError;
 use crate::engine::history::entry::is_marker;
-use crate::engine::history::{RECALLED, held_back_of, is_held_still, is_open, newly_held_back};
-use crate::engine::model::decision::{Disposition, Trigger};
-use crate::engine::model::history::{Entry, HeldTask};
+use crate::engine::history::{RECALLED, held_back_of, holds, is_held_still, is_open, newly_held_back};
+use crate::engine::model::decision::Disposition;
+use crate::engine::model::history::{Entry, HeldTask, History};
 use crate::engine::model::inbox::Referral;
 use crate::engine::rules::book::{Agency, Rule};
 use crate::engine::tasks::route::Address;
@@ -34,22 +34,13 @@ const PASSED_ON: &str =
 
 /// Holds back what was to be passed on by routes that were open when the record at hand came, and are shut now, whatever shut them.
 pub fn hold_back(draft: &mut Draft<'_>, referral: Option<&Referral>) -> Result<(), StepError> {
-    let newly = newly_held_back(&draft.before, &draft.history);
-    let mut shut: BTreeSet<String> = newly.into_iter().map(|route| route.agency.clone()).collect();
-    shut.retain(|agency| !is_marker(agency));
-    if !shut.is_empty() {
-        // Another unit of theirs was shut before.
-        for route in held_back_of(&draft.before) {
-            shut.remove(&route.agency);
-        }
-    }
-    let of_joined = shut_to_joined(draft);
+    let shut: Vec<Shut> = draft.sides().map(|side| Shut::since(side, &draft.history)).collect();
     // What is imported tells nobody anything.
-    if (shut.is_empty() && of_joined.is_empty()) || draft.decision.disposition == Disposition::Backfilled {
+    if shut.iter().all(|shut| shut.agencies.is_empty()) || draft.decision.disposition == Disposition::Backfilled {
         return Ok(());
     }
     for entry in draft.history.entries.clone() {
-        let held = to_be_passed_on(draft, &entry, (&shut, &of_joined));
+        let held = to_be_passed_on(draft, &entry, &shut);
         if !held.is_empty() {
             stop(draft, referral, &entry, &held)?;
         }
@@ -57,22 +48,28 @@ pub fn hold_back(draft: &mut Draft<'_>, referral: Option<&Referral>) -> Result<(
     Ok(())
 }
 
-/// Two records were joined: what was to be passed on by the one may be what the other had shut before.
-fn shut_to_joined(draft: &Draft<'_>) -> BTreeSet<String> {
-    if draft.decision.trigger != Trigger::Forward {
-        return BTreeSet::new();
-    }
-    let routes = held_back_of(&draft.history).into_iter().map(|route| route.agency);
-    routes.filter(|agency| !is_marker(agency)).collect()
+/// Agencies of which no unit was shut by what one record knew, and one is now.
+struct Shut {
+    side: Arc<History>,
+    agencies: BTreeSet<String>,
 }
 
-/// What somebody holds of an event in the place of an agency whose route is shut, and for whom it was meant. `shut`: since the record at
-/// hand came; and to what was not known of this child before it.
-fn to_be_passed_on<'a>(
-    draft: &Draft<'a>,
-    entry: &Entry,
-    (shut, of_joined): (&BTreeSet<String>, &BTreeSet<String>),
-) -> Vec<(Arc<HeldTask>, &'a Agency)> {
+impl Shut {
+    fn since(side: &Arc<History>, now: &History) -> Self {
+        let newly = newly_held_back(side, now);
+        let mut agencies: BTreeSet<String> = newly.into_iter().map(|route| route.agency.clone()).collect();
+        agencies.retain(|agency| !is_marker(agency));
+        if !agencies.is_empty() {
+            for route in held_back_of(side) {
+                agencies.remove(&route.agency);
+            }
+        }
+        Self { side: Arc::clone(side), agencies }
+    }
+}
+
+/// What somebody holds of an event in the place of an agency whose route is shut since, and for whom it was meant.
+fn to_be_passed_on<'a>(draft: &Draft<'a>, entry: &Entry, shut: &[Shut]) -> Vec<(Arc<HeldTask>, &'a Agency)> {
     // What is asked now is asked by the routes that are open now.
     let of_event = draft.history.tasks.iter().filter(|task| {
         task.is_of(entry)
@@ -83,10 +80,8 @@ fn to_be_passed_on<'a>(
     });
     let rules = &draft.book.rules;
     let meant_for = |task: &Arc<HeldTask>| {
-        let is_joined =
-            || !of_joined.is_empty() && !draft.before.tasks.iter().any(|known| known.task_id == task.task_id);
-        let shut = if is_joined() { of_joined } else { shut };
-        let mut agencies = shut.iter().filter_map(|agency| rules.agencies.get(agency));
+        let shut = shut.iter().find(|shut| holds(&shut.side, task))?;
+        let mut agencies = shut.agencies.iter().filter_map(|agency| rules.agencies.get(agency));
         agencies.find(|agency| stands_in(draft, task, agency))
     };
     of_event.filter_map(|task| Some((Arc::clone(task), meant_for(task)?))).collect()

@@ -9,7 +9,7 @@ use super::{not_passed_on, suspect};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::history::entry::A_PERSON;
-use crate::engine::history::{held_back_of, is_open};
+use crate::engine::history::{held_back_of, holds, is_open, newly_held_back};
 use crate::engine::model::history::{Entry, HeldBack, HeldTask};
 use crate::engine::model::inbox::Referral;
 use crate::engine::tasks::route::{Address, is_suppressed};
@@ -18,6 +18,8 @@ use crate::engine::tasks::{HELD_BACK_RULE, Wanted};
 const TITLE: &str = "Someone must not learn of this";
 const DECIDE_ACTION: &str = "Decide who must not learn of this, and tell those who act already";
 const ASK_ACTION: &str = "Before you speak to the family: ask the front door who must not learn of this";
+const TOLD_TITLE: &str = "Told already, and not to be told";
+const TOLD_APART_ACTION: &str = "Decide at once: someone was told who, by another record of the child, must not be";
 const TOLD_ACTION: &str = "Decide at once: someone was told who, by a later report, must not be";
 
 fn is_person(route: &HeldBack) -> bool {
@@ -158,9 +160,36 @@ fn ask_about_told(
     );
     let raising = draft.raising(referral, cause);
     let due = raising.deadline_from_now(&Clock::Hours(1))?;
-    let title = "Told already, and not to be told";
-    let wanted = raising.own_duty(HELD_BACK_RULE, title, why, TOLD_ACTION, due, kept);
+    let wanted = raising.own_duty(HELD_BACK_RULE, TOLD_TITLE, why, TOLD_ACTION, due, kept);
     draft.raise(referral, cause, &[], vec![wanted]).map(drop)
+}
+
+/// Two records became one: who was told by the one while the other held their route back is put to a person, whichever of the two the
+/// other passed everything on to.
+pub fn told_by_one_record(draft: &mut Draft<'_>, cause: &str) -> Result<(), StepError> {
+    let Some(joined) = draft.joined.clone() else { return Ok(()) };
+    let before = Arc::clone(&draft.before);
+    let mut actions = BTreeSet::new();
+    for (own, other) in [(&before, &joined), (&joined, &before)] {
+        let theirs = held_back_of(other);
+        for route in newly_held_back(own, &draft.history).into_iter().filter(|route| theirs.contains(route)) {
+            let is_shut =
+                |entry: &&Arc<Entry>| !(entry.withdrawn && route.is_wish()) && entry.held_back.contains(route);
+            let shut_at = other.entries.iter().filter(is_shut).map(|entry| entry.received_at).min();
+            // What no entry holds back any more was held back before those that are kept.
+            let was_shut = |task: &HeldTask| shut_at.is_none_or(|shut_at| task.raised_at >= shut_at);
+            actions.extend(told_already(draft, std::iter::once(route), |task| holds(own, task) && was_shut(task)));
+        }
+    }
+    let Some(latest) = draft.history.entries.last().filter(|_| !actions.is_empty()) else { return Ok(()) };
+    let why = format!(
+        "Two records became one. By one of them someone was told whose route the other held back: {}.",
+        actions.into_iter().collect::<Vec<_>>().join("; ")
+    );
+    let raising = draft.raising(None, cause);
+    let due = raising.deadline_from_now(&Clock::Hours(1))?;
+    let wanted = raising.own_duty(HELD_BACK_RULE, TOLD_TITLE, why, TOLD_APART_ACTION, due, latest);
+    draft.raise(None, cause, &[], vec![wanted]).map(drop)
 }
 
 /// What those at these routes hold and should not have been told of.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::draft::{AT_HIGHEST_LEVEL, Draft, own_duty_at};
 use super::taken_back::{Word, tell_each};
 use crate::engine::context::StepError;
-use crate::engine::history::{entry, held_back_of, is_open, newly_held_back};
+use crate::engine::history::{entry, held_back_of, holds, is_open, newly_held_back};
 use crate::engine::model::event::{ReferralEvent, Source};
-use crate::engine::model::history::{Entry, HeldBack, HeldTask};
+use crate::engine::model::history::{Entry, HeldBack, HeldTask, History};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{FactValue, Level};
 use crate::engine::rules::RuleBook;
@@ -43,10 +43,20 @@ const NOT_TO_BE_RUNG_BY_OTHERS: Word = Word {
 /// When a step ends: who holds something that was reported from where a suspect works who was told of in this step is told not to ring
 /// back. What is asked from now on says so itself.
 pub fn warn_of_earlier_senders(draft: &mut Draft<'_>) -> Result<(), StepError> {
-    if !newly_held_back(&draft.before, &draft.history).iter().any(|route| route.is_of_suspect()) {
-        return Ok(());
+    let held: Vec<Arc<HeldTask>> = draft.sides().flat_map(|side| reported_by_accused(draft, side)).collect();
+    let cause = format!("{}\0not to be rung", draft.decision.decision_id);
+    let raising = draft.raising(None, "");
+    let (theirs, of_others): (Vec<_>, Vec<_>) = held.into_iter().partition(|task| raising.decides(&task.agency));
+    tell_each(draft, &cause, &theirs, &NOT_TO_BE_RUNG, &AT_HIGHEST_LEVEL)?;
+    tell_each(draft, &cause, &of_others, &NOT_TO_BE_RUNG_BY_OTHERS, &AT_HIGHEST_LEVEL)
+}
+
+/// What is held by what one record knew, and was reported by an agency that is accused since.
+fn reported_by_accused(draft: &Draft<'_>, side: &History) -> Vec<Arc<HeldTask>> {
+    if !newly_held_back(side, &draft.history).iter().any(|route| route.is_of_suspect()) {
+        return Vec::new();
     }
-    let (before, now) = (held_back_of(&draft.before), held_back_of(&draft.history));
+    let (before, now) = (held_back_of(side), held_back_of(&draft.history));
     let keys = &draft.context.keys;
     let is_own =
         |routes: &BTreeSet<HeldBack>, sender: &Source| routes.iter().any(|route| route.is_suspects_own(keys, sender));
@@ -57,13 +67,9 @@ pub fn warn_of_earlier_senders(draft: &mut Draft<'_>) -> Result<(), StepError> {
             && task.chases.is_none()
             && !draft.is_raised_now(task)
             && reported.iter().any(|entry| task.is_of(entry))
+            && holds(side, task)
     };
-    let held: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(shows_it).cloned().collect();
-    let cause = format!("{}\0not to be rung", draft.decision.decision_id);
-    let raising = draft.raising(None, "");
-    let (theirs, of_others): (Vec<_>, Vec<_>) = held.into_iter().partition(|task| raising.decides(&task.agency));
-    tell_each(draft, &cause, &theirs, &NOT_TO_BE_RUNG, &AT_HIGHEST_LEVEL)?;
-    tell_each(draft, &cause, &of_others, &NOT_TO_BE_RUNG_BY_OTHERS, &AT_HIGHEST_LEVEL)
+    draft.history.tasks.iter().filter(shows_it).cloned().collect()
 }
 
 /// Holds back every route that such a suspect may see, for this event and for all that follow.
