@@ -93,21 +93,8 @@ fn stop(
     entry: &Arc<Entry>,
     held: &[(Arc<HeldTask>, &Agency)],
 ) -> Result<(), StepError> {
-    let at = draft.at;
-    let kept: BTreeSet<&String> = held
-        .iter()
-        .map(|(task, _)| task)
-        .filter(|task| is_its_own_too(draft, task))
-        .map(|task| &task.task_id)
-        .collect();
     // Closed first: nobody holds in anyone's place what is asked of another instead.
-    for task in &mut draft.history.tasks {
-        if kept.contains(&task.task_id) {
-            Arc::make_mut(task).in_place_of = None;
-        } else if held.iter().any(|(stopped, _)| stopped.task_id == task.task_id) {
-            *task = Arc::new(closed_as(RECALLED, task, at));
-        }
-    }
+    let kept = leave_place(draft, &held.iter().map(|(task, _)| Arc::clone(task)).collect::<Vec<_>>());
     let cause = format!("{}\0not passed on\0{}", draft.decision.decision_id, entry.event_id);
     let (theirs, others): (Vec<Arc<HeldTask>>, Vec<Arc<HeldTask>>) =
         held.iter().map(|(task, _)| Arc::clone(task)).partition(|task| task.agency == draft.book.rules.front_door);
@@ -134,6 +121,21 @@ fn stop(
     let raised = raising.hold_back_now(wanted, &due, notes)?;
     draft.take(raised);
     draft.raise(None, &cause, &[], words).map(drop)
+}
+
+/// Nobody holds these in another's place any more, and each keeps what they were asked for themselves: those are returned.
+pub fn leave_place(draft: &mut Draft<'_>, held: &[Arc<HeldTask>]) -> BTreeSet<String> {
+    let own = held.iter().filter(|task| is_its_own_too(draft, task));
+    let kept: BTreeSet<String> = own.map(|task| task.task_id.clone()).collect();
+    let at = draft.at;
+    for task in &mut draft.history.tasks {
+        if kept.contains(&task.task_id) {
+            Arc::make_mut(task).in_place_of = None;
+        } else if held.iter().any(|left| left.task_id == task.task_id) {
+            *task = Arc::new(closed_as(RECALLED, task, at));
+        }
+    }
+    kept
 }
 
 /// What was to be passed on, as the rules asked it: it is held back for each of them.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::about;
 use super::draft::{AT_HIGHEST_LEVEL, Draft, within_the_hour_at};
 use super::lifted::{fired_for, named_by};
+use super::not_passed_on::leave_place;
 use super::taken_back::{Word, tell_each};
 use super::withdrawal::{Recall, breach, end, recalls};
 use crate::engine::context::StepError;
@@ -179,6 +180,8 @@ fn shut_and_tell(
     recall(draft, cause, about, (&told, &events), (&passed_on, &shut.routes))?;
     end(draft, &told);
     tell_each(draft, &format!("{cause}\0ring back"), &passed_on, &RING_BACK, &AT_HIGHEST_LEVEL)?;
+    // Lifted again, it is to be passed on again.
+    leave_place(draft, &passed_on);
     shut_again(&mut draft.history, &shut.lifted);
     let words = in_words(&draft.book.rules, &shut.routes);
     let again = if shut.lifted.is_empty() { "Held back" } else { "Held back again" };
