@@ -10,7 +10,7 @@ use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::history::decisions::{self, closes, decided, recorded, settles, starts_enquiry};
 use crate::engine::history::entry::is_adult;
-use crate::engine::history::{RECALLED, TOLD, held_back_of, is_open};
+use crate::engine::history::{RECALLED, TOLD, death, held_back_of, is_open};
 use crate::engine::model::decision::TaskRaised;
 use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision, said_by};
 use crate::engine::model::scalar::{Level, Timestamp};
@@ -139,6 +139,7 @@ fn settled_by_enquiry(draft: &Draft<'_>, closed_at: Option<Timestamp>, over: &[A
     let is_by_it = |task: &&Arc<HeldTask>| {
         closed::is_to_be_told(&known, rules, task, closed_at)
             && !closed::is_to_be_told(&draft.before, rules, task, closed_at)
+            && !death::overtook(&draft.history, task)
     };
     over.iter().filter(is_by_it).cloned().collect()
 }
@@ -235,6 +236,7 @@ pub fn open_again(
         search::has_nobody_to_find(history, rules, task)
             || is_grown(draft, task)
             || overdue::was_done(&draft.before, rules, task)
+            || death::overtook(history, task)
     };
     let (over, open) = history.tasks.iter().filter(was_closed).cloned().partition(is_over);
     (open, over)
