@@ -9,7 +9,7 @@ use super::draft::{AT_HIGHEST_LEVEL, Draft};
 use super::findings::recorded_meanwhile;
 use super::sighting::Sighted;
 use super::taken_back::{Word, each_holder, go_on_by};
-use super::{closed, escalation, lifted, search};
+use super::{closed, escalation, lifted, responsible, search};
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::StepError;
 use crate::engine::history::death::{Shown, is_notice};
@@ -182,7 +182,8 @@ pub fn take_up_if_ended(draft: &mut Draft<'_>) -> Result<(), StepError> {
         .decision
         .notes
         .push("A notice of death stands no longer: what it had ended or held back is taken up again.".to_owned());
-    draft.raise(None, &cause, &findings, words).map(drop)
+    draft.raise(None, &cause, &findings, words)?;
+    responsible::named_while_thought_dead(draft, &cause, ended.received_at)
 }
 
 /// The tasks that a death had overtaken, and overtakes no longer.

@@ -12,7 +12,7 @@ use super::unapplied::Unapplied;
 use super::withdrawal::{Recall, WITHDRAWAL_RULE, breach, recalls};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
-use crate::engine::history::is_open;
+use crate::engine::history::{RECALLED, is_open};
 use crate::engine::model::detail::DecisionRecorded;
 use crate::engine::model::history::{Entry, HeldTask};
 use crate::engine::model::inbox::Referral;
@@ -272,6 +272,50 @@ pub fn pass_on(
         }
     }
     Ok(())
+}
+
+/// What nobody of an agency holds any more, and is still to be done, is asked of the unit that is right now.
+pub fn ask_right_unit(
+    draft: &mut Draft<'_>,
+    cause: &str,
+    entry: &Arc<Entry>,
+    left: &[Arc<HeldTask>],
+    (agency, meant): (&Agency, &Meant),
+) -> Result<(), StepError> {
+    let wanted = left.iter().map(|task| passed_on(draft, None, task, entry, (agency, meant))).collect();
+    draft.raise(None, &format!("{cause}\0{}", entry.event_id), &[], wanted).map(drop)
+}
+
+/// Whether whoever stood in has passed it on: they say so, or were told to ring whom they passed it on to.
+pub fn has_rung(draft: &Draft<'_>, task: &HeldTask) -> bool {
+    let is_word = |word: &Arc<HeldTask>| {
+        word.action == RING_FORMER.action
+            && word.agency == task.agency
+            && word.event_id == task.event_id
+            && word.partner == task.partner
+            && word.raised_at == task.state_at
+    };
+    task.chases.is_none()
+        && !is_recall(task)
+        && (task.state == "completed" || (task.state == RECALLED && draft.history.tasks.iter().any(is_word)))
+}
+
+/// Units that were told of an event should never have been: they hear that, by whoever passed it on to them where that is how, and it is
+/// looked into.
+pub fn tell_of_mistake(
+    draft: &mut Draft<'_>,
+    cause: &str,
+    entry: &Arc<Entry>,
+    (told, rung): (&[Arc<HeldTask>], &[Arc<HeldTask>]),
+    stop: &Recall,
+) -> Result<(), StepError> {
+    let mut words = recalls(draft, stop, entry, told)?;
+    let shared: Vec<Arc<HeldTask>> = told.iter().chain(rung).cloned().collect();
+    words.extend(breach(draft, RECALL.rule, entry, &shared)?);
+    for task in rung {
+        words.push(word_to_stand_in(draft, task, entry, &RING_BACK)?);
+    }
+    draft.raise(None, &format!("{cause}\0{}\0by mistake", entry.event_id), &[], words).map(drop)
 }
 
 /// A unit that was once told to stop, and is the right one after all, need not answer that any more.

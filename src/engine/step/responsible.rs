@@ -8,20 +8,20 @@ use super::closed;
 use super::draft::Draft;
 use super::escalation::closed_as;
 use super::findings::{self, asking_more, findings_of};
-use super::readdressed::{Meant, Wrong, is_recall, pass_on, stands_in, waits};
+use super::readdressed::{self, Meant, Wrong, is_recall, pass_on, stands_in, waits};
 use super::withdrawal::Recall;
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, judge};
 use crate::engine::facts::{AsOf, is_own_authority};
 use crate::engine::history::{RECALLED, episodes, latest_status};
 use crate::engine::model::detail::Detail;
-use crate::engine::model::history::{Entry, HeldTask, History};
+use crate::engine::model::history::{Entry, HeldTask, History, Status, said_by};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::rules::book::{Agency, Rule, TaskRule, UnitKind};
 use crate::engine::rules::expression::Truth;
 use crate::engine::tasks::route::placed_by;
-use crate::engine::tasks::{Finding, READDRESSED_RULE, TOLD_BY_MISTAKE};
+use crate::engine::tasks::{Finding, READDRESSED, READDRESSED_RULE, TOLD_BY_MISTAKE};
 
 /// Of an authority that was rightly told, for the child was theirs then; or wrongly, and another is responsible.
 pub const NO_LONGER_THEIRS: Recall = Recall {
@@ -47,14 +47,9 @@ struct Change<'c> {
     referral: Option<&'c Referral>,
     cause: &'c str,
     before: &'c History,
-}
-
-impl Change<'_> {
-    /// Whether a status says who is responsible from now on: the former authority was rightly told. Where one is withdrawn or
-    /// corrected, another was told that should not have been.
-    fn is_rightly_told(&self) -> bool {
-        self.referral.is_some_and(|referral| matches!(&referral.event.detail, Detail::StatusChanged(_)))
-    }
+    /// A status says who is responsible from now on: the former authority was rightly told. Where one is withdrawn or corrected, another
+    /// was told that should not have been.
+    is_rightly_told: bool,
 }
 
 /// Another authority placed the child than was known, or it is known now, or what said so no longer stands. `referral`: what names
@@ -65,23 +60,145 @@ pub fn pass_to_responsible_authority(
     cause: &str,
     before: &History,
 ) -> Result<(), StepError> {
-    let change = Change { referral, cause, before };
+    let is_status = |referral: &Referral| matches!(&referral.event.detail, Detail::StatusChanged(_));
+    let change = Change { referral, cause, before, is_rightly_told: referral.is_some_and(is_status) };
+    tell_whom_it_had_named(draft, &change)?;
     let (history, at) = (&draft.history, draft.at);
     let now = placed_by(history, at);
     // A status that is said anew says who is responsible; what it leaves out is not said to be otherwise.
     let as_before =
-        now == placed_by(before, at) && (change.is_rightly_told() || is_away(history, at) == is_away(before, at));
-    if as_before || (now.is_none() && change.is_rightly_told()) {
+        now == placed_by(before, at) && (change.is_rightly_told || is_away(history, at) == is_away(before, at));
+    if as_before || (now.is_none() && change.is_rightly_told) {
         return Ok(());
     }
     // Whoever is told to stop by what goes on is not told it again by what is over.
     let is_over = |entry: &Arc<Entry>| episodes::back_at(&draft.history, entry).is_some();
     let (over, ahead): (Vec<Arc<Entry>>, Vec<Arc<Entry>>) = draft.history.entries.iter().cloned().partition(is_over);
-    let rules = &draft.book.rules;
-    for agency in rules.agencies.values().filter(|agency| agency.units == UnitKind::Authority) {
+    of_entries(draft, &change, ahead.iter().chain(&over))
+}
+
+fn of_entries<'e>(
+    draft: &mut Draft<'_>,
+    change: &Change<'_>,
+    entries: impl Iterator<Item = &'e Arc<Entry>> + Clone,
+) -> Result<(), StepError> {
+    let now = placed_by(&draft.history, draft.at);
+    for agency in authorities(draft) {
         let meant = meant(draft, agency, now.as_deref());
-        for entry in ahead.iter().chain(&over) {
-            of_entry(draft, &change, entry, (agency, &meant))?;
+        for entry in entries.clone() {
+            of_entry(draft, change, entry, (agency, &meant))?;
+        }
+    }
+    Ok(())
+}
+
+fn authorities<'a>(draft: &Draft<'a>) -> impl Iterator<Item = &'a Agency> + use<'a> {
+    draft.book.rules.agencies.values().filter(|agency| agency.units == UnitKind::Authority)
+}
+
+/// An absence goes on that was taken to be over since then: what was recorded meanwhile says who is responsible in it, too.
+pub fn named_while_over(draft: &mut Draft<'_>, cause: &str, since: Timestamp) -> Result<(), StepError> {
+    let history = &draft.history;
+    let said = |status: &Status| {
+        let by = |entry: &&Arc<Entry>| said_by(status.event_id.as_deref(), status.partner.as_deref(), entry);
+        history.entries.iter().find(by).map_or(status.since, |entry| entry.received_at)
+    };
+    if !history.statuses.iter().any(|status| said(status) >= since) {
+        return Ok(());
+    }
+    let mut before = history.clone();
+    before.statuses.retain(|status| said(status) < since);
+    let now = placed_by(history, draft.at);
+    if now.is_none() || now == placed_by(&before, draft.at) {
+        return Ok(());
+    }
+    let absences: Vec<Arc<Entry>> =
+        history.entries.iter().filter(|entry| findings::goes_on(draft, entry)).cloned().collect();
+    let change = Change { referral: None, cause, before: &before, is_rightly_told: true };
+    of_entries(draft, &change, absences.iter())
+}
+
+/// A notice of death stands no longer: what had gone from one authority to another while it stood was held back from that one, and goes
+/// to whichever is responsible now.
+pub fn named_while_thought_dead(draft: &mut Draft<'_>, cause: &str, since: Timestamp) -> Result<(), StepError> {
+    let now = placed_by(&draft.history, draft.at);
+    for agency in authorities(draft) {
+        let meant = meant(draft, agency, now.as_deref());
+        if matches!(meant, Meant::Unknown | Meant::Nobody) {
+            continue;
+        }
+        for entry in draft.history.entries.clone() {
+            let is_left = |task: &&Arc<HeldTask>| {
+                task.is_of(&entry)
+                    && task.state == RECALLED
+                    && task.state_at >= since
+                    && task.chases.is_none()
+                    && !is_recall(task)
+                    && !closed::is_waited_for_no_more(&draft.history, &draft.book.rules, task)
+                    && (task.agency == agency.name || stands_in(draft, task, agency))
+            };
+            let left: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(is_left).cloned().collect();
+            if !left.is_empty() && !entry.withdrawn && episodes::back_at(&draft.history, &entry).is_none() {
+                readdressed::ask_right_unit(draft, cause, &entry, &left, (agency, &meant))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// An authority that a status had named, and from when until when that said who is responsible.
+struct Named {
+    authority: String,
+    since: Timestamp,
+    until: Timestamp,
+}
+
+/// What had named an authority before another was recorded stands no longer. One that names the same still is enough.
+fn named_wrongly(change: &Change<'_>, now: &History) -> Vec<Named> {
+    let names = |status: &&Status| status.status == "lac" && status.placing_authority.is_some();
+    let words =
+        |history: &'_ History| history.statuses.iter().filter(|status| status.status == "lac").cloned().collect();
+    let (before, now): (Vec<Status>, Vec<Status>) = (words(change.before), words(now));
+    let stands = |authority: &String| {
+        let mut named = now.iter().filter_map(|status| status.placing_authority.as_ref());
+        named.any(|name| is_own_authority(Some(name), authority) || is_own_authority(Some(authority), name))
+    };
+    let followed = before.iter().zip(before.iter().skip(1));
+    let gone = followed.filter(|(status, _)| names(status) && status.open).filter_map(|(status, next)| {
+        let authority = status.placing_authority.clone().filter(|authority| !stands(authority))?;
+        Some(Named { authority, since: status.since, until: next.since })
+    });
+    gone.collect()
+}
+
+/// A status is taken back, or corrected, after another authority was recorded: nothing else is asked by that, but whom it had named
+/// should never have been told.
+fn tell_whom_it_had_named(draft: &mut Draft<'_>, change: &Change<'_>) -> Result<(), StepError> {
+    let named = if change.is_rightly_told { Vec::new() } else { named_wrongly(change, &draft.history) };
+    let own = draft.book.rules.authority.as_deref();
+    let named: Vec<Named> = named.into_iter().filter(|named| !is_own_authority(own, &named.authority)).collect();
+    for agency in authorities(draft).filter(|_| !named.is_empty()) {
+        let unit_of = |named: &Named| draft.book.rules.directory.unit_named(agency, &named.authority);
+        let units: BTreeSet<String> = named.iter().filter_map(unit_of).collect();
+        for entry in draft.history.entries.clone() {
+            let is_told = |task: &&Arc<HeldTask>| {
+                let is_theirs =
+                    task.agency == agency.name && task.unit.as_ref().is_some_and(|unit| units.contains(unit));
+                is_theirs && task.chases.is_none() && !is_recall(task) && task.state != READDRESSED
+            };
+            let is_rung = |task: &&Arc<HeldTask>| {
+                let by_name = |named: &Named| named.since <= task.state_at && named.until > task.raised_at;
+                stands_in(draft, task, agency) && readdressed::has_rung(draft, task) && named.iter().any(by_name)
+            };
+            let of_entry: Vec<Arc<HeldTask>> =
+                draft.history.tasks.iter().filter(|task| task.is_of(&entry)).cloned().collect();
+            let told: Vec<Arc<HeldTask>> = of_entry.iter().filter(is_told).cloned().collect();
+            let rung: Vec<Arc<HeldTask>> = of_entry.iter().filter(is_rung).cloned().collect();
+            if !entry.withdrawn && !(told.is_empty() && rung.is_empty()) {
+                readdressed::tell_of_mistake(draft, change.cause, &entry, (&told, &rung), &NEVER_THEIRS)?;
+                end(draft, &told);
+                end(draft, &rung);
+            }
         }
     }
     Ok(())
@@ -123,7 +240,7 @@ fn of_entry(
     let wrong_since = latest_status(change.before, "lac", draft.at).map(|wrong| wrong.since);
     let by_mistake = |task: &HeldTask| {
         let since = if task.agency == agency.name { placed_at } else { wrong_since };
-        !change.is_rightly_told() && !is_from_before(task, since)
+        !change.is_rightly_told && !is_from_before(task, since)
     };
     let went_to_former = |task: &HeldTask| went_to_former(draft, change, task, (agency, meant));
     let held = held_by_former(draft, entry, (agency, meant), (&goes_on, &by_mistake, &went_to_former));
@@ -138,7 +255,7 @@ fn of_entry(
     }
     // Of our own child another authority than the one that was told is responsible.
     let is_nobodys = placed_by(&draft.history, draft.at).is_none();
-    let stop = if is_nobodys && !change.is_rightly_told() { &NEVER_THEIRS } else { &NO_LONGER_THEIRS };
+    let stop = if is_nobodys && !change.is_rightly_told { &NEVER_THEIRS } else { &NO_LONGER_THEIRS };
     // Whom a status names may be the former again: nothing is passed on from them then.
     let went_to_former = |task: &HeldTask| passed_on_before.contains(&task.task_id);
     let wrong = Wrong {
@@ -208,7 +325,11 @@ fn held_by_former(
         let is_found = || unit.is_some() || !goes_on(task) || (is_done && (by_mistake(task) || went_to_former(task)));
         let finds_out = || is_found() && stands_in(draft, task, agency);
         let counts = !is_back || by_mistake(task);
-        task.is_of(entry) && (waits(task) || was_told) && counts && (is_elsewhere || finds_out())
+        task.is_of(entry)
+            && !draft.is_raised_now(task)
+            && (waits(task) || was_told)
+            && counts
+            && (is_elsewhere || finds_out())
     };
     draft.history.tasks.iter().filter(is_former).cloned().collect()
 }
@@ -216,7 +337,7 @@ fn held_by_former(
 /// Whether it was passed on to an authority that is in no directory, and another is responsible now: they can be told by whoever rang them
 /// alone.
 fn went_to_former(draft: &Draft<'_>, change: &Change<'_>, task: &HeldTask, (agency, meant): (&Agency, &Meant)) -> bool {
-    if task.state != COMPLETED || !change.is_rightly_told() || !stands_in(draft, task, agency) {
+    if task.state != COMPLETED || !change.is_rightly_told || !stands_in(draft, task, agency) {
         return false;
     }
     let rules = &draft.book.rules;

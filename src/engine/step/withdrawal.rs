@@ -243,6 +243,9 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
     taken_back::decision(draft, cause, &changed, &before)?;
     raising::tell(draft, cause, original, &raised_for)?;
     lowered::tell_raised_again(draft, cause, &before)?;
+    if changed.kind == episodes::ENDED {
+        responsible::named_while_over(draft, cause, changed.received_at)?;
+    }
     responsible::pass_to_responsible_authority(draft, None, cause, &before)?;
     agreement::taken_back(draft, cause, &before)?;
     lifted::wish_ended(draft, cause, &before)
