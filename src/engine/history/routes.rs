@@ -147,7 +147,7 @@ pub(super) fn hold_back(history: &mut History, routes: impl IntoIterator<Item = 
 /// The routes that were lifted and are shut by taking back that decision, if it lifted any.
 pub fn lifted_by(history: &History, decision: &Entry) -> BTreeSet<Lifted> {
     let is_by = |lifted: &&Lifted| lifted.event_id == decision.event_id && lifted.partner == decision.source.partner;
-    history.entries.iter().flat_map(|entry| &entry.lifted).filter(is_by).cloned().collect()
+    held_but_for_lift(history).filter(is_by).cloned().collect()
 }
 
 /// The routes of an agency, or of these units of it, that were lifted and are not held back now.
@@ -156,7 +156,13 @@ pub fn lifted_of(history: &History, agency: &str, units: Option<&[String]>) -> B
         let of_unit = |units: &[String]| lifted.unit.as_ref().is_none_or(|unit| is_among(units, unit));
         is_one_name(&lifted.agency, agency) && lifted.cause != UNKNOWN_SUSPECT && units.is_none_or(of_unit)
     };
-    history.entries.iter().flat_map(|entry| &entry.lifted).filter(is_meant).cloned().collect()
+    held_but_for_lift(history).filter(is_meant).cloned().collect()
+}
+
+/// What was lifted, and would be held back else: a wish that was taken back holds back nothing.
+fn held_but_for_lift(history: &History) -> impl Iterator<Item = &Lifted> {
+    let lifted = history.entries.iter().flat_map(|entry| entry.lifted.iter().map(move |lifted| (entry, lifted)));
+    lifted.filter(|(entry, lifted)| !(entry.withdrawn && lifted.route().is_wish())).map(|(_, lifted)| lifted)
 }
 
 /// A lift is taken back: for what comes from now on, its routes are held back again.
