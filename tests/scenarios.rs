@@ -35,6 +35,8 @@ mod overdue;
 mod properties;
 #[path = "scenarios/ringing.rs"]
 mod ringing;
+#[path = "scenarios/routes.rs"]
+mod routes;
 #[path = "scenarios/rungs.rs"]
 mod rungs;
 #[path = "scenarios/told.rs"]

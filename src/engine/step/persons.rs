@@ -9,7 +9,7 @@ use super::{not_passed_on, suspect};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::history::entry::A_PERSON;
-use crate::engine::history::{held_back_of, holds, is_open, newly_held_back};
+use crate::engine::history::{held_back_of, holds, is_open};
 use crate::engine::model::history::{Entry, HeldBack, HeldTask};
 use crate::engine::model::inbox::Referral;
 use crate::engine::tasks::route::{Address, is_suppressed};
@@ -170,14 +170,16 @@ pub fn told_by_one_record(draft: &mut Draft<'_>, cause: &str) -> Result<(), Step
     let Some(joined) = draft.joined.clone() else { return Ok(()) };
     let before = Arc::clone(&draft.before);
     let mut actions = BTreeSet::new();
+    let shut_now = held_back_of(&draft.history);
     for (own, other) in [(&before, &joined), (&joined, &before)] {
-        let theirs = held_back_of(other);
-        for route in newly_held_back(own, &draft.history).into_iter().filter(|route| theirs.contains(route)) {
+        for route in held_back_of(other).intersection(&shut_now) {
             let is_shut =
                 |entry: &&Arc<Entry>| !(entry.withdrawn && route.is_wish()) && entry.held_back.contains(route);
             let shut_at = other.entries.iter().filter(is_shut).map(|entry| entry.received_at).min();
+            // Whoever was to pass it on has told them by when they said so.
+            let told_at = |task: &HeldTask| if task.agency == route.agency { task.raised_at } else { task.state_at };
             // What no entry holds back any more was held back before those that are kept.
-            let was_shut = |task: &HeldTask| shut_at.is_none_or(|shut_at| task.raised_at >= shut_at);
+            let was_shut = |task: &HeldTask| shut_at.is_none_or(|shut_at| told_at(task) >= shut_at);
             actions.extend(told_already(draft, std::iter::once(route), |task| holds(own, task) && was_shut(task)));
         }
     }
