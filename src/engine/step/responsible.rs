@@ -194,11 +194,12 @@ fn tell_whom_it_had_named(draft: &mut Draft<'_>, change: &Change<'_>) -> Result<
                 draft.history.tasks.iter().filter(|task| task.is_of(&entry)).cloned().collect();
             let told: Vec<Arc<HeldTask>> = of_entry.iter().filter(is_told).cloned().collect();
             let rung: Vec<Arc<HeldTask>> = of_entry.iter().filter(is_rung).cloned().collect();
-            if !entry.withdrawn && !(told.is_empty() && rung.is_empty()) {
-                readdressed::tell_of_mistake(draft, change.cause, &entry, (&told, &rung), &NEVER_THEIRS)?;
-                end(draft, &told);
-                end(draft, &rung);
+            if entry.withdrawn || (told.is_empty() && rung.is_empty()) {
+                continue;
             }
+            readdressed::tell_of_mistake(draft, change.cause, &entry, (&told, &rung), &NEVER_THEIRS)?;
+            end(draft, &told);
+            end(draft, &rung);
         }
     }
     Ok(())
