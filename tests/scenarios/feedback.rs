@@ -211,3 +211,30 @@ fn a_corrected_time_or_birth_date_is_never_told_as_not_said_before() {
     ];
     assert!(told.iter().all(|words| why.contains(words)) && !why.contains("was not said"), "{why}");
 }
+
+#[test]
+fn whoever_withdraws_a_decision_hears_whether_the_case_stands_otherwise_by_that() {
+    let decided = |id: u8, said: Value| {
+        let mut detail = json!({ "decided_by": "A. Worker", "decided_by_role": "team manager" });
+        detail.as_object_mut().unwrap().extend(said.as_object().unwrap().clone());
+        event(
+            id,
+            "social-care/checs",
+            "decision.recorded",
+            json!({ "detail": detail, "occurred_at": "2026-06-09T10:00:00Z" }),
+        )
+    };
+    let withdrawn = |id: u8, original: u8| {
+        event(id, "social-care/checs", "event.withdrawn", json!({ "detail": { "original_event_id": id_of(original) } }))
+    };
+    let closed = || decided(1, json!({ "decision": "closed" }));
+    let concern =
+        event(9, SCHOOL, "concern.reported", json!({ "detail": { "concern": "neglect", "proposed_level": "L4b" } }));
+    let opened = corrected(2, "social-care/checs", 1, json!({ "decision": "level_set", "level": "L4a" }));
+    let again = "the case stands as it did before it";
+    check(&[concern.clone(), closed(), opened.clone(), withdrawn(3, 1)], &[again]);
+    check(&[concern.clone(), closed(), opened, withdrawn(3, 2)], &[again]);
+    let raised = decided(2, json!({ "decision": "level_set", "level": "L4b" }));
+    check(&[closed(), raised.clone(), withdrawn(3, 1)], &["the case stands by another, and goes on as it does"]);
+    check(&[concern, closed(), raised, withdrawn(3, 1)], &["stands by the decision that was made since"]);
+}

@@ -15,6 +15,9 @@ const RAISED_TO: &str = "raised_to_";
 /// Events that a named person's decision is.
 pub const DECISION: &str = "decision.recorded";
 
+/// The fact of such an event that says what was decided.
+pub const DECIDED: &str = "decision";
+
 const CLOSED: &str = "closed";
 const ENQUIRY: &str = "s47_started";
 const ASSESSMENT: &str = "assessment_started";
@@ -30,7 +33,7 @@ pub fn decided(entry: &Entry) -> Option<&str> {
     if entry.kind != DECISION {
         return None;
     }
-    match entry.facts.get("decision") {
+    match entry.facts.get(DECIDED) {
         Some(FactValue::Code(code)) => Some(code),
         Some(FactValue::Bool(_) | FactValue::Int(_)) | None => None,
     }

@@ -7,12 +7,12 @@ use super::correction::{IS_WITHDRAWN, not_of_its_kind, refuse};
 use super::draft::Draft;
 use super::taken_back::stands_again;
 use super::unapplied::{Unapplied, tell_later};
-use super::{awaiting, closed};
+use super::{awaiting, closed, escalation};
 use crate::engine::context::StepError;
 use crate::engine::history::correction::corrected;
-use crate::engine::history::decisions::{DECISION, closes, decided, highest, level_named, settles, starts};
+use crate::engine::history::decisions::{DECIDED, DECISION, closes, decided, highest, level_named, settles, starts};
 use crate::engine::history::entry::DANGER;
-use crate::engine::history::{self, entry, forget, put};
+use crate::engine::history::{self, RECALLED, decisions, entry, forget, put};
 use crate::engine::ids::derived;
 use crate::engine::model::codes::HumanDecision;
 use crate::engine::model::detail::{DecisionRecorded, Detail, EventCorrected, ProposedLevel};
@@ -21,11 +21,16 @@ use crate::engine::model::history::{Awaiting, Entry, HeldTask, History, said_by}
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{FactValue, Level};
 
+const CORRECTION: &str = "event.corrected";
 const NOT_UPWARD: &str = "a decision is corrected, or recorded again under its id, only where that raises the level, opens the case again \
 or starts a clock; what you mean now is recorded as a decision of its own, under a new id";
 const TOLD: &str = "Received. What you say now is a decision of its own, from now on.";
 const TOLD_OPEN: &str = "Received. What you say now is a decision of its own, from now on: what the one before had ended runs again, \
 and a person is asked to see to that.";
+
+/// What is said anew of a decision keeps under this name which one that is; and a closing that was corrected, under the other, that it was one.
+const SAID_ANEW_OF: &str = "said_anew_of";
+const HAD_CLOSED: &str = "had_closed";
 
 /// A correction of a decision.
 pub fn by_correction(
@@ -103,12 +108,70 @@ fn take_back_closing(draft: &mut Draft<'_>, corrected: &Entry) {
         return;
     }
     let mut silent = corrected.clone();
-    silent.facts.remove("decision");
+    if let Some(closing) = silent.facts.remove(DECIDED) {
+        silent.facts.insert(HAD_CLOSED.to_owned(), closing);
+    }
     let silent = put(&mut draft.history, silent);
     forget(&mut draft.history, &silent);
     let of_closing: Vec<Arc<HeldTask>> =
         draft.history.tasks.iter().filter(|task| task.is_of(&silent)).cloned().collect();
     closed::end_question(draft, &of_closing);
+}
+
+/// What is said anew of a decision is tied to it by this.
+fn mark_of(original: &Entry) -> FactValue {
+    FactValue::Code(derived(&["said anew", &original.source.partner, &original.event_id]))
+}
+
+/// The id under which what comes by a correction, or under a used id, is a decision of its own.
+fn own_id(partner: &str, event_id: &str, content_digest: &str) -> String {
+    derived(&["decided again", partner, event_id, content_digest])
+}
+
+/// All that was said of a decision since, by corrections or under its id, and stands.
+pub fn said_anew(history: &History, original: &Entry) -> Vec<Arc<Entry>> {
+    let mark = mark_of(original);
+    let is_of_it = |entry: &&Arc<Entry>| !entry.withdrawn && entry.facts.get(SAID_ANEW_OF) == Some(&mark);
+    history.entries.iter().filter(is_of_it).cloned().collect()
+}
+
+/// The decision that a correction brought about: what withdraws the correction withdraws that.
+pub fn by_this(history: &History, correction: &Entry) -> Option<Arc<Entry>> {
+    if correction.kind != CORRECTION {
+        return None;
+    }
+    let id = own_id(&correction.source.partner, &correction.event_id, &correction.content_digest);
+    let is_it = |entry: &&Arc<Entry>| entry.event_id == id && entry.source == correction.source;
+    history.entries.iter().find(is_it).cloned()
+}
+
+/// What a correction had said of a closing is withdrawn, and nothing else is said of it: it closes the case as it did, unless a later decision
+/// stands. True: it does.
+pub fn close_again(draft: &mut Draft<'_>, withdrawn: &Entry) -> bool {
+    let Some(mark) = withdrawn.facts.get(SAID_ANEW_OF) else { return false };
+    let had_closed = |entry: &&Arc<Entry>| !entry.withdrawn && entry.facts.contains_key(HAD_CLOSED);
+    let mut closings = draft.history.entries.iter().filter(had_closed);
+    let Some(silent) = closings.find(|entry| mark_of(entry) == *mark).cloned() else { return false };
+    if !said_anew(&draft.history, &silent).is_empty() {
+        return false;
+    }
+    let mut closing = silent.as_ref().clone();
+    if let Some(closed) = closing.facts.remove(HAD_CLOSED) {
+        closing.facts.insert(DECIDED.to_owned(), closed);
+    }
+    let closing = put(&mut draft.history, closing);
+    let stands = decisions::recorded(&closing, decided(&closing).unwrap_or_default(), None);
+    if draft.history.last_decision.as_ref().is_some_and(|last| last.at > stands.at) {
+        return false;
+    }
+    draft.history.last_decision = Some(stands);
+    decisions::settle_level(&mut draft.history);
+    let at = draft.at;
+    let is_question = |task: &HeldTask| closed::is_question(task) && task.is_of(&closing) && task.state == RECALLED;
+    for task in draft.history.tasks.iter_mut().filter(|task| is_question(task)) {
+        escalation::begin_again(Arc::make_mut(task), at);
+    }
+    true
 }
 
 /// A decision whose correction came first is judged as it was corrected, where that is upward. None: nothing of it waits, or it would
@@ -152,10 +215,11 @@ fn decide(draft: &mut Draft<'_>, referral: &Referral, detail: Detail, corrected:
     let before = draft.history.last_decision.clone();
     take_back_closing(draft, corrected);
     let mut own = referral.clone();
-    own.event.event_id = derived(&["decided again", &event.source.partner, &event.event_id, &referral.content_digest]);
+    own.event.event_id = own_id(&event.source.partner, &event.event_id, &referral.content_digest);
     own.event.occurred_at = draft.at;
     own.event.detail = detail;
-    let arriving = entry::of(&draft.context.keys, &draft.book.rules, &own, draft.at);
+    let mut arriving = entry::of(&draft.context.keys, &draft.book.rules, &own, draft.at);
+    arriving.facts.insert(SAID_ANEW_OF.to_owned(), mark_of(corrected));
     let sender_knows = std::mem::replace(&mut draft.sender_knows, true);
     arrive(draft, &own, arriving.clone())?;
     draft.sender_knows = sender_knows;

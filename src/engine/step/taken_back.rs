@@ -30,6 +30,9 @@ const ENQUIRY_TAKEN_BACK: &str =
 
 const OF_CASE: &str = "Received. The decision is withdrawn: the case stands as it did before it, what it had ended runs again, and a \
 person is asked to see to that.";
+const OF_CLOSING: &str = "Received. The decision is withdrawn: what it had ended runs again, and a person is asked to see to that. The case \
+stands by the decision that was made since.";
+const OF_OLDER: &str = "Received. The decision is withdrawn: the case stands by another, and goes on as it does.";
 const OF_ROUTE: &str = "Received. The decision is withdrawn: what it had opened is held back again from now on, whoever was told by it \
 is recalled, and a person is asked to see to that.";
 const OF_REFERRAL: &str = "Received. Your referral is withdrawn, and whoever was told is being recalled.";
@@ -51,44 +54,56 @@ pub fn cannot_be(original: &Entry) -> Option<&'static str> {
     }
 }
 
-/// What its sender is told, and what is true.
-pub fn words(original: &Entry) -> &'static str {
-    match decided(original) {
-        Some(code) if settles(code) => OF_CASE,
-        Some("route_lifted" | "route_confirmed") => OF_ROUTE,
-        Some(_) | None if is_concern(&original.kind) => OF_REFERRAL,
-        Some(_) | None => OF_WORD,
-    }
+/// Of a decision and what was said of it anew, that by which the case stood; else a closing, which has ended something; else the latest.
+pub fn by_which_it_stood<'e>(history: &History, all: &'e [Arc<Entry>]) -> Option<&'e Arc<Entry>> {
+    let stands = history.last_decision.as_ref();
+    let by = |entry: &&Arc<Entry>| {
+        stands.is_some_and(|stands| said_by(stands.event_id.as_deref(), stands.partner.as_deref(), entry))
+    };
+    let has_closed = |entry: &&Arc<Entry>| decided(entry).is_some_and(closes);
+    all.iter().find(by).or_else(|| all.iter().find(has_closed)).or(all.iter().max_by_key(|entry| entry.received_at))
 }
 
-/// Acts on what a withdrawn decision had brought about. `before`: as it stood with the decision.
-pub fn decision(draft: &mut Draft<'_>, cause: &str, withdrawn: &Arc<Entry>, before: &History) -> Result<(), StepError> {
-    let Some(code) = decided(withdrawn) else { return Ok(()) };
+/// Acts on what a withdrawn decision had brought about. `before`: as it stood with the decision. Returns what its sender is told, and what is
+/// true.
+pub fn decision(
+    draft: &mut Draft<'_>,
+    cause: &str,
+    withdrawn: &Arc<Entry>,
+    before: &History,
+) -> Result<&'static str, StepError> {
+    let Some(code) = decided(withdrawn) else {
+        return Ok(if is_concern(&withdrawn.kind) { OF_REFERRAL } else { OF_WORD });
+    };
     if matches!(code, "route_lifted" | "route_confirmed") {
-        return shut_again::lift_withdrawn(draft, cause, withdrawn).map(drop);
+        shut_again::lift_withdrawn(draft, cause, withdrawn)?;
+        return Ok(OF_ROUTE);
     }
     if settles(code) && draft.history.last_decision != before.last_decision {
         let why = "A decision about the case was withdrawn by those who had recorded it.";
-        return stands_again(draft, cause, withdrawn, before.last_decision.as_ref(), why);
+        stands_again(draft, cause, withdrawn, before.last_decision.as_ref(), why)?;
+        return Ok(OF_CASE);
     }
     if closes(code) && draft.history.last_decision.as_ref().is_some_and(|decision| !decision.closed) {
-        return closed_in_between(draft, cause, withdrawn);
+        return Ok(if closed_in_between(draft, cause, withdrawn)? { OF_CLOSING } else { OF_OLDER });
     }
     if starts_enquiry(withdrawn) && draft.history.case_level < before.case_level {
-        return stands_again(draft, cause, withdrawn, None, ENQUIRY_TAKEN_BACK);
+        stands_again(draft, cause, withdrawn, None, ENQUIRY_TAKEN_BACK)?;
+        return Ok(OF_CASE);
     }
-    Ok(())
+    Ok(if settles(code) { OF_OLDER } else { OF_WORD })
 }
 
 /// A closing is withdrawn that a later decision had undone already, which begins nothing again: what it had ended goes on as if it had
-/// never been.
-fn closed_in_between(draft: &mut Draft<'_>, cause: &str, withdrawn: &Arc<Entry>) -> Result<(), StepError> {
+/// never been. True: there was something.
+fn closed_in_between(draft: &mut Draft<'_>, cause: &str, withdrawn: &Arc<Entry>) -> Result<bool, StepError> {
     let closing = recorded(withdrawn, decided(withdrawn).unwrap_or_default(), None);
     if open_again(draft, Some(closing.at), Some(&closing)).0.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     let why = "A decision that had closed the case, and that a later one had followed, was withdrawn by those who had recorded it.";
-    stands_again(draft, cause, withdrawn, Some(&closing), why)
+    stands_again(draft, cause, withdrawn, Some(&closing), why)?;
+    Ok(true)
 }
 
 /// A decision stands no longer: chases run again, whoever holds something that had been closed is told to go on, and whoever

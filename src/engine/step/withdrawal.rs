@@ -15,7 +15,7 @@ use super::findings::{Again, judged_again, recorded_meanwhile, tell_left_out};
 use super::first_receipt::{right_child, tell_right_child};
 use super::{
     Effect, agreement, another_child, another_unit, awaiting, closed, enquiry, lifted, lowered, own_case, raising,
-    readdressed, repeated, responsible, services, siblings, still_missing, taken_back,
+    readdressed, redecided, repeated, responsible, services, siblings, still_missing, taken_back,
 };
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
@@ -65,9 +65,8 @@ pub fn received(
     let event = &referral.event;
     let original_event_id = withdrawn.original_event_id.as_str();
     let right = right_child(&draft.context.keys, event, withdrawn);
-    let front_door = &draft.book.rules.front_door;
     let reason = withdrawn.reason.as_deref();
-    let index = match history::find(&draft.history, original_event_id, &arriving.source, front_door) {
+    let index = match history::find(&draft.history, original_event_id, &arriving.source, &draft.book.rules.front_door) {
         None => {
             return match history::of_another_unit(&draft.history, original_event_id, &arriving.source) {
                 Some(_) => another_unit::withdraws(draft, referral, arriving, &ANOTHER_UNITS, reason),
@@ -80,26 +79,29 @@ pub fn received(
         Some(Spoken::Own(index) | Spoken::Corroborated(index)) => index,
     };
     let Some(original) = draft.history.entries.get(index).cloned() else { return Ok(()) };
+    // A correction that is a decision of its own is withdrawn as that.
+    let by_it = redecided::by_this(&draft.history, &original);
+    let original_event_id = by_it.as_ref().map_or(original_event_id, |decision| &decision.event_id);
+    let original = by_it.as_ref().unwrap_or(&original);
     let arriving = Arc::new(arriving);
     history::insert(&mut draft.history, arriving.as_ref().clone());
     if NEVER_JUDGED.contains(&original.kind.as_str()) {
         return refuse(draft, referral, &arriving, "what it withdraws is itself a correction or withdrawal", None);
     }
-    if !original.withdrawn && own_case::takes_back_own(draft, &event.source, &original) {
-        return own_case::put_to_others(draft, referral, &arriving, &original);
+    if !original.withdrawn && own_case::takes_back_own(draft, &event.source, original) {
+        return own_case::put_to_others(draft, referral, &arriving, original);
     }
     let sender = original.sender_of(original_event_id, &event.source).cloned().unwrap_or_else(|| event.source.clone());
     if let Some(right) = &right {
-        let reported_at = reported_at(&original, original_event_id, &sender);
-        tell_right_child(draft, &event.event_id, &event.source, &original, reported_at, right);
+        let reported_at = reported_at(original, original_event_id, &sender);
+        tell_right_child(draft, &event.event_id, &event.source, original, reported_at, right);
     }
-    if let Some(problem) = taken_back::cannot_be(&original).filter(|_| !original.withdrawn) {
-        let level = draft.history.case_level;
-        return refuse(draft, referral, &arriving, problem, level);
+    if let Some(problem) = taken_back::cannot_be(original).filter(|_| !original.withdrawn) {
+        return refuse(draft, referral, &arriving, problem, draft.history.case_level);
     }
     let named = withdrawn.right_child.is_some() || withdrawn.right_event_id.is_some();
     if named {
-        another_child::ask(draft, &event.event_id, &original)?;
+        another_child::ask(draft, &event.event_id, original)?;
     }
     let again = if named { SEND_AGAIN } else { SEND_IF_ANOTHER };
     if original.withdrawn || original.is_taken_back(original_event_id, &sender.partner) {
@@ -107,23 +109,21 @@ pub fn received(
         draft.tell_sender(event, FeedbackStatus::AlreadyKnown, &["Received. It was withdrawn already.", again]);
         return Ok(());
     }
-    let others = others_of(&original, original_event_id, &sender);
-    if let Some(others) = others {
-        one_of_several(draft, referral, (&original, others), (original_event_id, &sender.partner))?;
+    if let Some(others) = others_of(original, original_event_id, &sender) {
+        one_of_several(draft, referral, (original, others), (original_event_id, &sender.partner))?;
         draft.tell_sender(event, FeedbackStatus::Received, &[others.told, again]);
         return Ok(());
     }
-    apply(draft, &event.event_id, &original)?;
-    let earlier = used_id::words_of(&draft.history, original_event_id, &original);
-    for before in earlier.iter().filter(|word| !word.is_same_event(&original)) {
+    let words = apply(draft, &event.event_id, original)?;
+    let earlier = used_id::words_of(&draft.history, original_event_id, original);
+    for before in earlier.iter().filter(|word| !word.is_same_event(original)) {
         apply(draft, &format!("{}\0{}", event.event_id, before.event_id), before)?;
     }
     if sender.partner != event.source.partner && is_concern(&original.kind) {
-        let words = [taken_back::BY_FRONT_DOOR, SEND_IF_ANOTHER];
-        tell_its_sender(draft, &sender, original_event_id, &original, &words);
+        let told = [taken_back::BY_FRONT_DOOR, SEND_IF_ANOTHER];
+        tell_its_sender(draft, &sender, original_event_id, original, &told);
     }
-    let words = [taken_back::words(&original), again];
-    draft.tell_sender(event, FeedbackStatus::Received, &words);
+    draft.tell_sender(event, FeedbackStatus::Received, &[words, again]);
     Ok(())
 }
 
@@ -204,22 +204,24 @@ fn one_of_several(
     draft.raise(Some(referral), cause, &[], vec![wanted]).map(drop)
 }
 
-/// Withdraws an entry and acts on what follows. Names no child: the withdrawal may be about the wrong one.
-pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Result<(), StepError> {
+/// Withdraws an entry and acts on what follows. Names no child: the withdrawal may be about the wrong one. What was said anew of a decision is
+/// withdrawn with it, at once, for what was decided before both stands again. Returns what its sender is told.
+pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Result<&'static str, StepError> {
     let before = draft.history.clone();
-    let mut changed = original.as_ref().clone();
-    changed.withdrawn = true;
-    let changed = put(&mut draft.history, changed);
-    forget(&mut draft.history, &changed);
-    draft.history.timers.retain(|timer| !timer.is_of(original));
+    let all: Vec<Arc<Entry>> = [original.clone()].into_iter().chain(redecided::said_anew(&before, original)).collect();
+    let original = taken_back::by_which_it_stood(&before, &all).unwrap_or(original);
+    let changed = put_withdrawn(draft, &all, original);
+    let closes_again = redecided::close_again(draft, &changed);
     let is_repeated = repeated::hand_over(draft, &changed)?;
-    let told: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(|task| is_told(task, original)).cloned().collect();
+    let of_any = |task: &&Arc<HeldTask>| all.iter().any(|entry| is_told(task, entry));
+    let told: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(of_any).cloned().collect();
     // What the router itself asked of whoever decides shared nothing with anybody.
     let (own, told): (Vec<Arc<HeldTask>>, Vec<Arc<HeldTask>>) =
         told.into_iter().partition(|task| closed::is_of_question(&draft.history, task));
     let stands = stands_until_decided(draft, original);
     let mut extra = recalls(draft, if stands { &RECALL_NOT_YET } else { &RECALL }, &changed, &told)?;
-    let warned = if is_repeated { Vec::new() } else { services::warned_by(&draft.history, original) };
+    let warned = |entry: &Arc<Entry>| services::warned_by(&draft.history, entry);
+    let warned = if is_repeated { Vec::new() } else { all.iter().flat_map(warned).collect() };
     let raised_for = if is_repeated { Vec::new() } else { raising::told_by(draft, original, &before) };
     let heard = raised_for.iter().filter(|_| raising::is_told_of(&draft.history, original));
     let shared_with: Vec<Arc<HeldTask>> = told.iter().chain(&warned).chain(heard).cloned().collect();
@@ -232,7 +234,7 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
     }
     draft.raise(None, cause, &findings, extra)?;
     tell_left_out(draft, None, cause, &changed, left_out)?;
-    siblings::withdrawn(draft, cause, original);
+    all.iter().for_each(|entry| siblings::withdrawn(draft, cause, entry));
     // Closed twice, the question stands while the other closing does.
     if !draft.history.last_decision.as_ref().is_some_and(|decision| decision.closed) {
         closed::end_question(draft, &own);
@@ -240,15 +242,32 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
     if !stands {
         end(draft, &told);
     }
-    taken_back::decision(draft, cause, &changed, &before)?;
-    raising::tell(draft, cause, original, &raised_for)?;
+    let words = taken_back::decision(draft, cause, &changed, &before)?;
+    if closes_again {
+        closed::tell_holders(draft, cause, &before)?;
+    } else {
+        raising::tell(draft, cause, original, &raised_for)?;
+    }
     lowered::tell_raised_again(draft, cause, &before)?;
     if changed.kind == episodes::ENDED {
         responsible::named_while_over(draft, cause, changed.received_at)?;
     }
     responsible::pass_to_responsible_authority(draft, None, cause, &before)?;
     agreement::taken_back(draft, cause, &before)?;
-    lifted::wish_ended(draft, cause, &before)
+    lifted::wish_ended(draft, cause, &before)?;
+    Ok(words)
+}
+
+/// All of these are withdrawn, and what they had settled is settled no longer. Returns this one as it is kept.
+fn put_withdrawn(draft: &mut Draft<'_>, all: &[Arc<Entry>], of: &Entry) -> Arc<Entry> {
+    let put = |entry: &Arc<Entry>| put(&mut draft.history, Entry { withdrawn: true, ..entry.as_ref().clone() });
+    let changed: Vec<Arc<Entry>> = all.iter().map(put).collect();
+    for entry in &changed {
+        forget(&mut draft.history, entry);
+        draft.history.timers.retain(|timer| !timer.is_of(entry));
+    }
+    let this = changed.iter().find(|entry| entry.is_same_event(of));
+    this.cloned().unwrap_or_else(|| Arc::new(Entry { withdrawn: true, ..of.clone() }))
 }
 
 /// Its withdrawal came first: nobody is told, save whoever decides where significant harm was suspected, by the event as told
