@@ -1,5 +1,6 @@
 //! Recorded decisions about the level or the case: which stands when one is taken back, and the level it leaves.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::entry::DANGER;
@@ -193,14 +194,32 @@ pub fn is_recorded_over(history: &History, decision: &Entry, level: Level) -> bo
     between.any(|entry| level_meant(entry) >= Some(level))
 }
 
-/// When a named person last closed the case, or set a level below this one: what had been asked for at it was done with then.
-pub fn last_below(history: &History, level: Level) -> Option<Timestamp> {
-    let lowers = |entry: &Entry| match decided(entry).filter(|code| settles(code)) {
+/// Whether a decision closes the case, or names a level below this one.
+fn lowers(entry: &Entry, level: Level) -> bool {
+    match decided(entry).filter(|code| settles(code)) {
         Some(code) => closes(code) || level_named(entry).is_some_and(|named| named < level),
         None => false,
-    };
-    let lowering = history.entries.iter().filter(|entry| !entry.withdrawn && lowers(entry));
+    }
+}
+
+/// When a named person last closed the case, or set a level below this one: what had been asked for at it was done with then.
+pub fn last_below(history: &History, level: Level) -> Option<Timestamp> {
+    let lowering = history.entries.iter().filter(|entry| !entry.withdrawn && lowers(entry, level));
     lowering.map(|entry| entry.holds_from()).max()
+}
+
+/// A history without the enquiries that were recorded after the case was closed, or set below level 4b, since an instant, also where that was
+/// taken back: by when an enquiry settled what somebody held from then, they had heard that.
+pub fn without_enquiries_since_lowered(history: &History, then: Timestamp) -> Cow<'_, History> {
+    let lowering = history.entries.iter().filter(|entry| entry.received_at >= then && lowers(entry, Level::L4b));
+    let Some(heard_at) = lowering.map(|entry| entry.received_at).min() else { return Cow::Borrowed(history) };
+    let is_since = |entry: &Arc<Entry>| starts_enquiry(entry) && entry.received_at >= heard_at;
+    if !history.entries.iter().any(is_since) {
+        return Cow::Borrowed(history);
+    }
+    let mut known = history.clone();
+    known.entries.retain(|entry| !is_since(entry));
+    Cow::Owned(known)
 }
 
 /// Whether a decision that stands ended what was begun by the first, before the second began the same anew: the case was closed, or set
@@ -236,6 +255,12 @@ pub fn last_raised(history: &History, level: Level) -> Option<Order> {
     };
     let raising = history.entries.iter().filter(|entry| !entry.withdrawn && raises(entry));
     raising.map(|entry| order(entry)).max()
+}
+
+/// Whether a person, or an enquiry, raised a case to where social care acts since it was last closed.
+pub fn is_opened_since_closed(history: &History) -> bool {
+    let raised_at = last_raised(history, Level::L4a).map(|(at, _)| at);
+    last_closed(history).is_some_and(|closed_at| raised_at > Some(closed_at))
 }
 
 /// The highest level of what was not taken back.

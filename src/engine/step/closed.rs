@@ -8,7 +8,7 @@ use super::unapplied::UNAPPLIED_RULE;
 use super::{about, by_the_hour, escalation, overdue, search, services, withdrawal};
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::StepError;
-use crate::engine::history::decisions::{closes, decided};
+use crate::engine::history::decisions::{self, closes, decided};
 use crate::engine::history::known_as::are_two;
 use crate::engine::history::{RECALLED, TOLD, death, episodes, is_held_still, is_open};
 use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision, said_by};
@@ -121,7 +121,7 @@ pub fn is_to_be_told(history: &History, rules: &RuleBook, task: &HeldTask, close
         && task.agency != rules.front_door
         && is_held_still(task.raised_at, closed_at)
         && asking(rules, task).any(|rule| rule.tasks.iter().any(|asked| asked.is_asked_of(task)))
-        && !overdue::was_done(history, rules, task)
+        && !overdue::was_done_unheard(history, rules, task)
 }
 
 /// Whether a task is about the very event that a decision was recorded by, as far as it was kept who sent them.
@@ -179,13 +179,15 @@ pub fn tell_holders(draft: &mut Draft<'_>, cause: &str, before: &History) -> Res
         return Ok(());
     };
     let (rules, history) = (&draft.book.rules, &draft.history);
+    // An enquiry begins nothing again that an earlier closing had ended, but they heard by it that the case is open.
+    let is_opened = decisions::is_opened_since_closed(before);
     let is_held = |task: &&Arc<HeldTask>| {
         is_open(&task.state)
             && is_to_be_told(history, rules, task, at)
             && !search::is_over(history, rules, task)
             && !death::overtook(history, task)
             && is_waited_for_no_more(history, rules, task)
-            && !is_waited_for_no_more(before, rules, task)
+            && (!is_waited_for_no_more(before, rules, task) || (is_opened && is_ended(before, rules, task)))
     };
     let mut held: Vec<Arc<HeldTask>> = history.tasks.iter().filter(is_held).cloned().collect();
     for waiting in services::waiting_at_closing(draft) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::closed;
 use super::draft::{Draft, OWN_DUTY, within_the_hour_at};
 use super::findings::findings_of;
-use super::taken_back::{Word, in_words, open_again, tell_each};
+use super::taken_back::{Word, in_words, open_again, open_or_done, tell_each};
 use super::unapplied::{Unapplied, is_known};
 use super::{Effect, about, link, named_elsewhere, services};
 use crate::engine::calendar::Clock;
@@ -120,6 +120,7 @@ pub fn tell_whom_closing_told(
         return Ok(());
     }
     let (left, _) = open_again(draft, Some(closed_at), None);
+    let heard = open_or_done(draft, closed_at);
     // Of an enquiry nothing else is asked that would say so.
     if decisions::starts_enquiry(entry) && !left.is_empty() {
         let words = left_in_words(draft, &left);
@@ -128,7 +129,7 @@ pub fn tell_whom_closing_told(
     let was_told = |task: &Arc<HeldTask>| {
         closed::is_to_be_told(&draft.before, &draft.book.rules, task, closed_at) && !services::waits(draft, task)
     };
-    let held: Vec<Arc<HeldTask>> = left.into_iter().filter(was_told).collect();
+    let held: Vec<Arc<HeldTask>> = heard.into_iter().filter(was_told).collect();
     tell_each(draft, cause, &held, &OPEN_AGAIN, &within_the_hour_at(level))
 }
 
@@ -241,22 +242,6 @@ fn freed<'d>(draft: &'d Draft<'_>) -> impl Iterator<Item = &'d Arc<Entry>> {
             && !decisions::is_begun_before_it_ended(&draft.history, entry)
     };
     draft.history.entries.iter().filter(is_freed)
-}
-
-/// What was known before this step, without an enquiry that begins after all and was recorded after the decision that had ended it: what it
-/// says is done was not when they were told of that. None: no enquiry does.
-pub fn known_without_enquiry(draft: &Draft<'_>) -> Option<History> {
-    let ended = draft.before.last_decision.as_ref()?;
-    let by = |entry: &&Arc<Entry>| said_by(ended.event_id.as_deref(), ended.partner.as_deref(), entry);
-    let ended_at = draft.before.entries.iter().find(by).map_or(ended.at, |entry| entry.received_at);
-    let is_late = |entry: &&Arc<Entry>| decisions::starts_enquiry(entry) && entry.received_at > ended_at;
-    let late: Vec<&Arc<Entry>> = freed(draft).filter(is_late).collect();
-    if late.is_empty() {
-        return None;
-    }
-    let mut known = draft.before.as_ref().clone();
-    known.entries.retain(|entry| !late.iter().any(|enquiry| enquiry.is_same_event(entry)));
-    Some(known)
 }
 
 /// Most referrals whose senders are told of one decision.

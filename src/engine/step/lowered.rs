@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::closed::{asking, outlives};
-use super::decided::{RAISED_RULE, known_without_enquiry};
+use super::closed::{self, asking, outlives};
+use super::decided::RAISED_RULE;
 use super::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY};
 use super::taken_back::{self, ENQUIRY_RUNS, TAKEN_BACK_RULE, Word, tell_each};
-use super::{by_the_hour, overdue, search};
+use super::{by_the_hour, overdue, search, services};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::history::{death, decisions, is_held_still, is_open};
@@ -39,16 +39,35 @@ fn is_below(decision: &RecordedDecision) -> bool {
     !decision.closed && decision.level < Some(Level::L4b)
 }
 
-/// Tells each other agency that holds something from when the case was at level 4b. Not of a search, which goes on, nor of what was done.
+/// Tells each other agency that holds something from when the case was at level 4b, or heard that social care acts since the case was closed.
+/// Not of a search, which goes on, nor of what was done.
 pub fn tell_holders(draft: &mut Draft<'_>, cause: &str, before: &History) -> Result<(), StepError> {
     let lowered = draft.history.last_decision.as_ref().filter(|decision| is_below(decision));
-    // What came after it was made may have left the case at 4b.
-    let is_lowered = before.case_level == Some(Level::L4b) && draft.history.case_level < Some(Level::L4b);
-    let Some(at) = lowered.filter(|_| is_lowered).map(|decision| decision.at) else {
-        return Ok(());
-    };
-    let held = held_from_4b(draft, before, at);
+    let Some(at) = lowered.map(|decision| decision.at) else { return Ok(()) };
+    // What came after it was made may have left the case where it was.
+    let is_now_below = |level: Level| before.case_level >= Some(level) && draft.history.case_level < Some(level);
+    let mut held = if is_now_below(Level::L4b) { held_from_4b(draft, before, at) } else { Vec::new() };
+    if is_now_below(Level::L4a) {
+        let heard = who_heard_of_opening(draft, before);
+        held.extend(
+            heard
+                .into_iter()
+                .filter(|task| !held.iter().any(|other| other.task_id == task.task_id))
+                .collect::<Vec<_>>(),
+        );
+    }
     tell(draft, cause, &held, &LOWERED)
+}
+
+/// What a closing had ended, whose holder heard since that the case is open again: nothing of it was begun again.
+fn who_heard_of_opening(draft: &Draft<'_>, before: &History) -> Vec<Arc<HeldTask>> {
+    let rules = &draft.book.rules;
+    let closed_at = decisions::last_closed(before).filter(|_| decisions::is_opened_since_closed(before));
+    let Some(closed_at) = closed_at.filter(|closed_at| is_held_still(*closed_at, draft.at)) else { return Vec::new() };
+    let heard = |task: &Arc<HeldTask>| {
+        closed::is_to_be_told(before, rules, task, closed_at) && !services::waits_if_it_acts(draft, task)
+    };
+    taken_back::open_or_done(draft, closed_at).into_iter().filter(heard).collect()
 }
 
 /// Tells those who hold these, the same day where one of them runs by the hour.
@@ -96,22 +115,20 @@ pub fn tell_raised_again(draft: &mut Draft<'_>, cause: &str, before: &History) -
         return Ok(());
     }
     // One word is enough: that the case is open again, or that what had ended what they were asked was taken back, says it.
-    let tell_once = |draft: &mut Draft<'_>, mut held: Vec<Arc<HeldTask>>, word: &Word| {
-        let is_settled = |task: &HeldTask| is_gone && is_lowered_by_another(draft, task);
-        held.retain(|task| !(taken_back::is_told_now(draft, task) || is_settled(task)));
-        tell_each(draft, cause, &held, word, &AT_HIGHEST_LEVEL)
-    };
-    let held = held_from_4b(draft, before, lowered.at);
-    tell_once(draft, held, if is_gone { &STANDS_NO_LONGER } else { &RAISED_AGAIN })?;
-    let Some(known) = known_without_enquiry(draft).filter(|_| is_gone) else { return Ok(()) };
-    let settled = held_from_4b(draft, &known, lowered.at);
-    tell_once(draft, settled, &ENQUIRY_RUNS)
+    let mut held = held_from_4b(draft, before, lowered.at);
+    held.retain(|task| !(taken_back::is_told_now(draft, task) || (is_gone && is_lowered_by_another(draft, task))));
+    let is_done = |task: &Arc<HeldTask>| is_gone && overdue::was_done(&draft.history, &draft.book.rules, task);
+    let (done, held): (Vec<_>, Vec<_>) = held.into_iter().partition(is_done);
+    tell_each(draft, cause, &held, if is_gone { &STANDS_NO_LONGER } else { &RAISED_AGAIN }, &AT_HIGHEST_LEVEL)?;
+    let done: Vec<_> = done.into_iter().filter(|task| !taken_back::is_told_now(draft, task)).collect();
+    tell_each(draft, cause, &done, &ENQUIRY_RUNS, &AT_HIGHEST_LEVEL)
 }
 
-/// Whether another decision that stands had lowered the case since a task was asked, or closed it.
+/// Whether another decision that stands had lowered the case since a task was asked, or closed it, and no enquiry has raised it since.
 fn is_lowered_by_another(draft: &Draft<'_>, task: &HeldTask) -> bool {
     let stands = draft.history.last_decision.as_ref().filter(|stands| stands.closed || is_below(stands));
-    stands.is_some_and(|stands| stands.at >= task.raised_at)
+    let raised_at = decisions::last_raised(&draft.history, Level::L4b).map(|(at, _)| at);
+    stands.is_some_and(|stands| stands.at >= task.raised_at && raised_at <= Some(stands.at))
 }
 
 /// What others than whoever decides hold, and were asked at level 4b, when a decision lowered it.
@@ -135,6 +152,6 @@ fn is_from_4b(draft: &Draft<'_>, known: &History, lowered_at: Timestamp, task: &
         && asking(rules, task).any(|rule| rule.tasks.iter().any(|asked| asked.is_asked_of(task)))
         && !outlives(rules, task)
         && !search::is_over(history, rules, task)
-        && !overdue::was_done(known, rules, task)
+        && !overdue::was_done_unheard(known, rules, task)
         && !death::overtook(history, task)
 }

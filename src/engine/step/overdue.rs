@@ -202,6 +202,13 @@ pub fn was_done(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
     settled_by(history, rules, &asked, task).is_some_and(|said| !is_lowering(&asked, said))
 }
 
+/// Whether it was done before its holder heard that the case is closed, or that less is needed. Who had heard that is somebody to tell what
+/// becomes of the case also where an enquiry that was begun since settles what they hold.
+pub fn was_done_unheard(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
+    let is_done = was_done(history, rules, task);
+    is_done && was_done(&decisions::without_enquiries_since_lowered(history, task.raised_at), rules, task)
+}
+
 /// From when on somebody says that what a task asks is done, whoever was asked to do it.
 fn settled_at(history: &History, rules: &RuleBook, task: &HeldTask) -> Option<Timestamp> {
     let asked: Vec<&TaskRule> = settled_by_word(rules, task).collect();

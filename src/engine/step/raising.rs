@@ -8,6 +8,7 @@ use super::lowered::{self, LOWERED};
 use super::taken_back::{TAKEN_BACK_RULE, Word, is_told_now};
 use super::{search, services};
 use crate::engine::context::StepError;
+use crate::engine::history::decisions::{self, decided, level_named, order, settles};
 use crate::engine::history::{death, is_held_still, is_open};
 use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision, said_by};
 use crate::engine::model::scalar::{Level, Timestamp};
@@ -44,6 +45,30 @@ pub fn told_by(draft: &Draft<'_>, withdrawn: &Entry, before: &History) -> Vec<Ar
         held && was_held(task) && asked_since(task)
     };
     history.tasks.iter().filter(is_theirs).cloned().collect()
+}
+
+/// What a closing had ended, and they hold who heard by what is withdrawn that the case is open again, whatever was decided since.
+pub fn had_heard(draft: &Draft<'_>, withdrawn: &Entry) -> Vec<Arc<HeldTask>> {
+    let raises = |entry: &Entry| {
+        decisions::starts_enquiry(entry)
+            || (decided(entry).is_some_and(settles) && level_named(entry) >= Some(Level::L4a))
+    };
+    let is_before = |entry: &Entry| order(entry) < order(withdrawn) && entry.received_at < withdrawn.received_at;
+    let closings = decisions::closings(&draft.history);
+    let closed_at = closings.iter().filter(|closing| is_before(closing)).map(|closing| closing.holds_from()).max();
+    let closed_at = closed_at.filter(|closed_at| raises(withdrawn) && is_held_still(*closed_at, withdrawn.received_at));
+    let Some(closed_at) = closed_at else { return Vec::new() };
+    // Where another had opened it before, they knew.
+    let knew =
+        |entry: &Arc<Entry>| !entry.withdrawn && raises(entry) && entry.holds_from() > closed_at && is_before(entry);
+    if draft.history.entries.iter().any(knew) {
+        return Vec::new();
+    }
+    let was_held = |task: &HeldTask| is_open(&task.state) || task.state_at > withdrawn.received_at;
+    let is_theirs = |task: &&Arc<HeldTask>| {
+        task.agency != draft.book.rules.front_door && was_held(task) && is_of_closing(draft, task, closed_at)
+    };
+    draft.history.tasks.iter().filter(is_theirs).cloned().collect()
 }
 
 /// Whether its holder heard of a closing that stands, and that it did no longer.

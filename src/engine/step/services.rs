@@ -70,8 +70,12 @@ fn comes_to_4b(draft: &Draft<'_>) -> bool {
 /// Whether whoever holds a task waits while social care acts: warned when this step ends, or before and not to go on since. They are not
 /// told to go on with it; nor with an earlier warning.
 pub fn waits(draft: &Draft<'_>, task: &HeldTask) -> bool {
-    let is_theirs = || is_service(draft, &draft.history, task, draft.at) || task.action == HARM_SUSPECTED.action;
-    social_care_acts(&draft.history) && is_theirs()
+    social_care_acts(&draft.history) && waits_if_it_acts(draft, task)
+}
+
+/// The same, if social care did.
+pub fn waits_if_it_acts(draft: &Draft<'_>, task: &HeldTask) -> bool {
+    is_service(draft, &draft.history, task, draft.at) || task.action == HARM_SUSPECTED.action
 }
 
 /// Whether somebody else than whoever decides is at work by agreement at an instant, or asks for it.

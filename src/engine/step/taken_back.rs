@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::decided::{OPEN_AGAIN, RAISED_RULE, begun_after_all, known_without_enquiry};
+use super::decided::{OPEN_AGAIN, RAISED_RULE, begun_after_all};
 use super::draft::{AT_HIGHEST_LEVEL, Draft, within_the_hour_at};
 use super::{about, by_the_hour, closed, escalation, lowered, overdue, search, services, shut_again, withdrawal};
 use crate::engine::calendar::Clock;
@@ -147,26 +147,26 @@ pub fn stands_again(
     lowered::tell_who_was_not_told(draft, cause, closed_at, &lowered)
 }
 
-/// What an enquiry settles that begins after all, as the closing is taken back that it was recorded after: its holder heard of that.
+/// What an enquiry settles that was recorded after the closing which is taken back: where it did not open the case then, its holder heard of the
+/// closing alone.
 fn settled_by_enquiry(draft: &Draft<'_>, closed_at: Option<Timestamp>, over: &[Arc<HeldTask>]) -> Vec<Arc<HeldTask>> {
-    let (Some(closed_at), Some(known)) = (closed_at, known_without_enquiry(draft)) else { return Vec::new() };
     let rules = &draft.book.rules;
-    let is_by_it = |task: &&Arc<HeldTask>| {
-        closed::is_to_be_told(&known, rules, task, closed_at)
-            && !closed::is_to_be_told(&draft.before, rules, task, closed_at)
+    let raised_at = decisions::last_raised(&draft.before, Level::L4a).map(|(at, _)| at);
+    let acts = draft.history.case_level >= Some(Level::L4a);
+    let Some(closed_at) = closed_at.filter(|at| acts && raised_at <= Some(*at)) else { return Vec::new() };
+    let heard = |task: &&Arc<HeldTask>| {
+        overdue::was_done(&draft.before, rules, task)
+            && closed::is_to_be_told(&draft.before, rules, task, closed_at)
             && !death::overtook(&draft.history, task)
     };
-    over.iter().filter(is_by_it).cloned().collect()
+    over.iter().filter(heard).cloned().collect()
 }
 
 /// What an earlier closing had ended that stands, of a case that was opened since: nothing of it is begun again, but its holder heard that
 /// the case was open, and then of the closing that is taken back.
 fn closed_since_opened(draft: &Draft<'_>, closed_at: Option<Timestamp>, open: &[Arc<HeldTask>]) -> Vec<Arc<HeldTask>> {
     let (history, rules) = (&draft.history, &draft.book.rules);
-    let is_open = history.last_decision.as_ref().is_some_and(|decision| !decision.closed);
-    let Some((earlier, closed_at)) = decisions::last_closed(history).zip(closed_at).filter(|_| is_open) else {
-        return Vec::new();
-    };
+    let Some((earlier, closed_at)) = decisions::last_closed(history).zip(closed_at) else { return Vec::new() };
     let is_opened = decisions::last_raised(history, Level::L4a).is_some_and(|(at, _)| at > earlier && at <= closed_at);
     if !is_opened || history.case_level < Some(Level::L4a) {
         return Vec::new();
@@ -176,7 +176,7 @@ fn closed_since_opened(draft: &Draft<'_>, closed_at: Option<Timestamp>, open: &[
             && !services::waits(draft, task)
             && !open.iter().any(|other| other.task_id == task.task_id)
     };
-    open_again(draft, Some(earlier), None).0.into_iter().filter(was_told).collect()
+    open_or_done(draft, earlier).into_iter().filter(was_told).collect()
 }
 
 /// How the case stands now: again so, unless a decision that was made since has set it.
@@ -255,6 +255,13 @@ pub fn open_again(
     };
     let (over, open) = history.tasks.iter().filter(was_closed).cloned().partition(is_over);
     (open, over)
+}
+
+/// What a closing had ended and is held, and what of that an event says is done: not what is over.
+pub fn open_or_done(draft: &Draft<'_>, closed_at: Timestamp) -> Vec<Arc<HeldTask>> {
+    let (open, over) = open_again(draft, Some(closed_at), None);
+    let is_done = |task: &Arc<HeldTask>| overdue::was_done(&draft.before, &draft.book.rules, task);
+    open.into_iter().chain(over.into_iter().filter(is_done)).collect()
 }
 
 /// Whether what a decision had ended of a withdrawn event runs again by this step.

@@ -221,10 +221,11 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
     let stands = stands_until_decided(draft, original);
     let mut extra = recalls(draft, if stands { &RECALL_NOT_YET } else { &RECALL }, &changed, &told)?;
     let warned = |entry: &Arc<Entry>| services::warned_by(&draft.history, entry);
-    let warned = if is_repeated { Vec::new() } else { all.iter().flat_map(warned).collect() };
+    let warned: Vec<_> = all.iter().flat_map(warned).filter(|_| !is_repeated).collect();
     let raised_for = if is_repeated { Vec::new() } else { raising::told_by(draft, original, &before) };
-    let heard = raised_for.iter().filter(|_| raising::is_told_of(&draft.history, original));
-    let shared_with: Vec<Arc<HeldTask>> = told.iter().chain(&warned).chain(heard).cloned().collect();
+    let heard = raised_for.iter().filter(|_| raising::is_told_of(&draft.history, original)).cloned();
+    let heard = heard.chain(raising::had_heard(draft, original).into_iter().filter(|_| !is_repeated));
+    let shared_with: Vec<Arc<HeldTask>> = told.iter().cloned().chain(warned).chain(heard).collect();
     extra.extend(breach(draft, RECALL.rule, &changed, &shared_with)?);
     extra.extend(if stands { Some(confirm(draft, &changed)?) } else { enquiry::ask(draft, &changed)? });
     extra.extend(review(draft, &before, &changed)?);
