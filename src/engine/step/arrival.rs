@@ -286,7 +286,10 @@ fn follow_up(
             decided::tell_referrers(draft, entry, before.last_decision.as_ref().map(|before| before.at));
             unapplied = unapplied::of_unknown_child(draft, referral, before);
         }
-        // By an enquiry, too.
+        // By an enquiry, too. What they had heard last is put right first: it is said on one word.
+        if lowered::is_heard_since_closed(before) {
+            lowered::tell_raised_again(draft, &event.event_id, before)?;
+        }
         decided::tell_whom_closing_told(draft, &event.event_id, entry, before)?;
         lowered::tell_raised_again(draft, &event.event_id, before)?;
     }

@@ -244,6 +244,22 @@ impl<'a> Draft<'a> {
         theirs
     }
 
+    /// What a holder is told by this step of what became of the case, by these rules.
+    pub fn words_to<'d>(
+        &'d mut self,
+        task: &'d HeldTask,
+        rules: &'d [&str],
+    ) -> impl Iterator<Item = &'d mut Box<Task>> {
+        let has_many_units = self.book.rules.has_many_units(&task.agency);
+        let is_word = |word: &Task| word.reasons.iter().any(|reason| rules.contains(&reason.rule.as_str()));
+        let is_theirs = move |word: &Task| word.agency == task.agency && (!has_many_units || word.unit == task.unit);
+        let given = self.effects.iter_mut().filter_map(|effect| match effect {
+            Effect::Task(task, _) => Some(task),
+            Effect::Decision(_) | Effect::Feedback(_) | Effect::Inbox(_) => None,
+        });
+        given.filter(move |word| is_theirs(word) && is_word(word))
+    }
+
     /// Whoever decides reads this on the first of what this step gives them; where it gives them nothing, the decision alone says it.
     pub fn note_to_front_door(&mut self, note: String) {
         let book = self.book;

@@ -20,7 +20,7 @@ pub const LOWERED: Word = Word {
     action: "Know that less is needed now: go on with what your own service owes the child, and ring the front door about what you were asked",
     wants_answer: false,
 };
-const RAISED_AGAIN: Word = Word {
+pub const RAISED_AGAIN: Word = Word {
     rule: RAISED_RULE,
     title: "A named person has decided that social care acts",
     why: "A named person had decided that less is needed, and has decided otherwise since: what you were asked is to be done.",
@@ -98,6 +98,14 @@ pub fn tell_who_was_not_told(
     tell(draft, cause, lowered, &LOWERED)
 }
 
+/// Whether what was lowered had come to level 4b since the case was last closed: of that decision somebody heard, and not of the closing since.
+pub fn is_heard_since_closed(history: &History) -> bool {
+    let lowered_at = history.last_decision.as_ref().filter(|decision| is_below(decision)).map(|decision| decision.at);
+    let closed_at = decisions::last_closed(history);
+    let is_between = |entry: &Entry| Some(entry.received_at) > closed_at && Some(entry.received_at) <= lowered_at;
+    history.entries.iter().any(|entry| entry.level == Some(Level::L4b) && is_between(entry))
+}
+
 /// The case is at level 4b again, by another decision or because the one that had lowered it was taken back: whoever was told of that, and
 /// holds it still, is told to go on. `before`: as the case stood when this came.
 pub fn tell_raised_again(draft: &mut Draft<'_>, cause: &str, before: &History) -> Result<(), StepError> {
@@ -116,11 +124,10 @@ pub fn tell_raised_again(draft: &mut Draft<'_>, cause: &str, before: &History) -
     }
     // One word is enough: that the case is open again, or that what had ended what they were asked was taken back, says it.
     let mut held = held_from_4b(draft, before, lowered.at);
-    held.retain(|task| !(taken_back::is_told_now(draft, task) || (is_gone && is_lowered_by_another(draft, task))));
+    held.retain(|task| !(is_gone && is_lowered_by_another(draft, task)));
     let is_done = |task: &Arc<HeldTask>| is_gone && overdue::was_done(&draft.history, &draft.book.rules, task);
     let (done, held): (Vec<_>, Vec<_>) = held.into_iter().partition(is_done);
     tell_each(draft, cause, &held, if is_gone { &STANDS_NO_LONGER } else { &RAISED_AGAIN }, &AT_HIGHEST_LEVEL)?;
-    let done: Vec<_> = done.into_iter().filter(|task| !taken_back::is_told_now(draft, task)).collect();
     tell_each(draft, cause, &done, &ENQUIRY_RUNS, &AT_HIGHEST_LEVEL)
 }
 

@@ -94,7 +94,8 @@ pub fn is_told_of(history: &History, withdrawn: &Entry) -> bool {
 /// Tells them, once.
 pub fn tell(draft: &mut Draft<'_>, cause: &str, withdrawn: &Entry, told: &[Arc<HeldTask>]) -> Result<(), StepError> {
     let is_closed = draft.history.last_decision.as_ref().is_some_and(|stands| stands.closed);
-    let held: Vec<Arc<HeldTask>> = told.iter().filter(|task| !is_told_now(draft, task)).cloned().collect();
+    let mut held = told.to_vec();
+    held.retain(|task| !is_told_now(draft, task));
     let word = match (is_closed, is_told_of(&draft.history, withdrawn)) {
         (true, true) => &CLOSED_AGAIN,
         (true, false) => &CLOSED,

@@ -11,9 +11,9 @@ use crate::engine::context::StepError;
 use crate::engine::history::decisions::{self, closes, decided, recorded, settles, starts_enquiry};
 use crate::engine::history::entry::is_adult;
 use crate::engine::history::{RECALLED, TOLD, death, held_back_of, is_open};
-use crate::engine::model::decision::TaskRaised;
 use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision, said_by};
 use crate::engine::model::scalar::{Level, Timestamp};
+use crate::engine::model::task::Task;
 use crate::engine::rules::book::UnitKind;
 use crate::engine::rules::catalogue::is_concern;
 use crate::engine::tasks::route::{Address, is_suppressed};
@@ -260,7 +260,9 @@ pub fn open_again(
 /// What a closing had ended and is held, and what of that an event says is done: not what is over.
 pub fn open_or_done(draft: &Draft<'_>, closed_at: Timestamp) -> Vec<Arc<HeldTask>> {
     let (open, over) = open_again(draft, Some(closed_at), None);
-    let is_done = |task: &Arc<HeldTask>| overdue::was_done(&draft.before, &draft.book.rules, task);
+    let is_done = |task: &Arc<HeldTask>| {
+        overdue::was_done(&draft.before, &draft.book.rules, task) && !death::overtook(&draft.history, task)
+    };
     open.into_iter().chain(over.into_iter().filter(is_done)).collect()
 }
 
@@ -361,7 +363,8 @@ pub fn each_holder<'w>(
     Ok(wanted)
 }
 
-/// Tells each who holds some of these, save on a route that is held back.
+/// Tells each who holds some of these, save on a route that is held back. Whoever hears by this step already that social care acts reads of
+/// these on that word.
 pub fn tell_each(
     draft: &mut Draft<'_>,
     cause: &str,
@@ -371,17 +374,43 @@ pub fn tell_each(
 ) -> Result<(), StepError> {
     let due = draft.raising(None, cause).deadline_from_now(clock)?;
     let held_back = held_back_of(&draft.history);
-    let mut told = each_holder(draft, held, word, &|_| Ok(due.clone()))?;
+    let mut held = held.to_vec();
+    if ACTS.contains(&word.action) {
+        held.retain(|task| !is_said_with_another(draft, task));
+    }
+    let mut told = each_holder(draft, &held, word, &|_| Ok(due.clone()))?;
     told.retain(|one| !is_suppressed(&one.address, &draft.book.rules.front_door, &held_back));
     draft.raise(None, cause, &[], told).map(drop)
 }
 
-/// Whether this step tells whoever holds a task what became of the case.
-pub fn is_told_now(draft: &Draft<'_>, task: &HeldTask) -> bool {
-    let is_word = |told: &TaskRaised| told.rules.iter().any(|rule| rule == RAISED_RULE || rule == TAKEN_BACK_RULE);
-    let is_one_unit = !draft.book.rules.has_many_units(&task.agency);
-    let is_theirs = |told: &TaskRaised| told.agency == task.agency && (is_one_unit || told.unit == task.unit);
-    draft.decision.tasks.iter().any(|told| is_theirs(told) && is_word(told))
+/// The rules of a word to whoever holds a task of what became of the case, and those words that say that social care acts.
+const OF_WORDS: [&str; 2] = [RAISED_RULE, TAKEN_BACK_RULE];
+const ACTS: [&str; 5] = [
+    GO_ON.action,
+    ENQUIRY_RUNS.action,
+    OPEN_AGAIN.action,
+    lowered::RAISED_AGAIN.action,
+    lowered::STANDS_NO_LONGER.action,
+];
+
+/// Names a task on such a word that its holder has by this step. False: they have none.
+fn is_said_with_another(draft: &mut Draft<'_>, task: &HeldTask) -> bool {
+    let Some(word) = draft.words_to(task, &OF_WORDS).find(|word| ACTS.contains(&word.action.as_str())) else {
+        return false;
+    };
+    if !names(word, task) {
+        word.notes.push(format!("You were asked this, too: {}.", task.action));
+    }
+    true
+}
+
+fn names(word: &Task, task: &HeldTask) -> bool {
+    word.notes.iter().any(|note| note.contains(&task.action))
+}
+
+/// Whether this step tells whoever holds a task what became of the case, and names it.
+pub fn is_told_now(draft: &mut Draft<'_>, task: &HeldTask) -> bool {
+    draft.words_to(task, &OF_WORDS).any(|word| names(word, task))
 }
 
 /// The word follows what they hold. What they have not answered is chased itself: that they go on with it ends when they do.
