@@ -138,7 +138,7 @@ pub fn recorded(entry: &Entry, code: &str, level: Option<Level>) -> RecordedDeci
     RecordedDecision {
         decision: code.to_owned(),
         level: level.filter(|_| !closed),
-        at: entry.holds_from(),
+        at: known_until(entry),
         closed,
         event_id: Some(entry.event_id.clone()),
         partner: Some(entry.source.partner.clone()),
@@ -171,7 +171,7 @@ pub fn closings(history: &History) -> Vec<Arc<Entry>> {
 
 /// When the case was last closed by a decision that was not taken back.
 pub fn last_closed(history: &History) -> Option<Timestamp> {
-    closings_that_stand(history).map(Entry::holds_from).max()
+    closings_that_stand(history).map(known_until).max()
 }
 
 pub fn closings_that_stand(history: &History) -> impl Iterator<Item = &Entry> {
@@ -179,7 +179,8 @@ pub fn closings_that_stand(history: &History) -> impl Iterator<Item = &Entry> {
     entries.filter(|entry| !entry.withdrawn && decided(entry).is_some_and(closes))
 }
 
-/// Until when whoever decided may have known what was received: of a decision known by the day alone, until it was recorded that day.
+/// From when a decision holds, and until when whoever made it may have known what was received: one that is known by the day alone may have
+/// been made at any time until it was recorded, that day.
 pub fn known_until(decision: &Entry) -> Timestamp {
     let is_of_today = decision.date_only && london_date(decision.occurred_at) == london_date(decision.received_at);
     if is_of_today { decision.received_at } else { decision.holds_from() }
@@ -205,7 +206,7 @@ fn lowers(entry: &Entry, level: Level) -> bool {
 /// When a named person last closed the case, or set a level below this one: what had been asked for at it was done with then.
 pub fn last_below(history: &History, level: Level) -> Option<Timestamp> {
     let lowering = history.entries.iter().filter(|entry| !entry.withdrawn && lowers(entry, level));
-    lowering.map(|entry| entry.holds_from()).max()
+    lowering.map(|entry| known_until(entry)).max()
 }
 
 /// A history without the enquiries that were recorded after the case was closed, or set below level 4b, since an instant, also where that was
@@ -228,7 +229,7 @@ pub fn ended_between(history: &History, first: &Entry, second: &Entry) -> bool {
     let is_below = |entry: &Entry| level_named(entry).is_some_and(|level| level < Level::L4b);
     let lowers = |code: &str, entry: &Entry| starts_enquiry(first) && settles(code) && is_below(entry);
     let ends = |entry: &Entry| decided(entry).is_some_and(|code| closes(code) || lowers(code, entry));
-    let is_between = |entry: &Entry| entry.holds_from() >= first.holds_from() && !is_since(entry, second.holds_from());
+    let is_between = |entry: &Entry| known_until(entry) >= known_until(first) && !is_since(entry, known_until(second));
     history.entries.iter().any(|entry| !entry.withdrawn && ends(entry) && is_between(entry))
 }
 
@@ -243,7 +244,7 @@ pub fn is_put_to_rest(history: &History, entry: &Entry, level: Option<Level>) ->
 pub type Order = (Timestamp, Timestamp);
 
 pub fn order(entry: &Entry) -> Order {
-    (entry.holds_from(), entry.received_at)
+    (known_until(entry), entry.received_at)
 }
 
 /// When a named person last set this level, or one above it, or started an enquiry: a decision that had lowered the case before that

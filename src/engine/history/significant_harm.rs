@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::decisions::{DECISION, is_since_by_day, order, raised_at, starts_enquiry};
+use super::decisions::{DECISION, is_since_by_day, known_until, order, raised_at, starts_enquiry};
 use crate::engine::model::history::{Entry, History};
 use crate::engine::model::scalar::{FactValue, Level, Timestamp};
 
@@ -15,7 +15,7 @@ pub fn is_suspected(history: &History, judged: &Entry, at: Timestamp) -> bool {
     let counts = |entry: &&Arc<Entry>| stands(entry) && entry.received_at <= at && is_other(entry);
     let known = || history.entries.iter().filter(counts);
     let settled = known().filter(|entry| settles(entry)).max_by_key(|entry| order(entry));
-    let since = settled.map(|entry| entry.holds_from());
+    let since = settled.map(|entry| known_until(entry));
     let decided = settled.map(|entry| order(entry));
     let stays = settled.is_some_and(|entry| !is_said(entry, "closed") && level_said(entry) == Some(Level::L4b));
     let fired_since =

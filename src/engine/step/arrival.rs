@@ -365,7 +365,7 @@ fn remember_decision(
     recorded: &DecisionRecorded,
     arriving: &mut Entry,
 ) {
-    let at = arriving.holds_from();
+    let at = decisions::known_until(arriving);
     let Some(FactValue::Code(decision)) = recorded.decision.fact() else { return };
     match (decision.as_str(), recorded.agency.as_deref()) {
         ("route_lifted", Some(_)) => {

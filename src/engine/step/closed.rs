@@ -69,8 +69,8 @@ pub fn was_ended(history: &History, closings: &[Arc<Entry>], rules: &RuleBook, t
     let cause = history.entries.iter().find(|entry| task.is_of(entry));
     let ends = |said: &Arc<Entry>| {
         !said.withdrawn
-            && said.holds_from() >= task.raised_at
-            && task.decided_apart.is_none_or(|until| said.holds_from() > until)
+            && decisions::known_until(said) >= task.raised_at
+            && task.decided_apart.is_none_or(|until| decisions::known_until(said) > until)
             && !cause.is_some_and(|cause| are_two(history, cause, said))
     };
     !is_question(task) && !outlives(rules, task) && closings.iter().any(ends)
@@ -109,7 +109,7 @@ pub fn was_ended_by(history: &History, rules: &RuleBook, task: &HeldTask, closed
 
 /// When a closing that holds from then was recorded, also one that was taken back since.
 fn recorded_at(history: &History, closed_at: Timestamp) -> Timestamp {
-    let is_it = |entry: &&Arc<Entry>| decided(entry).is_some_and(closes) && entry.holds_from() == closed_at;
+    let is_it = |entry: &&Arc<Entry>| decided(entry).is_some_and(closes) && decisions::known_until(entry) == closed_at;
     history.entries.iter().filter(is_it).map(|entry| entry.received_at).max().unwrap_or(closed_at)
 }
 

@@ -204,8 +204,7 @@ pub fn of_older(draft: &Draft<'_>, entry: &Entry) -> Option<Unapplied> {
 pub fn leave_what_came_since(draft: &mut Draft<'_>, entry: &Entry) {
     let stands = draft.history.last_decision.as_ref();
     let is_it = stands.is_some_and(|stands| said_by(stands.event_id.as_deref(), stands.partner.as_deref(), entry));
-    let is_of_today = entry.date_only && decisions::known_until(entry) == entry.received_at;
-    if !is_it || is_of_today {
+    if !is_it {
         return;
     }
     let meant = draft.history.case_level;

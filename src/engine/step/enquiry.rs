@@ -6,7 +6,7 @@ use super::draft::Draft;
 use super::withdrawal::WITHDRAWAL_RULE;
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::StepError;
-use crate::engine::history::decisions::{last_closed, starts_enquiry};
+use crate::engine::history::decisions::{known_until, last_closed, starts_enquiry};
 use crate::engine::model::history::{Entry, History};
 use crate::engine::model::scalar::Level;
 use crate::engine::rules::catalogue::is_concern;
@@ -42,7 +42,7 @@ fn begun_after<'h>(history: &'h History, withdrawn: &Entry) -> Option<&'h Arc<En
     }
     let closed_at = last_closed(history);
     let runs = |entry: &&Arc<Entry>| {
-        let since = entry.received_at >= withdrawn.received_at && Some(entry.holds_from()) >= closed_at;
+        let since = entry.received_at >= withdrawn.received_at && Some(known_until(entry)) >= closed_at;
         starts_enquiry(entry) && !entry.withdrawn && since
     };
     history.entries.iter().rev().find(runs)

@@ -55,7 +55,7 @@ pub fn is_owed(history: &History, closings: &[Arc<Entry>], rules: &RuleBook, tas
 fn is_asked_since_closing(history: &History, closings: &[Arc<Entry>], rules: &RuleBook, task: &HeldTask) -> bool {
     let first = |stands: bool| {
         let that = closings.iter().filter(|closing| !(stands && closing.withdrawn));
-        that.map(|closing| closing.holds_from()).filter(|at| *at >= task.raised_at).min()
+        that.map(|closing| decisions::known_until(closing)).filter(|at| *at >= task.raised_at).min()
     };
     let Some(first_of_all) = first(false) else { return false };
     let first_that_stands = first(true);
@@ -230,7 +230,7 @@ fn settled_by<'h>(
     sought.settled_by(history).or_else(|| {
         // At a level that was set again it is one thing to do, with one deadline: that of what was asked since.
         let lowered = sought.lowered_by(history)?;
-        let is_since = |other: &HeldTask| other.raised_at >= lowered.holds_from() && other.state != RECALLED;
+        let is_since = |other: &HeldTask| other.raised_at >= decisions::known_until(lowered) && other.state != RECALLED;
         let mut since = history.tasks.iter().filter(|other| other.raised_at > task.raised_at && is_since(other));
         since.any(|other| is_asked_as_well(history, rules, task, other)).then_some(lowered)
     })

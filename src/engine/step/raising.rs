@@ -55,12 +55,14 @@ pub fn had_heard(draft: &Draft<'_>, withdrawn: &Entry) -> Vec<Arc<HeldTask>> {
     };
     let is_before = |entry: &Entry| order(entry) < order(withdrawn) && entry.received_at < withdrawn.received_at;
     let closings = decisions::closings(&draft.history);
-    let closed_at = closings.iter().filter(|closing| is_before(closing)).map(|closing| closing.holds_from()).max();
+    let closed_at =
+        closings.iter().filter(|closing| is_before(closing)).map(|closing| decisions::known_until(closing)).max();
     let closed_at = closed_at.filter(|closed_at| raises(withdrawn) && is_held_still(*closed_at, withdrawn.received_at));
     let Some(closed_at) = closed_at else { return Vec::new() };
     // Where another had opened it before, they knew.
-    let knew =
-        |entry: &Arc<Entry>| !entry.withdrawn && raises(entry) && entry.holds_from() > closed_at && is_before(entry);
+    let knew = |entry: &Arc<Entry>| {
+        !entry.withdrawn && raises(entry) && decisions::known_until(entry) > closed_at && is_before(entry)
+    };
     if draft.history.entries.iter().any(knew) {
         return Vec::new();
     }

@@ -172,7 +172,7 @@ pub fn waiting_at_closing(draft: &Draft<'_>) -> Vec<Arc<HeldTask>> {
     // One that was recorded over what came after it was made had left them waiting.
     let is_heard = |closing: &Entry| !decisions::is_recorded_over(known, closing, Level::L4b);
     let closed_at =
-        decisions::closings_that_stand(known).filter(|closing| is_heard(closing)).map(Entry::holds_from).max();
+        decisions::closings_that_stand(known).filter(|closing| is_heard(closing)).map(decisions::known_until).max();
     let was_told = |told: &HeldTask| {
         let is_since = |other: &&Arc<HeldTask>| other.raised_at > told.raised_at && is_same_holder(rules, other, told);
         let lets_go_on = |other: &Arc<HeldTask>| other.action == GOES_ON.action || other.needs_agreement == Some(true);
