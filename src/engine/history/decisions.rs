@@ -19,6 +19,9 @@ pub const DECISION: &str = "decision.recorded";
 /// The fact of such an event that says what was decided.
 pub const DECIDED: &str = "decision";
 
+/// A closing that was corrected keeps under this name that it was one.
+pub const HAD_CLOSED: &str = "had_closed";
+
 const CLOSED: &str = "closed";
 const ENQUIRY: &str = "s47_started";
 const ASSESSMENT: &str = "assessment_started";
@@ -181,9 +184,10 @@ pub fn closings_that_stand(history: &History) -> impl Iterator<Item = &Entry> {
 
 /// From when a decision holds, and until when whoever made it may have known what was received: one that is known by the day alone may have
 /// been made at any time until it was recorded, that day.
-pub fn known_until(decision: &Entry) -> Timestamp {
-    let is_of_today = decision.date_only && london_date(decision.occurred_at) == london_date(decision.received_at);
-    if is_of_today { decision.received_at } else { decision.holds_from() }
+pub fn known_until(said: &Entry) -> Timestamp {
+    let is_of_today = || london_date(said.occurred_at) == london_date(said.received_at);
+    let is_known_by_day = said.date_only && said.kind == DECISION;
+    if is_known_by_day && is_of_today() { said.received_at } else { said.holds_from() }
 }
 
 /// Whether something at a level was received after a decision was made, and before it was recorded: the decision lowered nothing of that.
@@ -210,9 +214,10 @@ pub fn last_below(history: &History, level: Level) -> Option<Timestamp> {
 }
 
 /// A history without the enquiries that were recorded after the case was closed, or set below level 4b, since an instant, also where that was
-/// taken back: by when an enquiry settled what somebody held from then, they had heard that.
+/// taken back or corrected: by when an enquiry settled what somebody held from then, they had heard that.
 pub fn without_enquiries_since_lowered(history: &History, then: Timestamp) -> Cow<'_, History> {
-    let lowering = history.entries.iter().filter(|entry| entry.received_at >= then && lowers(entry, Level::L4b));
+    let had_lowered = |entry: &Entry| lowers(entry, Level::L4b) || entry.facts.contains_key(HAD_CLOSED);
+    let lowering = history.entries.iter().filter(|entry| entry.received_at >= then && had_lowered(entry));
     let Some(heard_at) = lowering.map(|entry| entry.received_at).min() else { return Cow::Borrowed(history) };
     let is_since = |entry: &Arc<Entry>| starts_enquiry(entry) && entry.received_at >= heard_at;
     if !history.entries.iter().any(is_since) {
@@ -250,12 +255,22 @@ pub fn order(entry: &Entry) -> Order {
 /// When a named person last set this level, or one above it, or started an enquiry: a decision that had lowered the case before that
 /// lowers it no more.
 pub fn last_raised(history: &History, level: Level) -> Option<Order> {
-    let raises = |entry: &Entry| match decided(entry) {
-        Some(code) => starts_enquiry(entry) || (settles(code) && level_named(entry) >= Some(level)),
-        None => false,
-    };
-    let raising = history.entries.iter().filter(|entry| !entry.withdrawn && raises(entry));
-    raising.map(|entry| order(entry)).max()
+    raisings(history, level).map(order).max()
+}
+
+/// Whether one did in between.
+pub fn is_raised_between(history: &History, level: Level, (from, to): (Timestamp, Timestamp)) -> bool {
+    raisings(history, level).map(known_until).any(|at| at > from && at <= to)
+}
+
+fn raisings(history: &History, level: Level) -> impl Iterator<Item = &Entry> {
+    let stands = history.entries.iter().map(AsRef::as_ref).filter(|entry| !entry.withdrawn);
+    stands.filter(move |entry| raises(entry, level))
+}
+
+/// Whether a decision sets this level, or one above it, or starts an enquiry.
+pub fn raises(entry: &Entry, level: Level) -> bool {
+    decided(entry).is_some_and(|code| starts_enquiry(entry) || (settles(code) && level_named(entry) >= Some(level)))
 }
 
 /// Whether a person, or an enquiry, raised a case to where social care acts since it was last closed.

@@ -167,7 +167,7 @@ pub fn tell(draft: &mut Draft<'_>) -> Result<(), StepError> {
 
 /// Where a person set a lower level nothing was done, and nothing need be.
 fn settled_in_words(asked: &[&TaskRule], task: &HeldTask, said: &Entry) -> String {
-    let in_time = said.holds_from() <= task.due_at;
+    let in_time = decisions::known_until(said) <= task.due_at;
     if is_lowering(asked, said) {
         let when = if in_time { "before" } else { "after" };
         let what = if decided(said).is_some_and(decisions::closes) { "closed the case" } else { "set a lower level" };
@@ -212,7 +212,7 @@ pub fn was_done_unheard(history: &History, rules: &RuleBook, task: &HeldTask) ->
 /// From when on somebody says that what a task asks is done, whoever was asked to do it.
 fn settled_at(history: &History, rules: &RuleBook, task: &HeldTask) -> Option<Timestamp> {
     let asked: Vec<&TaskRule> = settled_by_word(rules, task).collect();
-    settled_by(history, rules, &asked, task).map(|said| said.holds_from())
+    settled_by(history, rules, &asked, task).map(|said| decisions::known_until(said))
 }
 
 /// The first word that it is done, or is not asked for any more.

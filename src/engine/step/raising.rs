@@ -8,7 +8,7 @@ use super::lowered::{self, LOWERED};
 use super::taken_back::{TAKEN_BACK_RULE, Word, is_told_now};
 use super::{search, services};
 use crate::engine::context::StepError;
-use crate::engine::history::decisions::{self, decided, level_named, order, settles};
+use crate::engine::history::decisions::{self, order};
 use crate::engine::history::{death, is_held_still, is_open};
 use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision, said_by};
 use crate::engine::model::scalar::{Level, Timestamp};
@@ -49,10 +49,7 @@ pub fn told_by(draft: &Draft<'_>, withdrawn: &Entry, before: &History) -> Vec<Ar
 
 /// What a closing had ended, and they hold who heard by what is withdrawn that the case is open again, whatever was decided since.
 pub fn had_heard(draft: &Draft<'_>, withdrawn: &Entry) -> Vec<Arc<HeldTask>> {
-    let raises = |entry: &Entry| {
-        decisions::starts_enquiry(entry)
-            || (decided(entry).is_some_and(settles) && level_named(entry) >= Some(Level::L4a))
-    };
+    let raises = |entry: &Entry| decisions::raises(entry, Level::L4a);
     let is_before = |entry: &Entry| order(entry) < order(withdrawn) && entry.received_at < withdrawn.received_at;
     let closings = decisions::closings(&draft.history);
     let closed_at =

@@ -10,14 +10,16 @@ use super::unapplied::{Unapplied, tell_later};
 use super::{awaiting, closed, escalation};
 use crate::engine::context::StepError;
 use crate::engine::history::correction::corrected;
-use crate::engine::history::decisions::{DECIDED, DECISION, closes, decided, highest, level_named, settles, starts};
+use crate::engine::history::decisions::{
+    DECIDED, DECISION, HAD_CLOSED, closes, decided, highest, level_named, settles, starts,
+};
 use crate::engine::history::entry::DANGER;
 use crate::engine::history::{self, RECALLED, decisions, entry, forget, put};
 use crate::engine::ids::derived;
 use crate::engine::model::codes::HumanDecision;
 use crate::engine::model::detail::{DecisionRecorded, Detail, EventCorrected, ProposedLevel};
 use crate::engine::model::feedback::FeedbackStatus;
-use crate::engine::model::history::{Awaiting, Entry, HeldTask, History, said_by};
+use crate::engine::model::history::{Awaiting, Entry, HeldTask, History, RecordedDecision, said_by};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{FactValue, Level};
 
@@ -28,9 +30,8 @@ const TOLD: &str = "Received. What you say now is a decision of its own, from no
 const TOLD_OPEN: &str = "Received. What you say now is a decision of its own, from now on: what the one before had ended runs again, \
 and a person is asked to see to that.";
 
-/// What is said anew of a decision keeps under this name which one that is; and a closing that was corrected, under the other, that it was one.
+/// What is said anew of a decision keeps under this name which one that is.
 const SAID_ANEW_OF: &str = "said_anew_of";
-const HAD_CLOSED: &str = "had_closed";
 
 /// A correction of a decision.
 pub fn by_correction(
@@ -161,7 +162,9 @@ pub fn close_again(draft: &mut Draft<'_>, withdrawn: &Entry) -> bool {
     }
     let closing = put(&mut draft.history, closing);
     let stands = decisions::recorded(&closing, decided(&closing).unwrap_or_default(), None);
-    if draft.history.last_decision.as_ref().is_some_and(|last| last.at > stands.at) {
+    let is_later = |last: &RecordedDecision| last.at > stands.at;
+    let is_older = decisions::latest(&draft.history).as_ref() != Some(&stands);
+    if is_older || draft.history.last_decision.as_ref().is_some_and(is_later) {
         return false;
     }
     draft.history.last_decision = Some(stands);

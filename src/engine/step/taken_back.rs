@@ -167,8 +167,10 @@ fn settled_by_enquiry(draft: &Draft<'_>, closed_at: Option<Timestamp>, over: &[A
 fn closed_since_opened(draft: &Draft<'_>, closed_at: Option<Timestamp>, open: &[Arc<HeldTask>]) -> Vec<Arc<HeldTask>> {
     let (history, rules) = (&draft.history, &draft.book.rules);
     let Some((earlier, closed_at)) = decisions::last_closed(history).zip(closed_at) else { return Vec::new() };
-    let is_opened = decisions::last_raised(history, Level::L4a).is_some_and(|(at, _)| at > earlier && at <= closed_at);
-    if !is_opened || history.case_level < Some(Level::L4a) {
+    let is_opened = decisions::is_raised_between(history, Level::L4a, (earlier, closed_at));
+    // Where another has opened it since, they heard that.
+    let is_open = decisions::last_raised(&draft.before, Level::L4a).is_some_and(|(at, _)| at > closed_at);
+    if !is_opened || is_open || history.case_level < Some(Level::L4a) {
         return Vec::new();
     }
     let was_told = |task: &Arc<HeldTask>| {

@@ -3,7 +3,9 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use crate::engine::history::decisions::{Order, closes, decided, last_raised, level_named, order, settles};
+use crate::engine::history::decisions::{
+    Order, closes, decided, known_until, last_raised, level_named, order, settles,
+};
 use crate::engine::history::episodes;
 use crate::engine::history::known_as::are_two;
 use crate::engine::model::history::{Entry, History};
@@ -36,7 +38,7 @@ impl Sought<'_> {
         let raised: OnceCell<Option<Order>> = OnceCell::new();
         let raised = || *raised.get_or_init(|| self.level.and_then(|level| last_raised(history, level)));
         let says_so = |said: &&Arc<Entry>| self.is_settled_by(history, said, &raised);
-        history.entries.iter().filter(says_so).min_by_key(|said| said.holds_from())
+        history.entries.iter().filter(says_so).min_by_key(|said| known_until(said))
     }
 
     /// `raised`: when a person last set the level at which it is asked.
@@ -75,7 +77,7 @@ impl Sought<'_> {
             lowers && !said.withdrawn && episodes::is_since(said, self.since) && !is_of_another(said)
         };
         let is_asked = self.asked.iter().any(|asked| !asked.settled_by_decisions.is_empty());
-        history.entries.iter().filter(|_| is_asked).filter(is_lowering).min_by_key(|said| said.holds_from())
+        history.entries.iter().filter(|_| is_asked).filter(is_lowering).min_by_key(|said| known_until(said))
     }
 
     /// Whether an event says that it is done: one that came since it was asked, or names the same episode; this, and not what was asked
