@@ -275,8 +275,8 @@ pub fn raises(entry: &Entry, level: Level) -> bool {
 
 /// Whether a person, or an enquiry, raised a case to where social care acts since it was last closed.
 pub fn is_opened_since_closed(history: &History) -> bool {
-    let raised_at = last_raised(history, Level::L4a).map(|(at, _)| at);
-    last_closed(history).is_some_and(|closed_at| raised_at > Some(closed_at))
+    let closed = closings_that_stand(history).map(order).max();
+    closed.is_some() && last_raised(history, Level::L4a) > closed
 }
 
 /// The highest level of what was not taken back.
