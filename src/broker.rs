@@ -87,6 +87,9 @@ pub enum Health {
     CatchingUp,
     /// Nothing is accepted until there is room; lanes wait, nothing acknowledged is lost.
     DiskFull,
+    /// Another program holds what only one may write at a time: nothing is accepted until it lets go; lanes wait, nothing
+    /// acknowledged is lost.
+    HeldByAnother,
     /// What the log needs (its cluster, a schema registry) does not answer, and why; tried again until it does.
     Unreachable(String),
     /// Storage failed in a way that only a restart can mend.
@@ -281,6 +284,8 @@ pub enum BrokerError {
     Busy,
     #[error("the disk is full: {0}")]
     DiskFull(String),
+    #[error("another program holds the data file: {0}")]
+    HeldByAnother(String),
     #[error("topic {0} does not exist")]
     UnknownTopic(String),
     #[error("{0}")]

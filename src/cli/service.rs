@@ -144,7 +144,12 @@ impl RunningRouter {
             match health {
                 Health::Failed(problem) => Err(format!("{problem}; nothing was accepted from then on")),
                 _ if clean => Ok(()),
-                Health::Ready | Health::CatchingUp | Health::DiskFull | Health::Unreachable(_) | Health::Stopped => {
+                Health::Ready
+                | Health::CatchingUp
+                | Health::DiskFull
+                | Health::HeldByAnother
+                | Health::Unreachable(_)
+                | Health::Stopped => {
                     Err("stopped before every lane had finished; nothing acknowledged is lost".to_owned())
                 }
             }

@@ -170,6 +170,7 @@ impl From<BrokerError> for Problem {
             BrokerError::DiskFull(_) => unavailable("The router's disk is full. Send it again later.", 30),
             BrokerError::Stopping => unavailable("The router is stopping. Send it again.", 5),
             BrokerError::Storage(_)
+            | BrokerError::HeldByAnother(_)
             | BrokerError::Unreachable(_)
             | BrokerError::Denied(_)
             | BrokerError::InUse(_)

@@ -41,6 +41,7 @@ pub fn run(broker: &Arc<dyn Broker>, metrics: &Metrics, readiness: &Readiness, c
 fn look(broker: &dyn Broker, metrics: &Metrics, readiness: &Readiness, unreachable: &mut Option<String>) {
     let health = broker.health();
     metrics.disk_full(health == Health::DiskFull);
+    metrics.troubles.data_file_held(health == Health::HeldByAnother);
     metrics.storage_failed(matches!(health, Health::Failed(_)));
     metrics.log_unreachable(matches!(health, Health::Unreachable(_)));
     if let Health::Unreachable(problem) = &health {
@@ -55,6 +56,9 @@ fn look(broker: &dyn Broker, metrics: &Metrics, readiness: &Readiness, unreachab
         Health::Ready => readiness.release(HOLD),
         Health::CatchingUp => readiness.hold(HOLD, "reading in what the inboxes show"),
         Health::DiskFull => readiness.hold(HOLD, "the disk is full: make room, it goes on by itself"),
+        Health::HeldByAnother => {
+            readiness.hold(HOLD, "another program holds the data file: end it, it goes on by itself");
+        }
         Health::Unreachable(problem) => readiness.hold(HOLD, &format!("{problem}: it goes on by itself")),
         Health::Failed(problem) => readiness.hold(HOLD, &format!("{problem}: mend it and restart")),
         Health::Stopped => readiness.hold(HOLD, "it is stopped"),

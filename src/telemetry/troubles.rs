@@ -9,12 +9,15 @@ pub struct Troubles {
     log_ahead: IntGauge,
     accepts_failed: IntCounter,
     passed_over: IntCounter,
+    data_file_held: IntGauge,
 }
 
 impl Troubles {
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let ahead = "By how much the newest record is ahead of this machine's clock";
+        let held = "1 while another program holds the data file and nothing is accepted";
         Ok(Self {
+            data_file_held: gauge(registry, "data_file_held", held)?,
             accepts_failed: counter(registry, "http_accepts_failed_total", "Connections that could not be let in")?,
             passed_over: counter(
                 registry,
@@ -29,6 +32,10 @@ impl Troubles {
     /// Partners and tokens could not be read again; false: they were.
     pub fn reload_failed(&self, failed: bool) {
         self.reload_failed.set(i64::from(failed));
+    }
+
+    pub fn data_file_held(&self, held: bool) {
+        self.data_file_held.set(i64::from(held));
     }
 
     pub fn log_ahead(&self, seconds: i64) {

@@ -95,6 +95,44 @@ fn a_full_disk_stops_acceptance_and_loses_nothing() {
     assert_eq!(contents(&*broker, "out", 0).len(), 1);
 }
 
+/// As `sqlite3` does with the file open for writing, or a checkpoint of its that waits for a reader.
+#[test]
+fn a_file_that_another_program_holds_is_waited_for_and_nothing_is_lost_or_twice() {
+    let file = InFile::new();
+    let broker = Arc::new(file.broker());
+    broker.ensure_topics(&[topic("in", 1), topic("out", 1)]).unwrap();
+    publish(&*broker, vec![write("in", "a", "before")]).unwrap();
+    let other = rusqlite::Connection::open(file.options().path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut lane = broker.lane(names("g", &["in"]), ALONE).unwrap();
+    let transaction = std::thread::spawn(move || {
+        let mut owner = Owner::default();
+        let records = poll_all(&mut *lane, &mut owner);
+        lane.stage(vec![write("out", "a", "of it")], records.iter().map(consumed).collect()).unwrap();
+        lane.commit(&mut owner).unwrap();
+        (owner.committed, owner.aborted)
+    });
+    let refusal = publish(&*broker, vec![write("in", "a", "meanwhile")]).unwrap_err();
+    assert!(matches!(&refusal, BrokerError::HeldByAnother(path) if path.contains("router.db")), "{refusal:?}");
+    assert_eq!(broker.health(), Health::HeldByAnother);
+    let asked = Instant::now();
+    assert!(publish(&*broker, vec![write("in", "a", "meanwhile")]).is_err());
+    assert!(asked.elapsed() < Duration::from_secs(2), "once it is known, nobody waits for it");
+    assert!(!transaction.is_finished(), "what a lane has done waits");
+
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(transaction.join().unwrap(), (1, 0));
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while broker.health() != Health::Ready {
+        assert!(Instant::now() < deadline, "it goes on by itself: {:?}", broker.health());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    publish(&*broker, vec![write("in", "a", "after")]).unwrap();
+    let broker = file.reopen(broker, pathway_router::broker::system_clock());
+    assert_eq!(contents(&*broker, "in", 0), ["before", "after"]);
+    assert_eq!(contents(&*broker, "out", 0), ["of it"]);
+}
+
 #[test]
 fn a_backup_is_a_log_of_its_own() {
     let file = InFile::new();

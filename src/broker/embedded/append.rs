@@ -18,6 +18,8 @@ use crate::engine::model::scalar::Timestamp;
 
 pub enum Failure {
     Full,
+    /// Another program may write, and did not let go for as long as is waited for it.
+    HeldByAnother,
     Storage(BrokerError),
 }
 
@@ -25,6 +27,7 @@ impl From<rusqlite::Error> for Failure {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Failure::Full,
+            _ if layout::is_held(&error) => Failure::HeldByAnother,
             _ => Failure::Storage(storage(&error)),
         }
     }
@@ -330,6 +333,7 @@ impl<'c> Log<'c> {
         self.partitions.iter_mut().for_each(|partition| partition.deleting.clear());
         result.map_err(|failure| match failure {
             Failure::Full => BrokerError::DiskFull(self.shared.path.display().to_string()),
+            Failure::HeldByAnother => BrokerError::HeldByAnother(self.shared.path.display().to_string()),
             Failure::Storage(error) => error,
         })
     }

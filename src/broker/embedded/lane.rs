@@ -233,7 +233,7 @@ impl LaneBroker for EmbeddedLane {
         loop {
             let seen = self.shared.commits();
             match self.shared.health() {
-                Health::Ready | Health::CatchingUp | Health::DiskFull => {}
+                Health::Ready | Health::CatchingUp | Health::DiskFull | Health::HeldByAnother => {}
                 Health::Unreachable(problem) => return Err(BrokerError::Unreachable(problem)),
                 Health::Failed(problem) => return Err(BrokerError::Storage(problem)),
                 Health::Stopped => return Err(BrokerError::Stopping),

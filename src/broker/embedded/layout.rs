@@ -23,7 +23,11 @@ pub fn storage(error: &rusqlite::Error) -> BrokerError {
     // SQLite's own words for the code: the message of a failed statement may hold more than an operator should see.
     match error {
         rusqlite::Error::SqliteFailure(code, _) => {
-            let advice = if is_damage(error) { "; the file is damaged: restore a backup of it" } else { "" };
+            let advice = match error {
+                _ if is_damage(error) => "; the file is damaged: restore a backup of it",
+                _ if is_held(error) => "; another program holds the file: end it",
+                _ => "",
+            };
             BrokerError::Storage(format!("SQLite: {} (code {}){advice}", code, code.extended_code))
         }
         other => BrokerError::Storage(format!("SQLite: {other}")),
@@ -33,6 +37,19 @@ pub fn storage(error: &rusqlite::Error) -> BrokerError {
 /// The file does not hold what was written to it.
 pub fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+}
+
+/// Another program holds one of the file's locks, and kept it for longer than is waited.
+pub fn is_held(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::FileLockingProtocolFailed))
+}
+
+/// Whether writing could begin now, or something else than another program is in the way. For the writer's own connection.
+pub fn may_write(connection: &Connection, wait_ms: u32) -> bool {
+    let _ = connection.execute_batch(&format!("PRAGMA busy_timeout = {wait_ms}"));
+    let begun = connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK");
+    let _ = connection.execute_batch(&format!("PRAGMA busy_timeout = {BUSY_WAIT_MS}"));
+    !begun.is_err_and(|error| is_held(&error))
 }
 
 /// The same error with the file's name.

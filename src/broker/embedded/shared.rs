@@ -125,11 +125,11 @@ impl Shared {
         Ok(())
     }
 
-    /// There is room again. False: something worse happened meanwhile.
-    pub fn recover(&self) -> bool {
+    /// What the writer waited for has come. False: something worse happened meanwhile.
+    pub fn recover(&self, waited_in: &Health) -> bool {
         let recovered = {
             let mut health = locked(&self.health);
-            let recovered = *health == Health::DiskFull;
+            let recovered = *health == *waited_in;
             if recovered {
                 *health = Health::Ready;
             }
@@ -154,6 +154,7 @@ impl Shared {
         match self.health() {
             Health::Ready | Health::CatchingUp => None,
             Health::DiskFull => Some(BrokerError::DiskFull(self.path.display().to_string())),
+            Health::HeldByAnother => Some(BrokerError::HeldByAnother(self.path.display().to_string())),
             Health::Unreachable(problem) => Some(BrokerError::Unreachable(problem)),
             Health::Failed(problem) => Some(BrokerError::Storage(problem)),
             Health::Stopped => Some(BrokerError::Stopping),

@@ -9,8 +9,8 @@ use rusqlite::Connection;
 
 use super::append::{Failure, Group, Log};
 use super::publisher::QueuePlace;
-use super::room;
 use super::shared::Shared;
+use super::{layout, room};
 use crate::broker::{BrokerError, Consumed, Health, LaneShare, PublishDone, TopicSpec, Write};
 
 /// How much goes into one transaction. More waits for the next.
@@ -18,8 +18,10 @@ const GROUP_RECORDS_MAX: usize = 50_000;
 const GROUP_BYTES_MAX: usize = 32 << 20;
 /// With nothing to do for this long, the writer tidies.
 const IDLE: Duration = Duration::from_millis(250);
-/// How often a full disk is tried again.
+/// How often a full disk, or a file that another program holds, is tried again.
 const PROBE_EVERY: Duration = Duration::from_millis(500);
+/// So long a try waits for another program to let go.
+const PROBE_WAIT_MS: u32 = 200;
 /// Out-of-date records deleted at a time when idle.
 const TIDY_RECORDS: usize = 4000;
 
@@ -86,7 +88,7 @@ struct StopGuard<'a>(&'a Shared);
 
 impl Drop for StopGuard<'_> {
     fn drop(&mut self) {
-        if matches!(self.0.health(), Health::Ready | Health::DiskFull) {
+        if matches!(self.0.health(), Health::Ready | Health::DiskFull | Health::HeldByAnother) {
             self.0.set_health(Health::Failed("the log's writer stopped".to_owned()));
         }
     }
@@ -97,15 +99,17 @@ struct Writer<'a> {
     shared: &'a Shared,
     requests: &'a Receiver<Request>,
     log: Log<'a>,
-    /// Transactions of lanes that met a full disk: tried again until there is room, as lanes cannot go on without.
+    /// Transactions of lanes that met a full disk, or a file that another program holds: tried again until they can be written, as
+    /// lanes cannot go on without.
     held: Vec<Transaction>,
     closing: bool,
 }
 
 impl Writer<'_> {
     fn turn(&mut self) {
-        if self.shared.health() == Health::DiskFull {
-            self.turn_while_full();
+        let health = self.shared.health();
+        if matches!(health, Health::DiskFull | Health::HeldByAnother) {
+            self.turn_while_waiting(&health);
             return;
         }
         match self.requests.recv_timeout(IDLE) {
@@ -169,43 +173,44 @@ impl Writer<'_> {
     }
 
     fn failed(&mut self, group: Group, failure: Failure) {
-        let full = match failure {
-            Failure::Full => true,
-            Failure::Storage(_) => room::is_short(self.connection, &self.shared.path),
-        };
-        match failure {
-            Failure::Storage(error) if !full => {
+        let file = self.shared.path.display();
+        let waits_in = match failure {
+            Failure::Storage(error) if !room::is_short(self.connection, &self.shared.path) => {
                 self.shared.fail(&error);
                 group.refuse(&error);
+                return;
             }
             Failure::Storage(_) | Failure::Full => {
-                tracing::error!(file = %self.shared.path.display(), "the disk is full: nothing is accepted until there is room");
-                // Before the answers, so that whoever is refused finds the reason.
-                self.shared.set_health(Health::DiskFull);
-                self.held.extend(group.refuse_publications(&self.disk_full()));
+                tracing::error!(%file, "the disk is full: nothing is accepted until there is room");
+                Health::DiskFull
             }
-        }
+            Failure::HeldByAnother => {
+                tracing::error!(%file, "another program holds the data file: nothing is accepted until it lets go");
+                Health::HeldByAnother
+            }
+        };
+        // Before the answers, so that whoever is refused finds the reason.
+        self.shared.set_health(waits_in);
+        self.held.extend(group.refuse_publications(&self.refusal()));
     }
 
-    fn disk_full(&self) -> BrokerError {
-        BrokerError::DiskFull(self.shared.path.display().to_string())
+    fn refusal(&self) -> BrokerError {
+        self.shared.refusal().unwrap_or(BrokerError::Stopping)
     }
 
-    fn turn_while_full(&mut self) {
+    fn turn_while_waiting(&mut self, waits_in: &Health) {
         let probe_at = Instant::now() + PROBE_EVERY;
         while !self.closing {
             let left = probe_at.saturating_duration_since(Instant::now());
             match self.requests.recv_timeout(left) {
-                Ok(Request::Publish(publication)) => (publication.done)(Err(self.disk_full())),
+                Ok(Request::Publish(publication)) => (publication.done)(Err(self.refusal())),
                 Ok(Request::Transact(transaction)) => self.held.push(transaction),
                 Ok(other) => self.handle_alone(other),
                 Err(RecvTimeoutError::Timeout) => break,
                 Err(RecvTimeoutError::Disconnected) => self.closing = true,
             }
         }
-        // What lies in the write-ahead log and in the file too takes room twice.
-        super::checkpoint::restart(self.connection);
-        if self.closing || room::is_short(self.connection, &self.shared.path) || !self.shared.recover() {
+        if self.closing || !self.may_go_on(waits_in) || !self.shared.recover(waits_in) {
             return;
         }
         let mut group = Group::default();
@@ -214,8 +219,17 @@ impl Writer<'_> {
         }
         self.commit(group);
         if self.shared.health() == Health::Ready {
-            tracing::info!("there is room on the disk again: records are accepted");
+            tracing::info!("the data file can be written again: records are accepted");
         }
+    }
+
+    fn may_go_on(&self, waits_in: &Health) -> bool {
+        if *waits_in == Health::HeldByAnother {
+            return layout::may_write(self.connection, PROBE_WAIT_MS);
+        }
+        // What lies in the write-ahead log and in the file too takes room twice.
+        super::checkpoint::restart(self.connection);
+        !room::is_short(self.connection, &self.shared.path)
     }
 
     fn handle_alone(&mut self, request: Request) {
