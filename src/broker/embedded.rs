@@ -12,7 +12,6 @@ use std::thread::JoinHandle;
 
 pub use self::copy::backup;
 use self::lock::FileLock;
-pub use self::lock::is_held;
 use self::publisher::{EmbeddedPublisher, QueueLimits};
 use self::reader::EmbeddedReader;
 use self::shared::{Shared, locked};

@@ -9,10 +9,10 @@ use super::local::{config_error, load_config};
 use super::reload::reload;
 use super::service::{Reloads, RunningRouter, reloads, told_to_stop};
 use super::{CliError, Ending};
-use crate::broker::embedded::{Expected, is_held};
+use crate::broker::embedded::Expected;
 use crate::config::Config;
 use crate::config::broker::Broker;
-use crate::config::first_start::{begin_again, config_file, data_file, first_start_at};
+use crate::config::first_start::{begin, config_file, config_to_come, data_file, put_in_place};
 use crate::telemetry::logging;
 
 /// What `/readyz` calls it that fewer connections are let in than were asked for.
@@ -61,30 +61,41 @@ pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
         (told_to_stop(), reloads())
     };
     let folder = Path::new(DATA_FOLDER);
-    let is_first = arguments.config.is_none() && !is_there(&config_file(folder))?;
-    if is_first {
-        write_own_config(folder, arguments.bind)?;
+    let has_none = arguments.config.is_none() && !is_there(&config_file(folder))?;
+    // Else a first start was killed once there was a data file.
+    let is_first = has_none && !(is_there(&config_to_come(folder))? && is_there(&data_file(folder))?);
+    match is_first {
+        true => write_own_config(folder, arguments.bind)?,
+        false if has_none => put_config_in_place(folder)?,
+        false => {}
     }
-    let ended = run_as_configured(arguments, is_first, |config, expected, few_files| {
-        runtime.block_on(serve(config, expected, few_files, stop, asked))
+    let expected = match has_none {
+        _ if is_first || arguments.new_data_file => Expected::Nothing,
+        // It may be empty yet.
+        true => Expected::Either,
+        false => Expected::File,
+    };
+    let ended = run_as_configured(arguments, is_first, |config, few_files| {
+        runtime.block_on(serve(config, (expected, is_first), few_files, stop, asked))
     });
-    // Of another process that has begun there meanwhile it is the configuration, too.
-    if is_first && ended.is_err() && !is_held(&data_file(folder)) && begin_again(folder) {
-        let file = config_file(folder);
-        eprintln!(
-            "It did not come to a data file: {} is taken away again, and the next start is a first one, too.",
-            file.display()
-        );
+    if is_first && !is_there(&config_file(folder))? {
+        match is_there(&data_file(folder))? {
+            true => put_config_in_place(folder)?,
+            false => eprintln!("It did not come to a data file: the next start is a first one, too."),
+        }
     }
     ended
+}
+
+fn put_config_in_place(folder: &Path) -> Result<(), CliError> {
+    put_in_place(folder).map_err(|faults| config_error(&faults))
 }
 
 fn run_as_configured(
     arguments: &Arguments,
     is_first: bool,
-    serve: impl FnOnce(&Config, Expected, Option<String>) -> Result<Ending, CliError>,
+    serve: impl FnOnce(&Config, Option<String>) -> Result<Ending, CliError>,
 ) -> Result<Ending, CliError> {
-    let expected = if is_first || arguments.new_data_file { Expected::Nothing } else { Expected::File };
     let config = match &arguments.config {
         Some(file) if !is_there(file)? => {
             let file = file.display();
@@ -93,9 +104,13 @@ fn run_as_configured(
             )));
         }
         Some(file) => load_config(file)?,
+        None if is_first => {
+            let folder = Path::new(DATA_FOLDER);
+            Config { file: config_file(folder), ..load_config(&config_to_come(folder))? }
+        }
         None => {
             let file = config_file(Path::new(DATA_FOLDER));
-            if !is_first && arguments.bind.is_some() {
+            if arguments.bind.is_some() {
                 let reason = format!("--bind is for a first start: set `bind` under [http] in {}", file.display());
                 return Err(CliError::Usage(reason));
             }
@@ -109,7 +124,7 @@ fn run_as_configured(
     logging::start(config.log.format, config.log.level);
     let mut config = of_stage(config, arguments.stages);
     let few_files = make_room(&mut config);
-    serve(&config, expected, few_files)
+    serve(&config, few_files)
 }
 
 /// Without the lanes of the other stage.
@@ -124,7 +139,7 @@ fn of_stage(mut config: Config, stage: Option<Stage>) -> Config {
 
 /// The first start: a configuration, keys and sample tokens in the data folder.
 fn write_own_config(folder: &Path, bind: Option<SocketAddr>) -> Result<(), CliError> {
-    let written = first_start_at(folder, bind).map_err(|faults| config_error(&faults))?;
+    let written = begin(folder, bind).map_err(|faults| config_error(&faults))?;
     eprintln!("First start. Written, readable by you alone:");
     for file in written {
         eprintln!("  {:<44} {}", file.path.display(), file.what);
@@ -134,7 +149,7 @@ fn write_own_config(folder: &Path, bind: Option<SocketAddr>) -> Result<(), CliEr
 
 async fn serve(
     config: &Config,
-    expected: Expected,
+    (expected, is_first): (Expected, bool),
     few_files: Option<String>,
     stop: impl Future<Output = ()>,
     mut asked: Reloads,
@@ -147,6 +162,9 @@ async fn serve(
             return Ok(Ending::Clean);
         }
     };
+    if is_first {
+        put_config_in_place(Path::new(DATA_FOLDER))?;
+    }
     if let Some(problem) = few_files {
         router.readiness.warn(CONNECTIONS, &problem);
     }

@@ -1,6 +1,6 @@
 //! The first start of a router that has no configuration: writes one, with keys and sample tokens of its own.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +32,10 @@ struct Sample {
     caller: Caller,
 }
 
+/// What the configuration is called until there is a data file: of a start that ended before, killed or refused, nothing is left that asks
+/// for one.
+const CONFIG_TO_COME: &str = "config.toml.new";
+
 /// The configuration's file in a data folder.
 pub fn config_file(folder: &Path) -> PathBuf {
     folder.join("config.toml")
@@ -40,11 +44,15 @@ pub fn config_file(folder: &Path) -> PathBuf {
 /// Writes configuration, keys, tokens and, unless `rules/cheshire-east` lies beside the folder, the rule book. Every
 /// file is readable by its owner alone; one that exists is left as it is. Returns what was written, in order.
 pub fn first_start(folder: &Path) -> Result<Vec<Written>, ConfigFaults> {
-    first_start_at(folder, None)
+    if config_file(folder).exists() {
+        return Ok(Vec::new());
+    }
+    let written = begin(folder, None)?;
+    put_in_place(folder).map(|()| written)
 }
 
-/// The same, to listen on another address than the usual.
-pub fn first_start_at(folder: &Path, bind: Option<SocketAddr>) -> Result<Vec<Written>, ConfigFaults> {
+/// The same, but for the configuration's name: that it has once it is put in place. `bind`: where it listens, unless as usual.
+pub fn begin(folder: &Path, bind: Option<SocketAddr>) -> Result<Vec<Written>, ConfigFaults> {
     let data_file = folder.join(DATA_FILE);
     if data_file.exists() {
         let remedy =
@@ -53,21 +61,32 @@ pub fn first_start_at(folder: &Path, bind: Option<SocketAddr>) -> Result<Vec<Wri
         return Err(ConfigFaults::one(ConfigFault::of_file(&data_file, problem.to_owned(), remedy)));
     }
     let mut writer = Writer { folder, bind, written: Vec::new() };
-    writer.run().map_err(|(path, error)| {
-        let remedy = "give this user the right to write there, or name a configuration file with --config";
-        ConfigFaults::one(ConfigFault::of_file(&path, format!("cannot be written: {error}"), remedy))
-    })?;
+    writer.run().map_err(|(path, error)| unwritable(&path, &error))?;
     Ok(writer.written)
+}
+
+/// There is a data file: the configuration that was written for it gets its name.
+pub fn put_in_place(folder: &Path) -> Result<(), ConfigFaults> {
+    let file = config_file(folder);
+    match std::fs::rename(config_to_come(folder), &file) {
+        // Another process that began in the folder has done it.
+        Err(error) if error.kind() == ErrorKind::NotFound && file.exists() => Ok(()),
+        renamed => renamed.map_err(|error| unwritable(&file, &error)),
+    }
+}
+
+/// The configuration of a first start that has no data file yet.
+pub fn config_to_come(folder: &Path) -> PathBuf {
+    folder.join(CONFIG_TO_COME)
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> ConfigFaults {
+    let remedy = "give this user the right to write there, or name a configuration file with --config";
+    ConfigFaults::one(ConfigFault::of_file(path, format!("cannot be written: {error}"), remedy))
 }
 
 pub fn data_file(folder: &Path) -> PathBuf {
     folder.join(DATA_FILE)
-}
-
-/// Takes the configuration away again where the start that wrote it came to no data file: with it, the next would miss one. Keys and
-/// tokens stay, and the next is a first start that finds them. True: it is gone.
-pub fn begin_again(folder: &Path) -> bool {
-    matches!(data_file(folder).try_exists(), Ok(false)) && std::fs::remove_file(config_file(folder)).is_ok()
 }
 
 struct Writer<'a> {
@@ -87,8 +106,11 @@ impl Writer<'_> {
         self.write("keys/sealing.key", &new_key(), "the key that seals reply addresses: back it up")?;
         self.write_tokens()?;
         let rules = self.write_rules()?;
-        // Last, so that a first start that failed half-way is a first start again.
-        self.write("config.toml", &sample_config(&rules, self.bind), "the configuration")
+        let to_come = config_to_come(self.folder);
+        let config = sample_config(&rules, self.bind);
+        write_private(&to_come, config.as_bytes()).map_err(|error| (to_come, error))?;
+        self.written.push(Written { path: config_file(self.folder), what: "the configuration".to_owned() });
+        Ok(())
     }
 
     /// New tokens, unless tokens exist: their hashes in one file, each in the clear in a file of its own.

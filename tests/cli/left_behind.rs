@@ -1,9 +1,11 @@
 //! What a router that was killed leaves beside its data file, and that the next start does not go on without it.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 
-use super::running::{Router, SAMPLE, TOKEN, until};
-use super::{check, run};
+use super::running::{Router, SAMPLE, TOKEN, new_folder, until};
+use super::{check, command, run};
 
 /// A folder whose router accepted an event and was killed; what it accepted lies in the write-ahead log.
 fn killed() -> tempfile::TempDir {
@@ -67,4 +69,30 @@ fn an_orderly_stop_a_refused_start_and_a_backup_put_back_leave_nothing_to_ask_fo
     }
     fs::copy(copy, folder.path().join("pathway.db")).expect("the copy is put back");
     Router::start_in(folder, &[]).0.stop();
+}
+
+#[test]
+fn a_first_start_that_is_killed_is_followed_by_another_or_goes_on_with_the_file_that_it_made() {
+    let home = tempfile::tempdir().expect("a folder");
+    let data = home.path().join("data");
+    // It listens where its first start was told to.
+    let start = || {
+        let has_file = data.join("pathway.db").exists();
+        let mut command = command(if has_file { &["run"] } else { &["run", "--bind", "127.0.0.1:0"] });
+        command.current_dir(home.path());
+        command
+    };
+    let mut killed = start().stderr(Stdio::piped()).spawn().expect("the router starts");
+    let mut said = String::new();
+    BufReader::new(killed.stderr.take().expect("a log")).read_line(&mut said).expect("a line");
+    assert!(said.contains("First start"), "{said}");
+    killed.kill().and_then(|()| killed.wait()).expect("it is killed");
+    Router::start_by(start(), new_folder("127.0.0.1:0")).0.stop();
+
+    // As one that is killed once there is a data file, and before the configuration has its name.
+    let (config, to_come) = (data.join("config.toml"), data.join("config.toml.new"));
+    assert!(!to_come.exists(), "it has its name now");
+    fs::rename(&config, &to_come).expect("a configuration");
+    Router::start_by(start(), new_folder("127.0.0.1:0")).0.stop();
+    assert!(config.exists() && !to_come.exists());
 }

@@ -103,12 +103,6 @@ pub fn take(path: &Path) -> Result<FileLock, BrokerError> {
     Ok(lock)
 }
 
-/// Whether another process has the file, or is about to make it.
-pub fn is_held(path: &Path) -> bool {
-    let lock = File::open(files::lock_beside(path));
-    lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
-}
-
 /// What the lock says; nothing where it cannot be read.
 fn said(file: &mut File) -> String {
     let mut said = String::new();
