@@ -38,12 +38,14 @@ impl FileLock {
         self.say(None);
     }
 
-    /// For people, and for the next start: on a full disk it goes unsaid.
+    /// For people, and for the next start: on a full disk it goes unsaid. Written over what was said before, of which only the rest is then
+    /// cut off: that a log was left is said at every moment, whenever the process ends and however full the disk is.
     fn say(&mut self, log_of: Option<u64>) {
         let holder = std::process::id();
         let text = log_of.map_or_else(|| format!("{holder}\n"), |number| format!("{holder}\n{LOG_OF}{number}\n"));
-        let cleared = self.file.set_len(0).and_then(|()| self.file.rewind());
-        let _ = cleared.and_then(|()| self.file.write_all(text.as_bytes())).and_then(|()| self.file.sync_data());
+        let written = self.file.rewind().and_then(|()| self.file.write_all(text.as_bytes()));
+        let cut = written.and_then(|()| self.file.set_len(text.len() as u64));
+        let _ = cut.and_then(|()| self.file.sync_data());
     }
 }
 
