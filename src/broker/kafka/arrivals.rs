@@ -166,7 +166,9 @@ impl Arrivals {
 
     /// It went elsewhere before it had arrived.
     pub fn remove(&mut self, place: &Place, owner: &mut dyn PartitionOwner) {
-        self.coming.retain(|coming| coming.place != *place);
+        for gone in self.coming.extract_if(.., |coming| coming.place == *place) {
+            gone.before.tell_gap(&self.shared, &gone.place);
+        }
         self.say_who_waits();
         if let Some(restorer) = &mut self.restorer
             && restorer.forget(place.1)
@@ -333,6 +335,7 @@ fn blocked(coming: &mut [Coming]) -> Vec<u32> {
 
 impl Drop for Arrivals {
     fn drop(&mut self) {
+        self.coming.iter().for_each(|gone| gone.before.tell_gap(&self.shared, &gone.place));
         self.shared.waits(&self.transactional_id, Vec::new());
     }
 }
@@ -439,6 +442,23 @@ mod tests {
         assert!(arrivals.restorer.is_some() && arrivals.bounds.is_some());
         arrivals.remove(&place, &mut Nobody);
         assert!(arrivals.restorer.is_none() && arrivals.bounds.is_none());
+    }
+
+    /// What was deleted unread, where it is not known whether the position behind it is stored.
+    #[test]
+    fn a_gap_is_told_of_what_goes_elsewhere_or_whose_lane_ends() {
+        let shared = Shared::new(KafkaOptions::new("127.0.0.1:1", "test")).unwrap();
+        let mut arrivals = Arrivals::new(shared.clone(), "intake", None, "pathway-router.intake.test.0");
+        for partition in 0..3 {
+            arrivals.add(("in".into(), partition));
+        }
+        for coming in &mut arrivals.coming[..2] {
+            coming.hear(Look::NotStored(Gap { from: 3, to: 8 }), "intake");
+        }
+        arrivals.remove(&("in".into(), 0), &mut Nobody);
+        assert_eq!(shared.passed_over.count(), 5);
+        drop(arrivals);
+        assert_eq!(shared.passed_over.count(), 10);
     }
 
     struct Nobody;

@@ -160,6 +160,16 @@ pub struct Before {
     pub gap: Option<Gap>,
 }
 
+impl Before {
+    /// The partition goes elsewhere, and the position behind what was deleted may be stored all the same: whoever takes it up next would
+    /// find nothing amiss. Rather told by both than by nobody.
+    pub fn tell_gap(&self, shared: &Shared, place: &Place) {
+        if let Some(gap) = self.gap {
+            shared.passed_over.add(place, gap);
+        }
+    }
+}
+
 /// Looks where a partition is to begin.
 pub fn look<C: ConsumerContext>(
     shared: &Shared,
