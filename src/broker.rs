@@ -53,6 +53,11 @@ pub trait Broker: Send + Sync {
         Vec::new()
     }
 
+    /// Whether another process runs under this one's name, so that each ends the lanes of the other.
+    fn is_doubled(&self) -> bool {
+        false
+    }
+
     /// How many offsets of topics that lanes here read were deleted before they were read, since this process began.
     fn passed_over(&self) -> u64 {
         0

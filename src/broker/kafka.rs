@@ -55,7 +55,7 @@ pub struct Kafka {
     publisher: Arc<KafkaPublisher>,
     reader: Arc<KafkaReader>,
     indexed: Option<Arc<IndexedReader>>,
-    watcher: Mutex<Option<JoinHandle<()>>>,
+    watchers: Mutex<Vec<JoinHandle<()>>>,
     /// Of each group that was asked about.
     backlogs: Mutex<BTreeMap<String, Backlog>>,
 }
@@ -71,7 +71,7 @@ impl Kafka {
             publisher: Arc::new(KafkaPublisher::start(&shared)?),
             indexed: indexed.transpose()?,
             reader,
-            watcher: Mutex::new(Some(watch::start(&shared)?)),
+            watchers: Mutex::new(watch::start(&shared)?),
             backlogs: Mutex::default(),
             shared,
         })
@@ -168,6 +168,10 @@ impl Broker for Kafka {
         [self.shared.waited_for(), self.shared.passed_over.sentences(), namesakes].concat()
     }
 
+    fn is_doubled(&self) -> bool {
+        self.shared.namesakes.is_doubled()
+    }
+
     fn passed_over(&self) -> u64 {
         self.shared.passed_over.count()
     }
@@ -193,8 +197,8 @@ impl Broker for Kafka {
         if let Some(indexed) = &self.indexed {
             indexed.join();
         }
-        let watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(watcher) = watcher {
+        let watchers = std::mem::take(&mut *self.watchers.lock().unwrap_or_else(PoisonError::into_inner));
+        for watcher in watchers {
             let _ = watcher.join();
         }
     }

@@ -68,6 +68,7 @@ fn look(broker: &dyn Broker, metrics: &Metrics, readiness: &Readiness, unreachab
         // The log has told each already.
         warnings => drop(readiness.warn(WAITING, &warnings.join("; "))),
     }
+    metrics.troubles.instance_shared(broker.is_doubled());
     metrics.troubles.passed_over(broker.passed_over());
     let (queued, limit) = broker.queued();
     metrics.queue(queued, limit);

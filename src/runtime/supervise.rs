@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::lane::{self, LaneControl, LaneWork};
+use super::lane::{self, LaneControl, LaneError, LaneWork};
 use crate::broker::{Broker, BrokerError, Health, LaneBroker, LanePlan, LaneShare};
 use crate::telemetry::metrics::Stage;
 use crate::telemetry::readiness::Readiness;
@@ -33,6 +33,15 @@ pub struct LaneSeat {
     pub work: Box<dyn Fn() -> Box<dyn LaneWork> + Send>,
 }
 
+/// Why a lane ended that was not told to.
+#[derive(Debug, thiserror::Error)]
+enum End {
+    #[error(transparent)]
+    Failed(LaneError),
+    #[error("{0}")]
+    Panicked(&'static str),
+}
+
 /// Starts a lane. Not ready until its partitions are restored.
 pub fn start(seat: LaneSeat) -> Result<JoinHandle<()>, BrokerError> {
     seat.readiness.hold(&seat.name, "restoring its partitions");
@@ -48,12 +57,12 @@ impl LaneSeat {
         while !self.control.stop.load(Ordering::Acquire) {
             let started = Instant::now();
             self.stands_still();
-            let failed = |reason: &str| {
+            let failed = |why: &End| {
                 let pause = if started.elapsed() > HEALTHY_AFTER { PAUSE_MIN } else { pause };
-                self.ended(reason, pause);
+                self.ended(why, pause);
             };
             let ended = catch_unwind(AssertUnwindSafe(|| self.run_once(&failed))).unwrap_or_else(|_| {
-                failed("it panicked when it was opened or closed");
+                failed(&End::Panicked("it panicked when it was opened or closed"));
                 false
             });
             if ended || self.control.stop.load(Ordering::Acquire) {
@@ -72,18 +81,28 @@ impl LaneSeat {
     }
 
     /// Says why a lane ended, before it is closed: to leave its group may take long, and must not look like work.
-    fn ended(&self, reason: &str, pause: Duration) {
+    fn ended(&self, why: &End, pause: Duration) {
         if self.control.stop.load(Ordering::Acquire) {
             return;
         }
         self.stands_still();
+        let reason = why.to_string();
         if let Health::Failed(_) = self.broker.health() {
             // It said so itself, once: until it is mended and restarted no lane can do anything.
             tracing::debug!(lane = %self.name, %reason, "a lane stopped");
             return self.readiness.hold(&self.name, "waits for the log to be mended");
         }
-        tracing::error!(lane = %self.name, %reason, pause_ms = pause.as_millis(), "a lane stopped; it is started again");
-        self.readiness.hold(&self.name, reason);
+        let pause_ms = pause.as_millis();
+        match why {
+            // As it should be where this router stood still; two of one name are told as that.
+            End::Failed(LaneError::Broker(BrokerError::Fenced)) => {
+                tracing::warn!(lane = %self.name, %reason, pause_ms, "a lane stopped; it is started again");
+            }
+            End::Failed(_) | End::Panicked(_) => {
+                tracing::error!(lane = %self.name, %reason, pause_ms, "a lane stopped; it is started again");
+            }
+        }
+        self.readiness.hold(&self.name, &reason);
     }
 
     fn stands_still(&self) {
@@ -92,11 +111,11 @@ impl LaneSeat {
     }
 
     /// True: it was told to stop. Else `failed` is told why it ended, while its broker's part is still open.
-    fn run_once(&self, failed: &dyn Fn(&str)) -> bool {
+    fn run_once(&self, failed: &dyn Fn(&End)) -> bool {
         let mut broker: Box<dyn LaneBroker> = match self.broker.lane(self.plan.clone(), self.share) {
             Ok(broker) => broker,
             Err(error) => {
-                failed(&error.to_string());
+                failed(&End::Failed(error.into()));
                 return false;
             }
         };
@@ -109,8 +128,8 @@ impl LaneSeat {
         }));
         match ended {
             Ok(Ok(())) => return true,
-            Ok(Err(error)) => failed(&error.to_string()),
-            Err(_) => failed("it panicked"),
+            Ok(Err(error)) => failed(&End::Failed(error)),
+            Err(_) => failed(&End::Panicked("it panicked")),
         }
         false
     }

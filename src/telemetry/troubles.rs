@@ -10,13 +10,16 @@ pub struct Troubles {
     accepts_failed: IntCounter,
     passed_over: IntCounter,
     data_file_held: IntGauge,
+    instance_shared: IntGauge,
 }
 
 impl Troubles {
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let ahead = "By how much the newest record is ahead of this machine's clock";
         let held = "1 while another program holds the data file and nothing is accepted";
+        let shared = "1 while another router runs under the same instance";
         Ok(Self {
+            instance_shared: gauge(registry, "instance_shared", shared)?,
             data_file_held: gauge(registry, "data_file_held", held)?,
             accepts_failed: counter(registry, "http_accepts_failed_total", "Connections that could not be let in")?,
             passed_over: counter(
@@ -36,6 +39,10 @@ impl Troubles {
 
     pub fn data_file_held(&self, held: bool) {
         self.data_file_held.set(i64::from(held));
+    }
+
+    pub fn instance_shared(&self, shared: bool) {
+        self.instance_shared.set(i64::from(shared));
     }
 
     pub fn log_ahead(&self, seconds: i64) {

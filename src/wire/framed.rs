@@ -76,6 +76,10 @@ impl Broker for Framed {
         self.inner.warnings()
     }
 
+    fn is_doubled(&self) -> bool {
+        self.inner.is_doubled()
+    }
+
     fn passed_over(&self) -> u64 {
         self.inner.passed_over()
     }

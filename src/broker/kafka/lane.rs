@@ -234,7 +234,10 @@ impl KafkaLane {
 
     /// Another has this lane's name: its partitions are to be the other's at once.
     fn leave(&mut self) {
-        self.fenced = true;
+        if !std::mem::replace(&mut self.fenced, true) {
+            // What is in the group under our name from now on is not this one.
+            self.shared.namesakes.leaves(&self.plan.group);
+        }
         tracing::warn!(
             lane = locked(&self.seat).transaction.id(),
             "another began under this lane's name: a router that took over while this one stood still, or one that runs under the same \
@@ -420,7 +423,9 @@ impl LaneBroker for KafkaLane {
 impl Drop for KafkaLane {
     fn drop(&mut self) {
         let mut seat = locked(&self.seat);
-        self.shared.namesakes.leaves(&self.plan.group);
+        if !self.fenced {
+            self.shared.namesakes.leaves(&self.plan.group);
+        }
         // Nothing may be open when the consumer closes: its callback could no longer commit it.
         seat.transaction.abandon();
         seat.queue = None;

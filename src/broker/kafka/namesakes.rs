@@ -1,6 +1,7 @@
 //! Whether another router runs under this one's `instance`: each then ends the lanes of the other, over and over.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,11 +9,13 @@ use rdkafka::consumer::BaseConsumer;
 
 use super::native::groups;
 use super::notes::Quiet;
-use super::settings::KafkaOptions;
+use super::shared::Shared;
 
 /// How often the groups' members are counted.
 const COUNT_EVERY: Duration = Duration::from_secs(10);
 const WAIT: Duration = Duration::from_secs(1);
+/// How soon it is noticed that the router stops.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// So often in turn there were more members of our name than lanes here: one that died is not counted for so long.
 const SURE_AFTER: u32 = 2;
 
@@ -58,26 +61,36 @@ impl Namesakes {
         }
     }
 
+    /// Whether another router runs under our name.
+    pub fn is_doubled(&self) -> bool {
+        self.held().values().any(|group| group.more >= SURE_AFTER)
+    }
+
     /// For `/readyz`.
     pub fn sentences(&self, instance: &str) -> Vec<String> {
-        let is_doubled = self.held().values().any(|group| group.more >= SURE_AFTER);
         let sentence = format!(
             "another router runs under the same instance ({instance}), and each ends the lanes of the other: give each its own \
              (docs/kafka.md, `Two of one instance`)"
         );
-        is_doubled.then_some(sentence).into_iter().collect()
+        self.is_doubled().then_some(sentence).into_iter().collect()
     }
+}
 
-    /// Counts, where it is time. What cannot be told now is counted the next time.
-    pub fn look(&self, client: &BaseConsumer<Quiet>, options: &KafkaOptions, counted_at: &mut Instant) {
+/// Counts until the router stops. In a thread of its own, as a coordinator may be slow to answer. What cannot be told now is counted the
+/// next time.
+pub fn run(shared: &Shared, client: &BaseConsumer<Quiet>) {
+    let (namesakes, options) = (&shared.namesakes, &shared.options);
+    let mut counted_at = Instant::now();
+    while !shared.stopping.load(Ordering::Acquire) {
+        std::thread::sleep(LOOK_EVERY);
         if counted_at.elapsed() < COUNT_EVERY {
-            return;
+            continue;
         }
-        *counted_at = Instant::now();
-        let groups: Vec<String> = self.held().keys().cloned().collect();
+        counted_at = Instant::now();
+        let groups: Vec<String> = namesakes.held().keys().cloned().collect();
         for group in groups {
             match groups::members_called(client, &group, &options.client_id("lane"), WAIT) {
-                Ok(members) => self.counted(&group, members),
+                Ok(members) => namesakes.counted(&group, members),
                 Err(error) => tracing::debug!(%error, group, "the group's members could not be counted"),
             }
         }

@@ -9,6 +9,7 @@ use rdkafka::consumer::BaseConsumer;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::fault::storage;
+use super::namesakes;
 use super::native::answers;
 use super::notes::Quiet;
 use super::seat::add;
@@ -24,19 +25,22 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const TOPICS_EVERY: Duration = Duration::from_secs(5);
 const WAIT: Duration = Duration::from_secs(5);
 
-pub fn start(shared: &Arc<Shared>) -> Result<JoinHandle<()>, BrokerError> {
+pub fn start(shared: &Arc<Shared>) -> Result<Vec<JoinHandle<()>>, BrokerError> {
     let config = shared.options.tail_consumer("watch", READERS);
     let client: BaseConsumer<Quiet> =
         config.create_with_context(Quiet).map_err(|error| storage("a client could not be made", &error))?;
-    let shared = shared.clone();
-    vital::spawn("kafka-watch", move || run(&shared, &client))
+    let (client, watched, counted) = (Arc::new(client), shared.clone(), shared.clone());
+    let counting = client.clone();
+    Ok(vec![
+        vital::spawn("kafka-watch", move || run(&watched, &client))?,
+        vital::spawn("kafka-namesakes", move || namesakes::run(&counted, &counting))?,
+    ])
 }
 
 fn run(shared: &Shared, client: &BaseConsumer<Quiet>) {
     let mut topics = TopicPartitionList::new();
     let mut ends: Vec<(String, i32, Offset)> = Vec::new();
     let mut listed: Option<Instant> = None;
-    let mut counted_at = Instant::now();
     while !shared.stopping.load(Ordering::Acquire) {
         std::thread::sleep(LOOK_EVERY);
         drop(client.poll(Duration::ZERO));
@@ -47,7 +51,6 @@ fn run(shared: &Shared, client: &BaseConsumer<Quiet>) {
             topics = every_partition(&found);
             listed = Some(Instant::now());
         }
-        shared.namesakes.look(client, &shared.options, &mut counted_at);
         if shared.changes.receiver_count() == 0 || topics.count() == 0 {
             continue;
         }

@@ -25,6 +25,8 @@ const TOPICS_EVERY: Duration = Duration::from_secs(5);
 const FORGET_EVERY: Duration = Duration::from_secs(300);
 const REPORT_EVERY: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_secs(1);
+/// That the broker does not answer is tried over and over, and said once in so long.
+const SAID_FOR: Duration = Duration::from_secs(60);
 
 type Places = BTreeMap<(String, u32), Followed>;
 
@@ -64,6 +66,7 @@ fn reopened(index: &Index, cluster: &mut Option<String>) -> Result<Connection, F
 
 fn keep_following(index: &Index, known: Option<(String, Connection)>) {
     let (mut cluster, mut connection) = known.unzip();
+    let mut said_at: Option<Instant> = None;
     while index.shared.check().is_ok() {
         let fault = match connection.take() {
             Some(mut open) => {
@@ -80,7 +83,10 @@ fn keep_following(index: &Index, known: Option<(String, Connection)>) {
             },
         };
         let Some(fault) = fault else { continue };
-        tracing::warn!(%fault, "the inboxes could not be followed; it is tried again");
+        if matches!(fault, Fault::File(_)) || said_at.is_none_or(|at| at.elapsed() >= SAID_FOR) {
+            said_at = Some(Instant::now());
+            tracing::warn!(%fault, "the inboxes could not be followed; it is tried again");
+        }
         if let Fault::File(_) = fault {
             connection = None;
             index.followed().clear();
