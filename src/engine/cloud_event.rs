@@ -9,8 +9,9 @@ use super::model::event::ReferralEvent;
 use super::model::outcome::Outcome;
 use super::model::scalar::Timestamp;
 use super::schema::inspect;
-use super::schema::path::{Path, speakable};
-use super::schema::read::{self, is_uuid, nearest, unknown_members};
+use super::schema::names::nearest;
+use super::schema::path::Path;
+use super::schema::read::{self, is_uuid, unknown_members};
 use super::schema::shape::{Field, Record, Shape};
 use super::schema::{Fault, JsonError, SchemaName, checked, from_json_checked, to_json};
 
@@ -76,12 +77,10 @@ pub fn read(json: &Value) -> Result<CloudEvent, Vec<Fault>> {
     };
     let schema = SchemaName::ReferralEvent.published().map_err(|error| vec![Fault::new("", error.to_string())])?;
     let mut faults = Vec::new();
-    let understood: Map<String, Value> =
-        attributes.iter().filter(|(name, value)| !is_extension(name, value)).map(pair).collect();
     let misplaced = misplaced(attributes, schema.root());
-    let others = understood.into_iter().filter(|(name, _)| misplaced.iter().all(|fault| fault.path != speakable(name)));
-    unknown_members(&others.collect(), ATTRIBUTES, &Path::root(), &mut faults);
-    faults.extend(misplaced);
+    let is_told = |name: &str, value: &Value| is_extension(name, value) || misplaced.iter().any(|(it, _)| *it == name);
+    unknown_members(attributes, (ATTRIBUTES, &is_told), &Path::root(), &mut faults);
+    faults.extend(misplaced.into_iter().map(|(_, fault)| fault));
     check_constants(attributes, &mut faults);
     let mut raw = Map::new();
     raw.insert("event_id".to_owned(), id(attributes, &mut faults));
@@ -103,10 +102,6 @@ pub fn read(json: &Value) -> Result<CloudEvent, Vec<Fault>> {
     let event = checked(&shape, Value::Object(raw), faults, check)?;
     let traceparent = attributes.get("traceparent").and_then(Value::as_str).map(str::to_owned);
     Ok(CloudEvent { event, receivedtime, traceparent, is_dated_by_time })
-}
-
-fn pair((name, value): (&String, &Value)) -> (String, Value) {
-    (name.clone(), value.clone())
 }
 
 /// Attributes that brokers and libraries add, by CloudEvents' own rule: a name of small letters and digits, a value that is no
@@ -278,17 +273,18 @@ fn read_data(
         raw.insert(field.name.clone(), value);
     }
     let known: Vec<&str> = carried.iter().map(|field| field.name.as_str()).collect();
-    let mut rest = data.clone();
     for (field, attribute) in FROM_ATTRIBUTES {
-        if rest.shift_remove(*field).is_some() {
+        if data.contains_key(*field) {
             faults.push(Fault::new(
                 format!("data.{field}"),
                 format!("does not belong here: give the attribute {attribute}"),
             ));
         }
     }
-    faults.extend(attributes_in_data(&mut rest, &known));
-    unknown_members(&rest, &known, &path, faults);
+    faults.extend(attributes_in_data(data, &known));
+    let is_attribute =
+        |name: &str, _: &Value| ATTRIBUTES.contains(&name) || FROM_ATTRIBUTES.iter().any(|(field, _)| *field == name);
+    unknown_members(data, (&known, &is_attribute), &path, faults);
 }
 
 fn detail(

@@ -6,7 +6,7 @@ use super::model::detail::Detail;
 use super::model::event::ReferralEvent;
 use super::model::inbox::{InboxBody, InboxRecord};
 use super::model::scalar::FactValue;
-use super::schema::read::nearest;
+use super::schema::names::nearest;
 
 /// Whether an event says it, of the child or by a correction. What was imported tells of another time.
 pub fn is_said(event: &ReferralEvent) -> bool {

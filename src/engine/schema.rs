@@ -19,6 +19,7 @@ use super::model::task::Task;
 
 pub mod inspect;
 pub mod limits;
+pub mod names;
 pub mod path;
 pub mod read;
 pub mod shape;

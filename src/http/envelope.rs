@@ -12,7 +12,7 @@ use crate::engine::cloud_event::{self, CloudEvent};
 use crate::engine::danger::{attribute_says_danger, says_danger};
 use crate::engine::model::quarantine::QuarantineReason;
 use crate::engine::model::scalar::Timestamp;
-use crate::engine::schema::path::speakable;
+use crate::engine::schema::names::speakable;
 use crate::engine::schema::{Fault, inspect};
 
 /// Any of these headers says that the event's attributes are in headers.
@@ -326,7 +326,7 @@ mod tests {
         check(br#"{"a": "\ud800 "}"#, "half of a surrogate pair");
         check(&b"[".repeat(200), "nested too deep");
         check(b"{\n\"a\": \"caf\xe9\"}", "in UTF-8: it is something else at line 2, column 10");
-        check(b"{\"a\": {\"b\": 1, \"b\": 2}}", "a.b stands twice");
+        check(b"{\"child\": {\"upn\": 1, \"upn\": 2}}", "child.upn stands twice");
     }
 
     #[test]

@@ -155,11 +155,24 @@ fn what_cannot_be_seen_is_taken_out_of_the_text() {
     assert_eq!(event.narrative.as_deref(), Some("One line.\n\tAnother line, na\u{ef}ve."));
 }
 
+/// A program that uses names as keys would put a child's into answers, feedback and the quarantine's list.
+#[test]
+fn a_name_that_is_not_made_of_our_words_is_told_by_its_place() {
+    check(
+        |json| json["data"]["child"]["ZebedeeQuillfeather"] = json!({}),
+        &["data.child.(unnamed) is not a known field (number 1 of its object): leave it out"],
+    );
+    check(
+        |json| json["data"]["child"]["nhs_numbr"] = json!("x"),
+        &["data.child.nhs_numbr is not a known field: did you mean nhs_number?"],
+    );
+}
+
 #[test]
 fn a_field_called_by_its_initials_is_named() {
     check(
         |json| json["data"]["child"]["dob"] = json!("2011-05-20"),
-        &["data.child.dob is not a known field: did you mean date_of_birth?"],
+        &["data.child.(unnamed) is not a known field (number 1 of its object): did you mean date_of_birth?"],
     );
 }
 
@@ -180,7 +193,10 @@ fn faults_of_the_attributes_are_found() {
     );
     check(|json| json["data"] = Value::Null, &["data is required: give an object"]);
     check(|json| json["tracestate"] = json!(1), &["tracestate is not usable: give text, or leave it out"]);
-    check(|json| json["datta"] = json!({}), &["datta is not a known field: did you mean data?"]);
+    check(
+        |json| json["datta"] = json!({}),
+        &["(unnamed) is not a known field (number 7 of its object): did you mean data?"],
+    );
     let whole = cloud_event::read(&json!([])).expect_err("not an object");
     assert_eq!(whole.first().map(|fault| fault.path.as_str()), Some(""));
 }
@@ -198,7 +214,7 @@ fn faults_of_a_kind_are_found() {
         of("missing.started", json!({ "grade": "severe", "seen": true })),
         &[
             "data.detail.grade is not usable: give one of absent, away, low, medium, high, not_graded",
-            "data.detail.seen is not a known field: leave it out",
+            "data.detail.(unnamed) is not a known field (number 2 of its object): leave it out",
         ],
     );
     check(
@@ -240,7 +256,7 @@ fn faults_of_a_kind_are_found() {
             "data.detail.changes.do_not_inform is not usable: give false, to take its wishes back; name in the event's own \
              do_not_inform who must not be told",
             "data.detail.changes.first_known is not usable: give true or false",
-            "data.detail.changes.grad is not a coded field of any event kind: did you mean grade?",
+            "data.detail.changes.(unnamed) is not a coded field of any event kind: did you mean grade?",
             "data.detail.changes.grade is not usable: give one of absent, away, low, medium, high, not_graded",
             "data.detail.changes.narrative is not a coded field of any event kind. An account goes into the correction's own \
              narrative; a name, number, school or practice is put right by withdrawing the event and sending it again \
@@ -262,7 +278,7 @@ fn every_fault_is_reported_at_once() {
             json["data"]["detail"] = json!({ "gcp2_grade": 0, "medical_neglect": "yes" });
         },
         &[
-            "favouriteColour is not a known field: leave it out",
+            "(unnamed) is not a known field (number 7 of its object): leave it out",
             "id is not usable: give a UUID, such as 3f2c8a54-7d0e-4f7c-9a51-0c1d2e3f4a5b",
             "data.child.given_names is not usable: give text",
             "data.factors[1] is not usable: give text",
@@ -354,7 +370,7 @@ fn an_outcome_is_read_and_its_faults_are_found() {
         [
             "outcome is not usable: give one of acknowledged, accepted, declined, completed, challenged",
             "by_name is required: give text",
-            "by is not a known field: leave it out",
+            "(unnamed) is not a known field (number 8 of its object): leave it out",
         ]
     );
     json = outcome_json();

@@ -8,8 +8,7 @@ use super::{ATTRIBUTES, FROM_ATTRIBUTES, is_extension};
 use crate::engine::danger;
 use crate::engine::model::detail::{self, KINDS};
 use crate::engine::schema::Fault;
-use crate::engine::schema::path::speakable;
-use crate::engine::schema::read::nearest;
+use crate::engine::schema::names::{nearest, speakable};
 use crate::engine::schema::shape::{Record, Shape};
 
 /// By the names that a sender may give them beside the data, the places within the data that fields have.
@@ -20,7 +19,8 @@ const SLIP_CHARS_MIN: usize = 8;
 const BASE64: &str = "data_base64";
 
 /// What is a field of the data, or of a record in it, and stands beside it: as an extension it would be lost.
-pub fn misplaced(attributes: &Map<String, Value>, shape: &Record) -> Vec<Fault> {
+/// With the names as they were sent.
+pub fn misplaced<'a>(attributes: &'a Map<String, Value>, shape: &Record) -> Vec<(&'a str, Fault)> {
     let places = places(shape);
     let others = attributes.iter().filter(|(name, _)| !ATTRIBUTES.contains(&name.as_str()));
     let problem = |name: &str, value: &Value| {
@@ -43,18 +43,17 @@ pub fn misplaced(attributes: &Map<String, Value>, shape: &Record) -> Vec<Fault> 
         let found: Vec<&str> = found.iter().map(String::as_str).collect();
         Some(format!("does not belong here: give it inside {}", found.join(" or ")))
     };
-    others.filter_map(|(name, value)| Some(Fault::new(speakable(name), problem(name, value)?))).collect()
+    others
+        .filter_map(|(name, value)| Some((name.as_str(), Fault::new(speakable(name), problem(name, value)?))))
+        .collect()
 }
 
-/// Attributes that stand inside the data, as where a whole event is sent in place of its data. They are taken out.
-pub fn attributes_in_data(data: &mut Map<String, Value>, known: &[&str]) -> Vec<Fault> {
-    let found: Vec<&str> =
-        ATTRIBUTES.iter().filter(|name| !known.contains(*name) && data.contains_key(**name)).copied().collect();
+/// Attributes that stand inside the data, as where a whole event is sent in place of its data.
+pub fn attributes_in_data(data: &Map<String, Value>, known: &[&str]) -> Vec<Fault> {
+    let found = ATTRIBUTES.iter().filter(|name| !known.contains(*name) && data.contains_key(**name));
     let problem = "does not belong here: give it beside data, in binary mode in a ce- header. A whole event is sent as \
                    application/cloudevents+json, without such headers";
-    let told = found.iter().map(|name| Fault::new(format!("data.{name}"), problem)).collect();
-    found.iter().for_each(|name| drop(data.shift_remove(*name)));
-    told
+    found.map(|name| Fault::new(format!("data.{name}"), problem)).collect()
 }
 
 fn places(shape: &Record) -> Places {

@@ -18,7 +18,7 @@ use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::UnitKind;
 use crate::engine::rules::directory::as_meant;
 use crate::engine::schema::Fault;
-use crate::engine::schema::read::nearest;
+use crate::engine::schema::names::nearest;
 
 const NOBODY_WITH_STATUS: &str =
     "identifies nobody: give an NHS number, UPN or local_id that is right, or names and date_of_birth";

@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 
 use super::limits::{AHEAD_MS_MAX, EARLIEST_MS, LATEST_MS, LIST_ITEMS_MAX, text_chars_max};
-use super::path::{Path, speakable};
-use super::read::{expected, is_plausible, is_uuid, longer_than, nearest};
+use super::names::{nearest, speakable};
+use super::path::Path;
+use super::read::{expected, is_plausible, is_uuid, longer_than};
 use super::shape::Shape;
 use super::{Fault, Published};
 use crate::engine::history::correction::{DATE_OF_BIRTH, DO_NOT_INFORM, DUE_DATE, TIMES, date_of, time_of};

@@ -1,11 +1,7 @@
-//! Where in a record something is: built only when a fault needs it, and never showing a value.
+//! Where in a record something is: built only when a fault needs it, and never showing a value, nor a name that may be one.
 
+use super::names::speakable;
 use super::shape::Shape;
-
-/// Longest name of an unknown field that is repeated to its sender.
-const NAME_CHARS_MAX: usize = 40;
-/// More digits than this and a name may be an identifier.
-const NAME_DIGITS_MAX: usize = 3;
 
 /// A place in a record, as a chain of borrowed steps.
 #[derive(Clone, Copy)]
@@ -18,6 +14,7 @@ pub struct Path<'a> {
 enum Step<'a> {
     Root,
     Name(&'a str),
+    Theirs(&'a str),
     Index(usize),
 }
 
@@ -27,9 +24,14 @@ impl<'a> Path<'a> {
         Self { parent: None, step: Step::Root }
     }
 
-    /// A field of this place. The name must be one of ours, or pass `speakable`.
+    /// A field of this place, by a name of ours.
     pub fn field(&'a self, name: &'a str) -> Path<'a> {
         Path { parent: Some(self), step: Step::Name(name) }
+    }
+
+    /// A field of this place, by a name that somebody else chose.
+    pub fn theirs(&'a self, name: &'a str) -> Path<'a> {
+        Path { parent: Some(self), step: Step::Theirs(name) }
     }
 
     pub fn item(&'a self, index: usize) -> Path<'a> {
@@ -39,7 +41,7 @@ impl<'a> Path<'a> {
     /// The innermost field's name: lists pass on the name of their field.
     pub fn last_field(&self) -> &'a str {
         match (self.step, self.parent) {
-            (Step::Name(name), _) => name,
+            (Step::Name(name) | Step::Theirs(name), _) => name,
             (Step::Index(_) | Step::Root, Some(parent)) => parent.last_field(),
             (Step::Index(_) | Step::Root, None) => "",
         }
@@ -57,18 +59,10 @@ impl std::fmt::Display for Path<'_> {
         match self.step {
             Step::Root => Ok(()),
             Step::Name(name) => formatter.write_str(name),
+            Step::Theirs(name) => formatter.write_str(speakable(name)),
             Step::Index(index) => write!(formatter, "[{index}]"),
         }
     }
-}
-
-/// A name someone else chose, if it may be repeated to them: it looks like a field's name, not like a person's or a number.
-pub fn speakable(name: &str) -> &str {
-    let fits = !name.is_empty()
-        && name.len() <= NAME_CHARS_MAX
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
-        && name.chars().filter(char::is_ascii_digit).count() <= NAME_DIGITS_MAX;
-    if fits { name } else { "(unnamed)" }
 }
 
 /// The path of a serde error with the keys of maps, which others choose, left out.

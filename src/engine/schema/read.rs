@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json};
 
 use super::Fault;
 use super::limits::{EARLIEST_MS, LATEST_MS, LIST_ITEMS_MAX, text_chars_max};
-use super::path::{Path, speakable};
+use super::names::{by_initials, is_speakable, nearest};
+use super::path::Path;
 use super::shape::{Branch, Field, Record, Shape, Symbols};
 use crate::engine::model::scalar::{DAY_MS, Date, Timestamp};
 
@@ -28,7 +29,7 @@ pub fn record(shape: &Record, json: &Value, path: &Path<'_>, faults: &mut Vec<Fa
         raw.insert(field.name.clone(), member(field, members, path, faults));
     }
     let known: Vec<&str> = shape.fields.iter().map(|field| field.name.as_str()).collect();
-    unknown_members(members, &known, path, faults);
+    unknown_members(members, (&known, &|_, _| false), path, faults);
     Value::Object(raw)
 }
 
@@ -46,14 +47,25 @@ pub fn member(field: &Field, members: &Map<String, Value>, path: &Path<'_>, faul
     }
 }
 
-/// A fault for every member whose name is not known, with the nearest name that is.
-pub fn unknown_members(members: &Map<String, Value>, known: &[&str], path: &Path<'_>, faults: &mut Vec<Fault>) {
-    for name in members.keys().filter(|name| !known.contains(&name.as_str())) {
-        let problem = match nearest(name, known).or_else(|| by_initials(name, known)) {
-            Some(near) => format!("is not a known field: did you mean {near}?"),
-            None => "is not a known field: leave it out".to_owned(),
+/// What is said of an object's other members: whether it was told of one already.
+type IsTold<'a> = &'a dyn Fn(&str, &Value) -> bool;
+
+/// A fault for every member whose name is not known, with the nearest name that is. One that cannot be repeated is told by its number.
+pub fn unknown_members(
+    members: &Map<String, Value>,
+    (known, is_told): (&[&str], IsTold<'_>),
+    path: &Path<'_>,
+    faults: &mut Vec<Fault>,
+) {
+    let unknown =
+        |(_, (name, value)): &(u32, (&String, &Value))| !known.contains(&name.as_str()) && !is_told(name, value);
+    for (number, (name, _)) in (1..).zip(members).filter(unknown) {
+        let place = if is_speakable(name) { String::new() } else { format!(" (number {number} of its object)") };
+        let instead = match nearest(name, known).or_else(|| by_initials(name, known)) {
+            Some(near) => format!("did you mean {near}?"),
+            None => "leave it out".to_owned(),
         };
-        faults.push(fault(&path.field(speakable(name)), &problem));
+        faults.push(fault(&path.theirs(name), &format!("is not a known field{place}: {instead}")));
     }
 }
 
@@ -160,7 +172,7 @@ fn map(values: &Shape, json: &Value, path: &Path<'_>, faults: &mut Vec<Fault>) -
     }
     let mut raw = Map::new();
     for (name, value) in sent {
-        raw.insert(name.clone(), read(values, value, &path.field(speakable(name)), faults));
+        raw.insert(name.clone(), read(values, value, &path.theirs(name), faults));
     }
     Value::Object(raw)
 }
@@ -316,49 +328,4 @@ fn offered(symbols: &Symbols) -> String {
 
 fn fault(path: &Path<'_>, problem: &str) -> Fault {
     Fault::new(path.to_string(), problem)
-}
-
-/// The known name a sender most likely meant: the same but for case and separators, or within two edits.
-pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    const EDITS_MAX: usize = 2;
-    const NAME_BYTES_MAX: usize = 64;
-    if name.len() > NAME_BYTES_MAX {
-        return None;
-    }
-    let folded = fold(name);
-    known
-        .iter()
-        .map(|candidate| (edits(&folded, &fold(candidate)), *candidate))
-        .filter(|(distance, candidate)| *distance <= EDITS_MAX && *distance < candidate.len())
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
-}
-
-/// `dob` for `date_of_birth`.
-fn by_initials<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    let initials = |candidate: &str| candidate.split('_').filter_map(|word| word.chars().next()).collect::<String>();
-    known.iter().find(|candidate| candidate.contains('_') && initials(candidate).eq_ignore_ascii_case(name)).copied()
-}
-
-fn fold(name: &str) -> Vec<char> {
-    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
-}
-
-/// Levenshtein's distance.
-fn edits(left: &[char], right: &[char]) -> usize {
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (index, from) in left.iter().enumerate() {
-        let mut next = vec![index.saturating_add(1)];
-        for (to, window) in right.iter().zip(row.windows(2)) {
-            let (diagonal, above) = match window {
-                [diagonal, above] => (*diagonal, *above),
-                _ => (usize::MAX, usize::MAX),
-            };
-            let before = next.last().copied().unwrap_or(usize::MAX);
-            let substituted = diagonal.saturating_add(usize::from(from != to));
-            next.push(substituted.min(above.saturating_add(1)).min(before.saturating_add(1)));
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or(usize::MAX)
 }

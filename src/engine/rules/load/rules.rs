@@ -14,7 +14,7 @@ use crate::engine::rules::facts::{FactId, Facts};
 use crate::engine::rules::fault::{SourceFile, Span};
 use crate::engine::rules::read::{Faults, Table, Text, instead};
 use crate::engine::rules::template::{Part as Piece, Template};
-use crate::engine::schema::read::nearest;
+use crate::engine::schema::names::nearest;
 
 /// Where each rule stands, for faults found later.
 pub type Places<'d> = BTreeMap<String, (&'d SourceFile, Span)>;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::ser::{self, Impossible, SerializeMap, SerializeSeq, SerializeStruct};
 
-use super::super::path::{Path, speakable};
+use super::super::path::Path;
 use super::super::shape::{Field, Shape};
 
 /// Told of every text, number and length.
@@ -255,7 +255,7 @@ impl<V: Visit> SerializeMap for Entries<'_, '_, V> {
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Mismatch> {
-        let path = self.path.field(speakable(&self.name));
+        let path = self.path.theirs(&self.name);
         value.serialize(Walker { shape: self.shape, path: &path, visit: self.visit })
     }
 
