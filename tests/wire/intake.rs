@@ -319,6 +319,7 @@ fn fields_are_checked_however_the_event_was_encoded() {
     invalid(&|event| event.event_id = "17".to_owned(), "event_id is not usable: give a UUID");
     invalid(&|event| event.practitioner.call_back = String::new(), "practitioner.call_back is required");
     invalid(&|event| event.narrative = Some("x".repeat(50_001)), "narrative is too long");
+    invalid(&|event| event.narrative = Some("lost\0".to_owned()), "narrative holds the character U+0000");
     invalid(&|event| event.factors = vec!["15A".to_owned(); 201], "factors is too long");
     invalid(&|event| event.occurred_at = Timestamp(i64::MIN), "occurred_at is not usable");
     invalid(

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::limits::{AHEAD_MS_MAX, EARLIEST_MS, LATEST_MS, LIST_ITEMS_MAX, text_chars_max};
 use super::names::{nearest, speakable};
 use super::path::Path;
-use super::read::{expected, is_plausible, is_uuid, longer_than};
+use super::read::{HOLDS_NUL, expected, is_plausible, is_uuid, longer_than};
 use super::shape::Shape;
 use super::{Fault, Published};
 use crate::engine::history::correction::{DATE_OF_BIRTH, DO_NOT_INFORM, DUE_DATE, TIMES, date_of, time_of};
@@ -234,6 +234,9 @@ impl Visit for Inspector {
         let chars_max = text_chars_max(path.last_field());
         if longer_than(text, chars_max) {
             self.fault(path, format!("is too long: give at most {chars_max} characters"));
+        }
+        if text.contains('\0') {
+            self.fault(path, HOLDS_NUL.to_owned());
         }
         if matches!(shape, Shape::Uuid) && !is_uuid(text) {
             self.fault(path, format!("is not usable: {}", expected(shape)));

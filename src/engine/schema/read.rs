@@ -18,6 +18,9 @@ const UNKNOWN_SYMBOL: &str = "unknown";
 /// Offsets from UTC that are in use somewhere: -12:00 to +14:00.
 const OFFSETS_SECONDS: std::ops::RangeInclusive<i32> = -12 * 3600..=14 * 3600;
 
+/// As a rule it stands where a program has lost what was written.
+pub const HOLDS_NUL: &str = "holds the character U+0000: leave it out";
+
 /// Reads a whole record into the tree serde reads it from.
 pub fn record(shape: &Record, json: &Value, path: &Path<'_>, faults: &mut Vec<Fault>) -> Value {
     let Value::Object(members) = json else {
@@ -132,7 +135,7 @@ fn text(json: &Value, path: &Path<'_>, faults: &mut Vec<Fault>) -> Value {
         faults.push(fault(path, &format!("is too long: give at most {chars_max} characters")));
     }
     if text.contains('\0') {
-        faults.push(fault(path, "holds the character U+0000: leave it out"));
+        faults.push(fault(path, HOLDS_NUL));
     }
     readable(text, path.last_field()).map_or_else(|| json.clone(), Value::String)
 }
