@@ -274,16 +274,34 @@ fn breaks_off(bytes: &[u8], error: &serde_json::Error) -> Fault {
                 format!("must be JSON in UTF-8: it is something else at line {line}, column {column}")
             }
             None => {
-                format!("must be JSON: it {} at line {}, column {}", what_breaks(error), error.line(), error.column())
+                let (line, column) = place_of(bytes, error);
+                format!("must be JSON: it {} at line {line}, column {column}", what_breaks(error))
             }
         },
     };
     Fault::new("", problem)
 }
 
+/// Behind a line break that stands where none may the parser counts the next line: what is meant is the end of the one before.
+fn place_of(bytes: &[u8], error: &serde_json::Error) -> (usize, usize) {
+    let before = error.line().checked_sub(2).filter(|_| error.column() == 0);
+    let line = before.and_then(|before| bytes.split(|byte| *byte == b'\n').nth(before));
+    line.map_or((error.line(), error.column()), |line| (error.line() - 1, line.len() + 1))
+}
+
 /// In our words, by how the parser's own begin.
 fn what_breaks(error: &serde_json::Error) -> &'static str {
-    const KNOWN: [(&str, &str); 5] = [
+    const KNOWN: [(&str, &str); 15] = [
+        ("EOF while parsing", "breaks off"),
+        ("expected `:`", "has no colon behind a name"),
+        ("expected `,`", "has no comma, or no end of a list or object, where one must stand"),
+        ("expected value", "has something else than a value"),
+        ("expected ident", "has a word that JSON does not know"),
+        ("key must be a string", "has a name that does not stand in double quotes"),
+        ("trailing comma", "has a comma before the end of a list or object"),
+        ("control character", "has a line break or another control character in a text (write \\n)"),
+        ("invalid number", "has a number as JSON does not write it"),
+        ("number out of range", "has a number that is too large"),
         ("trailing characters", "goes on behind its end"),
         ("recursion limit exceeded", "is nested too deep"),
         ("lone leading surrogate", "has half of a surrogate pair"),
@@ -291,7 +309,7 @@ fn what_breaks(error: &serde_json::Error) -> &'static str {
         ("invalid escape", "has an escape that JSON does not know"),
     ];
     let words = error.to_string();
-    KNOWN.iter().find(|(start, _)| words.starts_with(start)).map_or("breaks off", |(_, ours)| ours)
+    KNOWN.iter().find(|(start, _)| words.starts_with(start)).map_or("is something else", |(_, ours)| ours)
 }
 
 /// Line and column (in bytes) of the first that is no UTF-8.
@@ -321,7 +339,22 @@ mod tests {
         check(b"\xff\xfe{\0}\0", "UTF-16");
         check(b"{\0}\0", "UTF-16");
         check(b"\x1f\x8b\x08", "gzip");
-        check(b"{\n\"a\" 1}", "breaks off at line 2");
+        check(b"{\n\"a\": ", "breaks off at line 2");
+        check(b"{\n\"a\" 1}", "has no colon behind a name at line 2, column 5");
+        check(
+            b"{\"a\": 1 \"b\": 2}",
+            "has no comma, or no end of a list or object, where one must stand at line 1, column 9",
+        );
+        check(b"{\"a\": 1,}", "has a comma before the end of a list or object at line 1");
+        check(b"{'a': 1}", "does not stand in double quotes at line 1, column 2");
+        check(b"{\"a\": NaN}", "has something else than a value at line 1");
+        check(b"{\"a\": trx}", "has a word that JSON does not know at line 1");
+        check(b"{\"a\": 01}", "has a number as JSON does not write it at line 1");
+        check(b"{\"a\": 1e400}", "has a number that is too large at line 1");
+        check(
+            b"{\"a\": \"one\ntwo\"}",
+            "line break or another control character in a text (write \\n) at line 1, column 11",
+        );
         check(b"{} {}", "goes on behind its end at line 1");
         check(br#"{"a": "\ud800 "}"#, "half of a surrogate pair");
         check(&b"[".repeat(200), "nested too deep");
