@@ -9,12 +9,16 @@ use super::Gateway;
 use super::problem::Problem;
 use crate::engine::schema::Fault;
 
+const QUARANTINE_ID: &str = "quarantine_id";
+
 /// What is to be said of one event.
 pub struct Verdict {
     /// Its id, if it has a usable one.
     pub id: Option<String>,
     pub immediate_danger: bool,
     pub refusal: Option<Refusal>,
+    /// What it is called in quarantine, if it was refused.
+    pub quarantine_id: Option<String>,
     /// Of history that was imported: whether the router had it already; None: not asked, or not judged yet.
     pub known: Option<bool>,
 }
@@ -39,7 +43,10 @@ pub fn of_one(gateway: &Gateway, verdicts: Vec<Verdict>) -> Response {
             }
             (StatusCode::ACCEPTED, Json(body)).into_response()
         }
-        Some(refusal) => ringing(gateway, danger, problem(refusal.status, refusal.faults)).into_response(),
+        Some(refusal) => {
+            let problem = kept_as(verdict.quarantine_id, problem(refusal.status, refusal.faults));
+            ringing(gateway, danger, problem).into_response()
+        }
     }
 }
 
@@ -70,6 +77,14 @@ pub fn ringing(gateway: &Gateway, danger: bool, problem: Problem) -> Problem {
     if danger { problem.with("ring", gateway.ring()) } else { problem }
 }
 
+/// Names what was kept: the feedback on an event whose id cannot be read bears it.
+pub fn kept_as(quarantine_id: Option<String>, problem: Problem) -> Problem {
+    match quarantine_id {
+        Some(id) => problem.with(QUARANTINE_ID, id),
+        None => problem,
+    }
+}
+
 fn problem(status: StatusCode, faults: Vec<Fault>) -> Problem {
     if status == StatusCode::FORBIDDEN { Problem::wrong_source(faults) } else { Problem::invalid_event(faults) }
 }
@@ -81,6 +96,9 @@ fn result_of(index: usize, verdict: Verdict) -> Value {
             json!({ "index": index, "id": verdict.id, "status": "refused", "code": status.as_u16(), "problems": faults })
         }
     };
+    if let Some(quarantine_id) = verdict.quarantine_id {
+        result[QUARANTINE_ID] = Value::String(quarantine_id);
+    }
     if let Some(known) = verdict.known {
         result["history"] = Value::String(if known { "known" } else { "new" }.to_owned());
     }

@@ -60,10 +60,11 @@ pub async fn post(
     let items = envelope::split(mode, &headers, bytes, gateway.limits.batch_events);
     let danger = items.iter().any(Item::immediate_danger);
     let trace = envelope::text_header(&headers, "traceparent");
-    let judged: Vec<Judged> = items.into_iter().map(|item| judge(&gateway, &caller, item, trace.as_deref())).collect();
+    let mut judged: Vec<Judged> =
+        items.into_iter().map(|item| judge(&gateway, &caller, item, trace.as_deref())).collect();
     let writes = judged.iter().map(|one| one.write.clone()).collect();
     let published = match gateway.must_be_ready() {
-        Ok(()) => gateway.publish(writes).await.map(drop),
+        Ok(()) => gateway.publish(writes).await,
         Err(problem) => Err(problem),
     };
     let is_durable = published.is_ok();
@@ -75,7 +76,10 @@ pub async fn post(
         };
         gateway.metrics.http_event(&caller.partner, answer);
     }
-    published.map_err(|problem| answer::ringing(&gateway, danger, problem))?;
+    let published = published.map_err(|problem| answer::ringing(&gateway, danger, problem))?;
+    for (one, at) in judged.iter_mut().zip(published) {
+        one.verdict.quarantine_id = one.verdict.refusal.is_some().then(|| publish::quarantined_as(at));
+    }
     let verdicts = judged.into_iter().map(|one| one.verdict).collect();
     Ok(match mode {
         Mode::Batch => answer::of_batch(&gateway, verdicts),
@@ -106,9 +110,10 @@ async fn too_large(gateway: &Gateway, caller: &PartnerCaller, mut start: Vec<u8>
     let stamped = danger.then(|| header(DANGER_HEADER, "true"));
     let write = refused(caller, start, stamped.into_iter().collect(), QuarantineReason::TooLarge, &faults);
     let problem = match gateway.publish(vec![write]).await {
-        Ok(_) => {
+        Ok(published) => {
             let told = format!("Of this one its first {kept} bytes were kept, and nobody has acted on it.");
-            Problem::too_large(gateway.limits.body_bytes, &told)
+            let id = published.into_iter().next().map(publish::quarantined_as);
+            answer::kept_as(id, Problem::too_large(gateway.limits.body_bytes, &told))
         }
         Err(problem) => problem,
     };
@@ -131,7 +136,10 @@ fn judge(gateway: &Gateway, caller: &PartnerCaller, item: Item, trace: Option<&s
             &faults,
         );
         let refusal = Some(Refusal { status, faults });
-        Judged { verdict: Verdict { id: id.clone(), immediate_danger, refusal, known: None }, write }
+        Judged {
+            verdict: Verdict { id: id.clone(), immediate_danger, refusal, quarantine_id: None, known: None },
+            write,
+        }
     };
     let read = match item.read(gateway.now()) {
         Ok(read) => read,
@@ -160,7 +168,8 @@ fn judge(gateway: &Gateway, caller: &PartnerCaller, item: Item, trace: Option<&s
     let write = keyed(GATEWAY, event.event_id.as_bytes(), value, headers);
     // INTAKE will refuse it by itself: the bytes go as they are, and the sender is told now.
     let refusal = gateway.intake_refusal(&caller.partner, Some(&caller.unit), Said::Event, &write);
-    Judged { verdict: Verdict { id: Some(event.event_id), immediate_danger, refusal, known: None }, write }
+    let verdict = Verdict { id: Some(event.event_id), immediate_danger, refusal, quarantine_id: None, known: None };
+    Judged { verdict, write }
 }
 
 fn stamps(caller: &PartnerCaller) -> Vec<(String, Vec<u8>)> {

@@ -52,7 +52,7 @@ pub async fn post(
             },
             Err(faults) => Some(Refusal { status: StatusCode::BAD_REQUEST, faults }),
         };
-        verdicts.push(Verdict { id, immediate_danger: false, refusal, known: None });
+        verdicts.push(Verdict { id, immediate_danger: false, refusal, quarantine_id: None, known: None });
     }
     if !writes.is_empty() {
         let from = gateway.reader.end_offset(DECISIONS, 0).ok();

@@ -8,10 +8,11 @@ use super::answer::Refusal;
 use super::problem::Problem;
 use crate::broker::{BrokerError, Placement, Published, Write};
 use crate::engine::cloud_event::CloudEvent;
-use crate::engine::intake::refuse::{DATED_BY_TIME_HEADER, FAULTS_HEADER, REFUSED_HEADER};
+use crate::engine::intake::refuse::{DATED_BY_TIME_HEADER, FAULTS_HEADER, REFUSED_HEADER, quarantine_id};
 use crate::engine::intake::{self, IncomingRecord, IntakeContext, Said};
 use crate::engine::model::quarantine::QuarantineReason;
 use crate::engine::schema::Fault;
+use crate::runtime::topics::GATEWAY;
 
 /// A record's header.
 pub fn header(name: &str, value: impl Into<Vec<u8>>) -> (String, Vec<u8>) {
@@ -32,6 +33,11 @@ pub fn dating(event: &CloudEvent) -> Option<(String, Vec<u8>)> {
 pub fn refused(reason: QuarantineReason, faults: &[Fault]) -> [(String, Vec<u8>); 2] {
     let told = serde_json::to_vec(faults).unwrap_or_default();
     [header(REFUSED_HEADER, reason.symbol()), header(FAULTS_HEADER, told)]
+}
+
+/// What INTAKE will call a record that it does not accept.
+pub fn quarantined_as(at: Published) -> String {
+    quarantine_id(GATEWAY, at.partition, at.offset)
 }
 
 /// What the problem of a whole record begins with.

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::time::Duration;
 
+use pathway_router::engine::intake::refuse::quarantine_id;
 use serde_json::{Value, json};
 
 use super::kit::{Answer, HOSPITAL, House, STRUCTURED, event, event_with, header, paths};
@@ -186,4 +187,21 @@ fn danger_beside_the_data_is_never_taken_for_an_extension() {
     }
     assert!(!post("ce-immediatedanger", "false").text.contains("Ring 999"));
     assert_eq!(post("ce-partitionkey", "a").status, 202, "an extension is none");
+}
+
+/// Without an id of its own nothing else ties the feedback on it to the request.
+#[test]
+fn what_was_kept_is_named_as_the_feedback_on_it_will_name_it() {
+    let house = House::open();
+    let kept = || {
+        let record = house.referrals().pop().expect("it is kept");
+        json!(quarantine_id(&record.topic, record.partition, record.offset))
+    };
+    let broken = house.post("/v1/events", HOSPITAL, STRUCTURED, "{\"data\": ");
+    assert_eq!((broken.status, &broken.json()["quarantine_id"]), (400, &kept()));
+    let too_large = house.post("/v1/events", HOSPITAL, STRUCTURED, vec![b' '; 2 << 20]);
+    assert_eq!((too_large.status, &too_large.json()["quarantine_id"]), (413, &kept()));
+    let mixed = json!([event(), { "data": {} }]);
+    let batch = house.post("/v1/events", HOSPITAL, "application/cloudevents-batch+json", mixed.to_string()).json();
+    assert_eq!((&batch["results"][0]["quarantine_id"], &batch["results"][1]["quarantine_id"]), (&Value::Null, &kept()));
 }

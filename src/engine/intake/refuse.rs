@@ -104,8 +104,7 @@ impl Refusal {
         incoming: &IncomingRecord<'_>,
         told: Option<&str>,
     ) -> Accepted {
-        let partition = incoming.partition.to_string();
-        let quarantine_id = derived(&["quarantine", incoming.topic, &partition, &incoming.offset.to_string()]);
+        let quarantine_id = quarantine_id(incoming.topic, incoming.partition, incoming.offset);
         let event_id = self.event_id.clone().or_else(|| header_event_id(incoming));
         let feedback =
             told.map(|partner| self.feedback(context, incoming, partner, (&quarantine_id, event_id.as_deref())));
@@ -210,6 +209,11 @@ impl Refusal {
             incoming.topic, incoming.partition, incoming.offset,
         )
     }
+}
+
+/// What a record at this place is called in quarantine; in feedback, too, where it names no event.
+pub fn quarantine_id(topic: &str, partition: u32, offset: i64) -> String {
+    derived(&["quarantine", topic, &partition.to_string(), &offset.to_string()])
 }
 
 fn says_danger(incoming: &IncomingRecord<'_>) -> bool {
