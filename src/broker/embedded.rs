@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 pub use self::copy::backup;
-use self::lock::FileLock;
 use self::publisher::{EmbeddedPublisher, QueueLimits};
 use self::reader::EmbeddedReader;
 use self::shared::{Shared, locked};
@@ -93,8 +92,6 @@ struct Running {
     writer: JoinHandle<()>,
     checkpoint: JoinHandle<()>,
     stop_checkpoint: Sender<()>,
-    /// Let go of last.
-    lock: FileLock,
 }
 
 impl Embedded {
@@ -124,14 +121,16 @@ impl Embedded {
         let for_checkpoint = shared.clone();
         let checkpoint =
             vital::spawn("log-checkpoint", move || checkpoint::run(&checkpointing, &for_checkpoint, &stopped))?;
-        lock.log_in_use();
+        let holds = lock.log_in_use();
+        shared.log_holds.store(holds, Ordering::Release);
+        *locked(&shared.lock) = Some(lock);
         let reader = EmbeddedReader { shared: shared.clone(), idle: Mutex::default() };
         Ok(Self {
             shared,
             requests,
             limits: QueueLimits { requests_max: queue_requests_max, bytes_max: queue_bytes_max },
             reader: Arc::new(reader),
-            running: Mutex::new(Some(Running { writer, checkpoint, stop_checkpoint, lock })),
+            running: Mutex::new(Some(Running { writer, checkpoint, stop_checkpoint })),
         })
     }
 
@@ -198,16 +197,18 @@ impl Broker for Embedded {
 
     fn close(&self) {
         let Some(running) = locked(&self.running).take() else { return };
-        let Running { writer, checkpoint, stop_checkpoint, mut lock } = running;
+        let Running { writer, checkpoint, stop_checkpoint } = running;
         drop(stop_checkpoint);
         let _ = checkpoint.join();
         let _ = self.requests.send(Request::Close);
         let _ = writer.join();
         locked(&self.reader.idle).clear();
-        if self.shared.log_written_back.load(Ordering::Acquire) {
+        // Let go of last.
+        if let Some(mut lock) = locked(&self.shared.lock).take()
+            && self.shared.log_written_back.load(Ordering::Acquire)
+        {
             lock.log_written_back();
         }
-        drop(lock);
     }
 }
 

@@ -230,6 +230,7 @@ impl<'c> Log<'c> {
         let due = group.records.saturating_mul(2);
         self.delete_where(due, Compaction::is_due)?;
         self.connection.prepare_cached("COMMIT")?.execute([])?;
+        self.shared.say_log_holds(true);
         self.shared.is_in_place().map_err(Failure::Storage)
     }
 

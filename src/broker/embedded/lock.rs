@@ -13,22 +13,43 @@ const PRIVATE_MODE: u32 = 0o600;
 /// Before the number of the file whose write-ahead log is in use, in the lock's second line. By number: a copy that was put in its
 /// place has no log.
 const LOG_OF: &str = "write-ahead log of file ";
+/// In the third line: records lie in that log, so that an empty one is not how it was left.
+const HOLDS: &str = "it holds records";
+
+/// What is said of a write-ahead log that is in use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Log {
+    of_file: u64,
+    holds: bool,
+}
 
 /// Held for as long as the log is open; the operating system lets go of it however the process ends.
 pub struct FileLock {
     file: File,
     path: PathBuf,
-    /// Whoever held the lock last left the write-ahead log of this file in use, and it is not yet read back.
-    left_in_use: Option<u64>,
+    /// Whoever held the lock last left this write-ahead log in use, and it is not yet read back.
+    left_in_use: Option<Log>,
+    /// What is said now.
+    said: Option<Log>,
 }
 
 impl FileLock {
     /// Notes that from now on what is acknowledged may lie in the write-ahead log alone: a start that finds it gone must not
-    /// go on as if nothing were missing.
-    pub fn log_in_use(&mut self) {
-        if let Ok(Some(number)) = files::number_of(&self.path) {
+    /// go on as if nothing were missing. Whether there is anything in it yet.
+    pub fn log_in_use(&mut self) -> bool {
+        let log = files::metadata_of(&files::log_beside(&self.path));
+        let holds = log.map_or(true, |log| log.is_some_and(|log| log.len() > 0));
+        if let Ok(Some(of_file)) = files::number_of(&self.path) {
             self.left_in_use = None;
-            self.say(Some(number));
+            self.say(Some(Log { of_file, holds }));
+        }
+        holds
+    }
+
+    /// Notes that records lie in it, before the first of them is acknowledged; or that it is about to be emptied into the file.
+    pub fn log_holds(&mut self, holds: bool) {
+        if let Some(said) = self.said {
+            self.say(Some(Log { holds, ..said }));
         }
     }
 
@@ -40,9 +61,12 @@ impl FileLock {
 
     /// For people, and for the next start: on a full disk it goes unsaid. Written over what was said before, of which only the rest is then
     /// cut off: that a log was left is said at every moment, whenever the process ends and however full the disk is.
-    fn say(&mut self, log_of: Option<u64>) {
-        let holder = std::process::id();
-        let text = log_of.map_or_else(|| format!("{holder}\n"), |number| format!("{holder}\n{LOG_OF}{number}\n"));
+    fn say(&mut self, log: Option<Log>) {
+        self.said = log;
+        let mut text = format!("{}\n", std::process::id());
+        if let Some(Log { of_file, holds }) = log {
+            text += &format!("{LOG_OF}{of_file}\n{}", if holds { format!("{HOLDS}\n") } else { String::new() });
+        }
         let written = self.file.rewind().and_then(|()| self.file.write_all(text.as_bytes()));
         let cut = written.and_then(|()| self.file.set_len(text.len() as u64));
         let _ = cut.and_then(|()| self.file.sync_data());
@@ -96,10 +120,10 @@ pub fn take(path: &Path) -> Result<FileLock, BrokerError> {
         Err(TryLockError::Error(error)) => return Err(failed(error)),
     }
     let left_in_use = left_in_use(path, &said(&mut file));
-    if left_in_use.is_some() {
-        refuse_without_its_log(path)?;
+    if let Some(left) = left_in_use {
+        refuse_without_its_log(path, left)?;
     }
-    let mut lock = FileLock { file, path: path.to_owned(), left_in_use };
+    let mut lock = FileLock { file, path: path.to_owned(), left_in_use, said: None };
     // What was left is said until it is read back: whoever ends before that has not taken it up.
     lock.say(left_in_use);
     Ok(lock)
@@ -112,21 +136,25 @@ fn said(file: &mut File) -> String {
     said
 }
 
-/// The number of this file, where whoever held the lock last was not stopped in order. Also where nobody can tell which file it is.
-fn left_in_use(path: &Path, said: &str) -> Option<u64> {
-    let left = said.lines().nth(1).and_then(|line| line.strip_prefix(LOG_OF)?.parse::<u64>().ok());
-    left.filter(|left| files::number_of(path).map_or(true, |number| number == Some(*left)))
+/// The log of this file, where whoever held the lock last was not stopped in order. Also where nobody can tell which file it is.
+fn left_in_use(path: &Path, said: &str) -> Option<Log> {
+    let mut lines = said.lines().skip(1);
+    let of_file = lines.next()?.strip_prefix(LOG_OF)?.parse::<u64>().ok()?;
+    let left = Log { of_file, holds: lines.next() == Some(HOLDS) };
+    files::number_of(path).map_or(true, |number| number == Some(of_file)).then_some(left)
 }
 
 /// It was left in use: without it what was accepted last is missing.
-fn refuse_without_its_log(path: &Path) -> Result<(), BrokerError> {
+fn refuse_without_its_log(path: &Path, left: Log) -> Result<(), BrokerError> {
     let log = files::log_beside(path);
-    if !matches!(files::metadata_of(&log), Ok(None)) {
-        return Ok(());
-    }
+    let how = match files::metadata_of(&log) {
+        Ok(None) => "is not there",
+        Ok(Some(found)) if found.len() == 0 && left.holds => "is empty",
+        Ok(Some(_)) | Err(_) => return Ok(()),
+    };
     let (file, log, lock) = (path.display(), log.display(), files::lock_beside(path));
     Err(BrokerError::Mismatch(format!(
-        "{log} is not there, and {file} was not closed in order: what was accepted last lies in that log alone. Put it back. Only where it \
+        "{log} {how}, and {file} was not closed in order: what was accepted last lies in that log alone. Put it back. Only where it \
          is gone for good (partners and agencies then send again, as after a restore), or another program has opened the data file since \
          and so written the log back, remove {} and start again",
         lock.display()
@@ -190,6 +218,32 @@ mod tests {
         drop(refused);
         drop(take(&data).unwrap());
         assert!(!said().contains(LOG_OF), "{}", said());
+    }
+
+    #[test]
+    fn a_log_that_held_records_and_is_empty_is_missed() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("pathway.db");
+        std::fs::write(&data, "").unwrap();
+        std::fs::write(files::log_beside(&data), "").unwrap();
+        let mut lock = take(&data).unwrap();
+        assert!(!lock.log_in_use(), "there is nothing in it");
+        drop(lock);
+        let mut lock = take(&data).unwrap();
+        lock.log_in_use();
+        lock.log_holds(true);
+        drop(lock);
+        for _ in 0..2 {
+            let refused = take(&data).map(drop).unwrap_err().to_string();
+            assert!(refused.contains("pathway.db-wal is empty, and") && refused.contains("Put it back"), "{refused}");
+        }
+        std::fs::write(files::log_beside(&data), "records").unwrap();
+        let mut lock = take(&data).unwrap();
+        assert!(lock.log_in_use());
+        lock.log_holds(false);
+        drop(lock);
+        std::fs::write(files::log_beside(&data), "").unwrap();
+        drop(take(&data).unwrap());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::catalogue::{Catalogue, Topic};
 use super::files;
 use super::layout::{self, storage};
+use super::lock::FileLock;
 use super::room;
 use crate::broker::{BrokerError, Clock, Health, LaneShare, TopicPattern};
 
@@ -33,6 +34,10 @@ pub struct Shared {
     pub queued_bytes: AtomicUsize,
     /// Set by the checkpoint thread: the write-ahead log is long, start it over when it is safe.
     pub restart_log: AtomicBool,
+    /// Of the file, for as long as it is open.
+    pub lock: Mutex<Option<FileLock>>,
+    /// Whether the lock says that records lie in the write-ahead log.
+    pub log_holds: AtomicBool,
     /// Set by the writer as it ends: nothing lies in the write-ahead log alone.
     pub log_written_back: AtomicBool,
     pub changes: watch::Sender<u64>,
@@ -61,6 +66,8 @@ impl Shared {
             queued_requests: AtomicUsize::new(0),
             queued_bytes: AtomicUsize::new(0),
             restart_log: AtomicBool::new(false),
+            lock: Mutex::default(),
+            log_holds: AtomicBool::new(false),
             log_written_back: AtomicBool::new(false),
             changes: watch::Sender::new(0),
             commits: Mutex::new(0),
@@ -123,6 +130,15 @@ impl Shared {
             return Err(gone("the write-ahead log (-wal) beside the data file was"));
         }
         Ok(())
+    }
+
+    /// Notes in the lock that records lie in the write-ahead log, or that it is about to be emptied: where that was not so before.
+    pub fn say_log_holds(&self, holds: bool) {
+        if self.log_holds.swap(holds, Ordering::AcqRel) != holds
+            && let Some(lock) = &mut *locked(&self.lock)
+        {
+            lock.log_holds(holds);
+        }
     }
 
     /// What the writer waited for has come. False: something worse happened meanwhile.

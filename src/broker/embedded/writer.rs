@@ -118,8 +118,18 @@ impl Writer<'_> {
             Err(RecvTimeoutError::Disconnected) => self.closing = true,
         }
         if self.shared.restart_log.swap(false, Ordering::AcqRel) {
-            super::checkpoint::restart(self.connection);
+            self.restart_log();
         }
+    }
+
+    /// Empties the write-ahead log into the file. Whether all of it is there now.
+    fn restart_log(&self) -> bool {
+        let held = self.shared.log_holds.load(Ordering::Acquire);
+        // Before it: a crash behind it leaves an empty log that nobody is to miss.
+        self.shared.say_log_holds(false);
+        let is_whole = super::checkpoint::restart(self.connection);
+        self.shared.say_log_holds(held && !is_whole);
+        is_whole
     }
 
     fn gather_and_commit(&mut self, first: Request) {
@@ -228,7 +238,7 @@ impl Writer<'_> {
             return layout::may_write(self.connection, PROBE_WAIT_MS);
         }
         // What lies in the write-ahead log and in the file too takes room twice.
-        super::checkpoint::restart(self.connection);
+        self.restart_log();
         !room::is_short(self.connection, &self.shared.path)
     }
 
@@ -274,7 +284,7 @@ impl Writer<'_> {
                 Request::LimitPages(_) | Request::Barrier { .. } | Request::Close => {}
             }
         }
-        let is_whole = super::checkpoint::restart(self.connection);
+        let is_whole = self.restart_log();
         self.shared.log_written_back.store(is_whole, Ordering::Release);
     }
 }
