@@ -60,10 +60,13 @@ fn says_act(action: &str) -> Option<bool> {
     if is_one(&NOT) { Some(false) } else { is_one(&ACT).then_some(true) }
 }
 
+/// How much was said by a step, and what it told: whether they are to act, and in which words.
+type Step = (usize, Vec<(bool, String)>);
+
 struct Run {
     router: Router,
     /// What each agency was told in each step that told it anything of it, and how much was said by then.
-    told: BTreeMap<&'static str, Vec<(usize, Vec<(bool, String)>)>>,
+    told: BTreeMap<&'static str, Vec<Step>>,
     said: Vec<Said>,
 }
 
@@ -200,8 +203,7 @@ fn play(book: &RuleBook, alleged: bool, script: &[(i64, What, Made)]) -> Result<
 
 fn check(run: &Run, agency: &str, settled: bool, before: usize) -> Result<(), TestCaseError> {
     let (told, said) = (&run.told[agency], &run.said);
-    let says_last =
-        |steps: &[(usize, Vec<(bool, String)>)]| steps.last().is_none_or(|(_, step)| step.last().unwrap().0);
+    let says_last = |steps: &[Step]| steps.last().is_none_or(|(_, step)| step.last().unwrap().0);
     let now: Vec<_> = told[before..].iter().flat_map(|(_, step)| step).collect();
     prop_assert!(now.iter().all(|(act, _)| *act == now[0].0), "one step says both to {agency}: {now:?}; {said:?}");
     // Chased again, they are told to go on with it, though they knew that it is open; and at level 4a they were asked less.
