@@ -38,6 +38,7 @@ mod duplicate;
 mod enquiry;
 pub mod escalation;
 mod findings;
+mod finish;
 pub mod first_receipt;
 pub mod forgotten;
 mod lifted;
@@ -54,6 +55,7 @@ mod persons;
 mod raising;
 mod readdressed;
 mod reading;
+mod recall;
 pub mod recount;
 mod redecided;
 mod repeated;
@@ -65,6 +67,7 @@ mod shut_again;
 mod siblings;
 mod sighting;
 mod signal;
+mod stand_in;
 mod still_missing;
 mod suspect;
 mod taken_back;
@@ -73,6 +76,7 @@ mod unapplied;
 mod unusable;
 mod wish;
 mod withdrawal;
+mod word;
 
 /// What a step wants published.
 #[derive(Clone, PartialEq, Debug)]

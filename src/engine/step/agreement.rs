@@ -8,7 +8,7 @@ use super::draft::{Draft, OWN_DUTY};
 use super::escalation::{self, closed_as};
 use super::outcome::SUPERSEDED;
 use super::services::social_care_acts;
-use super::taken_back::{Word, each_holder};
+use super::word::{Word, each_holder};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::history::agreement::{

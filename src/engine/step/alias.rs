@@ -14,10 +14,8 @@ use crate::engine::history::is_open;
 use crate::engine::history::joining::merge;
 use crate::engine::ids::derived;
 use crate::engine::model::decision::{Disposition, Trigger};
-use crate::engine::model::event::Source;
 use crate::engine::model::history::{Entry, HeldTask, History};
 use crate::engine::model::inbox::{Alias, Forward, InboxBody, InboxRecord, Referral};
-use crate::engine::model::scalar::Timestamp;
 use crate::engine::model::subject::SubjectKey;
 use crate::engine::rules::catalogue::is_concern;
 use crate::engine::state::{Delta, State};
@@ -142,36 +140,6 @@ fn ask_same_child(context: &Context, history: &History, record: &InboxRecord, al
     let pair = (alias.stronger, record.subject);
     let effects = vec![sighting::put_to(&context.keys, pair, record.receipt, cause, reason, known.as_deref())];
     Step { effects, ..Step::default() }
-}
-
-/// An entry for tasks about an event whose record lies with another subject.
-pub fn stand_in_entry(event_id: &str, partner: &str, at: Timestamp) -> Entry {
-    Entry {
-        event_id: event_id.to_owned(),
-        source: Source { partner: partner.to_owned(), agency: None, unit: String::new() },
-        kind: String::new(),
-        content_digest: String::new(),
-        partner_reference: None,
-        police_reference: None,
-        episode_ref: None,
-        occurred_at: at,
-        received_at: at,
-        anchors: BTreeMap::new(),
-        date_only: false,
-        facts: BTreeMap::new(),
-        held_back: Vec::new(),
-        level: None,
-        fired: Vec::new(),
-        corroborated_by: Vec::new(),
-        backfilled: false,
-        withdrawn: false,
-        named: Vec::new(),
-        known_as: None,
-        traceparent: None,
-        call_back: None,
-        taken_back: Vec::new(),
-        lifted: Vec::new(),
-    }
 }
 
 /// Sends a record for an aliased subject on to the stronger key, with its own receipt.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::by_the_hour;
 use super::draft::Draft;
+use super::recall::WITHDRAWAL_RULE;
 use super::sighting::Sighted;
-use super::withdrawal::WITHDRAWAL_RULE;
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::model::history::{Entry, HeldTask};

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use super::alias::stand_in_entry;
 use super::correction::{ask_sender, changes_in_words, level_if_it_stood};
 use super::draft::Draft;
+use super::stand_in::stand_in_entry;
 use crate::engine::context::StepError;
 use crate::engine::history;
 use crate::engine::model::decision::Disposition;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::draft::{AT_HIGHEST_LEVEL, Draft};
-use super::taken_back::{Word, tell_each};
+use super::word::{Word, tell_each};
 use crate::engine::context::StepError;
 use crate::engine::history::entry::is_grown;
 use crate::engine::history::{TOLD, episodes, is_open};

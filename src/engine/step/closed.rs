@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY};
-use super::taken_back::{ENQUIRY_RUNS, Word, tell_each};
+use super::recall;
 use super::unapplied::UNAPPLIED_RULE;
-use super::{about, by_the_hour, escalation, overdue, search, services, withdrawal};
+use super::word::{CLOSED, CLOSED_RULE, ENQUIRY_RUNS, Word, tell_each};
+use super::{about, by_the_hour, escalation, overdue, search, services};
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::StepError;
 use crate::engine::history::decisions::{self, closes, decided};
@@ -17,16 +18,6 @@ use crate::engine::model::scalar::{Level, Timestamp};
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::{Rule, TaskRule};
 use crate::engine::tasks::{READDRESSED_RULE, Relation, Wanted, Why};
-
-/// The id under which a holder is told.
-pub const CLOSED_RULE: &str = "case-closed";
-pub const CLOSED: Word = Word {
-    rule: CLOSED_RULE,
-    title: "A named person has closed the case",
-    why: "A named person has closed the case: nobody waits any longer for an answer to what you were asked in it.",
-    action: "Know that the case is closed: go on with what your own service owes the child, and ring the front door if more is needed",
-    wants_answer: false,
-};
 
 /// What was received after it was made is acted on: nobody hears that the case is closed.
 const CLOSED_BEFORE: Word = Word {
@@ -149,7 +140,7 @@ pub fn is_question(task: &HeldTask) -> bool {
 /// The closing was taken back, as the question asks: what is told of its silence ends with it.
 pub fn end_question(draft: &mut Draft<'_>, of_question: &[Arc<HeldTask>]) {
     let questions: Vec<Arc<HeldTask>> = of_question.iter().filter(|task| is_question(task)).cloned().collect();
-    withdrawal::end(draft, &questions);
+    recall::end(draft, &questions);
 }
 
 /// Whether it is that question, or tells that nobody has answered it.

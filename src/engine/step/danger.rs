@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::alias::stand_in_entry;
 use super::correction::REFUSED_ACTION;
 use super::draft::{AT_HIGHEST_LEVEL, Draft};
+use super::stand_in::stand_in_entry;
 use super::withdrawal::UNHEARD_ACTION;
 use crate::engine::context::StepError;
 use crate::engine::danger::corrected_to;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::closed;
 use super::draft::{Draft, OWN_DUTY, within_the_hour_at};
 use super::findings::findings_of;
-use super::taken_back::{Word, in_words, open_again, open_or_done, tell_each};
+use super::taken_back::{in_words, open_again, open_or_done};
 use super::unapplied::{Unapplied, is_known};
+use super::word::{OPEN_AGAIN, RAISED_RULE, Word, tell_each};
 use super::{Effect, about, link, named_elsewhere, services};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
@@ -36,7 +37,6 @@ pub fn closes_in_danger(entry: &Entry) -> bool {
     in_danger && decisions::decided(entry).is_some_and(decisions::closes)
 }
 
-pub const RAISED_RULE: &str = "decided-level";
 const RAISED_TITLE: &str = "A named person has set level 4b";
 const STRATEGY_ACTION: &str = "Hold a strategy discussion: social care, the police and health together";
 /// What a level asks of whoever decides: the action, its clock and why.
@@ -52,13 +52,6 @@ const ASSESS: AsksOf = (
     OWN_DUTY,
     "A named person has decided that the child is at level 4a. No rule asks anything for it: nobody else is told by this.",
 );
-pub const OPEN_AGAIN: Word = Word {
-    rule: RAISED_RULE,
-    title: "A case that was closed is open again",
-    why: "A named person has decided that social care acts: the case that you were told was closed is open again.",
-    action: "Know that the case is open again: ring the front door now, and go on with what you were asked if it is still to be done",
-    wants_answer: false,
-};
 pub const MORE_THAN_HELP: Word = Word {
     rule: RAISED_RULE,
     title: "A named person has decided that social care acts",

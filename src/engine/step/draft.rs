@@ -5,17 +5,13 @@ use std::sync::Arc;
 use indexmap::IndexSet;
 use uuid::Uuid;
 
-use super::{
-    Effect, Step, closed, death, escalation, forgotten, not_passed_on, overdue, services, siblings, suspect, unusable,
-};
+use super::{Effect, Step, siblings, unusable};
 use crate::engine::calendar::Clock;
 use crate::engine::context::{Context, StepError};
 use crate::engine::decide::{Moment, Verdict, judge};
 use crate::engine::facts::{AsOf, PreparedBook, date_in_words};
 use crate::engine::history::decisions::{is_put_to_rest, note_raised};
 use crate::engine::history::entry::{held_back as held_back_by, not_understood};
-use crate::engine::history::folding::{Folded, fold, note_when};
-use crate::engine::history::keeping::Keeping;
 use crate::engine::history::{held_back_of, raise_case_level};
 use crate::engine::ids::derived;
 use crate::engine::model::decision::{Decision, Disposition, FactUsed, RuleFired, TaskRaised, Trigger};
@@ -395,76 +391,22 @@ impl<'a> Draft<'a> {
         self.effects.push(effect);
     }
 
-    pub fn disposed(&mut self, disposition: Disposition) {
-        self.decision.disposition = disposition;
-    }
-
-    /// Says what is remembered in numbers alone from now on.
-    fn note_folded(&mut self, folded: &Folded) {
-        let notes = &mut self.decision.notes;
-        let mut note = |count: usize, what: &str| {
-            if count > 0 {
-                notes.push(format!("{count} {what}."));
-            }
-        };
-        note(folded.entries, "older entries were folded into counts");
-        note(
-            folded.counted,
-            "of them lie within a window that rules count in: what they count from now on may be short",
-        );
-        note(folded.statuses, "older words on statuses, between the first and the latest, are remembered no longer");
-    }
-
-    /// Closes the step: the history within its bounds, the decision last.
-    pub fn finish(mut self) -> Result<Step, StepError> {
-        not_passed_on::hold_back(&mut self, None)?;
-        suspect::warn_of_earlier_senders(&mut self)?;
-        self.say_what_is_held_back(None)?;
-        death::take_up_if_ended(&mut self)?;
-        closed::ask_if_missing_after_all(&mut self)?;
-        services::warn_once_social_care_acts(&mut self)?;
-        services::let_go_on(&mut self)?;
-        overdue::take_up_undone(&mut self);
-        escalation::arm(&mut self.history, &self.book.rules, self.at);
-        // What is new is not too old to be kept.
-        self.history.updated_at = self.history.updated_at.max(self.at);
-        let keeping = Keeping::by(&self.book.rules);
-        let folded = fold(&mut self.history, self.at, &keeping);
-        self.note_folded(&folded);
-        if !folded.owes_nothing() {
-            forgotten::tell(&mut self, &folded)?;
-            escalation::arm(&mut self.history, &self.book.rules, self.at);
-            note_when(&mut self.history, &keeping);
-        }
-        let raised = &self.decision.tasks;
-        self.decision.task_changes = forgotten::task_changes(&self.before, &self.history, raised, &folded, self.at);
-        self.decision.case_level = self.history.case_level;
-        let disposition = disposition_symbol(self.decision.disposition);
-        self.decision.decision_id = derived(&["decision", &self.decision.decision_id, disposition]);
+    /// Hands over all there is, the decision last.
+    pub fn into_step(mut self) -> Step {
         let mut delta = Delta::default();
         delta.histories.insert(self.subject, self.history);
         self.effects.push(Effect::Decision(Box::new(self.decision)));
-        Ok(Step { delta, effects: self.effects })
+        Step { delta, effects: self.effects }
+    }
+
+    pub fn disposed(&mut self, disposition: Disposition) {
+        self.decision.disposition = disposition;
     }
 }
 
 /// What the address of feedback on an event is sealed for, so that it names the event to us, and to nobody else.
 pub fn address_of(source: &Source, event_id: &str) -> String {
     derived(&["feedback on", &source.partner, &source.unit, event_id])
-}
-
-/// The disposition as it stands in the id of a decision.
-fn disposition_symbol(disposition: Disposition) -> &'static str {
-    match disposition {
-        Disposition::Judged => "judged",
-        Disposition::Retransmission => "retransmission",
-        Disposition::Duplicate => "duplicate",
-        Disposition::Forwarded => "forwarded",
-        Disposition::Backfilled => "backfilled",
-        Disposition::AwaitingOriginal => "awaiting_original",
-        Disposition::Refused => "refused",
-        Disposition::Unknown => "unknown",
-    }
 }
 
 /// Several findings of one rule say the same.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::draft::Draft;
-use super::withdrawal::WITHDRAWAL_RULE;
+use super::recall::WITHDRAWAL_RULE;
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::StepError;
 use crate::engine::history::decisions::{known_until, last_closed, starts_enquiry};

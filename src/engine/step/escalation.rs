@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::alias::stand_in_entry;
 use super::draft::{AT_HIGHEST_LEVEL, Draft, own_duty_at};
 use super::outcome::SUPERSEDED;
+use super::stand_in::stand_in_entry;
 use super::{Step, by_the_hour, closed, overdue, search};
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::{Context, StepError};

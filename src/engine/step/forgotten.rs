@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::alias::stand_in_entry;
 use super::draft::{Draft, OWN_DUTY};
+use super::stand_in::stand_in_entry;
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::StepError;
 use crate::engine::history::folding::{FORGOTTEN_RULE, Folded};

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::alias::{forwarded_history, stand_in_entry};
+use super::alias::forwarded_history;
 use super::draft::{Draft, OWN_DUTY};
 use super::escalation::closed_as;
 use super::sighting::{DIFFERENT, UNLINKED, pass_on, send, stand, standing};
+use super::stand_in::stand_in_entry;
 use super::unapplied::Unapplied;
 use super::{Effect, Step, about, agreement, death, escalation, lifted, look_alike, overdue, parted, responsible};
 use crate::engine::context::{Context, StepError};

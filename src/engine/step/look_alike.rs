@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use super::alias::stand_in_entry;
 use super::correction::review;
 use super::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY};
 use super::escalation::closed_as;
 use super::sighting::{SAME_CHILD_ACTION, SAME_CHILD_RULE, Sighted, ask_senders};
+use super::stand_in::stand_in_entry;
 use crate::engine::context::StepError;
 use crate::engine::history::episodes::still_missing;
 use crate::engine::history::is_open;

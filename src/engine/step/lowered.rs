@@ -3,37 +3,15 @@
 use std::sync::Arc;
 
 use super::closed::{self, asking, outlives};
-use super::decided::RAISED_RULE;
 use super::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY};
-use super::taken_back::{self, ENQUIRY_RUNS, TAKEN_BACK_RULE, Word, tell_each};
+use super::taken_back::{self};
+use super::word::{ENQUIRY_RUNS, LOWERED, RAISED_AGAIN, STANDS_NO_LONGER, Word, tell_each};
 use super::{by_the_hour, overdue, search, services};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::history::{death, decisions, is_held_still, is_open};
 use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision, said_by};
 use crate::engine::model::scalar::{Level, Timestamp};
-
-pub const LOWERED: Word = Word {
-    rule: RAISED_RULE,
-    title: "A named person has decided that less is needed",
-    why: "A named person has decided that less is needed for the child than what you were asked in.",
-    action: "Know that less is needed now: go on with what your own service owes the child, and ring the front door about what you were asked",
-    wants_answer: false,
-};
-pub const RAISED_AGAIN: Word = Word {
-    rule: RAISED_RULE,
-    title: "A named person has decided that social care acts",
-    why: "A named person had decided that less is needed, and has decided otherwise since: what you were asked is to be done.",
-    action: "Know that social care acts for the child again: ring the front door now, and go on with what you were asked if it is still to be done",
-    wants_answer: false,
-};
-pub const STANDS_NO_LONGER: Word = Word {
-    rule: TAKEN_BACK_RULE,
-    title: "A decision about the case no longer stands",
-    why: "A named person had decided that less is needed, and that was taken back: what you were asked is to be done.",
-    action: "Go on with what you were asked: the decision that less is needed was taken back",
-    wants_answer: true,
-};
 
 fn is_below(decision: &RecordedDecision) -> bool {
     !decision.closed && decision.level < Some(Level::L4b)

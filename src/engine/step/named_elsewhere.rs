@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::alias::stand_in_entry;
 use super::draft::{Draft, own_duty_at};
 use super::sighting::{pass_on, send};
+use super::stand_in::stand_in_entry;
 use super::unapplied::{TITLE, UNAPPLIED_RULE, is_known};
 use super::{Step, link};
 use crate::engine::context::{Context, StepError};

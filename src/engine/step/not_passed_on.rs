@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::draft::{AT_HIGHEST_LEVEL, Draft};
 use super::escalation::closed_as;
 use super::readdressed::{as_first_asked, is_its_own_too, stands_in};
-use super::taken_back::{Word, each_holder};
+use super::word::{Word, each_holder};
 use crate::engine::context::StepError;
 use crate::engine::history::entry::is_marker;
 use crate::engine::history::{RECALLED, held_back_of, holds, is_held_still, is_open, newly_held_back};

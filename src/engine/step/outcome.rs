@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::alias::{pass_on, stand_in_entry};
+use super::alias::pass_on;
 use super::answers::{self, Heard};
 use super::draft::Draft;
 use super::sighting::Sighted;
+use super::stand_in::stand_in_entry;
 use super::{Effect, Step, by_the_hour, challenge, escalation, link, overdue};
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::{Context, StepError};

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::alias::stand_in_entry;
-use super::decided::RAISED_RULE;
 use super::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY};
 use super::escalation::{self, address};
+use super::stand_in::stand_in_entry;
+use super::word::RAISED_RULE;
 use super::{Step, by_the_hour, closed};
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::{Context, StepError};

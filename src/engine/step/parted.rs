@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::alias::stand_in_entry;
 use super::clocks::{due_already, start_timers};
 use super::draft::{AT_HIGHEST_LEVEL, Draft, within_the_hour_at};
 use super::findings::findings_of;
 use super::sighting::{pass_on, send};
+use super::stand_in::stand_in_entry;
 use super::still_missing::{After, tell_searching};
 use super::taken_back::stands_again;
 use super::{Effect, Step, about, death, lifted};

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::closed::{self, CLOSED, is_to_be_told};
+use super::closed::{self, is_to_be_told};
 use super::draft::Draft;
-use super::lowered::{self, LOWERED};
-use super::taken_back::{TAKEN_BACK_RULE, Word, is_told_now};
+use super::lowered::{self};
+use super::word::{CLOSED, LOWERED, TAKEN_BACK_RULE, Word, is_told_now};
 use super::{search, services};
 use crate::engine::context::StepError;
 use crate::engine::history::decisions::{self, order};

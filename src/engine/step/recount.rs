@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::Step;
-use super::alias::stand_in_entry;
 use super::clocks::runs_from;
 use super::correction::CORRECTION_RULE;
 use super::draft::{Draft, OWN_DUTY};
 use super::escalation::{count_again, next_elsewhere};
+use super::stand_in::stand_in_entry;
 use super::timer::AWAITING_ORIGINAL;
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::{Context, StepError};

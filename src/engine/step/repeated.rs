@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::draft::Draft;
 use super::recount::{self, Moved};
-use super::taken_back::TAKEN_BACK_RULE;
+use super::word::TAKEN_BACK_RULE;
 use crate::engine::calendar::instant_in_words;
 use crate::engine::context::StepError;
 use crate::engine::history::decisions::{

@@ -9,7 +9,7 @@ use super::draft::Draft;
 use super::escalation::closed_as;
 use super::findings::{self, asking_more, findings_of};
 use super::readdressed::{self, Meant, Wrong, is_recall, pass_on, stands_in, waits};
-use super::withdrawal::Recall;
+use super::recall::Recall;
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, judge};
 use crate::engine::facts::{AsOf, is_own_authority};

@@ -7,7 +7,8 @@ use super::decided::MORE_THAN_HELP;
 use super::draft::{Draft, OWN_DUTY};
 use super::escalation::closed_as;
 use super::outcome::SUPERSEDED;
-use super::taken_back::{Word, each_holder, go_on_by, is_grown};
+use super::taken_back::{go_on_by, is_grown};
+use super::word::{GOES_ON_RULE, Word, each_holder};
 use crate::engine::context::StepError;
 use crate::engine::history::{RECALLED, death, decisions, is_held_still, is_open};
 use crate::engine::model::decision::Disposition;
@@ -26,8 +27,6 @@ const HARM_SUSPECTED: Word = Word {
     ..MORE_THAN_HELP
 };
 
-/// The id under which they hear that they need not wait any more.
-pub const GOES_ON_RULE: &str = "help-goes-on";
 const GOES_ON: Word = Word {
     rule: GOES_ON_RULE,
     title: "Early help goes on",

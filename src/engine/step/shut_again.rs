@@ -7,8 +7,8 @@ use super::about;
 use super::draft::{AT_HIGHEST_LEVEL, Draft, within_the_hour_at};
 use super::lifted::{fired_for, named_by};
 use super::not_passed_on::leave_place;
-use super::taken_back::{Word, tell_each};
-use super::withdrawal::{Recall, breach, end, recalls};
+use super::recall::{Recall, breach, end, recalls};
+use super::word::{Word, tell_each};
 use crate::engine::context::StepError;
 use crate::engine::history::entry::{self, A_PERSON, AN_ADDRESS, SUSPECT, SUSPECT_SENDER, UNKNOWN_SUSPECT, is_marker};
 use crate::engine::history::routes::{

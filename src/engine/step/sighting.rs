@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::alias::stand_in_entry;
 use super::draft::{Draft, OWN_DUTY};
+use super::stand_in::stand_in_entry;
 use super::{Effect, Step};
 use crate::engine::context::{Context, HOPS_MAX, StepError};
 use crate::engine::history::folding::note_when;

@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use super::alias::stand_in_entry;
 use super::draft::Draft;
+use super::stand_in::stand_in_entry;
 use super::{Step, danger, first_receipt, link, named_elsewhere, parted, sighting};
 use crate::engine::calendar::Clock;
 use crate::engine::context::{Context, StepError};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::draft::{AT_HIGHEST_LEVEL, Draft};
 use super::readdressed::stands_in;
-use super::withdrawal::WITHDRAWAL_RULE;
+use super::recall::WITHDRAWAL_RULE;
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::StepError;
 use crate::engine::history::senders::numbers;

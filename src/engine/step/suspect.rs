@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::draft::{AT_HIGHEST_LEVEL, Draft, own_duty_at};
-use super::taken_back::{Word, tell_each};
+use super::word::{Word, tell_each};
 use crate::engine::context::StepError;
 use crate::engine::history::{entry, held_back_of, holds, is_open, newly_held_back};
 use crate::engine::model::event::{ReferralEvent, Source};

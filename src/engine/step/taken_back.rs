@@ -1,29 +1,25 @@
 //! A recorded decision is withdrawn: what stood before it stands again, what it had ended runs again, and a person hears of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::decided::{OPEN_AGAIN, RAISED_RULE, begun_after_all};
+use super::decided::begun_after_all;
 use super::draft::{AT_HIGHEST_LEVEL, Draft, within_the_hour_at};
-use super::{about, by_the_hour, closed, escalation, lowered, overdue, search, services, shut_again, withdrawal};
-use crate::engine::calendar::Clock;
+use super::recall;
+use super::word::{self, ENQUIRY_RUNS, GO_ON, OPEN_STILL, TAKEN_BACK_RULE, each_holder, tell_each};
+use super::{about, by_the_hour, closed, escalation, lowered, overdue, search, services, shut_again};
 use crate::engine::context::StepError;
 use crate::engine::history::decisions::{self, closes, decided, recorded, settles, starts_enquiry};
 use crate::engine::history::entry::is_adult;
-use crate::engine::history::{RECALLED, TOLD, death, held_back_of, is_open};
+use crate::engine::history::{RECALLED, TOLD, death, is_open};
 use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision, said_by};
 use crate::engine::model::scalar::{Level, Timestamp};
-use crate::engine::model::task::Task;
-use crate::engine::rules::book::UnitKind;
 use crate::engine::rules::catalogue::is_concern;
-use crate::engine::tasks::route::{Address, is_suppressed};
-use crate::engine::tasks::{Deadline, Relation, Wanted};
+use crate::engine::tasks::{Deadline, Wanted};
 
-pub const TAKEN_BACK_RULE: &str = "decision-taken-back";
 const TITLE: &str = "A decision about the case no longer stands";
 const ACTION: &str =
     "See that the child is safe and that somebody holds each task: a decision about the case was taken back";
-const GO_ON_ACTION: &str = "Go on with what you were asked: the decision that had closed the case was taken back";
 
 const ENQUIRY_TAKEN_BACK: &str =
     "A section 47 enquiry, by which the case was at a higher level, was withdrawn by those who had recorded it.";
@@ -129,7 +125,7 @@ pub fn stands_again(
     };
     let told = open.iter().filter(|task| was_told(task) && !services::waits(draft, task)).cloned();
     let (lowered, others): (Vec<_>, Vec<_>) = told.partition(|task| lowered::is_lowered(draft, &draft.before, task));
-    let word = if closed_at.is_some() { &GO_ON } else { &lowered::STANDS_NO_LONGER };
+    let word = if closed_at.is_some() { &GO_ON } else { &word::STANDS_NO_LONGER };
     let mut wanted = each_holder(draft, &others, word, &|tasks| go_on_by(draft, tasks))?;
     let reports = about::reports(&draft.history, &open);
     let why = format!("{why} {} {}", stands_in_words(draft, ended), runs_again_in_words(draft, &open, &over));
@@ -236,9 +232,8 @@ pub fn open_again(
 ) -> (Vec<Arc<HeldTask>>, Vec<Arc<HeldTask>>) {
     let (history, rules) = (&draft.history, &draft.book.rules);
     let closings = decisions::closings(history);
-    let is_word = |task: &HeldTask| {
-        task.rules.iter().any(|rule| rule == TAKEN_BACK_RULE) || withdrawal::is_recall_or_breach(task)
-    };
+    let is_word =
+        |task: &HeldTask| task.rules.iter().any(|rule| rule == TAKEN_BACK_RULE) || recall::is_recall_or_breach(task);
     let was_closed = |task: &&Arc<HeldTask>| {
         let by_closing = closed_at.is_some_and(|closed_at| {
             task.raised_at <= closed_at && closed::was_ended_by(history, rules, task, closed_at)
@@ -290,141 +285,6 @@ pub fn go_on_by(draft: &Draft<'_>, tasks: &[&Arc<HeldTask>]) -> Result<Deadline,
         Some(at) => Deadline { at, words: "when the first of it is due".to_owned(), counted: None, ..due },
         None => due,
     })
-}
-
-/// What each who holds something is told.
-pub struct Word {
-    pub rule: &'static str,
-    pub title: &'static str,
-    pub why: &'static str,
-    pub action: &'static str,
-    /// Else it is to be known, and nobody is chased to say that they do.
-    pub wants_answer: bool,
-}
-
-const GO_ON: Word = Word {
-    rule: TAKEN_BACK_RULE,
-    title: TITLE,
-    why: "A person had closed the case, and that was taken back: what you were asked is to be done.",
-    action: GO_ON_ACTION,
-    wants_answer: true,
-};
-
-/// What an earlier closing had ended is not begun again: they ring.
-const OPEN_STILL: Word = Word {
-    rule: TAKEN_BACK_RULE,
-    title: TITLE,
-    why: "You were told that the case is closed: that was taken back, and social care acts for the child.",
-    ..OPEN_AGAIN
-};
-
-/// Of what an enquiry settles nothing is to be done, and their last word was that the case is closed, or that less is needed.
-pub const ENQUIRY_RUNS: Word = Word {
-    rule: TAKEN_BACK_RULE,
-    title: TITLE,
-    why: "You were told that the case is closed, or that less is needed: that was taken back, and social care acts for the child.",
-    action: "Know that social care acts for the child still: ring the front door now about what you were asked",
-    wants_answer: false,
-};
-
-/// When whoever holds these is to do as they are told.
-type DueBy<'d> = &'d dyn Fn(&[&Arc<HeldTask>]) -> Result<Deadline, StepError>;
-
-/// One task for each agency or unit that holds some of these: it follows them.
-pub fn each_holder<'w>(
-    draft: &Draft<'_>,
-    held: &[Arc<HeldTask>],
-    word: &Word,
-    due: DueBy<'_>,
-) -> Result<Vec<Wanted<'w>>, StepError> {
-    let raising = draft.raising(None, "");
-    let one_unit = |name: &str| draft.book.rules.agencies.get(name).filter(|agency| agency.units == UnitKind::One);
-    let mut holders: BTreeMap<(&str, Option<&String>), Vec<&Arc<HeldTask>>> = BTreeMap::new();
-    for task in held {
-        let unit = task.unit.as_ref().filter(|_| one_unit(&task.agency).is_none());
-        holders.entry((&task.agency, unit)).or_default().push(task);
-    }
-    let ring = draft.context.on_front_door_phone();
-    let mut wanted = Vec::new();
-    for ((agency, unit), tasks) in holders {
-        let Some(entry) = tasks.iter().find_map(|task| draft.history.entries.iter().find(|entry| task.is_of(entry)))
-        else {
-            continue;
-        };
-        let due = due(&tasks)?;
-        let on_duty = one_unit(agency).map(|agency| raising.single_unit(agency, due.urgent_by()));
-        let unit = on_duty.unwrap_or_else(|| unit.cloned());
-        let relation = relation(word, &tasks);
-        let asked: BTreeSet<&str> = tasks.iter().map(|task| task.action.as_str()).collect();
-        let asked = asked.into_iter().collect::<Vec<_>>().join("; ");
-        let own = raising.own_duty(word.rule, word.title, word.why.to_owned(), word.action, due, entry);
-        let address = Address { agency: agency.to_owned(), unit, role: None, in_place_of: None };
-        let notes = vec![format!("What you were asked: {asked}. To ask something, ring the front door{ring}.")];
-        wanted.push(Wanted { address, notes, level: None, relation, ..own });
-    }
-    Ok(wanted)
-}
-
-/// Tells each who holds some of these, save on a route that is held back. Whoever hears by this step already that social care acts reads of
-/// these on that word.
-pub fn tell_each(
-    draft: &mut Draft<'_>,
-    cause: &str,
-    held: &[Arc<HeldTask>],
-    word: &Word,
-    clock: &Clock,
-) -> Result<(), StepError> {
-    let due = draft.raising(None, cause).deadline_from_now(clock)?;
-    let held_back = held_back_of(&draft.history);
-    let mut held = held.to_vec();
-    if ACTS.contains(&word.action) {
-        held.retain(|task| !is_said_with_another(draft, task));
-    }
-    let mut told = each_holder(draft, &held, word, &|_| Ok(due.clone()))?;
-    told.retain(|one| !is_suppressed(&one.address, &draft.book.rules.front_door, &held_back));
-    draft.raise(None, cause, &[], told).map(drop)
-}
-
-/// The rules of a word to whoever holds a task of what became of the case, and those words that say that social care acts.
-const OF_WORDS: [&str; 2] = [RAISED_RULE, TAKEN_BACK_RULE];
-const ACTS: [&str; 5] = [
-    GO_ON.action,
-    ENQUIRY_RUNS.action,
-    OPEN_AGAIN.action,
-    lowered::RAISED_AGAIN.action,
-    lowered::STANDS_NO_LONGER.action,
-];
-
-/// Names a task on such a word that its holder has by this step. False: they have none.
-fn is_said_with_another(draft: &mut Draft<'_>, task: &HeldTask) -> bool {
-    let Some(word) = draft.words_to(task, &OF_WORDS).find(|word| ACTS.contains(&word.action.as_str())) else {
-        return false;
-    };
-    if !names(word, task) {
-        word.notes.push(format!("You were asked this, too: {}.", task.action));
-    }
-    true
-}
-
-fn names(word: &Task, task: &HeldTask) -> bool {
-    word.notes.iter().any(|note| note.contains(&task.action))
-}
-
-/// Whether this step tells whoever holds a task what became of the case, and names it.
-pub fn is_told_now(draft: &mut Draft<'_>, task: &HeldTask) -> bool {
-    draft.words_to(task, &OF_WORDS).any(|word| names(word, task))
-}
-
-/// The word follows what they hold. What they have not answered is chased itself: that they go on with it ends when they do.
-fn relation(word: &Word, tasks: &[&Arc<HeldTask>]) -> Relation {
-    let task_ids: Vec<String> = tasks.iter().rev().map(|task| task.task_id.clone()).collect();
-    let goes_on = word.rule == TAKEN_BACK_RULE || word.rule == services::GOES_ON_RULE;
-    let is_chased = goes_on && tasks.iter().any(|task| task.state == "raised");
-    match (word.wants_answer, is_chased) {
-        (false, _) => Relation::Word(task_ids.into_iter().next().unwrap_or_default()),
-        (true, true) => Relation::Chases(task_ids),
-        (true, false) => Relation::Follows(task_ids),
-    }
 }
 
 /// Who holds what, by agency.

@@ -3,16 +3,15 @@
 //! Of suspected significant harm nothing stops before a named person says so: what was asked stays asked until a decision
 //! closes the case or sets a lower level. The level of a case is lowered by no withdrawal.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::another_unit::{ANOTHER_UNITS, ONE_OF_SEVERAL};
 use super::clocks::{due_already, start_timers};
 use super::correction::{IS_WITHDRAWN, ask_sender, level_if_it_stood, refuse, review};
 use super::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY, own_duty_at};
-use super::escalation::closed_as;
 use super::findings::{Again, judged_again, recorded_meanwhile, tell_left_out};
 use super::first_receipt::{right_child, tell_right_child};
+use super::recall::{RECALL, RECALL_NOT_YET, WITHDRAWAL_RULE, breach, end, is_recall_or_breach, recalls};
 use super::{
     Effect, agreement, another_child, another_unit, awaiting, closed, enquiry, lifted, lowered, own_case, raising,
     readdressed, redecided, repeated, responsible, services, siblings, still_missing, taken_back,
@@ -27,24 +26,13 @@ use crate::engine::model::feedback::FeedbackStatus;
 use crate::engine::model::history::{Awaiting, Corroboration, Entry, HeldBack, HeldTask};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{Level, Timestamp};
-use crate::engine::rules::book::UnitKind;
 use crate::engine::rules::catalogue::{NEVER_JUDGED, is_concern};
-use crate::engine::tasks::route::{Address, sender_held_back};
-use crate::engine::tasks::{Finding, READDRESSED_RULE, Wanted, due_at, is_urgent};
+use crate::engine::tasks::route::sender_held_back;
+use crate::engine::tasks::{Finding, Wanted, due_at, is_urgent};
 
-pub const WITHDRAWAL_RULE: &str = "withdrawal";
-/// What every recall begins with, and every word of a breach.
-const RECALL_WORD: &str = "Recall:";
-const BREACH_WORD: &str = "Information breach:";
-const RECALL_ACTION: &str =
-    "Recall: the referral behind your task was withdrawn; stop, do not use it, and ask before you keep or delete it";
-const RECALL_NOT_YET_ACTION: &str = "Recall: the referral behind your task was withdrawn; share it no further, and ask before \
-    you keep or delete it; go on keeping the child safe until social care has decided";
 const CONFIRM_ACTION: &str = "Confirm or refuse the withdrawal: level 4b stands, and nothing stops, until you decide";
 pub const UNHEARD_ACTION: &str =
     "Decide: a referral at level 4b was withdrawn before it came, and nobody else has heard of it";
-const BREACH_ACTION: &str = "Information breach: details were shared about the wrong child or event; look into it";
-const BREACH_OF_UNIT_ACTION: &str = "Information breach: details went to the wrong unit; look into it";
 const SECOND_ACTION: &str = "Decide: one of several who reported the same has withdrawn their report";
 const OWN_SECOND_ACTION: &str =
     "Decide: a sender has withdrawn one of their reports of the same, and another of theirs stands";
@@ -369,19 +357,6 @@ pub fn decided(draft: &mut Draft<'_>, cause: &str) -> Result<(), StepError> {
     lifted::wish_ended(draft, cause, &before)
 }
 
-/// Whether a task asks its holder to stop, or to look into what was shared: of the child it asks nothing.
-pub fn is_recall_or_breach(task: &HeldTask) -> bool {
-    task.action.starts_with(RECALL_WORD) || task.action.starts_with(BREACH_WORD)
-}
-
-pub fn end(draft: &mut Draft<'_>, told: &[Arc<HeldTask>]) {
-    for task in draft.history.tasks.iter_mut().filter(|task| is_open(&task.state)) {
-        if told.iter().any(|told| told.task_id == task.task_id) {
-            *task = Arc::new(closed_as(RECALLED, task, draft.at));
-        }
-    }
-}
-
 /// Tasks of the withdrawn event, save those that are about a withdrawal themselves.
 fn is_told(task: &HeldTask, withdrawn: &Entry) -> bool {
     let is_of_withdrawal = || task.rules.iter().any(|rule| rule == WITHDRAWAL_RULE);
@@ -412,90 +387,4 @@ fn missing_after_all<'a>(
     start_timers(draft, &started)?;
     extra.extend(still_missing::tell(draft, &started, ended)?);
     Ok(())
-}
-
-/// Why those who were told are asked to stop.
-pub struct Recall {
-    pub rule: &'static str,
-    pub title: &'static str,
-    pub why: &'static str,
-    pub action: &'static str,
-}
-
-const RECALL: Recall = Recall {
-    rule: WITHDRAWAL_RULE,
-    title: "A referral was withdrawn",
-    why: "The sender withdrew the referral this came from.",
-    action: RECALL_ACTION,
-};
-
-const RECALL_NOT_YET: Recall = Recall { action: RECALL_NOT_YET_ACTION, ..RECALL };
-
-/// One recall for each who was told.
-pub fn recalls<'w>(
-    draft: &Draft<'_>,
-    reason: &Recall,
-    withdrawn: &Arc<Entry>,
-    told: &[Arc<HeldTask>],
-) -> Result<Vec<Wanted<'w>>, StepError> {
-    let raising = draft.raising(None, "");
-    let due = raising.deadline_from_now(&OWN_DUTY)?;
-    let mut asked: BTreeMap<(String, Option<String>), Vec<String>> = BTreeMap::new();
-    for task in told {
-        // An agency of one unit is told once, whoever of it was on duty.
-        let agency = draft.book.rules.agencies.get(&task.agency).filter(|agency| agency.units == UnitKind::One);
-        let unit = agency.map_or(task.unit.clone(), |agency| raising.single_unit(agency, due.urgent_by()));
-        let actions = asked.entry((task.agency.clone(), unit)).or_default();
-        // That nobody answered is nothing that they were asked about the child.
-        if task.chases.is_none() && !actions.contains(&task.action) {
-            actions.push(task.action.clone());
-        }
-    }
-    let stays = draft
-        .history
-        .case_level
-        .map(|level| format!("The case stays at {} until a named person decides otherwise.", level.symbol()));
-    let recall = |((agency, unit), actions): ((String, Option<String>), Vec<String>)| {
-        let why = reason.why.to_owned();
-        let own = raising.own_duty(reason.rule, reason.title, why, reason.action, due.clone(), withdrawn);
-        let ring = draft.context.on_front_door_phone();
-        let at_front_door = agency == draft.book.rules.front_door;
-        let ask = if at_front_door { String::new() } else { format!(" Ask the front door{ring}.") };
-        let what = if actions.is_empty() { "what others had not answered".to_owned() } else { actions.join("; ") };
-        let mut notes = vec![format!("What you were asked: {what}.{ask}")];
-        notes.extend(stays.clone().filter(|_| at_front_door));
-        Wanted { address: Address { agency, unit, role: None, in_place_of: None }, notes, ..own }
-    };
-    Ok(asked.into_iter().map(recall).collect())
-}
-
-/// Word to whoever looks into breaches, of what was shared and should not have been.
-pub fn breach<'w>(
-    draft: &Draft<'_>,
-    rule: &str,
-    withdrawn: &Arc<Entry>,
-    told: &[Arc<HeldTask>],
-) -> Result<Option<Wanted<'w>>, StepError> {
-    let Some(agency) = draft.book.rules.told_of_breaches.clone().filter(|_| !told.is_empty()) else { return Ok(None) };
-    let raising = draft.raising(None, "");
-    let due = raising.deadline_from_now(&OWN_DUTY)?;
-    let agencies: BTreeSet<&str> = told.iter().map(|task| task.agency.as_str()).collect();
-    let agencies: Vec<&str> = agencies.into_iter().collect();
-    let reference = withdrawn.partner_reference.as_deref().unwrap_or("none given");
-    let source = &withdrawn.source;
-    let note = format!(
-        "Sent by {}, {}; their reference: {reference}; event {}. Told: {}.",
-        source.partner,
-        source.unit,
-        withdrawn.event_id,
-        agencies.join(", ")
-    );
-    let (why, action) = if rule == READDRESSED_RULE {
-        ("What was meant for another unit was sent to these.", BREACH_OF_UNIT_ACTION)
-    } else {
-        ("What was sent to others should not have been, or not about this child.", BREACH_ACTION)
-    };
-    let own = raising.own_duty(rule, "An information breach", why.to_owned(), action, due, withdrawn);
-    let address = Address { agency, unit: None, role: None, in_place_of: None };
-    Ok(Some(Wanted { address, notes: vec![note], ..own }))
 }

@@ -1,0 +1,129 @@
+//! Whoever was told is told to stop, and whoever looks into breaches hears what was shared and should not have been.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::draft::{Draft, OWN_DUTY};
+use super::escalation::closed_as;
+use crate::engine::context::StepError;
+use crate::engine::history::{RECALLED, is_open};
+use crate::engine::model::history::{Entry, HeldTask};
+use crate::engine::rules::book::UnitKind;
+use crate::engine::tasks::route::Address;
+use crate::engine::tasks::{READDRESSED_RULE, Wanted};
+
+pub const WITHDRAWAL_RULE: &str = "withdrawal";
+
+/// What every recall begins with, and every word of a breach.
+const RECALL_WORD: &str = "Recall:";
+
+const BREACH_WORD: &str = "Information breach:";
+
+const RECALL_ACTION: &str =
+    "Recall: the referral behind your task was withdrawn; stop, do not use it, and ask before you keep or delete it";
+
+const RECALL_NOT_YET_ACTION: &str = "Recall: the referral behind your task was withdrawn; share it no further, and ask before \
+    you keep or delete it; go on keeping the child safe until social care has decided";
+
+const BREACH_ACTION: &str = "Information breach: details were shared about the wrong child or event; look into it";
+
+const BREACH_OF_UNIT_ACTION: &str = "Information breach: details went to the wrong unit; look into it";
+
+/// Why those who were told are asked to stop.
+pub struct Recall {
+    pub rule: &'static str,
+    pub title: &'static str,
+    pub why: &'static str,
+    pub action: &'static str,
+}
+
+pub const RECALL: Recall = Recall {
+    rule: WITHDRAWAL_RULE,
+    title: "A referral was withdrawn",
+    why: "The sender withdrew the referral this came from.",
+    action: RECALL_ACTION,
+};
+
+pub const RECALL_NOT_YET: Recall = Recall { action: RECALL_NOT_YET_ACTION, ..RECALL };
+
+/// Whether a task asks its holder to stop, or to look into what was shared: of the child it asks nothing.
+pub fn is_recall_or_breach(task: &HeldTask) -> bool {
+    task.action.starts_with(RECALL_WORD) || task.action.starts_with(BREACH_WORD)
+}
+
+pub fn end(draft: &mut Draft<'_>, told: &[Arc<HeldTask>]) {
+    for task in draft.history.tasks.iter_mut().filter(|task| is_open(&task.state)) {
+        if told.iter().any(|told| told.task_id == task.task_id) {
+            *task = Arc::new(closed_as(RECALLED, task, draft.at));
+        }
+    }
+}
+
+/// One recall for each who was told.
+pub fn recalls<'w>(
+    draft: &Draft<'_>,
+    reason: &Recall,
+    withdrawn: &Arc<Entry>,
+    told: &[Arc<HeldTask>],
+) -> Result<Vec<Wanted<'w>>, StepError> {
+    let raising = draft.raising(None, "");
+    let due = raising.deadline_from_now(&OWN_DUTY)?;
+    let mut asked: BTreeMap<(String, Option<String>), Vec<String>> = BTreeMap::new();
+    for task in told {
+        // An agency of one unit is told once, whoever of it was on duty.
+        let agency = draft.book.rules.agencies.get(&task.agency).filter(|agency| agency.units == UnitKind::One);
+        let unit = agency.map_or(task.unit.clone(), |agency| raising.single_unit(agency, due.urgent_by()));
+        let actions = asked.entry((task.agency.clone(), unit)).or_default();
+        // That nobody answered is nothing that they were asked about the child.
+        if task.chases.is_none() && !actions.contains(&task.action) {
+            actions.push(task.action.clone());
+        }
+    }
+    let stays = draft
+        .history
+        .case_level
+        .map(|level| format!("The case stays at {} until a named person decides otherwise.", level.symbol()));
+    let recall = |((agency, unit), actions): ((String, Option<String>), Vec<String>)| {
+        let why = reason.why.to_owned();
+        let own = raising.own_duty(reason.rule, reason.title, why, reason.action, due.clone(), withdrawn);
+        let ring = draft.context.on_front_door_phone();
+        let at_front_door = agency == draft.book.rules.front_door;
+        let ask = if at_front_door { String::new() } else { format!(" Ask the front door{ring}.") };
+        let what = if actions.is_empty() { "what others had not answered".to_owned() } else { actions.join("; ") };
+        let mut notes = vec![format!("What you were asked: {what}.{ask}")];
+        notes.extend(stays.clone().filter(|_| at_front_door));
+        Wanted { address: Address { agency, unit, role: None, in_place_of: None }, notes, ..own }
+    };
+    Ok(asked.into_iter().map(recall).collect())
+}
+
+/// Word to whoever looks into breaches, of what was shared and should not have been.
+pub fn breach<'w>(
+    draft: &Draft<'_>,
+    rule: &str,
+    withdrawn: &Arc<Entry>,
+    told: &[Arc<HeldTask>],
+) -> Result<Option<Wanted<'w>>, StepError> {
+    let Some(agency) = draft.book.rules.told_of_breaches.clone().filter(|_| !told.is_empty()) else { return Ok(None) };
+    let raising = draft.raising(None, "");
+    let due = raising.deadline_from_now(&OWN_DUTY)?;
+    let agencies: BTreeSet<&str> = told.iter().map(|task| task.agency.as_str()).collect();
+    let agencies: Vec<&str> = agencies.into_iter().collect();
+    let reference = withdrawn.partner_reference.as_deref().unwrap_or("none given");
+    let source = &withdrawn.source;
+    let note = format!(
+        "Sent by {}, {}; their reference: {reference}; event {}. Told: {}.",
+        source.partner,
+        source.unit,
+        withdrawn.event_id,
+        agencies.join(", ")
+    );
+    let (why, action) = if rule == READDRESSED_RULE {
+        ("What was meant for another unit was sent to these.", BREACH_OF_UNIT_ACTION)
+    } else {
+        ("What was sent to others should not have been, or not about this child.", BREACH_ACTION)
+    };
+    let own = raising.own_duty(rule, "An information breach", why.to_owned(), action, due, withdrawn);
+    let address = Address { agency, unit: None, role: None, in_place_of: None };
+    Ok(Some(Wanted { address, notes: vec![note], ..own }))
+}
