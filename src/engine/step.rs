@@ -12,70 +12,30 @@ use super::model::scalar::Timestamp;
 use super::model::subject::SubjectKey;
 use super::model::task::Task;
 use super::state::{Delta, State};
+use arriving::arrival;
+use deadlines::{escalation, ladder, overdue, recount, timer};
 use draft::Draft;
+use one_child::alias;
+use outcomes::outcome;
 
 mod about;
-mod addition;
-pub mod agreement;
-mod alias;
-mod another_child;
-mod another_unit;
-mod answers;
-mod arrival;
-mod awaiting;
-pub mod back_grown;
-mod besides;
+pub mod absences;
+pub mod arriving;
 mod by_the_hour;
-mod challenge;
-mod clocks;
-pub mod closed;
-mod correction;
-mod danger;
+mod changed;
+pub mod deadlines;
 mod death;
-mod decided;
+pub mod decisions;
 mod draft;
-mod duplicate;
-mod enquiry;
-pub mod escalation;
 mod findings;
 mod finish;
-pub mod first_receipt;
-pub mod forgotten;
-mod lifted;
-mod link;
-mod look_alike;
-mod lowered;
-mod named_elsewhere;
-mod not_passed_on;
-pub mod outcome;
-pub mod overdue;
-mod own_case;
-mod parted;
-mod persons;
-mod raising;
-mod readdressed;
-mod reading;
+mod held_back;
+mod one_child;
+pub mod outcomes;
 mod recall;
-pub mod recount;
-mod redecided;
-mod repeated;
-mod responsible;
-mod returned;
-mod search;
-mod services;
-mod shut_again;
-mod siblings;
-mod sighting;
 mod signal;
 mod stand_in;
-mod still_missing;
-mod suspect;
-mod taken_back;
-mod timer;
-mod unapplied;
 mod unusable;
-mod wish;
-mod withdrawal;
 mod word;
 
 /// What a step wants published.
@@ -183,11 +143,11 @@ pub fn catch_up(context: &Context, state: &mut State) -> usize {
     let keeping = Keeping::by(&book.rules);
     state.amend(|history| {
         history.entries.iter().for_each(|entry| inject_fault(context, &entry.event_id));
-        if history.fold_at == folds_at(history, &keeping) && !escalation::is_unarmed(history, &book.rules) {
+        if history.fold_at == folds_at(history, &keeping) && !ladder::is_unarmed(history, &book.rules) {
             return None;
         }
         let mut history = history.clone();
-        escalation::arm(&mut history, &book.rules, at);
+        ladder::arm(&mut history, &book.rules, at);
         // What is too old goes at the next tick, where it can be told.
         note_when(&mut history, &keeping);
         Some(history)
@@ -223,7 +183,7 @@ pub fn drop_timer(context: &Context, state: &State, subject: SubjectKey, timer: 
     inject_clock_fault(context, &timer.rule, subject);
     let history = dropped.delta.histories.get_mut(&subject).filter(|_| timer.rule == ESCALATION);
     if let (Some(history), Some(book)) = (history, context.books.in_force(at)) {
-        escalation::arm(history, &book.rules, at);
+        ladder::arm(history, &book.rules, at);
     }
     dropped
 }
@@ -235,7 +195,7 @@ pub fn drop_timer_alone(state: &State, subject: SubjectKey, timer: &Timer, at: T
     let mut history = history.as_ref().clone();
     history.timers.retain(|present| present != timer);
     match timer.rule.as_str() {
-        ESCALATION => escalation::give_up(&mut history, timer.due_at),
+        ESCALATION => ladder::give_up(&mut history, timer.due_at),
         FOLD => history.fold_at = Some(next_midnight(at)),
         RECOUNT => history.recount_at = None,
         _ => {}

@@ -9,10 +9,10 @@ use crate::engine::model::history::History;
 use crate::engine::model::outcome::Outcome;
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::model::task::{Task, WORD};
-use crate::engine::step::escalation::ESCALATION_RULE;
-use crate::engine::step::forgotten::FORGOTTEN;
-use crate::engine::step::outcome::REFUSED_RULE;
-use crate::engine::step::overdue::OVERDUE_RULE;
+use crate::engine::step::deadlines::forgotten::FORGOTTEN;
+use crate::engine::step::deadlines::ladder::ESCALATION_RULE;
+use crate::engine::step::deadlines::overdue::OVERDUE_RULE;
+use crate::engine::step::outcomes::outcome::REFUSED_RULE;
 
 #[cfg(test)]
 mod tests;

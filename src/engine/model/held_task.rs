@@ -22,7 +22,7 @@ pub struct HeldTask {
     /// `superseded`, `told` (it asks for nothing).
     pub state: String,
     pub state_at: Timestamp,
-    /// Ids of the latest outcomes applied, each followed by a mark of what it said (`step/answers.rs`), so that a repeat
+    /// Ids of the latest outcomes applied, each followed by a mark of what it said (`step/outcomes/answers.rs`), so that a repeat
     /// changes nothing and another answer under the same id is heard.
     pub outcomes: Vec<String>,
     /// The partner whose event it was raised for. None: raised by an earlier release.
@@ -74,6 +74,12 @@ impl HeldTask {
     /// Whether it was raised for this entry.
     pub fn is_of(&self, entry: &Entry) -> bool {
         belongs(&self.event_id, self.partner.as_deref(), entry)
+    }
+
+    /// The task, ended otherwise than by its recipient's answer.
+    #[must_use]
+    pub fn closed_as(&self, state: &str, at: Timestamp) -> Self {
+        Self { state: state.to_owned(), state_at: at, escalate_at: None, ..self.clone() }
     }
 
     /// The unanswered tasks that this one is about.

@@ -130,8 +130,8 @@ pub const UNREAD_RECORD: &str = "unread_record";
 /// Word from elsewhere in the router: of another subject, or of INTAKE's quarantine.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Signal {
-    /// `unread_record`: a partner's record went to quarantine. The others: `step/sighting.rs`, `step/link.rs`,
-    /// `step/first_receipt.rs`.
+    /// `unread_record`: a partner's record went to quarantine. The others: `step/one_child/sighting.rs`, `step/one_child/link.rs`,
+    /// `step/arriving/first_receipt.rs`.
     pub kind: String,
     /// What caused it (event id, quarantine id).
     pub cause: String,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::draft::Draft;
-use super::sighting::Sighted;
+use super::one_child::sighting::Sighted;
 use crate::engine::history::decisions::DECISION;
 use crate::engine::identity::Keys;
 use crate::engine::model::history::{Entry, HeldTask, History};

@@ -4,13 +4,17 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::clocks::{due_already, start_timers};
+use super::absences::search;
+use super::deadlines::clocks::{due_already, start_timers};
+use super::deadlines::ladder;
+use super::decisions::closed;
+use super::decisions::taken_back::go_on_by;
 use super::draft::{AT_HIGHEST_LEVEL, Draft};
 use super::findings::recorded_meanwhile;
-use super::sighting::Sighted;
-use super::taken_back::go_on_by;
+use super::held_back::lifted;
+use super::one_child::sighting::Sighted;
+use super::outcomes::responsible;
 use super::word::{Word, each_holder};
-use super::{closed, escalation, lifted, responsible, search};
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::StepError;
 use crate::engine::history::death::{Shown, is_notice};
@@ -172,7 +176,7 @@ pub fn take_up_if_ended(draft: &mut Draft<'_>) -> Result<(), StepError> {
         return Ok(());
     }
     let cause = format!("{DEATH_RULE}\0{}\0{}", ended.event_id, draft.decision.decision_id);
-    escalation::take_up(&mut draft.history, &draft.book.rules, draft.at, |task| freed.contains(&task.task_id));
+    ladder::take_up(&mut draft.history, &draft.book.rules, draft.at, |task| freed.contains(&task.task_id));
     let mut findings = Vec::new();
     for entry in &alive {
         findings.extend(held_back_of(draft, entry, &ended)?);

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use indexmap::IndexSet;
 use uuid::Uuid;
 
-use super::{Effect, Step, siblings, unusable};
+use super::arriving::siblings;
+use super::{Effect, Step, unusable};
 use crate::engine::calendar::Clock;
 use crate::engine::context::{Context, StepError};
 use crate::engine::decide::{Moment, Verdict, judge};

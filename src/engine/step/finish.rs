@@ -1,7 +1,10 @@
 //! The end of each step: what is asked of every history, whatever came; then the history within its bounds, and the decision last.
 
+use super::deadlines::{forgotten, ladder, overdue};
+use super::decisions::{closed, services};
 use super::draft::Draft;
-use super::{Step, closed, death, escalation, forgotten, not_passed_on, overdue, services, suspect};
+use super::held_back::{not_passed_on, suspect};
+use super::{Step, death};
 use crate::engine::context::StepError;
 use crate::engine::history::folding::{Folded, fold, note_when};
 use crate::engine::history::keeping::Keeping;
@@ -19,7 +22,7 @@ impl Draft<'_> {
         services::warn_once_social_care_acts(&mut self)?;
         services::let_go_on(&mut self)?;
         overdue::take_up_undone(&mut self);
-        escalation::arm(&mut self.history, &self.book.rules, self.at);
+        ladder::arm(&mut self.history, &self.book.rules, self.at);
         // What is new is not too old to be kept.
         self.history.updated_at = self.history.updated_at.max(self.at);
         let keeping = Keeping::by(&self.book.rules);
@@ -27,7 +30,7 @@ impl Draft<'_> {
         self.note_folded(&folded);
         if !folded.owes_nothing() {
             forgotten::tell(&mut self, &folded)?;
-            escalation::arm(&mut self.history, &self.book.rules, self.at);
+            ladder::arm(&mut self.history, &self.book.rules, self.at);
             note_when(&mut self.history, &keeping);
         }
         let raised = &self.decision.tasks;

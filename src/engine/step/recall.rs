@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::draft::{Draft, OWN_DUTY};
-use super::escalation::closed_as;
 use crate::engine::context::StepError;
 use crate::engine::history::{RECALLED, is_open};
 use crate::engine::model::history::{Entry, HeldTask};
@@ -54,7 +53,7 @@ pub fn is_recall_or_breach(task: &HeldTask) -> bool {
 pub fn end(draft: &mut Draft<'_>, told: &[Arc<HeldTask>]) {
     for task in draft.history.tasks.iter_mut().filter(|task| is_open(&task.state)) {
         if told.iter().any(|told| told.task_id == task.task_id) {
-            *task = Arc::new(closed_as(RECALLED, task, draft.at));
+            *task = Arc::new(task.closed_as(RECALLED, draft.at));
         }
     }
 }

@@ -4,9 +4,11 @@
 
 use std::sync::Arc;
 
+use super::Step;
+use super::arriving::{danger, first_receipt, named_elsewhere};
 use super::draft::Draft;
+use super::one_child::{link, parted, sighting};
 use super::stand_in::stand_in_entry;
-use super::{Step, danger, first_receipt, link, named_elsewhere, parted, sighting};
 use crate::engine::calendar::Clock;
 use crate::engine::context::{Context, StepError};
 use crate::engine::history::is_open;

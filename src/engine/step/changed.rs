@@ -1,0 +1,9 @@
+//! What a sender changes or takes back of an event of theirs.
+
+pub mod addition;
+pub mod another_child;
+pub mod another_unit;
+pub mod correction;
+pub mod reading;
+pub mod wish;
+pub mod withdrawal;

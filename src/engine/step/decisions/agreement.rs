@@ -1,0 +1,325 @@
+//! Agreement to a service: where it is refused after all, or asking for it is unsafe, the service stops, and nothing else.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::services::social_care_acts;
+use crate::engine::calendar::Clock;
+use crate::engine::context::StepError;
+use crate::engine::history::agreement::{
+    UNSAFE_TO_ASK, is_unsafe, recorded, said, said_before, settles, unsafe_by, unsafe_since,
+};
+use crate::engine::history::decisions::DECISION;
+use crate::engine::history::{RECALLED, held_back_of, is_open};
+use crate::engine::model::codes::AgreementState;
+use crate::engine::model::detail::{AgreementRecorded, Detail};
+use crate::engine::model::history::{AgreementStanding, Entry, HeldTask, History, said_by};
+use crate::engine::model::inbox::Referral;
+use crate::engine::model::scalar::{FactValue, Timestamp};
+use crate::engine::rules::RuleBook;
+use crate::engine::step::about;
+use crate::engine::step::deadlines::ladder;
+use crate::engine::step::draft::{Draft, OWN_DUTY};
+use crate::engine::step::outcomes::outcome::SUPERSEDED;
+use crate::engine::step::word::{Word, each_holder};
+use crate::engine::tasks::asking::{AGREEMENT_RULE, UNSAFE_ACTION, UNSAFE_TITLE, reason_given};
+use crate::engine::tasks::route::{Address, is_suppressed};
+use crate::engine::tasks::{Wanted, who_says};
+
+const STOP_ACTION: &str = "Stop: the family does not agree to this service; nothing else that you were asked changes";
+/// They were not asked: whoever rings them to hear why they refuse would do the harm.
+const STOP_UNSAFE_ACTION: &str =
+    "Stop, and do not contact the family: asking for their agreement was said to be unsafe; ask the front door first";
+
+const NOT_AGREED: Stop = Stop {
+    since: Timestamp(0),
+    title: "An agreement was taken back",
+    action: "Stop, and do not begin with the family: that they agreed was taken back; ask the front door first",
+    clock: OWN_DUTY,
+    why: "Those who had said that the family agreed to this service have taken it back. They have not refused.",
+};
+const SAFE_AFTER_ALL: Word = Word {
+    rule: AGREEMENT_RULE,
+    title: "That asking is unsafe was taken back",
+    why: "Those who had said that asking the family is unsafe have taken it back, and the family had agreed to this service.",
+    action: "Go on with what you were asked: that asking the family is unsafe was taken back; ring the front door first",
+    wants_answer: true,
+};
+/// The id under which whoever need not offer help any more hears so.
+pub const AGREED_RULE: &str = "agreed";
+const AGREED: Word = Word {
+    rule: AGREED_RULE,
+    title: "The family has agreed",
+    why: "The family has agreed to help since you were asked to offer it again.",
+    action: "Know that the family has agreed to help: it need not be offered again",
+    wants_answer: false,
+};
+const BEGUN: &str = "Those who had said that asking the family is unsafe have taken it back, and services that the family agreed to go on.";
+const LEFT_STOPPED: &str = "Those who had said that asking the family is unsafe have taken it back. The services that it had stopped stay \
+    stopped: social care acts for the child, or the case is closed.";
+const LEFT_ACTION: &str =
+    "Decide whether a service that the family had agreed to begins: that asking is unsafe was taken back";
+const SAFE_ACTION: &str = "See that it is safe to go on: that asking the family is unsafe was taken back";
+
+/// Where agreement stands now. What happened later stands, in whatever order it came; that asking is unsafe ends only by what
+/// settles it.
+pub fn remember(history: &mut History, state: String, arriving: &Entry) {
+    let ends_it = |later: &str| settles(later) || !settles(&state);
+    let is_later = |entry: &Arc<Entry>| {
+        !entry.withdrawn && recorded(entry).is_some_and(ends_it) && entry.holds_from() > arriving.holds_from()
+    };
+    let warns = history.agreement.as_ref().is_some_and(|standing| standing.state == UNSAFE_TO_ASK);
+    if (warns && !settles(&state)) || history.entries.iter().any(is_later) {
+        return;
+    }
+    let (event_id, partner) = (Some(arriving.event_id.clone()), Some(arriving.source.partner.clone()));
+    history.agreement = Some(AgreementStanding { state, at: arriving.received_at, event_id, partner });
+}
+
+/// What those who give a service hear.
+struct Stop {
+    since: Timestamp,
+    title: &'static str,
+    action: &'static str,
+    clock: Clock,
+    why: &'static str,
+}
+
+fn stop(history: &History) -> Option<Stop> {
+    if let Some(since) = unsafe_since(history) {
+        let why = "It was found unsafe to ask the family for agreement to this service. They have not refused.";
+        return Some(Stop { since, title: UNSAFE_TITLE, action: STOP_UNSAFE_ACTION, clock: Clock::SameDay, why });
+    }
+    let refused = history.agreement.as_ref().filter(|standing| standing.state == "refused")?;
+    let why = "The family has refused agreement to this service.";
+    Some(Stop { since: refused.at, title: "No agreement", action: STOP_ACTION, clock: OWN_DUTY, why })
+}
+
+/// Stops each open service that agreement was given to before it was refused, or before asking was found unsafe, by whatever event.
+pub fn stop_services(draft: &mut Draft<'_>, cause: &str) -> Result<(), StepError> {
+    let Some(Stop { since, title, action, clock, why }) = stop(&draft.history) else { return Ok(()) };
+    let rules = &draft.book.rules;
+    let is_stopped = |task: &&Arc<HeldTask>| {
+        let runs = is_open(&task.state) && task.chases.is_none() && needs_agreement(rules, task);
+        runs && task.raised_at <= since && !draft.is_raised_now(task)
+    };
+    let stopped: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(is_stopped).cloned().collect();
+    stop_each(draft, cause, &stopped, &Stop { since, title, action, clock, why })
+}
+
+fn stop_each(draft: &mut Draft<'_>, cause: &str, stopped: &[Arc<HeldTask>], stop: &Stop) -> Result<(), StepError> {
+    let Stop { title, action, clock, why, .. } = stop;
+    for task in stopped {
+        let Some(entry) = draft.history.entries.iter().find(|entry| task.is_of(entry)).cloned() else { continue };
+        let raising = draft.raising(None, "");
+        let due = raising.deadline_from_now(clock)?;
+        let own = raising.own_duty(AGREEMENT_RULE, title, (*why).to_owned(), action, due, &entry);
+        let notes = vec![format!("What you were asked: {}.", task.action)];
+        let wanted = Wanted { address: Address::of_holder(task), notes, ..own };
+        draft.raise(None, &format!("{cause}\0{}", task.task_id), &[], vec![wanted])?;
+        let closed = task.closed_as(RECALLED, draft.at);
+        if let Some(present) = draft.history.tasks.iter_mut().find(|present| present.task_id == task.task_id) {
+            *present = Arc::new(closed);
+        }
+    }
+    Ok(())
+}
+
+/// A word on agreement is taken back, with its event or with an undone link: what ran by an agreement that nobody has given stops, and
+/// what was stopped by a warning that nobody gives goes on. `before`: as it stood with that word.
+pub fn taken_back(draft: &mut Draft<'_>, cause: &str, before: &History) -> Result<(), StepError> {
+    let history = &draft.history;
+    let entry_of = |task: &HeldTask| history.entries.iter().find(|entry| task.is_of(entry) && !entry.withdrawn);
+    let was_agreed = |task: &&Arc<HeldTask>| {
+        let agreed = entry_of(task).is_some_and(|entry| is_agreed(before, entry) && !is_agreed(history, entry));
+        is_open(&task.state) && task.chases.is_none() && needs_agreement(&draft.book.rules, task) && agreed
+    };
+    let stopped: Vec<Arc<HeldTask>> =
+        history.tasks.iter().filter(was_agreed).filter(|task| !draft.is_raised_now(task)).cloned().collect();
+    let is_same = |task: &HeldTask, other: &HeldTask| {
+        (&task.agency, &task.unit, &task.action) == (&other.agency, &other.unit, &other.action)
+    };
+    let is_held = |task: &HeldTask| history.tasks.iter().any(|held| is_open(&held.state) && is_same(held, task));
+    let since = unsafe_since(before).filter(|_| !is_unsafe(history, None));
+    let was_stopped = |task: &&Arc<HeldTask>| {
+        let agreed = entry_of(task).is_some_and(|entry| is_agreed(history, entry));
+        let by_warning = task.state == RECALLED && since.is_some_and(|since| task.state_at >= since);
+        by_warning && task.needs_agreement == Some(true) && agreed && !is_held(task)
+    };
+    let begun: Vec<Arc<HeldTask>> = history.tasks.iter().filter(was_stopped).cloned().collect();
+    stop_each(draft, cause, &stopped, &NOT_AGREED)?;
+    go_on(draft, cause, &begun)
+}
+
+/// Whether a service by agreement is not begun now, whatever the family says: social care acts, or a named person closed the case.
+fn waits_for_social_care(history: &History) -> bool {
+    let is_closed = history.last_decision.as_ref().is_some_and(|decision| decision.closed);
+    social_care_acts(history) || is_closed
+}
+
+/// Services that a warning had stopped are begun again, unless social care acts; either way a person hears which, and looks.
+fn go_on(draft: &mut Draft<'_>, cause: &str, stopped: &[Arc<HeldTask>]) -> Result<(), StepError> {
+    let Some(about) = stopped.first().and_then(|first| draft.history.entries.iter().find(|entry| first.is_of(entry)))
+    else {
+        return Ok(());
+    };
+    let about = Arc::clone(about);
+    let begins = !waits_for_social_care(&draft.history);
+    let due = draft.raising(None, cause).deadline_from_now(&OWN_DUTY)?;
+    let mut wanted = Vec::new();
+    if begins {
+        begin_again(draft, stopped);
+        wanted = each_holder(draft, stopped, &SAFE_AFTER_ALL, &|_| Ok(due.clone()))?;
+    }
+    let (words, action) = if begins { (BEGUN, SAFE_ACTION) } else { (LEFT_STOPPED, LEFT_ACTION) };
+    let reports = about::reports(&draft.history, stopped);
+    let why = about::in_words(&draft.context.keys, words, &reports);
+    let own = draft.raising(None, cause).own_duty(AGREEMENT_RULE, SAFE_AFTER_ALL.title, why, action, due, &about);
+    wanted.push(Wanted { relation: about::follows(draft, &reports), ..own });
+    draft.raise(None, cause, &[], wanted).map(drop)
+}
+
+fn begin_again(draft: &mut Draft<'_>, stopped: &[Arc<HeldTask>]) {
+    let at = draft.at;
+    for task in &mut draft.history.tasks {
+        if stopped.iter().any(|stopped| stopped.task_id == task.task_id) {
+            ladder::begin_again(Arc::make_mut(task), at);
+        } else if task.action == STOP_UNSAFE_ACTION && is_open(&task.state) {
+            *task = Arc::new(task.closed_as(SUPERSEDED, at));
+        }
+    }
+}
+
+/// Whether the family is known to have agreed to what an event asks.
+pub fn is_agreed(history: &History, entry: &Entry) -> bool {
+    let recorded = history.agreement.as_ref().filter(|standing| settles(&standing.state));
+    let is_given = |state: &str| state == "given";
+    match (said(entry), recorded) {
+        (Some(said), Some(recorded)) if recorded.at <= entry.received_at => is_given(said),
+        (_, Some(recorded)) => is_given(&recorded.state),
+        (None, None) if entry.kind == DECISION => {
+            said_before(history, entry).and_then(|by| said(by)).is_some_and(is_given)
+        }
+        (said, None) => said.is_some_and(is_given),
+    }
+}
+
+/// Recorded as unsafe to ask, or that the family was asked all the same: whoever decides hears of it, and why, though nobody is
+/// asked anything else.
+pub fn ask_how(draft: &mut Draft<'_>, referral: &Referral, recorded: &AgreementRecorded) -> Result<(), StepError> {
+    let event = &referral.event;
+    let is_this =
+        |entry: &&Arc<Entry>| entry.event_id == event.event_id && entry.source.partner == event.source.partner;
+    let Some(entry) = draft.history.entries.iter().find(is_this).cloned() else { return Ok(()) };
+    let of_this =
+        |standing: &AgreementStanding| said_by(standing.event_id.as_deref(), standing.partner.as_deref(), &entry);
+    let why = match recorded.state {
+        Some(AgreementState::UnsafeToAsk) if draft.history.agreement.as_ref().is_some_and(of_this) => {
+            not_asked(recorded.reason.as_deref())
+        }
+        Some(AgreementState::Asked) if is_unsafe(&draft.history, None) => {
+            let said: BTreeSet<String> =
+                unsafe_by(&draft.history).map(|entry| who_says(&draft.context.keys, entry)).collect();
+            let said = said.into_iter().collect::<Vec<_>>().join("; ");
+            format!(
+                "The family was asked for their agreement, which had been said to be unsafe, by {said}: see that nobody came to harm."
+            )
+        }
+        Some(_) | None => return Ok(()),
+    };
+    ask_who_speaks(draft, referral, &entry, why)
+}
+
+fn not_asked(reason: Option<&str>) -> String {
+    format!("The family was not asked, and has not refused.{}", reason_given(reason))
+}
+
+fn ask_who_speaks(
+    draft: &mut Draft<'_>,
+    referral: &Referral,
+    entry: &Arc<Entry>,
+    why: String,
+) -> Result<(), StepError> {
+    let cause = &referral.event.event_id;
+    let raising = draft.raising(Some(referral), cause);
+    let due = raising.deadline_from_now(&Clock::SameDay)?;
+    let wanted = raising.own_duty(AGREEMENT_RULE, UNSAFE_TITLE, why, UNSAFE_ACTION, due, entry);
+    draft.raise(Some(referral), cause, &[], vec![wanted]).map(drop)
+}
+
+/// What an event, a report of it or a correction says beside all else: that asking is unsafe. The services that run by agreement hear
+/// it as by a record of its own, and so does whoever decides, unless what they were given by this very event says so.
+pub fn heed(draft: &mut Draft<'_>, referral: &Referral, about: &Arc<Entry>) -> Result<(), StepError> {
+    end_offers(draft, referral)?;
+    let event = &referral.event;
+    let said = event.agreement.as_ref().filter(|said| said.state == Some(AgreementState::UnsafeToAsk));
+    let Some(said) = said.filter(|_| !event.backfill) else { return Ok(()) };
+    if !is_unsafe(&draft.history, None) {
+        // A report that is kept beside the first has no place of its own.
+        let (event_id, partner) = (Some(event.event_id.clone()), Some(event.source.partner.clone()));
+        draft.history.agreement =
+            Some(AgreementStanding { state: UNSAFE_TO_ASK.to_owned(), at: draft.at, event_id, partner });
+    }
+    stop_services(draft, &event.event_id)?;
+    let at_front_door = |task: &HeldTask| task.agency == draft.book.rules.front_door && is_open(&task.state);
+    let is_asked = draft.history.tasks.iter().any(|task| at_front_door(task) && draft.is_raised_now(task));
+    if is_asked || is_unsafe(&draft.before, None) {
+        return Ok(());
+    }
+    ask_who_speaks(draft, referral, about, not_asked(said.reason.as_deref()))
+}
+
+/// The family has agreed, by whomever it is said: what was asked of others because they had refused is over.
+fn end_offers(draft: &mut Draft<'_>, referral: &Referral) -> Result<(), StepError> {
+    let event = &referral.event;
+    let of_event = event.agreement.as_ref().and_then(|said| said.state);
+    let state = if let Detail::AgreementRecorded(recorded) = &event.detail { recorded.state } else { of_event };
+    let stands = || {
+        draft.history.agreement.as_ref().is_none_or(|standing| standing.state != "refused" || standing.at < draft.at)
+    };
+    if state != Some(AgreementState::Given) || event.backfill || !stands() {
+        return Ok(());
+    }
+    let rules = &draft.book.rules;
+    let offers = |task: &&Arc<HeldTask>| {
+        task.raised_at < draft.at && is_open(&task.state) && task.chases.is_none() && is_for_refusal(rules, task)
+    };
+    let over: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(offers).cloned().collect();
+    let at = draft.at;
+    for task in draft.history.tasks.iter_mut().filter(|task| over.iter().any(|over| over.task_id == task.task_id)) {
+        *task = Arc::new(task.closed_as(SUPERSEDED, at));
+    }
+    let source = &event.source;
+    let is_own = |task: &HeldTask| {
+        let theirs = Some(&task.agency) == source.agency.as_ref();
+        theirs && (task.unit.as_ref() == Some(&source.unit) || !rules.has_many_units(&task.agency))
+    };
+    let told: Vec<Arc<HeldTask>> = over.into_iter().filter(|task| !is_own(task)).collect();
+    let cause = format!("{}\0agreed", event.event_id);
+    let due = draft.raising(None, &cause).deadline_from_now(&OWN_DUTY)?;
+    let (held_back, front_door) = (held_back_of(&draft.history), &draft.book.rules.front_door);
+    let told = each_holder(draft, &told, &AGREED, &|_| Ok(due.clone()))?;
+    let (shut, open) = told.into_iter().partition(|one| is_suppressed(&one.address, front_door, &held_back));
+    draft.raise(None, &cause, &[], open)?;
+    // Whoever is not told will ask the family again: whoever decides hears of it, with the child and the reason.
+    draft.raise(Some(referral), &cause, &[], shut).map(drop)
+}
+
+/// Whether every rule that asks it does so only of a family that has refused.
+fn is_for_refusal(rules: &RuleBook, task: &HeldTask) -> bool {
+    let Some(agreement) = rules.facts.id("event.agreement") else { return false };
+    let Some(fact) = rules.facts.get(agreement) else { return false };
+    ["given", "not_asked"].into_iter().all(|state| {
+        let slot = fact.encode(&FactValue::Code(state.to_owned()));
+        rules.would_not_ask(task, &|id| slot.filter(|_| id == agreement))
+    })
+}
+
+/// Whether a task is a service; of one raised by an earlier release the rules that asked it tell.
+fn needs_agreement(rules: &RuleBook, task: &HeldTask) -> bool {
+    task.needs_agreement.unwrap_or_else(|| {
+        let asked = task.rules.iter().filter_map(|id| rules.rule(id)).flat_map(|rule| &rule.tasks);
+        let mut asked = asked.filter(|asked| asked.action == task.action).peekable();
+        asked.peek().is_some() && asked.all(|asked| asked.needs_agreement)
+    })
+}

@@ -1,0 +1,83 @@
+//! What a suspect's own agency decides of the case, or takes back, ends nothing that those asked in its place hold: it is put to them.
+
+use std::sync::Arc;
+
+use super::unapplied::Unapplied;
+use crate::engine::context::StepError;
+use crate::engine::history::decisions::{closes, settles};
+use crate::engine::history::entry::SUSPECT;
+use crate::engine::history::is_open;
+use crate::engine::model::codes::HumanDecision;
+use crate::engine::model::detail::{DecisionRecorded, Detail, ProposedLevel};
+use crate::engine::model::event::{ReferralEvent, Source};
+use crate::engine::model::history::Entry;
+use crate::engine::model::inbox::Referral;
+use crate::engine::step::draft::{Draft, own_duty_at};
+use crate::engine::tasks::HELD_BACK_RULE;
+
+const TITLE: &str = "A suspect's own agency ends what others hold";
+const ACTION: &str =
+    "Decide in place of the accused one's own agency: it recorded what would end what you and others hold";
+const NOT_ALONE: &str =
+    "others hold something of this child that is not this agency's to end: another is asked in its place";
+
+/// The allegation against somebody of its own that a decision of the front door's agency would end, or lower.
+pub fn ended_by(draft: &Draft<'_>, event: &ReferralEvent) -> Option<Arc<Entry>> {
+    let Detail::DecisionRecorded(recorded) = &event.detail else { return None };
+    if !would_end(draft, recorded) {
+        return None;
+    }
+    let is_held_by_others = |entry: &Entry| {
+        let mut tasks = draft.history.tasks.iter();
+        tasks
+            .any(|task| is_open(&task.state) && task.is_of(entry) && Some(&task.agency) != event.source.agency.as_ref())
+    };
+    let stands = |entry: &&Arc<Entry>| {
+        !entry.backfilled && is_about_own(&event.source, entry) && (!entry.withdrawn || is_held_by_others(entry))
+    };
+    draft.history.entries.iter().rev().find(stands).cloned()
+}
+
+fn would_end(draft: &Draft<'_>, recorded: &DecisionRecorded) -> bool {
+    let Some(decision) = recorded.decision.filter(|decision| settles(decision.symbol())) else { return false };
+    let level = recorded.level.and_then(ProposedLevel::level);
+    closes(decision.symbol()) || level.is_some_and(|level| Some(level) < draft.history.case_level)
+}
+
+/// Whether an event is about a suspect of the sender's own agency, and nobody has lifted that route.
+fn is_about_own(source: &Source, entry: &Entry) -> bool {
+    let is_own =
+        |agency: &String| entry.held_back.iter().any(|route| route.cause == SUSPECT && route.agency == *agency);
+    source.agency.as_ref().is_some_and(is_own)
+}
+
+/// Whether the front door would take back an allegation against somebody of its own.
+pub fn takes_back_own(draft: &Draft<'_>, source: &Source, original: &Entry) -> bool {
+    source.agency.as_ref() == Some(&draft.book.rules.front_door) && is_about_own(source, original)
+}
+
+/// Not applied: whoever is asked in its place decides. Its own unit hears nothing, for the accused one may read it.
+pub fn put_to_others(
+    draft: &mut Draft<'_>,
+    referral: &Referral,
+    arriving: &Arc<Entry>,
+    about: &Arc<Entry>,
+) -> Result<(), StepError> {
+    let event = &referral.event;
+    let raising = draft.raising(None, &event.event_id);
+    let due = raising.deadline_from_now(&own_duty_at(draft.history.case_level))?;
+    let what = if let Detail::DecisionRecorded(recorded) = &event.detail {
+        let level = recorded.level.and_then(ProposedLevel::level);
+        let level = level.map_or(String::new(), |level| format!(", {}", level.symbol()));
+        format!("a decision about the case ({}{level})", recorded.decision.map_or("", HumanDecision::symbol))
+    } else {
+        "that what accuses one of its own is withdrawn".to_owned()
+    };
+    let why = format!(
+        "The accused one's own agency recorded {what}. It is not applied: everything that others hold goes on. Say whether it may: lift \
+         its route (route_lifted), and it records that again; else nothing changes."
+    );
+    let wanted = raising.own_duty(HELD_BACK_RULE, TITLE, why, ACTION, due, about);
+    draft.raise(None, &event.event_id, &[], vec![wanted])?;
+    Unapplied::because(NOT_ALONE).tell(draft, event, Some(referral), arriving)
+}
