@@ -175,7 +175,7 @@ impl PreparedBook {
     }
 
     /// Where agreement stands: as last recorded, unless the event itself says. That asking is unsafe stands though an event says that
-    /// nobody asked.
+    /// nobody asked. What was agreed to when an event came is not agreed to any more once the family is said to refuse.
     fn gather_agreement(&self, history: &History, entry: &Entry, as_of: AsOf, table: &mut FactTable) {
         let Some(id) = self.kept.get("agreement") else { return };
         let until = entry.received_at.max(as_of.statuses);
@@ -185,7 +185,10 @@ impl PreparedBook {
         }
         let standing =
             history.agreement.as_ref().filter(|standing| !entry.facts.contains_key("agreement") || standing.at > until);
-        if let Some(state) = agreement::standing_for(history, entry, standing) {
+        let state = agreement::standing_for(history, entry, standing).or_else(|| agreement::said(entry));
+        let taken_back = state.filter(|state| *state == agreement::GIVEN);
+        let taken_back = taken_back.and_then(|_| agreement::taken_back_since(history, entry));
+        if let Some(state) = taken_back.or(state) {
             self.rules.facts.set(table, *id, &FactValue::Code(state.to_owned()));
         }
     }

@@ -7,11 +7,12 @@ use crate::engine::model::history::{AgreementStanding, Entry, History, said_by};
 use crate::engine::model::scalar::{FactValue, Timestamp};
 
 pub const UNSAFE_TO_ASK: &str = "unsafe_to_ask";
+pub const GIVEN: &str = "given";
 pub const AGREEMENT_RECORDED: &str = "agreement.recorded";
 /// An agreement is put to what was judged in the last 90 days, and to what is decided within 90 days.
 pub const REACHES_BACK_MS: i64 = 90 * 24 * 60 * 60 * 1000;
 
-const SETTLED: [&str; 3] = ["given", "refused", UNSAFE_TO_ASK];
+const SETTLED: [&str; 3] = [GIVEN, "refused", UNSAFE_TO_ASK];
 
 /// What an event itself says of agreement, where that settles anything: that nobody asked yet, or that it is being asked, does not
 /// make asking safe.
@@ -110,6 +111,16 @@ pub fn standing_for<'h>(
     let by_event = decision.and_then(|decision| said_before(history, decision));
     let by_event = by_event.filter(|by| recorded.is_none_or(|standing| standing.at < by.received_at));
     by_event.and_then(|by| said(by)).or_else(|| recorded.map(|standing| standing.state.as_str()))
+}
+
+/// The last word on it, said or recorded, where that came after an entry and is that the family does not agree, or that asking is unsafe:
+/// what was agreed to before begins no more. Of two at once the one that warns.
+pub fn taken_back_since<'h>(history: &'h History, entry: &Entry) -> Option<&'h str> {
+    let recorded = settled(history).map(|standing| (standing.at, standing.state.as_str()));
+    let by_event = latest(history, None).and_then(|later| said(later).map(|state| (later.received_at, state)));
+    let words = [recorded, by_event].into_iter().flatten();
+    let (at, state) = words.max_by_key(|(at, state)| (*at, *state != GIVEN))?;
+    (at >= entry.received_at && state != GIVEN).then_some(state)
 }
 
 /// The event that settles it now, if it was an event and no recorded agreement.

@@ -6,7 +6,7 @@ use super::draft::{Draft, own_duty_at};
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, Verdict, judge};
 use crate::engine::facts::AsOf;
-use crate::engine::history::agreement::{AGREEMENT_RECORDED, REACHES_BACK_MS};
+use crate::engine::history::agreement::{AGREEMENT_RECORDED, GIVEN, REACHES_BACK_MS, said};
 use crate::engine::history::decisions::{DECISION, is_put_to_rest};
 use crate::engine::history::{episodes, is_open};
 use crate::engine::model::history::{Entry, History, said_by};
@@ -77,6 +77,8 @@ pub fn judged_again<'a>(draft: &Draft<'a>, before: &History, newcomer: &Entry) -
     let left_out = reached.count();
     looked_at.reverse();
     let mut findings = Vec::new();
+    // What the family refuses now, its own sender is asked to offer again: nobody is for what they had agreed to before.
+    let refuses = said(newcomer).is_some_and(|state| state != GIVEN);
     for entry in looked_at {
         let as_of = if newcomer.kind == STATUS { as_it_stands(draft, entry) } else { AsOf::entry(entry) };
         let after = judge(draft.book, &draft.history, entry, as_of, Moment::Arrival).map(Arc::new);
@@ -94,7 +96,9 @@ pub fn judged_again<'a>(draft: &Draft<'a>, before: &History, newcomer: &Entry) -
             let rule = finding.rule;
             let counts = !without.fires(&rule.id)
                 || (opens_what_it_reads(draft, rule, newcomer) && entry.fired.contains(&rule.id));
-            (may_be_new(rule) && counts) || (newcomer.kind == AGREEMENT_RECORDED && is_agreed_newly(finding, &without))
+            let is_answered = refuses && reads_agreement(draft, rule);
+            (may_be_new(rule) && counts && !is_answered)
+                || (newcomer.kind == AGREEMENT_RECORDED && is_agreed_newly(finding, &without))
         };
         findings.extend(findings_of(entry, &after, &[]).into_iter().filter(is_new));
     }
@@ -137,6 +141,11 @@ fn opens_what_it_reads(draft: &Draft<'_>, rule: &Rule, newcomer: &Entry) -> bool
     let names = &draft.book.rules.facts;
     newcomer.kind == STATUS
         && reads.map(|fact| names.name(*fact)).any(|name| name.strip_prefix("status.") == Some(status))
+}
+
+fn reads_agreement(draft: &Draft<'_>, rule: &Rule) -> bool {
+    let agreement = draft.book.rules.facts.id("event.agreement");
+    rule.when.iter().flat_map(|when| &when.reads).any(|fact| Some(*fact) == agreement)
 }
 
 /// Whether a rule, though it fired before, asks for a service that nobody had agreed to until now. What else it asks is

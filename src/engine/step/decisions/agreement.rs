@@ -7,7 +7,7 @@ use super::services::social_care_acts;
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::history::agreement::{
-    UNSAFE_TO_ASK, is_unsafe, recorded, said, said_before, settles, unsafe_by, unsafe_since,
+    GIVEN, UNSAFE_TO_ASK, is_unsafe, recorded, said, said_before, settles, taken_back_since, unsafe_by, unsafe_since,
 };
 use crate::engine::history::decisions::DECISION;
 use crate::engine::history::{RECALLED, held_back_of, is_open};
@@ -193,7 +193,10 @@ fn begin_again(draft: &mut Draft<'_>, stopped: &[Arc<HeldTask>]) {
 /// Whether the family is known to have agreed to what an event asks.
 pub fn is_agreed(history: &History, entry: &Entry) -> bool {
     let recorded = history.agreement.as_ref().filter(|standing| settles(&standing.state));
-    let is_given = |state: &str| state == "given";
+    let is_given = |state: &str| state == GIVEN;
+    if taken_back_since(history, entry).is_some() {
+        return false;
+    }
     match (said(entry), recorded) {
         (Some(said), Some(recorded)) if recorded.at <= entry.received_at => is_given(said),
         (_, Some(recorded)) => is_given(&recorded.state),
