@@ -20,16 +20,14 @@ use crate::engine::tasks::{due_at, is_urgent};
 /// The id under which an escalated task gives its reason.
 pub const ESCALATION_RULE: &str = "R40";
 /// As many rungs as no ladder has: of a task that nobody waits for any more, since a person decided.
-pub const NONE_LEFT: i32 = i32::MAX;
-/// A disagreement starts above the practitioners who have it.
-pub const FIRST_RUNG_OF_A_CHALLENGE: usize = 1;
+const NONE_LEFT: i32 = i32::MAX;
 
 /// Whether a task waits for an answer, or for a disagreement to end. A chase is not itself chased: the next rung is.
 pub fn waits(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
     // What is over is told by every entry there is: it is asked last, and not of what is closed already.
     let waits = match task.state.as_str() {
         "raised" => !closed::is_waited_for_no_more(history, rules, task),
-        "challenged" => history.decided_on(task).is_none_or(|decision| decision.at < task.state_at),
+        "challenged" => !is_settled(history, task),
         _ => false,
     };
     waits
@@ -37,6 +35,11 @@ pub fn waits(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
         && !death::overtook(history, task)
         && !search::is_over(history, rules, task)
         && !overdue::is_done_unanswered(history, rules, task)
+}
+
+/// Whether a person has decided since a task was challenged.
+pub fn is_settled(history: &History, task: &HeldTask) -> bool {
+    history.decided_on(task).is_some_and(|decision| decision.at >= task.state_at)
 }
 
 /// Whether it is asked of an absence that is over, in a case that is closed.
@@ -254,13 +257,6 @@ fn can_answer_from(rules: &RuleBook, task: &HeldTask, at: Timestamp) -> Timestam
 pub fn begin_again(task: &mut HeldTask, at: Timestamp) {
     (task.state, task.state_at) = ("raised".to_owned(), at);
     (task.rungs, task.acknowledge_by, task.answer_from) = (None, None, Some(at));
-}
-
-/// A disagreement goes up the ladder from when it began.
-pub fn challenge(rules: &RuleBook, task: &mut HeldTask) {
-    let top = steps(rules, task).len().saturating_sub(1);
-    task.rungs = i32::try_from(FIRST_RUNG_OF_A_CHALLENGE.min(top)).ok();
-    task.escalate_at = None;
 }
 
 /// Rungs whose step failed are not tried again at every tick.

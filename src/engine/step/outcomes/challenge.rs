@@ -11,15 +11,19 @@ use crate::engine::model::codes::OutcomeKind;
 use crate::engine::model::decision::Disposition;
 use crate::engine::model::event::Source;
 use crate::engine::model::feedback::FeedbackStatus;
-use crate::engine::model::history::{Entry, HeldTask};
+use crate::engine::model::history::{Entry, HeldTask, History};
 use crate::engine::model::inbox::OutcomeReceived;
 use crate::engine::model::scalar::Timestamp;
+use crate::engine::rules::RuleBook;
 use crate::engine::rules::catalogue::is_concern;
 use crate::engine::step::deadlines::{ladder, overdue};
 use crate::engine::step::draft::{Draft, address_of};
 use crate::engine::step::{Effect, Step, by_the_hour};
 use crate::engine::tasks::route::sender_held_back;
 
+const CHALLENGED: &str = "challenged";
+/// A disagreement starts above the practitioners who have it.
+const FIRST_RUNG: usize = 1;
 /// Time to hear of a decision and to talk it over with a manager; what is known later than that is a referral of its own.
 const CHALLENGED_WITHIN_DAYS: i32 = 28;
 pub const TOO_LATE: &str = "28 days after it was completed or decided it can no longer be challenged: send what is known now as an event of its own";
@@ -28,6 +32,17 @@ const WORDS: &str = "Received. Your disagreement is put to a person, and goes up
 /// Where the agency and its partner go by one name, only the history tells the two addresses apart.
 pub const TO_FEEDBACK: &str = "its reply_to is that of the feedback on your own event, to which only a disagreement may be sent: challenged, \
 with a reason. A task is answered with its own reply_to";
+
+/// A disagreement goes up the ladder from when it began. Challenged once more before anybody decided, it goes on from where it is; after
+/// a decision it begins again.
+pub fn begin(history: &History, rules: &RuleBook, task: &mut HeldTask, at: Timestamp) {
+    if task.state == CHALLENGED && !ladder::is_settled(history, task) {
+        return;
+    }
+    (task.state, task.state_at, task.escalate_at) = (CHALLENGED.to_owned(), at, None);
+    let top = ladder::steps(rules, task).len().saturating_sub(1);
+    task.rungs = i32::try_from(FIRST_RUNG.min(top)).ok();
+}
 
 /// Whether a task was completed too long ago to be challenged.
 pub fn is_too_late(task: &HeldTask, outcome: OutcomeKind, at: Timestamp) -> bool {
@@ -122,14 +137,14 @@ pub fn by_sender(
     put_to_front_door(&mut draft, entry, clock, why, cause)?;
     let put_now = draft.decision.tasks.last().map(|task| task.task_id.clone());
     let disputed = disputed.map(|task| task.task_id.clone()).or(put_now);
-    let at = draft.at;
-    if let Some(task) = draft.history.tasks.iter_mut().find(|task| Some(&task.task_id) == disputed.as_ref()) {
-        let task = Arc::make_mut(task);
-        if task.state != "challenged" {
-            (task.state, task.state_at) = ("challenged".to_owned(), at);
-            ladder::challenge(&draft.book.rules, task);
+    let place = draft.history.tasks.iter().position(|task| Some(&task.task_id) == disputed.as_ref());
+    if let Some((place, mut task)) = place.and_then(|place| Some((place, draft.history.tasks.get(place)?.clone()))) {
+        let challenged = Arc::make_mut(&mut task);
+        begin(&draft.history, &draft.book.rules, challenged, draft.at);
+        answers::remember(challenged, received);
+        if let Some(present) = draft.history.tasks.get_mut(place) {
+            *present = task;
         }
-        answers::remember(task, received);
     }
     tell(&mut draft, received, entry);
     draft.finish()

@@ -16,7 +16,7 @@ use crate::engine::model::history::{Entry, HeldTask, History};
 use crate::engine::model::inbox::{InboxRecord, OutcomeReceived};
 use crate::engine::model::outcome::Outcome;
 use crate::engine::state::State;
-use crate::engine::step::deadlines::{ladder, overdue};
+use crate::engine::step::deadlines::overdue;
 use crate::engine::step::draft::Draft;
 use crate::engine::step::one_child::alias::pass_on;
 use crate::engine::step::one_child::link;
@@ -122,13 +122,11 @@ fn apply(
         return refused(draft, received, cause, &problem);
     };
     let mut changed = HeldTask::clone(task);
-    // Challenged once more, it goes on up the ladder from where it is: only the new reason is put to who decides.
-    if next != task.state {
+    if outcome.outcome == OutcomeKind::Challenged {
+        challenge::begin(&draft.history, &draft.book.rules, &mut changed, draft.at);
+    } else if next != task.state {
         next.clone_into(&mut changed.state);
         changed.state_at = draft.at;
-        if outcome.outcome == OutcomeKind::Challenged {
-            ladder::challenge(&draft.book.rules, &mut changed);
-        }
     }
     // Whoever reported it heard that a person has decided, if one has: that is the later word.
     let is_decided = draft.history.decided_on(task).is_some_and(|decision| decision.at >= task.raised_at);
