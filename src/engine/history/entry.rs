@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{Span, Unit, civil};
 
 use crate::engine::calendar::{instant, london_date};
+use crate::engine::family::{is_parent, is_unclear};
 use crate::engine::identity::expected::{due_date, is_unborn};
 use crate::engine::identity::{Keys, is_keyed_name};
 use crate::engine::model::codes::SuspectIs;
@@ -30,6 +31,9 @@ const BIRTHDAY_KEPT_DAYS: i32 = 100;
 pub const NAMED_WITH_ANOTHER: &str = "named_with_another";
 /// That other child is of another family.
 pub const OF_ANOTHER_FAMILY: &str = "of_another_family";
+/// Whether it is cannot be read from what was said.
+pub const FAMILY_UNCLEAR: &str = "family_unclear";
+pub const NAMED_AS_PARENT: &str = "named_as_parent";
 pub const SIBLINGS_NAMED: &str = "siblings_named";
 pub const DANGER: &str = "immediate_danger";
 pub const EMERGENCY_CALL: &str = "emergency_call_made";
@@ -48,7 +52,7 @@ pub const TURNS_18: &str = "turns_18";
 const ENVELOPE_FLAGS: [&str; 2] = [DANGER, EMERGENCY_CALL];
 
 /// What else is kept with an entry beside the detail's own facts.
-pub const ENTRY_FACTS: [&str; 14] = [
+pub const ENTRY_FACTS: [&str; 16] = [
     DANGER,
     EMERGENCY_CALL,
     "agreement",
@@ -63,6 +67,8 @@ pub const ENTRY_FACTS: [&str; 14] = [
     SIBLINGS_NAMED,
     NAMED_WITH_ANOTHER,
     OF_ANOTHER_FAMILY,
+    FAMILY_UNCLEAR,
+    NAMED_AS_PARENT,
 ];
 
 /// The type of a fact that may be corrected though it is no field of the event's kind.
@@ -371,8 +377,13 @@ fn facts(referral: &Referral, receipt: Timestamp) -> BTreeMap<String, FactValue>
     put(ANY_RISK_FACTOR, any_risk_factor(&event.detail).map(FactValue::Bool));
     put(SIBLINGS_NAMED, Some(FactValue::Bool(!event.siblings.is_empty())));
     put(NAMED_WITH_ANOTHER, Some(FactValue::Bool(referral.named_with.is_some())));
-    let apart = referral.named_with.as_ref().is_some_and(NamedWith::is_of_another_family);
-    put(OF_ANOTHER_FAMILY, Some(FactValue::Bool(apart)));
+    let named = referral.named_with.as_ref();
+    let apart = named.is_some_and(NamedWith::is_apart);
+    let unclear = named.is_some_and(|named| apart && is_unclear(named.relationship.as_deref(), &event.detail));
+    put(OF_ANOTHER_FAMILY, Some(FactValue::Bool(apart && !unclear)));
+    put(FAMILY_UNCLEAR, Some(FactValue::Bool(unclear)));
+    let named_as_parent = named.is_some_and(|named| is_parent(named.relationship.as_deref()));
+    put(NAMED_AS_PARENT, Some(FactValue::Bool(named_as_parent)));
     put("child.home_educated", event.child.home_educated.fact());
     facts
 }

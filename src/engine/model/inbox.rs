@@ -75,7 +75,7 @@ pub struct NamedWith {
     pub suspect_agency: Option<String>,
     /// None: the whole agency.
     pub suspect_unit: Option<String>,
-    /// The child of that event is of another family.
+    /// The child of that event is of another family, or nobody can tell by `relationship` whether they are of one.
     #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub other_family: Option<bool>,
     /// What the sender says this child is to that one: who harmed whom, for those who may see it.
@@ -84,7 +84,8 @@ pub struct NamedWith {
 }
 
 impl NamedWith {
-    pub fn is_of_another_family(&self) -> bool {
+    /// Nothing of the one child's family is for the other.
+    pub fn is_apart(&self) -> bool {
         self.other_family == Some(true)
     }
 }

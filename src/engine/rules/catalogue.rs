@@ -124,6 +124,12 @@ pub const BUILT_IN: &[BuiltIn] = &[
     recorded("event.siblings_named", FactType::Bool, "other children are named with this one"),
     recorded("event.named_with_another", FactType::Bool, "the child was named in another child's referral"),
     recorded("event.of_another_family", FactType::Bool, "that other child is of another family"),
+    recorded(
+        "event.family_unclear",
+        FactType::Bool,
+        "whether the two are of one family cannot be told from what was said",
+    ),
+    recorded("event.named_as_parent", FactType::Bool, "the child is said to be that other child's mother or father"),
     BuiltIn {
         kinds: UNBORN,
         ..may_be_missing(

@@ -4,8 +4,10 @@ use std::borrow::Cow;
 
 use super::{Asked, Raising, Relation};
 use crate::engine::disclose::{Disclosed, Permit};
-use crate::engine::family::is_shared;
+use crate::engine::family::{Kin, is_unclear, read};
+use crate::engine::history::entry::FAMILY_UNCLEAR;
 use crate::engine::model::event::Sibling;
+use crate::engine::model::scalar::FactValue;
 
 /// What this child is to the one whose event names them: who harmed whom.
 const NAMED_AS: &str = "event.named_as";
@@ -18,7 +20,7 @@ impl Raising<'_> {
         let Some(referral) = self.referral else { return };
         let (name, words) = match &referral.named_with {
             Some(named) => (NAMED_AS, named.relationship.clone().into_iter().collect()),
-            None if self.of_other_families().is_empty() => return,
+            None if self.named_as(|kin| kin != Kin::Same).is_empty() => return,
             None => {
                 let others = referral.event.siblings.iter();
                 (CHILDREN_NAMED, others.filter_map(|other| other.relationship.clone()).collect::<Vec<String>>())
@@ -43,14 +45,21 @@ impl Raising<'_> {
 
     /// Whoever decides sees the children of one family together, and knows of those who are of another; nobody else is told of
     /// the others.
-    pub(super) fn about_others(&self, agency: &str) -> Vec<String> {
-        let Some(referral) = self.referral.filter(|_| agency == self.book.rules.front_door) else { return Vec::new() };
-        let event = &referral.event;
+    pub(super) fn about_others(&self, asked: &Asked<'_>) -> Vec<String> {
+        let front_door = &self.book.rules.front_door;
+        let Some(referral) = self.referral.filter(|_| asked.address.agency == *front_door) else { return Vec::new() };
         if let Some(named) = &referral.named_with {
-            let source = &event.source;
+            let source = &referral.event.source;
             let named_in =
                 format!("this child is named in event {} of {}, {}", named.event_id, source.partner, source.unit);
-            return vec![if named.is_of_another_family() {
+            let is_unclear = is_unclear(named.relationship.as_deref(), &referral.event.detail)
+                || asked.entry.facts.get(FAMILY_UNCLEAR) == Some(&FactValue::Bool(true));
+            return vec![if is_unclear {
+                format!(
+                    "Of one family or not: {named_in}, and whether the two children are of one family cannot be told from \
+                     what was said: find out. Until then nothing of the one is for the other."
+                )
+            } else if named.is_apart() {
                 format!(
                     "Another family: {named_in}, about a child of another family. Nothing of the one family is for the \
                      other: carers and agreement are this family's own, to be found out."
@@ -59,25 +68,31 @@ impl Raising<'_> {
                 format!("One family: {named_in}. Look at the children together.")
             }];
         }
-        let elsewhere = self.of_other_families().len();
-        let at_home = event.siblings.len().saturating_sub(elsewhere);
+        let count = |kin: Kin| self.named_as(|said| said == kin).len();
         let mut notes = Vec::new();
-        if at_home > 0 {
+        if let at_home @ 1.. = count(Kin::Same) {
             notes.push(format!("One family: children named with this one: {at_home}. Look at them together."));
         }
-        if elsewhere > 0 {
+        if let elsewhere @ 1.. = count(Kin::Other) {
             notes.push(format!(
                 "Another family: children of other families named with this one: {elsewhere}. Each comes to you on their \
                  own; nothing of the one family is for the other."
             ));
         }
+        if let unclear @ 1.. = count(Kin::Unclear) {
+            notes.push(format!(
+                "Of one family or not: children named with this one of whom that cannot be told from what was said: {unclear}. \
+                 Each comes to you on their own: find out."
+            ));
+        }
         notes
     }
 
-    fn of_other_families(&self) -> Vec<&Sibling> {
+    /// Who is named with the child and said to be that.
+    fn named_as(&self, is_meant: impl Fn(Kin) -> bool) -> Vec<&Sibling> {
         let event = self.referral.map(|referral| &referral.event);
         let others = event.into_iter().flat_map(|event| event.siblings.iter().map(move |other| (event, other)));
-        let apart = others.filter(|(event, other)| !is_shared(other.relationship.as_deref(), &event.detail));
-        apart.map(|(_, other)| other).collect()
+        let meant = others.filter(|(event, other)| is_meant(read(other.relationship.as_deref(), &event.detail)));
+        meant.map(|(_, other)| other).collect()
     }
 }

@@ -8,7 +8,7 @@ use crate::engine::rules::facts::{Fact, FactId};
 use crate::engine::tasks::deadline_in_words;
 
 /// Facts whose label says what to find out, not what is so.
-const STATEMENTS: [(&str, &str); 19] = [
+const STATEMENTS: [(&str, &str); 21] = [
     ("child.from_17_and_a_half", "the young person is 17 and a half or older"),
     ("child.turns_18_within_30d", "the young person turns 18 within 30 days"),
     ("child.is_adult", "the young person is 18 or older"),
@@ -25,6 +25,8 @@ const STATEMENTS: [(&str, &str); 19] = [
     ("status.placed_by_other", "the child was placed here by another authority"),
     ("status.significant_harm", "significant harm is being looked into"),
     ("event.of_another_family", "the other child is of another family"),
+    ("event.family_unclear", "whether the two are of one family cannot be told from what was said"),
+    ("event.named_as_parent", "the child is said to be the other's mother or father"),
     ("event.agreement", "the family's agreement to a service"),
     ("event.grade", "the police's grade"),
     ("event.suspect_is", "the suspect"),

@@ -26,8 +26,14 @@ use crate::engine::step::held_back::persons;
 use crate::engine::tasks::{Finding, Wanted};
 
 /// Flags that are set by what a report names, and clear by what it leaves out: that another names it stands.
-const NAMED_ONCE: [&str; 4] =
-    [entry::SIBLINGS_NAMED, entry::NAMED_WITH_ANOTHER, entry::OF_ANOTHER_FAMILY, entry::AT_SCHOOL];
+const NAMED_ONCE: [&str; 6] = [
+    entry::SIBLINGS_NAMED,
+    entry::NAMED_WITH_ANOTHER,
+    entry::OF_ANOTHER_FAMILY,
+    entry::FAMILY_UNCLEAR,
+    entry::NAMED_AS_PARENT,
+    entry::AT_SCHOOL,
+];
 
 /// Whoever reports it again is told that it is known. Routes that either sender holds back stay held back.
 pub fn received(draft: &mut Draft<'_>, referral: &Referral, arriving: Entry, index: usize) -> Result<(), StepError> {

@@ -350,11 +350,12 @@ pub fn corrected(
     }
 }
 
-/// What is said later of an event that names a child as one of another family, as it was first told. None: it says so, or they
-/// are of one.
+/// What is said later of an event that names a child who is not of one family with the first, as far as is known, as it was first told.
+/// None: it says so, or they are of one.
 pub fn of_its_family(referral: &Referral, original: &Entry) -> Option<Referral> {
-    let is_apart = original.facts.get(entry::OF_ANOTHER_FAMILY) == Some(&FactValue::Bool(true));
-    let named = referral.named_with.as_ref().filter(|named| is_apart && !named.is_of_another_family())?;
+    let is = |name: &str| original.facts.get(name) == Some(&FactValue::Bool(true));
+    let is_apart = is(entry::OF_ANOTHER_FAMILY) || is(entry::FAMILY_UNCLEAR);
+    let named = referral.named_with.as_ref().filter(|named| is_apart && !named.is_apart())?;
     let named_with = Some(NamedWith { other_family: Some(true), ..named.clone() });
     Some(Referral { named_with, ..referral.clone() })
 }
