@@ -36,6 +36,7 @@ mod relation;
 pub mod route;
 pub mod settled;
 mod standing;
+pub mod voice;
 
 pub use deadline::{Counted, Deadline, deadline_in_words, due_at, is_by_calendar, is_urgent};
 pub use persons::who_says;

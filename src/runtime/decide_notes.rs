@@ -9,6 +9,7 @@ use crate::engine::model::quarantine::QuarantineReason;
 use crate::engine::model::scalar::Level;
 use crate::engine::step::{Effect, Step};
 use crate::engine::tasks::find_out::FIND_OUT_RULE;
+use crate::engine::tasks::voice::may_speak;
 use crate::telemetry::metrics::{Disposition, Metrics, RecordKind};
 
 /// Counted as they come rather than kept: a batch has thousands, of a few kinds.
@@ -47,7 +48,7 @@ impl Notes {
     pub fn referral(&mut self, event: &ReferralEvent, disposition: Disposition) {
         if disposition == Disposition::Decided {
             let said = event.voice_of_child.as_ref().and_then(|voice| voice.said.as_ref());
-            self.referrals.push((event.detail.kind(), said.is_none()));
+            self.referrals.push((event.detail.kind(), said.is_none() && may_speak(event)));
         }
     }
 

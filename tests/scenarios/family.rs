@@ -8,7 +8,7 @@ use pathway_router::engine::context::RuleBooks;
 use pathway_router::engine::facts::PreparedBook;
 use pathway_router::engine::model::decision::Trigger;
 use pathway_router::engine::model::event::{Carer, DoNotInform, ReferralEvent};
-use pathway_router::engine::model::scalar::Timestamp;
+use pathway_router::engine::model::scalar::{Date, Timestamp};
 use pathway_router::engine::model::task::Task;
 use pathway_router::replay::{Replay, ReplayOptions, Results};
 use serde_json::{Value, json};
@@ -178,4 +178,21 @@ fn who_harmed_whom_is_said_to_those_who_may_see_it() {
     let expected = [("camhs", false), ("early-help", false), ("police", true), ("social-care", true)];
     let expected = expected.map(|(agency, said)| (agency.to_owned(), said));
     assert_eq!(told, BTreeMap::from(expected));
+}
+
+#[test]
+fn nobody_is_told_to_ask_a_child_who_is_not_born_or_a_year_old() {
+    let mut told = event("concern.reported", 7, &json!({ "concern": "neglect", "proposed_level": "L4a" }));
+    (told.voice_of_child, told.siblings) = (None, Vec::new());
+    let date = |year, month| Date::from_civil(jiff::civil::date(year, month, 1));
+    let born = |year| (Some(date(year, 2)), None);
+    for ((date_of_birth, due_date), is_asked) in
+        [(born(2014), true), (born(2026), false), ((None, Some(date(2026, 9))), false)]
+    {
+        (told.child.date_of_birth, told.child.due_date) = (date_of_birth, due_date);
+        let results = submitted(&told);
+        let asks = |task: &Task| task.notes.iter().any(|note| note.starts_with("What the child said or wants"));
+        assert!(!results.tasks.is_empty());
+        assert_eq!(results.tasks.iter().any(asks), is_asked, "{date_of_birth:?} {due_date:?}");
+    }
 }

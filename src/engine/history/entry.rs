@@ -423,6 +423,10 @@ pub fn age_facts(child: &Child, at: Timestamp, receipt: Timestamp) -> [(&'static
     ]
 }
 
+pub fn is_under_one(child: &Child, at: Timestamp) -> bool {
+    age_months(child, at).is_some_and(|months| months < 12)
+}
+
 fn age_months(child: &Child, at: Timestamp) -> Option<i64> {
     let born = child.date_of_birth?.to_civil();
     let span = born.until((Unit::Month, london_date(at))).ok()?;

@@ -55,7 +55,7 @@ impl<'b> Raising<'b> {
             ));
         }
         let ring = self.whom_to_ring();
-        let otherwise = if stands { "" } else { " Another said since that agreement was given." };
+        let otherwise = if stands { "" } else { " It was said since that the family agreed." };
         Some(format!(
             "Asking the family for agreement was said to be unsafe: ask {ring} before you contact them.{otherwise}"
         ))

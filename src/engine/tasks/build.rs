@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::held_back::HELD_BACK_ACTION;
 use super::route::{Address, suppressions};
 use super::standing::Standing;
+use super::voice::voice_missing;
 use super::{
     Asked, Counted, Deadline, HELD_BACK_RULE, READDRESSED_RULE, Raised, Raising, Relation, Wanted, Why,
     other_address_id,
@@ -21,7 +22,6 @@ use crate::engine::history::{TOLD, death, episodes};
 use crate::engine::ids::derived;
 use crate::engine::model::decision::{Disclosure, Suppressed};
 use crate::engine::model::history::{Entry, HeldTask};
-use crate::engine::model::inbox::Referral;
 use crate::engine::model::task::{Basis, Reason, Task};
 use crate::engine::rules::book::may_see_all;
 use crate::engine::seal::ReplyTo;
@@ -490,10 +490,4 @@ fn due_in_words(asked: &Asked<'_>) -> String {
         words.push_str(&format!("; acknowledge by {}", instant_in_words(by)));
     }
     words
-}
-
-/// Whether a referral says neither what the child wants nor why that is not known.
-pub fn voice_missing(referral: &Referral) -> bool {
-    let voice = referral.event.voice_of_child.as_ref();
-    voice.is_none_or(|voice| voice.said.is_none() && voice.absent_because.is_none())
 }
