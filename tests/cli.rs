@@ -10,6 +10,8 @@ mod book;
 mod descriptors;
 #[path = "cli/disagreement.rs"]
 mod disagreement;
+#[path = "cli/import.rs"]
+mod import;
 #[path = "cli/left_behind.rs"]
 mod left_behind;
 #[path = "cli/offline.rs"]

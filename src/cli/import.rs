@@ -33,7 +33,8 @@ pub enum Command {
     /// The statutory looked-after-children return's MISSING file (CSV)
     #[command(
         after_help = "Columns: CHILD, DOB, MISSING (M missing, A away without authorisation), MIS_START, MIS_END \
-(may be empty); dates dd/mm/yyyy. History only: nobody gets a task. Importing again changes nothing. A bad row is \
+(may be empty); dates dd/mm/yyyy. History only: nobody gets a task. Importing again changes nothing: a row that \
+says something else than what is known is reported with its line. A bad row is \
 reported with its line and the rest is imported.\n\n\
 Examples:\n  pathway-router import ssda903 missing.csv --to http://127.0.0.1:8080 \\\n      \
 --token-file data/tokens/operator.token\n  \
@@ -76,12 +77,12 @@ pub fn run(command: &Command) -> Result<Ending, CliError> {
     for row in &file.bad {
         eprintln!("{}:{}: {}", arguments.file.display(), row.line, row.reason);
     }
-    let refused = match &arguments.rules {
+    let faulty = match &arguments.rules {
         Some(rules) => as_events(&file, rules)?,
         None => backfill(&file, &arguments.router)?,
     };
     output::line(format_args!("{}", summary(&file)));
-    Ok(if file.bad.is_empty() && refused == 0 { Ending::Clean } else { Ending::FoundSomething })
+    Ok(if file.bad.is_empty() && faulty == 0 { Ending::Clean } else { Ending::FoundSomething })
 }
 
 fn summary(file: &MissingFile) -> String {
@@ -102,10 +103,11 @@ fn summary(file: &MissingFile) -> String {
     text
 }
 
-/// Tells the router; returns how many events it refused.
+/// Tells the router; returns how many events it refused, and how many rows say something else than what is known.
 fn backfill(file: &MissingFile, arguments: &RouterArguments) -> Result<usize, CliError> {
     let router = Router::of(arguments)?;
     let (mut refused, mut new, mut known) = (0, 0, 0);
+    let mut otherwise: BTreeMap<u64, Vec<&str>> = BTreeMap::new();
     for batch in file.events.chunks(BATCH_EVENTS_MAX) {
         let body: Vec<Value> = batch.iter().map(written).collect::<Result<_, _>>()?;
         let body = serde_json::to_vec(&body).map_err(CliError::failed)?;
@@ -119,12 +121,18 @@ fn backfill(file: &MissingFile, arguments: &RouterArguments) -> Result<usize, Cl
                 Some("known") => known += 1,
                 Some(_) | None => {}
             }
+            let line = file.lines.get(&event.event_id).copied().unwrap_or_default();
+            if result.get("differs") == Some(&Value::Bool(true)) {
+                otherwise.entry(line).or_default().push(&event.event_id);
+            }
             if result.get("status").and_then(Value::as_str) != Some("accepted") {
                 refused += 1;
-                let line = file.lines.get(&event.event_id).copied().unwrap_or_default();
                 eprintln!("line {line}: the router refused it: {}", faults(result));
             }
         }
+    }
+    for (line, events) in &otherwise {
+        eprintln!("line {line}: {}", known_otherwise(events));
     }
     let accepted = file.events.len() - refused;
     let unjudged = accepted - new - known;
@@ -136,7 +144,15 @@ fn backfill(file: &MissingFile, arguments: &RouterArguments) -> Result<usize, Cl
     if let Some(text) = folded(file, RETENTION_DAYS) {
         output::line(format_args!("{text}"));
     }
-    Ok(refused)
+    Ok(refused + otherwise.len())
+}
+
+/// What a row says that is known with something else: by the import of an earlier file, or by another's report.
+fn known_otherwise(events: &[&str]) -> String {
+    format!(
+        "known already with something else, which stands; what is right is told by an event.corrected of {}",
+        events.join(" and of ")
+    )
 }
 
 /// The event as the router's import takes it: that it is history, the import itself says.
@@ -162,7 +178,7 @@ fn folded(file: &MissingFile, retention_days: i64) -> Option<String> {
     let date = oldest_kept.date_in(&TimeZone::UTC);
     (older > 0).then(|| {
         let older = counted(older, "event");
-        format!("{older} before {date} (histories reach back {retention_days} days) kept as counts by kind only")
+        format!("{older} before {date} (histories reach back {retention_days} days) kept as counts by kind only, and compared with nothing")
     })
 }
 

@@ -19,8 +19,17 @@ pub struct Verdict {
     pub refusal: Option<Refusal>,
     /// What it is called in quarantine, if it was refused.
     pub quarantine_id: Option<String>,
-    /// Of history that was imported: whether the router had it already; None: not asked, or not judged yet.
-    pub known: Option<bool>,
+    /// Of history that was imported; None: not asked, or not judged yet.
+    pub known: Option<Known>,
+}
+
+/// Whether the router had what was imported already.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Known {
+    New,
+    Same,
+    /// With something else, which stands.
+    Otherwise,
 }
 
 /// Why an event was refused.
@@ -100,7 +109,10 @@ fn result_of(index: usize, verdict: Verdict) -> Value {
         result[QUARANTINE_ID] = Value::String(quarantine_id);
     }
     if let Some(known) = verdict.known {
-        result["history"] = Value::String(if known { "known" } else { "new" }.to_owned());
+        result["history"] = Value::String(if known == Known::New { "new" } else { "known" }.to_owned());
+        if known == Known::Otherwise {
+            result["differs"] = Value::Bool(true);
+        }
     }
     if verdict.immediate_danger {
         result["immediate_danger"] = Value::Bool(true);

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
 use super::Gateway;
-use super::answer::{self, Refusal, Verdict};
+use super::answer::{self, Known, Refusal, Verdict};
 use super::body;
 use super::caller::Operator;
 use super::envelope::{self, Item, Mode};
@@ -92,10 +92,11 @@ async fn tell_new_from_known(gateway: &Arc<Gateway>, verdicts: &mut [Verdict], m
 }
 
 /// Which event a decision was about, and whether it was known already.
-fn became(decision: &Decision) -> Option<(&str, bool)> {
+fn became(decision: &Decision) -> Option<(&str, Known)> {
     let known = match decision.disposition {
-        Disposition::Backfilled | Disposition::Judged => false,
-        Disposition::Retransmission | Disposition::Duplicate => true,
+        Disposition::Backfilled | Disposition::Judged => Known::New,
+        Disposition::Retransmission => Known::Same,
+        Disposition::Duplicate => Known::Otherwise,
         Disposition::Forwarded | Disposition::AwaitingOriginal | Disposition::Refused | Disposition::Unknown => {
             return None;
         }
