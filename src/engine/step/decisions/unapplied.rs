@@ -69,7 +69,7 @@ impl Unapplied {
     }
 }
 
-fn words(problem: &str) -> String {
+pub fn words(problem: &str) -> String {
     format!("This was not applied: {problem}.")
 }
 

@@ -11,25 +11,27 @@ use crate::engine::decide::{Moment, judge};
 use crate::engine::facts::{AsOf, PreparedBook};
 use crate::engine::history::decisions::settle_level;
 use crate::engine::history::parting::take_out;
-use crate::engine::history::{is_open, put};
+use crate::engine::history::{held_back_of, is_open, put};
 use crate::engine::identity::IdentifierKind;
 use crate::engine::model::codes::HumanDecision;
 use crate::engine::model::decision::{Disposition, Trigger};
 use crate::engine::model::detail::{DecisionRecorded, Detail};
-use crate::engine::model::history::{Entry, EventOf, HeldTask, History, Linked};
+use crate::engine::model::feedback::FeedbackStatus;
+use crate::engine::model::history::{Entry, EventOf, HeldTask, History, Linked, said_by};
 use crate::engine::model::inbox::{InboxRecord, Referral, Signal};
 use crate::engine::model::subject::SubjectKey;
 use crate::engine::state::State;
 use crate::engine::step::arriving::look_alike;
 use crate::engine::step::deadlines::{ladder, overdue};
 use crate::engine::step::decisions::agreement;
-use crate::engine::step::decisions::unapplied::Unapplied;
+use crate::engine::step::decisions::unapplied::{self, Unapplied};
 use crate::engine::step::draft::{Draft, OWN_DUTY};
 use crate::engine::step::held_back::lifted;
 use crate::engine::step::outcomes::responsible;
 use crate::engine::step::stand_in::stand_in_entry;
 use crate::engine::step::{Effect, Step, about, death};
 use crate::engine::tasks::Wanted;
+use crate::engine::tasks::route::sender_held_back;
 
 /// `other` is the same child, a person says: the weaker of the two passes everything on.
 pub const LINK: &str = "link";
@@ -48,6 +50,8 @@ const ONE_ALREADY: &str =
     "both addresses lead to one record already. If another child was meant, give the address of a task of theirs";
 const NOT_UNDONE: &str = "both addresses lead to the same record. Send as reply_to the address of a task from before the link, \
 of the record that is to stand alone again, and as other_reply_to one of the other";
+const BY_IDENTIFIERS: &str = "one event bore the identifiers of both records and made them one, which no decision parts. Weigh what \
+is known of each child by itself, and ask whoever sent the two identifiers as one child's which is whose";
 
 /// Events remembered as come under a linked key; what is older stays where it went.
 const LINKED_EVENTS_MAX: usize = 512;
@@ -88,7 +92,8 @@ pub fn decided(
             return Ok(None);
         }
         if decision.decision == Some(HumanDecision::SubjectsUnlinked) {
-            not_undone(draft, referral)?;
+            let source = &referral.event.source;
+            not_undone(draft, Some(referral), (event_id, event_id, Some(&source.partner)), NOT_UNDONE)?;
             return Ok(Some(Unapplied::because(NOT_UNDONE)));
         }
         return Ok(Some(Unapplied::and_asked(ONE_ALREADY)));
@@ -119,15 +124,31 @@ pub fn decided(
     Ok(None)
 }
 
-/// Whoever undoes a link with two addresses of the joined record is told what to send instead.
-fn not_undone(draft: &mut Draft<'_>, referral: &Referral) -> Result<(), StepError> {
-    let event = &referral.event;
-    let entry = Arc::new(stand_in_entry(&event.event_id, &event.source.partner, draft.at));
-    let raising = draft.raising(Some(referral), &event.event_id);
+/// Whoever undoes a link that there is none of, or with two addresses of the joined record, is told what to do instead.
+fn not_undone(
+    draft: &mut Draft<'_>,
+    referral: Option<&Referral>,
+    (cause, event_id, partner): (&str, &str, Option<&str>),
+    problem: &str,
+) -> Result<(), StepError> {
+    let entry = Arc::new(stand_in_entry(event_id, partner.unwrap_or_default(), draft.at));
+    let raising = draft.raising(referral, cause);
     let due = raising.deadline_from_now(&OWN_DUTY)?;
-    let why = format!("A decision was recorded and not applied: {NOT_UNDONE}.");
+    let why = format!("A decision was recorded and not applied: {problem}.");
     let wanted = raising.own_duty(UNLINKED_RULE, "No link was undone", why, NOT_UNDONE_ACTION, due, &entry);
-    draft.raise(None, &event.event_id, &[], vec![wanted]).map(drop)
+    draft.raise(None, cause, &[], vec![wanted]).map(drop)
+}
+
+fn tell_not_undone(draft: &mut Draft<'_>, signal: &Signal) {
+    let is_recorded = |entry: &&Arc<Entry>| said_by(Some(&signal.cause), signal.partner.as_deref(), entry);
+    let Some(recorded) = draft.history.entries.iter().find(is_recorded).cloned() else { return };
+    if sender_held_back(&draft.context.keys, &recorded.source, &held_back_of(&draft.history)) {
+        return;
+    }
+    let (source, event_id, reference) = (&recorded.source, &recorded.event_id, recorded.partner_reference.clone());
+    let words = unapplied::words(BY_IDENTIFIERS);
+    let feedback = draft.feedback(source, event_id, reference, FeedbackStatus::NotApplied, &[&words]);
+    draft.publish(Effect::Feedback(feedback));
 }
 
 /// The question of this pair is answered: nobody waits for it any longer.
@@ -221,9 +242,17 @@ fn strength(keyed_by: Option<&str>, key: SubjectKey) -> (usize, SubjectKey) {
     (rank, key)
 }
 
-/// A person says that another subject is another child.
+/// A person says that another subject is another child. What comes back to where it was said was passed on by a weaker identifier of
+/// this one: no person had linked the two.
 pub fn part(context: &Context, state: &State, record: &InboxRecord, signal: &Signal) -> Result<Step, StepError> {
-    let Some(other) = signal.other.filter(|other| *other != record.subject) else { return Ok(Step::default()) };
+    let Some(other) = signal.other else { return Ok(Step::default()) };
+    if other == record.subject {
+        let mut draft = Draft::open(context, state, record.subject, record.receipt, Trigger::Signal, &record.id)?;
+        draft.decision.event_id = Some(signal.cause.clone());
+        not_undone(&mut draft, None, (&record.id, &signal.cause, signal.partner.as_deref()), BY_IDENTIFIERS)?;
+        tell_not_undone(&mut draft, signal);
+        return draft.finish();
+    }
     let known = state.history(record.subject);
     let linked = known.and_then(|history| history.linked.as_ref()).map(|linked| linked.subject);
     if let Some(stronger) = known.and_then(|history| history.alias_of).filter(|_| linked != Some(other)) {
