@@ -115,11 +115,11 @@ fn faults_say_what_to_send_instead() {
     );
     check(
         |json| json["data"]["child"]["date_of_birth"] = json!("03/02/2011"),
-        &["data.child.date_of_birth is not usable: give a date as YYYY-MM-DD"],
+        &["data.child.date_of_birth is not usable: give a date as YYYY-MM-DD, or leave it out"],
     );
     check(
         |json| json["data"]["child"]["date_of_birth"] = json!("1011-02-03"),
-        &["data.child.date_of_birth lies outside the years 1900 to 2199: give a date as YYYY-MM-DD"],
+        &["data.child.date_of_birth lies outside the years 1900 to 2199: give a date as YYYY-MM-DD, or leave it out"],
     );
     check(|json| json["time"] = json!("2026-10-09T22:30:00"), &[&format!("time is not usable: {time}")]);
     check(

@@ -77,10 +77,15 @@ pub fn read(shape: &Shape, json: &Value, path: &Path<'_>, faults: &mut Vec<Fault
     match shape {
         Shape::Optional(inner) => {
             if json.is_null() {
-                Value::Null
-            } else {
-                read(inner, json, path, faults)
+                return Value::Null;
             }
+            let known = faults.len();
+            let value = read(inner, json, path, faults);
+            if matches!(**inner, Shape::Date) {
+                // A year alone is known, or a day that a form made up: nobody is kept from sending the rest.
+                faults.iter_mut().skip(known).for_each(|fault| fault.problem.push_str(", or leave it out"));
+            }
+            value
         }
         Shape::Array(items) => list(items, json, path, faults),
         Shape::Map(values) => map(values, json, path, faults),
