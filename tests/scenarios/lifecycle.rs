@@ -71,6 +71,8 @@ struct Followed {
     task: Task,
     state: &'static str,
     since: i64,
+    /// A person has decided since it was challenged.
+    settled: bool,
     /// Rungs that are still to be told, each with its time.
     ahead: Vec<(usize, i64)>,
 }
@@ -109,7 +111,7 @@ impl Followed {
             let later = rungs(task.level, by.0, 0).into_iter().map(|(rung, at)| (rung + 1, at));
             ahead = std::iter::once((0, by.0)).chain(later).take(4).collect();
         }
-        Self { since: task.raised_at.0, task, state: "raised", ahead }
+        Self { since: task.raised_at.0, task, state: "raised", settled: false, ahead }
     }
 
     /// What an answer makes of it; false: it does not fit, and nothing changes.
@@ -126,11 +128,11 @@ impl Followed {
         if too_late || !allowed.contains(&self.state) {
             return false;
         }
-        if (self.state, next) == ("challenged", "challenged") {
+        if (self.state, next) == ("challenged", "challenged") && !self.settled {
             // Heard, and put to whoever decides; the ladder goes on from where it is.
             return true;
         }
-        (self.state, self.since) = (next, at);
+        (self.state, self.since, self.settled) = (next, at, false);
         self.ahead = if next == "challenged" { rungs(self.task.level, at, 1) } else { Vec::new() };
         true
     }
@@ -237,6 +239,7 @@ impl Run {
             };
             if over {
                 followed.ahead.clear();
+                followed.settled = true;
             }
         }
         let detail = json!({ "decision": decision, "level": "L2", "decided_by": "M.", "decided_by_role": "manager" });
