@@ -1,6 +1,6 @@
 //! CloudEvents 1.0: the JSON form of a referral event, structured or binary, and the JSON of an outcome.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
@@ -78,7 +78,8 @@ pub fn read(json: &Value) -> Result<CloudEvent, Vec<Fault>> {
     let schema = SchemaName::ReferralEvent.published().map_err(|error| vec![Fault::new("", error.to_string())])?;
     let mut faults = Vec::new();
     let misplaced = misplaced(attributes, schema.root());
-    let is_told = |name: &str, value: &Value| is_extension(name, value) || misplaced.iter().any(|(it, _)| *it == name);
+    let told: BTreeSet<&str> = misplaced.iter().map(|(name, _)| *name).collect();
+    let is_told = |name: &str, value: &Value| is_extension(name, value) || told.contains(name);
     unknown_members(attributes, (ATTRIBUTES, &is_told), &Path::root(), &mut faults);
     faults.extend(misplaced.into_iter().map(|(_, fault)| fault));
     check_constants(attributes, &mut faults);

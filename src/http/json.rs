@@ -8,6 +8,9 @@ use serde_json::{Map, Number, Value};
 
 use crate::engine::schema::path::Path;
 
+/// Of each element of a list, or of the document.
+const REPEATED_TOLD_MAX: usize = 20;
+
 /// A document, and where names stand twice: of a list with the place of the element they stand in, and where in it.
 #[derive(Debug)]
 pub struct Document {
@@ -99,7 +102,7 @@ impl<'de> Visitor<'de> for Reading<'_> {
             let path = self.path.theirs(&name);
             let value = members.next_value_seed(Reading { is_outermost: false, path: &path, ..self })?;
             if object.contains_key(&name) {
-                self.repeated.borrow_mut().push((self.element, path.to_string()));
+                self.note(&path);
             }
             object.insert(name, value);
         }
@@ -107,9 +110,29 @@ impl<'de> Visitor<'de> for Reading<'_> {
     }
 }
 
+impl Reading<'_> {
+    /// That a name stands twice. One is enough to refuse what it stands in: some are told, so that they are mended together.
+    fn note(&self, path: &Path<'_>) {
+        let mut repeated = self.repeated.borrow_mut();
+        let told = repeated.iter().rev().take_while(|(element, _)| *element == self.element);
+        if told.take(REPEATED_TOLD_MAX).count() < REPEATED_TOLD_MAX {
+            repeated.push((self.element, path.to_string()));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::read;
+    use super::{REPEATED_TOLD_MAX, read};
+
+    #[test]
+    fn of_names_that_stand_twice_so_many_are_told_of_each_element() {
+        let twice = vec![r#""a":1,"a":2"#; 3 * REPEATED_TOLD_MAX].join(",");
+        let repeated = read(format!("[{{{twice}}},{{{twice}}}]").as_bytes()).unwrap().repeated;
+        for element in [Some(0), Some(1)] {
+            assert_eq!(repeated.iter().filter(|(of, _)| *of == element).count(), REPEATED_TOLD_MAX);
+        }
+    }
 
     #[test]
     fn a_name_that_stands_twice_in_one_object_is_found_and_in_two_objects_is_not() {

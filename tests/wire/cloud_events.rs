@@ -202,6 +202,21 @@ fn faults_of_the_attributes_are_found() {
 }
 
 #[test]
+fn of_names_that_nobody_knows_a_hundred_are_told_and_how_many_more_there_are() {
+    let mut json = samples::event_json("self_harm.reported");
+    for number in 0..1_000 {
+        json["data"]["child"][format!("key{number}")] = json!(1);
+    }
+    let faults = cloud_event::read(&json).expect_err("none of them is a field");
+    assert_eq!(faults.len(), 101);
+    let last = faults.last().unwrap();
+    assert_eq!(
+        (last.path.as_str(), last.problem.as_str()),
+        ("data.child", "has 900 more fields that are not known: leave them out")
+    );
+}
+
+#[test]
 fn faults_of_a_kind_are_found() {
     let of = |kind: &str, detail: Value| {
         let kind = kind.to_owned();

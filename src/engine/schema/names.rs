@@ -1,6 +1,6 @@
 //! Names that others give to what they send: which of ours is meant by one, and whether it may be repeated.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use super::SchemaName;
@@ -37,7 +37,14 @@ static OURS: LazyLock<Names> = LazyLock::new(Names::of_the_schemas);
 struct Names {
     whole: BTreeSet<String>,
     words: BTreeSet<String>,
+    /// Those of which a slip is told, by their length.
+    long: BTreeMap<usize, Vec<Vec<char>>>,
 }
+
+/// Slips that still tell which name was meant.
+const EDITS_MAX: usize = 2;
+/// Longer than any name of ours: whoever sends such a one meant none.
+const NAME_BYTES_MAX: usize = 64;
 
 /// A name someone else chose, if it may be repeated: it is one of ours but for case and separators (a long one also but for a slip), or is
 /// made of several of the words that ours are made of (`childSchoolUrn`), and so no person's.
@@ -46,13 +53,24 @@ pub fn speakable(name: &str) -> &str {
 }
 
 pub fn is_speakable(name: &str) -> bool {
-    let is_plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    is_spoken_as_it_is(name) || (is_plain(name) && OURS.has_nearly(&words(name).concat()))
+}
+
+/// The same without slips, which take longest to find: of what stands above a name in its path.
+pub fn spoken_as_it_is(name: &str) -> &str {
+    if is_spoken_as_it_is(name) { name } else { UNNAMED }
+}
+
+fn is_spoken_as_it_is(name: &str) -> bool {
+    if name.len() > NAME_BYTES_MAX || !is_plain(name) {
+        return false;
+    }
     let words = words(name);
-    let whole = words.concat();
-    let long: Vec<&str> = OURS.whole.iter().map(String::as_str).filter(|ours| ours.len() >= SLIP_CHARS_MIN).collect();
-    let is_slip = || whole.len() >= SLIP_CHARS_MIN && nearest(&whole, &long).is_some();
-    let is_made_of_ours = || words.len() > 1 && words.iter().all(|word| OURS.words.contains(word));
-    is_plain && (OURS.whole.contains(&whole) || is_made_of_ours() || is_slip())
+    OURS.whole.contains(&words.concat()) || (words.len() > 1 && words.iter().all(|word| OURS.words.contains(word)))
+}
+
+fn is_plain(name: &str) -> bool {
+    name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
 }
 
 /// `given`, `names` of `given_names`, `givenNames` and `Given-Names`.
@@ -87,8 +105,22 @@ impl Names {
 
     fn add(&mut self, name: &str) {
         let words = words(name);
-        self.whole.insert(words.concat());
+        let whole = words.concat();
         self.words.extend(words);
+        if whole.len() >= SLIP_CHARS_MIN && !self.whole.contains(&whole) {
+            self.long.entry(whole.len()).or_default().push(whole.chars().collect());
+        }
+        self.whole.insert(whole);
+    }
+
+    /// Whether a long name of ours was meant but for a slip.
+    fn has_nearly(&self, whole: &str) -> bool {
+        if whole.len() < SLIP_CHARS_MIN || whole.len() > NAME_BYTES_MAX {
+            return false;
+        }
+        let lengths = whole.len().saturating_sub(EDITS_MAX)..=whole.len().saturating_add(EDITS_MAX);
+        let whole: Vec<char> = whole.chars().collect();
+        self.long.range(lengths).flat_map(|(_, names)| names).any(|name| edits(&whole, name) <= EDITS_MAX)
     }
 
     fn add_fields(&mut self, record: &Record) {
@@ -120,14 +152,15 @@ impl Names {
 
 /// The known name a sender most likely meant: the same but for case and separators, or within two edits.
 pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    const EDITS_MAX: usize = 2;
-    const NAME_BYTES_MAX: usize = 64;
     if name.len() > NAME_BYTES_MAX {
         return None;
     }
     let folded = fold(name);
+    // As many letters more or less are as many edits: most names are out by that alone.
+    let may_be = |candidate: &&&str| letters(candidate).abs_diff(folded.len()) <= EDITS_MAX;
     known
         .iter()
+        .filter(may_be)
         .map(|candidate| (edits(&folded, &fold(candidate)), *candidate))
         .filter(|(distance, candidate)| *distance <= EDITS_MAX && *distance < candidate.len())
         .min_by_key(|(distance, _)| *distance)
@@ -142,6 +175,10 @@ pub fn by_initials<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
 
 fn fold(name: &str) -> Vec<char> {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+fn letters(name: &str) -> usize {
+    name.chars().filter(|c| c.is_alphanumeric()).count()
 }
 
 /// Levenshtein's distance.

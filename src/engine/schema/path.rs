@@ -1,6 +1,6 @@
 //! Where in a record something is: built only when a fault needs it, and never showing a value, nor a name that may be one.
 
-use super::names::speakable;
+use super::names::{speakable, spoken_as_it_is};
 use super::shape::Shape;
 
 /// A place in a record, as a chain of borrowed steps.
@@ -48,10 +48,11 @@ impl<'a> Path<'a> {
     }
 }
 
-impl std::fmt::Display for Path<'_> {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Path<'_> {
+    /// What others named further out is looked up alone: the last name is the one that a slip is told of.
+    fn write(&self, formatter: &mut std::fmt::Formatter<'_>, shown: fn(&str) -> &str) -> std::fmt::Result {
         if let Some(parent) = self.parent {
-            std::fmt::Display::fmt(parent, formatter)?;
+            parent.write(formatter, spoken_as_it_is)?;
             if !matches!((parent.step, self.step), (Step::Root, _) | (_, Step::Index(_))) {
                 formatter.write_str(".")?;
             }
@@ -59,9 +60,15 @@ impl std::fmt::Display for Path<'_> {
         match self.step {
             Step::Root => Ok(()),
             Step::Name(name) => formatter.write_str(name),
-            Step::Theirs(name) => formatter.write_str(speakable(name)),
+            Step::Theirs(name) => formatter.write_str(shown(name)),
             Step::Index(index) => write!(formatter, "[{index}]"),
         }
+    }
+}
+
+impl std::fmt::Display for Path<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.write(formatter, speakable)
     }
 }
 

@@ -18,6 +18,9 @@ const UNKNOWN_SYMBOL: &str = "unknown";
 /// Offsets from UTC that are in use somewhere: -12:00 to +14:00.
 const OFFSETS_SECONDS: std::ops::RangeInclusive<i32> = -12 * 3600..=14 * 3600;
 
+/// A program that takes what it knows for names of fields has as many as it knows things: so many are told one by one.
+const UNKNOWN_TOLD_MAX: usize = 100;
+
 /// As a rule it stands where a program has lost what was written.
 pub const HOLDS_NUL: &str = "holds the character U+0000: leave it out";
 
@@ -62,13 +65,18 @@ pub fn unknown_members(
 ) {
     let unknown =
         |(_, (name, value)): &(u32, (&String, &Value))| !known.contains(&name.as_str()) && !is_told(name, value);
-    for (number, (name, _)) in (1..).zip(members).filter(unknown) {
+    let mut unknown = (1..).zip(members).filter(unknown);
+    for (number, (name, _)) in unknown.by_ref().take(UNKNOWN_TOLD_MAX) {
         let place = if is_speakable(name) { String::new() } else { format!(" (number {number} of its object)") };
         let instead = match nearest(name, known).or_else(|| by_initials(name, known)) {
             Some(near) => format!("did you mean {near}?"),
             None => "leave it out".to_owned(),
         };
         faults.push(fault(&path.theirs(name), &format!("is not a known field{place}: {instead}")));
+    }
+    let more = unknown.count();
+    if more > 0 {
+        faults.push(fault(path, &format!("has {more} more fields that are not known: leave them out")));
     }
 }
 
