@@ -206,6 +206,9 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
     let changed = put_withdrawn(draft, &all, original);
     let closes_again = redecided::close_again(draft, &changed);
     let is_repeated = repeated::hand_over(draft, &changed)?;
+    for anew in all.iter().filter(|entry| !entry.is_same_event(&changed)) {
+        repeated::hand_over(draft, anew)?;
+    }
     let of_any = |task: &&Arc<HeldTask>| all.iter().any(|entry| is_told(task, entry));
     let told: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(of_any).cloned().collect();
     // What the router itself asked of whoever decides shared nothing with anybody.

@@ -54,14 +54,17 @@ pub fn cannot_be(original: &Entry) -> Option<&'static str> {
     }
 }
 
-/// Of a decision and what was said of it anew, that by which the case stood; else a closing, which has ended something; else the latest.
+/// Of a decision and what was said of it anew, that by which the case stood; else a closing, which has ended something; else an enquiry, which
+/// has opened something; else the latest.
 pub fn by_which_it_stood<'e>(history: &History, all: &'e [Arc<Entry>]) -> Option<&'e Arc<Entry>> {
     let stands = history.last_decision.as_ref();
     let by = |entry: &&Arc<Entry>| {
         stands.is_some_and(|stands| said_by(stands.event_id.as_deref(), stands.partner.as_deref(), entry))
     };
     let has_closed = |entry: &&Arc<Entry>| decided(entry).is_some_and(closes);
-    all.iter().find(by).or_else(|| all.iter().find(has_closed)).or(all.iter().max_by_key(|entry| entry.received_at))
+    let has_opened = |entry: &&Arc<Entry>| starts_enquiry(entry);
+    let has_done = || all.iter().find(has_closed).or_else(|| all.iter().find(has_opened));
+    all.iter().find(by).or_else(has_done).or(all.iter().max_by_key(|entry| entry.received_at))
 }
 
 /// Acts on what a withdrawn decision had brought about. `before`: as it stood with the decision. Returns what its sender is told, and what is
