@@ -7,12 +7,14 @@ use super::descriptors::make_room;
 use super::files::is_there;
 use super::local::{config_error, load_config};
 use super::reload::reload;
+use super::rule_book::read_sound;
 use super::service::{Reloads, RunningRouter, reloads, told_to_stop};
 use super::{CliError, Ending};
 use crate::broker::embedded::Expected;
 use crate::config::Config;
 use crate::config::broker::Broker;
-use crate::config::first_start::{begin, config_file, config_to_come, data_file, put_in_place};
+use crate::config::first_start::own_book::OwnBook;
+use crate::config::first_start::{Told, begin, config_file, config_to_come, data_file, put_in_place};
 use crate::telemetry::logging;
 
 /// What `/readyz` calls it that fewer connections are let in than were asked for.
@@ -25,8 +27,9 @@ const DATA_FOLDER: &str = "data";
 #[command(
     after_help = "Without --config: an embedded broker in ./data; the first start writes config, keys and sample \
 tokens there (readable by you alone) and names them. A configuration whose data file is missing or empty is refused: \
-restore a backup, or say --new-data-file the first time.\n\n\
-Examples:\n  pathway-router run\n  pathway-router run --bind 127.0.0.1:8181\n  pathway-router run --config /etc/pathway-router/config.toml --new-data-file\n  \
+restore a backup, or say --new-data-file the first time. With --rules the first start writes a configuration for that \
+rule book and ends: what no book says, as the number to ring, is yours to write.\n\n\
+Examples:\n  pathway-router run\n  pathway-router run --rules rules/weirdale\n  pathway-router run --bind 127.0.0.1:8181\n  pathway-router run --config /etc/pathway-router/config.toml --new-data-file\n  \
 pathway-router run --config /etc/pathway-router/config.toml"
 )]
 pub struct Arguments {
@@ -41,6 +44,10 @@ pub struct Arguments {
     /// Address and port to listen on, for a first start without --config: written into the configuration
     #[arg(long, value_name = "ADDRESS", conflicts_with = "config")]
     bind: Option<SocketAddr>,
+
+    /// Folder of a rule book of your own, for a first start: a configuration that fits it is written, for you to complete
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "new_data_file"])]
+    rules: Option<PathBuf>,
 
     /// Only one of the two stages; others of the same cluster must run the other (Kafka alone)
     #[arg(long, value_name = "STAGE", value_enum)]
@@ -64,8 +71,11 @@ pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
     let has_none = arguments.config.is_none() && !is_there(&config_file(folder))?;
     // Else a first start was killed once there was a data file.
     let is_first = has_none && !(is_there(&config_to_come(folder))? && is_there(&data_file(folder))?);
+    if let Some(rules) = &arguments.rules {
+        return write_for_own_book(folder, is_first, rules, arguments.bind);
+    }
     match is_first {
-        true => write_own_config(folder, arguments.bind)?,
+        true => write_own_config(folder, Told { bind: arguments.bind, own_book: None })?,
         false if has_none => put_config_in_place(folder)?,
         false => {}
     }
@@ -81,7 +91,10 @@ pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
     if is_first && !is_there(&config_file(folder))? {
         match is_there(&data_file(folder))? {
             true => put_config_in_place(folder)?,
-            false => eprintln!("It did not come to a data file: the next start is a first one, too."),
+            false => eprintln!(
+                "It did not come to a data file: the next start is a first one, too. For a rule book with other agencies: \
+                 pathway-router run --rules DIR."
+            ),
         }
     }
     ended
@@ -100,7 +113,7 @@ fn run_as_configured(
         Some(file) if !is_there(file)? => {
             let file = file.display();
             return Err(CliError::Usage(format!(
-                "there is no file {file}; start once without --config to have one written"
+                "there is no file {file}; start once without --config to have one written, for a rule book of your own with --rules DIR"
             )));
         }
         Some(file) => load_config(file)?,
@@ -138,13 +151,44 @@ fn of_stage(mut config: Config, stage: Option<Stage>) -> Config {
 }
 
 /// The first start: a configuration, keys and sample tokens in the data folder.
-fn write_own_config(folder: &Path, bind: Option<SocketAddr>) -> Result<(), CliError> {
-    let written = begin(folder, bind).map_err(|faults| config_error(&faults))?;
+fn write_own_config(folder: &Path, told: Told<'_>) -> Result<(), CliError> {
+    let written = begin(folder, told).map_err(|faults| config_error(&faults))?;
     eprintln!("First start. Written, readable by you alone:");
     for file in written {
         eprintln!("  {:<44} {}", file.path.display(), file.what);
     }
     Ok(())
+}
+
+/// The same for a rule book of the partnership's own. It is not started: whom to ring stands in no book, and who sends is not
+/// known.
+fn write_for_own_book(
+    folder: &Path,
+    is_first: bool,
+    rules: &Path,
+    bind: Option<SocketAddr>,
+) -> Result<Ending, CliError> {
+    let file = config_file(folder);
+    let file = file.display();
+    if !is_first {
+        return Err(CliError::Usage(format!(
+            "--rules is for a first start, and there is {file} or a data file: another rule book comes by `pathway-router rules publish`; for a \
+             router that is to begin anew, move {} away",
+            folder.display()
+        )));
+    }
+    let book = read_sound(rules)?;
+    // As seen from the data folder, which lies in the working folder.
+    let seen = if rules.is_absolute() { rules.to_owned() } else { Path::new("..").join(rules) };
+    let own_book = Some(OwnBook { folder: &seen.to_string_lossy(), book: &book });
+    write_own_config(folder, Told { bind, own_book })?;
+    // It is to be completed by hand, so it has its name before there is a data file.
+    put_config_in_place(folder)?;
+    eprintln!(
+        "Now write into {file} whom senders ring ([front_door]) and which systems send ([partners]), then start it:\n  \
+         pathway-router run --config {file} --new-data-file"
+    );
+    Ok(Ending::Clean)
 }
 
 async fn serve(

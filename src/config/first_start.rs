@@ -12,6 +12,9 @@ use super::fault::{ConfigFault, ConfigFaults};
 use super::tokens::{Caller, TokenBook, TokenEntry, hash_of, new_token};
 use crate::engine::calendar::london_date;
 use crate::engine::model::scalar::Timestamp;
+use own_book::OwnBook;
+
+pub mod own_book;
 
 /// The data file as the sample configuration names it.
 const DATA_FILE: &str = "pathway.db";
@@ -28,13 +31,22 @@ pub struct Written {
 
 /// A sample token: its file's name and whom it speaks for.
 struct Sample {
-    name: &'static str,
+    name: String,
     caller: Caller,
 }
 
 /// What the configuration is called until there is a data file: of a start that ended before, killed or refused, nothing is left that asks
 /// for one.
 const CONFIG_TO_COME: &str = "config.toml.new";
+
+/// What a first start is told; it has an answer to each.
+#[derive(Clone, Copy, Default)]
+pub struct Told<'a> {
+    /// Where to listen.
+    pub bind: Option<SocketAddr>,
+    /// Another rule book than the default one.
+    pub own_book: Option<OwnBook<'a>>,
+}
 
 /// The configuration's file in a data folder.
 pub fn config_file(folder: &Path) -> PathBuf {
@@ -47,12 +59,12 @@ pub fn first_start(folder: &Path) -> Result<Vec<Written>, ConfigFaults> {
     if config_file(folder).exists() {
         return Ok(Vec::new());
     }
-    let written = begin(folder, None)?;
+    let written = begin(folder, Told::default())?;
     put_in_place(folder).map(|()| written)
 }
 
-/// The same, but for the configuration's name: that it has once it is put in place. `bind`: where it listens, unless as usual.
-pub fn begin(folder: &Path, bind: Option<SocketAddr>) -> Result<Vec<Written>, ConfigFaults> {
+/// The same, as it is told to, but for the configuration's name: that it has once it is put in place.
+pub fn begin(folder: &Path, told: Told<'_>) -> Result<Vec<Written>, ConfigFaults> {
     let data_file = folder.join(DATA_FILE);
     if data_file.exists() {
         let remedy =
@@ -60,7 +72,7 @@ pub fn begin(folder: &Path, bind: Option<SocketAddr>) -> Result<Vec<Written>, Co
         let problem = "exists, but the configuration that belongs to it does not";
         return Err(ConfigFaults::one(ConfigFault::of_file(&data_file, problem.to_owned(), remedy)));
     }
-    let mut writer = Writer { folder, bind, written: Vec::new() };
+    let mut writer = Writer { folder, told, written: Vec::new() };
     writer.run().map_err(|(path, error)| unwritable(&path, &error))?;
     Ok(writer.written)
 }
@@ -91,7 +103,7 @@ pub fn data_file(folder: &Path) -> PathBuf {
 
 struct Writer<'a> {
     folder: &'a Path,
-    bind: Option<SocketAddr>,
+    told: Told<'a>,
     written: Vec<Written>,
 }
 
@@ -107,7 +119,7 @@ impl Writer<'_> {
         self.write_tokens()?;
         let rules = self.write_rules()?;
         let to_come = config_to_come(self.folder);
-        let config = sample_config(&rules, self.bind);
+        let config = sample_config(&rules, self.told);
         write_private(&to_come, config.as_bytes()).map_err(|error| (to_come, error))?;
         self.written.push(Written { path: config_file(self.folder), what: "the configuration".to_owned() });
         Ok(())
@@ -119,7 +131,7 @@ impl Writer<'_> {
             return Ok(());
         }
         let mut entries = Vec::new();
-        for sample in samples() {
+        for sample in self.told.own_book.map_or_else(samples, |own| own.samples()) {
             let token = Zeroizing::new(new_token());
             let what = match &sample.caller {
                 Caller::Partner { partner, unit } => format!("sample token of partner {partner}, unit {unit}"),
@@ -129,13 +141,16 @@ impl Writer<'_> {
             };
             self.replace(&format!("tokens/{}.token", sample.name), &format!("{}\n", *token), &what)?;
             let sha256 = hash_of(&token);
-            entries.push(TokenEntry { name: sample.name.to_owned(), sha256, caller: sample.caller, line: None });
+            entries.push(TokenEntry { name: sample.name, sha256, caller: sample.caller, line: None });
         }
         self.write("tokens.toml", &TokenBook::new(entries).to_toml(), "the tokens' hashes and whom they speak for")
     }
 
     /// The rule book's folder as the configuration names it.
     fn write_rules(&mut self) -> Result<String, (PathBuf, std::io::Error)> {
+        if let Some(own) = self.told.own_book {
+            return Ok(own.folder.to_owned());
+        }
         let beside = "../rules/cheshire-east";
         if self.folder.join(beside).is_dir() {
             return Ok(beside.to_owned());
@@ -198,35 +213,55 @@ pub fn new_key() -> Zeroizing<String> {
 }
 
 fn samples() -> Vec<Sample> {
-    let partner = |name, partner: &str, unit: &str| Sample {
-        name,
-        caller: Caller::Partner { partner: partner.to_owned(), unit: unit.to_owned() },
-    };
-    let agency = |name, agency: &str, unit: Option<&str>| Sample {
-        name,
-        caller: Caller::Agency { agency: agency.to_owned(), unit: unit.map(str::to_owned) },
-    };
     vec![
-        partner("police", "police", "missing-from-home"),
-        partner("leighton-hospital", "leighton-hospital", "emergency-department"),
-        partner("school-111111", "schools", "111111"),
-        partner("council", "council", "case-system"),
-        partner("designated-officer", "designated-officer", "officer"),
-        agency("inbox-social-care", "social-care", None),
-        agency("inbox-police", "police", None),
-        agency("inbox-lado", "lado", None),
-        agency("inbox-camhs", "camhs", None),
-        agency("inbox-school-111111", "school", Some("111111")),
-        agency("inbox-gp-N81001", "gp", Some("N81001")),
-        Sample { name: "operator", caller: Caller::Operator },
+        Sample::partner("police", "police", "missing-from-home"),
+        Sample::partner("leighton-hospital", "leighton-hospital", "emergency-department"),
+        Sample::partner("school-111111", "schools", "111111"),
+        Sample::partner("council", "council", "case-system"),
+        Sample::partner("designated-officer", "designated-officer", "officer"),
+        Sample::agency("social-care", None),
+        Sample::agency("police", None),
+        Sample::agency("lado", None),
+        Sample::agency("camhs", None),
+        Sample::agency("school", Some("111111")),
+        Sample::agency("gp", Some("N81001")),
+        Sample::operator(),
     ]
 }
 
-fn sample_config(rules: &str, bind: Option<SocketAddr>) -> String {
-    let bind = bind.map_or(USUAL_BIND.to_owned(), |bind| bind.to_string());
+impl Sample {
+    fn partner(name: &str, partner: &str, unit: &str) -> Self {
+        let caller = Caller::Partner { partner: partner.to_owned(), unit: unit.to_owned() };
+        Self { name: name.to_owned(), caller }
+    }
+
+    fn agency(agency: &str, unit: Option<&str>) -> Self {
+        let of_unit = unit.map_or(String::new(), |unit| format!("-{unit}"));
+        let caller = Caller::Agency { agency: agency.to_owned(), unit: unit.map(str::to_owned) };
+        Self { name: format!("inbox-{agency}{of_unit}"), caller }
+    }
+
+    fn operator() -> Self {
+        Self { name: "operator".to_owned(), caller: Caller::Operator }
+    }
+}
+
+fn sample_config(rules: &str, told: Told<'_>) -> String {
+    let bind = told.bind.map_or(USUAL_BIND.to_owned(), |bind| bind.to_string());
     let today = london_date(Timestamp::from_jiff(jiff::Timestamp::now()));
+    let (front_door, partners) = match told.own_book {
+        Some(own) => (own.front_door(), own.partners()),
+        None => (include_str!("sample/front_door.toml").to_owned(), include_str!("sample/partners.toml").to_owned()),
+    };
     include_str!("sample.toml")
-        .replace("{{rules}}", rules)
+        .replace("{{front_door}}", &front_door)
+        .replace("{{partners}}", &partners)
+        .replace("\"{{rules}}\"", &quoted(rules))
         .replace("{{today}}", &today.to_string())
         .replace("{{bind}}", &bind)
+}
+
+/// A text as TOML writes it.
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
 }

@@ -264,7 +264,8 @@ pub fn begin(broker: &dyn Broker, own: &OwnBook, now: Timestamp) -> Result<Shelf
     {
         tracing::warn!(
             book = own.hash,
-            "the rule book of the configuration is not published: decisions are by those that are (see `rules publish`)"
+            "the rule book of the configuration is not published: decisions are by those that are (`rules list`). To put it into force: \
+             `pathway-router rules publish DIR --effective-from TIME`, 10 minutes ahead"
         );
     }
     Ok(shelf)

@@ -19,7 +19,9 @@ fn a_first_start_that_cannot_read_the_rules_is_a_first_start_again() {
     for _ in 0..2 {
         let refused: Done = start().output().expect("the binary starts").into();
         assert!(
-            refused.code == Some(1) && refused.err.contains("the next start is a first one, too"),
+            refused.code == Some(1)
+                && refused.err.contains("the next start is a first one, too")
+                && refused.err.contains("run --rules DIR"),
             "{}",
             refused.err
         );
@@ -92,5 +94,62 @@ fn a_router_restarts_by_its_published_book_when_the_folder_cannot_be_read() {
     fs::write(&book, text).expect("a file");
     let (router, logged) = Router::start_in(folder, &[]);
     assert!(!logged.contains("ERROR"), "{logged}");
+    router.stop();
+}
+
+/// A partnership of two agencies and one rule, all of it made up.
+const WEIRDALE: [(&str, &str); 5] = [
+    (
+        "book.toml",
+        "name = 'weirdale'\ntitle = 'Weirdale thresholds'\neffective_from = 2026-01-01T00:00:00Z\nfront_door = 'weirdale-care'\n",
+    ),
+    ("bases.toml", "[P]\ntitle = 'Public task'\nstatement = 'Children Act 2004 section 11.'\n"),
+    (
+        "agencies.toml",
+        "[weirdale-care]\ntitle = 'Weirdale care'\nsees = ['level', 'child.*']\n\
+         [school]\ntitle = 'Schools'\nunits = 'school'\nsees = ['child.given_names']\n",
+    ),
+    (
+        "ladders.toml",
+        "[usual]\ntitle = 'Unacknowledged'\nbasis = 'P'\nsteps = [{ after = '1 wd', do = 'Acknowledge it' }]\n",
+    ),
+    (
+        "rules.toml",
+        "[W1]\ntitle = 'Missing'\nsentence = 'A missing child is looked for.'\nsource = 'local'\non = 'missing.started'\n\
+         level = 'L4a'\nbasis = 'P'\ntasks = [{ to = 'weirdale-care', do = 'Look for the child', by = '4 h' }]\n",
+    ),
+];
+
+#[test]
+fn a_partnership_with_a_rule_book_of_its_own_goes_live_from_an_empty_folder() {
+    let home = tempfile::tempdir().expect("a folder");
+    let rules = home.path().join("rules/weirdale");
+    fs::create_dir_all(&rules).expect("a folder");
+    for (name, text) in WEIRDALE {
+        fs::write(rules.join(name), text).expect("a file");
+    }
+    let run = |arguments: &[&str]| {
+        let mut command = command(&[&["run"], arguments].concat());
+        command.current_dir(home.path());
+        command
+    };
+    let said = |arguments: &[&str], code: i32, expected: &[&str]| {
+        let done: Done = run(arguments).output().expect("the binary starts").into();
+        let lacking: Vec<_> = expected.iter().filter(|text| !done.err.contains(**text)).collect();
+        assert!(done.code == Some(code) && lacking.is_empty(), "{lacking:?}\n{}", done.err);
+    };
+    let first = ["--rules", "rules/weirdale", "--bind", "127.0.0.1:0"];
+    let start = ["--config", "data/config.toml", "--new-data-file"];
+    said(&first, 0, &["whom senders ring", "run --config data/config.toml --new-data-file"]);
+    said(&start, 1, &["`front_door.telephone`", "`front_door.out_of_hours`"]);
+    said(&first, 2, &["--rules is for a first start", "rules publish"]);
+    let file = home.path().join("data/config.toml");
+    let text = fs::read_to_string(&file).expect("a configuration");
+    assert!(text.contains("name = \"Weirdale care\"") && !text.contains("camhs"), "{text}");
+    fs::write(&file, text.replace("= \"\"", "= \"01632 960000\"")).expect("a configuration");
+    let (router, _) = Router::start_by(run(&start), home);
+    let token = router.path("data/tokens/operator.token");
+    check(&["rules", "list", "--to", &router.url, "--token-file", &token], 0, &["Weirdale thresholds"]);
+    router.send(SAMPLE, "data/tokens/weirdale-care.token", 1, &["source"]);
     router.stop();
 }
