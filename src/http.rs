@@ -7,7 +7,7 @@
 //! | `GET /v1/partners/{partner}/feedback/stream` | partner's unit | the same as server-sent events |
 //! | `GET /v1/agencies/{agency}/tasks` | agency, or its unit | tasks, by long poll |
 //! | `GET /v1/agencies/{agency}/tasks/stream` | agency, or its unit | the same as server-sent events |
-//! | `POST /v1/outcomes` | agency, or its unit | answer a task |
+//! | `POST /v1/outcomes` | agency, or its unit; partner's unit | answer a task; challenge what became of a referral |
 //! | `POST /v1/import` | operator | backfill: history, no tasks |
 //! | `GET /v1/quarantine` | operator | what could not be used |
 //! | `GET /v1/quarantine/{id}` | operator | one of them, with its bytes |

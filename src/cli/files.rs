@@ -9,8 +9,12 @@ use crate::broker::embedded::files;
 
 /// The whole of a text file, or of standard input for `-` or no path.
 pub fn read_text(path: Option<&Path>) -> Result<String, CliError> {
-    String::from_utf8(read_input(path)?)
-        .map_err(|_| CliError::Usage(format!("{} could not be read: it is not UTF-8", name_of(path))))
+    String::from_utf8(read_input(path)?).map_err(|error| {
+        let sound = error.utf8_error().valid_up_to();
+        let line = error.as_bytes().iter().take(sound).filter(|byte| **byte == b'\n').count() + 1;
+        let name = name_of(path);
+        CliError::Usage(format!("{name}:{line}: could not be read: it is not UTF-8 there; save the file as UTF-8"))
+    })
 }
 
 /// The same as it lies there, text or not.

@@ -79,7 +79,7 @@ when = "event.grade == 'hihg' || event.colour == 'red' || event.score == 'low' |
 "#,
         r#"
 rules.toml:8:24: rule R1: `event.grade` is never 'hihg'; did you mean `high`?
-rules.toml:8:34: rule R1: there is no fact `event.colour`; no name is like it: docs/rules.md lists all 55
+rules.toml:8:34: rule R1: there is no fact `event.colour`; no name is like it: docs/rules.md lists them all
 rules.toml:8:59: rule R1: `event.score` is not carried by `missing.started`; name only kinds that carry it (`exploitation.screened`), or split the rule
 rules.toml:8:83: rule R1: there is no fact `grade`; facts start with event. child. status. history. or result.
 "#,
@@ -270,6 +270,25 @@ when = "(history.missing_90d == 0 || child.age_years == 0) && (history.missing_9
 "#,
         r#"
 rules.toml:2:2: the condition of rule R1 spells out more than 256 alternatives; split it into several rules, or use `in` for lists of codes
+"#,
+    );
+}
+
+#[test]
+fn a_field_that_is_a_text_is_no_fact() {
+    check_faults(
+        "rules.toml",
+        r#"
+[R1]
+title = 't'
+sentence = 's'
+source = 's'
+on = 'missing.started'
+level = 'L2'
+when = "event.episode_ref == 'E1'"
+"#,
+        r#"
+rules.toml:8:9: rule R1: there is no fact `event.episode_ref`; it is a text, a time or a list, which no condition reads: name a fact
 "#,
     );
 }

@@ -103,3 +103,18 @@ fn a_table_that_is_left_out_says_nothing() {
     let child = Child { school_urn: Some("123456".to_owned()), ..Child::default() };
     assert_eq!(book.directory.unit(&book.agencies["school"], &child, None).as_deref(), Some("123456"));
 }
+
+#[test]
+fn a_calendar_of_a_school_that_is_not_listed_and_a_number_that_is_no_ods_code() {
+    let directory = "[school.999001]\nname = 'School'\nphase = 'primary'\n[practice.1234]\nname = 'Surgery'\n";
+    let calendar = "[bank_holidays]\nfrom = '2026-01-01'\nto = '2026-12-31'\ndates = ['2026-01-01']\n\
+                    [[school]]\nurn = '999010'\nterms = [['2026-04-13', '2026-05-22']]\n";
+    let mut all = files("directory.toml", directory);
+    all.extend(files("calendar.toml", calendar).pop());
+    let found = load(&all).map(|_| ()).expect_err("two faults");
+    assert_eq!(
+        written(&found),
+        "calendar.toml:6:7: directory.toml lists no school `999010`: this calendar would count for nobody; did you mean `999001`?\n\
+         directory.toml:4:11: `1234` is not a practice's ODS code; write a letter, then digits and letters: [practice.N81001]\n"
+    );
+}

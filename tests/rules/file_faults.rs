@@ -3,7 +3,7 @@
 use pathway_router::engine::rules::fault::SourceFile;
 use pathway_router::engine::rules::load;
 
-use crate::book::{BOOK, check_faults, files, written};
+use crate::book::{AGENCIES, BOOK, check_faults, files, written};
 
 #[test]
 fn a_file_without_a_place() {
@@ -196,7 +196,7 @@ window = '763 d'
         r#"
 facts.toml:2:10: history count missing_90d: `ever` counts what has been folded away by kind alone; take `where`, `once_per` and level bounds out, or give the window an end
 facts.toml:6:10: history count missing_90d: `child.age_years` is not kept with an entry of the history; read only the event's own facts here: event.grade
-facts.toml:6:33: history count missing_90d: `event.grade` is not carried by `missing.ended`; name only kinds that carry it (`missing.started`, `missing.regraded`), or split the rule
+facts.toml:6:33: history count missing_90d: `event.grade` is not carried by `missing.ended`; name only kinds that carry it (`missing.started`, `missing.regraded`)
 facts.toml:10:10: the window reaches 763 days back, but history is kept for 762; shorten it, or raise `retention_days` in book.toml
 "#,
     );
@@ -443,4 +443,43 @@ fn history_that_is_kept_less_long_than_a_rule_looks_back() {
                     raise `retention_days` in book.toml to 366 or more\n";
     assert_eq!(faults, expected);
     assert!(with(366).is_ok(), "as long as it looks back");
+}
+
+#[test]
+fn one_id_twice_in_one_file_is_one_fault() {
+    let rule = "title = 't'\nsentence = 's'\nsource = 's'\non = 'missing.started'\nlevel = 'L2'\n";
+    check_faults(
+        "rules.toml",
+        &format!("[R1]\n{rule}\n[R1]\n{rule}"),
+        "rules.toml:8:1: [R1] stands twice in this file; give one of the two another name",
+    );
+}
+
+#[test]
+fn rules_that_were_put_into_a_folder_below_are_told() {
+    check_faults(
+        "rules/old/retired.toml",
+        "",
+        "rules/old/retired.toml:1:1: this file has no place in a rule book; write one of `book.toml`, `rules.toml`, \
+         `facts.toml`, `bases.toml`, `agencies.toml`, `calendar.toml`, `directory.toml`, `ladders.toml`, `rules/*.toml`",
+    );
+}
+
+#[test]
+fn an_agency_with_a_capital_is_told_once() {
+    let agencies = AGENCIES.replace("[school]", "[School]");
+    check_faults(
+        "agencies.toml",
+        &agencies.replace("title = \"Police\"", "title = \"Police\"\notherwise = \"school\""),
+        "agencies.toml:11:2: `School` is not an agency's name; use small letters, digits and hyphens, a letter first",
+    );
+}
+
+#[test]
+fn a_date_without_quotes_in_a_calendar() {
+    check_faults(
+        "calendar.toml",
+        "[bank_holidays]\nfrom = 2026-01-01\nto = '2026-12-31'\ndates = []\n",
+        "calendar.toml:2:8: a date stands without quotes; write it as text: \"2026-04-13\"",
+    );
 }

@@ -223,3 +223,48 @@ fn a_wrong_basis_is_one_fault_and_asks_for_no_other() {
     check("bassis = 'D'", "\nrules.toml:8:1: rule R1: there is no key `bassis`; did you mean `basis`?\n");
     check("why = 'w'", "\nrules.toml:7:10: rule R1, task lacks `basis`; add `basis = \"P\"`\n");
 }
+
+#[test]
+fn what_is_to_be_acknowledged_is_so_before_it_is_to_be_done() {
+    check_faults(
+        "rules.toml",
+        r#"
+[R1]
+title = 't'
+sentence = 's'
+source = 's'
+on = 'missing.started'
+basis = 'P'
+tasks = [
+  { to = 'police', do = 'Late', by = '4 h', acknowledge = '8 h' },
+  { to = 'police', do = 'In time', by = '4 h', acknowledge = '30 min' },
+  { to = 'police', do = 'At once', by = 'now', acknowledge = '15 min' },
+  { to = 'police', do = 'From elsewhere', by = '4 h', from = 'last_seen_at', acknowledge = '8 h' },
+  { to = 'police', do = 'To be read', by = '1 wd', digest = true, acknowledge = '15 min' },
+]
+"#,
+        r#"
+rules.toml:9:59: to be acknowledged by `8 h`, after it is to be done by `4 h`; write an earlier clock, or leave `acknowledge` out
+rules.toml:13:81: `acknowledge` beside `digest`: nobody acknowledges what is read in the daily digest; leave one of them out
+"#,
+    );
+}
+
+#[test]
+fn a_clock_runs_from_an_instant_that_its_events_have() {
+    check_faults(
+        "rules.toml",
+        r#"
+[R1]
+title = 't'
+sentence = 's'
+source = 's'
+on = 'missing.started'
+basis = 'P'
+tasks = [{ to = 'police', do = 'Ask', by = '4 h', from = 'ended_at' }]
+"#,
+        r#"
+rules.toml:8:58: no kind of `on` has `ended_at`: the clock would always run from receipt; name an instant that they have, or leave `from` out
+"#,
+    );
+}

@@ -16,6 +16,8 @@ type Places = BTreeMap<String, BTreeSet<String>>;
 
 /// Names that are shorter are taken for a field only as they are: a slip would make another word of them.
 const SLIP_CHARS_MIN: usize = 8;
+/// The router's own, wherever it stands.
+const BACKFILL: &str = "backfill";
 const BASE64: &str = "data_base64";
 
 /// What is a field of the data, or of a record in it, and stands beside it: as an extension it would be lost.
@@ -28,6 +30,9 @@ pub fn misplaced<'a>(attributes: &'a Map<String, Value>, shape: &Record) -> Vec<
             return Some("is not read: give data, as a JSON object".to_owned());
         }
         let plain = plain(name);
+        if plain == BACKFILL {
+            return Some("is for the operator's import alone: leave it out".to_owned());
+        }
         if let Some((_, attribute)) = FROM_ATTRIBUTES.iter().find(|(field, _)| self::plain(field) == plain) {
             return Some(format!("does not belong here: give the attribute {attribute}"));
         }

@@ -16,6 +16,7 @@ use super::expression::{Condition, Expr, Predicate, Test};
 use super::facts::{Fact, FactId, Facts};
 use super::fault::Span;
 use super::read::{Faults, Text, instead, listed};
+use crate::engine::model::detail::{KINDS, fields};
 use crate::engine::model::scalar::FactType;
 
 /// The longest condition, in bytes.
@@ -230,7 +231,10 @@ impl Reader<'_, '_> {
             let names = facts.iter().map(|(_, fact)| fact.name.as_str());
             let readable = |known: &&str| known.starts_with(wanted) && !known.starts_with("result.agencies.");
             let readable: Vec<&str> = names.filter(readable).collect();
-            let write_instead = if wanted.is_empty() {
+            let text = name.strip_prefix("event.").filter(|field| is_text(field));
+            let write_instead = if text.is_some() {
+                "it is a text, a time or a list, which no condition reads: name a fact".to_owned()
+            } else if wanted.is_empty() {
                 "facts start with event. child. status. history. or result.".to_owned()
             } else if readable.is_empty() {
                 format!("declare it in facts.toml: [{name}]")
@@ -272,8 +276,9 @@ impl Reader<'_, '_> {
             span,
             format!("`{}` is not carried by {}", fact.name, listed(lacking)),
             format!(
-                "name only kinds that carry it ({}), or split the rule",
-                listed(fact.kinds.as_deref().unwrap_or_default())
+                "name only kinds that carry it ({}){}",
+                listed(fact.kinds.as_deref().unwrap_or_default()),
+                if self.scope.reading == Reading::Entry { "" } else { ", or split the rule" }
             ),
         )
     }
@@ -401,4 +406,10 @@ impl Reader<'_, '_> {
         widest(node, places, &mut from, &mut to);
         if from > to { self.text.span } else { self.at(from, to) }
     }
+}
+
+/// Whether events carry a field of this name that is no fact.
+fn is_text(field: &str) -> bool {
+    let mut of_kinds = KINDS.iter().filter_map(|(kind, _)| fields(kind)).flatten();
+    of_kinds.any(|(name, fact)| *name == field && fact.is_none())
 }

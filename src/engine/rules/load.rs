@@ -54,7 +54,9 @@ impl Part {
 
     fn of(name: &str) -> Option<Part> {
         let exact = Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, part)| *part);
-        let among_rules = name.starts_with("rules/") && name.ends_with(".toml");
+        // Not in a folder below: what is put away there would count still.
+        let among_rules =
+            name.strip_prefix("rules/").is_some_and(|file| file.ends_with(".toml") && !file.contains('/'));
         exact.or(among_rules.then_some(Part::Rules))
     }
 
@@ -151,6 +153,7 @@ pub fn load(files: &[SourceFile]) -> Result<RuleBook, Vec<RuleFault>> {
     together::check_calendar(&documents, &head, &calendar, &mut faults);
     together::check_ladders(&documents, &ladders, &mut faults);
     let directory = directory::read(&documents, &mut faults);
+    together::check_schools(&documents, &directory, &mut faults);
     agencies::check_directory(&documents, &agencies, &directory, &mut faults);
     let (mut rules, places) = rules::read(&documents, &names, &facts, &mut faults);
     rules::check_overdue(&rules, &ladders, &places, &mut faults);
@@ -206,9 +209,17 @@ fn parse<'i>(files: &'i [SourceFile], faults: &mut Faults) -> Vec<Document<'i>> 
         }
         let (table, errors) = DeTable::parse_recoverable(&file.text);
         let mut broken = Vec::new();
+        let twice = headed_twice(&file.text);
         for error in errors {
             let span: Span = error.span().unwrap_or_default().into();
             broken.push(span.start);
+            let of_twice = twice.iter().find(|(_, part)| (part.start..=part.end).contains(&span.start));
+            if let Some((heading, part)) = of_twice.filter(|_| error.message().contains("duplicate")) {
+                let end = part.start.saturating_add(heading.len());
+                let problem = format!("{heading} stands twice in this file");
+                faults.add(file, Span { start: part.start, end }, problem, "give one of the two another name");
+                continue;
+            }
             faults.add(file, span, format!("this is not TOML: {}", error.message()), toml_hint(error.message()));
         }
         documents.push(Document { part, file, table: table.into_inner(), broken });
@@ -221,6 +232,32 @@ fn parse<'i>(files: &'i [SourceFile], faults: &mut Faults) -> Vec<Document<'i>> 
         }
     }
     documents
+}
+
+/// The headings that stand in a file already, each with its part of it: there every key is a duplicate.
+fn headed_twice(text: &str) -> Vec<(&str, Span)> {
+    let mut headings: Vec<(&str, Span)> = Vec::new();
+    let mut start = 0_usize;
+    for line in text.split_inclusive('\n') {
+        let end = start.saturating_add(line.len());
+        match line.trim_end().split_once(']') {
+            Some((name, _)) if line.starts_with('[') && !line.starts_with("[[") => {
+                let heading = text.get(start..start.saturating_add(name.len()).saturating_add(1)).unwrap_or_default();
+                headings.push((heading, Span { start, end }));
+            }
+            _ => {
+                if let Some((_, part)) = headings.last_mut() {
+                    part.end = end;
+                }
+            }
+        }
+        start = end;
+    }
+    let is_again = |place: &usize| {
+        let earlier = headings.iter().take(*place);
+        headings.get(*place).is_some_and(|(heading, _)| earlier.into_iter().any(|(other, _)| other == heading))
+    };
+    (0..headings.len()).filter(is_again).filter_map(|place| headings.get(place).copied()).collect()
 }
 
 fn toml_hint(message: &str) -> &'static str {

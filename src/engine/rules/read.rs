@@ -150,9 +150,7 @@ pub fn instead<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>) -> Str
     let names: Vec<&str> = names.into_iter().collect();
     match nearest(wrong, names.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
-        None if names.len() > NAMES_LISTED_MAX => {
-            format!("no name is like it: docs/rules.md lists all {}", names.len())
-        }
+        None if names.len() > NAMES_LISTED_MAX => "no name is like it: docs/rules.md lists them all".to_owned(),
         None => format!("write one of {}", listed(names)),
     }
 }

@@ -20,7 +20,11 @@ fn of<'d, 'i>(documents: &'d [Document<'i>], part: Part) -> impl Iterator<Item =
 
 /// The keys of a part's tables.
 pub fn names(documents: &[Document<'_>], part: Part) -> BTreeSet<String> {
-    of(documents, part).flat_map(|document| document.table.keys()).map(|key| key.get_ref().to_string()).collect()
+    let keys = of(documents, part).flat_map(|document| document.table.keys()).map(toml::Spanned::get_ref);
+    // An agency written with a capital is told once, where it stands, and not wherever it is named.
+    let as_named = keys
+        .flat_map(|key| [key.to_string(), if part == Part::Agencies { key.to_lowercase() } else { key.to_string() }]);
+    as_named.collect()
 }
 
 /// Each agency's listed roles; what is wrong with them is found when the agency is read.

@@ -19,7 +19,13 @@ pub fn read(documents: &[Document<'_>], faults: &mut Faults) -> Calendar {
         Ok(file) => file,
         Err(error) => {
             let span = error.span().unwrap_or_default().into();
-            faults.add(document.file, span, error.message(), "see the calendar's form in docs/rules.md");
+            let is_unquoted_date = error.message().contains("invalid type: map, expected a string");
+            let (problem, remedy) = if is_unquoted_date {
+                ("a date stands without quotes", "write it as text: \"2026-04-13\"")
+            } else {
+                (error.message(), "see the calendar's form in docs/rules.md")
+            };
+            faults.add(document.file, span, problem, remedy);
             return Calendar::pinned();
         }
     };

@@ -111,6 +111,12 @@ fn practices<'d>(
     let mut merged: Vec<(String, Text<'d>)> = Vec::new();
     for (key, mut table) in tables(document, entries, "practice", faults) {
         let code = key.text.trim().to_uppercase();
+        if !(code.starts_with(|first: char| first.is_ascii_uppercase())
+            && code.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+        {
+            let problem = format!("`{}` is not a practice's ODS code", key.text);
+            faults.add(key.file, key.span, problem, "write a letter, then digits and letters: [practice.N81001]");
+        }
         let name = owned(table.required(faults, "name", "\"Example Surgery\""));
         let into = table.text(faults, "merged_into", "\"N81001\"");
         table.finish(faults);

@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::agencies::letters;
+use super::together::minutes;
 use super::{Document, Names, Part, check_known, clock, kinds, level};
+use crate::engine::calendar::Clock;
 use crate::engine::model::codes::HumanDecision;
+use crate::engine::model::detail::fields;
 use crate::engine::model::scalar::FactValue;
 use crate::engine::rules::book::{Ladder, Place, Recipient, Rule, TaskRule, TimerRule};
 use crate::engine::rules::catalogue;
@@ -21,6 +24,9 @@ pub type Places<'d> = BTreeMap<String, (&'d SourceFile, Span)>;
 
 /// A decision, where a book names what was decided as well.
 const RECORDED: &str = "decision.recorded/";
+
+/// Anchors that are a field of some kinds of event.
+const TIMES_OF_SOME: [&str; 3] = ["last_seen_at", "ended_at", "completed_at"];
 
 const TASKS_EXAMPLE: &str = "[{ to = [\"social-care\"], do = \"Decide\", by = \"1 wd\" }]";
 
@@ -92,7 +98,7 @@ impl RuleReader<'_> {
             table.lacks(self.faults, "on", "[\"missing.started\"]");
         }
         let on = kinds(&on.unwrap_or_default(), self.faults);
-        let timer = self.timer(&mut table);
+        let timer = self.timer(&mut table, &on);
         let reading = if timer.is_some() { Reading::Timer } else { Reading::Judgement };
         let scope = Scope { facts: self.facts, kinds: &on, reading };
         let when = self.condition(&mut table, &scope);
@@ -154,24 +160,29 @@ impl RuleReader<'_> {
         condition::read(text, &table.what, scope, self.faults)
     }
 
-    fn timer(&mut self, table: &mut Table<'_>) -> Option<TimerRule> {
+    fn timer(&mut self, table: &mut Table<'_>, on: &BTreeSet<&'static str>) -> Option<TimerRule> {
         let after = table.text(self.faults, "after", "\"24 h\"");
         let from = table.text(self.faults, "from", "\"last_seen_at\"");
         if let (None, Some(from)) = (after, from) {
             let problem = format!("{}: `from` has no `after`", table.what);
             self.faults.add(from.file, from.span, problem, "add after = \"24 h\", or put `from` in the task");
         }
-        let from = from.map_or(Some("receipt"), |text| self.anchor(text));
+        let from = from.map_or(Some("receipt"), |text| self.anchor(text, on));
         let after = clock(after?, self.faults);
         // A timer rule stays one though its clock is at fault, so that its condition is read as such.
-        Some(TimerRule { after: after.unwrap_or(crate::engine::calendar::Clock::Now), from: from.unwrap_or("receipt") })
+        Some(TimerRule { after: after.unwrap_or(Clock::Now), from: from.unwrap_or("receipt") })
     }
 
-    fn anchor(&mut self, text: Text<'_>) -> Option<&'static str> {
+    fn anchor(&mut self, text: Text<'_>, on: &BTreeSet<&'static str>) -> Option<&'static str> {
         let anchor = catalogue::ANCHORS.iter().find(|anchor| **anchor == text.text).copied();
         if anchor.is_none() {
             let problem = format!("no clock runs from `{}`", text.text);
             self.faults.add(text.file, text.span, problem, instead(text.text, catalogue::ANCHORS.iter().copied()));
+        }
+        let has_it = |kind: &&'static str| fields(kind).into_iter().flatten().any(|(field, _)| *field == text.text);
+        if TIMES_OF_SOME.contains(&text.text) && !on.is_empty() && !on.iter().any(has_it) {
+            let problem = format!("no kind of `on` has `{}`: the clock would always run from receipt", text.text);
+            self.faults.add(text.file, text.span, problem, "name an instant that they have, or leave `from` out");
         }
         anchor
     }
@@ -278,9 +289,11 @@ impl RuleReader<'_> {
         let to: Vec<Recipient> = to.unwrap_or_default().into_iter().filter_map(|text| self.recipient(text)).collect();
         let action = table.required(self.faults, "do", "\"Hold a meeting\"");
         let by = table.required(self.faults, "by", "\"5 wd\"").and_then(|text| clock(text, self.faults));
-        let from = table.text(self.faults, "from", "\"ended_at\"").map_or(Some("receipt"), |text| self.anchor(text));
+        let from = table
+            .text(self.faults, "from", "\"ended_at\"")
+            .map_or(Some("receipt"), |text| self.anchor(text, scope.kinds));
         let acknowledge = table.text(self.faults, "acknowledge", "\"15 min\"");
-        let acknowledge = acknowledge.and_then(|text| clock(text, self.faults));
+        let acknowledge = acknowledge.and_then(|text| Some((text, clock(text, self.faults)?)));
         let completed_by_due = table.flag(self.faults, "completed_by_due").unwrap_or(false);
         let settled_by = table.texts(self.faults, "settled_by", "[\"return_interview.completed\"]");
         let (decisions, settling): (Vec<Text<'_>>, Vec<Text<'_>>) =
@@ -305,6 +318,10 @@ impl RuleReader<'_> {
         if needs_agreement {
             when = self.agreed(when);
         }
+        let acknowledge = acknowledge.map(|(text, clock)| {
+            self.check_acknowledged(text, &clock, by.as_ref().filter(|_| from == Some("receipt")), digest);
+            clock
+        });
         table.finish(self.faults);
         Some(TaskRule {
             to,
@@ -322,6 +339,22 @@ impl RuleReader<'_> {
             digest,
             when,
         })
+    }
+
+    /// What is to be acknowledged is so before it is to be done. `by`: where it runs from receipt, too.
+    fn check_acknowledged(&mut self, written: Text<'_>, acknowledge: &Clock, by: Option<&Clock>, digest: bool) {
+        // What is due at once is acknowledged within the time that is given for it.
+        let by = by.filter(|by| {
+            **by != Clock::Now && minutes(acknowledge).zip(minutes(by)).is_some_and(|(first, then)| first > then)
+        });
+        if let Some(by) = by {
+            let problem = format!("to be acknowledged by `{}`, after it is to be done by `{by}`", written.text);
+            self.faults.add(written.file, written.span, problem, "write an earlier clock, or leave `acknowledge` out");
+        }
+        if digest {
+            let problem = "`acknowledge` beside `digest`: nobody acknowledges what is read in the daily digest";
+            self.faults.add(written.file, written.span, problem, "leave one of them out");
+        }
     }
 
     /// `decision.recorded/strategy_held`: what a named person records.

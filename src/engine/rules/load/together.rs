@@ -1,5 +1,8 @@
 //! What is wrong between the files of a book, though each is sound by itself: it would fault, or fall silent, at work.
 
+use toml::Spanned;
+use toml::de::DeValue;
+
 use super::head::Head;
 use super::rules::Places;
 use super::{Document, Part};
@@ -7,9 +10,10 @@ use crate::engine::calendar::{Calendar, Clock, london_date};
 use crate::engine::model::scalar::Timestamp;
 use crate::engine::rules::book::{Ladder, LadderStep, Rule};
 use crate::engine::rules::catalogue;
+use crate::engine::rules::directory::Directory;
 use crate::engine::rules::facts::Facts;
 use crate::engine::rules::fault::{SourceFile, Span};
-use crate::engine::rules::read::{Faults, listed, span_of};
+use crate::engine::rules::read::{Faults, listed, nearest, span_of};
 
 const HOUR_MINUTES: u32 = 60;
 const DAY_MINUTES: u32 = 24 * HOUR_MINUTES;
@@ -31,6 +35,26 @@ pub(super) fn check_calendar(documents: &[Document<'_>], head: &Head, calendar: 
         return;
     };
     faults.add(file, span, problem, remedy);
+}
+
+/// A calendar of a school that the directory does not list counts for nobody: its number is mistyped, or the school is forgotten.
+pub(super) fn check_schools(documents: &[Document<'_>], directory: &Directory, faults: &mut Faults) {
+    let Some(schools) = &directory.schools else { return };
+    let calendars = documents.iter().filter(|document| document.part == Part::Calendar);
+    for document in calendars {
+        let Some(DeValue::Array(entries)) = document.table.get("school").map(Spanned::get_ref) else { continue };
+        let urns = entries.iter().filter_map(|entry| entry.get_ref().as_table()?.get("urn"));
+        for urn in urns {
+            let Some(text) = urn.get_ref().as_str().filter(|text| !schools.contains_key(*text)) else { continue };
+            let problem = format!("directory.toml lists no school `{text}`: this calendar would count for nobody");
+            let known = schools.keys().map(String::as_str);
+            let remedy = nearest(text, known).map_or_else(
+                || format!("add [school.{text}] to directory.toml, or take the calendar out"),
+                |near| format!("did you mean `{near}`?"),
+            );
+            faults.add(document.file, span_of(urn), problem, remedy);
+        }
+    }
 }
 
 /// Silence goes up at every level, and by rungs that follow one another.
@@ -86,7 +110,7 @@ pub(super) fn check_reach(rules: &[Rule], facts: &Facts, head: &Head, places: &P
 }
 
 /// How long a clock runs, as near as two can be compared without a calendar.
-fn minutes(clock: &Clock) -> Option<u32> {
+pub(super) fn minutes(clock: &Clock) -> Option<u32> {
     match clock {
         Clock::Now => Some(0),
         Clock::Minutes(minutes) => Some(u32::from(*minutes)),
