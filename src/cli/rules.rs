@@ -79,6 +79,10 @@ pathway-router rules test my-scenario.toml --rules rules/cheshire-east"
     },
 }
 
+/// A book may be read so, and published books are; but nobody should write one without knowing.
+const NO_LADDER: &str = "the book has no ladder: of a task that nobody answers, nobody would be told. Add ladders.toml, with at least one ladder \
+                         that names no levels (docs/rules.md, `ladders.toml`)";
+
 pub fn run(command: &Command) -> Result<Ending, CliError> {
     match command {
         Command::Check { dir } => check(dir),
@@ -106,7 +110,10 @@ fn check(dir: &Path) -> Result<Ending, CliError> {
     match rule_book::read(dir)? {
         RuleFolder::Sound(book) => {
             let (rules, agencies) = (counted(book.rules.len(), "rule"), book.agencies.len());
-            let faults = without_scenario(dir, &book)?;
+            let mut faults = without_scenario(dir, &book)?;
+            if book.ladders.is_empty() {
+                faults.push(Report::msg(format!("{}: {NO_LADDER}", dir.display())));
+            }
             if !faults.is_empty() {
                 return Ok(report_faults(dir, &faults));
             }
@@ -142,6 +149,10 @@ fn without_scenario(dir: &Path, book: &RuleBook) -> Result<Vec<Report>, CliError
             Ok(ran) => coverage.join(ran.coverage),
             Err(fault) => faults.push(Report::msg(format!("{}:{}: {}", file.display(), fault.line, fault.problem))),
         }
+    }
+    if !faults.is_empty() {
+        output::line(format_args!("whether each rule has a scenario was not checked: one of these may show it"));
+        return Ok(faults);
     }
     for rule in book.rules.iter().filter(|rule| !coverage.fired.contains(&rule.id)) {
         let problem = format!("rule {} has no scenario: none makes it fire", rule.id);
@@ -221,6 +232,12 @@ fn scenario_files(path: &Path) -> Result<Vec<PathBuf>, CliError> {
     let mut files = Vec::new();
     for entry in fs::read_dir(&folder).map_err(unreadable)? {
         let file = entry.map_err(unreadable)?.path();
+        if file.is_dir() && folder.ends_with(SCENARIOS_FOLDER) {
+            let (file, folder) = (file.display(), folder.display());
+            return Err(CliError::Usage(format!(
+                "{file} is a folder: scenarios lie in {folder} itself; move it elsewhere"
+            )));
+        }
         if file.extension().is_some_and(|extension| extension == "toml") {
             files.push(file);
         }

@@ -10,7 +10,7 @@ pub mod facts;
 pub mod fault;
 mod hash;
 mod load;
-mod read;
+pub mod read;
 mod strata;
 mod supposing;
 pub mod template;

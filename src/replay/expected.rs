@@ -10,6 +10,9 @@ use crate::engine::calendar::instant_in_words;
 use crate::engine::model::decision::{Decision, Trigger};
 use crate::engine::model::scalar::Level;
 use crate::engine::model::task::Task;
+use crate::engine::rules::RuleBook;
+use crate::engine::rules::catalogue::OWN_RULES;
+use crate::engine::rules::read::nearest;
 
 /// Expectations of one step; what is left out is not compared.
 #[derive(Deserialize, Debug, Default)]
@@ -50,6 +53,34 @@ struct ExpectedTask {
 struct ExpectedRoute {
     to: String,
     unit: Option<String>,
+}
+
+impl Expect {
+    /// What it names that neither the book nor the router has: it would never come, and what is said not to come would be right for
+    /// ever.
+    pub fn misnamed(&self, book: &RuleBook) -> Option<String> {
+        let of_tasks = || self.tasks.iter().flatten();
+        let named = [self.rules.as_ref(), Some(&self.not_rules), self.unknown.as_ref()];
+        let mut rules = named.into_iter().flatten().chain(of_tasks().filter_map(|task| task.rules.as_ref())).flatten();
+        let known_rules = || book.rules.iter().map(|rule| rule.id.as_str()).chain(OWN_RULES.iter().copied());
+        if let Some(wrong) = rules.find(|named| known_rules().all(|known| known != named.as_str())) {
+            return Some(unknown_name("rule", wrong, known_rules()));
+        }
+        let routes = || self.suppressed.iter().flatten().map(|route| &route.to);
+        let mut agencies = of_tasks().map(|task| &task.to).chain(routes()).map(|to| agency_of(to));
+        let known = || book.agencies.keys().map(String::as_str);
+        let wrong = agencies.find(|named| !book.agencies.contains_key(*named))?;
+        Some(unknown_name("agency", wrong, known()))
+    }
+}
+
+fn unknown_name<'n>(what: &str, wrong: &str, known: impl Iterator<Item = &'n str>) -> String {
+    let remedy = nearest(wrong, known).map_or(String::new(), |near| format!(": did you mean `{near}`?"));
+    format!("`expect` names {what} `{wrong}`, which the rule book does not have{remedy}")
+}
+
+fn agency_of(to: &str) -> &str {
+    to.split_once('/').map_or(to, |(agency, _)| agency)
 }
 
 /// One thing that came out otherwise.

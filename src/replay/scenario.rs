@@ -155,6 +155,9 @@ pub fn run_watched(
             ran.coverage.decided(book, decision);
         }
         let Some(expect) = &step.expect else { continue };
+        if let Some(misnamed) = expect.misnamed(book) {
+            return Err(fault(misnamed));
+        }
         let differences = compare(expect, &results, step.about()).map_err(fault)?;
         if !differences.is_empty() {
             ran.differences.push(StepDifferences { step: index + 1, line, differences });
@@ -260,6 +263,12 @@ fn event_json(
     raised: &[Task],
 ) -> Result<Value, String> {
     let from = step.from.as_deref().ok_or("`from` is required beside `event`: who sends it, as \"partner/unit\"")?;
+    if step.corrects.is_some() && !["event.corrected", "event.withdrawn"].contains(&kind) {
+        return Err(
+            "`corrects` is for event.corrected and event.withdrawn: take it out, or write one of these as `event`"
+                .to_owned(),
+        );
+    }
     let mut data = json_table(step.data.as_ref())?;
     if let Some(name) = &step.child {
         let person = scenario.child.get(name).ok_or_else(|| format!("there is no [child.{name}] in this file"))?;

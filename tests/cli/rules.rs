@@ -56,7 +56,65 @@ fn a_rule_without_a_scenario_is_a_fault_where_the_book_has_scenarios() {
     assert!(!done.err.contains("R31 has no"), "{}", done.err);
     check(&["rules", "test", path], 0, &["not shown: rules/serious-incident.toml:16: R42-suspected: never fired"]);
     fs::write(scenarios.join("broken.toml"), "title = 3\n").expect("a scenario");
-    check(&["rules", "check", path], 1, &["broken.toml:1", "2 faults"]);
+    // It may be the one that shows R42.
+    let done = check(&["rules", "check", path], 1, &["broken.toml:1", "1 fault", "was not checked"]);
+    assert!(!done.err.contains("has no scenario"), "{}", done.err);
+    fs::remove_file(scenarios.join("broken.toml")).expect("it goes");
+    fs::create_dir(scenarios.join("old")).expect("a folder");
+    check(&["rules", "check", path], 2, &["old is a folder", "scenarios lie in"]);
+}
+
+#[test]
+fn a_book_in_which_silence_is_told_to_nobody_is_told_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    copy_of_the_book(folder.path());
+    let rules = folder.path().join("rules");
+    for entry in fs::read_dir(&rules).expect("rules") {
+        let file = entry.expect("a file").path();
+        let text =
+            fs::read_to_string(&file).expect("rules").replace("completed_by_due = true", "completed_by_due = false");
+        fs::write(&file, text).expect("rules");
+    }
+    let agencies = folder.path().join("book.toml");
+    let text = fs::read_to_string(&agencies).expect("a book");
+    let kept: Vec<&str> = text.lines().filter(|line| !line.starts_with("told_of_breaches")).collect();
+    fs::write(&agencies, kept.join("\n")).expect("a book");
+    fs::remove_file(folder.path().join("ladders.toml")).expect("it goes");
+    let path = folder.path().to_str().expect("a path");
+    check(&["rules", "check", path], 1, &["the book has no ladder", "Add ladders.toml", "1 fault"]);
+    let page = check(&["rules", "book", path], 0, &["of a task that nobody answers, nobody is told"]).out;
+    assert!(page.contains("This book names nobody who is told of the breach") && !page.contains("climbs the ladder"));
+    let shipped =
+        check(&["rules", "book", BOOK], 0, &["is told of the breach", "climbs the ladder", "R40-overdue"]).out;
+    assert!(!shipped.contains("names nobody who is told"), "the shipped book names whom");
+    for besides in
+        ["Immediate danger", "A child who has died", "Forgotten tasks", "Where the front door is the suspect"]
+    {
+        assert!(shipped.contains(besides), "{besides}");
+    }
+}
+
+#[test]
+fn a_near_miss_of_a_rule_that_does_not_exist_is_a_fault() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("mine.toml");
+    let path = file.to_str().expect("a path");
+    for (expected, fault) in [
+        ("not_rules = ['R3O']", "names rule `R3O`, which the rule book does not have"),
+        ("unknown = ['CONCERN-FMG']", "did you mean `CONCERN-FGM`?"),
+        (
+            "tasks = [{ to = 'polise' }]",
+            "names agency `polise`, which the rule book does not have: did you mean `police`?",
+        ),
+        ("tasks = [{ to = 'police', rules = ['R40-overdu'] }]", "did you mean `R40-overdue`?"),
+    ] {
+        let scenario = format!(
+            "title = 'A near miss'\n[child.a]\nnhs_number = '9990000026'\n[[step]]\nat = '2026-10-12 10:00'\n\
+             event = 'concern.reported'\nfrom = 'schools/990001'\nchild = 'a'\ndetail = {{ concern = 'other' }}\n[step.expect]\n{expected}\n"
+        );
+        fs::write(&file, scenario).expect("a scenario");
+        check(&["rules", "test", path, "--rules", BOOK], 1, &["FAULTY", "mine.toml:4", fault]);
+    }
 }
 
 #[test]

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use pathway_router::engine::rules::catalogue::OWN_RULES;
 use pathway_router::engine::rules::fault::SourceFile;
 use pathway_router::engine::rules::{self, RuleBook};
 use pathway_router::replay::coverage::Coverage;
-use pathway_router::replay::{report, scenario};
+use pathway_router::replay::{Replay, Results, report, scenario};
 
 /// The rule book in a folder, its scenarios left out.
 pub fn book(folder: &Path) -> RuleBook {
@@ -52,6 +53,25 @@ fn every_shipped_scenario_comes_out_as_expected() {
         differences.push_str(&report::side_by_side(&name, &ran));
     }
     assert!(differences.is_empty(), "\n{differences}");
+}
+
+#[test]
+fn every_rule_that_is_named_stands_in_the_book_or_is_known_as_the_router_s_own() {
+    let book = book(&shipped());
+    let mut named = BTreeSet::new();
+    for path in toml_files(&shipped().join("scenarios")) {
+        let text = fs::read_to_string(&path).unwrap();
+        let scenario = scenario::parse(&text).unwrap();
+        let mut watch = |results: &Results, _: &Replay| {
+            named.extend(results.tasks.iter().flat_map(|task| &task.reasons).map(|reason| reason.rule.clone()));
+            named.extend(results.decisions.iter().flat_map(|decision| &decision.fired).map(|fired| fired.rule.clone()));
+        };
+        scenario::run_watched(&scenario, &text, &book, &mut watch).unwrap();
+    }
+    let own: BTreeSet<&str> = named.iter().map(String::as_str).filter(|name| book.rule(name).is_none()).collect();
+    let unknown: Vec<&&str> = own.iter().filter(|name| !OWN_RULES.contains(name)).collect();
+    assert!(unknown.is_empty(), "OWN_RULES lacks {unknown:?}");
+    assert!(own.len() > 20, "only {own:?}");
 }
 
 #[test]

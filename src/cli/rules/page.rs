@@ -34,6 +34,11 @@ struct Page {
     ladders: Vec<LadderShown>,
     on_duty: Vec<OnDuty>,
     front_door: String,
+    /// Who is told of what should not have been shared; empty: nobody.
+    breaches: String,
+    deaths: Vec<String>,
+    stand_ins: Vec<String>,
+    has_overdue: bool,
     holidays_from: String,
     holidays_to: String,
 }
@@ -123,6 +128,7 @@ struct BasisShown {
 /// The page, or why the template could not be filled.
 pub fn page(book: &RuleBook) -> Result<String, askama::Error> {
     let (holidays_from, holidays_to) = book.calendar.span();
+    let titled = |agency: &String| recipient(book, agency, None);
     let page = Page {
         title: book.title.clone(),
         name: book.name.clone(),
@@ -137,6 +143,10 @@ pub fn page(book: &RuleBook) -> Result<String, askama::Error> {
         ladders: ladders::ladders(book),
         on_duty: ladders::on_duty(book),
         front_door: ladders::front_door(book),
+        breaches: book.told_of_breaches.as_ref().map(titled).unwrap_or_default(),
+        deaths: book.look_into_deaths.iter().map(titled).collect(),
+        stand_ins: book.stand_ins.iter().map(titled).collect(),
+        has_overdue: book.ladders.iter().any(|ladder| !ladder.overdue.is_empty()),
         holidays_from: date_in_words(holidays_from, 0),
         holidays_to: date_in_words(holidays_to, 0),
     };

@@ -4,11 +4,14 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::NO_LADDER;
 use crate::cli::router::{Router, RouterArguments};
 use crate::cli::{CliError, Ending, output, rule_book};
 
 pub fn publish(dir: &Path, effective_from: Option<&str>, router: &RouterArguments) -> Result<Ending, CliError> {
-    rule_book::read_sound(dir)?;
+    if rule_book::read_sound(dir)?.ladders.is_empty() {
+        eprintln!("warning: {NO_LADDER}");
+    }
     let files: Vec<Value> =
         rule_book::files(dir)?.into_iter().map(|file| json!({ "name": file.name, "text": file.text })).collect();
     let body = json!({ "effective_from": effective_from, "files": files }).to_string();

@@ -59,6 +59,43 @@ pub const ANCHORS: &[&str] = &[
     "as_index",
 ];
 
+/// Rules of the router's own, which stand in no book: in a decision and in the reasons of a task they are named as the book's are.
+pub const OWN_RULES: &[&str] = &[
+    "R40",
+    "R40-overdue",
+    "agreed",
+    "agreement",
+    "answer-refused",
+    "awaiting_original",
+    "back-grown",
+    "calendar",
+    "case-closed",
+    "closed-while-missing",
+    "correction",
+    "danger",
+    "death",
+    "decided-level",
+    "decision-not-applied",
+    "decision-taken-back",
+    "fallback",
+    "find-out",
+    "first-receipt",
+    "forgotten",
+    "harm-suspected",
+    "held-back",
+    "help-goes-on",
+    "joined",
+    "not-judged-again",
+    "not-taken-on",
+    "one-family",
+    "readdressed",
+    "return",
+    "same-child",
+    "unlinked",
+    "unread_record",
+    "withdrawal",
+];
+
 /// Parts of a task, besides facts and the child's own fields, that an agency may be allowed to see.
 pub const TASK_FIELDS: &[&str] = &["level", "narrative", "voice_of_child", "carers", "call_back", "partner_reference"];
 
