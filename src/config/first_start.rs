@@ -131,7 +131,7 @@ impl Writer<'_> {
             return Ok(());
         }
         let mut entries = Vec::new();
-        for sample in self.told.own_book.map_or_else(samples, |own| own.samples()) {
+        for sample in self.told.own_book.map_or_else(samples, OwnBook::samples) {
             let token = Zeroizing::new(new_token());
             let what = match &sample.caller {
                 Caller::Partner { partner, unit } => format!("sample token of partner {partner}, unit {unit}"),

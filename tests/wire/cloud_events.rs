@@ -132,6 +132,8 @@ fn faults_say_what_to_send_instead() {
         &["data.child.nhsNumber is not a known field: did you mean nhs_number?"],
     );
     check(|json| json["data"]["event_id"] = json!("x"), &["data.event_id does not belong here: give the attribute id"]);
+    // The router's own, wherever it stands.
+    check(|json| json["backfill"] = json!(true), &["backfill is for the operator's import alone: leave it out"]);
     check(|json| json["data"]["carers"] = json!({}), &["data.carers is not usable: give a list"]);
     check(
         |json| json["data"]["carers"] = json!([{ "relationship": "mother" }, { "told": 1, "relationship": "father" }]),
