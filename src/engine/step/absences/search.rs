@@ -21,6 +21,12 @@ pub fn has_nobody_to_find(history: &History, rules: &RuleBook, task: &HeldTask) 
     is_search(rules, task) && back()
 }
 
+/// Whether every rule that asks it does so only because the child is looked for no longer.
+pub fn says_it_is_over(rules: &RuleBook, task: &HeldTask) -> bool {
+    let is_looked_for = |fact| LOOKED_FOR.contains(&rules.facts.name(fact)).then_some(1);
+    rules.would_not_ask(task, &is_looked_for)
+}
+
 /// Whether every rule that asks it does so only while the child is looked for.
 fn is_search(rules: &RuleBook, task: &HeldTask) -> bool {
     let nobody_is = |fact| LOOKED_FOR.contains(&rules.facts.name(fact)).then_some(0);

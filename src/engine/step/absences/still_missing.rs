@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::search;
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::StepError;
 use crate::engine::history::senders::numbers;
@@ -86,7 +87,10 @@ pub fn tell_searching<'w>(
             is_start && entry.occurred_at >= since && task.is_of(entry)
         };
         let soon = task.due_at <= task.raised_at.plus_millis(SEARCH_MS_MAX);
-        soon && task.chases.is_none() && draft.history.entries.iter().any(of_absence)
+        // Who heard of the absence after the return was told that nobody need search any more.
+        (soon || search::says_it_is_over(rules, task))
+            && task.chases.is_none()
+            && draft.history.entries.iter().any(of_absence)
     };
     let asked: Vec<&Arc<HeldTask>> = draft.history.tasks.iter().filter(searching).collect();
     let mut wanted = vec![told()];
