@@ -6,7 +6,7 @@ use super::agreement;
 use super::decided::MORE_THAN_HELP;
 use super::taken_back::{go_on_by, is_grown};
 use crate::engine::context::StepError;
-use crate::engine::history::{RECALLED, death, decisions, is_held_still, is_open};
+use crate::engine::history::{RECALLED, death, decisions, holds, is_held_still, is_open};
 use crate::engine::model::decision::Disposition;
 use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision};
 use crate::engine::model::scalar::{Level, Timestamp};
@@ -41,11 +41,12 @@ const TAKEN_BACK: Word = Word {
 
 /// When a step ends: social care acts for the child now, by whatever came: an event, a clock, a decision, an enquiry, or what is taken back.
 pub fn warn_once_social_care_acts(draft: &mut Draft<'_>) -> Result<(), StepError> {
-    if !comes_to_act(draft) {
+    let is_imported = draft.decision.disposition == Disposition::Backfilled;
+    if is_imported || !draft.sides().any(|side| comes_to_act(side, &draft.history)) {
         return Ok(());
     }
     let level = |decision: &Option<RecordedDecision>| decision.as_ref().and_then(|decision| decision.level);
-    let acts_at = if comes_to_4b(draft) { Level::L4b } else { Level::L4a };
+    let acts_at = if draft.sides().any(|side| comes_to_4b(side, &draft.history)) { Level::L4b } else { Level::L4a };
     let decided = draft.history.last_decision != draft.before.last_decision
         && level(&draft.history.last_decision) >= Some(acts_at);
     let word = if decided { &MORE_THAN_HELP } else { &HARM_SUSPECTED };
@@ -53,16 +54,14 @@ pub fn warn_once_social_care_acts(draft: &mut Draft<'_>) -> Result<(), StepError
     warn(draft, &cause, word)
 }
 
-/// Whether social care acts by what this step brought, as the case stands by now: it did not before, or it does at level 4b now, where
-/// a service does not go on whatever was agreed with social care at level 4a.
-fn comes_to_act(draft: &Draft<'_>) -> bool {
-    let is_imported = draft.decision.disposition == Disposition::Backfilled;
-    let begins = || !social_care_acts(&draft.before) && social_care_acts(&draft.history);
-    !is_imported && (comes_to_4b(draft) || begins())
+/// Whether social care acts by what this step brought, as the case stands by now: it did not by what a record knew, or it does at level 4b
+/// now, where a service does not go on whatever was agreed with social care at level 4a.
+fn comes_to_act(before: &History, now: &History) -> bool {
+    comes_to_4b(before, now) || (!social_care_acts(before) && social_care_acts(now))
 }
 
-fn comes_to_4b(draft: &Draft<'_>) -> bool {
-    draft.before.case_level < Some(Level::L4b) && draft.history.case_level >= Some(Level::L4b)
+fn comes_to_4b(before: &History, now: &History) -> bool {
+    before.case_level < Some(Level::L4b) && now.case_level >= Some(Level::L4b)
 }
 
 /// Whether whoever holds a task waits while social care acts: warned when this step ends, or before and not to go on since. They are not
@@ -97,13 +96,11 @@ fn is_under_way(history: &History, task: &HeldTask, at: Timestamp) -> bool {
         && history.entries.iter().any(agreed)
 }
 
-/// Tells each who holds such a service from before this step.
+/// Tells each who holds such a service from before this step, by a record of the child for whom social care did not act.
 fn warn(draft: &mut Draft<'_>, cause: &str, word: &Word) -> Result<(), StepError> {
-    let held = draft
-        .history
-        .tasks
-        .iter()
-        .filter(|task| is_service(draft, &draft.history, task, draft.at) && !draft.is_raised_now(task));
+    let history = &draft.history;
+    let acts_newly = |task: &HeldTask| draft.sides().any(|side| comes_to_act(side, history) && holds(side, task));
+    let held = history.tasks.iter().filter(|task| is_service(draft, history, task, draft.at) && acts_newly(task));
     let services: Vec<Arc<HeldTask>> = held.cloned().collect();
     let due = draft.raising(None, cause).deadline_from_now(&OWN_DUTY)?;
     let told = each_holder(draft, &services, word, &|_| Ok(due.clone()))?;
