@@ -7,6 +7,7 @@ use crate::engine::context::{Context, StepError};
 use crate::engine::decide::{Moment, judge};
 use crate::engine::facts::AsOf;
 use crate::engine::history::entry::{A_PERSON, AN_ADDRESS};
+use crate::engine::history::{is_held_still, is_open};
 use crate::engine::model::decision::Trigger;
 use crate::engine::model::history::{Awaiting, Entry, Timer};
 use crate::engine::model::scalar::Timestamp;
@@ -76,7 +77,8 @@ fn ask_for_original(draft: &mut Draft<'_>, entry: &Arc<Entry>, cause: &str) -> R
     let raising = draft.raising(None, cause);
     let due = raising.deadline_from_now(&OWN_DUTY)?;
     let asked = entry.held_back.iter().filter(|route| route.agency != A_PERSON);
-    let told = persons::told_already(draft, asked, |_| true);
+    let told =
+        persons::told_already(draft, asked, |task| is_open(&task.state) || is_held_still(task.state_at, draft.at));
     let says_no_wish = entry.held_back.iter().all(|route| route.agency == AN_ADDRESS);
     let wish = match (says_no_wish, told.is_empty()) {
         (true, _) => String::new(),

@@ -22,6 +22,9 @@ const TOLD_TITLE: &str = "Told already, and not to be told";
 const TOLD_APART_ACTION: &str = "Decide at once: someone was told who, by another record of the child, must not be";
 const TOLD_ACTION: &str = "Decide at once: someone was told who, by a later report, must not be";
 
+const COMPLETED: &str = "completed";
+const DECLINED: &str = "declined";
+
 fn is_person(route: &HeldBack) -> bool {
     route.agency == A_PERSON
 }
@@ -206,11 +209,13 @@ pub fn told_already<'r>(
         route.agency == task.agency && (route.unit.is_none() || task.unit.is_none() || route.unit == task.unit)
     };
     let meant = || draft.history.tasks.iter().filter(|task| is_meant(task));
-    let open = meant().filter(|task| is_open(&task.state) && task.agency != *front_door);
-    let told = open.filter(|task| routes.iter().any(|route| is_at(task, route)));
+    // Whoever has done what they were asked, or declined it, knows of it as well as who holds it.
+    let is_known = |state: &str| is_open(state) || [COMPLETED, DECLINED].contains(&state);
+    let known = meant().filter(|task| is_known(&task.state) && task.agency != *front_door);
+    let told = known.filter(|task| routes.iter().any(|route| is_at(task, route)));
     // Whoever was asked to pass it on has done so.
     let is_for = |task: &HeldTask, route: &HeldBack| task.in_place_of.as_ref() == Some(&route.agency);
-    let done = meant().filter(|task| task.state == "completed");
+    let done = meant().filter(|task| task.state == COMPLETED);
     let told = told.chain(done.filter(|task| routes.iter().any(|route| is_for(task, route))));
     let actions: BTreeSet<&str> = told.map(|task| task.action.as_str()).collect();
     actions.into_iter().map(str::to_owned).collect()
