@@ -23,6 +23,7 @@ use crate::engine::rules::catalogue::{BESIDE, is_concern};
 use crate::engine::state::State;
 use crate::engine::step::absences::{back_grown, returned};
 use crate::engine::step::changed::correction;
+use crate::engine::step::changed::refused;
 use crate::engine::step::changed::withdrawal;
 use crate::engine::step::deadlines::clocks;
 use crate::engine::step::decisions::unapplied::Unapplied;
@@ -337,15 +338,9 @@ fn sent_again(draft: &mut Draft<'_>, referral: &Referral, arriving: Entry) -> Re
     let same = |entry: &Arc<Entry>| entry.is_same_event(&arriving) && entry.content_digest == arriving.content_digest;
     let judged = if draft.history.entries.iter().any(same) { None } else { draft.judge(&arriving) };
     let level = judged.and_then(|verdict| verdict.level);
-    let at_highest = level.filter(|level| *level == Level::L4b);
-    // Whoever sends at least once sends this again, too: the first time is enough, unless it says that harm is suspected.
-    let mut held = draft.history.tasks.iter().filter(|task| task.is_of(&arriving) && task.level >= at_highest);
-    if held.any(|task| task.action == correction::REFUSED_ACTION) {
-        draft.disposed(Disposition::Retransmission);
-        return Ok(());
-    }
     let problem = "an event of this id was withdrawn; send it under a new id";
-    correction::refuse(draft, referral, &Arc::new(arriving), problem, level)
+    // Whoever sends at least once sends this again, too: each content is told once.
+    refused::refuse_new_content(draft, referral, &Arc::new(arriving), problem, level)
 }
 
 /// What statuses, decisions and agreements leave behind besides their entry.

@@ -15,7 +15,7 @@ use crate::engine::model::feedback::FeedbackStatus;
 use crate::engine::model::history::{Awaiting, Entry, RightChild, Timer};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::FactValue;
-use crate::engine::step::changed::{another_child, another_unit, correction, reading, withdrawal};
+use crate::engine::step::changed::{another_child, another_unit, correction, reading, refused, withdrawal};
 use crate::engine::step::deadlines::{recount, timer};
 use crate::engine::step::decisions::redecided;
 use crate::engine::step::draft::{Draft, OWN_DUTY};
@@ -134,7 +134,7 @@ pub fn apply_to_known(draft: &mut Draft<'_>, referral: Option<&Referral>) -> Res
         if let Err(problem) = correction::apply(draft, referral, &waiting.event_id, &original, &correction)? {
             draft.decision.notes.push(format!("A correction that came before this event was not applied: {problem}."));
             let level = correction::level_refused(draft, &original, &correction);
-            correction::ask_sender(draft, referral, &waiting.event_id, &original, &problem, level)?;
+            refused::ask_sender(draft, referral, &waiting.event_id, &original, &problem, level)?;
             continue;
         }
         let of_waiting = |entry: &&Arc<Entry>| entry.event_id == waiting.event_id && entry.source == waiting.source;

@@ -18,8 +18,9 @@ use crate::engine::model::scalar::Level;
 use crate::engine::rules::book::Rule;
 use crate::engine::rules::expression::Truth;
 use crate::engine::rules::facts::KindId;
-use crate::engine::step::changed::correction::REFUSED_ACTION;
+use crate::engine::step::changed::refused::REFUSED_ACTION;
 use crate::engine::step::changed::withdrawal::UNHEARD_ACTION;
+use crate::engine::step::decisions::closed::is_waited_for_no_more;
 use crate::engine::step::draft::{AT_HIGHEST_LEVEL, Draft};
 use crate::engine::step::stand_in::stand_in_entry;
 use crate::engine::tasks::Wanted;
@@ -154,7 +155,10 @@ fn is_told(draft: &Draft<'_>, event: &ReferralEvent, about: &Entry) -> bool {
     let mut of_danger: BTreeSet<&str> = rules_of_danger(draft.book).map(|rule| rule.id.as_str()).collect();
     of_danger.insert(DANGER_RULE);
     let says_again = !matches!(event.detail, Detail::EventWithdrawn(_));
-    let in_the_hour = |task: &HeldTask| task.raised_at.plus_millis(HOUR_MS) > draft.at && task.is_of(about);
+    // What a closing ended nobody holds any more.
+    let is_held = |task: &HeldTask| !is_waited_for_no_more(&draft.history, &draft.book.rules, task);
+    let in_the_hour =
+        |task: &HeldTask| task.raised_at.plus_millis(HOUR_MS) > draft.at && task.is_of(about) && is_held(task);
     let says_so = |task: &HeldTask| {
         let of_harm = [REFUSED_ACTION, UNHEARD_ACTION].contains(&task.action.as_str());
         of_harm || task.rules.iter().any(|rule| of_danger.contains(rule.as_str()))

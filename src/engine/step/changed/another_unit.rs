@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use super::correction::{ask_sender, changes_in_words, level_if_it_stood};
+use super::correction::{changes_in_words, level_if_it_stood};
+use super::refused::ask_sender;
 use crate::engine::context::StepError;
 use crate::engine::history;
 use crate::engine::model::decision::Disposition;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::refused::refuse;
 use super::{addition, another_unit, reading, wish, withdrawal};
 use crate::engine::calendar::instant_in_words;
 use crate::engine::context::StepError;
@@ -15,7 +16,6 @@ use crate::engine::history::death::{INCIDENT, is_notice};
 use crate::engine::history::decisions::DECISION;
 use crate::engine::history::entry::{DANGER, EMERGENCY_CALL, confidential_address};
 use crate::engine::history::{self, Spoken, put, raise_case_level, restate};
-use crate::engine::model::decision::Disposition;
 use crate::engine::model::detail::EventCorrected;
 use crate::engine::model::event::Source;
 use crate::engine::model::feedback::FeedbackStatus;
@@ -29,7 +29,7 @@ use crate::engine::step::deadlines::clocks::{due_already, restart_timers};
 use crate::engine::step::deadlines::recount;
 use crate::engine::step::death;
 use crate::engine::step::decisions::{agreement, redecided};
-use crate::engine::step::draft::{Draft, own_duty_at, within_the_hour_at};
+use crate::engine::step::draft::{Draft, own_duty_at};
 use crate::engine::step::findings::{Again, as_it_stood, asking_more, findings_of, judged_again, tell_left_out};
 use crate::engine::step::held_back::{persons, suspect};
 use crate::engine::step::outcomes::responsible;
@@ -37,7 +37,6 @@ use crate::engine::tasks::Wanted;
 
 pub const CORRECTION_RULE: &str = "correction";
 const CONFIRM_ACTION: &str = "Confirm or refuse the correction: it would lower what was proposed";
-pub const REFUSED_ACTION: &str = "Ask the sender what they meant: their correction could not be applied";
 pub const IS_WITHDRAWN: &str = "its original was withdrawn";
 /// To whoever sent what the front door corrects.
 const BY_FRONT_DOOR: &str = "The front door has corrected what you sent, and it counts as corrected from now on.";
@@ -441,40 +440,4 @@ pub fn level_if_it_stood<'c>(
 pub fn level_refused(draft: &Draft<'_>, original: &Entry, correction: &EventCorrected) -> Option<Level> {
     let level = level_if_it_stood(draft, original, [correction]);
     level.filter(|_| original.withdrawn || level > original.level)
-}
-
-/// What cannot be applied goes to a person, and the sender is told why. `level`: of what it says, had it been applied.
-pub fn refuse(
-    draft: &mut Draft<'_>,
-    referral: &Referral,
-    arriving: &Arc<Entry>,
-    problem: &str,
-    level: Option<Level>,
-) -> Result<(), StepError> {
-    draft.disposed(Disposition::Refused);
-    draft.decision.notes.push(format!("Not applied: {problem}."));
-    ask_sender(draft, Some(referral), &referral.event.event_id, arriving, problem, level)?;
-    let words = format!("This was not applied: {problem}.");
-    draft.tell_sender(&referral.event, FeedbackStatus::NotApplied, &[&words]);
-    Ok(())
-}
-
-/// Puts what was not applied to whoever decides: within the hour where significant harm is suspected by it.
-pub fn ask_sender(
-    draft: &mut Draft<'_>,
-    referral: Option<&Referral>,
-    cause: &str,
-    entry: &Arc<Entry>,
-    problem: &str,
-    level: Option<Level>,
-) -> Result<(), StepError> {
-    let at_highest = level.filter(|level| *level == Level::L4b);
-    let raising = draft.raising(referral, cause);
-    let due = raising.deadline_from_now(&within_the_hour_at(level))?;
-    let harm = at_highest.map_or("", |_| " By what it says significant harm is suspected: see that the child is safe.");
-    let why = format!("What a sender corrected or withdrew was not applied: {problem}.{harm}");
-    let title = "A correction that could not be applied";
-    let own = raising.own_duty(CORRECTION_RULE, title, why, REFUSED_ACTION, due, entry);
-    let wanted = Wanted { level: at_highest.or(own.level), ..own };
-    draft.raise(referral, cause, &[], vec![wanted]).map(drop)
 }

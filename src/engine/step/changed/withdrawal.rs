@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use super::another_unit::{ANOTHER_UNITS, ONE_OF_SEVERAL};
-use super::correction::{IS_WITHDRAWN, ask_sender, level_if_it_stood, refuse, review};
+use super::correction::{IS_WITHDRAWN, level_if_it_stood, review};
+use super::refused::{ask_sender, refuse};
 use super::{another_child, another_unit};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;

@@ -21,7 +21,8 @@ use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{FactValue, Level};
 use crate::engine::step::arriving::arrival::arrive;
 use crate::engine::step::arriving::awaiting;
-use crate::engine::step::changed::correction::{IS_WITHDRAWN, not_of_its_kind, refuse};
+use crate::engine::step::changed::correction::{IS_WITHDRAWN, not_of_its_kind};
+use crate::engine::step::changed::refused::refuse;
 use crate::engine::step::deadlines::ladder;
 use crate::engine::step::draft::Draft;
 

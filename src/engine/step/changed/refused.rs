@@ -1,0 +1,92 @@
+//! What could not be applied, of what a sender corrects, takes back or sends again: a person asks them what they meant.
+
+use std::sync::Arc;
+
+use super::correction::CORRECTION_RULE;
+use crate::engine::context::StepError;
+use crate::engine::model::decision::Disposition;
+use crate::engine::model::feedback::FeedbackStatus;
+use crate::engine::model::history::Entry;
+use crate::engine::model::inbox::Referral;
+use crate::engine::model::scalar::Level;
+use crate::engine::step::draft::{Draft, within_the_hour_at};
+use crate::engine::tasks::Wanted;
+
+pub const REFUSED_ACTION: &str = "Ask the sender what they meant: their correction could not be applied";
+
+/// What cannot be applied goes to a person, and the sender is told why. `level`: of what it says, had it been applied.
+pub fn refuse(
+    draft: &mut Draft<'_>,
+    referral: &Referral,
+    arriving: &Arc<Entry>,
+    problem: &str,
+    level: Option<Level>,
+) -> Result<(), StepError> {
+    let cause = &referral.event.event_id;
+    let question = question(draft, Some(referral), cause, arriving, problem, level)?;
+    refuse_and_ask(draft, referral, cause, question, problem)
+}
+
+/// What came under an id that was used up: as its content is new. The very same again was put to a person before.
+pub fn refuse_new_content(
+    draft: &mut Draft<'_>,
+    referral: &Referral,
+    arriving: &Arc<Entry>,
+    problem: &str,
+    level: Option<Level>,
+) -> Result<(), StepError> {
+    let cause = format!("{}\0{}", referral.event.event_id, arriving.content_digest);
+    let question = question(draft, Some(referral), &cause, arriving, problem, level)?;
+    if draft.raising(Some(referral), &cause).was_given(&question) {
+        draft.disposed(Disposition::Retransmission);
+        return Ok(());
+    }
+    refuse_and_ask(draft, referral, &cause, question, problem)
+}
+
+fn refuse_and_ask<'b>(
+    draft: &mut Draft<'b>,
+    referral: &Referral,
+    cause: &str,
+    question: Wanted<'b>,
+    problem: &str,
+) -> Result<(), StepError> {
+    draft.disposed(Disposition::Refused);
+    draft.decision.notes.push(format!("Not applied: {problem}."));
+    draft.raise(Some(referral), cause, &[], vec![question])?;
+    let words = format!("This was not applied: {problem}.");
+    draft.tell_sender(&referral.event, FeedbackStatus::NotApplied, &[&words]);
+    Ok(())
+}
+
+/// Puts what was not applied to whoever decides.
+pub fn ask_sender(
+    draft: &mut Draft<'_>,
+    referral: Option<&Referral>,
+    cause: &str,
+    entry: &Arc<Entry>,
+    problem: &str,
+    level: Option<Level>,
+) -> Result<(), StepError> {
+    let question = question(draft, referral, cause, entry, problem, level)?;
+    draft.raise(referral, cause, &[], vec![question]).map(drop)
+}
+
+/// Within the hour where significant harm is suspected by it.
+fn question<'b>(
+    draft: &Draft<'b>,
+    referral: Option<&Referral>,
+    cause: &str,
+    entry: &Arc<Entry>,
+    problem: &str,
+    level: Option<Level>,
+) -> Result<Wanted<'b>, StepError> {
+    let at_highest = level.filter(|level| *level == Level::L4b);
+    let raising = draft.raising(referral, cause);
+    let due = raising.deadline_from_now(&within_the_hour_at(level))?;
+    let harm = at_highest.map_or("", |_| " By what it says significant harm is suspected: see that the child is safe.");
+    let why = format!("What a sender corrected or withdrew was not applied: {problem}.{harm}");
+    let title = "A correction that could not be applied";
+    let own = raising.own_duty(CORRECTION_RULE, title, why, REFUSED_ACTION, due, entry);
+    Ok(Wanted { level: at_highest.or(own.level), ..own })
+}
