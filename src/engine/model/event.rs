@@ -84,10 +84,23 @@ pub struct Child {
 }
 
 impl Child {
-    /// Whether a reader can tell from it who the child is.
+    /// Whether a reader can tell from it who the child is: by a number that others know, too, or a name that is not half of one.
     pub fn is_named(&self) -> bool {
-        let numbers = [&self.nhs_number, &self.upn, &self.local_id];
-        numbers.into_iter().chain([&self.given_names, &self.family_name]).any(Option::is_some)
+        self.is_named_to(|_| true)
+    }
+
+    /// The same, for a reader who sees these fields.
+    pub fn is_named_to(&self, sees: impl Fn(&str) -> bool) -> bool {
+        let given = |value: &Option<String>, field: &str| value.is_some() && sees(field);
+        let is_numbered = given(&self.nhs_number, "child.nhs_number") || given(&self.upn, "child.upn");
+        let is_born = self.date_of_birth.is_some() && sees("child.date_of_birth");
+        let is_expected = self.due_date.is_some() && sees("child.due_date");
+        let names = [
+            given(&self.given_names, "child.given_names"),
+            given(&self.family_name, "child.family_name"),
+            is_born || is_expected,
+        ];
+        is_numbered || (names.into_iter().filter(|said| *said).count() > 1)
     }
 }
 

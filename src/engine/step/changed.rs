@@ -5,5 +5,6 @@ pub mod another_child;
 pub mod another_unit;
 pub mod correction;
 pub mod reading;
+pub mod refused;
 pub mod wish;
 pub mod withdrawal;

@@ -435,7 +435,7 @@ impl<'b> Raising<'b> {
         notes.extend(self.wish_in_words(&asked.address.agency));
         notes.extend(self.back_already(&asked.entry));
         notes.extend(self.about_others(asked));
-        notes.extend(self.names_nobody(asked));
+        notes.extend(self.names_nobody(asked, permit));
         notes
     }
 

@@ -32,11 +32,18 @@ impl Raising<'_> {
         }
     }
 
-    /// What is corrected of an incident reaches the others by their keys alone: whoever held nothing of them cannot know who it is.
-    pub(super) fn names_nobody(&self, asked: &Asked<'_>) -> Option<String> {
-        let event = &self.referral.filter(|referral| referral.named_with.is_some())?.event;
-        let is_named = event.child.given_names.is_some() || event.child.family_name.is_some();
-        let is_unknown = !is_named && asked.relation == Relation::Usual && self.follows(asked).is_none();
+    /// What names no child, or by nothing that its reader is shown, is found by keys alone: whoever held nothing of them cannot know who
+    /// it is. Of an unborn child the mother says it. Whoever is to see no name is to know none.
+    pub(super) fn names_nobody(&self, asked: &Asked<'_>, permit: Permit<'_>) -> Option<String> {
+        let event = &self.referral?.event;
+        let child = &event.child;
+        let by_mother = child.due_date.is_some() && !event.carers.is_empty() && permit.allows("carers");
+        let is_named = by_mother || child.is_named_to(|field| permit.allows(field));
+        let may_know = ["child.nhs_number", "child.upn", "child.given_names", "child.family_name"];
+        let is_unknown = !is_named
+            && may_know.iter().any(|field| permit.allows(field))
+            && asked.relation == Relation::Usual
+            && self.follows(asked).is_none();
         is_unknown.then(|| {
             let ring = self.whom_to_ring();
             format!("Who the child is cannot be said here: ask {ring}, or whoever sent it.")
