@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::closed;
 use super::taken_back::stands_again;
 use super::unapplied::{Unapplied, tell_later};
+use super::{closed, own_case};
 use crate::engine::context::StepError;
 use crate::engine::history::correction::corrected;
 use crate::engine::history::decisions::{
@@ -54,13 +54,9 @@ pub fn by_correction(
         Ok(said) => said,
         Err(names) => return refuse(draft, referral, &arriving, &not_of_its_kind(&names, correction), None),
     };
-    let Some(decision) = raises(&draft.history, original, &said) else {
-        let unapplied = Unapplied::and_asked(NOT_UPWARD).at(rests_on(draft, original));
-        return unapplied.tell(draft, event, Some(referral), &arriving);
-    };
     let who = &event.practitioner;
-    let detail = DecisionRecorded {
-        decision: Some(decision),
+    let detail = Detail::DecisionRecorded(DecisionRecorded {
+        decision: decided(&said).and_then(HumanDecision::of_symbol),
         level: level_of(&draft.history, &said),
         decided_by: who.name.clone().unwrap_or_default(),
         decided_by_role: who.role.clone(),
@@ -69,8 +65,17 @@ pub fn by_correction(
         agency: None,
         unit: None,
         held_back_for: None,
-    };
-    decide(draft, referral, Detail::DecisionRecorded(detail), original)
+    });
+    let mut own = referral.clone();
+    own.event.detail = detail.clone();
+    if let Some(about) = own_case::ended_by(draft, &own.event) {
+        return own_case::put_to_others(draft, &own, &arriving, &about);
+    }
+    if raises(&draft.history, original, &said).is_none() {
+        let unapplied = Unapplied::and_asked(NOT_UPWARD).at(rests_on(draft, original));
+        return unapplied.tell(draft, event, Some(referral), &arriving);
+    }
+    decide(draft, referral, detail, original)
 }
 
 /// Whether another decision came under the id of one, and nothing else about it is to be acted on at once.
@@ -98,6 +103,9 @@ pub fn under_used_id(
     // Sent again, it is recognised by this.
     history::corroborate(&mut known, &arriving);
     let known = put(&mut draft.history, known);
+    if let Some(about) = own_case::ended_by(draft, &referral.event) {
+        return own_case::put_to_others(draft, referral, &Arc::new(arriving), &about);
+    }
     if raises(&draft.history, &first, &arriving).is_none() {
         let unapplied = Unapplied::and_asked(NOT_UPWARD).at(rests_on(draft, &first));
         return unapplied.tell(draft, &referral.event, Some(referral), &Arc::new(arriving));
@@ -243,10 +251,13 @@ fn decide(draft: &mut Draft<'_>, referral: &Referral, detail: Detail, corrected:
     Ok(())
 }
 
-/// What is decided now, where that raises the level, opens the case again, or starts a clock.
+/// What is decided now, where that raises the level, opens the case again, or starts a clock. What was received since a closing may have raised
+/// the case: it is not lowered below that.
 fn raises(history: &History, first: &Entry, said: &Entry) -> Option<HumanDecision> {
     let is_closed = history.last_decision.as_ref().is_some_and(|last| last.closed);
-    is_more(history, first, said, |level| level > history.case_level || (is_closed && level.is_some()))
+    is_more(history, first, said, |level| {
+        level > history.case_level || (is_closed && level.is_some() && level >= history.case_level)
+    })
 }
 
 /// What is decided now, where that starts a clock that the first did not, or sets a level that is more.
