@@ -6,7 +6,8 @@ use super::running::Router;
 fn a_row_that_says_something_else_than_what_is_known_is_named_by_line() {
     let router = Router::start();
     let file = router.path("missing.csv");
-    let day = jiff::Zoned::now().date().saturating_sub(jiff::Span::new().days(30)).strftime("%d/%m/%Y").to_string();
+    let month_ago = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(30 * 24);
+    let day = month_ago.strftime("%d/%m/%Y").to_string();
     let first = ("M", 0, "1 new, 0 known already");
     let changed = ("A", 1, "line 2: known already with something else, which stands");
     for (grade, code, told) in [first, changed] {
