@@ -7,21 +7,21 @@ use std::sync::Arc;
 use super::absences::search;
 use super::deadlines::clocks::{due_already, start_timers};
 use super::deadlines::ladder;
-use super::decisions::closed;
 use super::decisions::taken_back::go_on_by;
-use super::draft::{AT_HIGHEST_LEVEL, Draft};
+use super::decisions::{closed, lowered, services};
+use super::draft::{AT_HIGHEST_LEVEL, Draft, within_the_hour_at};
 use super::findings::recorded_meanwhile;
 use super::held_back::lifted;
 use super::one_child::sighting::Sighted;
 use super::outcomes::responsible;
-use super::word::{Word, each_holder};
+use super::word::{CLOSED, ENQUIRY_RUNS, LOWERED, Word, each_holder, tell_each};
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::StepError;
 use crate::engine::history::death::{Shown, is_notice};
 use crate::engine::history::known_as::are_two;
-use crate::engine::history::{RECALLED, TOLD, death, episodes, is_open};
+use crate::engine::history::{RECALLED, TOLD, death, decisions, episodes, is_open};
 use crate::engine::identity::Keys;
-use crate::engine::model::history::{Entry, HeldTask, History};
+use crate::engine::model::history::{Entry, HeldTask, History, said_by};
 use crate::engine::model::scalar::Level;
 use crate::engine::rules::RuleBook;
 use crate::engine::tasks::{DEATH_ACTION, DEATH_RULE, DEATH_TITLE, Finding, Wanted, Why};
@@ -40,6 +40,14 @@ const GO_ON: Word = Word {
     why: "The death of the child had been notified, and that stands no longer: what you were asked is to be done.",
     action: "Go on with what you were asked: the notice of death stands no longer",
     wants_answer: true,
+};
+
+/// Of what was closed, and opened by an enquiry: nothing of it is begun again.
+const ACTS_STILL: Word = Word {
+    rule: DEATH_RULE,
+    title: ENDED_TITLE,
+    why: "The death of the child had been notified, and the case closed: neither stands, and social care acts for the child.",
+    ..ENQUIRY_RUNS
 };
 
 /// Whoever decides is asked once, however many notify it, and told who holds what.
@@ -188,6 +196,7 @@ pub fn take_up_if_ended(draft: &mut Draft<'_>) -> Result<(), StepError> {
         .notes
         .push("A notice of death stands no longer: what it had ended or held back is taken up again.".to_owned());
     draft.raise(None, &cause, &findings, words)?;
+    tell_what_was_decided(draft, &cause, &ended, &freed)?;
     responsible::named_while_thought_dead(draft, &cause, ended.received_at)
 }
 
@@ -241,7 +250,10 @@ fn tell<'w>(draft: &Draft<'_>, ended: &Arc<Entry>, freed: &BTreeSet<String>) -> 
     let held: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(runs_again).cloned().collect();
     let raising = draft.raising(None, "");
     let hour = raising.deadline_from_now(&AT_HIGHEST_LEVEL)?;
-    let others: Vec<Arc<HeldTask>> = held.iter().filter(|task| task.agency != rules.front_door).cloned().collect();
+    // Below what a person has set since, nobody goes on.
+    let goes_on =
+        |task: &&Arc<HeldTask>| task.agency != rules.front_door && !lowered::is_lowered(draft, &draft.history, task);
+    let others: Vec<Arc<HeldTask>> = held.iter().filter(goes_on).cloned().collect();
     let mut wanted = each_holder(draft, &others, &GO_ON, &|tasks| go_on_by(draft, tasks))?;
     let runs = if held.is_empty() {
         String::new()
@@ -256,4 +268,56 @@ fn tell<'w>(draft: &Draft<'_>, ended: &Arc<Entry>, freed: &BTreeSet<String>) -> 
     let own = raising.own_duty(DEATH_RULE, ENDED_TITLE, why, ENDED_ACTION, hour, ended);
     wanted.push(Wanted { level: own.level.max(draft.history.case_level), ..own });
     Ok(wanted)
+}
+
+/// Whoever else holds something from before the notice hears now what they would have heard of a decision about the case that was recorded
+/// while it stood: that it is closed, that less is needed, or that social care acts all the same.
+fn tell_what_was_decided(
+    draft: &mut Draft<'_>,
+    cause: &str,
+    ended: &Entry,
+    freed: &BTreeSet<String>,
+) -> Result<(), StepError> {
+    let (rules, history) = (&draft.book.rules, &draft.history);
+    let Some(stands) = history.last_decision.as_ref() else { return Ok(()) };
+    let acts = stands.closed && history.case_level >= Some(Level::L4a);
+    let is_said = |entry: &Entry| {
+        said_by(stands.event_id.as_deref(), stands.partner.as_deref(), entry)
+            || (acts && decisions::raises(entry, Level::L4a))
+    };
+    let is_meanwhile = |entry: &Arc<Entry>| !entry.withdrawn && entry.received_at >= ended.received_at;
+    if !history.entries.iter().any(|entry| is_meanwhile(entry) && is_said(entry)) {
+        return Ok(());
+    }
+    let closings = decisions::closings(history);
+    let heard: Vec<Arc<Entry>> = closings.into_iter().filter(|closing| !is_meanwhile(closing)).collect();
+    let heard_at =
+        heard.iter().filter(|closing| !closing.withdrawn).map(|closing| decisions::known_until(closing)).max();
+    let opened = |at| decisions::is_raised_between(history, Level::L4a, (at, ended.received_at));
+    let is_open = heard_at.is_none_or(opened);
+    // Their last word from before the notice was that the case is closed.
+    let knew = |task: &HeldTask| !is_open && closed::was_ended(history, &heard, rules, task);
+    let is_ended = |task: &HeldTask| {
+        closed::is_ended(history, rules, task)
+            && closed::is_to_be_told(history, rules, task, stands.at)
+            && !search::is_over(history, rules, task)
+            && !services::waits(draft, task)
+    };
+    let is_to_hear = |task: &&Arc<HeldTask>| match stands.closed {
+        true => is_ended(task) && (acts || !knew(task)),
+        false => lowered::is_lowered(draft, history, task) && !knew(task),
+    };
+    let is_theirs = |task: &&Arc<HeldTask>| {
+        freed.contains(&task.task_id) && is_open_of_others(task, &rules.front_door) && is_to_hear(task)
+    };
+    let held: Vec<Arc<HeldTask>> = history.tasks.iter().filter(is_theirs).cloned().collect();
+    if acts {
+        return tell_each(draft, cause, &held, &ACTS_STILL, &within_the_hour_at(draft.history.case_level));
+    }
+    let word = if stands.closed { &CLOSED } else { &LOWERED };
+    lowered::tell(draft, cause, &held, word)
+}
+
+fn is_open_of_others(task: &HeldTask, front_door: &str) -> bool {
+    is_open(&task.state) && task.agency != *front_door
 }
