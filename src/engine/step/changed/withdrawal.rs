@@ -221,7 +221,8 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
     let warned: Vec<_> = all.iter().flat_map(warned).filter(|_| !is_repeated).collect();
     let raised_for = if is_repeated { Vec::new() } else { raising::told_by(draft, original, &before) };
     let heard = raised_for.iter().filter(|_| raising::is_told_of(&draft.history, original)).cloned();
-    let heard = heard.chain(raising::had_heard(draft, original).into_iter().filter(|_| !is_repeated));
+    let had_heard = raising::had_heard(draft, original).into_iter().chain(lowered::had_heard(draft, original));
+    let heard = heard.chain(had_heard.filter(|_| !is_repeated));
     let shared_with: Vec<Arc<HeldTask>> = told.iter().cloned().chain(warned).chain(heard).collect();
     extra.extend(breach(draft, RECALL.rule, &changed, &shared_with)?);
     extra.extend(if stands { Some(confirm(draft, &changed)?) } else { enquiry::ask(draft, &changed)? });
@@ -233,8 +234,9 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
     draft.raise(None, cause, &findings, extra)?;
     tell_left_out(draft, None, cause, &changed, left_out)?;
     all.iter().for_each(|entry| siblings::withdrawn(draft, cause, entry));
-    // Closed twice, the question stands while the other closing does.
-    if !draft.history.last_decision.as_ref().is_some_and(|decision| decision.closed) {
+    // Closed twice, the question stands while the other closing does, and nothing has opened the case since that was made.
+    let is_closed = draft.history.last_decision.as_ref().is_some_and(|decision| decision.closed);
+    if !is_closed || draft.history.case_level.is_some() {
         closed::end_question(draft, &own);
     }
     if !stands {

@@ -7,6 +7,7 @@ use super::services;
 use super::taken_back::{self};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
+use crate::engine::history::decisions::order;
 use crate::engine::history::{death, decisions, is_held_still, is_open};
 use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision, said_by};
 use crate::engine::model::scalar::{Level, Timestamp};
@@ -73,7 +74,13 @@ pub fn tell_who_was_not_told(
     lowered: &[Arc<HeldTask>],
 ) -> Result<(), StepError> {
     let lowered_at = draft.history.last_decision.as_ref().map(|decision| decision.at);
-    if closed_at.is_none() || lowered_at <= closed_at {
+    let Some((closed_at, lowered_at)) =
+        closed_at.zip(lowered_at).filter(|(closed_at, lowered_at)| lowered_at > closed_at)
+    else {
+        return Ok(());
+    };
+    // Opened in between, they had heard that, and so that less is needed.
+    if decisions::is_raised_between(&draft.history, Level::L4a, (closed_at, lowered_at.plus_millis(-1))) {
         return Ok(());
     }
     tell(draft, cause, lowered, &LOWERED)
@@ -98,7 +105,9 @@ pub fn tell_raised_again(draft: &mut Draft<'_>, cause: &str, before: &History) -
     // Nor was anybody told of one that was recorded over what had come at 4b since it was made.
     let by = |entry: &&Arc<Entry>| said_by(lowered.event_id.as_deref(), lowered.partner.as_deref(), entry);
     let recorded = before.entries.iter().find(by);
-    let was_told = !recorded.is_some_and(|entry| decisions::is_recorded_over(before, entry, Level::L4b));
+    // What says itself that the child is in danger lowered nothing, either.
+    let was_told = !recorded
+        .is_some_and(|entry| entry.level == Some(Level::L4b) || decisions::is_recorded_over(before, entry, Level::L4b));
     let is_put_right = before.case_level < Some(Level::L4b) || (is_gone && !was_raised && was_told);
     if draft.history.case_level != Some(Level::L4b) || !is_put_right {
         return Ok(());
@@ -110,6 +119,35 @@ pub fn tell_raised_again(draft: &mut Draft<'_>, cause: &str, before: &History) -
     let (done, held): (Vec<_>, Vec<_>) = held.into_iter().partition(is_done);
     tell_each(draft, cause, &held, if is_gone { &STANDS_NO_LONGER } else { &RAISED_AGAIN }, &AT_HIGHEST_LEVEL)?;
     tell_each(draft, cause, &done, &ENQUIRY_RUNS, &AT_HIGHEST_LEVEL)
+}
+
+/// What others hold, or have done since, who heard by what is withdrawn that social care acts again though a decision had lowered the case,
+/// whatever was decided since.
+pub fn had_heard(draft: &Draft<'_>, withdrawn: &Entry) -> Vec<Arc<HeldTask>> {
+    let history = &draft.history;
+    let is_before = |entry: &Entry| {
+        !entry.withdrawn && order(entry) < order(withdrawn) && entry.received_at < withdrawn.received_at
+    };
+    let lowers = |entry: &Entry| decisions::level_named(entry).is_some_and(|level| level < Level::L4b);
+    let settles = |entry: &Entry| decisions::decided(entry).is_some_and(decisions::settles);
+    let lowered = history.entries.iter().filter(|entry| is_before(entry) && settles(entry) && lowers(entry));
+    let lowered = lowered.filter(|_| decisions::raises(withdrawn, Level::L4b)).max_by_key(|entry| order(entry));
+    let Some(lowered_at) = lowered.map(|entry| decisions::known_until(entry)) else { return Vec::new() };
+    // Where the case was at 4b before what is withdrawn came, they heard nothing by that.
+    let is_between = |entry: &Entry| entry.received_at > lowered_at && entry.received_at < withdrawn.received_at;
+    let raised = |entry: &Entry| entry.level == Some(Level::L4b) || decisions::raises(entry, Level::L4b);
+    let is_known = history.entries.iter().any(|entry| !entry.withdrawn && is_between(entry) && raised(entry));
+    // Where another has raised it since, they go on by that.
+    let goes_on = decisions::last_raised(history, Level::L4b) > Some(order(withdrawn));
+    if is_known || goes_on || !is_held_still(lowered_at, withdrawn.received_at) {
+        return Vec::new();
+    }
+    let is_theirs = |task: &&Arc<HeldTask>| {
+        task.agency != draft.book.rules.front_door
+            && (is_open(&task.state) || task.state_at > withdrawn.received_at)
+            && is_from_4b(draft, history, lowered_at, task)
+    };
+    history.tasks.iter().filter(is_theirs).cloned().collect()
 }
 
 /// Whether another decision that stands had lowered the case since a task was asked, or closed it, and no enquiry has raised it since.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::decided::begun_after_all;
+use super::decided::{begun_after_all, closes_in_danger};
 use super::{closed, lowered, services};
 use crate::engine::context::StepError;
 use crate::engine::history::decisions::{self, closes, decided, recorded, settles, starts_enquiry};
@@ -87,7 +87,9 @@ pub fn decision(
         stands_again(draft, cause, withdrawn, before.last_decision.as_ref(), why)?;
         return Ok(OF_CASE);
     }
-    if closes(code) && draft.history.last_decision.as_ref().is_some_and(|decision| !decision.closed) {
+    // One that says, too, that the child is in danger had ended nothing.
+    let had_closed = closes(code) && !closes_in_danger(withdrawn);
+    if had_closed && draft.history.last_decision.as_ref().is_some_and(|decision| !decision.closed) {
         return Ok(if closed_in_between(draft, cause, withdrawn)? { OF_CLOSING } else { OF_OLDER });
     }
     if starts_enquiry(withdrawn) && draft.history.case_level < before.case_level {
@@ -161,6 +163,7 @@ fn settled_by_enquiry(draft: &Draft<'_>, closed_at: Option<Timestamp>, over: &[A
         overdue::was_done(&draft.before, rules, task)
             && closed::is_to_be_told(&draft.before, rules, task, closed_at)
             && !death::overtook(&draft.history, task)
+            && !lowered::is_lowered(draft, &draft.before, task)
     };
     over.iter().filter(heard).cloned().collect()
 }
@@ -189,8 +192,11 @@ fn stands_in_words(draft: &Draft<'_>, ended: Option<&RecordedDecision>) -> Strin
     let stands = draft.history.last_decision.as_ref();
     let is_since = stands.zip(ended).is_some_and(|(stands, ended)| stands.at > ended.at);
     match draft.history.case_level {
-        _ if stands.is_some_and(|decision| decision.closed) => "The case stays closed, by another decision.".to_owned(),
+        // What came since another closing was made may have opened the case.
         Some(level) => format!("The case is at level {}{}.", level.symbol(), if is_since { "" } else { " again" }),
+        None if stands.is_some_and(|decision| decision.closed) => {
+            "The case stays closed, by another decision.".to_owned()
+        }
         None => "The case is at no level.".to_owned(),
     }
 }
