@@ -79,7 +79,9 @@ pub fn is_waited_for_no_more(history: &History, rules: &RuleBook, task: &HeldTas
 /// Whether what the front door is asked about a closing has answered itself: the case is open, or the child looked for no more.
 fn is_answered(history: &History, task: &HeldTask) -> bool {
     let is_closed = || history.decided_on(task).is_some_and(|decision| decision.closed);
-    is_question(task) && !(is_closed() && is_looked_for(history, task, END_OF_TIME))
+    // An enquiry, which opens the case, leaves the closing on record.
+    let is_shut = || is_closed() && !decisions::is_opened_since_closed(history);
+    is_question(task) && !(is_shut() && is_looked_for(history, task, END_OF_TIME))
 }
 
 /// Whether it is asked of an absence whatever becomes of the case, and both are over: the case is closed, and the child back. It is not
