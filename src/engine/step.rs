@@ -57,7 +57,7 @@ pub struct Step {
 }
 
 impl Step {
-    /// What became of the record. Every judged record has exactly one decision.
+    /// What became of the record. Every judged record has exactly one decision of its own subject.
     pub fn disposition(&self) -> Option<Disposition> {
         self.effects.iter().find_map(|effect| match effect {
             Effect::Decision(decision) => Some(decision.disposition),

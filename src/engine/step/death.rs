@@ -201,15 +201,9 @@ pub fn take_up_if_ended(draft: &mut Draft<'_>) -> Result<(), StepError> {
 }
 
 /// The tasks that a death had overtaken, and overtakes no longer.
-pub fn freed(before: &History, now: &History) -> BTreeSet<String> {
+fn freed(before: &History, now: &History) -> BTreeSet<String> {
     let is_freed = |task: &&Arc<HeldTask>| death::overtook(before, task) && !death::overtook(now, task);
     now.tasks.iter().filter(is_freed).map(|task| task.task_id.clone()).collect()
-}
-
-/// Whether what came of an event was held back for a death that is not its child's.
-pub fn was_held_back(before: &History, now: &History, entry: &Entry) -> bool {
-    let was_known = death::is_known(before, entry, entry.received_at);
-    was_known && !entry.fired.is_empty() && is_alive_again(before, now, entry)
 }
 
 /// Whether the child of an entry was taken for dead, and is not.

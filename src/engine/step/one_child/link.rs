@@ -22,14 +22,13 @@ use crate::engine::model::inbox::{InboxRecord, Referral, Signal};
 use crate::engine::model::subject::SubjectKey;
 use crate::engine::state::State;
 use crate::engine::step::arriving::look_alike;
-use crate::engine::step::deadlines::{ladder, overdue};
 use crate::engine::step::decisions::agreement;
 use crate::engine::step::decisions::unapplied::{self, Unapplied};
 use crate::engine::step::draft::{Draft, OWN_DUTY};
 use crate::engine::step::held_back::lifted;
 use crate::engine::step::outcomes::responsible;
 use crate::engine::step::stand_in::stand_in_entry;
-use crate::engine::step::{Effect, Step, about, death};
+use crate::engine::step::{Effect, Step, about};
 use crate::engine::tasks::Wanted;
 use crate::engine::tasks::route::sender_held_back;
 
@@ -284,11 +283,7 @@ pub fn give_back(context: &Context, state: &State, record: &InboxRecord, signal:
     let mut given = take_out(&mut draft.history, events);
     let lost: Vec<String> = count_apart(&mut draft, &before, &mut given).into_iter().collect();
     settle_level(&mut given);
-    let freed = death::freed(&before, &given);
-    let (rules, at) = (&draft.book.rules, draft.at);
-    ladder::take_up(&mut given, rules, at, |task| freed.contains(&task.task_id));
-    overdue::undo(&before, &mut given, rules, at);
-    let (here, there) = (parted::alone(&draft.history, &before, false), parted::alone(&given, &before, true));
+    let (here, there) = (parted::alone(&draft.history, &before), parted::alone(&given, &before));
     let mut lost: Vec<String> = lost;
     lost.extend(level_of_other(&draft.history));
     if !lost.is_empty() {
@@ -314,17 +309,41 @@ pub fn give_back(context: &Context, state: &State, record: &InboxRecord, signal:
         .decision
         .notes
         .push(format!("A link was undone: {} events went back to their own record.", given.entries.len()));
+    let given = take_up_given(&mut draft, record, (other, &before), given)?;
     let back: Effect = forwarded_history(record, record.subject, other, given, 0);
     draft.publish(back);
     if let Some(told) = parted::tell(other, &draft, &signal.cause, there) {
         draft.publish(told);
     }
     parted::take_up(&mut draft, &record.id, &signal.cause, &here)?;
-    responsible::pass_to_responsible_authority(&mut draft, None, &record.id, &before)?;
-    agreement::taken_back(&mut draft, &record.id, &before)?;
+    stand_alone(&mut draft, &record.id, &before)?;
     // What the other's suspect or wish alone kept from going out for this child goes out.
     lifted::wish_ended(&mut draft, &record.id, &before)?;
     draft.finish()
+}
+
+/// What the two together had said of the one is said of it no more: whose the child is, and what the family agreed to.
+fn stand_alone(draft: &mut Draft<'_>, cause: &str, before: &History) -> Result<(), StepError> {
+    responsible::pass_to_responsible_authority(draft, None, cause, before)?;
+    agreement::taken_back(draft, cause, before)
+}
+
+/// What is given back is told as what is kept: held against the two together, which its own record does not know. Returns it with
+/// what is asked of it by that.
+fn take_up_given(
+    draft: &mut Draft<'_>,
+    record: &InboxRecord,
+    (other, before): (SubjectKey, &History),
+    given: History,
+) -> Result<History, StepError> {
+    let mut side = Draft::open(draft.context, &State::default(), other, draft.at, Trigger::Signal, &record.id)?;
+    side.decision.event_id.clone_from(&draft.decision.event_id);
+    side.before = Arc::new(before.clone());
+    side.history = given;
+    stand_alone(&mut side, &record.id, before)?;
+    let Step { mut delta, effects } = side.finish()?;
+    effects.into_iter().for_each(|effect| draft.publish(effect));
+    Ok(delta.histories.remove(&other).unwrap_or_default())
 }
 
 /// The level that stands though what gave it went to the other record: only a person lowers it.

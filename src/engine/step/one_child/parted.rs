@@ -18,9 +18,8 @@ use crate::engine::step::deadlines::clocks::{due_already, start_timers};
 use crate::engine::step::decisions::taken_back::stands_again;
 use crate::engine::step::draft::{AT_HIGHEST_LEVEL, Draft, within_the_hour_at};
 use crate::engine::step::findings::findings_of;
-use crate::engine::step::held_back::lifted;
 use crate::engine::step::stand_in::stand_in_entry;
-use crate::engine::step::{Effect, Step, about, death};
+use crate::engine::step::{Effect, Step, about};
 use crate::engine::tasks::Wanted;
 
 /// What was taken back of another record stands alone: these of its events are looked at again.
@@ -34,7 +33,6 @@ const MISSING_ACTION: &str =
     "Find out at once whether the child is still missing, and make sure that they are looked for";
 const SWALLOWED_ACTION: &str =
     "Read this report at once: it was taken for one about another child, and nobody was asked to act on it";
-const DIED_ACTION: &str = "See that the child is safe and that somebody acts: another's death was taken for theirs";
 const HELD_ACTION: &str =
     "See that what was asked for this child goes on: their report was taken for one about another child";
 const DECIDED_WHY: &str =
@@ -46,9 +44,8 @@ pub struct Alone {
     pub decided: Option<RecordedDecision>,
 }
 
-/// Compares a side as it stands alone with the two together. `sent_back`: it is the one that is sent to its own record, where
-/// nobody compares it with what stood before.
-pub fn alone(side: &History, together: &History, sent_back: bool) -> Alone {
+/// Compares a side as it stands alone with the two together.
+pub fn alone(side: &History, together: &History) -> Alone {
     let ended_by_other = |entry: &Entry| {
         let was_there = together.entries.iter().any(|other| other.is_same_event(entry));
         was_there && episodes::back_at(together, entry).is_some() && episodes::back_at(side, entry).is_none()
@@ -60,7 +57,6 @@ pub fn alone(side: &History, together: &History, sent_back: bool) -> Alone {
             && !entry.backfilled
             && (swallowed(entry)
                 || has_lost_its_clock(side, together, entry)
-                || (sent_back && death::was_held_back(together, side, entry))
                 || (entry.kind == episodes::STARTED && ended_by_other(entry)))
     });
     let events = looked_at
@@ -151,14 +147,10 @@ fn look_again(draft: &mut Draft<'_>, cause: &str, entry: &Arc<Entry>) -> Result<
         draft.history.timers.retain(|timer| !timer.is_of(entry));
         start_timers(draft, entry)?;
     }
-    let was_dead = !swallowed && entry.kind != episodes::STARTED;
-    if was_dead && lifted::is_open(&draft.history, entry) {
-        findings.extend(lifted::fired_for(draft, entry));
-    }
-    if !is_missing && !swallowed && !was_dead {
+    if !is_missing && !swallowed {
         return Ok(());
     }
-    let after = after(draft, entry, level, (is_missing, was_dead));
+    let after = after(draft, entry, level, is_missing);
     let wanted = if is_missing {
         tell_searching(draft, entry, &after)?
     } else {
@@ -180,18 +172,11 @@ fn begin_its_clock(draft: &mut Draft<'_>, cause: &str, entry: &Arc<Entry>) -> Re
 }
 
 /// What a person is asked of a report that stands alone again.
-fn after(
-    draft: &Draft<'_>,
-    entry: &Arc<Entry>,
-    level: Option<Level>,
-    (is_missing, was_dead): (bool, bool),
-) -> After<'static> {
+fn after(draft: &Draft<'_>, entry: &Arc<Entry>, level: Option<Level>, is_missing: bool) -> After<'static> {
     let was_asked = draft.history.tasks.iter().any(|task| task.is_of(entry) && task.state != TOLD);
     let (action, clock, so) = if is_missing {
         let so = "Nobody has said that this child is back: what was said was of the other.";
         (MISSING_ACTION, AT_HIGHEST_LEVEL, so)
-    } else if was_dead {
-        (DIED_ACTION, AT_HIGHEST_LEVEL, "The death of the other was taken for this one's, and this was held back.")
     } else if was_asked {
         (HELD_ACTION, within_the_hour_at(level), "What was asked for this report is of this child alone again.")
     } else {
