@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::search;
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::StepError;
+use crate::engine::facts::is_own_authority;
 use crate::engine::history::senders::numbers;
 use crate::engine::history::{RECALLED, episodes};
 use crate::engine::model::history::{Entry, HeldTask};
@@ -139,7 +140,11 @@ fn of_authority(
             vec![(stand_in, vec![note])]
         }
         None => {
-            let told = known.into_iter().map(|unit| (direct(agency, Some(unit.clone())), Vec::new()));
+            // Another is named that is in no directory: who knows of it is the former one, and is told to stop.
+            let is_other = |name: String| !is_own_authority(rules.authority.as_deref(), &name);
+            let is_former = raising.placed_by().is_some_and(is_other);
+            let told =
+                known.into_iter().filter(|_| !is_former).map(|unit| (direct(agency, Some(unit.clone())), Vec::new()));
             let notes = stand_in.notes(rules, action);
             told.chain(is_looked_for.then_some((stand_in, notes))).collect()
         }
