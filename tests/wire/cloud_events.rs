@@ -170,6 +170,19 @@ fn a_name_that_is_not_made_of_our_words_is_told_by_its_place() {
     );
 }
 
+/// Each name costs a comparison with every name of ours: of many that are not known a hundred are told, and how many more there are.
+#[test]
+fn of_many_unknown_names_a_hundred_are_told() {
+    let mut json = small();
+    for number in 0..5_000 {
+        json["data"]["child"][format!("Zeb{number}")] = json!(1);
+    }
+    let faults = cloud_event::read(&json).expect_err("unknown fields");
+    assert_eq!(faults.len(), 101);
+    let more = "data.child has other fields that are not known (4900 of them): leave them out";
+    assert!(faults.iter().any(|fault| fault.to_string() == more));
+}
+
 #[test]
 fn a_field_called_by_its_initials_is_named() {
     check(
@@ -201,21 +214,6 @@ fn faults_of_the_attributes_are_found() {
     );
     let whole = cloud_event::read(&json!([])).expect_err("not an object");
     assert_eq!(whole.first().map(|fault| fault.path.as_str()), Some(""));
-}
-
-#[test]
-fn of_names_that_nobody_knows_a_hundred_are_told_and_how_many_more_there_are() {
-    let mut json = samples::event_json("self_harm.reported");
-    for number in 0..1_000 {
-        json["data"]["child"][format!("key{number}")] = json!(1);
-    }
-    let faults = cloud_event::read(&json).expect_err("none of them is a field");
-    assert_eq!(faults.len(), 101);
-    let last = faults.last().unwrap();
-    assert_eq!(
-        (last.path.as_str(), last.problem.as_str()),
-        ("data.child", "has 900 more fields that are not known: leave them out")
-    );
 }
 
 #[test]

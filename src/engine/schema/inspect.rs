@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::limits::{AHEAD_MS_MAX, EARLIEST_MS, LATEST_MS, LIST_ITEMS_MAX, text_chars_max};
 use super::names::{nearest, speakable};
 use super::path::Path;
-use super::read::{HOLDS_NUL, expected, is_plausible, is_uuid, longer_than};
+use super::read::{HOLDS_NUL, UNKNOWN_NAMED_MAX, expected, is_plausible, is_uuid, longer_than};
 use super::shape::Shape;
 use super::{Fault, Published};
 use crate::engine::history::correction::{DATE_OF_BIRTH, DO_NOT_INFORM, DUE_DATE, TIMES, date_of, time_of};
@@ -143,6 +143,9 @@ withdrawing the event and sending it again (docs/http.md)";
 /// A correction may change coded fields only, to values such a field can have.
 fn changes(faults: &mut Vec<Fault>, corrected: &EventCorrected) {
     for (name, value) in &corrected.changes {
+        if faults.len() > UNKNOWN_NAMED_MAX {
+            return;
+        }
         let candidates: Vec<FactType> =
             coded_fields().filter(|(field, _)| *field == name).map(|(_, fact)| fact).collect();
         let path = format!("detail.changes.{}", speakable(name));

@@ -18,9 +18,6 @@ const UNKNOWN_SYMBOL: &str = "unknown";
 /// Offsets from UTC that are in use somewhere: -12:00 to +14:00.
 const OFFSETS_SECONDS: std::ops::RangeInclusive<i32> = -12 * 3600..=14 * 3600;
 
-/// A program that takes what it knows for names of fields has as many as it knows things: so many are told one by one.
-const UNKNOWN_TOLD_MAX: usize = 100;
-
 /// As a rule it stands where a program has lost what was written.
 pub const HOLDS_NUL: &str = "holds the character U+0000: leave it out";
 
@@ -53,6 +50,9 @@ pub fn member(field: &Field, members: &Map<String, Value>, path: &Path<'_>, faul
     }
 }
 
+/// More names that are not known than anybody corrects one by one: each costs a comparison with all that are.
+pub const UNKNOWN_NAMED_MAX: usize = 100;
+
 /// What is said of an object's other members: whether it was told of one already.
 type IsTold<'a> = &'a dyn Fn(&str, &Value) -> bool;
 
@@ -66,7 +66,7 @@ pub fn unknown_members(
     let unknown =
         |(_, (name, value)): &(u32, (&String, &Value))| !known.contains(&name.as_str()) && !is_told(name, value);
     let mut unknown = (1..).zip(members).filter(unknown);
-    for (number, (name, _)) in unknown.by_ref().take(UNKNOWN_TOLD_MAX) {
+    for (number, (name, _)) in unknown.by_ref().take(UNKNOWN_NAMED_MAX) {
         let place = if is_speakable(name) { String::new() } else { format!(" (number {number} of its object)") };
         let instead = match nearest(name, known).or_else(|| by_initials(name, known)) {
             Some(near) => format!("did you mean {near}?"),
@@ -74,9 +74,8 @@ pub fn unknown_members(
         };
         faults.push(fault(&path.theirs(name), &format!("is not a known field{place}: {instead}")));
     }
-    let more = unknown.count();
-    if more > 0 {
-        faults.push(fault(path, &format!("has {more} more fields that are not known: leave them out")));
+    if let more @ 1.. = unknown.count() {
+        faults.push(fault(path, &format!("has other fields that are not known ({more} of them): leave them out")));
     }
 }
 
