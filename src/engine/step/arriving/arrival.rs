@@ -133,7 +133,11 @@ fn act_on(draft: &mut Draft<'_>, referral: &Referral, mut arriving: Entry, mut k
 
 fn something_new(draft: &mut Draft<'_>, referral: &Referral, arriving: Entry) -> Result<(), StepError> {
     let event = &referral.event;
-    if let Detail::EventCorrected(correction) = &event.detail {
+    let speaks_of_known =
+        matches!(event.detail, Detail::EventCorrected(_) | Detail::EventWithdrawn(_) | Detail::AgreementRecorded(_));
+    if speaks_of_known && decided::names_two(draft, referral, &arriving) {
+        refused::of_two_children(draft, referral, arriving)
+    } else if let Detail::EventCorrected(correction) = &event.detail {
         correction::received(draft, referral, arriving, correction)
     } else if let Detail::EventWithdrawn(withdrawal) = &event.detail {
         withdrawal::received(draft, referral, arriving, withdrawal)

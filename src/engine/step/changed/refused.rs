@@ -2,13 +2,19 @@
 
 use std::sync::Arc;
 
-use super::correction::CORRECTION_RULE;
+use super::correction::{CORRECTION_RULE, level_refused};
 use crate::engine::context::StepError;
+use crate::engine::danger::is_said;
+use crate::engine::history::{self, Spoken};
 use crate::engine::model::decision::Disposition;
+use crate::engine::model::detail::Detail;
+use crate::engine::model::event::ReferralEvent;
 use crate::engine::model::feedback::FeedbackStatus;
 use crate::engine::model::history::Entry;
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::Level;
+use crate::engine::step::about;
+use crate::engine::step::decisions::decided::OF_TWO_CHILDREN;
 use crate::engine::step::draft::{Draft, within_the_hour_at};
 use crate::engine::tasks::Wanted;
 
@@ -24,7 +30,7 @@ pub fn refuse(
 ) -> Result<(), StepError> {
     let cause = &referral.event.event_id;
     let question = question(draft, Some(referral), cause, arriving, problem, level)?;
-    refuse_and_ask(draft, referral, cause, question, problem)
+    refuse_and_ask(draft, (&referral.event, Some(referral)), cause, question, problem)
 }
 
 /// What came under an id that was used up: as its content is new. The very same again was put to a person before.
@@ -41,21 +47,46 @@ pub fn refuse_new_content(
         draft.disposed(Disposition::Retransmission);
         return Ok(());
     }
-    refuse_and_ask(draft, referral, &cause, question, problem)
+    refuse_and_ask(draft, (&referral.event, Some(referral)), &cause, question, problem)
+}
+
+/// A correction, withdrawal or word on agreement whose `child` and `reply_to` are two children: it counts for neither. What the task
+/// shows is of neither, but who sent it.
+pub fn of_two_children(draft: &mut Draft<'_>, referral: &Referral, arriving: Entry) -> Result<(), StepError> {
+    let (event, arriving) = (&referral.event, Arc::new(arriving));
+    let level = if is_said(event) { Some(Level::L4b) } else { level_at_stake(draft, event) };
+    let cause = format!("{}\0{}", event.event_id, arriving.content_digest);
+    let asked = question(draft, None, &cause, &arriving, OF_TWO_CHILDREN, level)?;
+    if draft.raising(None, &cause).was_given(&asked) {
+        draft.disposed(Disposition::Retransmission);
+        return Ok(());
+    }
+    let why = format!("It was not applied: {OF_TWO_CHILDREN}.");
+    let why = about::in_words(&draft.context.keys, &why, std::slice::from_ref(&arriving));
+    refuse_and_ask(draft, (event, None), &cause, Wanted { why: Some(why), ..asked }, OF_TWO_CHILDREN)
+}
+
+/// What a correction would have raised its original to, where that is known; of anything else, what goes on or does not meanwhile.
+fn level_at_stake(draft: &Draft<'_>, event: &ReferralEvent) -> Option<Level> {
+    let Detail::EventCorrected(correction) = &event.detail else { return draft.history.case_level };
+    let front_door = &draft.book.rules.front_door;
+    let spoken = history::find(&draft.history, &correction.original_event_id, &event.source, front_door)?;
+    let (Spoken::Own(index) | Spoken::Corroborated(index)) = spoken else { return None };
+    level_refused(draft, draft.history.entries.get(index)?, correction)
 }
 
 fn refuse_and_ask<'b>(
     draft: &mut Draft<'b>,
-    referral: &Referral,
+    (event, shown): (&ReferralEvent, Option<&Referral>),
     cause: &str,
     question: Wanted<'b>,
     problem: &str,
 ) -> Result<(), StepError> {
     draft.disposed(Disposition::Refused);
     draft.decision.notes.push(format!("Not applied: {problem}."));
-    draft.raise(Some(referral), cause, &[], vec![question])?;
+    draft.raise(shown, cause, &[], vec![question])?;
     let words = format!("This was not applied: {problem}.");
-    draft.tell_sender(&referral.event, FeedbackStatus::NotApplied, &[&words]);
+    draft.tell_sender(event, FeedbackStatus::NotApplied, &[&words]);
     Ok(())
 }
 

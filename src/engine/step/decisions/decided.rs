@@ -239,6 +239,7 @@ fn freed<'d>(draft: &'d Draft<'_>) -> impl Iterator<Item = &'d Arc<Entry>> {
     draft.history.entries.iter().filter(is_freed)
 }
 
+pub const OF_TWO_CHILDREN: &str = "its child and its reply_to name two children; send it with one of them";
 /// Most referrals whose senders are told of one decision.
 const TOLD_MAX: usize = 64;
 
@@ -272,16 +273,20 @@ pub fn tell_referrers(draft: &mut Draft<'_>, entry: &Entry, decided_before: Opti
 /// Whether a decision or status names one child by its `child` and another by its `reply_to`: a named person meant one of them.
 /// Which two records are one child is said with the addresses of both.
 pub fn contradicts_itself(draft: &Draft<'_>, referral: &Referral, arriving: &Entry) -> bool {
-    let event = &referral.event;
-    let moves_a_case = matches!(event.detail, Detail::DecisionRecorded(_) | Detail::StatusChanged(_));
+    let detail = &referral.event.detail;
+    let moves_a_case = matches!(detail, Detail::DecisionRecorded(_) | Detail::StatusChanged(_));
+    moves_a_case && !link::is_of_two(detail) && names_two(draft, referral, arriving)
+}
+
+/// Whether what came by a `reply_to` names another child than whose it is.
+pub fn names_two(draft: &Draft<'_>, referral: &Referral, arriving: &Entry) -> bool {
     let names_another =
-        || another(&draft.history, arriving).is_some() || named_elsewhere::has_another_number(draft, event);
-    moves_a_case && !link::is_of_two(&event.detail) && referral.keyed_by == KEYED_BY_REPLY && names_another()
+        || another(&draft.history, arriving).is_some() || named_elsewhere::has_another_number(draft, &referral.event);
+    referral.keyed_by == KEYED_BY_REPLY && names_another()
 }
 
 /// Both its sender and a person hear: one of the two children may be left without what was decided. What the task shows is
 /// of neither.
 pub fn refuse_contradiction(draft: &mut Draft<'_>, event: &ReferralEvent, arriving: Entry) -> Result<(), StepError> {
-    let problem = "its child and its reply_to name two children; send it with one of them";
-    Unapplied::and_asked(problem).tell(draft, event, None, &Arc::new(arriving))
+    Unapplied::and_asked(OF_TWO_CHILDREN).tell(draft, event, None, &Arc::new(arriving))
 }
