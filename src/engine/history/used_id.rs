@@ -46,6 +46,17 @@ pub fn came_under(entry: &Entry, event_id: &str, partner: &str) -> bool {
     entry.source.partner == partner && (entry.event_id == event_id || own_id_under(entry, event_id) == entry.event_id)
 }
 
+/// Whether its sender gave the id of this entry to something of another kind, too, which stands.
+pub fn bears_another(history: &History, event_id: &str, entry: &Entry) -> bool {
+    let speaks_of_none = |other: &Entry| !SPEAK_OF_OTHERS.contains(&other.kind.as_str());
+    history.entries.iter().any(|other| {
+        other.kind != entry.kind
+            && !other.withdrawn
+            && speaks_of_none(other)
+            && came_under(other, event_id, &entry.source.partner)
+    })
+}
+
 /// All that one sender said under an id of what this entry is about, and that stands, the latest received first. Of what is no
 /// word on how something stands, the entry alone.
 pub fn words_of(history: &History, event_id: &str, entry: &Arc<Entry>) -> Vec<Arc<Entry>> {

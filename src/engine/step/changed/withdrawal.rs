@@ -36,6 +36,7 @@ use crate::engine::step::recall::{RECALL, RECALL_NOT_YET, WITHDRAWAL_RULE, breac
 use crate::engine::tasks::route::sender_held_back;
 use crate::engine::tasks::{Finding, Wanted, due_at, is_urgent};
 
+const ANOTHER_STANDS: &str = "What you sent of another kind under this id stands, and nobody is recalled for it: to take it back, ring the front door.";
 const CONFIRM_ACTION: &str = "Confirm or refuse the withdrawal: level 4b stands, and nothing stops, until you decide";
 pub const UNHEARD_ACTION: &str =
     "Decide: a referral at level 4b was withdrawn before it came, and nobody else has heard of it";
@@ -97,15 +98,15 @@ pub fn received(
     if named {
         another_child::ask(draft, &event.event_id, original)?;
     }
-    let again = if named { SEND_AGAIN } else { SEND_IF_ANOTHER };
+    let again = what_to_send(draft, named, original_event_id, original);
     if original.withdrawn || original.is_taken_back(original_event_id, &sender.partner) {
         draft.disposed(Disposition::Duplicate);
-        draft.tell_sender(event, FeedbackStatus::AlreadyKnown, &["Received. It was withdrawn already.", again]);
+        draft.tell_sender(event, FeedbackStatus::AlreadyKnown, &["Received. It was withdrawn already.", &again]);
         return Ok(());
     }
     if let Some(others) = others_of(original, original_event_id, &sender) {
         one_of_several(draft, referral, (original, others), (original_event_id, &sender.partner))?;
-        draft.tell_sender(event, FeedbackStatus::Received, &[others.told, again]);
+        draft.tell_sender(event, FeedbackStatus::Received, &[others.told, &again]);
         return Ok(());
     }
     let words = apply(draft, &event.event_id, original)?;
@@ -117,8 +118,18 @@ pub fn received(
         let told = [taken_back::BY_FRONT_DOOR, SEND_IF_ANOTHER];
         tell_its_sender(draft, &sender, original_event_id, original, &told);
     }
-    draft.tell_sender(event, FeedbackStatus::Received, &[words, again]);
+    draft.tell_sender(event, FeedbackStatus::Received, &[words, &again]);
     Ok(())
+}
+
+/// What its sender does next: what stands under the same id is out of reach of a withdrawal.
+fn what_to_send(draft: &mut Draft<'_>, named: bool, original_event_id: &str, original: &Entry) -> String {
+    let again = if named { SEND_AGAIN } else { SEND_IF_ANOTHER };
+    if !used_id::bears_another(&draft.history, original_event_id, original) {
+        return again.to_owned();
+    }
+    draft.decision.notes.push(ANOTHER_STANDS.to_owned());
+    format!("{again} {ANOTHER_STANDS}")
 }
 
 /// The front door took back or corrected what another had sent: they hear of it, unless their unit is told nothing.
