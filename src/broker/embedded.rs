@@ -27,6 +27,7 @@ mod compaction;
 mod copy;
 pub mod files;
 mod identity;
+mod in_place;
 mod lane;
 pub(super) mod layout;
 mod lock;
@@ -116,14 +117,14 @@ impl Embedded {
         let (requests, received) = channel();
         let (stop_checkpoint, stopped) = channel();
         let checkpointing = layout::open_checkpointer(&path).map_err(of_file)?;
+        // Before anyone writes, or empties the log.
+        shared.log_holds.store(lock.log_in_use(), Ordering::Release);
+        *locked(&shared.lock) = Some(lock);
         let for_writer = shared.clone();
         let writer = vital::spawn("log-writer", move || writer::run(&connection, &for_writer, &received))?;
         let for_checkpoint = shared.clone();
         let checkpoint =
             vital::spawn("log-checkpoint", move || checkpoint::run(&checkpointing, &for_checkpoint, &stopped))?;
-        let holds = lock.log_in_use();
-        shared.log_holds.store(holds, Ordering::Release);
-        *locked(&shared.lock) = Some(lock);
         let reader = EmbeddedReader { shared: shared.clone(), idle: Mutex::default() };
         Ok(Self {
             shared,

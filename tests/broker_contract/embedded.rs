@@ -243,6 +243,55 @@ fn a_log_removed_under_the_router_stops_it_and_loses_nothing_acknowledged() {
     }
 }
 
+/// As `: > router.db-wal` does, to make room.
+#[test]
+fn a_log_emptied_under_the_router_stops_it_and_is_missed_at_the_next_start() {
+    for is_idle in [false, true] {
+        let file = InFile::new();
+        let broker = file.broker();
+        broker.ensure_topics(&[topic("in", 1)]).unwrap();
+        publish(&broker, vec![write("in", "a", "1")]).unwrap();
+        std::fs::write(file.0.path().join("router.db-wal"), "").unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while is_idle && broker.health() == Health::Ready {
+            assert!(Instant::now() < deadline, "it is noticed though nobody sends");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let answer = publish(&broker, vec![write("in", "a", "2")]);
+        assert!(matches!(&answer, Err(BrokerError::Storage(why)) if why.contains("emptied or cut")), "{answer:?}");
+        assert!(matches!(broker.health(), Health::Failed(_)));
+        drop(broker);
+        let refused = Embedded::open(file.options()).map(drop);
+        assert!(matches!(&refused, Err(BrokerError::Mismatch(why)) if why.contains("-wal is empty")), "{refused:?}");
+    }
+}
+
+/// It moved all of it into the file: nothing is missing, also after a crash.
+#[test]
+fn a_log_that_another_program_emptied_in_order_is_not_missed() {
+    let file = InFile::new();
+    let broker = file.broker();
+    broker.ensure_topics(&[topic("in", 1)]).unwrap();
+    let other = rusqlite::Connection::open(file.options().path).unwrap();
+    let empty = || {
+        other.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)).unwrap();
+    };
+    for value in ["1", "2", "3"] {
+        publish(&broker, vec![write("in", "a", value)]).unwrap();
+        empty();
+    }
+    let said = || std::fs::read_to_string(file.0.path().join("router.db.lock")).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while said().contains("it holds records") {
+        assert!(Instant::now() < deadline, "{}", said());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(said().contains("write-ahead log of file"), "{}", said());
+    publish(&broker, vec![write("in", "a", "4")]).unwrap();
+    assert!(said().contains("it holds records"), "{}", said());
+    assert_eq!((broker.health(), contents(&broker, "in", 0).len()), (Health::Ready, 4));
+}
+
 /// As when its folder is closed to us for a while: nobody can tell, and what was opened is written on.
 #[test]
 fn a_file_that_cannot_be_looked_at_is_not_taken_for_removed() {

@@ -218,6 +218,7 @@ impl<'c> Log<'c> {
     }
 
     fn append(&mut self, group: &mut Group) -> Result<(), Failure> {
+        self.shared.is_in_place(self.connection).map_err(Failure::Storage)?;
         let now = (self.shared.clock)().0;
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         for item in &mut group.items {
@@ -231,7 +232,7 @@ impl<'c> Log<'c> {
         self.delete_where(due, Compaction::is_due)?;
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         self.shared.say_log_holds(true);
-        self.shared.is_in_place().map_err(Failure::Storage)
+        self.shared.is_in_place(self.connection).map_err(Failure::Storage)
     }
 
     fn store_positions(&self, group: &Group) -> Result<(), Failure> {

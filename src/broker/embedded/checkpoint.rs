@@ -6,9 +6,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use super::files;
-use super::layout::{BUSY_WAIT_MS, PAGE_BYTES, is_damage, storage};
+use super::layout::{BUSY_WAIT_MS, PAGE_BYTES, is_damage, is_held, storage};
 use super::shared::Shared;
 
 /// How often the write-ahead log is looked at.
@@ -19,16 +20,25 @@ const PAGES_MIN: i64 = 250;
 const PAGES_MAX: i64 = 4096;
 /// The writer waits this long for readers before it gives up starting over.
 const RESTART_WAIT_MS: u32 = 200;
+/// So often, and so far apart, somebody who empties the log is waited for.
+const TRIES_MAX: u32 = 20;
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(5);
 
 /// Runs until the sender of `stop` is gone. A PASSIVE checkpoint never holds the writer up, but it cannot shorten a
 /// log that is always being written: that is asked of the writer itself, between two transactions.
 pub fn run(connection: &Connection, shared: &Arc<Shared>, stop: &Receiver<()>) {
     let warned = AtomicBool::new(false);
     while matches!(stop.recv_timeout(EVERY), Err(RecvTimeoutError::Timeout)) {
-        if let Err(error) = shared.is_in_place() {
+        if let Err(error) = shared.in_place.look(&shared.path) {
             // A log that was removed is still open here: what lies in it alone goes into the file as long as it is.
-            let _ = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+            if !shared.in_place.is_cut() {
+                let _ = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+            }
             shared.fail(&error);
+        }
+        if shared.in_place.is_cut() {
+            leave_as_it_is(connection);
+            continue;
         }
         if shared.restart_log.load(Ordering::Acquire) || log_pages(shared) < PAGES_MIN {
             continue;
@@ -62,6 +72,25 @@ pub fn restart(connection: &Connection) -> bool {
     let _ = connection.execute_batch(&format!("PRAGMA busy_timeout = {BUSY_WAIT_MS}"));
     // While somebody else empties it, SQLite tells neither number: both are -1 then.
     answer.is_ok_and(|(busy, in_log, moved)| busy == 0 || (in_log == moved && in_log >= 0))
+}
+
+/// Whether whoever emptied the log moved all of it into the file first: SQLite's index of it says so. None: somebody is just about it.
+pub fn is_emptied_in_order(connection: &Connection) -> Option<bool> {
+    for _ in 0..TRIES_MAX {
+        let in_log = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(1));
+        match in_log {
+            Ok(in_log) if in_log >= 0 => return Some(in_log == 0),
+            // It was to be moved into the file, and cannot be read.
+            Err(error) if !is_held(&error) => return Some(false),
+            Ok(_) | Err(_) => std::thread::sleep(TRY_AGAIN_AFTER),
+        }
+    }
+    None
+}
+
+/// What is left of a log that was cut does not go into the file as this connection is closed.
+pub fn leave_as_it_is(connection: &Connection) {
+    let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
 }
 
 #[cfg(test)]

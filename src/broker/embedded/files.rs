@@ -1,7 +1,7 @@
 //! The data file and what lies beside it, by name, and whether a file is there at all.
 
 use std::fs::{self, Metadata};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 /// What is known of a file; None where there is none. An error where nobody can tell: its folder may not be entered, say.
@@ -20,11 +20,55 @@ pub fn is_there(path: &Path) -> io::Result<bool> {
 
 /// Which file lies under a path; None where there is none. An error where nobody can tell.
 pub fn number_of(path: &Path) -> io::Result<Option<u64>> {
-    #[cfg(unix)]
-    let number = |metadata: Metadata| std::os::unix::fs::MetadataExt::ino(&metadata);
-    #[cfg(not(unix))]
-    let number = |_| 0;
-    Ok(metadata_of(path)?.map(number))
+    Ok(metadata_of(path)?.as_ref().map(number))
+}
+
+#[cfg(unix)]
+fn number(metadata: &Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(metadata)
+}
+
+#[cfg(not(unix))]
+fn number(_: &Metadata) -> u64 {
+    0
+}
+
+/// What can be seen of a write-ahead log from outside.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LogFound {
+    pub number: u64,
+    pub length: u64,
+    /// SQLite writes it anew when it starts the log over, with other salts.
+    pub header: [u8; LOG_HEADER_BYTES],
+}
+
+/// As of SQLite's file format.
+const LOG_HEADER_BYTES: usize = 32;
+
+impl LogFound {
+    /// It was emptied by something else than SQLite, and written on at its former end.
+    pub fn is_hollow(&self) -> bool {
+        self.length > 0 && self.header == [0; LOG_HEADER_BYTES]
+    }
+}
+
+/// The write-ahead log of a file; None where there is none. Of the log alone: to open and close the data file, or the index, would
+/// let go of SQLite's locks on it.
+pub fn log_found(path: &Path) -> io::Result<Option<LogFound>> {
+    let mut file = match fs::File::open(log_beside(path)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let metadata = file.metadata()?;
+    let mut found = LogFound { number: number(&metadata), length: metadata.len(), header: [0; LOG_HEADER_BYTES] };
+    match file.read_exact(&mut found.header) {
+        Ok(()) => {}
+        // Emptied just now.
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => found.length = 0,
+        Err(error) => return Err(error),
+    }
+    Ok(Some(found))
 }
 
 /// SQLite's write-ahead log of a file.

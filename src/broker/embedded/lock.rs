@@ -150,13 +150,18 @@ fn refuse_without_its_log(path: &Path, left: Log) -> Result<(), BrokerError> {
     let how = match files::metadata_of(&log) {
         Ok(None) => "is not there",
         Ok(Some(found)) if found.len() == 0 && left.holds => "is empty",
+        Ok(Some(_))
+            if left.holds && files::log_found(path).is_ok_and(|found| found.is_some_and(|it| it.is_hollow())) =>
+        {
+            "was emptied and written on"
+        }
         Ok(Some(_)) | Err(_) => return Ok(()),
     };
     let (file, log, lock) = (path.display(), log.display(), files::lock_beside(path));
     Err(BrokerError::Mismatch(format!(
         "{log} {how}, and {file} was not closed in order: what was accepted last lies in that log alone. Put it back. Only where it \
-         is gone for good (partners and agencies then send again, as after a restore), or another program has opened the data file since \
-         and so written the log back, remove {} and start again",
+         is gone for good (partners and agencies then send again, as after a restore), or another program has opened the data file since, \
+         or just before, and so written the log back, remove {} and start again",
         lock.display()
     )))
 }

@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use rusqlite::Connection;
 use tokio::sync::watch;
 
 use super::catalogue::{Catalogue, Topic};
-use super::files;
+use super::checkpoint;
+use super::in_place::{InPlace, Log};
 use super::layout::{self, storage};
 use super::lock::FileLock;
 use super::room;
@@ -22,10 +24,7 @@ pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 pub struct Shared {
     pub path: PathBuf,
-    /// Which file lay under the path when it was opened.
-    opened: Option<u64>,
-    /// The same of the write-ahead log beside it, once it was there: what is committed may lie in it alone.
-    opened_log: OnceLock<u64>,
+    pub in_place: InPlace,
     pub clock: Clock,
     pub catalogue: RwLock<Arc<Catalogue>>,
     pub health: Mutex<Health>,
@@ -57,8 +56,7 @@ struct Lanes {
 impl Shared {
     pub fn new(path: PathBuf, clock: Clock, catalogue: Catalogue) -> Self {
         Self {
-            opened: files::number_of(&path).ok().flatten(),
-            opened_log: OnceLock::new(),
+            in_place: InPlace::new(&path),
             path,
             clock,
             catalogue: RwLock::new(Arc::new(catalogue)),
@@ -112,22 +110,15 @@ impl Shared {
         self.announce();
     }
 
-    /// Whether the file and the log beside it are still those that were opened. What is written to one that was removed goes with the
-    /// process: nobody may be told that it is kept. Where nobody can tell (the folder may not be looked into), they are: what was
-    /// opened is written on.
-    pub fn is_in_place(&self) -> Result<(), BrokerError> {
-        let is_another = |found: std::io::Result<Option<u64>>, opened: Option<u64>| {
-            found.is_ok_and(|found| opened.is_some() && found != opened)
-        };
-        if is_another(files::number_of(&self.path), self.opened) {
-            return Err(gone("the data file was"));
-        }
-        let log = files::number_of(&files::log_beside(&self.path));
-        if let (Ok(Some(number)), None) = (&log, self.opened_log.get()) {
-            let _ = self.opened_log.set(*number);
-        }
-        if is_another(log, self.opened_log.get().copied()) {
-            return Err(gone("the write-ahead log (-wal) beside the data file was"));
+    /// Whether the file and the log beside it are as they were left. For the writer: nobody else writes meanwhile. A log that another
+    /// program emptied into the file holds nothing any more, and that is noted.
+    pub fn is_in_place(&self, connection: &Connection) -> Result<(), BrokerError> {
+        if self.in_place.look(&self.path)? == Log::Empty && self.log_holds.load(Ordering::Acquire) {
+            match checkpoint::is_emptied_in_order(connection) {
+                Some(true) => self.say_log_holds(false),
+                Some(false) => return Err(self.in_place.cut()),
+                None => {}
+            }
         }
         Ok(())
     }
@@ -219,9 +210,4 @@ impl Shared {
         let lanes = locked(&self.lanes);
         lanes.patterns.iter().filter(|(_, pattern)| pattern.matches(topic)).map(|(group, _)| group.clone()).collect()
     }
-}
-
-fn gone(what: &str) -> BrokerError {
-    let problem = format!("{what} removed or replaced under the running router; restore it, and start again");
-    BrokerError::Storage(problem)
 }

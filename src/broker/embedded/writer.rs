@@ -124,6 +124,10 @@ impl Writer<'_> {
 
     /// Empties the write-ahead log into the file. Whether all of it is there now.
     fn restart_log(&self) -> bool {
+        if self.shared.in_place.is_cut() {
+            super::checkpoint::leave_as_it_is(self.connection);
+            return false;
+        }
         let held = self.shared.log_holds.load(Ordering::Acquire);
         // Before it: a crash behind it leaves an empty log that nobody is to miss.
         self.shared.say_log_holds(false);
@@ -263,9 +267,12 @@ impl Writer<'_> {
     }
 
     fn tidy(&mut self) {
-        if self.shared.health() == Health::Ready
-            && let Err(error) = self.log.delete_superseded(TIDY_RECORDS)
-        {
+        if self.shared.health() != Health::Ready {
+            return;
+        }
+        if let Err(error) = self.shared.is_in_place(self.connection) {
+            self.shared.fail(&error);
+        } else if let Err(error) = self.log.delete_superseded(TIDY_RECORDS) {
             tracing::warn!(%error, "out-of-date records could not be deleted");
         }
     }
