@@ -130,7 +130,7 @@ fn conditions_are_said_in_words() {
     }
     assert!(page.contains("status.missing_open"), "the file's own words are there to compare");
     for words in [
-        "Only when it is not so that 999 was rung.",
+        "Only when it is not so that 999 was rung, and it is not so that the child was named in another child&#39;s referral.",
         "Only when the child is missing now.",
         "the police&#39;s grade is neither absent nor away",
         "the child&#39;s age is below 13",
