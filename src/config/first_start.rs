@@ -125,10 +125,17 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// New tokens, unless tokens exist: their hashes in one file, each in the clear in a file of its own.
+    /// New tokens, unless tokens exist: their hashes in one file, each in the clear in a file of its own. With a book of one's own those of a
+    /// first start with another book, which came to nothing, are put aside: they speak for its partners.
     fn write_tokens(&mut self) -> WriteResult {
-        if self.folder.join("tokens.toml").exists() {
-            return Ok(());
+        let hashes = self.folder.join("tokens.toml");
+        if hashes.exists() {
+            if self.told.own_book.is_none() {
+                return Ok(());
+            }
+            let aside = self.folder.join("tokens.toml.before");
+            std::fs::rename(&hashes, &aside).map_err(|error| (hashes, error))?;
+            self.written.push(Written { path: aside, what: "the tokens that were there, put aside".to_owned() });
         }
         let mut entries = Vec::new();
         for sample in self.told.own_book.map_or_else(samples, OwnBook::samples) {
