@@ -109,10 +109,19 @@ impl Proof<'_> {
         let before = self.positions();
         let deadline = Instant::now() + TAKEN_OVER_WITHIN;
         while self.positions().iter().zip(&before).any(|(now, before)| now <= before) {
-            assert!(Instant::now() < deadline, "nobody took over");
+            assert!(Instant::now() < deadline, "nobody took over: {}", self.who_waits(&before));
             std::thread::sleep(Duration::from_millis(50));
         }
         self.takeovers.0.push((kind, since.elapsed()));
+    }
+
+    /// The partitions that nobody has decided in since, and what each router says of that.
+    fn who_waits(&self, before: &[i64]) -> String {
+        let now = self.positions();
+        let still = now.iter().zip(before).enumerate().filter(|(_, (now, before))| now <= before);
+        let partitions: Vec<usize> = still.map(|(partition, _)| partition).collect();
+        let states: Vec<String> = self.instances.iter().flatten().map(Instance::state).collect();
+        format!("partitions {partitions:?} of {}; {}", before.len(), states.join("; "))
     }
 
     fn kill(&mut self, number: usize) {

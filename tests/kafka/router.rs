@@ -100,6 +100,12 @@ impl Instance {
         }
     }
 
+    /// What it says of itself: what it waits for, and since when.
+    pub fn state(&self) -> String {
+        let said = agent().get(&self.ready).call().map(|mut answer| answer.body_mut().read_to_string());
+        said.map_or_else(|error| error.to_string(), |body| body.unwrap_or_else(|error| error.to_string()))
+    }
+
     pub fn signal(&self, signal: &str) {
         let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
