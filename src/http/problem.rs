@@ -168,9 +168,11 @@ impl From<BrokerError> for Problem {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "busy", "Too many events at once", detail).retry_after(1)
             }
             BrokerError::DiskFull(_) => unavailable("The router's disk is full. Send it again later.", 30),
+            BrokerError::HeldByAnother(_) => {
+                unavailable("Another program holds the router's data file. Send it again later.", 10)
+            }
             BrokerError::Stopping => unavailable("The router is stopping. Send it again.", 5),
             BrokerError::Storage(_)
-            | BrokerError::HeldByAnother(_)
             | BrokerError::Unreachable(_)
             | BrokerError::Denied(_)
             | BrokerError::InUse(_)

@@ -219,6 +219,27 @@ fn what_is_written_once_the_file_was_removed_or_replaced_is_not_acknowledged() {
     }
 }
 
+/// Nobody is to hear of it first by an event that is refused.
+#[test]
+fn an_idle_router_tells_that_another_program_holds_its_file() {
+    let file = InFile::new();
+    let broker = file.broker();
+    broker.ensure_topics(&[topic("in", 1)]).unwrap();
+    let other = rusqlite::Connection::open(file.options().path).unwrap();
+    let until = |health: &Health| {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while broker.health() != *health {
+            assert!(Instant::now() < deadline, "{:?}", broker.health());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    until(&Health::HeldByAnother);
+    other.execute_batch("ROLLBACK").unwrap();
+    until(&Health::Ready);
+    publish(&broker, vec![write("in", "a", "after")]).unwrap();
+}
+
 /// What was acknowledged lies in the log alone until it is moved into the file.
 #[test]
 fn a_log_removed_under_the_router_stops_it_and_loses_nothing_acknowledged() {

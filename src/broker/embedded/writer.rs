@@ -76,7 +76,7 @@ pub fn run(connection: &Connection, shared: &Shared, requests: &Receiver<Request
             return;
         }
     };
-    let mut writer = Writer { connection, shared, requests, log, held: Vec::new(), closing: false };
+    let mut writer = Writer { connection, shared, requests, log, held: Vec::new(), held_since: None, closing: false };
     while !writer.closing {
         writer.turn();
     }
@@ -102,6 +102,8 @@ struct Writer<'a> {
     /// Transactions of lanes that met a full disk, or a file that another program holds: tried again until they can be written, as
     /// lanes cannot go on without.
     held: Vec<Transaction>,
+    /// Since when another program has held the file, while there was nothing to write.
+    held_since: Option<Instant>,
     closing: bool,
 }
 
@@ -113,7 +115,10 @@ impl Writer<'_> {
             return;
         }
         match self.requests.recv_timeout(IDLE) {
-            Ok(request) => self.gather_and_commit(request),
+            Ok(request) => {
+                self.held_since = None;
+                self.gather_and_commit(request);
+            }
             Err(RecvTimeoutError::Timeout) => self.tidy(),
             Err(RecvTimeoutError::Disconnected) => self.closing = true,
         }
@@ -187,25 +192,29 @@ impl Writer<'_> {
     }
 
     fn failed(&mut self, group: Group, failure: Failure) {
-        let file = self.shared.path.display();
         let waits_in = match failure {
             Failure::Storage(error) if !room::is_short(self.connection, &self.shared.path) => {
                 self.shared.fail(&error);
                 group.refuse(&error);
                 return;
             }
-            Failure::Storage(_) | Failure::Full => {
-                tracing::error!(%file, "the disk is full: nothing is accepted until there is room");
-                Health::DiskFull
-            }
-            Failure::HeldByAnother => {
-                tracing::error!(%file, "another program holds the data file: nothing is accepted until it lets go");
-                Health::HeldByAnother
-            }
+            Failure::Storage(_) | Failure::Full => Health::DiskFull,
+            Failure::HeldByAnother => Health::HeldByAnother,
         };
         // Before the answers, so that whoever is refused finds the reason.
-        self.shared.set_health(waits_in);
+        self.waits(waits_in);
         self.held.extend(group.refuse_publications(&self.refusal()));
+    }
+
+    /// Nothing is accepted until a full disk has room, or another program lets go of the file.
+    fn waits(&mut self, waits_in: Health) {
+        let file = self.shared.path.display();
+        match waits_in {
+            Health::DiskFull => tracing::error!(%file, "the disk is full: nothing is accepted until there is room"),
+            _ => tracing::error!(%file, "another program holds the data file: nothing is accepted until it lets go"),
+        }
+        self.held_since = None;
+        self.shared.set_health(waits_in);
     }
 
     fn refusal(&self) -> BrokerError {
@@ -247,13 +256,17 @@ impl Writer<'_> {
     }
 
     fn handle_alone(&mut self, request: Request) {
+        // Once it is known, nobody waits for it.
+        let held = (self.shared.health() == Health::HeldByAnother).then(|| self.refusal());
         match request {
             Request::Topics { topics, answer } => {
-                let _ = answer.send(self.log.ensure_topics(&topics));
+                let made = held.map_or_else(|| self.log.ensure_topics(&topics), Err);
+                let _ = answer.send(made.map_err(|error| layout::of_file(&self.shared.path, error)));
                 self.shared.announce();
             }
             Request::Delete { topic, partition, below, records_max, answer } => {
-                let _ = answer.send(self.log.delete_below(topic, partition, below, records_max));
+                let deleted = held.map_or_else(|| self.log.delete_below(topic, partition, below, records_max), Err);
+                let _ = answer.send(deleted);
             }
             Request::LimitPages(pages) => {
                 // 2^32 - 2 is SQLite's own ceiling.
@@ -266,12 +279,27 @@ impl Writer<'_> {
         }
     }
 
+    /// Whether another program holds the file just now.
+    fn is_held(&mut self) -> bool {
+        let is_held = !layout::may_write(self.connection, 0);
+        if !is_held {
+            self.held_since = None;
+        }
+        is_held
+    }
+
     fn tidy(&mut self) {
         if self.shared.health() != Health::Ready {
             return;
         }
         if let Err(error) = self.shared.is_in_place(self.connection) {
             self.shared.fail(&error);
+        } else if self.is_held() {
+            // Nobody is to hear of it first by an event that is refused.
+            let since = *self.held_since.get_or_insert_with(Instant::now);
+            if since.elapsed() >= Duration::from_millis(layout::BUSY_WAIT_MS.into()) {
+                self.waits(Health::HeldByAnother);
+            }
         } else if let Err(error) = self.log.delete_superseded(TIDY_RECORDS) {
             tracing::warn!(%error, "out-of-date records could not be deleted");
         }
