@@ -146,6 +146,12 @@ impl Embedded {
     }
 }
 
+/// Whether a data file of ours is there, and was opened before: one that a start was killed over may be empty yet.
+pub fn is_begun(path: &Path) -> bool {
+    let objects = layout::open_reader(path).and_then(|connection| layout::objects_of_ours(&connection, path));
+    objects.is_ok_and(|objects| objects > 0)
+}
+
 fn file_failed(path: &Path, error: &std::io::Error) -> BrokerError {
     BrokerError::Storage(format!("{}: {error}", path.display()))
 }

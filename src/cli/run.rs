@@ -1,5 +1,6 @@
 //! `run`: the service, until it is told to stop.
 
+use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -10,11 +11,13 @@ use super::reload::reload;
 use super::rule_book::read_sound;
 use super::service::{Reloads, RunningRouter, reloads, told_to_stop};
 use super::{CliError, Ending};
-use crate::broker::embedded::Expected;
+use crate::broker::embedded::{Expected, is_begun};
 use crate::config::Config;
 use crate::config::broker::Broker;
 use crate::config::first_start::own_book::OwnBook;
-use crate::config::first_start::{Told, begin, config_file, config_to_come, data_file, put_in_place};
+use crate::config::first_start::{
+    Told, begin, config_file, config_to_come, create_private_folder, data_file, put_in_place,
+};
 use crate::telemetry::logging;
 
 /// What `/readyz` calls it that fewer connections are let in than were asked for.
@@ -68,16 +71,22 @@ pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
         (told_to_stop(), reloads())
     };
     let folder = Path::new(DATA_FOLDER);
-    let has_none = arguments.config.is_none() && !is_there(&config_file(folder))?;
+    let begins = || Ok::<_, CliError>(arguments.config.is_none() && !is_there(&config_file(folder))?);
+    // Until the process ends: what two of them wrote would fit neither.
+    let _alone = if begins()? { Some(alone_in(folder)?) } else { None };
+    let has_none = begins()?;
     // Else a first start was killed once there was a data file.
     let is_first = has_none && !(is_there(&config_to_come(folder))? && is_there(&data_file(folder))?);
     if let Some(rules) = &arguments.rules {
         return write_for_own_book(folder, is_first, rules, arguments.bind);
     }
-    match is_first {
-        true => write_own_config(folder, Told { bind: arguments.bind, own_book: None })?,
-        false if has_none => put_config_in_place(folder)?,
-        false => {}
+    if arguments.bind.is_some() && !is_first {
+        let file = if has_none { config_to_come(folder) } else { config_file(folder) };
+        let reason = format!("--bind is for a first start: set `bind` under [http] in {}", file.display());
+        return Err(CliError::Usage(reason));
+    }
+    if is_first {
+        write_own_config(folder, Told { bind: arguments.bind, own_book: None })?;
     }
     let expected = match has_none {
         _ if is_first || arguments.new_data_file => Expected::Nothing,
@@ -85,19 +94,34 @@ pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
         true => Expected::Either,
         false => Expected::File,
     };
-    let ended = run_as_configured(arguments, is_first, |config, few_files| {
-        runtime.block_on(serve(config, (expected, is_first), few_files, stop, asked))
+    let ended = run_as_configured(arguments, has_none, |config, few_files| {
+        runtime.block_on(serve(config, (expected, has_none), few_files, stop, asked))
     });
-    if is_first && !is_there(&config_file(folder))? {
-        match is_there(&data_file(folder))? {
-            true => put_config_in_place(folder)?,
-            false => eprintln!(
+    if has_none && !is_there(&config_file(folder))? {
+        // Once the configuration has its name, a file in which nothing lies is missed.
+        if is_begun(&data_file(folder)) {
+            put_config_in_place(folder)?;
+        } else if !is_there(&data_file(folder))? {
+            eprintln!(
                 "It did not come to a data file: the next start is a first one, too. For a rule book with other agencies: \
                  pathway-router run --rules DIR."
-            ),
+            );
         }
     }
     ended
+}
+
+/// Holds the folder of a first start for this process.
+fn alone_in(folder: &Path) -> Result<Option<File>, CliError> {
+    // Where it cannot be made, opened or locked, nobody can tell; what is written into it says why.
+    let Ok(held) = create_private_folder(folder).and_then(|()| File::open(folder)) else { return Ok(None) };
+    match held.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(CliError::Usage(format!(
+            "another first start is under way in {}: wait until it has ended, or is ready",
+            folder.display()
+        ))),
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(held)),
+    }
 }
 
 fn put_config_in_place(folder: &Path) -> Result<(), CliError> {
@@ -106,7 +130,7 @@ fn put_config_in_place(folder: &Path) -> Result<(), CliError> {
 
 fn run_as_configured(
     arguments: &Arguments,
-    is_first: bool,
+    has_none: bool,
     serve: impl FnOnce(&Config, Option<String>) -> Result<Ending, CliError>,
 ) -> Result<Ending, CliError> {
     let config = match &arguments.config {
@@ -117,17 +141,11 @@ fn run_as_configured(
             )));
         }
         Some(file) => load_config(file)?,
-        None if is_first => {
-            let folder = Path::new(DATA_FOLDER);
-            Config { file: config_file(folder), ..load_config(&config_to_come(folder))? }
-        }
         None => {
-            let file = config_file(Path::new(DATA_FOLDER));
-            if arguments.bind.is_some() {
-                let reason = format!("--bind is for a first start: set `bind` under [http] in {}", file.display());
-                return Err(CliError::Usage(reason));
-            }
-            load_config(&file)?
+            let folder = Path::new(DATA_FOLDER);
+            let file = config_file(folder);
+            let now = if has_none { config_to_come(folder) } else { file.clone() };
+            Config { file, ..load_config(&now)? }
         }
     };
     if arguments.stages.is_some() && matches!(config.broker, Broker::Embedded { .. }) {
@@ -193,7 +211,7 @@ fn write_for_own_book(
 
 async fn serve(
     config: &Config,
-    (expected, is_first): (Expected, bool),
+    (expected, has_none): (Expected, bool),
     few_files: Option<String>,
     stop: impl Future<Output = ()>,
     mut asked: Reloads,
@@ -206,7 +224,7 @@ async fn serve(
             return Ok(Ending::Clean);
         }
     };
-    if is_first {
+    if has_none {
         put_config_in_place(Path::new(DATA_FOLDER))?;
     }
     if let Some(problem) = few_files {

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 use super::running::{Router, SAMPLE, TOKEN, new_folder, until};
-use super::{check, command, run};
+use super::{Done, check, command, run};
 
 /// A folder whose router accepted an event and was killed; what it accepted lies in the write-ahead log.
 fn killed() -> tempfile::TempDir {
@@ -97,5 +97,47 @@ fn a_first_start_that_is_killed_is_followed_by_another_or_goes_on_with_the_file_
     assert!(!to_come.exists(), "it has its name now");
     fs::rename(&config, &to_come).expect("a configuration");
     Router::start_by(start(), new_folder("127.0.0.1:0")).0.stop();
+    assert!(config.exists() && !to_come.exists());
+}
+
+/// Of a first start that was killed before anything lay in the file that it had made.
+#[test]
+fn the_configuration_has_its_name_once_something_lies_in_the_data_file() {
+    let home = tempfile::tempdir().expect("a folder");
+    let data = home.path().join("data");
+    let run = |home: &tempfile::TempDir, arguments: &[&str]| {
+        let mut command = command(&[&["run"], arguments].concat());
+        command.current_dir(home.path());
+        command
+    };
+    let refused = |home: &tempfile::TempDir, arguments: &[&str], expected: &str| {
+        let done: Done = run(home, arguments).output().expect("the binary starts").into();
+        assert!(done.code == Some(2) && done.err.contains(expected), "{}", done.err);
+    };
+    fs::create_dir(&data).expect("a folder");
+    let first = fs::File::open(&data).expect("a folder");
+    first.try_lock().expect("nobody has it");
+    for arguments in [["--bind", "127.0.0.1:0"], ["--rules", "rules/weirdale"]] {
+        refused(&home, &arguments, "another first start is under way in data");
+    }
+    assert_eq!(fs::read_dir(&data).expect("a folder").count(), 0, "nothing is written beside another");
+    drop(first);
+
+    let first = run(&home, &["--bind", "127.0.0.1:0"]);
+    let home = Router::start_by(first, home).0.stop();
+    let (config, to_come) = (data.join("config.toml"), data.join("config.toml.new"));
+    fs::rename(&config, &to_come).expect("a configuration");
+    for name in ["pathway.db", "pathway.db-wal", "pathway.db-shm", "pathway.db.lock"] {
+        let _ = fs::remove_file(data.join(name));
+    }
+    fs::write(data.join("pathway.db"), "").expect("a file");
+    refused(&home, &["--bind", "127.0.0.1:0"], "data/config.toml.new");
+    // It comes no further than to its keys.
+    let (key, away) = (data.join("keys/subject.key"), data.join("away"));
+    fs::rename(&key, &away).expect("a key");
+    assert_eq!(run(&home, &[]).output().expect("the binary starts").status.code(), Some(1));
+    assert!(!config.exists() && to_come.exists());
+    fs::rename(&away, &key).expect("a key");
+    Router::start_by(run(&home, &[]), new_folder("127.0.0.1:0")).0.stop();
     assert!(config.exists() && !to_come.exists());
 }
