@@ -41,12 +41,13 @@ pub fn must_be_done(rules: &RuleBook, task: &HeldTask) -> bool {
     asked(rules, task).next().is_some()
 }
 
-/// Whether it is still to be done: taken on or not, and no person closed the case since. What an event settles is, also by
+/// Whether it is still to be done: taken on or not, and no person closed the case since, though another decision has opened it again. What an event settles is, also by
 /// another than who declined it.
 pub fn is_owed(history: &History, closings: &[Arc<Entry>], rules: &RuleBook, task: &HeldTask) -> bool {
     let is_for_another = || asked(rules, task).any(|asked| !asked.settled_by.is_empty());
     (is_open(&task.state) || (task.state == DECLINED && is_for_another()))
         && !closed::is_waited_for_no_more(history, rules, task)
+        && !closed::was_ended(history, closings, rules, task)
         && !death::overtook(history, task)
         && !is_asked_since_closing(history, closings, rules, task)
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::decided::closes_in_danger;
 use super::services;
 use super::unapplied::UNAPPLIED_RULE;
 use crate::engine::calendar::{Clock, instant_in_words};
@@ -63,6 +64,7 @@ pub fn was_ended(history: &History, closings: &[Arc<Entry>], rules: &RuleBook, t
     let cause = history.entries.iter().find(|entry| task.is_of(entry));
     let ends = |said: &Arc<Entry>| {
         !said.withdrawn
+            && !closes_in_danger(said)
             && decisions::known_until(said) >= task.raised_at
             && task.decided_apart.is_none_or(|until| decisions::known_until(said) > until)
             && !cause.is_some_and(|cause| are_two(history, cause, said))
