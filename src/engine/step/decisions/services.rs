@@ -113,12 +113,18 @@ pub fn social_care_acts(history: &History) -> bool {
     history.case_level >= Some(Level::L4b) || set >= Some(Level::L4a)
 }
 
+/// Whether whoever was told to ring first waits still: social care acts, or somebody's word holds the case at a level at which it would, and
+/// nobody has decided yet.
+fn waits_on(history: &History) -> bool {
+    social_care_acts(history) || history.case_level >= Some(Level::L4a)
+}
+
 /// When a step ends: social care acts no longer, by a person's decision or because what led to it was taken back. Whoever was told to
 /// ring first, and is at work still, hears that they may go on; those whose case is closed hear that instead.
 pub fn let_go_on(draft: &mut Draft<'_>) -> Result<(), StepError> {
     let last = draft.history.last_decision.as_ref();
     let is_closed = last.is_some_and(|decision| decision.closed);
-    if !social_care_acts(&draft.before) || social_care_acts(&draft.history) || is_closed {
+    if !waits_on(&draft.before) || waits_on(&draft.history) || is_closed {
         return Ok(());
     }
     let decided_at = |decision: Option<&RecordedDecision>| decision.map(|decision| decision.at);
