@@ -73,31 +73,25 @@ pub const STANDS_NO_LONGER: Word = Word {
     wants_answer: true,
 };
 
-const GO_ON_ACTION: &str = "Go on with what you were asked: the decision that had closed the case was taken back";
-
 pub const GO_ON: Word = Word {
-    rule: TAKEN_BACK_RULE,
-    title: "A decision about the case no longer stands",
     why: "A person had closed the case, and that was taken back: what you were asked is to be done.",
-    action: GO_ON_ACTION,
-    wants_answer: true,
+    action: "Go on with what you were asked: the decision that had closed the case was taken back",
+    ..STANDS_NO_LONGER
 };
 
 /// What an earlier closing had ended is not begun again: they ring.
 pub const OPEN_STILL: Word = Word {
-    rule: TAKEN_BACK_RULE,
-    title: "A decision about the case no longer stands",
     why: "You were told that the case is closed: that was taken back, and social care acts for the child.",
-    ..OPEN_AGAIN
+    action: OPEN_AGAIN.action,
+    ..ENQUIRY_RUNS
 };
 
 /// Of what an enquiry settles nothing is to be done, and their last word was that the case is closed, or that less is needed.
 pub const ENQUIRY_RUNS: Word = Word {
-    rule: TAKEN_BACK_RULE,
-    title: "A decision about the case no longer stands",
     why: "You were told that the case is closed, or that less is needed: that was taken back, and social care acts for the child.",
     action: "Know that social care acts for the child still: ring the front door now about what you were asked",
     wants_answer: false,
+    ..STANDS_NO_LONGER
 };
 
 /// When whoever holds these is to do as they are told.

@@ -43,11 +43,7 @@ pub fn refuse_new_content(
 ) -> Result<(), StepError> {
     let cause = format!("{}\0{}", referral.event.event_id, arriving.content_digest);
     let question = question(draft, Some(referral), &cause, arriving, problem, level)?;
-    if draft.raising(Some(referral), &cause).was_given(&question) {
-        draft.disposed(Disposition::Retransmission);
-        return Ok(());
-    }
-    refuse_and_ask(draft, (&referral.event, Some(referral)), &cause, question, problem)
+    refuse_and_ask_once(draft, (&referral.event, Some(referral)), &cause, question, problem)
 }
 
 /// A correction, withdrawal or word on agreement whose `child` and `reply_to` are two children: it counts for neither. What the task
@@ -57,13 +53,9 @@ pub fn of_two_children(draft: &mut Draft<'_>, referral: &Referral, arriving: Ent
     let level = if is_said(event) { Some(Level::L4b) } else { level_at_stake(draft, event) };
     let cause = format!("{}\0{}", event.event_id, arriving.content_digest);
     let asked = question(draft, None, &cause, &arriving, OF_TWO_CHILDREN, level)?;
-    if draft.raising(None, &cause).was_given(&asked) {
-        draft.disposed(Disposition::Retransmission);
-        return Ok(());
-    }
     let why = format!("It was not applied: {OF_TWO_CHILDREN}.");
     let why = about::in_words(&draft.context.keys, &why, std::slice::from_ref(&arriving));
-    refuse_and_ask(draft, (event, None), &cause, Wanted { why: Some(why), ..asked }, OF_TWO_CHILDREN)
+    refuse_and_ask_once(draft, (event, None), &cause, Wanted { why: Some(why), ..asked }, OF_TWO_CHILDREN)
 }
 
 /// What a correction would have raised its original to, where that is known; of anything else, what goes on or does not meanwhile.
@@ -73,6 +65,21 @@ fn level_at_stake(draft: &Draft<'_>, event: &ReferralEvent) -> Option<Level> {
     let spoken = history::find(&draft.history, &correction.original_event_id, &event.source, front_door)?;
     let (Spoken::Own(index) | Spoken::Corroborated(index)) = spoken else { return None };
     level_refused(draft, draft.history.entries.get(index)?, correction)
+}
+
+/// What was put to a person before has come once more.
+fn refuse_and_ask_once<'b>(
+    draft: &mut Draft<'b>,
+    (event, shown): (&ReferralEvent, Option<&Referral>),
+    cause: &str,
+    question: Wanted<'b>,
+    problem: &str,
+) -> Result<(), StepError> {
+    if draft.raising(shown, cause).was_given(&question) {
+        draft.disposed(Disposition::Retransmission);
+        return Ok(());
+    }
+    refuse_and_ask(draft, (event, shown), cause, question, problem)
 }
 
 fn refuse_and_ask<'b>(
