@@ -89,6 +89,10 @@ pub fn run(shared: &Shared, client: &BaseConsumer<Quiet>) {
         counted_at = Instant::now();
         let groups: Vec<String> = namesakes.held().keys().cloned().collect();
         for group in groups {
+            // A coordinator that is slow to answer holds up a stop once, and not for each group.
+            if shared.stopping.load(Ordering::Acquire) {
+                return;
+            }
             match groups::members_called(client, &group, &options.client_id("lane"), WAIT) {
                 Ok(members) => namesakes.counted(&group, members),
                 Err(error) => tracing::debug!(%error, group, "the group's members could not be counted"),
