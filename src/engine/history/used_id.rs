@@ -46,6 +46,22 @@ pub fn came_under(entry: &Entry, event_id: &str, partner: &str) -> bool {
     entry.source.partner == partner && (entry.event_id == event_id || own_id_under(entry, event_id) == entry.event_id)
 }
 
+/// The id of a decision of its own that came by a correction, or under the id of another.
+pub fn decided_again(partner: &str, event_id: &str, content_digest: &str) -> String {
+    derived(&["decided again", partner, event_id, content_digest])
+}
+
+/// The id that its sender gave it, where that is known: theirs to ask about. One that the router gave says nothing to anybody.
+pub fn as_sent<'h>(history: &'h History, entry: &'h Entry) -> &'h str {
+    let partner = &entry.source.partner;
+    let is_its = |event_id: &&String| {
+        own_id_under(entry, event_id) == entry.event_id
+            || decided_again(partner, event_id, &entry.content_digest) == entry.event_id
+    };
+    let of_sender = history.entries.iter().filter(|other| other.source.partner == *partner);
+    of_sender.map(|other| &other.event_id).find(is_its).unwrap_or(&entry.event_id)
+}
+
 /// Whether its sender gave the id of this entry to something of another kind, too, which stands.
 pub fn bears_another(history: &History, event_id: &str, entry: &Entry) -> bool {
     let speaks_of_none = |other: &Entry| !SPEAK_OF_OTHERS.contains(&other.kind.as_str());

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use super::draft::{Draft, OWN_DUTY};
 use crate::engine::context::StepError;
-use crate::engine::history::{RECALLED, is_open};
+use crate::engine::history::{RECALLED, is_open, used_id};
+use crate::engine::model::event::Source;
 use crate::engine::model::history::{Entry, HeldTask};
+use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::UnitKind;
 use crate::engine::tasks::route::Address;
 use crate::engine::tasks::{READDRESSED_RULE, Wanted};
@@ -96,25 +98,34 @@ pub fn recalls<'w>(
     Ok(asked.into_iter().map(recall).collect())
 }
 
-/// Word to whoever looks into breaches, of what was shared and should not have been.
+/// Whether it was asked of the very house that sent an event: what they hold by it, they knew.
+pub fn is_senders_own(rules: &RuleBook, source: &Source, task: &HeldTask) -> bool {
+    let theirs = Some(&task.agency) == source.agency.as_ref();
+    theirs && (task.unit.as_ref() == Some(&source.unit) || !rules.has_many_units(&task.agency))
+}
+
+/// Word to whoever looks into breaches, of what was shared and should not have been. Where only the house that sent it was asked
+/// anything, nothing was shared; what a chase tells is of no child.
 pub fn breach<'w>(
     draft: &Draft<'_>,
     rule: &str,
     withdrawn: &Arc<Entry>,
     told: &[Arc<HeldTask>],
 ) -> Result<Option<Wanted<'w>>, StepError> {
-    let Some(agency) = draft.book.rules.told_of_breaches.clone().filter(|_| !told.is_empty()) else { return Ok(None) };
+    let source = &withdrawn.source;
+    let is_shared = |task: &Arc<HeldTask>| task.chases.is_none() && !is_senders_own(&draft.book.rules, source, task);
+    let told_of = draft.book.rules.told_of_breaches.clone().filter(|_| told.iter().any(is_shared));
+    let Some(agency) = told_of else { return Ok(None) };
     let raising = draft.raising(None, "");
     let due = raising.deadline_from_now(&OWN_DUTY)?;
     let agencies: BTreeSet<&str> = told.iter().map(|task| task.agency.as_str()).collect();
     let agencies: Vec<&str> = agencies.into_iter().collect();
     let reference = withdrawn.partner_reference.as_deref().unwrap_or("none given");
-    let source = &withdrawn.source;
     let note = format!(
         "Sent by {}, {}; their reference: {reference}; event {}. Told: {}.",
         source.partner,
         source.unit,
-        withdrawn.event_id,
+        used_id::as_sent(&draft.history, withdrawn),
         agencies.join(", ")
     );
     let (why, action) = if rule == READDRESSED_RULE {

@@ -234,7 +234,11 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
     let heard = raised_for.iter().filter(|_| raising::is_told_of(&draft.history, original)).cloned();
     let had_heard = raising::had_heard(draft, original).into_iter().chain(lowered::had_heard(draft, original));
     let heard = heard.chain(had_heard.filter(|_| !is_repeated));
-    let shared_with: Vec<Arc<HeldTask>> = told.iter().cloned().chain(warned).chain(heard).collect();
+    let mut shared_with: Vec<Arc<HeldTask>> = told.iter().cloned().chain(warned).chain(heard).collect();
+    if !shared_with.is_empty() {
+        // Whoever helps by an agreement that is withdrawn was told of the child by that, too.
+        shared_with.extend(agreement::ran_by_it(draft, &before));
+    }
     extra.extend(breach(draft, RECALL.rule, &changed, &shared_with)?);
     extra.extend(if stands { Some(confirm(draft, &changed)?) } else { enquiry::ask(draft, &changed)? });
     extra.extend(review(draft, &before, &changed)?);

@@ -21,6 +21,7 @@ use crate::engine::step::about;
 use crate::engine::step::deadlines::ladder;
 use crate::engine::step::draft::{Draft, OWN_DUTY};
 use crate::engine::step::outcomes::outcome::SUPERSEDED;
+use crate::engine::step::recall::is_senders_own;
 use crate::engine::step::word::{Word, each_holder};
 use crate::engine::tasks::asking::{AGREEMENT_RULE, UNSAFE_ACTION, UNSAFE_TITLE, reason_given};
 use crate::engine::tasks::route::{Address, is_suppressed};
@@ -128,14 +129,9 @@ fn stop_each(draft: &mut Draft<'_>, cause: &str, stopped: &[Arc<HeldTask>], stop
 /// A word on agreement is taken back, with its event or with an undone link: what ran by an agreement that nobody has given stops, and
 /// what was stopped by a warning that nobody gives goes on. `before`: as it stood with that word.
 pub fn taken_back(draft: &mut Draft<'_>, cause: &str, before: &History) -> Result<(), StepError> {
+    let stopped = ran_by_it(draft, before);
     let history = &draft.history;
     let entry_of = |task: &HeldTask| history.entries.iter().find(|entry| task.is_of(entry) && !entry.withdrawn);
-    let was_agreed = |task: &&Arc<HeldTask>| {
-        let agreed = entry_of(task).is_some_and(|entry| is_agreed(before, entry) && !is_agreed(history, entry));
-        is_open(&task.state) && task.chases.is_none() && needs_agreement(&draft.book.rules, task) && agreed
-    };
-    let stopped: Vec<Arc<HeldTask>> =
-        history.tasks.iter().filter(was_agreed).filter(|task| !draft.is_raised_now(task)).cloned().collect();
     let is_same = |task: &HeldTask, other: &HeldTask| {
         (&task.agency, &task.unit, &task.action) == (&other.agency, &other.unit, &other.action)
     };
@@ -149,6 +145,17 @@ pub fn taken_back(draft: &mut Draft<'_>, cause: &str, before: &History) -> Resul
     let begun: Vec<Arc<HeldTask>> = history.tasks.iter().filter(was_stopped).cloned().collect();
     stop_each(draft, cause, &stopped, &NOT_AGREED)?;
     go_on(draft, cause, &begun)
+}
+
+/// Services that run by an agreement which nobody has given any more. `before`: as it stood with the word that is taken back.
+pub fn ran_by_it(draft: &Draft<'_>, before: &History) -> Vec<Arc<HeldTask>> {
+    let history = &draft.history;
+    let entry_of = |task: &HeldTask| history.entries.iter().find(|entry| task.is_of(entry) && !entry.withdrawn);
+    let was_agreed = |task: &&Arc<HeldTask>| {
+        let agreed = entry_of(task).is_some_and(|entry| is_agreed(before, entry) && !is_agreed(history, entry));
+        is_open(&task.state) && task.chases.is_none() && needs_agreement(&draft.book.rules, task) && agreed
+    };
+    history.tasks.iter().filter(was_agreed).filter(|task| !draft.is_raised_now(task)).cloned().collect()
 }
 
 /// Whether a service by agreement is not begun now, whatever the family says: social care acts, or a named person closed the case.
@@ -292,12 +299,8 @@ fn end_offers(draft: &mut Draft<'_>, referral: &Referral) -> Result<(), StepErro
     for task in draft.history.tasks.iter_mut().filter(|task| over.iter().any(|over| over.task_id == task.task_id)) {
         *task = Arc::new(task.closed_as(SUPERSEDED, at));
     }
-    let source = &event.source;
-    let is_own = |task: &HeldTask| {
-        let theirs = Some(&task.agency) == source.agency.as_ref();
-        theirs && (task.unit.as_ref() == Some(&source.unit) || !rules.has_many_units(&task.agency))
-    };
-    let told: Vec<Arc<HeldTask>> = over.into_iter().filter(|task| !is_own(task)).collect();
+    let is_others = |task: &Arc<HeldTask>| !is_senders_own(rules, &event.source, task);
+    let told: Vec<Arc<HeldTask>> = over.into_iter().filter(is_others).collect();
     let cause = format!("{}\0agreed", event.event_id);
     let due = draft.raising(None, &cause).deadline_from_now(&OWN_DUTY)?;
     let (held_back, front_door) = (held_back_of(&draft.history), &draft.book.rules.front_door);

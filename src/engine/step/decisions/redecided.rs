@@ -11,6 +11,7 @@ use crate::engine::history::decisions::{
     DECIDED, DECISION, HAD_CLOSED, closes, decided, highest, level_named, settles, starts,
 };
 use crate::engine::history::entry::DANGER;
+use crate::engine::history::used_id::decided_again;
 use crate::engine::history::{self, RECALLED, decisions, entry, forget, put};
 use crate::engine::ids::derived;
 use crate::engine::model::codes::HumanDecision;
@@ -135,11 +136,6 @@ fn mark_of(original: &Entry) -> FactValue {
     FactValue::Code(derived(&["said anew", &original.source.partner, &original.event_id]))
 }
 
-/// The id under which what comes by a correction, or under a used id, is a decision of its own.
-fn own_id(partner: &str, event_id: &str, content_digest: &str) -> String {
-    derived(&["decided again", partner, event_id, content_digest])
-}
-
 /// All that was said of a decision since, by corrections or under its id, and stands.
 pub fn said_anew(history: &History, original: &Entry) -> Vec<Arc<Entry>> {
     let mark = mark_of(original);
@@ -152,7 +148,7 @@ pub fn by_this(history: &History, correction: &Entry) -> Option<Arc<Entry>> {
     if correction.kind != CORRECTION {
         return None;
     }
-    let id = own_id(&correction.source.partner, &correction.event_id, &correction.content_digest);
+    let id = decided_again(&correction.source.partner, &correction.event_id, &correction.content_digest);
     let is_it = |entry: &&Arc<Entry>| entry.event_id == id && entry.source == correction.source;
     history.entries.iter().find(is_it).cloned()
 }
@@ -229,7 +225,7 @@ fn decide(draft: &mut Draft<'_>, referral: &Referral, detail: Detail, corrected:
     let before = draft.history.last_decision.clone();
     take_back_closing(draft, corrected);
     let mut own = referral.clone();
-    own.event.event_id = own_id(&event.source.partner, &event.event_id, &referral.content_digest);
+    own.event.event_id = decided_again(&event.source.partner, &event.event_id, &referral.content_digest);
     own.event.occurred_at = draft.at;
     own.event.detail = detail;
     let mut arriving = entry::of(&draft.context.keys, &draft.book.rules, &own, draft.at);
