@@ -245,9 +245,32 @@ const TOLD_MAX: usize = 64;
 
 /// Tells whoever reported something since the decision before, and by when this one was made: never what was decided.
 pub fn tell_referrers(draft: &mut Draft<'_>, entry: &Entry, decided_before: Option<Timestamp>) {
-    let until = decisions::known_until(entry);
+    let words = "A named person has decided what happens next.";
+    tell_who_reported(draft, (decided_before, decisions::known_until(entry)), FeedbackStatus::Decided, words);
+}
+
+/// The decision that they were told of is taken back, and none that stands was made of what they reported.
+pub fn tell_referrers_of_none(draft: &mut Draft<'_>, taken_back: &Entry) {
+    let decided_before = draft.history.last_decision.as_ref().map(|stands| stands.at);
+    let words =
+        "What a named person had decided, as you were told, was taken back: what happens next is looked at again.";
+    tell_who_reported(
+        draft,
+        (decided_before, decisions::known_until(taken_back)),
+        FeedbackStatus::BeingLookedAt,
+        words,
+    );
+}
+
+/// Tells whoever reported something after the one time, and by the other.
+fn tell_who_reported(
+    draft: &mut Draft<'_>,
+    (after, until): (Option<Timestamp>, Timestamp),
+    status: FeedbackStatus,
+    words: &str,
+) {
     let held_back = held_back_of(&draft.history);
-    let is_decided = |received_at: Timestamp| received_at <= until && Some(received_at) > decided_before;
+    let is_decided = |received_at: Timestamp| received_at <= until && Some(received_at) > after;
     let mut told: BTreeSet<(String, String, String)> = BTreeSet::new();
     let mut senders: Vec<(Source, String, Option<String>)> = Vec::new();
     let reported = draft.history.entries.iter().rev().filter(|entry| {
@@ -263,9 +286,8 @@ pub fn tell_referrers(draft: &mut Draft<'_>, entry: &Entry, decided_before: Opti
             }
         }
     }
-    let words = ["A named person has decided what happens next."];
     for (source, event_id, reference) in senders.into_iter().rev().take(TOLD_MAX) {
-        let feedback = draft.feedback(&source, &event_id, reference, FeedbackStatus::Decided, &words);
+        let feedback = draft.feedback(&source, &event_id, reference, status, &[words]);
         draft.publish(Effect::Feedback(feedback));
     }
 }

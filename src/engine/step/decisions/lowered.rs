@@ -97,8 +97,28 @@ pub fn is_heard_since_closed(history: &History) -> bool {
 /// The case is at level 4b again, by another decision or because the one that had lowered it was taken back: whoever was told of that, and
 /// holds it still, is told to go on. `before`: as the case stood when this came.
 pub fn tell_raised_again(draft: &mut Draft<'_>, cause: &str, before: &History) -> Result<(), StepError> {
+    let Some(RaisedAgain { held, done, is_gone }) = raised_again(draft, before) else { return Ok(()) };
+    tell_each(draft, cause, &held, if is_gone { &STANDS_NO_LONGER } else { &RAISED_AGAIN }, &AT_HIGHEST_LEVEL)?;
+    tell_each(draft, cause, &done, &ENQUIRY_RUNS, &AT_HIGHEST_LEVEL)
+}
+
+/// What they hold who are told to go on with it, because the decision that had lowered the case is taken back.
+pub fn go_on(draft: &Draft<'_>) -> Vec<Arc<HeldTask>> {
+    raised_again(draft, &draft.before).filter(|again| again.is_gone).map_or(Vec::new(), |again| again.held)
+}
+
+/// Who had heard that less is needed, of a case that is at level 4b again.
+struct RaisedAgain {
+    held: Vec<Arc<HeldTask>>,
+    /// What an enquiry settles: nothing of it is to be done.
+    done: Vec<Arc<HeldTask>>,
+    /// What had lowered the case is taken back.
+    is_gone: bool,
+}
+
+fn raised_again(draft: &Draft<'_>, before: &History) -> Option<RaisedAgain> {
     let lowered = before.last_decision.as_ref().filter(|decision| is_below(decision));
-    let Some(lowered) = lowered.filter(|lowered| is_held_still(lowered.at, draft.at)).cloned() else { return Ok(()) };
+    let lowered = lowered.filter(|lowered| is_held_still(lowered.at, draft.at))?;
     let is_gone = decisions::last_below(&draft.history, Level::L4b) < Some(lowered.at);
     // Where an event had raised the case since, what had lowered it was not put right by that; where a person had, they heard.
     let was_raised = decisions::last_raised(before, Level::L4b).is_some_and(|(at, _)| at > lowered.at);
@@ -110,15 +130,14 @@ pub fn tell_raised_again(draft: &mut Draft<'_>, cause: &str, before: &History) -
         .is_some_and(|entry| entry.level == Some(Level::L4b) || decisions::is_recorded_over(before, entry, Level::L4b));
     let is_put_right = before.case_level < Some(Level::L4b) || (is_gone && !was_raised && was_told);
     if draft.history.case_level != Some(Level::L4b) || !is_put_right {
-        return Ok(());
+        return None;
     }
     // One word is enough: that the case is open again, or that what had ended what they were asked was taken back, says it.
     let mut held = held_from_4b(draft, before, lowered.at);
     held.retain(|task| !(is_gone && is_lowered_by_another(draft, task)));
     let is_done = |task: &Arc<HeldTask>| is_gone && overdue::was_done(&draft.history, &draft.book.rules, task);
     let (done, held): (Vec<_>, Vec<_>) = held.into_iter().partition(is_done);
-    tell_each(draft, cause, &held, if is_gone { &STANDS_NO_LONGER } else { &RAISED_AGAIN }, &AT_HIGHEST_LEVEL)?;
-    tell_each(draft, cause, &done, &ENQUIRY_RUNS, &AT_HIGHEST_LEVEL)
+    Some(RaisedAgain { held, done, is_gone })
 }
 
 /// What others hold, or have done since, who heard by what is withdrawn that social care acts again though a decision had lowered the case,

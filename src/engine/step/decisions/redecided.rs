@@ -33,6 +33,8 @@ or starts a clock; what you mean now is recorded as a decision of its own, under
 const TOLD: &str = "Received. What you say now is a decision of its own, from now on.";
 const TOLD_OPEN: &str = "Received. What you say now is a decision of its own, from now on: what the one before had ended runs again, \
 and a person is asked to see to that.";
+const TOLD_OPEN_ALONE: &str = "Received. What you say now is a decision of its own, from now on: the case is open again by it, and a person is \
+asked to see that somebody holds each task.";
 
 /// What is said anew of a decision keeps under this name which one that is.
 const SAID_ANEW_OF: &str = "said_anew_of";
@@ -236,12 +238,13 @@ fn decide(draft: &mut Draft<'_>, referral: &Referral, detail: Detail, corrected:
     let was_closed = before.as_ref().filter(|decision| decision.closed);
     let is_open = draft.history.last_decision.as_ref().is_none_or(|decision| !decision.closed);
     let opened = was_closed.filter(|_| is_open);
+    let mut words = vec![TOLD];
     if opened.is_some() {
         let why = "The decision that had closed the case was corrected by those who had recorded it.";
-        stands_again(draft, &own.event.event_id, &Arc::new(arriving), opened, why)?;
+        let runs_again = stands_again(draft, &own.event.event_id, &Arc::new(arriving), opened, why)?;
+        words = vec![if runs_again { TOLD_OPEN } else { TOLD_OPEN_ALONE }];
     }
     draft.decision.notes.push("A decision was corrected: it is judged as a decision of its own.".to_owned());
-    let mut words = vec![if opened.is_some() { TOLD_OPEN } else { TOLD }];
     words.extend(&draft.sender_words);
     draft.tell_sender(event, FeedbackStatus::Received, &words);
     Ok(())

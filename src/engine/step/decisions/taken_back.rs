@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::decided::{begun_after_all, closes_in_danger};
+use super::decided::{begun_after_all, closes_in_danger, tell_referrers_of_none};
 use super::{closed, lowered, services};
 use crate::engine::context::StepError;
 use crate::engine::history::decisions::{self, closes, decided, recorded, settles, starts_enquiry};
@@ -30,6 +30,8 @@ const ENQUIRY_TAKEN_BACK: &str =
 
 const OF_CASE: &str = "Received. The decision is withdrawn: the case stands as it did before it, what it had ended runs again, and a \
 person is asked to see to that.";
+const OF_CASE_ALONE: &str = "Received. The decision is withdrawn: the case stands as it did before it, and a person is asked to see that \
+somebody holds each task.";
 const OF_CLOSING: &str = "Received. The decision is withdrawn: what it had ended runs again, and a person is asked to see to that. The case \
 stands by the decision that was made since.";
 const OF_OLDER: &str = "Received. The decision is withdrawn: the case stands by another, and goes on as it does.";
@@ -84,8 +86,9 @@ pub fn decision(
     }
     if settles(code) && draft.history.last_decision != before.last_decision {
         let why = "A decision about the case was withdrawn by those who had recorded it.";
-        stands_again(draft, cause, withdrawn, before.last_decision.as_ref(), why)?;
-        return Ok(OF_CASE);
+        let runs_again = stands_again(draft, cause, withdrawn, before.last_decision.as_ref(), why)?;
+        tell_referrers_of_none(draft, withdrawn);
+        return Ok(if runs_again { OF_CASE } else { OF_CASE_ALONE });
     }
     // One that says, too, that the child is in danger had ended nothing.
     let had_closed = closes(code) && !closes_in_danger(withdrawn);
@@ -93,8 +96,8 @@ pub fn decision(
         return Ok(if closed_in_between(draft, cause, withdrawn)? { OF_CLOSING } else { OF_OLDER });
     }
     if starts_enquiry(withdrawn) && draft.history.case_level < before.case_level {
-        stands_again(draft, cause, withdrawn, None, ENQUIRY_TAKEN_BACK)?;
-        return Ok(OF_CASE);
+        let runs_again = stands_again(draft, cause, withdrawn, None, ENQUIRY_TAKEN_BACK)?;
+        return Ok(if runs_again { OF_CASE } else { OF_CASE_ALONE });
     }
     Ok(if settles(code) { OF_OLDER } else { OF_WORD })
 }
@@ -112,14 +115,15 @@ fn closed_in_between(draft: &mut Draft<'_>, cause: &str, withdrawn: &Arc<Entry>)
 }
 
 /// A decision stands no longer: chases run again, whoever holds something that had been closed is told to go on, and whoever
-/// decides is asked to look, within the hour at the highest level. `ended`: the decision.
+/// decides is asked to look, within the hour at the highest level. `ended`: the decision. True: something that it had ended runs again, or is
+/// to be gone on with.
 pub fn stands_again(
     draft: &mut Draft<'_>,
     cause: &str,
     about: &Arc<Entry>,
     ended: Option<&RecordedDecision>,
     why: &str,
-) -> Result<(), StepError> {
+) -> Result<bool, StepError> {
     let at = draft.at;
     begin_recalled_again(draft, ended);
     ladder::take_up_again(&mut draft.history, &draft.book.rules, at);
@@ -137,7 +141,8 @@ pub fn stands_again(
     let word = if closed_at.is_some() { &GO_ON } else { &word::STANDS_NO_LONGER };
     let mut wanted = each_holder(draft, &others, word, &|tasks| go_on_by(draft, tasks))?;
     let reports = about::reports(&draft.history, &open);
-    let why = format!("{why} {} {}", stands_in_words(draft, ended), runs_again_in_words(draft, &open, &over));
+    let again = RunsAgain::of(draft, ended, &open, &over);
+    let why = format!("{why} {} {}", stands_in_words(draft, ended), again.in_words(draft));
     let why = about::in_words(&draft.context.keys, &why, &reports);
     let clock = by_the_hour::decided_by(draft, level, open.iter().map(AsRef::as_ref))?;
     let raising = draft.raising(None, cause);
@@ -149,7 +154,8 @@ pub fn stands_again(
     tell_each(draft, cause, &enquired, &ENQUIRY_RUNS, &AT_HIGHEST_LEVEL)?;
     let opened = closed_since_opened(draft, closed_at, &open);
     tell_each(draft, cause, &opened, &OPEN_STILL, &within_the_hour_at(level))?;
-    lowered::tell_who_was_not_told(draft, cause, closed_at, &lowered)
+    lowered::tell_who_was_not_told(draft, cause, closed_at, &lowered)?;
+    Ok(!(again.open.is_empty() && again.told.is_empty()))
 }
 
 /// What an enquiry settles that was recorded after the closing which is taken back: where it did not open the case then, its holder heard of the
@@ -201,24 +207,52 @@ fn stands_in_words(draft: &Draft<'_>, ended: Option<&RecordedDecision>) -> Strin
     }
 }
 
-fn runs_again_in_words(draft: &Draft<'_>, open: &[Arc<HeldTask>], over: &[Arc<HeldTask>]) -> String {
-    let (lowered, open): (Vec<_>, Vec<_>) =
-        open.iter().cloned().partition(|task| lowered::is_lowered(draft, &draft.before, task));
-    let mut words = match open.is_empty() {
-        true => "Nothing that it had ended is open.".to_owned(),
-        false => format!("It had ended, and runs again: {}.", in_words(draft, &open)),
-    };
-    let told = [
-        (
-            "Asked at level 4b, below which a named person has set the case, so that nobody is told to go on with it",
-            &*lowered,
-        ),
-        ("Done or over, so that nobody is told to go on with it", over),
-    ];
-    for (what, tasks) in told.into_iter().filter(|(_, tasks)| !tasks.is_empty()) {
-        words.push_str(&format!(" {what}: {}.", in_words(draft, tasks)));
+/// What becomes of what a decision had ended, as whoever decides reads it.
+struct RunsAgain {
+    open: Vec<Arc<HeldTask>>,
+    /// Asked at level 4b, which the decision had lowered: their holders hear that they go on.
+    told: Vec<Arc<HeldTask>>,
+    /// Asked at level 4b, below which another decision has set the case.
+    lowered: Vec<Arc<HeldTask>>,
+    over: Vec<Arc<HeldTask>>,
+}
+
+impl RunsAgain {
+    fn of(draft: &Draft<'_>, ended: Option<&RecordedDecision>, open: &[Arc<HeldTask>], over: &[Arc<HeldTask>]) -> Self {
+        let (lowered, mut open): (Vec<_>, Vec<_>) =
+            open.iter().cloned().partition(|task| lowered::is_lowered(draft, &draft.before, task));
+        // What the decision itself had settled is to be done again.
+        let (over, again): (Vec<_>, Vec<_>) =
+            over.iter().cloned().partition(|task| is_over(draft, &draft.history, task));
+        open.extend(again);
+        let told = if ended.is_some_and(|ended| !ended.closed) { lowered::go_on(draft) } else { Vec::new() };
+        Self { open, told, lowered, over }
     }
-    words
+
+    fn in_words(&self, draft: &Draft<'_>) -> String {
+        let said = [
+            ("It had ended, and runs again", &self.open),
+            (
+                "It had said that less is needed, and whoever holds what was asked at level 4b is told to go on with it",
+                &self.told,
+            ),
+            (
+                "Asked at level 4b, below which a named person has set the case, so that nobody is told to go on with it",
+                &self.lowered,
+            ),
+            ("Done or over, so that nobody is told to go on with it", &self.over),
+        ];
+        let words = said.iter().filter(|(_, tasks)| !tasks.is_empty());
+        let words: Vec<String> = words.map(|(what, tasks)| format!("{what}: {}.", in_words(draft, tasks))).collect();
+        if self.open.is_empty() && self.told.is_empty() {
+            return ["Nothing that it had ended is open.".to_owned()]
+                .into_iter()
+                .chain(words)
+                .collect::<Vec<_>>()
+                .join(" ");
+        }
+        words.join(" ")
+    }
 }
 
 /// What only a withdrawn event had asked, and the decision had ended: it stands until a person decides, as it did before.
@@ -257,14 +291,18 @@ pub fn open_again(
         is_asked && (by_closing || began_again(draft, ended_by, task)) && !is_word(task) && is_freed()
     };
     // What this very step says is done was not when they were told of the closing.
-    let is_over = |task: &Arc<HeldTask>| {
-        search::has_nobody_to_find(history, rules, task)
-            || is_grown(draft, task)
-            || overdue::was_done(&draft.before, rules, task)
-            || death::overtook(history, task)
-    };
+    let is_over = |task: &Arc<HeldTask>| is_over(draft, &draft.before, task);
     let (over, open) = history.tasks.iter().filter(was_closed).cloned().partition(is_over);
     (open, over)
+}
+
+/// Whether nobody is to go on with it: it is done by what is known, or there is nobody to do it for.
+fn is_over(draft: &Draft<'_>, known: &History, task: &HeldTask) -> bool {
+    let (history, rules) = (&draft.history, &draft.book.rules);
+    search::has_nobody_to_find(history, rules, task)
+        || is_grown(draft, task)
+        || overdue::was_done(known, rules, task)
+        || death::overtook(history, task)
 }
 
 /// What a closing had ended and is held, and what of that an event says is done: not what is over.
