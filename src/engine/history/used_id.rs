@@ -73,6 +73,19 @@ pub fn bears_another(history: &History, event_id: &str, entry: &Entry) -> bool {
     })
 }
 
+/// Of what its sender gave one id, the place of that which `is_meant`; where the one at this place is, or none, this.
+pub fn meant(history: &History, event_id: &str, place: usize, is_meant: impl Fn(&Entry) -> bool) -> usize {
+    let Some(entry) = history.entries.get(place).filter(|entry| !is_meant(entry)) else { return place };
+    let is_other = |other: &Arc<Entry>| {
+        other.kind != entry.kind
+            && !SPEAK_OF_OTHERS.contains(&other.kind.as_str())
+            && other.source == entry.source
+            && came_under(other, event_id, &entry.source.partner)
+            && is_meant(other)
+    };
+    history.entries.iter().position(is_other).unwrap_or(place)
+}
+
 /// All that one sender said under an id of what this entry is about, and that stands, the latest received first. Of what is no
 /// word on how something stands, the entry alone.
 pub fn words_of(history: &History, event_id: &str, entry: &Arc<Entry>) -> Vec<Arc<Entry>> {

@@ -15,7 +15,7 @@ use crate::engine::history::correction::{
 use crate::engine::history::death::{INCIDENT, is_notice};
 use crate::engine::history::decisions::DECISION;
 use crate::engine::history::entry::{DANGER, EMERGENCY_CALL, confidential_address};
-use crate::engine::history::{self, Spoken, put, raise_case_level, restate};
+use crate::engine::history::{self, Spoken, put, raise_case_level, restate, used_id};
 use crate::engine::model::detail::EventCorrected;
 use crate::engine::model::event::Source;
 use crate::engine::model::feedback::FeedbackStatus;
@@ -42,6 +42,7 @@ pub const IS_WITHDRAWN: &str = "its original was withdrawn";
 const BY_FRONT_DOOR: &str = "The front door has corrected what you sent, and it counts as corrected from now on.";
 const OF_A_CORRECTION: &str =
     "what it corrects is itself a correction or withdrawal: correct the event again, by the event's own id";
+const ANOTHER_STANDS: &str = "What you sent of another kind under this id stands as it was.";
 const NAMED_NOBODY: &str = "It does not name the child: who was not asked about them before hears of it by way of the front door. Send the \
                             child whole with each correction.";
 const REVIEW_ACTION: &str = "Review what was started: an event it counted on was changed or withdrawn";
@@ -73,6 +74,8 @@ pub fn received(
         Some(Spoken::OneOfSeveral) => another_unit::corrects_one_of_several(draft, referral, arriving, &correction),
         Some(Spoken::Corroborated(index)) => second_reporter(draft, referral, arriving, &correction, index),
         Some(Spoken::Own(index)) => {
+            let fits = |entry: &Entry| corrected(entry, &correction).is_ok();
+            let index = used_id::meant(&draft.history, &correction.original_event_id, index, fits);
             let Some(original) = draft.history.entries.get(index).cloned() else { return Ok(()) };
             if original.kind == DECISION && event.immediate_danger != Some(true) {
                 return redecided::by_correction(draft, referral, arriving, &original, &correction);
@@ -101,6 +104,9 @@ fn first_reporter(
     if let Err(problem) = apply(draft, named, &event.event_id, original, correction)? {
         let level = level_refused(draft, original, correction);
         return refuse(draft, referral, &arriving, &problem, level);
+    }
+    if used_id::bears_another(&draft.history, &correction.original_event_id, original) {
+        draft.sender_words.push(ANOTHER_STANDS);
     }
     if !original.backfilled {
         let mut kept = original.as_ref().clone();
