@@ -94,6 +94,34 @@ fn what_is_said_to_be_looked_at_is_with_a_person() {
 }
 
 #[test]
+fn whoever_decides_hears_what_came_of_it() {
+    let decided = |id: u8, detail: Value| {
+        let mut detail = detail;
+        detail
+            .as_object_mut()
+            .unwrap()
+            .extend(json!({ "decided_by": "A. Worker", "decided_by_role": "manager" }).as_object().unwrap().clone());
+        event(id, "social-care/checs", "decision.recorded", json!({ "detail": detail }))
+    };
+    let child =
+        json!({ "nhs_number": "9990000018", "given_names": "Test", "family_name": "Child", "school_urn": "999001" });
+    let attended =
+        event(1, POLICE, "domestic_abuse.attended", json!({ "child": child, "detail": { "police_risk": "standard" } }));
+    let passed_on =
+        |unit: &str| decided(2, json!({ "decision": "task_readdressed", "agency": "school", "unit": unit }));
+    check(&[attended.clone(), passed_on("999998")], &["No directory lists the unit that it goes to"]);
+    assert!(!heard(&[attended, passed_on("999002")]).0.contains("No directory"));
+    let harm = json!({ "detail": { "concern": "physical_abuse", "proposed_level": "L4b" } });
+    let harm = event(3, SCHOOL, "concern.reported", harm);
+    let closed = decided(4, json!({ "decision": "closed" }));
+    let meant = |changes: Value| corrected(5, "social-care/checs", 4, changes);
+    let lower = meant(json!({ "decision": "level_set", "level": "L3" }));
+    check(&[harm.clone(), closed.clone(), lower], &["the case is open again by it, and a person is asked to see"]);
+    let open = meant(json!({ "decision": "level_set", "level": "L4b" }));
+    check(&[harm, closed, open], &["what the one before had ended runs again"]);
+}
+
+#[test]
 fn whoever_says_that_a_child_is_in_danger_is_told_to_ring_999() {
     let high = missing(1, POLICE, "high", json!({}));
     let danger = json!({ "immediate_danger": true });

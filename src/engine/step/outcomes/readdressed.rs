@@ -55,6 +55,9 @@ const RING_FORMER: Enough = Enough {
 };
 /// Of a unit in no directory, as much of its name as is repeated to whoever finds it out.
 const UNIT_CHARS_MAX: usize = 64;
+/// To whoever passes it on.
+const UNLISTED: &str = "No directory lists the unit that it goes to, so nobody would read what is sent there: a person is asked to find the unit \
+out. Record it again with the unit as the directory lists it.";
 pub const RECALL: Recall = Recall {
     rule: READDRESSED_RULE,
     title: "A task for another unit",
@@ -103,6 +106,9 @@ pub fn pass_to_right_unit(
     let wrong: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(is_wrong).cloned().collect();
     if wrong.is_empty() {
         return Ok(Some(nothing_to_pass_on(draft, agency, &meant)));
+    }
+    if matches!(meant, Meant::Unlisted(_)) {
+        draft.sender_words.push(UNLISTED);
     }
     for entry in draft.history.entries.clone() {
         let of_entry: Vec<Arc<HeldTask>> = wrong.iter().filter(|task| task.is_of(&entry)).cloned().collect();
