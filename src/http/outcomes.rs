@@ -10,12 +10,13 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::Gateway;
-use super::answer::Refusal;
+use super::answer::{self, Refusal};
 use super::body;
 use super::caller::{AgencyCaller, Answerer, PartnerCaller};
 use super::envelope::{self, text_header};
 use super::problem::Problem;
 use super::publish::{self, header, keyed};
+use crate::broker::Published;
 use crate::engine::intake::Said;
 use crate::engine::model::outcome::Outcome;
 use crate::engine::model::quarantine::QuarantineReason;
@@ -49,21 +50,26 @@ pub async fn post(
         Ok(outcome) => outcome,
         Err(faults) => {
             stamps.extend(publish::refused(QuarantineReason::InvalidField, &faults));
-            gateway.publish(vec![keyed(GATEWAY, &[], bytes, stamps)]).await?;
-            return Err(Problem::invalid_outcome(StatusCode::BAD_REQUEST, faults));
+            let published = gateway.publish(vec![keyed(GATEWAY, &[], bytes, stamps)]).await?;
+            return Err(kept(published, Problem::invalid_outcome(StatusCode::BAD_REQUEST, faults)));
         }
     };
     let value = codec::encode(&outcome).map_err(|_| Problem::internal("The outcome could not be written down."))?;
     let write = keyed(GATEWAY, outcome.outcome_id.as_bytes(), value, stamps);
     let refusal = gateway.intake_refusal(sender, unit, said, &write);
-    gateway.publish(vec![write]).await?;
+    let published = gateway.publish(vec![write]).await?;
     match refusal {
         None => {
             let answer = json!({ "id": outcome.outcome_id, "status": "accepted" });
             Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
         }
-        Some(Refusal { status, faults }) => Err(Problem::invalid_outcome(status, faults)),
+        Some(Refusal { status, faults }) => Err(kept(published, Problem::invalid_outcome(status, faults))),
     }
+}
+
+/// A refusal names what was kept: the feedback on it may bear that, too.
+fn kept(published: Vec<Published>, problem: Problem) -> Problem {
+    answer::kept_as(published.into_iter().next().map(publish::quarantined_as), problem)
 }
 
 fn read(bytes: &[u8]) -> Result<Outcome, Vec<Fault>> {

@@ -204,4 +204,13 @@ fn what_was_kept_is_named_as_the_feedback_on_it_will_name_it() {
     let mixed = json!([event(), { "data": {} }]);
     let batch = house.post("/v1/events", HOSPITAL, "application/cloudevents-batch+json", mixed.to_string()).json();
     assert_eq!((&batch["results"][0]["quarantine_id"], &batch["results"][1]["quarantine_id"]), (&Value::Null, &kept()));
+    let answer = |body: String| house.post("/v1/outcomes", HOSPITAL, "application/json", body);
+    let outcome = json!({
+        "outcome_id": uuid::Uuid::new_v4(), "reply_to": "sealed by nobody", "outcome": "challenged", "reason": "We do not agree.",
+        "by_name": "A. Doctor", "by_role": "named doctor", "at": "2026-04-01T10:00:00Z",
+    });
+    for body in ["{".to_owned(), outcome.to_string()] {
+        let refused = answer(body);
+        assert_eq!((refused.status, &refused.json()["quarantine_id"]), (400, &kept()), "{}", refused.text);
+    }
 }

@@ -190,23 +190,27 @@ impl Refusal {
             unit: incoming.unit.map(str::to_owned).or_else(|| self.unit.clone()).unwrap_or_default(),
             partner_reference: self.partner_reference.clone(),
             status: FeedbackStatus::NotAccepted,
-            message: self.message(context, incoming),
+            message: self.message(context, incoming, quarantine_id),
             at: incoming.receipt,
             reply_to: None,
         }
     }
 
-    fn message(&self, context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) -> String {
+    fn message(&self, context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>, quarantine_id: &str) -> String {
         let phone = context.front_door_phone.map_or(String::new(), |phone| format!(" on {phone}"));
         let told: Vec<String> = self.faults.iter().take(FAULTS_TOLD_MAX).map(ToString::to_string).collect();
         let untold = self.faults.len().saturating_sub(told.len());
         let more = if untold > 0 { format!("; and {untold} more") } else { String::new() };
         let told = told.join("; ") + &more;
         let stop = if told.ends_with('?') { "" } else { "." };
+        // Whoever writes a topic knows its places; of the gateway's nobody but the router does.
+        let place = match incoming.by_gateway {
+            true => format!("kept as {quarantine_id}"),
+            false => format!("{}, partition {}, offset {}", incoming.topic, incoming.partition, incoming.offset),
+        };
         format!(
-            "Not accepted, nobody has acted on it: {told}{stop} ({}, partition {}, offset {}.) Send it again, corrected. \
-             If a child may be at risk do not wait: ring the front door{phone}, in danger 999.",
-            incoming.topic, incoming.partition, incoming.offset,
+            "Not accepted, nobody has acted on it: {told}{stop} ({place}.) Send it again, corrected. If a child may be at risk do not \
+             wait: ring the front door{phone}, in danger 999.",
         )
     }
 }
