@@ -9,7 +9,7 @@ use super::model::event::ReferralEvent;
 use super::model::outcome::Outcome;
 use super::model::scalar::Timestamp;
 use super::schema::inspect;
-use super::schema::names::nearest;
+use super::schema::names::{ATTRIBUTES, nearest};
 use super::schema::path::Path;
 use super::schema::read::{self, is_uuid, unknown_members};
 use super::schema::shape::{Field, Record, Shape};
@@ -18,23 +18,6 @@ use super::schema::{Fault, JsonError, SchemaName, checked, from_json_checked, to
 mod misplaced;
 
 use misplaced::{attributes_in_data, misplaced};
-
-/// Attributes that are known by name. `subject` and `dataschema` are accepted and not used: who an event is about is in
-/// its data, and its schema is the published one.
-const ATTRIBUTES: &[&str] = &[
-    "specversion",
-    "id",
-    "source",
-    "type",
-    "time",
-    "datacontenttype",
-    "dataschema",
-    "subject",
-    "data",
-    "traceparent",
-    "tracestate",
-    "receivedtime",
-];
 
 /// Fields of a referral event that travel as attributes of the CloudEvent.
 const FROM_ATTRIBUTES: &[(&str, &str)] = &[("event_id", "id"), ("source", "source")];

@@ -4,18 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::{ATTRIBUTES, FROM_ATTRIBUTES, is_extension};
+use super::{FROM_ATTRIBUTES, is_extension};
 use crate::engine::danger;
 use crate::engine::model::detail::{self, KINDS};
 use crate::engine::schema::Fault;
-use crate::engine::schema::names::{nearest, speakable};
+use crate::engine::schema::names::{ATTRIBUTES, SLIP_CHARS_MIN, nearest, speakable};
 use crate::engine::schema::shape::{Record, Shape};
 
 /// By the names that a sender may give them beside the data, the places within the data that fields have.
 type Places = BTreeMap<String, BTreeSet<String>>;
 
-/// Names that are shorter are taken for a field only as they are: a slip would make another word of them.
-const SLIP_CHARS_MIN: usize = 8;
 /// The router's own, wherever it stands.
 const BACKFILL: &str = "backfill";
 const BASE64: &str = "data_base64";

@@ -6,8 +6,9 @@ use std::sync::LazyLock;
 use super::SchemaName;
 use super::shape::{Record, Shape};
 
-/// Attributes that CloudEvents name, and extensions that brokers and libraries add as a rule.
-const OF_CLOUD_EVENTS: [&str; 16] = [
+/// Attributes that are known by name. `subject` and `dataschema` are accepted and not used: who an event is about is in
+/// its data, and its schema is the published one.
+pub const ATTRIBUTES: &[&str] = &[
     "specversion",
     "id",
     "source",
@@ -15,62 +16,80 @@ const OF_CLOUD_EVENTS: [&str; 16] = [
     "time",
     "datacontenttype",
     "dataschema",
-    "data",
     "subject",
+    "data",
     "traceparent",
     "tracestate",
     "receivedtime",
-    "data_base64",
-    "partitionkey",
-    "sequence",
-    "correlationid",
 ];
-/// Names that are shorter are ours only as they are: a slip may make a person's of them.
-const SLIP_CHARS_MIN: usize = 8;
+/// Others that CloudEvents name, or that brokers and libraries add as a rule.
+const EXTENSIONS: [&str; 4] = ["data_base64", "partitionkey", "sequence", "correlationid"];
+/// A name that is shorter is taken for one of ours only as it is, and one of ours that is no longer only as that is: a slip may make
+/// another word of it, or a person's name.
+pub const SLIP_CHARS_MIN: usize = 8;
+/// Slips that still tell which name was meant: of a short one none, or it would be any other short one.
+const EDITS_MAX: usize = 2;
+const SLIP_ONE_CHARS_MIN: usize = 3;
+const SLIP_TWO_CHARS_MIN: usize = 6;
+/// Longer than any name of ours: whoever sends such a one meant none.
+const NAME_BYTES_MAX: usize = 64;
 /// What is shown of a name that may be a person's: a program may use one as a key.
 const UNNAMED: &str = "(unnamed)";
+/// What others call some of our fields.
+const ALSO_CALLED: [(&str, &str); 10] = [
+    ("surname", "family_name"),
+    ("lastname", "family_name"),
+    ("forename", "given_names"),
+    ("forenames", "given_names"),
+    ("firstname", "given_names"),
+    ("nhsno", "nhs_number"),
+    ("birthdate", "date_of_birth"),
+    ("gp", "gp_ods"),
+    ("school", "school_urn"),
+    ("gender", "sex"),
+];
 
-/// The fields of what is sent to us, and the attributes: as they are, and the words they are made of.
+/// The fields of what is sent to us, and the attributes: as they are, and those that hold others.
 static OURS: LazyLock<Names> = LazyLock::new(Names::of_the_schemas);
 
 #[derive(Default)]
 struct Names {
     whole: BTreeSet<String>,
-    words: BTreeSet<String>,
+    /// Fields that are records: what is in them may stand behind their name (`childSchoolUrn`).
+    records: BTreeSet<String>,
     /// Those of which a slip is told, by their length.
     long: BTreeMap<usize, Vec<Vec<char>>>,
 }
 
-/// Slips that still tell which name was meant.
-const EDITS_MAX: usize = 2;
-/// Longer than any name of ours: whoever sends such a one meant none.
-const NAME_BYTES_MAX: usize = 64;
-
-/// A name someone else chose, if it may be repeated: it is one of ours but for case and separators (a long one also but for a slip), or is
-/// made of several of the words that ours are made of (`childSchoolUrn`), and so no person's.
+/// A name someone else chose, if it may be repeated: it is one of ours but for case and separators (a long one also but for a slip), or the
+/// names of a record of ours and of fields (`childSchoolUrn`), and so no person's.
 pub fn speakable(name: &str) -> &str {
     if is_speakable(name) { name } else { UNNAMED }
 }
 
 pub fn is_speakable(name: &str) -> bool {
-    is_spoken_as_it_is(name) || (is_plain(name) && OURS.has_nearly(&words(name).concat()))
+    is_spoken(name, true)
 }
 
 /// The same without slips, which take longest to find: of what stands above a name in its path.
 pub fn spoken_as_it_is(name: &str) -> &str {
-    if is_spoken_as_it_is(name) { name } else { UNNAMED }
+    if is_spoken(name, false) { name } else { UNNAMED }
 }
 
-fn is_spoken_as_it_is(name: &str) -> bool {
-    if name.len() > NAME_BYTES_MAX || !is_plain(name) {
+fn is_spoken(name: &str, with_slips: bool) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if name.len() > NAME_BYTES_MAX || !name.chars().all(is_plain) {
         return false;
     }
     let words = words(name);
-    OURS.whole.contains(&words.concat()) || (words.len() > 1 && words.iter().all(|word| OURS.words.contains(word)))
+    let whole = words.concat();
+    // A short one with a capital may be somebody's first name.
+    let is_ours = OURS.whole.contains(&whole) && (whole.len() >= SLIP_CHARS_MIN || is_written_as_a_field(name));
+    is_ours || OURS.is_within_record(&words) || (with_slips && OURS.has_nearly(&whole))
 }
 
-fn is_plain(name: &str) -> bool {
-    name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+fn is_written_as_a_field(name: &str) -> bool {
+    !name.starts_with(|c: char| c.is_ascii_uppercase()) || name.chars().all(|c| c.is_ascii_uppercase())
 }
 
 /// `given`, `names` of `given_names`, `givenNames` and `Given-Names`.
@@ -94,7 +113,7 @@ fn words(name: &str) -> Vec<String> {
 impl Names {
     fn of_the_schemas() -> Self {
         let mut names = Self::default();
-        OF_CLOUD_EVENTS.iter().for_each(|name| names.add(name));
+        ATTRIBUTES.iter().chain(&EXTENSIONS).for_each(|name| names.add(name));
         for schema in [SchemaName::ReferralEvent, SchemaName::Outcome] {
             if let Ok(schema) = schema.published() {
                 names.add_fields(schema.root());
@@ -104,13 +123,30 @@ impl Names {
     }
 
     fn add(&mut self, name: &str) {
-        let words = words(name);
-        let whole = words.concat();
-        self.words.extend(words);
-        if whole.len() >= SLIP_CHARS_MIN && !self.whole.contains(&whole) {
+        let whole = words(name).concat();
+        if whole.len() > SLIP_CHARS_MIN && !self.whole.contains(&whole) {
             self.long.entry(whole.len()).or_default().push(whole.chars().collect());
         }
         self.whole.insert(whole);
+    }
+
+    /// Whether words name a record of ours, and then fields.
+    fn is_within_record(&self, words: &[String]) -> bool {
+        let parts = |from: usize| {
+            let rest = words.get(from..).unwrap_or_default();
+            (1..=rest.len())
+                .map(move |count| (from.saturating_add(count), rest.get(..count).unwrap_or_default().concat()))
+        };
+        // Where the words so far have named a record and fields.
+        let mut reached: BTreeSet<usize> =
+            parts(0).filter(|(_, part)| self.records.contains(part)).map(|(end, _)| end).collect();
+        while let Some(end) = reached.pop_first() {
+            if end == words.len() {
+                return true;
+            }
+            reached.extend(parts(end).filter(|(_, part)| self.whole.contains(part)).map(|(end, _)| end));
+        }
+        false
     }
 
     /// Whether a long name of ours was meant but for a slip.
@@ -126,15 +162,18 @@ impl Names {
     fn add_fields(&mut self, record: &Record) {
         for field in &record.fields {
             self.add(&field.name);
-            self.add_within(&field.shape);
+            if self.add_within(&field.shape) {
+                self.records.insert(words(&field.name).concat());
+            }
         }
     }
 
-    fn add_within(&mut self, shape: &Shape) {
+    /// True: it holds fields.
+    fn add_within(&mut self, shape: &Shape) -> bool {
         match shape {
             Shape::Record(record) => self.add_fields(record),
             Shape::Branches(branches) => branches.iter().for_each(|branch| self.add_fields(&branch.record)),
-            Shape::Optional(inner) | Shape::Array(inner) | Shape::Map(inner) => self.add_within(inner),
+            Shape::Optional(inner) | Shape::Array(inner) | Shape::Map(inner) => return self.add_within(inner),
             Shape::Null
             | Shape::Boolean
             | Shape::Int
@@ -145,30 +184,43 @@ impl Names {
             | Shape::Date
             | Shape::Timestamp
             | Shape::Scalar
-            | Shape::Enum(_) => {}
+            | Shape::Enum(_) => return false,
         }
+        true
     }
 }
 
-/// The known name a sender most likely meant: the same but for case and separators, or within two edits.
+/// The known name a sender most likely meant: the same but for case and separators, or for a slip or two.
 pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     if name.len() > NAME_BYTES_MAX {
         return None;
     }
     let folded = fold(name);
+    let edits_max = match folded.len() {
+        ..SLIP_ONE_CHARS_MIN => 0,
+        SLIP_ONE_CHARS_MIN..SLIP_TWO_CHARS_MIN => 1,
+        _ => EDITS_MAX,
+    };
     // As many letters more or less are as many edits: most names are out by that alone.
-    let may_be = |candidate: &&&str| letters(candidate).abs_diff(folded.len()) <= EDITS_MAX;
+    let may_be = |candidate: &&&str| letters(candidate).abs_diff(folded.len()) <= edits_max;
     known
         .iter()
         .filter(may_be)
         .map(|candidate| (edits(&folded, &fold(candidate)), *candidate))
-        .filter(|(distance, candidate)| *distance <= EDITS_MAX && *distance < candidate.len())
+        .filter(|(distance, candidate)| *distance <= edits_max && *distance < candidate.len())
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
 
+/// The known field that others call so: `surname` for `family_name`, `dob` for `date_of_birth`.
+pub fn also_called<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let folded: String = fold(name).into_iter().collect();
+    let field = ALSO_CALLED.iter().find(|(called, _)| *called == folded).map(|(_, field)| *field);
+    known.iter().find(|known| Some(**known) == field).copied().or_else(|| by_initials(name, known))
+}
+
 /// `dob` for `date_of_birth`.
-pub fn by_initials<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+fn by_initials<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let initials = |candidate: &str| candidate.split('_').filter_map(|word| word.chars().next()).collect::<String>();
     known.iter().find(|candidate| candidate.contains('_') && initials(candidate).eq_ignore_ascii_case(name)).copied()
 }
@@ -206,11 +258,54 @@ mod tests {
 
     #[test]
     fn a_name_is_repeated_only_where_it_is_made_of_our_words() {
-        for ours in ["nhs_number", "nhsNumber", "NHSNumber", "nhs_numbr", "Given-Names", "childSchoolUrn", "id"] {
+        for ours in [
+            "nhs_number",
+            "nhsNumber",
+            "NHSNumber",
+            "nhs_numbr",
+            "Given-Names",
+            "childSchoolUrn",
+            "child_nhs_number",
+            "id",
+            "ID",
+        ] {
             assert_eq!(speakable(ours), ours);
         }
-        for theirs in ["ZebedeeQuillfeather", "Tim", "dob", "child_Ada", "Ada Child", "number_9434765919", ""] {
+        for theirs in [
+            "ZebedeeQuillfeather",
+            "Tim",
+            "dob",
+            "child_Ada",
+            "Ada Child",
+            "number_9434765919",
+            "",
+            "Hackett",
+            "Said",
+            "child_hackett",
+            "Said_Hackett",
+            "SaidChild",
+            "Callbeck",
+        ] {
             assert_eq!(speakable(theirs), UNNAMED, "{theirs}");
+        }
+    }
+
+    #[test]
+    fn what_others_call_a_field_is_known_and_a_short_name_is_no_slip_of_another() {
+        let known = ["family_name", "given_names", "nhs_number", "date_of_birth", "upn", "sex", "gp_ods", "grade"];
+        let meant = |name: &str| nearest(name, &known).or_else(|| also_called(name, &known));
+        let cases = [
+            ("surname", Some("family_name")),
+            ("foreName", Some("given_names")),
+            ("nhs_no", Some("nhs_number")),
+            ("dob", Some("date_of_birth")),
+            ("UPN", Some("upn")),
+            ("gp", Some("gp_ods")),
+            ("grad", Some("grade")),
+            ("Zeb", None),
+        ];
+        for (name, field) in cases {
+            assert_eq!(meant(name), field, "{name}");
         }
     }
 }

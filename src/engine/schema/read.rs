@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::Fault;
 use super::limits::{EARLIEST_MS, LATEST_MS, LIST_ITEMS_MAX, text_chars_max};
-use super::names::{by_initials, is_speakable, nearest};
+use super::names::{also_called, is_speakable, nearest};
 use super::path::Path;
 use super::shape::{Branch, Field, Record, Shape, Symbols};
 use crate::engine::model::scalar::{DAY_MS, Date, Timestamp};
@@ -68,7 +68,7 @@ pub fn unknown_members(
     let mut unknown = (1..).zip(members).filter(unknown);
     for (number, (name, _)) in unknown.by_ref().take(UNKNOWN_NAMED_MAX) {
         let place = if is_speakable(name) { String::new() } else { format!(" (number {number} of its object)") };
-        let instead = match nearest(name, known).or_else(|| by_initials(name, known)) {
+        let instead = match nearest(name, known).or_else(|| also_called(name, known)) {
             Some(near) => format!("did you mean {near}?"),
             None => "leave it out".to_owned(),
         };
