@@ -181,6 +181,14 @@ fn of_many_unknown_names_a_hundred_are_told() {
     assert_eq!(faults.len(), 101);
     let more = "data.child has other fields that are not known (4900 of them): leave them out";
     assert!(faults.iter().any(|fault| fault.to_string() == more));
+    let changes: serde_json::Map<String, Value> = (0..150).map(|number| (format!("Zeb{number}"), json!(1))).collect();
+    let mut json = small();
+    json["type"] = json!("event.corrected");
+    json["data"]["detail"] = json!({ "original_event_id": "00000000-0000-4000-8000-000000000002", "changes": changes });
+    let faults = cloud_event::read(&json).expect_err("changes of no field");
+    assert_eq!(faults.len(), 101);
+    let more = "data.detail.changes has 50 more that cannot be corrected so: leave them out";
+    assert!(faults.iter().any(|fault| fault.to_string() == more));
 }
 
 #[test]

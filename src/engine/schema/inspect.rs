@@ -140,36 +140,43 @@ fn within(faults: &mut Vec<Fault>, of: &str, (name, least, most): Bounded, numbe
 const NOT_CORRECTED: &str = ". An account goes into the correction's own narrative; a name, number, school or practice is put right by \
 withdrawing the event and sending it again (docs/http.md)";
 
-/// A correction may change coded fields only, to values such a field can have.
+/// A correction may change coded fields only, to values such a field can have. Beyond a hundred that cannot be, how many more.
 fn changes(faults: &mut Vec<Fault>, corrected: &EventCorrected) {
-    for (name, value) in &corrected.changes {
-        if faults.len() > UNKNOWN_NAMED_MAX {
-            return;
-        }
-        let candidates: Vec<FactType> =
-            coded_fields().filter(|(field, _)| *field == name).map(|(_, fact)| fact).collect();
-        let path = format!("detail.changes.{}", speakable(name));
-        if let Some((usable, expected)) = beside_coded_fields(name, value) {
-            if !usable {
-                faults.push(Fault::new(path, format!("is not usable: give {expected}")));
-            }
-        } else if candidates.is_empty() {
-            let known: Vec<&str> = coded_fields().map(|(field, _)| field).collect();
-            let instead = match nearest(name.strip_prefix("detail.").unwrap_or(name), &known) {
-                Some(near) => format!(": did you mean {near}?"),
-                None => NOT_CORRECTED.to_owned(),
-            };
-            faults.push(Fault::new(path, format!("is not a coded field of any event kind{instead}")));
-        } else if !candidates.iter().any(|fact| accepts(*fact, value)) {
-            let expected: BTreeSet<String> = candidates.iter().map(|fact| in_words(*fact)).collect();
-            let expected: Vec<String> = expected.into_iter().collect();
-            faults.push(Fault::new(path, format!("is not usable: give {}", expected.join(", or "))));
-        } else if let (Some(bounded), FactValue::Int(number)) =
-            (BOUNDED.into_iter().find(|(bounded, ..)| bounded == name), value)
-        {
-            within(faults, "detail.changes", bounded, i32::try_from(*number).ok());
-        }
+    // More of them are refused as too many.
+    let looked_at = corrected.changes.iter().take(LIST_ITEMS_MAX);
+    let wrong: Vec<Fault> = looked_at.filter_map(|(name, value)| change(name, value)).collect();
+    let more = wrong.len().saturating_sub(UNKNOWN_NAMED_MAX);
+    faults.extend(wrong.into_iter().take(UNKNOWN_NAMED_MAX));
+    if more > 0 {
+        faults
+            .push(Fault::new("detail.changes", format!("has {more} more that cannot be corrected so: leave them out")));
     }
+}
+
+fn change(name: &str, value: &FactValue) -> Option<Fault> {
+    let candidates: Vec<FactType> = coded_fields().filter(|(field, _)| *field == name).map(|(_, fact)| fact).collect();
+    let fault = |problem: String| Some(Fault::new(format!("detail.changes.{}", speakable(name)), problem));
+    if let Some((usable, expected)) = beside_coded_fields(name, value) {
+        return if usable { None } else { fault(format!("is not usable: give {expected}")) };
+    }
+    if candidates.is_empty() {
+        let known: Vec<&str> = coded_fields().map(|(field, _)| field).collect();
+        let instead = match nearest(name.strip_prefix("detail.").unwrap_or(name), &known) {
+            Some(near) => format!(": did you mean {near}?"),
+            None => NOT_CORRECTED.to_owned(),
+        };
+        return fault(format!("is not a coded field of any event kind{instead}"));
+    }
+    if !candidates.iter().any(|fact| accepts(*fact, value)) {
+        let expected: BTreeSet<String> = candidates.iter().map(|fact| in_words(*fact)).collect();
+        let expected: Vec<String> = expected.into_iter().collect();
+        return fault(format!("is not usable: give {}", expected.join(", or ")));
+    }
+    let bounded = BOUNDED.into_iter().find(|(bounded, ..)| *bounded == name)?;
+    let FactValue::Int(number) = value else { return None };
+    let mut beyond = Vec::new();
+    within(&mut beyond, "detail.changes", bounded, i32::try_from(*number).ok());
+    beyond.pop()
 }
 
 /// Times that are corrected to further after receipt than clocks may differ.
