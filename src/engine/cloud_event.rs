@@ -55,10 +55,23 @@ pub fn as_sent(faults: Vec<Fault>, is_dated_by_time: bool) -> Vec<Fault> {
 /// # Errors
 /// Everything that is wrong at once, by path (`data.child.nhs_number`).
 pub fn read(json: &Value) -> Result<CloudEvent, Vec<Fault>> {
+    unless_faulty(read_partly(json))
+}
+
+fn unless_faulty((event, faults): (Option<CloudEvent>, Vec<Fault>)) -> Result<CloudEvent, Vec<Fault>> {
+    event.filter(|_| faults.is_empty()).ok_or(faults)
+}
+
+/// As `read`, with what could be read beside faults: stand-ins where they are. For what else is wrong to be found in the same go; it is
+/// never handed on.
+pub fn read_partly(json: &Value) -> (Option<CloudEvent>, Vec<Fault>) {
     let Value::Object(attributes) = json else {
-        return Err(vec![Fault::new("", "must be a JSON object: a CloudEvent in structured mode")]);
+        return (None, vec![Fault::new("", "must be a JSON object: a CloudEvent in structured mode")]);
     };
-    let schema = SchemaName::ReferralEvent.published().map_err(|error| vec![Fault::new("", error.to_string())])?;
+    let schema = match SchemaName::ReferralEvent.published() {
+        Ok(schema) => schema,
+        Err(error) => return (None, vec![Fault::new("", error.to_string())]),
+    };
     let mut faults = Vec::new();
     let misplaced = misplaced(attributes, schema.root());
     let told: BTreeSet<&str> = misplaced.iter().map(|(name, _)| *name).collect();
@@ -74,7 +87,7 @@ pub fn read(json: &Value) -> Result<CloudEvent, Vec<Fault>> {
     let kind = kind(attributes, &mut faults);
     let Some(Value::Object(data)) = attributes.get("data") else {
         faults.push(unusable(attributes, "data", "give an object"));
-        return Err(faults);
+        return (None, faults);
     };
     let is_dated_by_time = data.get("occurred_at").is_none_or(Value::is_null);
     if is_dated_by_time && attributes.get("time").is_none_or(Value::is_null) {
@@ -83,9 +96,9 @@ pub fn read(json: &Value) -> Result<CloudEvent, Vec<Fault>> {
     read_data(schema.root(), data, kind, time, &mut raw, &mut faults);
     let shape = Shape::Record(schema.root().clone());
     let check = |event: &ReferralEvent| as_sent(inspect::event(event, None).faults, is_dated_by_time);
-    let event = checked(&shape, Value::Object(raw), faults, check)?;
+    let (event, faults) = checked(&shape, Value::Object(raw), faults, check);
     let traceparent = attributes.get("traceparent").and_then(Value::as_str).map(str::to_owned);
-    Ok(CloudEvent { event, receivedtime, traceparent, is_dated_by_time })
+    (event.map(|event| CloudEvent { event, receivedtime, traceparent, is_dated_by_time }), faults)
 }
 
 /// Attributes that brokers and libraries add, by CloudEvents' own rule: a name of small letters and digits, a value that is no
@@ -100,10 +113,15 @@ fn is_extension(name: &str, value: &Value) -> bool {
 /// # Errors
 /// As `read`.
 pub fn read_parts(attributes: &BTreeMap<String, String>, data: &Value) -> Result<CloudEvent, Vec<Fault>> {
+    unless_faulty(read_parts_partly(attributes, data))
+}
+
+/// As `read_partly`, of binary mode.
+pub fn read_parts_partly(attributes: &BTreeMap<String, String>, data: &Value) -> (Option<CloudEvent>, Vec<Fault>) {
     let mut whole: Map<String, Value> =
         attributes.iter().map(|(name, value)| (name.clone(), Value::String(value.clone()))).collect();
     whole.insert("data".to_owned(), data.clone());
-    read(&Value::Object(whole))
+    read_partly(&Value::Object(whole))
 }
 
 /// Writes an event in structured mode, without what is none, empty or default.

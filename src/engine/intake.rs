@@ -16,6 +16,7 @@ use super::model::outcome::Outcome;
 use super::model::quarantine::{QuarantineReason, Quarantined};
 use super::model::scalar::Timestamp;
 use super::model::subject::SubjectKey;
+use super::schema::Fault;
 use super::schema::Published;
 use super::schema::inspect::{self, Findings};
 use super::schema::limits::RECORD_BYTES_MAX;
@@ -131,28 +132,78 @@ pub fn outcome(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) -> Ac
 fn accept_referral(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) -> Result<InboxRecord, Refusal> {
     let event: ReferralEvent = decoded(incoming)?;
     let refused = |refusal: Refusal| refusal.of_event(&event).as_sent(incoming);
-    attributes::of_event(incoming, &event).map_err(refused)?;
-    let findings = inspect::event(&event, Some(incoming.receipt));
-    refuse_findings(findings).map_err(refused)?;
-    let partner = authenticated(context, incoming, &event).map_err(refused)?;
-    standing::may_send(context.agencies, partner, &event).map_err(refused)?;
-    standing::names(context.agencies, &event, incoming.receipt).map_err(refused)?;
-    if event.backfill && !incoming.allow_backfill {
-        let problem = "is for the router's own import: leave it out";
-        return Err(refused(Refusal::of(QuarantineReason::InvalidField, "backfill", problem)));
+    let mut found = Found::default();
+    found.unless_refused(attributes::of_event(incoming, &event));
+    found.unless_refused(refuse_findings(inspect::event(&event, Some(incoming.receipt))));
+    let (partner, replied) = standing_of(context, incoming, &event, &mut found);
+    if let Some(refusal) = found.refusal {
+        return Err(refused(refusal));
     }
-    let replied = reply(context, incoming, &event, partner).map_err(refused)?;
-    if replied.is_none() {
-        standing::child_is_said(context.keys, &event).map_err(refused)?;
-    }
-    standing::right_child_is_said(context.keys, &event).map_err(refused)?;
     let content_digest = content_digest(&event)?;
     let mut event = event;
-    event.source.agency.clone_from(&partner.agency);
+    event.source.agency = partner.and_then(|partner| partner.agency.clone());
     if let Some(unit) = incoming.unit {
         unit.clone_into(&mut event.source.unit);
     }
     Ok(inbox_record(context, incoming, event, content_digest, replied))
+}
+
+/// What is wrong with an event that is read in part beside its form: who sends it and whom it names. By its sender's paths, as
+/// they know them of a CloudEvent.
+pub fn faults_beside_form(
+    context: &IntakeContext<'_>,
+    incoming: &IncomingRecord<'_>,
+    event: &ReferralEvent,
+) -> Vec<Fault> {
+    let mut found = Found::default();
+    standing_of(context, incoming, event, &mut found);
+    found.refusal.map_or(Vec::new(), |refusal| refusal.as_sent(incoming).into_faults())
+}
+
+/// Everything that an event is refused for, under the first reason.
+#[derive(Default)]
+struct Found {
+    refusal: Option<Refusal>,
+}
+
+impl Found {
+    fn unless_refused<T>(&mut self, checked: Result<T, Refusal>) -> Option<T> {
+        match (checked, &mut self.refusal) {
+            (Ok(value), _) => Some(value),
+            (Err(refusal), Some(first)) => {
+                first.join(refusal);
+                None
+            }
+            (Err(refusal), none) => {
+                *none = Some(refusal);
+                None
+            }
+        }
+    }
+}
+
+/// Who sends an event, and the subject that its address names, where they can be told.
+fn standing_of<'a>(
+    context: &IntakeContext<'a>,
+    incoming: &IncomingRecord<'_>,
+    event: &ReferralEvent,
+    found: &mut Found,
+) -> (Option<&'a Partner>, Option<SubjectKey>) {
+    let partner = found.unless_refused(authenticated(context, incoming, event));
+    if let Some(partner) = partner {
+        found.unless_refused(standing::may_send(context.agencies, partner, event));
+    }
+    found.unless_refused(standing::names(context.agencies, event, incoming.receipt));
+    if event.backfill && !incoming.allow_backfill {
+        let problem = "is for the router's own import: leave it out";
+        found.unless_refused::<()>(Err(Refusal::of(QuarantineReason::InvalidField, "backfill", problem)));
+    }
+    let replied = partner.and_then(|partner| found.unless_refused(reply(context, incoming, event, partner)));
+    if replied == Some(None) {
+        found.unless_refused(standing::child_is_said(context.keys, event));
+    }
+    found.unless_refused(standing::right_child_is_said(context.keys, event));
+    (partner, replied.flatten())
 }
 
 /// Who the record is about: under its strongest key, with the weaker ones that name the same child.

@@ -314,17 +314,20 @@ pub(super) fn from_json_checked<T: Published>(
     let schema = T::SCHEMA.published().map_err(|error| vec![Fault::new("", error.to_string())])?;
     let mut faults = Vec::new();
     let raw = read::record(schema.root(), json, &Path::root(), &mut faults);
-    checked(&Shape::Record(schema.root().clone()), raw, faults, check)
+    match checked(&Shape::Record(schema.root().clone()), raw, faults, check) {
+        (Some(record), faults) if faults.is_empty() => Ok(record),
+        (_, faults) => Err(faults),
+    }
 }
 
-/// The Rust value of a raw tree that `read` made, unless there are faults. Of several faults of one field the first
-/// is kept.
+/// The Rust value of a raw tree that `read` made, and its faults: where there are any it holds stand-ins, and is never handed on. Of
+/// several faults of one field the first is kept.
 pub(super) fn checked<T: DeserializeOwned>(
     shape: &Shape,
     raw: Value,
     mut faults: Vec<Fault>,
     check: impl FnOnce(&T) -> Vec<Fault>,
-) -> Result<T, Vec<Fault>> {
+) -> (Option<T>, Vec<Fault>) {
     match serde_path_to_error::deserialize(raw) {
         Ok(record) => {
             for fault in check(&record) {
@@ -332,14 +335,14 @@ pub(super) fn checked<T: DeserializeOwned>(
                     faults.push(fault);
                 }
             }
-            if faults.is_empty() { Ok(record) } else { Err(faults) }
+            (Some(record), faults)
         }
         Err(error) => {
             if faults.is_empty() {
                 let problem = "does not have the form its schema asks for";
                 faults.push(Fault::new(path::redacted(error.path(), shape), problem));
             }
-            Err(faults)
+            (None, faults)
         }
     }
 }

@@ -223,20 +223,28 @@ impl Item {
     }
 
     /// The event, or why it is refused, every fault at once.
-    pub fn read(&self, now: Timestamp) -> Result<CloudEvent, (QuarantineReason, Vec<Fault>)> {
-        let invalid = |faults| (QuarantineReason::InvalidField, faults);
-        let read = match &self.form {
-            Form::Json(json) => cloud_event::read(json),
-            Form::Binary(attributes, data) => cloud_event::read_parts(&attributes.iter().cloned().collect(), data),
-            Form::Ambiguous(_, _, faults) => return Err(invalid(faults.clone())),
-            Form::Unreadable(fault) => return Err((QuarantineReason::Undecodable, vec![fault.clone()])),
+    pub fn read(&self, now: Timestamp) -> Result<CloudEvent, Unusable> {
+        let unread = |reason, faults| Err(Unusable { reason, faults, partly: None });
+        let (partly, mut faults) = match &self.form {
+            Form::Json(json) => cloud_event::read_partly(json),
+            Form::Binary(attributes, data) => {
+                cloud_event::read_parts_partly(&attributes.iter().cloned().collect(), data)
+            }
+            Form::Ambiguous(_, _, faults) => return unread(QuarantineReason::InvalidField, faults.clone()),
+            Form::Unreadable(fault) => return unread(QuarantineReason::Undecodable, vec![fault.clone()]),
         };
-        let event = read.map_err(invalid)?;
+        let Some(event) = partly else { return unread(QuarantineReason::InvalidField, faults) };
         if event.receivedtime.is_some() {
-            return Err(invalid(vec![Fault::new("receivedtime", "is the router's to set: leave it out")]));
+            faults.push(Fault::new("receivedtime", "is the router's to set: leave it out"));
         }
-        let future = inspect::event(&event.event, Some(now)).future;
-        if future.is_empty() { Ok(event) } else { Err((QuarantineReason::FutureTime, event.as_sent(future))) }
+        let future = event.as_sent(inspect::event(&event.event, Some(now)).future);
+        let reason = match (faults.is_empty(), future.is_empty()) {
+            (true, true) => return Ok(event),
+            (true, false) => QuarantineReason::FutureTime,
+            (false, _) => QuarantineReason::InvalidField,
+        };
+        add_others(&mut faults, future);
+        Err(Unusable { reason, faults, partly: Some(event) })
     }
 
     /// The bytes as they came (for one event of a batch, its JSON), and the attributes that came in headers.
@@ -249,6 +257,26 @@ impl Item {
         };
         (self.original, headers)
     }
+}
+
+/// Why an event is refused, and what of it could be read all the same: with stand-ins where it is at fault, it is handed to nobody.
+pub struct Unusable {
+    pub reason: QuarantineReason,
+    pub faults: Vec<Fault>,
+    pub partly: Option<CloudEvent>,
+}
+
+/// Adds what else is wrong. What is said of a place that is at fault, or holds or stands in one, is said of a stand-in; and whether an
+/// address says which child it is cannot be known where the address is at fault.
+pub fn add_others(faults: &mut Vec<Fault>, others: Vec<Fault>) {
+    let is_within = |one: &str, other: &str| {
+        one.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    };
+    let of_address = |known: &str, path: &str| known == "data.reply_to" && path == "data.child";
+    let known: Vec<String> = faults.iter().map(|fault| fault.path.clone()).collect();
+    let is_of = |path: &str, known: &str| is_within(path, known) || is_within(known, path) || of_address(known, path);
+    let is_new = |fault: &Fault| !known.iter().any(|known| !known.is_empty() && is_of(&fault.path, known));
+    faults.extend(others.into_iter().filter(is_new));
 }
 
 /// JSON, or where it breaks off, or where a name stands twice.
@@ -299,7 +327,7 @@ fn what_breaks(error: &serde_json::Error) -> &'static str {
         ("expected ident", "has a word that JSON does not know"),
         ("key must be a string", "has a name that does not stand in double quotes"),
         ("trailing comma", "has a comma before the end of a list or object"),
-        ("control character", "has a line break or another control character in a text (write \\n)"),
+        ("control character", "has a line break or another control character in a text (write \\n, \\t)"),
         ("invalid number", "has a number as JSON does not write it"),
         ("number out of range", "has a number that is too large"),
         ("trailing characters", "goes on behind its end"),
@@ -353,7 +381,7 @@ mod tests {
         check(b"{\"a\": 1e400}", "has a number that is too large at line 1");
         check(
             b"{\"a\": \"one\ntwo\"}",
-            "line break or another control character in a text (write \\n) at line 1, column 11",
+            "line break or another control character in a text (write \\n, \\t) at line 1, column 11",
         );
         check(b"{} {}", "goes on behind its end at line 1");
         check(br#"{"a": "\ud800 "}"#, "half of a surrogate pair");

@@ -15,7 +15,7 @@ use super::answer::{self, Refusal, Verdict};
 use super::body::{self, Read};
 use super::caller::PartnerCaller;
 use super::drain::DROP_WAIT;
-use super::envelope::{self, Item, Mode};
+use super::envelope::{self, Item, Mode, Unusable, add_others};
 use super::problem::Problem;
 use super::publish::{self, header, keyed};
 use crate::broker::Write;
@@ -23,6 +23,7 @@ use crate::engine::codec;
 use crate::engine::danger::says_danger;
 use crate::engine::intake::Said;
 use crate::engine::intake::refuse::{DANGER_HEADER, REFERENCE_HEADER};
+use crate::engine::model::event::ReferralEvent;
 use crate::engine::model::quarantine::QuarantineReason;
 use crate::engine::schema::Fault;
 use crate::runtime::topics::GATEWAY;
@@ -143,20 +144,25 @@ fn judge(gateway: &Gateway, caller: &PartnerCaller, item: Item, trace: Option<&s
     };
     let read = match item.read(gateway.now()) {
         Ok(read) => read,
-        Err((reason, faults)) => return bad(item, reason, StatusCode::BAD_REQUEST, faults),
+        Err(Unusable { reason, mut faults, partly }) => {
+            if let Some(partly) = partly {
+                let own = not_its_own(caller, &partly.event);
+                add_others(&mut faults, own.into_iter().chain(gateway.beside_form(caller, partly)).collect());
+            }
+            return bad(item, reason, StatusCode::BAD_REQUEST, faults);
+        }
     };
+    let mut faults = not_its_own(caller, &read.event);
+    if !faults.is_empty() {
+        let (reason, status) = match read.event.backfill {
+            true => (QuarantineReason::InvalidField, StatusCode::BAD_REQUEST),
+            false => (QuarantineReason::WrongSource, StatusCode::FORBIDDEN),
+        };
+        add_others(&mut faults, gateway.beside_form(caller, read));
+        return bad(item, reason, status, faults);
+    }
     let dating = publish::dating(&read);
     let mut event = read.event;
-    let claimed = &event.source;
-    if event.backfill {
-        let faults = vec![Fault::new("data.backfill", "is for the operator's import alone: leave it out")];
-        return bad(item, QuarantineReason::InvalidField, StatusCode::BAD_REQUEST, faults);
-    }
-    if claimed.partner != caller.partner || !(claimed.unit.is_empty() || claimed.unit == caller.unit) {
-        let problem = format!("must be the source of your token: give {}/{}", caller.partner, caller.unit);
-        let faults = vec![Fault::new("source", problem)];
-        return bad(item, QuarantineReason::WrongSource, StatusCode::FORBIDDEN, faults);
-    }
     event.source.unit.clone_from(&caller.unit);
     let Ok(value) = codec::encode(&event) else {
         let faults = vec![Fault::new("", "does not follow schemas/referral-event.avsc")];
@@ -170,6 +176,19 @@ fn judge(gateway: &Gateway, caller: &PartnerCaller, item: Item, trace: Option<&s
     let refusal = gateway.intake_refusal(&caller.partner, Some(&caller.unit), Said::Event, &write);
     let verdict = Verdict { id: Some(event.event_id), immediate_danger, refusal, quarantine_id: None, known: None };
     Judged { verdict, write }
+}
+
+/// What an event claims to be that its sender may not say.
+fn not_its_own(caller: &PartnerCaller, event: &ReferralEvent) -> Vec<Fault> {
+    let claimed = &event.source;
+    let is_own = claimed.partner == caller.partner && (claimed.unit.is_empty() || claimed.unit == caller.unit);
+    let backfill =
+        event.backfill.then(|| Fault::new("data.backfill", "is for the operator's import alone: leave it out"));
+    let source = (!is_own).then(|| {
+        let problem = format!("must be the source of your token: give {}/{}", caller.partner, caller.unit);
+        Fault::new("source", problem)
+    });
+    backfill.into_iter().chain(source).collect()
 }
 
 fn stamps(caller: &PartnerCaller) -> Vec<(String, Vec<u8>)> {

@@ -116,7 +116,7 @@ impl Gateway {
 }
 
 fn read(gateway: &Gateway, item: &Item) -> Result<Write, Vec<Fault>> {
-    let read = item.read(gateway.now()).map_err(|(_, faults)| faults)?;
+    let read = item.read(gateway.now()).map_err(|unusable| unusable.faults)?;
     let dating = publish::dating(&read);
     let mut event = read.event;
     let source = &event.source;

@@ -5,6 +5,7 @@ use tokio::sync::oneshot;
 
 use super::Gateway;
 use super::answer::Refusal;
+use super::caller::PartnerCaller;
 use super::problem::Problem;
 use crate::broker::{BrokerError, Placement, Published, Write};
 use crate::engine::cloud_event::CloudEvent;
@@ -95,6 +96,33 @@ impl Gateway {
         };
         let faults = quarantined.faults.iter().map(|fault| as_fault(fault)).collect();
         Some(Refusal { status, faults })
+    }
+
+    /// What else is wrong with an event that is refused already, as if its token's unit had sent it.
+    pub fn beside_form(&self, caller: &PartnerCaller, mut read: CloudEvent) -> Vec<Fault> {
+        let callers = self.callers();
+        let context = IntakeContext {
+            keys: &self.keys,
+            sealer: &self.sealer,
+            partners: &callers.intake_partners,
+            agencies: &callers.agencies,
+            front_door_phone: None,
+        };
+        let incoming = IncomingRecord {
+            topic: GATEWAY,
+            partition: 0,
+            offset: 0,
+            receipt: self.now(),
+            sender: &caller.partner,
+            by_gateway: true,
+            unit: Some(&caller.unit),
+            headers: &[],
+            fault: None,
+            value: &[],
+            allow_backfill: true,
+        };
+        read.event.source.partner.clone_from(&caller.partner);
+        intake::faults_beside_form(&context, &incoming, &read.event)
     }
 
     /// Returns once all of the records are durable, or none will be.

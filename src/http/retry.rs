@@ -85,7 +85,7 @@ fn referral(kept: &Quarantined, partner: &str, now: Timestamp) -> Result<(Vec<u8
         }
         Err(_) => {
             let item = Item::from_kept(kept.original.clone(), attributes(kept));
-            item.read(now).map_err(|(_, faults)| faults)?.event
+            item.read(now).map_err(|unusable| unusable.faults)?.event
         }
     };
     if event.source.partner != partner {

@@ -214,3 +214,38 @@ fn what_was_kept_is_named_as_the_feedback_on_it_will_name_it() {
         assert_eq!((refused.status, &refused.json()["quarantine_id"]), (400, &kept()), "{}", refused.text);
     }
 }
+
+/// Whoever mends what is named has mended all of it.
+#[test]
+fn form_times_names_and_source_are_told_in_one_go() {
+    let house = House::open();
+    let mut faulty = event_with("", "receivedtime", json!("2026-04-01T10:00:00Z"));
+    faulty["time"] = json!("2190-01-01T00:00:00Z");
+    faulty["source"] = json!("police/force-control");
+    faulty["data"]["detail"]["setting"] = json!("moon");
+    faulty["data"]["do_not_inform"] = json!([{ "agency": "schoool" }]);
+    faulty["data"]["child"]["date_of_birth"] = json!("2100-01-01");
+    let answer = house.post_event(&faulty);
+    let mut told = paths(&answer.json());
+    told.sort();
+    let expected = [
+        "data.child.date_of_birth",
+        "data.detail.setting",
+        "data.do_not_inform[0].agency",
+        "receivedtime",
+        "source",
+        "time",
+    ];
+    assert_eq!((answer.status, told), (400, expected.map(str::to_owned).to_vec()), "{}", answer.text);
+    // What stands in for a field that is at fault is not at fault itself.
+    let mut decision = event_with("", "type", json!("decision.recorded"));
+    decision["source"] = json!("council/case-system");
+    decision["data"]["child"] = json!({ "nhs_number": 9 });
+    decision["data"]["reply_to"] = json!(7);
+    decision["data"]["detail"] =
+        json!({ "decision": "level_set", "level": "L9", "decided_by": "A.", "decided_by_role": "manager" });
+    let answer = house.post("/v1/events", "council", STRUCTURED, decision.to_string());
+    let mut told = paths(&answer.json());
+    told.sort();
+    assert_eq!(told, ["data.child.nhs_number", "data.detail.level", "data.reply_to"], "{}", answer.text);
+}

@@ -60,6 +60,16 @@ impl Refusal {
         Self::new(reason, vec![Fault::new(path, problem)])
     }
 
+    /// What else the same record is refused for.
+    pub fn join(&mut self, other: Self) {
+        let Self { faults, .. } = other;
+        self.faults.extend(faults);
+    }
+
+    pub fn into_faults(self) -> Vec<Fault> {
+        self.faults
+    }
+
     /// What the gateway found wrong with bytes that are no record: nearer to the truth than that they are not Avro.
     pub fn by_gateway(incoming: &IncomingRecord<'_>) -> Option<Self> {
         if !incoming.by_gateway {
