@@ -91,6 +91,11 @@ pub fn counted(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
+/// By whatever case its name is written in: what the loader has no place for it says.
+pub fn is_toml(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"))
+}
+
 fn collect(top: &Path, folder: &Path, files: &mut Vec<SourceFile>) -> Result<(), CliError> {
     let unreadable = |error| CliError::Usage(format!("{} could not be read: {error}", folder.display()));
     for entry in fs::read_dir(folder).map_err(unreadable)? {
@@ -98,7 +103,7 @@ fn collect(top: &Path, folder: &Path, files: &mut Vec<SourceFile>) -> Result<(),
         let name = path.strip_prefix(top).unwrap_or(&path).to_string_lossy().replace('\\', "/");
         if path.is_dir() && name != SCENARIOS_FOLDER {
             collect(top, &path, files)?;
-        } else if path.is_file() && name.ends_with(".toml") {
+        } else if path.is_file() && is_toml(&path) {
             files.push(SourceFile { text: read_text(Some(&path))?, name });
         }
     }

@@ -238,7 +238,7 @@ fn scenario_files(path: &Path) -> Result<Vec<PathBuf>, CliError> {
                 "{file} is a folder: scenarios lie in {folder} itself; move it elsewhere"
             )));
         }
-        if file.extension().is_some_and(|extension| extension == "toml") {
+        if rule_book::is_toml(&file) {
             files.push(file);
         }
     }

@@ -18,6 +18,18 @@ rule.toml:1:1: this file has no place in a rule book; did you mean `rules.toml`?
 }
 
 #[test]
+fn a_file_whose_name_is_in_capitals() {
+    check_faults(
+        "rules.TOML",
+        r#"
+"#,
+        r#"
+rules.TOML:1:1: this file has no place in a rule book; call it `rules.toml`
+"#,
+    );
+}
+
+#[test]
 fn two_ladders_for_one_level() {
     check_faults(
         "ladders.toml",

@@ -268,3 +268,30 @@ rules.toml:8:58: no kind of `on` has `ended_at`: the clock would always run from
 "#,
     );
 }
+
+#[test]
+fn a_role_of_a_ladder_that_is_mistyped() {
+    check_faults(
+        "ladders.toml",
+        r#"
+[usual]
+title = 't'
+basis = 'P'
+steps = [
+  { after = '1 wd', do = 'x' },
+  { after = '2 wd', role = 'taem-manager', do = 'x' },
+  { after = '3 wd', role = 'head-of-service', do = 'x' },
+]
+overdue = [{ role = 'team-manager', do = 'x' }]
+[urgent]
+title = 't'
+basis = 'P'
+levels = 'L4b'
+steps = [{ after = '2 h', role = 'team-manager', do = 'x' }]
+overdue = [{ role = 'team-manager', do = 'x' }]
+"#,
+        r#"
+ladders.toml:7:28: `taem-manager` is a role nowhere else, and `team-manager` is; did you mean `team-manager`?
+"#,
+    );
+}

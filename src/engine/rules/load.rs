@@ -152,6 +152,7 @@ pub fn load(files: &[SourceFile]) -> Result<RuleBook, Vec<RuleFault>> {
     let calendar = calendar::read(&documents, &mut faults);
     together::check_calendar(&documents, &head, &calendar, &mut faults);
     together::check_ladders(&documents, &ladders, &mut faults);
+    together::check_ladder_roles(&documents, &names.roles, &mut faults);
     let directory = directory::read(&documents, &mut faults);
     together::check_schools(&documents, &directory, &mut faults);
     agencies::check_directory(&documents, &agencies, &directory, &mut faults);
@@ -196,7 +197,9 @@ fn parse<'i>(files: &'i [SourceFile], faults: &mut Faults) -> Vec<Document<'i>> 
         let start = Span::default();
         let Some(part) = Part::of(&file.name) else {
             let known = Part::NAMES.iter().map(|(name, _)| *name).chain(["rules/*.toml"]);
-            faults.add(file, start, "this file has no place in a rule book", instead(&file.name, known));
+            let small = Some(file.name.to_lowercase()).filter(|small| Part::of(small).is_some());
+            let instead = small.map_or_else(|| instead(&file.name, known), |small| format!("call it `{small}`"));
+            faults.add(file, start, "this file has no place in a rule book", instead);
             continue;
         };
         if file.text.len() > FILE_BYTES_MAX {

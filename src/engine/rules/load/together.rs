@@ -1,5 +1,7 @@
 //! What is wrong between the files of a book, though each is sound by itself: it would fault, or fall silent, at work.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -14,6 +16,7 @@ use crate::engine::rules::directory::Directory;
 use crate::engine::rules::facts::Facts;
 use crate::engine::rules::fault::{SourceFile, Span};
 use crate::engine::rules::read::{Faults, listed, nearest, span_of};
+use crate::engine::schema::names;
 
 const HOUR_MINUTES: u32 = 60;
 const DAY_MINUTES: u32 = 24 * HOUR_MINUTES;
@@ -53,6 +56,35 @@ pub(super) fn check_schools(documents: &[Document<'_>], directory: &Directory, f
                 |near| format!("did you mean `{near}`?"),
             );
             faults.add(document.file, span_of(urn), problem, remedy);
+        }
+    }
+}
+
+/// A role of a ladder need be listed nowhere. One that stands there once, and nearly as one that is listed or stands there more often, is
+/// mistyped: nobody would be told.
+pub(super) fn check_ladder_roles(
+    documents: &[Document<'_>],
+    listed: &BTreeMap<String, BTreeSet<String>>,
+    faults: &mut Faults,
+) {
+    let mut said: Vec<(&SourceFile, Span, &str)> = Vec::new();
+    for document in documents.iter().filter(|document| document.part == Part::Ladders) {
+        let ladders = document.table.values().filter_map(|ladder| ladder.get_ref().as_table());
+        let steps = ladders.flat_map(|ladder| ["steps", "overdue"].map(|name| ladder.get(name))).flatten();
+        for step in steps.filter_map(|steps| steps.get_ref().as_array()).flatten() {
+            let Some(role) = step.get_ref().as_table().and_then(|step| step.get("role")) else { continue };
+            said.extend(role.get_ref().as_str().map(|text| (document.file, span_of(role), text)));
+        }
+    }
+    let stands_often = |name: &str| said.iter().filter(|(_, _, other)| *other == name).count() > 1;
+    let listed: BTreeSet<&str> = listed.values().flatten().map(String::as_str).collect();
+    let often = said.iter().map(|(_, _, role)| *role).filter(|role| stands_often(role));
+    let known: BTreeSet<&str> = often.chain(listed).collect();
+    let names: Vec<&str> = known.iter().copied().collect();
+    for (file, span, role) in said.iter().filter(|(_, _, role)| !known.contains(role)) {
+        if let Some(near) = names::nearest(role, &names) {
+            let problem = format!("`{role}` is a role nowhere else, and `{near}` is");
+            faults.add(file, span.clone(), problem, format!("did you mean `{near}`?"));
         }
     }
 }
