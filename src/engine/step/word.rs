@@ -145,7 +145,7 @@ pub fn tell_each(
     let held_back = held_back_of(&draft.history);
     let mut held = held.to_vec();
     if ACTS.contains(&word.action) {
-        held.retain(|task| !is_said_with_another(draft, task));
+        held.retain(|task| !is_said_with_another(draft, task, word));
     }
     let mut told = each_holder(draft, &held, word, &|_| Ok(due.clone()))?;
     told.retain(|one| !is_suppressed(&one.address, &draft.book.rules.front_door, &held_back));
@@ -159,12 +159,14 @@ const ACTS: [&str; 5] =
     [GO_ON.action, ENQUIRY_RUNS.action, OPEN_AGAIN.action, RAISED_AGAIN.action, STANDS_NO_LONGER.action];
 
 /// Names a task on such a word that its holder has by this step. False: they have none.
-fn is_said_with_another(draft: &mut Draft<'_>, task: &HeldTask) -> bool {
-    let Some(word) = draft.words_to(task, &OF_WORDS).find(|word| ACTS.contains(&word.action.as_str())) else {
+fn is_said_with_another(draft: &mut Draft<'_>, task: &HeldTask, word: &Word) -> bool {
+    let Some(said) = draft.words_to(task, &OF_WORDS).find(|said| ACTS.contains(&said.action.as_str())) else {
         return false;
     };
-    if !names(word, task) {
-        word.notes.push(format!("You were asked this, too: {}.", task.action));
+    if !names(said, task) {
+        // What an enquiry settles, or an earlier closing had ended, is not begun again by a word to go on with the rest.
+        let first = if word.wants_answer { "" } else { " Ring the front door about that before you do more of it." };
+        said.notes.push(format!("You were asked this, too: {}.{first}", task.action));
     }
     true
 }
