@@ -37,6 +37,10 @@ stands by the decision that was made since.";
 const OF_OLDER: &str = "Received. The decision is withdrawn: the case stands by another, and goes on as it does.";
 const OF_ROUTE: &str = "Received. The decision is withdrawn: what it had opened is held back again from now on, whoever was told by it \
 is recalled, and a person is asked to see to that.";
+const OF_CONFIRMATION: &str = "Received. The decision is withdrawn. What it had shut stays held back until it is lifted (route_lifted), and a \
+person is asked whether it is to be.";
+const OF_ROUTE_OF_ITS_OWN: &str =
+    "Received. The decision is withdrawn: what it alone had held back is held back no longer.";
 const OF_REFERRAL: &str = "Received. Your referral is withdrawn, and whoever was told is being recalled.";
 const OF_WORD: &str = "Received. What you sent is withdrawn, and counts no more.";
 /// To whoever sent what the front door takes back.
@@ -80,11 +84,15 @@ pub fn decision(
     let Some(code) = decided(withdrawn) else {
         return Ok(if is_concern(&withdrawn.kind) { OF_REFERRAL } else { OF_WORD });
     };
-    if matches!(code, "route_lifted" | "route_confirmed") {
-        shut_again::lift_withdrawn(draft, cause, withdrawn)?;
-        return Ok(OF_ROUTE);
+    if code == "route_lifted" {
+        return Ok(if shut_again::lift_withdrawn(draft, cause, withdrawn)? { OF_ROUTE } else { OF_WORD });
     }
-    if settles(code) && draft.history.last_decision != before.last_decision {
+    if code == "route_confirmed" {
+        let is_asked = shut_again::confirmation_withdrawn(draft, cause, withdrawn, before)?;
+        return Ok(if is_asked { OF_CONFIRMATION } else { OF_ROUTE_OF_ITS_OWN });
+    }
+    // Also where it said anew of a closing what settles nothing, an assessment: the case is closed again by that.
+    if draft.history.last_decision != before.last_decision {
         let why = "A decision about the case was withdrawn by those who had recorded it.";
         let runs_again = stands_again(draft, cause, withdrawn, before.last_decision.as_ref(), why)?;
         tell_referrers_of_none(draft, withdrawn);

@@ -33,6 +33,9 @@ const MARKER_ACTION: &str = "See who was told meanwhile what was to be kept from
 const BREACH_ACTION: &str = "Information breach: an agency was told that should not have been; look into it";
 const RUNG_BACK: &str = " Whoever had passed it on to them rings them.";
 const COMPLETED: &str = "completed";
+const CONFIRMATION_TITLE: &str = "A confirmation of a held-back route no longer stands";
+const CONFIRMATION_ACTION: &str =
+    "Decide whether the route stays held back: the decision that had confirmed it was taken back";
 const STILL_ASKED: &str = "Where the suspect works is still not recorded: until it is, nothing goes to those who work with children \
 (route_confirmed with the agency and unit, and held_back_for: suspect).";
 
@@ -95,6 +98,30 @@ pub fn lift_withdrawn(draft: &mut Draft<'_>, cause: &str, decision: &Arc<Entry>)
     let lifted = lifted_by(&draft.history, decision);
     let shut = Shut { routes: routes_of(&lifted), open_since: since(&lifted), lifted };
     shut_and_tell(draft, None, cause, decision, &shut)
+}
+
+/// A confirmation is taken back. What it alone had held back is open again by that. What it had shut after a lift, or of a suspect, stays shut until
+/// a person lifts it, for the lift is remembered no longer: they are asked. Whether they are.
+pub fn confirmation_withdrawn(
+    draft: &mut Draft<'_>,
+    cause: &str,
+    decision: &Arc<Entry>,
+    before: &History,
+) -> Result<bool, StepError> {
+    let held_back = held_back_of(&draft.history);
+    if held_back.is_empty() || held_back != held_back_of(before) {
+        return Ok(false);
+    }
+    let why = format!(
+        "A decision that had confirmed a held-back route was withdrawn by those who had recorded it. What it had shut stays so until it is \
+         lifted (route_lifted), also where it had been lifted before. Held back: {}.",
+        in_words(&draft.book.rules, &held_back)
+    );
+    let raising = draft.raising(None, cause);
+    let due = raising.deadline_from_now(&within_the_hour_at(draft.history.case_level))?;
+    let own = raising.own_duty(HELD_BACK_RULE, CONFIRMATION_TITLE, why, CONFIRMATION_ACTION, due, decision);
+    let wanted = Wanted { level: draft.history.case_level, ..own };
+    draft.raise(None, cause, &[], vec![wanted]).map(|_| true)
 }
 
 fn routes_of(lifted: &BTreeSet<Lifted>) -> BTreeSet<HeldBack> {
