@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::correction::{CORRECTION_RULE, level_refused};
+use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::danger::is_said;
 use crate::engine::history::{self, Spoken};
+use crate::engine::model::codes::AgreementState;
 use crate::engine::model::decision::Disposition;
 use crate::engine::model::detail::Detail;
 use crate::engine::model::event::ReferralEvent;
@@ -19,6 +21,9 @@ use crate::engine::step::draft::{Draft, within_the_hour_at};
 use crate::engine::tasks::Wanted;
 
 pub const REFUSED_ACTION: &str = "Ask the sender what they meant: their correction could not be applied";
+
+const UNSAFE_OF_ONE: &str = " It says that asking the family for agreement is unsafe: find out of which child now, and tell whoever would ask \
+    that family.";
 
 /// What cannot be applied goes to a person, and the sender is told why. `level`: of what it says, had it been applied.
 pub fn refuse(
@@ -53,9 +58,20 @@ pub fn of_two_children(draft: &mut Draft<'_>, referral: &Referral, arriving: Ent
     let level = if is_said(event) { Some(Level::L4b) } else { level_at_stake(draft, event) };
     let cause = format!("{}\0{}", event.event_id, arriving.content_digest);
     let asked = question(draft, None, &cause, &arriving, OF_TWO_CHILDREN, level)?;
-    let why = format!("It was not applied: {OF_TWO_CHILDREN}.");
+    // The services of whichever child it is of are stopped the same day once that is known.
+    let (unsafe_to_ask, due) = match says_unsafe(event) && asked.level != Some(Level::L4b) {
+        true => (UNSAFE_OF_ONE, draft.raising(None, "").deadline_from_now(&Clock::SameDay)?),
+        false => ("", asked.due),
+    };
+    let why = format!("It was not applied: {OF_TWO_CHILDREN}.{unsafe_to_ask}");
     let why = about::in_words(&draft.context.keys, &why, std::slice::from_ref(&arriving));
-    refuse_and_ask_once(draft, (event, None), &cause, Wanted { why: Some(why), ..asked }, OF_TWO_CHILDREN)
+    refuse_and_ask_once(draft, (event, None), &cause, Wanted { why: Some(why), due, ..asked }, OF_TWO_CHILDREN)
+}
+
+fn says_unsafe(event: &ReferralEvent) -> bool {
+    let recorded = if let Detail::AgreementRecorded(recorded) = &event.detail { recorded.state } else { None };
+    let said = event.agreement.as_ref().and_then(|said| said.state);
+    recorded.or(said) == Some(AgreementState::UnsafeToAsk)
 }
 
 /// What a correction would have raised its original to, where that is known; of anything else, what goes on or does not meanwhile.

@@ -22,7 +22,7 @@ use crate::engine::step::deadlines::ladder;
 use crate::engine::step::draft::{Draft, OWN_DUTY};
 use crate::engine::step::outcomes::outcome::SUPERSEDED;
 use crate::engine::step::recall::is_senders_own;
-use crate::engine::step::word::{Word, each_holder};
+use crate::engine::step::word::{Word, each_holder, tell_each};
 use crate::engine::tasks::asking::{AGREEMENT_RULE, UNSAFE_ACTION, UNSAFE_TITLE, reason_given};
 use crate::engine::tasks::route::{Address, is_suppressed};
 use crate::engine::tasks::{Wanted, who_says};
@@ -54,6 +54,13 @@ const AGREED: Word = Word {
     why: "The family has agreed to help since you were asked to offer it again.",
     action: "Know that the family has agreed to help: it need not be offered again",
     wants_answer: false,
+};
+const SAID_TO_REFUSE: Word = Word {
+    rule: AGREEMENT_RULE,
+    title: "The family is said to refuse help",
+    why: "Another referral says that the family refuses help. That they had agreed to this service is not said to be taken back.",
+    action: "Ask the family whether they still want this service: a later referral says that they refuse help",
+    wants_answer: true,
 };
 const BEGUN: &str = "Those who had said that asking the family is unsafe have taken it back, and services that the family agreed to go on.";
 const LEFT_STOPPED: &str = "Those who had said that asking the family is unsafe have taken it back. The services that it had stopped stay \
@@ -261,6 +268,7 @@ fn ask_who_speaks(
 /// it as by a record of its own, and so does whoever decides, unless what they were given by this very event says so.
 pub fn heed(draft: &mut Draft<'_>, referral: &Referral, about: &Arc<Entry>) -> Result<(), StepError> {
     end_offers(draft, referral)?;
+    tell_of_refusal(draft, referral)?;
     let event = &referral.event;
     let said = event.agreement.as_ref().filter(|said| said.state == Some(AgreementState::UnsafeToAsk));
     let Some(said) = said.filter(|_| !event.backfill) else { return Ok(()) };
@@ -277,6 +285,30 @@ pub fn heed(draft: &mut Draft<'_>, referral: &Referral, about: &Arc<Entry>) -> R
         return Ok(());
     }
     ask_who_speaks(draft, referral, about, not_asked(said.reason.as_deref()))
+}
+
+/// A referral says that the family refuses what it would ask: a service that they had agreed to runs on, and those who give it ask them,
+/// once.
+fn tell_of_refusal(draft: &mut Draft<'_>, referral: &Referral) -> Result<(), StepError> {
+    let event = &referral.event;
+    let said = event.agreement.as_ref().and_then(|said| said.state);
+    if said != Some(AgreementState::Refused) || event.backfill || is_unsafe(&draft.history, None) {
+        return Ok(());
+    }
+    let (history, rules) = (&draft.history, &draft.book.rules);
+    let heard = |task: &HeldTask| {
+        let mut words = history.tasks.iter().filter(|word| word.action == SAID_TO_REFUSE.action);
+        words.any(|word| (&word.agency, &word.unit) == (&task.agency, &task.unit) && word.raised_at >= task.raised_at)
+    };
+    let runs = |task: &&Arc<HeldTask>| {
+        is_open(&task.state)
+            && task.chases.is_none()
+            && needs_agreement(rules, task)
+            && !draft.is_raised_now(task)
+            && !heard(task)
+    };
+    let held: Vec<Arc<HeldTask>> = history.tasks.iter().filter(runs).cloned().collect();
+    tell_each(draft, &format!("{}\0refused", event.event_id), &held, &SAID_TO_REFUSE, &OWN_DUTY)
 }
 
 /// The family has agreed, by whomever it is said: what was asked of others because they had refused is over.
