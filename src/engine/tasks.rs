@@ -253,7 +253,7 @@ impl<'b> Raising<'b> {
                 if !self.is_newly_asked(finding, task, &address) {
                     continue;
                 }
-                let notes = address.notes_of(&self.book.rules, &task.action, &finding.entry);
+                let notes = self.notes_in_place(&address, &task.action, &finding.entry);
                 wanted.push(Wanted {
                     action: task.action.clone(),
                     due: due.clone(),

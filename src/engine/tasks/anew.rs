@@ -122,7 +122,7 @@ impl<'b> Raising<'b> {
         });
         if !named && let Some(meant_for) = one.address.in_place_of.take() {
             one.address = Address { in_place_of: Some(meant_for), ..self.front_door(one.due.urgent_by()) };
-            one.notes = one.address.notes_of(&self.book.rules, &one.action, &one.entry);
+            one.notes = self.notes_in_place(&one.address, &one.action, &one.entry);
         }
         if self.referral.is_none() {
             one.notes.push(

@@ -7,7 +7,7 @@ use jiff::civil::Date;
 
 use super::{READDRESSED, READDRESSED_RULE, Raising};
 use crate::engine::calendar::{instant, london_date, london_datetime};
-use crate::engine::facts::open_plan;
+use crate::engine::facts::{is_own_authority, open_plan};
 use crate::engine::history::entry::UNKNOWN_SUSPECT;
 use crate::engine::history::entry::is_grown;
 use crate::engine::history::{RECALLED, episodes, latest_status};
@@ -15,7 +15,6 @@ use crate::engine::identity::Keys;
 use crate::engine::model::event::Source;
 use crate::engine::model::history::{Entry, HeldBack, HeldTask, History};
 use crate::engine::model::scalar::{FactValue, Timestamp};
-use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::{Agency, Recipient, UnitKind};
 use crate::engine::rules::catalogue::{ALLOCATED_WORKER, REFERRER};
 
@@ -25,6 +24,9 @@ const OFFICE_CLOSES: jiff::civil::Time = jiff::civil::Time::constant(17, 0, 0, 0
 
 /// What comes so shortly before the office closes is not begun there.
 const LAST_HOUR_MS: i64 = 60 * 60 * 1000;
+
+/// Of a unit in no directory, as much of its name as is repeated to whoever finds it out.
+const UNIT_CHARS_MAX: usize = 64;
 
 /// A recipient of one child's task.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -42,36 +44,64 @@ impl Address {
         let (agency, unit, role) = (task.agency.clone(), task.unit.clone(), task.role.clone());
         Self { agency, unit, role, in_place_of: None }
     }
+}
 
-    /// What the one who stands in must know.
-    pub fn notes(&self, rules: &RuleBook, action: &str) -> Vec<String> {
-        let Some(meant_for) = &self.in_place_of else { return Vec::new() };
-        let agency = rules.agencies.get(meant_for);
+impl Raising<'_> {
+    /// What the one who stands in must know of what an event asks: of a child who is educated at home there is no school to be found out.
+    pub fn notes_in_place(&self, address: &Address, action: &str, entry: &Entry) -> Vec<String> {
+        let Some(meant_for) = &address.in_place_of else { return Vec::new() };
+        let agency = self.book.rules.agencies.get(meant_for);
         let title = agency.map_or(meant_for, |agency| &agency.title);
-        // An agency of one unit is known; what a clock or a withdrawal raises names nobody, also to one that was told of the child before.
+        let unknown = "whose unit for this child is not known: find it out";
         let so = match agency.map_or(UnitKind::One, |agency| agency.units) {
+            // An agency of one unit is known; what a clock or a withdrawal raises names nobody, also to one that was told of the child before.
             UnitKind::One => "who cannot tell from this which child it is: tell them who it is",
-            UnitKind::School | UnitKind::Practice | UnitKind::Locality | UnitKind::Authority => {
-                "whose unit for this child is not known: find it out"
+            UnitKind::School if entry.facts.get("child.home_educated") == Some(&FactValue::Bool(true)) => {
+                return vec![format!(
+                    "The child is educated at home: there is no school. Of \"{action}\" do what is yours with the child and the family; what \
+                     nobody of yours can do, decline, so that it is decided who does."
+                )];
             }
+            UnitKind::Authority => match agency.zip(self.placed_elsewhere_by(entry)) {
+                Some((agency, placed_by)) => return vec![self.note_of_authority(agency, &placed_by, action)],
+                None => unknown,
+            },
+            UnitKind::School | UnitKind::Practice | UnitKind::Locality => unknown,
         };
         vec![format!("Meant for {title}, {so}, and pass on \"{action}\".")]
     }
+
+    /// Of a unit that is recorded: what names no child is understood by nobody there, so that they are rung.
+    fn note_of_authority(&self, agency: &Agency, placed_by: &str, action: &str) -> String {
+        match self.book.rules.directory.unit_named(agency, placed_by) {
+            Some(unit) => self.note_of_unit(agency, &unit),
+            None => note_of_unlisted(agency, placed_by, action),
+        }
+    }
+
+    /// The same where the directory lists it.
+    pub fn note_of_unit(&self, agency: &Agency, unit: &str) -> String {
+        let mut held = self.history.tasks.iter();
+        let knows_child = held.any(|held| held.agency == agency.name && held.unit.as_deref() == Some(unit));
+        let of = if knows_child { "this" } else { "this child" };
+        format!("It is for {}, unit \"{unit}\", who have not been told of {of}: ring them.", agency.title)
+    }
+
+    /// The authority that placed the child of an event, where that is another than the book's own.
+    fn placed_elsewhere_by(&self, entry: &Entry) -> Option<String> {
+        let own = self.book.rules.authority.as_deref();
+        let placed_by = self.placed_by().filter(|_| !is_grown(self.history, entry, self.at));
+        placed_by.filter(|placed_by| !is_own_authority(own, placed_by))
+    }
 }
 
-impl Address {
-    /// The same of what an event asks: of a child who is educated at home there is no school to be found out.
-    pub fn notes_of(&self, rules: &RuleBook, action: &str, entry: &Entry) -> Vec<String> {
-        let meant_for = self.in_place_of.as_ref().and_then(|meant_for| rules.agencies.get(meant_for));
-        let for_school = meant_for.is_some_and(|agency| agency.units == UnitKind::School);
-        if !for_school || entry.facts.get("child.home_educated") != Some(&FactValue::Bool(true)) {
-            return self.notes(rules, action);
-        }
-        vec![format!(
-            "The child is educated at home: there is no school. Of \"{action}\" do what is yours with the child and the family; what \
-             nobody of yours can do, decline, so that it is decided who does."
-        )]
-    }
+/// What whoever stands in must know of a unit that is in no directory.
+pub fn note_of_unlisted(agency: &Agency, unit: &str, action: &str) -> String {
+    let unit: String = unit.trim().chars().take(UNIT_CHARS_MAX).collect();
+    format!(
+        "Meant for {}, unit \"{unit}\", which the directory does not list: find out which it is, and pass on \"{action}\".",
+        agency.title
+    )
 }
 
 impl Raising<'_> {

@@ -101,7 +101,7 @@ pub fn tell_searching<'w>(
                 let unit = raising.single_unit(agency, due.urgent_by());
                 vec![(direct(agency, unit), Vec::new())]
             }
-            UnitKind::Authority => of_authority(draft, agency, &asked, (after.action, &due)),
+            UnitKind::Authority => of_authority(draft, agency, (started, asked.as_slice()), (after.action, &due)),
             // Who knows the child as a school does was asked to search by nobody.
             UnitKind::One | UnitKind::School | UnitKind::Practice | UnitKind::Locality => Vec::new(),
         };
@@ -119,7 +119,7 @@ fn direct(agency: &Agency, unit: Option<String>) -> Address {
 fn of_authority(
     draft: &Draft<'_>,
     agency: &Agency,
-    asked: &[&Arc<HeldTask>],
+    (started, asked): (&Arc<Entry>, &[&Arc<HeldTask>]),
     (action, due): (&str, &Deadline),
 ) -> Vec<(Address, Vec<String>)> {
     let rules = &draft.book.rules;
@@ -132,20 +132,16 @@ fn of_authority(
         return Vec::new();
     }
     let stand_in = raising.stand_in(agency, due.urgent_by());
+    let notes = raising.notes_in_place(&stand_in, action, started);
     match raising.placed_by().and_then(|placed_by| rules.directory.unit_named(agency, &placed_by)) {
         Some(unit) if known.contains(&unit) => vec![(direct(agency, Some(unit)), Vec::new())],
-        Some(unit) => {
-            let title = &agency.title;
-            let note = format!("It is for {title}, unit \"{unit}\", who have not been told of this: ring them.");
-            vec![(stand_in, vec![note])]
-        }
+        Some(_) => vec![(stand_in, notes)],
         None => {
             // Another is named that is in no directory: who knows of it is the former one, and is told to stop.
             let is_other = |name: String| !is_own_authority(rules.authority.as_deref(), &name);
             let is_former = raising.placed_by().is_some_and(is_other);
             let told =
                 known.into_iter().filter(|_| !is_former).map(|unit| (direct(agency, Some(unit.clone())), Vec::new()));
-            let notes = stand_in.notes(rules, action);
             told.chain(is_looked_for.then_some((stand_in, notes))).collect()
         }
     }

@@ -151,7 +151,7 @@ fn as_asked<'a>(draft: &Draft<'a>, task: &HeldTask, agency: &Agency, entry: &Arc
     let named: Vec<&Rule> = asking.values().filter(is_named).copied().collect();
     let rules: Vec<&Rule> = if named.is_empty() { asking.into_values().collect() } else { named };
     let address = Address { in_place_of: Some(agency.name.clone()), ..Address::of_holder(task) };
-    let notes = address.notes_of(&book.rules, &task.action, entry);
+    let notes = draft.raising(None, "").notes_in_place(&address, &task.action, entry);
     let as_of = |rule: &str, title: &str| Wanted {
         address: address.clone(),
         action: task.action.clone(),

@@ -17,7 +17,7 @@ use crate::engine::step::by_the_hour;
 use crate::engine::step::decisions::unapplied::Unapplied;
 use crate::engine::step::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY};
 use crate::engine::step::recall::{Recall, WITHDRAWAL_RULE, breach, recalls};
-use crate::engine::tasks::route::Address;
+use crate::engine::tasks::route::{Address, note_of_unlisted};
 use crate::engine::tasks::{Counted, Deadline, READDRESSED, READDRESSED_RULE, Relation, TOLD_BY_MISTAKE, Wanted, Why};
 
 /// Why whoever stands in need do no more.
@@ -53,8 +53,6 @@ const RING_FORMER: Enough = Enough {
     clock: AT_HIGHEST_LEVEL,
     wants_answer: true,
 };
-/// Of a unit in no directory, as much of its name as is repeated to whoever finds it out.
-const UNIT_CHARS_MAX: usize = 64;
 /// To whoever passes it on.
 const UNLISTED: &str = "No directory lists the unit that it goes to, so nobody would read what is sent there: a person is asked to find the unit \
 out. Record it again with the unit as the directory lists it.";
@@ -305,18 +303,15 @@ pub fn has_rung(draft: &Draft<'_>, task: &HeldTask) -> bool {
         && (task.state == "completed" || (task.state == RECALLED && draft.history.tasks.iter().any(is_word)))
 }
 
-/// Units that were told of an event should never have been: they hear that, by whoever passed it on to them where that is how, and it is
-/// looked into.
+/// Units that were told of an event should never have been: it is looked into, and whoever passed it on to them rings them.
 pub fn tell_of_mistake(
     draft: &mut Draft<'_>,
     cause: &str,
     entry: &Arc<Entry>,
     (told, rung): (&[Arc<HeldTask>], &[Arc<HeldTask>]),
-    stop: &Recall,
 ) -> Result<(), StepError> {
-    let mut words = recalls(draft, stop, entry, told)?;
     let shared: Vec<Arc<HeldTask>> = told.iter().chain(rung).cloned().collect();
-    words.extend(breach(draft, RECALL.rule, entry, &shared)?);
+    let mut words: Vec<Wanted<'_>> = breach(draft, RECALL.rule, entry, &shared)?.into_iter().collect();
     for task in rung {
         words.push(word_to_stand_in(draft, task, entry, &RING_BACK)?);
     }
@@ -392,9 +387,7 @@ fn passed_on<'w>(
     };
     let (address, notes) = match meant {
         Meant::Unit(unit) if referral.is_none() && !holds(unit) => {
-            let title = &agency.title;
-            let note = format!("It is for {title}, unit \"{unit}\", who have not been told of this child: ring them.");
-            (raising.stand_in(agency, due.urgent_by()), vec![note])
+            (raising.stand_in(agency, due.urgent_by()), vec![raising.note_of_unit(agency, unit)])
         }
         Meant::Unknown | Meant::Nobody => (raising.stand_in(agency, due.urgent_by()), Vec::new()),
         Meant::Unit(unit) => {
@@ -406,12 +399,7 @@ fn passed_on<'w>(
             (Address { agency: agency.name.clone(), unit, role: None, in_place_of: None }, Vec::new())
         }
         Meant::Unlisted(unit) => {
-            let unit: String = unit.trim().chars().take(UNIT_CHARS_MAX).collect();
-            let title = &agency.title;
-            let note = format!(
-                "Meant for {title}, unit \"{unit}\", which the directory does not list: find out which it is, and pass on \"{}\".",
-                task.action
-            );
+            let note = note_of_unlisted(agency, unit, &task.action);
             (raising.stand_in(agency, due.urgent_by()), vec![note])
         }
     };

@@ -18,7 +18,7 @@ use crate::engine::rules::expression::Truth;
 use crate::engine::step::decisions::closed;
 use crate::engine::step::draft::Draft;
 use crate::engine::step::findings::{self, asking_more, findings_of};
-use crate::engine::step::recall::Recall;
+use crate::engine::step::recall::{Recall, recalls};
 use crate::engine::tasks::route::placed_by;
 use crate::engine::tasks::{Finding, READDRESSED, READDRESSED_RULE, TOLD_BY_MISTAKE};
 
@@ -179,6 +179,7 @@ fn tell_whom_it_had_named(draft: &mut Draft<'_>, change: &Change<'_>) -> Result<
     for agency in authorities(draft).filter(|_| !named.is_empty()) {
         let unit_of = |named: &Named| draft.book.rules.directory.unit_named(agency, &named.authority);
         let units: BTreeSet<String> = named.iter().filter_map(unit_of).collect();
+        let mut told_by_mistake = Vec::new();
         for entry in draft.history.entries.clone() {
             let is_told = |task: &&Arc<HeldTask>| {
                 let is_theirs =
@@ -196,10 +197,25 @@ fn tell_whom_it_had_named(draft: &mut Draft<'_>, change: &Change<'_>) -> Result<
             if entry.withdrawn || (told.is_empty() && rung.is_empty()) {
                 continue;
             }
-            readdressed::tell_of_mistake(draft, change.cause, &entry, (&told, &rung), &NEVER_THEIRS)?;
-            end(draft, &told);
+            readdressed::tell_of_mistake(draft, change.cause, &entry, (&told, &rung))?;
             end(draft, &rung);
+            told_by_mistake.extend(told.into_iter().map(|task| (Arc::clone(&entry), task)));
         }
+        recall_each_unit(draft, change.cause, &told_by_mistake)?;
+    }
+    Ok(())
+}
+
+/// Each unit hears once, of whatever events it was told.
+fn recall_each_unit(draft: &mut Draft<'_>, cause: &str, told: &[(Arc<Entry>, Arc<HeldTask>)]) -> Result<(), StepError> {
+    let units: BTreeSet<&Option<String>> = told.iter().map(|(_, task)| &task.unit).collect();
+    for unit in units {
+        let theirs = || told.iter().filter(|(_, task)| task.unit == *unit);
+        let Some((latest, _)) = theirs().last() else { continue };
+        let held: Vec<Arc<HeldTask>> = theirs().map(|(_, task)| Arc::clone(task)).collect();
+        let recalled = recalls(draft, &NEVER_THEIRS, latest, &held)?;
+        draft.raise(None, &format!("{cause}\0{}\0never theirs", latest.event_id), &[], recalled)?;
+        end(draft, &held);
     }
     Ok(())
 }
