@@ -1,11 +1,26 @@
 //! What a task is asked for alone: whether anybody would ask it still, were something so.
 
 use super::RuleBook;
+use super::book::TaskRule;
 use super::expression::{Condition, Truth};
 use super::facts::FactId;
 use crate::engine::model::history::HeldTask;
 
+/// What is so only while a child is looked for.
+const LOOKED_FOR: [&str; 2] = ["status.missing_open", "status.absent_open"];
+
 impl RuleBook {
+    /// While a child is looked for, and once they are no longer.
+    pub fn looked_for(&self, fact: FactId, so: bool) -> Option<i64> {
+        LOOKED_FOR.contains(&self.facts.name(fact)).then_some(i64::from(so))
+    }
+
+    /// Whether it is asked only because the child is looked for no longer.
+    pub fn says_search_is_over(&self, asked: &TaskRule) -> bool {
+        let when = asked.when.as_ref();
+        when.is_some_and(|when| when.expr.supposing(&|fact| self.looked_for(fact, true)) == Truth::False)
+    }
+
     /// Whether every rule that asks it would ask it no longer were these facts so, whatever else is. What rules no longer ask, or the
     /// router asks itself, nothing is known of: then it is not.
     pub fn would_not_ask(&self, task: &HeldTask, supposed: &dyn Fn(FactId) -> Option<i64>) -> bool {

@@ -10,7 +10,7 @@ use super::deadlines::ladder;
 use super::decisions::taken_back::go_on_by;
 use super::decisions::{closed, lowered, services};
 use super::draft::{AT_HIGHEST_LEVEL, Draft, within_the_hour_at};
-use super::findings::recorded_meanwhile;
+use super::findings::asked_after_all;
 use super::held_back::lifted;
 use super::one_child::sighting::Sighted;
 use super::outcomes::responsible;
@@ -189,15 +189,15 @@ pub fn take_up_if_ended(draft: &mut Draft<'_>) -> Result<(), StepError> {
     for entry in &alive {
         findings.extend(held_back_of(draft, entry, &ended)?);
     }
-    findings.extend(recorded_meanwhile(draft, ended.received_at));
+    responsible::named_while_thought_dead(draft, &cause, ended.received_at)?;
+    findings.extend(asked_after_all(draft, &before, ended.received_at)?);
     let words = tell(draft, &ended, &freed)?;
     draft
         .decision
         .notes
         .push("A notice of death stands no longer: what it had ended or held back is taken up again.".to_owned());
     draft.raise(None, &cause, &findings, words)?;
-    tell_what_was_decided(draft, &cause, &ended, &freed)?;
-    responsible::named_while_thought_dead(draft, &cause, ended.received_at)
+    tell_what_was_decided(draft, &cause, &ended, &freed)
 }
 
 /// The tasks that a death had overtaken, and overtakes no longer.

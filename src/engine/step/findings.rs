@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::absences::search;
 use super::draft::{Draft, own_duty_at};
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, Verdict, judge};
@@ -165,19 +166,36 @@ pub fn as_it_stands(draft: &Draft<'_>, entry: &Entry) -> AsOf {
     if goes_on(draft, entry) { AsOf { statuses: draft.at, ..at_receipt } } else { at_receipt }
 }
 
-/// What fires for an absence that goes on after all, by statuses that were recorded while it was taken to be over, from then on.
-pub fn recorded_meanwhile<'a>(draft: &Draft<'a>, since: Timestamp) -> Vec<Finding<'a>> {
+/// What an absence that goes on after all asks, and did not ask while it was taken to be over: what was reported of it or recorded then counts
+/// from now on. `over`: as it stood then, since when.
+pub fn asked_after_all<'a>(draft: &Draft<'a>, over: &History, since: Timestamp) -> Result<Vec<Finding<'a>>, StepError> {
     let is_absence = |entry: &&Arc<Entry>| matches!(entry.kind.as_str(), episodes::STARTED | episodes::REGRADED);
     let on = |entry: &&Arc<Entry>| !entry.withdrawn && !entry.backfilled && goes_on(draft, entry);
+    let (history, raising) = (&draft.history, draft.raising(None, ""));
     let mut findings = Vec::new();
-    for absence in draft.history.entries.iter().filter(is_absence).filter(on) {
+    for absence in history.entries.iter().filter(is_absence).filter(on) {
         let stood = AsOf { statuses: AsOf::entry(absence).statuses.max(since), ..AsOf::entry(absence) };
-        let judged = |as_of| judge(draft.book, &draft.history, absence, as_of, Moment::Arrival);
-        let (Some(without), Some(after)) = (judged(stood), judged(as_it_stands(draft, absence))) else { continue };
-        let is_new = |finding: &Finding<'a>| !without.fires(&finding.rule.id);
-        findings.extend(findings_of(absence, &Arc::new(after), &[]).into_iter().filter(is_new));
+        let judged = |history, as_of| judge(draft.book, history, absence, as_of, Moment::Arrival).map(Arc::new);
+        let (Some(while_over), Some(gone_on)) = (judged(over, stood), judged(history, stood)) else { continue };
+        let Some(after) = judged(history, as_it_stands(draft, absence)) else { continue };
+        for rule in &after.fired {
+            let is_told_as_over = absence.received_at >= since || was_told_as_over(draft, absence, rule);
+            let before = Arc::clone(if is_told_as_over { &while_over } else { &gone_on });
+            let is_new = !before.fires(&rule.id);
+            let (entry, verdict) = (Arc::clone(absence), Arc::clone(&after));
+            let finding = Finding { entry, rule, verdict, before: Some(before) };
+            if is_new || raising.asks_anything(&finding)? {
+                findings.push(finding);
+            }
+        }
     }
-    findings
+    Ok(findings)
+}
+
+/// Whether somebody heard by a rule that an absence was over: it was corrected then.
+fn was_told_as_over(draft: &Draft<'_>, absence: &Entry, rule: &Rule) -> bool {
+    let mut told = draft.history.tasks.iter().filter(|task| task.is_of(absence) && task.rules.contains(&rule.id));
+    told.any(|task| search::says_it_is_over(&draft.book.rules, task))
 }
 
 /// How an entry was judged by what a status said: one that came while what it tells of went on counted for that.

@@ -88,7 +88,10 @@ impl<'b> Raising<'b> {
     pub(super) fn is_newly_asked(&self, finding: &Finding<'b>, task: &TaskRule, address: &Address) -> bool {
         let Some(before) = &finding.before else { return true };
         let (rule, entry) = (finding.rule, &finding.entry);
-        if self.was_asked(address, &task.action, entry) {
+        // By a notice of death alone nobody who is to look is told that the search is over.
+        let goes_on = || episodes::goes_on(self.history, entry, self.at);
+        let is_untrue = self.book.rules.says_search_is_over(task) && goes_on();
+        if is_untrue || self.was_asked(address, &task.action, entry) {
             return false;
         }
         let asked_then = before.fires(&rule.id) && task.applies(&before.table) == Truth::True;

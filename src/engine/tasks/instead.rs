@@ -25,7 +25,9 @@ impl<'b> Raising<'b> {
 
     /// Of a child who has died nobody but those who look into it is asked anything before a person decides.
     pub(super) fn is_after_death(&self, task: &Asked<'_>) -> bool {
-        let agency = task.address.agency.as_str();
+        // By what names no child nobody is rung who would not be told: who is asked in their place sees to what a report names.
+        let rung = task.address.in_place_of.as_ref().filter(|_| self.referral.is_none());
+        let agency = rung.unwrap_or(&task.address.agency).as_str();
         let rules = &self.book.rules;
         let looks_into_it = agency == rules.front_door || rules.look_into_deaths.contains(agency);
         // Nobody holds an interview with a child who has died.

@@ -4,9 +4,6 @@ use crate::engine::history::episodes;
 use crate::engine::model::history::{HeldTask, History};
 use crate::engine::rules::RuleBook;
 
-/// What is so only while a child is looked for.
-const LOOKED_FOR: [&str; 2] = ["status.missing_open", "status.absent_open"];
-
 /// Whether a task that nobody has answered is about looking for a child who is back. A return that is withdrawn begins it again.
 pub fn is_over(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
     task.state == "raised" && has_nobody_to_find(history, rules, task)
@@ -23,12 +20,10 @@ pub fn has_nobody_to_find(history: &History, rules: &RuleBook, task: &HeldTask) 
 
 /// Whether every rule that asks it does so only because the child is looked for no longer.
 pub fn says_it_is_over(rules: &RuleBook, task: &HeldTask) -> bool {
-    let is_looked_for = |fact| LOOKED_FOR.contains(&rules.facts.name(fact)).then_some(1);
-    rules.would_not_ask(task, &is_looked_for)
+    rules.would_not_ask(task, &|fact| rules.looked_for(fact, true))
 }
 
 /// Whether every rule that asks it does so only while the child is looked for.
 fn is_search(rules: &RuleBook, task: &HeldTask) -> bool {
-    let nobody_is = |fact| LOOKED_FOR.contains(&rules.facts.name(fact)).then_some(0);
-    rules.would_not_ask(task, &nobody_is)
+    rules.would_not_ask(task, &|fact| rules.looked_for(fact, false))
 }

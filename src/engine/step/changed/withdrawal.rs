@@ -16,7 +16,7 @@ use crate::engine::model::decision::Disposition;
 use crate::engine::model::detail::{EventCorrected, EventWithdrawn};
 use crate::engine::model::event::Source;
 use crate::engine::model::feedback::FeedbackStatus;
-use crate::engine::model::history::{Awaiting, Corroboration, Entry, HeldBack, HeldTask};
+use crate::engine::model::history::{Awaiting, Corroboration, Entry, HeldBack, HeldTask, History};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{Level, Timestamp};
 use crate::engine::rules::catalogue::{NEVER_JUDGED, is_concern};
@@ -29,7 +29,7 @@ use crate::engine::step::decisions::{
     agreement, closed, enquiry, lowered, own_case, raising, redecided, repeated, services, taken_back,
 };
 use crate::engine::step::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY, own_duty_at};
-use crate::engine::step::findings::{Again, judged_again, recorded_meanwhile, tell_left_out};
+use crate::engine::step::findings::{Again, asked_after_all, judged_again, tell_left_out};
 use crate::engine::step::held_back::lifted;
 use crate::engine::step::outcomes::{readdressed, responsible};
 use crate::engine::step::recall::{RECALL, RECALL_NOT_YET, WITHDRAWAL_RULE, breach, end, is_recall_or_breach, recalls};
@@ -244,7 +244,8 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
     extra.extend(review(draft, &before, &changed)?);
     let Again { mut findings, left_out } = judged_again(draft, &before, &changed);
     if changed.kind == episodes::ENDED {
-        missing_after_all(draft, &changed, &mut findings, &mut extra)?;
+        responsible::named_while_over(draft, cause, changed.received_at)?;
+        missing_after_all(draft, &before, &changed, &mut findings, &mut extra)?;
     }
     draft.raise(None, cause, &findings, extra)?;
     tell_left_out(draft, None, cause, &changed, left_out)?;
@@ -264,9 +265,6 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
         raising::tell(draft, cause, original, &raised_for)?;
     }
     lowered::tell_raised_again(draft, cause, &before)?;
-    if changed.kind == episodes::ENDED {
-        responsible::named_while_over(draft, cause, changed.received_at)?;
-    }
     responsible::pass_to_responsible_authority(draft, None, cause, &before)?;
     agreement::taken_back(draft, cause, &before)?;
     lifted::wish_ended(draft, cause, &before)?;
@@ -394,6 +392,7 @@ fn is_told(task: &HeldTask, withdrawn: &Entry) -> bool {
 /// A return that was not: the clocks of the absence run on, and a person makes sure that someone is looking.
 fn missing_after_all<'a>(
     draft: &mut Draft<'a>,
+    before: &History,
     ended: &Arc<Entry>,
     findings: &mut Vec<Finding<'a>>,
     extra: &mut Vec<Wanted<'a>>,
@@ -407,7 +406,7 @@ fn missing_after_all<'a>(
     let is_told = |new: &Finding<'_>, told: &[Finding<'_>]| {
         told.iter().any(|told| told.rule.id == new.rule.id && told.entry.is_same_event(&new.entry))
     };
-    let meanwhile = recorded_meanwhile(draft, ended.received_at);
+    let meanwhile = asked_after_all(draft, before, ended.received_at)?;
     findings.extend(meanwhile.into_iter().filter(|new| !is_told(new, findings)).collect::<Vec<_>>());
     draft.history.timers.retain(|timer| !timer.is_of(&started));
     start_timers(draft, &started)?;

@@ -7,7 +7,6 @@ use super::{link, sighting};
 use crate::engine::calendar::instant_in_words;
 use crate::engine::context::{Context, HOPS_MAX, StepError};
 use crate::engine::decide::{Moment, judge};
-use crate::engine::facts::AsOf;
 use crate::engine::history::is_open;
 use crate::engine::history::joining::merge;
 use crate::engine::ids::derived;
@@ -20,7 +19,7 @@ use crate::engine::state::{Delta, State};
 use crate::engine::step::arriving::{awaiting, first_receipt};
 use crate::engine::step::decisions::agreement;
 use crate::engine::step::draft::{Draft, own_duty_at};
-use crate::engine::step::findings::findings_of;
+use crate::engine::step::findings::{as_it_stands, findings_of};
 use crate::engine::step::held_back::persons;
 use crate::engine::step::outcomes::responsible;
 use crate::engine::step::{Effect, Step};
@@ -247,8 +246,10 @@ pub fn history_arrived(
         }
         let was_here = !added.iter().any(|moved| moved.is_same_event(entry));
         let alone = if was_here { &before } else { &forward.history };
-        let without = judge(draft.book, alone, entry, AsOf::entry(entry), Moment::Arrival);
-        let (Some(after), Some(without)) = (draft.judge(entry).map(Arc::new), without) else { continue };
+        // Nobody is sent to look for a child whose death was notified meanwhile.
+        let as_of = as_it_stands(&draft, entry);
+        let judged = |history| judge(draft.book, history, entry, as_of, Moment::Arrival);
+        let (Some(after), Some(without)) = (judged(&draft.history).map(Arc::new), judged(alone)) else { continue };
         let fresh = findings_of(entry, &after, &entry.fired);
         findings.extend(fresh.into_iter().filter(|finding| !without.fires(&finding.rule.id)));
     }
