@@ -331,7 +331,8 @@ pub(super) fn checked<T: DeserializeOwned>(
     match serde_path_to_error::deserialize(raw) {
         Ok(record) => {
             for fault in check(&record) {
-                if faults.iter().all(|known| known.path != fault.path) {
+                // Two names that cannot be repeated are two.
+                if fault.path.ends_with(names::UNNAMED) || faults.iter().all(|known| known.path != fault.path) {
                     faults.push(fault);
                 }
             }

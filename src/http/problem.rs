@@ -113,7 +113,7 @@ impl Problem {
 
     /// The router cannot take work now: nothing was accepted.
     pub fn not_ready(why: &[String]) -> Self {
-        let detail = format!("Nothing was accepted; send it again. {}", why.join("; "));
+        let detail = format!("Nothing was accepted; send it again. (What its operator is told: {}.)", why.join("; "));
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", "Not ready", detail).retry_after(5)
     }
 

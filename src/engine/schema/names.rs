@@ -34,7 +34,7 @@ const SLIP_TWO_CHARS_MIN: usize = 6;
 /// Longer than any name of ours: whoever sends such a one meant none.
 const NAME_BYTES_MAX: usize = 64;
 /// What is shown of a name that may be a person's: a program may use one as a key.
-const UNNAMED: &str = "(unnamed)";
+pub const UNNAMED: &str = "(unnamed)";
 /// What others call some of our fields.
 const ALSO_CALLED: [(&str, &str); 10] = [
     ("surname", "family_name"),
@@ -55,8 +55,8 @@ static OURS: LazyLock<Names> = LazyLock::new(Names::of_the_schemas);
 #[derive(Default)]
 struct Names {
     whole: BTreeSet<String>,
-    /// Fields that are records: what is in them may stand behind their name (`childSchoolUrn`).
-    records: BTreeSet<String>,
+    /// Of fields that are records, what is in them: that may stand behind their name (`childSchoolUrn`).
+    records: BTreeMap<String, BTreeSet<String>>,
     /// Those of which a slip is told, by their length.
     long: BTreeMap<usize, Vec<Vec<char>>>,
 }
@@ -130,21 +130,23 @@ impl Names {
         self.whole.insert(whole);
     }
 
-    /// Whether words name a record of ours, and then fields.
+    /// Whether words name a record of ours, and then a field in it, and so on.
     fn is_within_record(&self, words: &[String]) -> bool {
         let parts = |from: usize| {
             let rest = words.get(from..).unwrap_or_default();
             (1..=rest.len())
                 .map(move |count| (from.saturating_add(count), rest.get(..count).unwrap_or_default().concat()))
         };
-        // Where the words so far have named a record and fields.
-        let mut reached: BTreeSet<usize> =
-            parts(0).filter(|(_, part)| self.records.contains(part)).map(|(end, _)| end).collect();
-        while let Some(end) = reached.pop_first() {
-            if end == words.len() {
+        // How far the words have named fields, and the last of them.
+        let mut reached: BTreeSet<(usize, String)> =
+            parts(0).filter(|(_, part)| self.records.contains_key(part)).collect();
+        while let Some((end, last)) = reached.pop_first() {
+            let Some(fields) = self.records.get(&last) else { continue };
+            let within: Vec<(usize, String)> = parts(end).filter(|(_, part)| fields.contains(part)).collect();
+            if within.iter().any(|(end, _)| *end == words.len()) {
                 return true;
             }
-            reached.extend(parts(end).filter(|(_, part)| self.whole.contains(part)).map(|(end, _)| end));
+            reached.extend(within);
         }
         false
     }
@@ -162,31 +164,31 @@ impl Names {
     fn add_fields(&mut self, record: &Record) {
         for field in &record.fields {
             self.add(&field.name);
-            if self.add_within(&field.shape) {
-                self.records.insert(words(&field.name).concat());
+            for inner in records_of(&field.shape) {
+                let names = inner.fields.iter().map(|field| words(&field.name).concat());
+                self.records.entry(words(&field.name).concat()).or_default().extend(names);
+                self.add_fields(inner);
             }
         }
     }
+}
 
-    /// True: it holds fields.
-    fn add_within(&mut self, shape: &Shape) -> bool {
-        match shape {
-            Shape::Record(record) => self.add_fields(record),
-            Shape::Branches(branches) => branches.iter().for_each(|branch| self.add_fields(&branch.record)),
-            Shape::Optional(inner) | Shape::Array(inner) | Shape::Map(inner) => return self.add_within(inner),
-            Shape::Null
-            | Shape::Boolean
-            | Shape::Int
-            | Shape::Long
-            | Shape::Bytes
-            | Shape::String
-            | Shape::Uuid
-            | Shape::Date
-            | Shape::Timestamp
-            | Shape::Scalar
-            | Shape::Enum(_) => return false,
-        }
-        true
+fn records_of(shape: &Shape) -> Vec<&Record> {
+    match shape {
+        Shape::Record(record) => vec![&**record],
+        Shape::Branches(branches) => branches.iter().map(|branch| &*branch.record).collect(),
+        Shape::Optional(inner) | Shape::Array(inner) | Shape::Map(inner) => records_of(inner),
+        Shape::Null
+        | Shape::Boolean
+        | Shape::Int
+        | Shape::Long
+        | Shape::Bytes
+        | Shape::String
+        | Shape::Uuid
+        | Shape::Date
+        | Shape::Timestamp
+        | Shape::Scalar
+        | Shape::Enum(_) => Vec::new(),
     }
 }
 
