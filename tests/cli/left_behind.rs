@@ -49,6 +49,25 @@ fn a_start_without_the_log_that_a_kill_left_is_refused_until_it_is_back_or_a_per
     Router::start_in(folder, &[]).0.stop();
 }
 
+/// As from a copy that somebody took while the router ran: SQLite would take it for the one that is missing.
+#[test]
+fn an_older_log_in_the_place_of_the_one_in_use_is_refused() {
+    let folder = killed();
+    let (log, older, away) =
+        (folder.path().join("pathway.db-wal"), folder.path().join("older"), folder.path().join("away"));
+    fs::copy(&log, &older).expect("a copy");
+    let (router, _) = Router::start_in(Router::start_in(folder, &[]).0.stop(), &[]);
+    router.send(SAMPLE, TOKEN, 0, &["1 accepted"]);
+    let folder = router.kill();
+    fs::rename(&log, &away).expect("the log is moved");
+    fs::copy(&older, &log).expect("the copy is laid there");
+    let _ = fs::remove_file(folder.path().join("pathway.db-shm"));
+    let another = ["pathway.db-wal is another than was in use (move it away)", "Put it back"];
+    check(&["run", "--config", &config_in(&folder)], 1, &another);
+    fs::rename(&away, &log).expect("the log is put back");
+    Router::start_in(folder, &[]).0.stop();
+}
+
 #[test]
 fn an_orderly_stop_a_refused_start_and_a_backup_put_back_leave_nothing_to_ask_for() {
     let folder = Router::start().stop();

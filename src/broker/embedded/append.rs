@@ -231,8 +231,10 @@ impl<'c> Log<'c> {
         let due = group.records.saturating_mul(2);
         self.delete_where(due, Compaction::is_due)?;
         self.connection.prepare_cached("COMMIT")?.execute([])?;
+        let in_place = self.shared.is_in_place(self.connection);
+        // Whatever was found: before anything of it is acknowledged.
         self.shared.say_log_holds(true);
-        self.shared.is_in_place(self.connection).map_err(Failure::Storage)
+        in_place.map_err(Failure::Storage)
     }
 
     fn store_positions(&self, group: &Group) -> Result<(), Failure> {

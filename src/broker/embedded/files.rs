@@ -44,8 +44,15 @@ pub struct LogFound {
 
 /// As of SQLite's file format.
 const LOG_HEADER_BYTES: usize = 32;
+const SALT_AT: usize = 16;
 
 impl LogFound {
+    /// By which SQLite tells frames of this log from those of before: one more each time it starts the log over.
+    pub fn salt(&self) -> Option<u32> {
+        let (salt, _) = self.header.get(SALT_AT..)?.split_first_chunk()?;
+        (self.length > 0).then_some(u32::from_be_bytes(*salt))
+    }
+
     /// It was emptied by something else than SQLite, and written on at its former end.
     pub fn is_hollow(&self) -> bool {
         self.length > 0 && self.header == [0; LOG_HEADER_BYTES]

@@ -53,6 +53,11 @@ impl InPlace {
         Ok(if found.length == 0 { Log::Empty } else { Log::AsLeft })
     }
 
+    /// Which log it was that was seen last.
+    pub fn salt(&self) -> Option<u32> {
+        locked(&self.log).and_then(|seen| seen.salt())
+    }
+
     /// Notes that some of the log is gone, and says so.
     pub fn cut(&self) -> BrokerError {
         self.is_cut.store(true, Ordering::Release);
@@ -69,7 +74,9 @@ impl InPlace {
 }
 
 fn gone(what: &str) -> BrokerError {
-    let problem = format!("{what} removed or replaced under the running router; restore it, and start again");
+    let problem = format!(
+        "{what} removed or replaced under the running router; restore it, in the place of any that lies there now, and start again"
+    );
     BrokerError::Storage(problem)
 }
 

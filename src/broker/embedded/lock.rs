@@ -15,12 +15,17 @@ const PRIVATE_MODE: u32 = 0o600;
 const LOG_OF: &str = "write-ahead log of file ";
 /// In the third line: records lie in that log, so that an empty one is not how it was left.
 const HOLDS: &str = "it holds records";
+/// In the fourth line, before the salt of the log in which they lie: an older one that was laid in its place has another.
+const BEGUN_AS: &str = "begun as ";
+/// So often the log may have been started over since its salt was noted, and what is told of an older one is still told.
+const STARTED_OVER_MAX: u32 = 16;
 
 /// What is said of a write-ahead log that is in use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Log {
     of_file: u64,
     holds: bool,
+    salt: Option<u32>,
 }
 
 /// Held for as long as the log is open; the operating system lets go of it however the process ends.
@@ -41,15 +46,18 @@ impl FileLock {
         let holds = log.map_or(true, |log| log.is_some_and(|log| log.len() > 0));
         if let Ok(Some(of_file)) = files::number_of(&self.path) {
             self.left_in_use = None;
-            self.say(Some(Log { of_file, holds }));
+            self.say(Some(Log { of_file, holds, salt: salt_of_log(&self.path).filter(|_| holds) }));
         }
         holds
     }
 
-    /// Notes that records lie in it, before the first of them is acknowledged; or that it is about to be emptied into the file.
-    pub fn log_holds(&mut self, holds: bool) {
-        if let Some(said) = self.said {
-            self.say(Some(Log { holds, ..said }));
+    /// Notes that records lie in it, and by which salt, before the first of them is acknowledged; or that it is about to be emptied into
+    /// the file.
+    pub fn log_holds(&mut self, holds: bool, salt: Option<u32>) {
+        let Some(said) = self.said else { return };
+        let now = Log { holds, salt: salt.or(said.salt).filter(|_| holds), ..said };
+        if now != said {
+            self.say(Some(now));
         }
     }
 
@@ -64,8 +72,9 @@ impl FileLock {
     fn say(&mut self, log: Option<Log>) {
         self.said = log;
         let mut text = format!("{}\n", std::process::id());
-        if let Some(Log { of_file, holds }) = log {
+        if let Some(Log { of_file, holds, salt }) = log {
             text += &format!("{LOG_OF}{of_file}\n{}", if holds { format!("{HOLDS}\n") } else { String::new() });
+            text += &salt.map_or(String::new(), |salt| format!("{BEGUN_AS}{salt}\n"));
         }
         let written = self.file.rewind().and_then(|()| self.file.write_all(text.as_bytes()));
         let cut = written.and_then(|()| self.file.set_len(text.len() as u64));
@@ -140,8 +149,20 @@ fn said(file: &mut File) -> String {
 fn left_in_use(path: &Path, said: &str) -> Option<Log> {
     let mut lines = said.lines().skip(1);
     let of_file = lines.next()?.strip_prefix(LOG_OF)?.parse::<u64>().ok()?;
-    let left = Log { of_file, holds: lines.next() == Some(HOLDS) };
+    let holds = lines.next() == Some(HOLDS);
+    let salt = lines.next().and_then(|line| line.strip_prefix(BEGUN_AS)).and_then(|salt| salt.parse().ok());
+    let left = Log { of_file, holds, salt };
     files::number_of(path).map_or(true, |number| number == Some(of_file)).then_some(left)
+}
+
+fn salt_of_log(path: &Path) -> Option<u32> {
+    files::log_found(path).ok().flatten().and_then(|log| log.salt())
+}
+
+/// Whether another log lies there than that one or one that it was started over as: an older copy, or another file's.
+fn is_another(path: &Path, left: Log) -> bool {
+    let since = left.salt.zip(salt_of_log(path)).map(|(left, found)| found.wrapping_sub(left));
+    since.is_some_and(|since| since > STARTED_OVER_MAX)
 }
 
 /// It was left in use: without it what was accepted last is missing.
@@ -155,6 +176,7 @@ fn refuse_without_its_log(path: &Path, left: Log) -> Result<(), BrokerError> {
         {
             "was emptied and written on"
         }
+        Ok(Some(_)) if left.holds && is_another(path, left) => "is another than was in use (move it away)",
         Ok(Some(_)) | Err(_) => return Ok(()),
     };
     let (file, log, lock) = (path.display(), log.display(), files::lock_beside(path));
@@ -236,7 +258,7 @@ mod tests {
         drop(lock);
         let mut lock = take(&data).unwrap();
         lock.log_in_use();
-        lock.log_holds(true);
+        lock.log_holds(true, None);
         drop(lock);
         for _ in 0..2 {
             let refused = take(&data).map(drop).unwrap_err().to_string();
@@ -245,9 +267,39 @@ mod tests {
         std::fs::write(files::log_beside(&data), "records").unwrap();
         let mut lock = take(&data).unwrap();
         assert!(lock.log_in_use());
-        lock.log_holds(false);
+        lock.log_holds(false, None);
         drop(lock);
         std::fs::write(files::log_beside(&data), "").unwrap();
+        drop(take(&data).unwrap());
+    }
+
+    #[test]
+    fn another_log_than_was_in_use_is_refused_and_one_that_was_started_over_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("pathway.db");
+        let begun = |salt: u32| {
+            let header = [vec![7; 16], salt.to_be_bytes().to_vec(), vec![7; 12]].concat();
+            std::fs::write(files::log_beside(&data), [header, vec![7; 100]].concat()).unwrap();
+        };
+        std::fs::write(&data, "").unwrap();
+        begun(u32::MAX);
+        take(&data).unwrap().log_in_use();
+        for (salt, is_it) in [(u32::MAX, true), (0, true), (u32::MAX - 1, false), (100, false)] {
+            begun(salt);
+            match take(&data) {
+                Ok(_) => assert!(is_it, "{salt}"),
+                Err(refused) => {
+                    assert!(!is_it && refused.to_string().contains("is another than was in use"), "{refused}")
+                }
+            }
+        }
+        begun(0);
+        let mut lock = take(&data).unwrap();
+        lock.log_in_use();
+        lock.log_holds(true, Some(1));
+        drop(lock);
+        assert!(take(&data).is_err());
+        begun(1);
         drop(take(&data).unwrap());
     }
 

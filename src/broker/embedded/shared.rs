@@ -123,12 +123,12 @@ impl Shared {
         Ok(())
     }
 
-    /// Notes in the lock that records lie in the write-ahead log, or that it is about to be emptied: where that was not so before.
+    /// Notes in the lock that records lie in the write-ahead log, and in which, or that it is about to be emptied: where that was not so
+    /// before.
     pub fn say_log_holds(&self, holds: bool) {
-        if self.log_holds.swap(holds, Ordering::AcqRel) != holds
-            && let Some(lock) = &mut *locked(&self.lock)
-        {
-            lock.log_holds(holds);
+        self.log_holds.store(holds, Ordering::Release);
+        if let Some(lock) = &mut *locked(&self.lock) {
+            lock.log_holds(holds, self.in_place.salt());
         }
     }
 
