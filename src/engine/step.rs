@@ -57,9 +57,10 @@ pub struct Step {
 }
 
 impl Step {
-    /// What became of the record. Every judged record has exactly one decision of its own subject.
+    /// What became of the record. Every judged record has exactly one decision of its own subject, the last; a link that is undone has one of
+    /// the other before it, for what that is asked.
     pub fn disposition(&self) -> Option<Disposition> {
-        self.effects.iter().find_map(|effect| match effect {
+        self.effects.iter().rev().find_map(|effect| match effect {
             Effect::Decision(decision) => Some(decision.disposition),
             Effect::Task(..) | Effect::Feedback(_) | Effect::Inbox(_) => None,
         })

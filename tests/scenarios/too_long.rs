@@ -1,11 +1,12 @@
 //! Histories that are too long: what is folded away changes no count within its window, opens no route that was held back, closes no
 //! plan, and makes no repeat into news; or the decision says so.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use pathway_router::engine::context::RuleBooks;
 use pathway_router::engine::facts::{AsOf, PreparedBook};
+use pathway_router::engine::history::entry::bare;
 use pathway_router::engine::history::folding::{ENTRIES_MAX, WAITED_FOR_MAX, fold};
 use pathway_router::engine::history::keeping::Keeping;
 use pathway_router::engine::history::routes::lift_routes;
@@ -331,31 +332,12 @@ fn happenings() -> impl Strategy<Value = Vec<(i64, Happening)>> {
 
 fn entry(number: usize, kind: &str, at: Timestamp, held_back: Option<HeldBack>) -> Entry {
     let agency = if number.is_multiple_of(3) { "police" } else { "school" };
+    let source = Source { partner: agency.to_owned(), agency: Some(agency.to_owned()), unit: String::new() };
     let mut entry = Entry {
-        event_id: uuid_of(number),
-        source: Source { partner: agency.to_owned(), agency: Some(agency.to_owned()), unit: String::new() },
         kind: kind.to_owned(),
-        content_digest: String::new(),
-        partner_reference: None,
-        police_reference: None,
-        episode_ref: None,
-        occurred_at: at,
-        received_at: at,
-        anchors: BTreeMap::new(),
-        date_only: false,
-        facts: BTreeMap::new(),
         held_back: held_back.into_iter().collect(),
-        level: None,
-        fired: Vec::new(),
-        corroborated_by: Vec::new(),
         backfilled: number.is_multiple_of(7),
-        withdrawn: false,
-        named: Vec::new(),
-        known_as: None,
-        traceparent: None,
-        call_back: None,
-        taken_back: Vec::new(),
-        lifted: Vec::new(),
+        ..bare(&uuid_of(number), source, at)
     };
     if kind == "missing.started" {
         entry.facts.insert("grade".to_owned(), FactValue::Code("medium".to_owned()));

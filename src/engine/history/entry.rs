@@ -10,7 +10,7 @@ use crate::engine::identity::expected::{due_date, is_unborn};
 use crate::engine::identity::{Keys, is_keyed_name};
 use crate::engine::model::codes::SuspectIs;
 use crate::engine::model::detail::Detail;
-use crate::engine::model::event::{Child, DoNotInform, ReferralEvent};
+use crate::engine::model::event::{Child, DoNotInform, ReferralEvent, Source};
 use crate::engine::model::history::{Entry, HeldBack, History};
 use crate::engine::model::inbox::{NamedWith, Referral};
 use crate::engine::model::scalar::{Coded, FactType, FactValue, Timestamp};
@@ -111,6 +111,36 @@ pub fn of(keys: &Keys, rules: &RuleBook, referral: &Referral, receipt: Timestamp
         known_as: None,
         traceparent: None,
         call_back: Some(event.practitioner.call_back.clone()).filter(|number| !number.is_empty()),
+        taken_back: Vec::new(),
+        lifted: Vec::new(),
+    }
+}
+
+/// An entry that says of whose event it is, and nothing else.
+pub fn bare(event_id: &str, source: Source, at: Timestamp) -> Entry {
+    Entry {
+        event_id: event_id.to_owned(),
+        source,
+        kind: String::new(),
+        content_digest: String::new(),
+        partner_reference: None,
+        police_reference: None,
+        episode_ref: None,
+        occurred_at: at,
+        received_at: at,
+        anchors: BTreeMap::new(),
+        date_only: false,
+        facts: BTreeMap::new(),
+        held_back: Vec::new(),
+        level: None,
+        fired: Vec::new(),
+        corroborated_by: Vec::new(),
+        backfilled: false,
+        withdrawn: false,
+        named: Vec::new(),
+        known_as: None,
+        traceparent: None,
+        call_back: None,
         taken_back: Vec::new(),
         lifted: Vec::new(),
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::entry::bare;
 use super::joining::merge;
 use super::routes::{lift_routes, opened_by, suspect_is_known};
 use super::{Known, corroborate, held_back_of, insert, newly_held_back, recognise};
@@ -24,32 +25,9 @@ fn days(retention_days: i64) -> Keeping<'static> {
 }
 
 fn happened(kind: &str, id: &str, partner: &str, hours: i64) -> Entry {
-    Entry {
-        event_id: id.to_owned(),
-        source: Source { partner: partner.to_owned(), agency: Some(partner.to_owned()), unit: String::new() },
-        kind: kind.to_owned(),
-        content_digest: format!("digest of {id}"),
-        partner_reference: None,
-        police_reference: None,
-        episode_ref: None,
-        occurred_at: Timestamp(hours * HOUR),
-        received_at: Timestamp(hours * HOUR),
-        anchors: std::collections::BTreeMap::new(),
-        date_only: false,
-        facts: std::collections::BTreeMap::new(),
-        held_back: Vec::new(),
-        level: None,
-        fired: Vec::new(),
-        corroborated_by: Vec::new(),
-        backfilled: false,
-        withdrawn: false,
-        named: Vec::new(),
-        known_as: None,
-        traceparent: None,
-        call_back: None,
-        taken_back: Vec::new(),
-        lifted: Vec::new(),
-    }
+    let source = Source { partner: partner.to_owned(), agency: Some(partner.to_owned()), unit: String::new() };
+    let happened = bare(id, source, Timestamp(hours * HOUR));
+    Entry { kind: kind.to_owned(), content_digest: format!("digest of {id}"), ..happened }
 }
 
 fn known(entries: &[Entry]) -> History {
