@@ -18,7 +18,7 @@ enum What {
     Closed,
     Level(&'static str),
     Enquiry,
-    /// Of what was recorded so far, by its number: taken back, or corrected to a level.
+    /// Of what was recorded so far, by its number: taken back, or corrected to a level or an enquiry.
     Withdrawn(usize),
     Corrected(usize, &'static str),
 }
@@ -32,6 +32,7 @@ enum Made {
 }
 
 const HALVES: i64 = 2;
+const ENQUIRY: &str = "s47_started";
 
 #[derive(Clone, Copy, Debug)]
 struct Said {
@@ -91,7 +92,7 @@ impl Run {
         let decision = match what {
             What::Closed => json!({ "decision": "closed" }),
             What::Level(level) => json!({ "decision": "level_set", "level": level }),
-            What::Enquiry => json!({ "decision": "s47_started" }),
+            What::Enquiry => json!({ "decision": ENQUIRY }),
             What::Withdrawn(_) | What::Corrected(..) => unreachable!("an event of its own"),
         };
         let mut data = of_bea(&decided(&decision));
@@ -119,8 +120,8 @@ impl Run {
         self.event(hour, ("social-care/checs", "event.withdrawn"), of_bea(&detail));
     }
 
-    /// Where that raises the level, or the case is closed, it is a decision of its own, from now.
-    fn correct(&mut self, hour: i64, which: usize, level: &'static str) {
+    /// Where that raises the level, or the case is closed, or it is an enquiry, it is a decision of its own, from now.
+    fn correct(&mut self, hour: i64, which: usize, to: &'static str) {
         let root = self.said[which].of.unwrap_or(which);
         let settles = |said: &Said| matches!(said.what, What::Closed | What::Level(_));
         let last = latest(&self.said, settles);
@@ -130,12 +131,17 @@ impl Run {
             Some(What::Level(level)) => level,
             Some(What::Closed | What::Withdrawn(_) | What::Corrected(..)) => "",
         };
-        let detail = json!({
-            "original_event_id": id(self.said[root].id), "changes": { "decision": "level_set", "level": level },
-        });
-        if self.said[root].stands && (is_closed || level > case_level) {
+        let (what, changes) = match to {
+            ENQUIRY => (What::Enquiry, json!({ "decision": ENQUIRY })),
+            level => (What::Level(level), json!({ "decision": "level_set", "level": level })),
+        };
+        let detail = json!({ "original_event_id": id(self.said[root].id), "changes": changes });
+        let of_root = |(place, said): (usize, &Said)| said.stands && (place == root || said.of == Some(root));
+        let begins = to == ENQUIRY
+            && !self.said.iter().enumerate().any(|(place, said)| said.what == What::Enquiry && of_root((place, said)));
+        let raises = to != ENQUIRY && (is_closed || to > case_level);
+        if self.said[root].stands && (begins || raises) {
             self.said[root].silent |= last == Some(root) && is_closed;
-            let what = What::Level(level);
             self.said.push(Said { id: 0, what, made: hour * HALVES, stands: true, silent: false, of: Some(root) });
             let id = self.event(hour, ("social-care/checs", "event.corrected"), of_bea(&detail));
             self.said.last_mut().unwrap().id = id;
@@ -235,7 +241,7 @@ fn script() -> impl Strategy<Value = Vec<(i64, What, Made)>> {
         2 => Just(What::Level("L3")),
         2 => Just(What::Enquiry),
         7 => (0..8_usize).prop_map(What::Withdrawn),
-        2 => (0..8_usize, prop::sample::select(vec!["L3", "L4a", "L4b"])).prop_map(|(of, to)| What::Corrected(of, to)),
+        2 => (0..8_usize, prop::sample::select(vec!["L3", "L4a", "L4b", ENQUIRY])).prop_map(|(of, to)| What::Corrected(of, to)),
     ];
     let made = prop_oneof![5 => Just(Made::Now), 1 => Just(Made::ByDay), 2 => (1..8_i64).prop_map(Made::Before)];
     prop::collection::vec((1..6_i64, what, made), 2..10)
