@@ -55,7 +55,9 @@ fn heard(events: &[ReferralEvent]) -> (String, usize) {
         last = Some(replay.submit(event, AT.plus_millis(minute * 60_000)).unwrap());
     }
     let results = last.unwrap();
-    let [feedback] = results.feedback.as_slice() else { panic!("{:?}", results.feedback) };
+    let last = &events.last().unwrap().event_id;
+    let mut to_sender = results.feedback.iter().filter(|feedback| feedback.event_id == *last);
+    let (Some(feedback), None) = (to_sender.next(), to_sender.next()) else { panic!("{:?}", results.feedback) };
     (feedback.message.clone(), results.tasks.len())
 }
 
@@ -101,7 +103,8 @@ fn whoever_decides_hears_what_came_of_it() {
             .as_object_mut()
             .unwrap()
             .extend(json!({ "decided_by": "A. Worker", "decided_by_role": "manager" }).as_object().unwrap().clone());
-        event(id, "social-care/checs", "decision.recorded", json!({ "detail": detail }))
+        let more = json!({ "detail": detail, "occurred_at": "2026-06-09T10:00:00Z" });
+        event(id, "social-care/checs", "decision.recorded", more)
     };
     let child =
         json!({ "nhs_number": "9990000018", "given_names": "Test", "family_name": "Child", "school_urn": "999001" });
