@@ -25,23 +25,27 @@ pub async fn reload(router: &RunningRouter, file: &Path) {
                 tracing::error!(problem, "partners and tokens stay as they were");
             }
             revoke(router, tokens.as_ref());
-            let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
-            let (were, it) = if files.len() > 1 { ("were", "them") } else { ("was", "it") };
-            let warning = format!(
-                "{} {were} not taken up: partners stay as they were, and no token is new; the log says why at ERROR. Mend {it} and send \
-                 SIGHUP again",
-                files.join(" and ")
-            );
-            router.readiness.warn(RELOAD, &warning);
+            router.readiness.warn(RELOAD, &not_taken_up(&files));
             router.metrics.troubles.reload_failed(true);
         }
     }
 }
 
+/// For `/readyz`.
+fn not_taken_up(files: &[PathBuf]) -> String {
+    let named: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+    let (what, remedy) = match named.len() {
+        0 => ("the configuration was".to_owned(), "Once what it says is over, send SIGHUP again"),
+        1 => (format!("{} was", named.concat()), "Mend it and send SIGHUP again"),
+        _ => (format!("{} were", named.join(" and ")), "Mend them and send SIGHUP again"),
+    };
+    format!("{what} not taken up: partners stay as they were, and no token is new; the log says why at ERROR. {remedy}")
+}
+
 /// Why nothing was taken up.
 struct Refused {
     problems: Vec<String>,
-    /// In which files, each once.
+    /// In which files, each once. In none: the log could not be written, as while another program holds the data file.
     files: Vec<PathBuf>,
     /// Where they are sound by themselves: what is not among them is revoked all the same.
     tokens: Option<TokenBook>,
@@ -57,7 +61,7 @@ async fn taken_up(router: &RunningRouter, file: &Path) -> Result<Config, Refused
     match router.reload(&config).await {
         Ok(()) => Ok(config),
         Err(error) => {
-            let (problems, files) = (vec![error.to_string()], vec![file.to_owned()]);
+            let (problems, files) = (vec![error.to_string()], Vec::new());
             Err(Refused { problems, files, tokens: Some(config.tokens) })
         }
     }

@@ -79,3 +79,28 @@ fn a_token_is_revoked_though_another_names_a_partner_who_is_gone() {
     assert_eq!(status(&router, "tokens/operator.token"), 403, "known still");
     router.stop();
 }
+
+/// Nothing in the configuration is to be mended, and it is not tried again by itself.
+#[test]
+fn a_reload_while_another_program_holds_the_data_file_says_that_it_is_to_be_asked_for_again() {
+    let router = Router::start();
+    let config = router.path("config.toml");
+    let sound = fs::read_to_string(&config).expect("a configuration");
+    let other = rusqlite::Connection::open(router.path("pathway.db")).expect("the file");
+    other.execute_batch("BEGIN IMMEDIATE").expect("nobody writes just now");
+    fs::write(&config, format!("{sound}\n[partners.walk-in-centre]\nunits = [\"ward\"]\n")).expect("a configuration");
+    router.hang_up();
+    until("the failure is counted", || router.measures("pathway_reload_failed 1"));
+    // It is not ready, maybe.
+    let agent = ureq::Agent::config_builder().http_status_as_error(false).build();
+    let mut answer = agent.new_agent().get(format!("{}/readyz", router.url)).call().expect("an answer");
+    let ready = answer.body_mut().read_to_string().expect("a text");
+    assert!(ready.contains("the configuration was not taken up") && ready.contains("send SIGHUP again"), "{ready}");
+    assert!(!ready.contains("Mend"), "{ready}");
+    other.execute_batch("ROLLBACK").expect("it lets go");
+    until("the failure is over", || {
+        router.hang_up();
+        router.measures("pathway_reload_failed 0")
+    });
+    router.stop();
+}
