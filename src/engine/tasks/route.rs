@@ -15,6 +15,7 @@ use crate::engine::identity::Keys;
 use crate::engine::model::event::Source;
 use crate::engine::model::history::{Entry, HeldBack, HeldTask, History};
 use crate::engine::model::scalar::{FactValue, Timestamp};
+use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::{Agency, Recipient, UnitKind};
 use crate::engine::rules::catalogue::{ALLOCATED_WORKER, REFERRER};
 
@@ -46,29 +47,41 @@ impl Address {
     }
 }
 
-impl Raising<'_> {
-    /// What the one who stands in must know of what an event asks: of a child who is educated at home there is no school to be found out.
-    pub fn notes_in_place(&self, address: &Address, action: &str, entry: &Entry) -> Vec<String> {
-        let Some(meant_for) = &address.in_place_of else { return Vec::new() };
-        let agency = self.book.rules.agencies.get(meant_for);
+impl Address {
+    /// What the one who stands in must know.
+    pub fn notes(&self, rules: &RuleBook, action: &str) -> Vec<String> {
+        let Some(meant_for) = &self.in_place_of else { return Vec::new() };
+        let agency = rules.agencies.get(meant_for);
         let title = agency.map_or(meant_for, |agency| &agency.title);
-        let unknown = "whose unit for this child is not known: find it out";
+        // An agency of one unit is known; what a clock or a withdrawal raises names nobody, also to one that was told of the child before.
         let so = match agency.map_or(UnitKind::One, |agency| agency.units) {
-            // An agency of one unit is known; what a clock or a withdrawal raises names nobody, also to one that was told of the child before.
             UnitKind::One => "who cannot tell from this which child it is: tell them who it is",
-            UnitKind::School if entry.facts.get("child.home_educated") == Some(&FactValue::Bool(true)) => {
-                return vec![format!(
-                    "The child is educated at home: there is no school. Of \"{action}\" do what is yours with the child and the family; what \
-                     nobody of yours can do, decline, so that it is decided who does."
-                )];
+            UnitKind::School | UnitKind::Practice | UnitKind::Locality | UnitKind::Authority => {
+                "whose unit for this child is not known: find it out"
             }
-            UnitKind::Authority => match agency.zip(self.placed_elsewhere_by(entry)) {
-                Some((agency, placed_by)) => return vec![self.note_of_authority(agency, &placed_by, action)],
-                None => unknown,
-            },
-            UnitKind::School | UnitKind::Practice | UnitKind::Locality => unknown,
         };
         vec![format!("Meant for {title}, {so}, and pass on \"{action}\".")]
+    }
+}
+
+impl Raising<'_> {
+    /// The same of what an event asks: of a child who is educated at home there is no school to be found out, and an authority may be recorded.
+    pub fn notes_in_place(&self, address: &Address, action: &str, entry: &Entry) -> Vec<String> {
+        let rules = &self.book.rules;
+        let agency = address.in_place_of.as_ref().and_then(|meant_for| rules.agencies.get(meant_for));
+        match agency.map(|agency| (agency, agency.units)) {
+            Some((_, UnitKind::School)) if entry.facts.get("child.home_educated") == Some(&FactValue::Bool(true)) => {
+                vec![format!(
+                    "The child is educated at home: there is no school. Of \"{action}\" do what is yours with the child and the family; what \
+                     nobody of yours can do, decline, so that it is decided who does."
+                )]
+            }
+            Some((agency, UnitKind::Authority)) => match self.placed_elsewhere_by(entry) {
+                Some(placed_by) => vec![self.note_of_authority(agency, &placed_by, action)],
+                None => address.notes(rules, action),
+            },
+            Some(_) | None => address.notes(rules, action),
+        }
     }
 
     /// Of a unit that is recorded: what names no child is understood by nobody there, so that they are rung.
