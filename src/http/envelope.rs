@@ -244,7 +244,7 @@ impl Item {
             (false, _) => QuarantineReason::InvalidField,
         };
         add_others(&mut faults, future);
-        Err(Unusable { reason, faults, partly: Some(event) })
+        Err(Unusable { reason, faults, partly: Some(Box::new(event)) })
     }
 
     /// The bytes as they came (for one event of a batch, its JSON), and the attributes that came in headers.
@@ -263,7 +263,7 @@ impl Item {
 pub struct Unusable {
     pub reason: QuarantineReason,
     pub faults: Vec<Fault>,
-    pub partly: Option<CloudEvent>,
+    pub partly: Option<Box<CloudEvent>>,
 }
 
 /// Adds what else is wrong. What is said of a place that is at fault, or holds or stands in one, is said of a stand-in; and whether an

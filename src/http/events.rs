@@ -147,7 +147,7 @@ fn judge(gateway: &Gateway, caller: &PartnerCaller, item: Item, trace: Option<&s
         Err(Unusable { reason, mut faults, partly }) => {
             if let Some(partly) = partly {
                 let own = not_its_own(caller, &partly.event);
-                add_others(&mut faults, own.into_iter().chain(gateway.beside_form(caller, partly)).collect());
+                add_others(&mut faults, own.into_iter().chain(gateway.beside_form(caller, *partly)).collect());
             }
             return bad(item, reason, StatusCode::BAD_REQUEST, faults);
         }

@@ -289,7 +289,7 @@ mod tests {
             match take(&data) {
                 Ok(_) => assert!(is_it, "{salt}"),
                 Err(refused) => {
-                    assert!(!is_it && refused.to_string().contains("is another than was in use"), "{refused}")
+                    assert!(!is_it && refused.to_string().contains("is another than was in use"), "{refused}");
                 }
             }
         }

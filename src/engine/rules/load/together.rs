@@ -84,7 +84,7 @@ pub(super) fn check_ladder_roles(
     for (file, span, role) in said.iter().filter(|(_, _, role)| !known.contains(role)) {
         if let Some(near) = names::nearest(role, &names) {
             let problem = format!("`{role}` is a role nowhere else, and `{near}` is");
-            faults.add(file, span.clone(), problem, format!("did you mean `{near}`?"));
+            faults.add(file, *span, problem, format!("did you mean `{near}`?"));
         }
     }
 }

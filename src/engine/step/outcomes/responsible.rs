@@ -211,7 +211,7 @@ fn recall_each_unit(draft: &mut Draft<'_>, cause: &str, told: &[(Arc<Entry>, Arc
     let units: BTreeSet<&Option<String>> = told.iter().map(|(_, task)| &task.unit).collect();
     for unit in units {
         let theirs = || told.iter().filter(|(_, task)| task.unit == *unit);
-        let Some((latest, _)) = theirs().last() else { continue };
+        let Some((latest, _)) = theirs().next_back() else { continue };
         let held: Vec<Arc<HeldTask>> = theirs().map(|(_, task)| Arc::clone(task)).collect();
         let recalled = recalls(draft, &NEVER_THEIRS, latest, &held)?;
         draft.raise(None, &format!("{cause}\0{}\0never theirs", latest.event_id), &[], recalled)?;
