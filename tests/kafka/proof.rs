@@ -110,6 +110,7 @@ impl Proof<'_> {
         let deadline = Instant::now() + TAKEN_OVER_WITHIN;
         while self.positions().iter().zip(&before).any(|(now, before)| now <= before) {
             assert!(Instant::now() < deadline, "nobody took over: {}", self.who_waits(&before));
+            self.instances.iter_mut().flatten().for_each(Instance::lives);
             std::thread::sleep(Duration::from_millis(50));
         }
         self.takeovers.0.push((kind, since.elapsed()));

@@ -27,6 +27,10 @@ pub enum Remedy {
 }
 
 impl Fault {
+    /// Of a transaction that takes no more records.
+    pub const SPOILT: Self =
+        Self { code: RDKafkaErrorCode::State, fatal: false, retriable: false, requires_abort: true };
+
     pub fn of(error: &KafkaError) -> Self {
         if let KafkaError::Transaction(error) = error {
             return Self {
@@ -72,7 +76,9 @@ pub fn storage(what: &str, error: &KafkaError) -> BrokerError {
         // Never the value: it may be a password under a misspelt name.
         return BrokerError::Mismatch(format!("{what}: {problem} ({name}); see the properties file"));
     }
-    match error.rdkafka_error_code() {
+    // The wrapper keeps this one's code to itself.
+    let code = if let KafkaError::AdminOp(code) = error { Some(*code) } else { error.rdkafka_error_code() };
+    match code {
         Some(code) => named(what, code),
         None => BrokerError::Storage(format!("{what}: {error}")),
     }
@@ -133,5 +139,11 @@ mod tests {
         let denied = named("a topic", RDKafkaErrorCode::TopicAuthorizationFailed).to_string();
         assert!(denied.contains("lacks a right on Kafka (Broker: Topic authorization failed)"), "{denied}");
         assert_eq!(words(RDKafkaErrorCode::BrokerTransportFailure), "Local: Broker transport failure");
+    }
+
+    #[test]
+    fn a_broker_that_goes_away_while_it_is_asked_for_settings_is_waited_for() {
+        let error = KafkaError::AdminOp(RDKafkaErrorCode::BrokerTransportFailure);
+        assert!(matches!(storage("topics' settings are not known", &error), BrokerError::Unreachable(_)));
     }
 }

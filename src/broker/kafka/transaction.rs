@@ -27,6 +27,8 @@ pub struct Transaction {
     open: bool,
     /// Why the open transaction can only be aborted.
     failed: Option<BrokerError>,
+    /// librdkafka has given the open transaction up, as where a record was refused, and takes no more for it.
+    spoilt: bool,
     /// Something was delivered: aborting before the first delivery can be fatal to the producer.
     proven: bool,
 }
@@ -50,6 +52,7 @@ impl Transaction {
             producer,
             open: false,
             failed: None,
+            spoilt: false,
             proven: false,
         })
     }
@@ -68,7 +71,7 @@ impl Transaction {
                 .begin_transaction()
                 .map_err(|error| named("a transaction could not be begun", Fault::of(&error).code))?;
             self.open = true;
-            self.failed = None;
+            (self.failed, self.spoilt) = (None, false);
             self.producer.context().take_failure();
         }
         Ok(())
@@ -77,7 +80,10 @@ impl Transaction {
     /// Adds a record. What is wrong is told at the commit: until then the transaction is one that can only be aborted.
     /// `writer`: a header with our transactional id, so that others can fence us if we die.
     pub fn write(&mut self, write: &Write, partition: Result<u32, BrokerError>, writer: Option<&str>) {
-        let written = self.open().and(partition).and_then(|partition| self.send(write, partition, writer));
+        let written = self.open().and(partition).and_then(|partition| match self.spoilt {
+            true => Ok(()),
+            false => self.send(write, partition, writer),
+        });
         if let Err(error) = written {
             self.open = true;
             self.failed.get_or_insert(error);
@@ -95,6 +101,11 @@ impl Transaction {
                 {
                     record = unsent;
                     self.producer.poll(PAUSE);
+                }
+                // Why, the commit finds out.
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::State), _)) => {
+                    self.spoilt = true;
+                    return Ok(());
                 }
                 Err((error, _)) => return Err(storage("a record was not taken", &error)),
             }
@@ -120,7 +131,7 @@ impl Transaction {
             self.abort()?;
             return Err(error);
         }
-        if positions.count() > 0 {
+        if positions.count() > 0 && !self.spoilt {
             if consumer.assignment_lost() || !is_member(consumer) {
                 return self.abort().map(|()| Settled::Aborted);
             }
@@ -128,12 +139,13 @@ impl Transaction {
                 return Ok(settled);
             }
         }
-        let fault = match self.repeated(|producer| transactions::commit(producer, CALL)) {
-            Ok(()) => {
-                (self.open, self.proven) = (false, true);
-                return Ok(Settled::Committed);
-            }
-            Err(fault) => fault,
+        let committed = match self.spoilt {
+            true => Err(Fault::SPOILT),
+            false => self.repeated(|producer| transactions::commit(producer, CALL)),
+        };
+        let Err(fault) = committed else {
+            (self.open, self.proven) = (false, true);
+            return Ok(Settled::Committed);
         };
         tracing::warn!(code = words(fault.code), "a transaction was not committed");
         if let Some(denied) = self.denied(&fault) {
@@ -275,7 +287,9 @@ fn initialised(options: &KafkaOptions, transactional_id: &str) -> Result<BasePro
     let deadline = Instant::now() + PATIENCE * 2;
     loop {
         let Err(fault) = transactions::init(&producer, CALL * 5) else { return Ok(producer) };
-        if fault.remedy() != Remedy::Repeat || Instant::now() >= deadline {
+        // As while the marks of the transaction that it ends are written.
+        let is_early = fault.remedy() == Remedy::Repeat || fault.code == RDKafkaErrorCode::ConcurrentTransactions;
+        if !is_early || Instant::now() >= deadline {
             return Err(named("transactions could not be begun", fault.code));
         }
         producer.poll(PAUSE);
