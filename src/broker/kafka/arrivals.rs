@@ -6,31 +6,26 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 
+use self::coming::{BEGIN_EVERY, Coming, END_UNKNOWN};
 use super::position::{Before, Bounds, Look, look};
 use super::restore::{Restorer, not_yet};
 use super::seat::Place;
 use super::shared::Shared;
 use crate::broker::{BrokerError, PartitionOwner};
 
+mod coming;
+
 /// A stored position that stays open for this long belongs to a dead owner's transaction.
 const BLOCKED_AFTER: Duration = Duration::from_secs(1);
 /// After an open one, none is asked for so long: to ask for it took as long as a broker is given.
 const ASK_EVERY: Duration = Duration::from_millis(200);
-/// A restore that could not be begun is tried again after so long, and an end that was not told asked for.
-const BEGIN_EVERY: Duration = Duration::from_secs(2);
-/// Whether the operator has moved a position that lies beyond the end of the log is looked at so often.
-const REFUSED_EVERY: Duration = Duration::from_secs(10);
-/// A position that is not told for so long is told to the operator, over and over.
-const TELL_EVERY: Duration = Duration::from_secs(60);
-/// What one look may cost the partitions that are read already.
+/// What one look for positions may cost the partitions that are read already.
 const LOOK_MAX: Duration = Duration::from_millis(10);
-
-const OPEN_POSITION: &str = "Kafka does not tell where to begin, as it does while a transaction that may move the group's position \
-is open. One that never ends is found by `kafka-transactions.sh --bootstrap-server HOST:PORT find-hanging --broker-id ID` \
-(docs/kafka.md, `A transaction that hangs`)";
-const NOT_STORED: &str = "records were deleted before they were read, and Kafka does not take a position behind them; it is tried \
-again";
-const END_UNKNOWN: &str = "its end is not told, as it is while a partition has no leader";
+/// To restore is given as long as the others took since: a backlog of theirs, worked off in long batches, would hold it up for minutes.
+/// A stop is noticed after as long.
+const RESTORE_MAX: Duration = Duration::from_secs(2);
+/// Where nothing comes for this part of that time, the others go on.
+const NOTHING_PART: u32 = 8;
 
 pub struct Arrivals {
     shared: Arc<Shared>,
@@ -41,111 +36,18 @@ pub struct Arrivals {
     coming: Vec<Coming>,
     /// No position is asked for until then.
     ask_at: Instant,
+    /// The last look ended.
+    looked_at: Instant,
     restorer: Option<Restorer>,
     bounds: Option<Arc<Bounds>>,
-}
-
-struct Coming {
-    place: Place,
-    /// None: not known yet. Within: None where nothing was ever committed.
-    stored: Option<Option<i64>>,
-    /// When it was last asked for in vain, and not before when it is asked for again.
-    asked_at: Option<Instant>,
-    ask_at: Instant,
-    /// It was found to be open then.
-    open: bool,
-    /// Refused: nothing is read before the operator has moved the position.
-    before: Before,
-    blocked_since: Instant,
-    /// Came then, or was told to the operator then.
-    untold_since: Instant,
-    /// Why it waits for so long, once the operator was told.
-    told: Option<String>,
-    /// Its restore could not be begun: it is tried again then, and the others go on.
-    begin_at: Instant,
-}
-
-impl Coming {
-    fn new(place: Place) -> Self {
-        let now = Instant::now();
-        Self {
-            place,
-            stored: None,
-            asked_at: None,
-            ask_at: now,
-            open: false,
-            before: Before::default(),
-            blocked_since: now,
-            untold_since: now,
-            told: None,
-            begin_at: now,
-        }
-    }
-
-    /// Where it begins is not known, and it is time to ask.
-    fn is_asked_for(&self) -> bool {
-        self.stored.is_none() && self.ask_at <= Instant::now()
-    }
-
-    /// It still waits, and this is why.
-    fn tell(&mut self, why: &str) {
-        if self.untold_since.elapsed() < TELL_EVERY {
-            return;
-        }
-        self.untold_since = Instant::now();
-        self.told = Some(why.to_owned());
-        let (topic, partition) = &self.place;
-        tracing::error!(%topic, partition, "the partition waits: {why}");
-    }
-
-    /// What came of a look. False: it was waited for, which is enough for one look at all of them.
-    fn hear(&mut self, found: Look, group: &str) -> bool {
-        (self.open, self.asked_at) = (found == Look::Open, Some(Instant::now()));
-        match found {
-            Look::Begins(stored) => {
-                (self.stored, self.before, self.told) = (Some(stored), Before::default(), None);
-                true
-            }
-            Look::Open => {
-                self.tell(OPEN_POSITION);
-                false
-            }
-            Look::EndUnknown => {
-                self.ask_at = Instant::now() + BEGIN_EVERY;
-                self.tell(END_UNKNOWN);
-                false
-            }
-            Look::Beyond(position) => {
-                self.ask_at = Instant::now() + REFUSED_EVERY;
-                if self.before.refused.replace(position) != Some(position) {
-                    // At once, and then over and over.
-                    self.untold_since = Instant::now().checked_sub(TELL_EVERY).unwrap_or(self.untold_since);
-                }
-                self.tell(&beyond(group, position));
-                true
-            }
-            Look::NotStored(gap) => {
-                self.before.gap = Some(gap);
-                self.ask_at = Instant::now() + BEGIN_EVERY;
-                self.tell(NOT_STORED);
-                false
-            }
-        }
-    }
-}
-
-fn beyond(group: &str, position: i64) -> String {
-    format!(
-        "{group} has read further than it goes (to {position}), and what comes would be taken for read: it was cut short, or is \
-another's. Nothing of it is read before the group's position is set anew (docs/kafka.md, `A log that is cut short`)"
-    )
 }
 
 impl Arrivals {
     pub fn new(shared: Arc<Shared>, group: &str, restore_from: Option<Arc<str>>, transactional_id: &str) -> Self {
         let (group, transactional_id) = (group.to_owned(), transactional_id.to_owned());
-        let (coming, ask_at) = (Vec::new(), Instant::now());
-        Self { shared, group, restore_from, transactional_id, coming, ask_at, restorer: None, bounds: None }
+        let (coming, now) = (Vec::new(), Instant::now());
+        let (ask_at, looked_at, restorer, bounds) = (now, now, None, None);
+        Self { shared, group, restore_from, transactional_id, coming, ask_at, looked_at, restorer, bounds }
     }
 
     /// Whether any is on its way. Those that are refused come when the operator has seen to them: the others go on.
@@ -195,12 +97,14 @@ impl Arrivals {
         consumer: &BaseConsumer<C>,
         owner: &mut dyn PartitionOwner,
     ) -> Result<Vec<(Place, Option<i64>)>, BrokerError> {
+        let looked_at = std::mem::replace(&mut self.looked_at, Instant::now());
         if self.coming.is_empty() {
             return Ok(Vec::new());
         }
+        let share = looked_at.elapsed().clamp(LOOK_MAX, RESTORE_MAX);
         self.ask(consumer)?;
         let mut arrived = match self.restore_from {
-            Some(_) => self.restore(owner)?,
+            Some(_) => self.restore(owner, share)?,
             None => self.coming.iter().filter(|coming| coming.stored.is_some()).map(|it| it.place.clone()).collect(),
         };
         let arrived = arrived.drain(..).filter_map(|place| {
@@ -210,6 +114,7 @@ impl Arrivals {
         let arrived = arrived.collect();
         self.say_who_waits();
         self.let_go();
+        self.looked_at = Instant::now();
         Ok(arrived)
     }
 
@@ -271,9 +176,11 @@ impl Arrivals {
         }
     }
 
-    fn restore(&mut self, owner: &mut dyn PartitionOwner) -> Result<Vec<Place>, BrokerError> {
+    /// For as long as `share`, or until nothing comes.
+    fn restore(&mut self, owner: &mut dyn PartitionOwner, share: Duration) -> Result<Vec<Place>, BrokerError> {
         let mut arrived: Vec<Place> = Vec::new();
-        let until = Instant::now() + LOOK_MAX;
+        let mut moved_at = Instant::now();
+        let until = moved_at + share;
         while Instant::now() < until {
             self.let_others_go_first(&arrived);
             let is_next = |it: &&Coming| it.stored.is_some() && it.begin_at <= Instant::now();
@@ -297,6 +204,11 @@ impl Arrivals {
             if restorer.advance(&mut |record| owner.restored(place.1, record))? {
                 owner.assigned(place.1)?;
                 arrived.push(place);
+                moved_at = Instant::now();
+            } else if restorer.moved_since(moved_at) {
+                moved_at = Instant::now();
+            } else if moved_at.elapsed() >= (share / NOTHING_PART).max(LOOK_MAX) {
+                break;
             }
         }
         Ok(arrived)
@@ -344,6 +256,7 @@ impl Drop for Arrivals {
 mod tests {
     use super::super::position::Gap;
     use super::super::settings::KafkaOptions;
+    use super::coming::{NOT_STORED, OPEN_POSITION, TELL_EVERY};
     use super::*;
     use crate::broker::Record;
 

@@ -210,6 +210,10 @@ impl Restorer {
         self.committed.stop();
     }
 
+    pub fn moved_since(&self, since: Instant) -> bool {
+        self.current.as_ref().is_some_and(|restoring| restoring.moved_at >= since)
+    }
+
     /// Nothing has come for a while: others may go first.
     pub fn is_blocked(&self) -> bool {
         let waits = |restoring: &Restoring| restoring.moved_at.max(restoring.resumed_at).elapsed() >= BLOCKED_AFTER;
