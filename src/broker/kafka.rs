@@ -46,6 +46,7 @@ mod restore;
 mod seat;
 pub mod settings;
 mod shared;
+mod standing;
 mod topology;
 mod transaction;
 mod watch;

@@ -13,6 +13,7 @@ use super::fault::{lacks_right, named, storage, words};
 use super::native::{self, Drawn, Queue, answers};
 use super::seat::{Event, Held, Place, Seat, SeatContext, Stage, add};
 use super::shared::Shared;
+use super::standing::Standing;
 use super::transaction::Transaction;
 use crate::broker::{
     BatchLimit, BrokerError, Commit, Consumed, LaneBroker, LanePlan, LaneShare, PartitionOwner, Record, TopicPattern,
@@ -27,6 +28,8 @@ const SHORT_GLANCE: Duration = Duration::from_millis(1);
 const DRAW_MAX: usize = 256;
 /// Control events served at a time; most often there is none.
 const EVENTS_MAX: usize = 3;
+/// How long the end of a partition that stands still is asked for, while the lane's others wait too.
+const END_WAIT: Duration = Duration::from_millis(500);
 const SEEK_WAIT: Duration = Duration::from_secs(2);
 const LEAVE_WAIT: Duration = Duration::from_secs(3);
 
@@ -42,6 +45,7 @@ pub struct KafkaLane {
     owned: BTreeSet<u32>,
     /// Drawn, and not yet handed out.
     waiting: VecDeque<Record>,
+    standing: Standing,
     fenced: bool,
 }
 
@@ -73,6 +77,7 @@ impl KafkaLane {
             taken_up: BTreeSet::new(),
             owned: BTreeSet::new(),
             waiting: VecDeque::new(),
+            standing: Standing::default(),
             fenced: false,
         })
     }
@@ -232,6 +237,27 @@ impl KafkaLane {
         }
     }
 
+    /// Err: a partition stands still.
+    fn watch(&mut self) -> Result<(), BrokerError> {
+        let now = Instant::now();
+        if !self.standing.is_due(now) {
+            return Ok(());
+        }
+        let Ok(passed) = self.consumer.position() else { return Ok(()) };
+        // What has not arrived says itself why it waits.
+        let is_read = |held: &Held| held.stage != Stage::Given;
+        let reached = |(place, held): (&Place, &Held)| (place.clone(), offset_in(&passed, place).max(held.position));
+        let seat = locked(&self.seat);
+        let reached = seat.partitions.iter().filter(|(_, held)| is_read(held)).map(reached).collect();
+        drop(seat);
+        let end_of = |(topic, partition): &Place| {
+            let partition = i32::try_from(*partition).unwrap_or(i32::MAX);
+            let ends = native::answers::watermarks(&self.consumer, topic, partition, END_WAIT);
+            ends.map(|(_, end)| end).map_err(|error| storage("a partition's end is not known", &error))
+        };
+        self.standing.look(now, reached, end_of)
+    }
+
     /// Another has this lane's name: its partitions are to be the other's at once.
     fn leave(&mut self) {
         if !std::mem::replace(&mut self.fenced, true) {
@@ -338,6 +364,7 @@ impl LaneBroker for KafkaLane {
             self.serve(owner)?;
             self.take_up(owner)?;
             self.seek();
+            self.watch()?;
             let left = deadline.saturating_duration_since(Instant::now());
             // What is on its way is not to wait for records.
             let glance = if self.arrivals.is_waited_for() { SHORT_GLANCE } else { GLANCE };
