@@ -18,7 +18,8 @@ const RETRACTION: Beside = Beside {
 const ANOTHER_KIND: Beside = Beside {
     note: "It came under the id of an event of another kind: it is kept as an event of its own.",
     told: "An event of another kind had this id: this one counts as its own. Do not send it again, and give each event an id of its own. \
-           To correct this one or take it back, ring the front door: what bears its id reaches the other.",
+           A correction of that id reaches the one whose fields it names, the other where both have them; to take this one back, ring \
+           the front door: a withdrawal reaches the other.",
 };
 
 const ANOTHER_WORD: Beside = Beside {
