@@ -5,13 +5,13 @@ use std::panic::catch_unwind;
 
 use serde_avro_fast::de::read::SliceRead;
 use serde_avro_fast::de::{DeserializerConfig, DeserializerState};
-use serde_avro_fast::ser::SerializerConfig;
 
-use super::model::optional::in_full;
 use super::schema::limits::SEQUENCE_ITEMS_MAX;
 use super::schema::path::redacted;
 use super::schema::shape::Shape;
-use super::schema::{Published, PublishedSchema, SchemaError};
+use super::schema::{Form, Published, PublishedSchema, SchemaError};
+
+mod straight;
 
 /// What every encoded record starts with.
 const MARKER: [u8; 2] = [0xC3, 0x01];
@@ -68,7 +68,7 @@ thread_local! {
 /// The record in single-object encoding.
 pub fn encode<T: Published>(record: &T) -> Result<Vec<u8>, CodecError> {
     let published = T::SCHEMA.published()?;
-    in_full(|| encode_by(published.own()?, record).map_err(|()| unencodable(record, published)))
+    encode_by(published.own()?, record).map_err(|()| unencodable(record, published))
 }
 
 /// The record by the last released schema where that can say it all, else by our own: then routers of that release read
@@ -87,11 +87,12 @@ pub fn encode_for_released<T: Published>(record: &T) -> Result<Vec<u8>, CodecErr
     encode_by(released, &record.as_released()).map_err(|()| unencodable(record, published))
 }
 
-fn encode_by<T: Published>(schema: &serde_avro_fast::Schema, record: &T) -> Result<Vec<u8>, ()> {
-    let mut config = SerializerConfig::new(schema);
+fn encode_by<T: Published>(form: Form<'_>, record: &T) -> Result<Vec<u8>, ()> {
     let mut scratch = SCRATCH.take();
     scratch.clear();
-    let scratch = serde_avro_fast::to_single_object(record, scratch, &mut config).map_err(drop)?;
+    scratch.extend_from_slice(&MARKER);
+    scratch.extend_from_slice(form.rabin_fingerprint());
+    straight::write(record, form.root, &mut scratch).map_err(drop)?;
     let encoded = scratch.as_slice().to_vec();
     if scratch.capacity() <= SCRATCH_BYTES_MAX {
         SCRATCH.set(scratch);
@@ -101,12 +102,9 @@ fn encode_by<T: Published>(schema: &serde_avro_fast::Schema, record: &T) -> Resu
 
 /// Finds the field by encoding again, slowly.
 fn unencodable<T: Published>(record: &T, published: &PublishedSchema) -> CodecError {
-    let mut track = serde_path_to_error::Track::new();
-    if let Ok(schema) = published.own() {
-        let mut config = SerializerConfig::new(schema);
-        let mut state = serde_avro_fast::ser::SerializerState::from_writer(std::io::sink(), &mut config);
-        let _ = record.serialize(serde_path_to_error::Serializer::new(state.serializer(), &mut track));
-    }
+    let (mut track, mut out) = (serde_path_to_error::Track::new(), Vec::new());
+    let writer = straight::writer(published.root(), &mut out);
+    let _ = record.serialize(serde_path_to_error::Serializer::new(writer, &mut track));
     CodecError::Unencodable { path: redacted(&track.path(), &root(published)) }
 }
 

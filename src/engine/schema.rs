@@ -109,38 +109,60 @@ impl SchemaName {
 /// A schema ready for use.
 pub struct PublishedSchema {
     /// The schemas a record may have been written by, ours first. Older ones are added here.
-    writers: Vec<serde_avro_fast::Schema>,
+    writers: Vec<(serde_avro_fast::Schema, Arc<Record>)>,
     root: Arc<Record>,
+}
+
+/// A schema to write a record by.
+#[derive(Clone, Copy)]
+pub struct Form<'s> {
+    fingerprint: &'s [u8; 8],
+    pub root: &'s Record,
+}
+
+impl<'s> Form<'s> {
+    /// CRC-64-AVRO, little-endian.
+    pub fn rabin_fingerprint(&self) -> &'s [u8; 8] {
+        self.fingerprint
+    }
 }
 
 impl PublishedSchema {
     fn parse(name: SchemaName) -> Result<Self, SchemaError> {
-        let parse = |text: &str| {
-            text.parse::<serde_avro_fast::Schema>()
-                .map_err(|error| SchemaError::Malformed(name.file_stem(), error.to_string()))
+        let malformed = |problem: String| SchemaError::Malformed(name.file_stem(), problem);
+        let parse = |text: &str| -> Result<(serde_avro_fast::Schema, Arc<Record>), SchemaError> {
+            let schema: serde_avro_fast::Schema = text.parse().map_err(|error| malformed(format!("{error}")))?;
+            Ok((schema, shape::parse(text).map_err(malformed)?))
         };
-        let mut writers = vec![parse(name.text())?];
+        let own = parse(name.text())?;
+        let root = own.1.clone();
+        let mut writers = vec![own];
         let released = parse(name.released_text())?;
-        if writers.iter().all(|writer| writer.rabin_fingerprint() != released.rabin_fingerprint()) {
+        if writers.iter().all(|(writer, _)| writer.rabin_fingerprint() != released.0.rabin_fingerprint()) {
             writers.push(released);
         }
-        let root = shape::parse(name.text()).map_err(|problem| SchemaError::Malformed(name.file_stem(), problem))?;
         Ok(Self { writers, root })
     }
 
     /// The schema we write by.
-    pub fn own(&self) -> Result<&serde_avro_fast::Schema, SchemaError> {
-        self.writers.first().ok_or(SchemaError::NotListed("writer"))
+    pub fn own(&self) -> Result<Form<'_>, SchemaError> {
+        self.form(0).ok_or(SchemaError::NotListed("writer"))
     }
 
     /// The last released schema, where ours has grown since.
-    pub fn released(&self) -> Option<&serde_avro_fast::Schema> {
-        self.writers.get(1)
+    pub fn released(&self) -> Option<Form<'_>> {
+        self.form(1)
+    }
+
+    fn form(&self, place: usize) -> Option<Form<'_>> {
+        let (schema, root) = self.writers.get(place)?;
+        Some(Form { fingerprint: schema.rabin_fingerprint(), root })
     }
 
     /// The schema with this fingerprint (CRC-64-AVRO, little-endian), if it is one we can read.
     pub fn writer(&self, fingerprint: &[u8]) -> Option<&serde_avro_fast::Schema> {
-        self.writers.iter().find(|writer| writer.rabin_fingerprint().as_slice() == fingerprint)
+        let mut schemas = self.writers.iter().map(|(schema, _)| schema);
+        schemas.find(|schema| schema.rabin_fingerprint().as_slice() == fingerprint)
     }
 
     /// The record the schema describes.

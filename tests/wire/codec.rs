@@ -41,8 +41,15 @@ fn check<T: Published + PartialEq + std::fmt::Debug>(json: &Value) -> Vec<u8> {
     let record: T = from_json(json).unwrap_or_else(|faults| panic!("{:?}: {faults:?}\n{json}", T::SCHEMA));
     let bytes = encode(&record).unwrap_or_else(|error| panic!("{:?}: {error}\n{json}", T::SCHEMA));
     assert_eq!(decode::<T>(&bytes).as_ref(), Ok(&record), "{json}");
+    assert_eq!(bytes, by_another_encoder(&record), "{json}");
     assert_eq!(&to_json(&record).expect("our own record"), json);
     bytes
+}
+
+/// The record as an encoder writes it that looks each field up.
+fn by_another_encoder<T: Published>(record: &T) -> Vec<u8> {
+    let schema: serde_avro_fast::Schema = T::SCHEMA.text().parse().unwrap();
+    serde_avro_fast::to_single_object_vec(record, &mut serde_avro_fast::ser::SerializerConfig::new(&schema)).unwrap()
 }
 
 /// Nothing but the whole record is one: no part of it, and nothing more than it.

@@ -45,9 +45,6 @@ pub struct HeldTask {
     /// The unanswered task that this one is about.
     #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub chases: Option<String>,
-    /// Others of the same event that it is about, too.
-    #[serde(skip_serializing_if = "super::optional::none_left_out")]
-    pub chases_also: Option<Vec<String>>,
     /// The clock its deadline runs by, as the rule book writes it, where that depends on the calendar or waits for no office.
     #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub clock: Option<String>,
@@ -56,6 +53,9 @@ pub struct HeldTask {
     /// Whose sessions it counts.
     #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub clock_school: Option<String>,
+    /// Others of the same event that it is about, too.
+    #[serde(skip_serializing_if = "super::optional::none_left_out")]
+    pub chases_also: Option<Vec<String>>,
     /// Must be completed by then, else who is above its recipient is told; None: they were, or nobody is.
     #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub complete_by: Option<Timestamp>,
