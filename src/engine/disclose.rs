@@ -94,59 +94,12 @@ impl Permit<'_> {
         }
     }
 
-    /// Adds the coded facts of an entry that this recipient may see.
-    pub fn show_facts(&self, entry: &Entry, disclosed: &mut Disclosed) {
-        for (name, value) in &entry.facts {
-            let full = fact_name(name);
-            if self.allows(&full) {
-                disclosed.facts.insert(full.clone().into_owned(), value.to_string());
-                disclosed.fields.insert(full);
-            }
+    /// Adds those of the words that this recipient may see.
+    pub fn show_words(&self, words: &[FieldInWords], disclosed: &mut Disclosed) {
+        for (name, told) in words.iter().filter(|(name, _)| self.allows(name)) {
+            disclosed.facts.insert(name.clone().into_owned(), told.clone());
+            disclosed.fields.insert(name.clone());
         }
-    }
-
-    /// Adds what happened, when, and who says so.
-    pub fn show_happening(&self, entry: &Entry, disclosed: &mut Disclosed) {
-        let when = if entry.date_only {
-            day_in_words(london_date(entry.occurred_at))
-        } else {
-            instant_in_words(entry.occurred_at)
-        };
-        let kind = entry.kind.replace(['.', '_'], " ");
-        let source = format!("{}, {}", entry.source.partner, entry.source.unit);
-        for (name, words) in [(EVENT_KIND, kind), (HAPPENED_AT, when), (SENT_BY, source)] {
-            self.show_words(Cow::Borrowed(name), words, disclosed);
-        }
-    }
-
-    /// Adds what is so of the child: plans and flags that are open, and what was counted.
-    pub fn show_standing(&self, standing: &[(String, String)], disclosed: &mut Disclosed) {
-        for (name, words) in standing {
-            self.show_words(Cow::Owned(name.clone()), words.clone(), disclosed);
-        }
-    }
-
-    fn show_words(&self, name: Cow<'static, str>, words: String, disclosed: &mut Disclosed) {
-        if self.allows(&name) {
-            disclosed.facts.insert(name.clone().into_owned(), words);
-            disclosed.fields.insert(name);
-        }
-    }
-
-    /// Adds what else the sender said of the event (where, when last seen, whose employee) that this recipient may see.
-    pub fn show_other_fields(&self, event: &ReferralEvent, disclosed: &mut Disclosed) {
-        event.detail.other_fields(&mut |name, told| {
-            let full = fact_name(name);
-            if !self.allows(&full) || name == OTHERS_ADDRESS {
-                return;
-            }
-            let words = match told {
-                Told::Text(text) => text,
-                Told::Instant(at) => instant_in_words(at),
-            };
-            disclosed.facts.insert(full.clone().into_owned(), words);
-            disclosed.fields.insert(full);
-        });
     }
 
     fn show_child(
@@ -220,6 +173,35 @@ impl Permit<'_> {
     }
 }
 
+/// A field by its full name, and what is told of it to whoever may see it.
+pub type FieldInWords = (Cow<'static, str>, String);
+
+/// All that may be told of an event, whoever is told: its coded facts, what else its sender said of it (where, when last seen, whose
+/// employee), and what happened, when, and who says so.
+pub fn in_words(entry: &Entry, event: &ReferralEvent) -> Vec<FieldInWords> {
+    let mut words: Vec<FieldInWords> =
+        entry.facts.iter().map(|(name, value)| (fact_name(name), value.to_string())).collect();
+    event.detail.other_fields(&mut |name, told| {
+        if name == OTHERS_ADDRESS {
+            return;
+        }
+        let told = match told {
+            Told::Text(text) => text,
+            Told::Instant(at) => instant_in_words(at),
+        };
+        words.push((fact_name(name), told));
+    });
+    let when = if entry.date_only {
+        day_in_words(london_date(entry.occurred_at))
+    } else {
+        instant_in_words(entry.occurred_at)
+    };
+    words.push((Cow::Borrowed(EVENT_KIND), entry.kind.replace(['.', '_'], " ")));
+    words.push((Cow::Borrowed(HAPPENED_AT), when));
+    words.push((Cow::Borrowed(SENT_BY), format!("{}, {}", entry.source.partner, entry.source.unit)));
+    words
+}
+
 /// The full name of a fact kept with an entry: `event.grade`, `child.age_years`.
 fn fact_name(kept_as: &str) -> Cow<'static, str> {
     match FULL_NAMES.get(kept_as) {
@@ -232,7 +214,7 @@ fn full_name(kept_as: &str) -> String {
     if kept_as.contains('.') { kept_as.to_owned() } else { format!("event.{kept_as}") }
 }
 
-/// Of the fields of every kind: each task names a dozen of them.
+/// Of the fields of every kind: each event has a dozen of them.
 static FULL_NAMES: LazyLock<HashMap<&'static str, String>> = LazyLock::new(|| {
     let of_kinds = KINDS.iter().filter_map(|(kind, _)| fields(kind)).flatten().map(|(name, _)| *name);
     of_kinds.chain(ENTRY_FACTS).map(|name| (name, full_name(name))).collect()

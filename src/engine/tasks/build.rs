@@ -304,10 +304,10 @@ impl<'b> Raising<'b> {
             return disclosed;
         };
         let mut disclosed = permit.show(&referral.event, &referral.unverified);
-        permit.show_facts(&asked.entry, &mut disclosed);
-        permit.show_other_fields(&referral.event, &mut disclosed);
-        permit.show_happening(&asked.entry, &mut disclosed);
-        permit.show_standing(&self.standing(asked, standing), &mut disclosed);
+        let known = self.known_of(&asked.entry, referral, standing);
+        permit.show_words(known.of_event(), &mut disclosed);
+        permit.show_words(known.open(), &mut disclosed);
+        permit.show_words(&self.case_in_words(asked), &mut disclosed);
         self.show_others(permit, &mut disclosed);
         disclosed
     }
