@@ -1,6 +1,6 @@
 //! Facts of one judgement: what the rules may read, gathered from event, child, status and history.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::civil;
@@ -17,6 +17,7 @@ use super::rules::book::{Aggregate, Rule, Window};
 use super::rules::catalogue::{IS_ADULT, is_concern};
 use super::rules::expression::Truth;
 use super::rules::facts::{Absences, FactId, FactTable, KindId};
+use super::rules::names::ByName;
 
 mod absences;
 mod counts;
@@ -39,7 +40,7 @@ const AGENCY_PREFIX: &str = "result.agencies.";
 pub struct PreparedBook {
     pub rules: RuleBook,
     /// Facts kept with an entry, by the name they are kept under.
-    kept: HashMap<String, FactId>,
+    kept: ByName<String, FactId>,
     /// With whether they end at 18.
     statuses: Vec<(FactId, String, bool)>,
     agencies: BTreeMap<String, FactId>,
@@ -79,7 +80,7 @@ impl AsOf {
 
 impl PreparedBook {
     pub fn new(rules: RuleBook) -> Self {
-        let mut kept = HashMap::new();
+        let mut kept = ByName::default();
         let mut statuses = Vec::new();
         let mut agencies = BTreeMap::new();
         for (id, fact) in rules.facts.iter() {

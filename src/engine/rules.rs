@@ -10,6 +10,7 @@ pub mod facts;
 pub mod fault;
 mod hash;
 mod load;
+pub mod names;
 pub mod read;
 mod strata;
 mod supposing;

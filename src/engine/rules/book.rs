@@ -9,6 +9,7 @@ use super::catalogue::REFERRER;
 use super::expression::{Condition, Truth};
 use super::facts::{FactId, FactTable, Facts};
 use super::fault::Span;
+use super::names::FieldNames;
 use super::template::Template;
 use crate::engine::calendar::Clock;
 use crate::engine::model::history::HeldTask;
@@ -238,11 +239,11 @@ pub struct Agency {
     /// For an agency of one unit: who takes what cannot wait while someone of it is accused; None: nobody.
     pub senior: Option<String>,
     /// What may be seen: task fields, `child.<field>`, facts, and groups (`event.*`).
-    pub sees: BTreeSet<String>,
+    pub sees: FieldNames,
     /// The groups among them, without their `.*`: asked for every field of every task.
     pub seen_groups: BTreeSet<String>,
     /// What is seen of a task marked `minimum`.
-    pub minimum: BTreeSet<String>,
+    pub minimum: FieldNames,
     pub confidential_addresses: bool,
     /// Serves children alone: from the eighteenth birthday it is given no task.
     pub children_only: bool,
@@ -251,8 +252,8 @@ pub struct Agency {
 impl Agency {
     /// Whether this agency may see a field (`child.upn`, `narrative`) or fact (`event.grade`).
     pub fn may_see(&self, field: &str) -> bool {
-        let in_group = field.split_once('.').is_some_and(|(group, _)| self.seen_groups.contains(group));
-        in_group || self.sees.contains(field)
+        let in_group = || field.split_once('.').is_some_and(|(group, _)| self.seen_groups.contains(group));
+        self.sees.contains(field) || in_group()
     }
 }
 

@@ -1,8 +1,10 @@
 //! The facts a rule book's conditions may read, and the dense table that holds their values for one judgement.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use super::catalogue;
+use super::names::ByName;
 use crate::engine::model::scalar::{FactType, FactValue};
 
 /// A fact of one rule book. Ids of different books must not be mixed.
@@ -22,8 +24,9 @@ pub struct KindId(pub(super) u16);
 impl KindId {
     /// None: no such kind.
     pub fn of(kind: &str) -> Option<Self> {
-        let place = catalogue::kinds().iter().position(|name| *name == kind)?;
-        u16::try_from(place).ok().map(Self)
+        static PLACES: LazyLock<ByName<&'static str, KindId>> =
+            LazyLock::new(|| KindId::all().map(|kind| (kind.name(), kind)).collect());
+        PLACES.get(kind).copied()
     }
 
     /// Every kind, in the order of the catalogue.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::capitalised;
 use crate::engine::model::detail;
 use crate::engine::rules::RuleBook;
+use crate::engine::rules::names::FieldNames;
 
 /// What a reader is told of the child, the family, the sender and the event, in that order; what else is listed follows.
 const FIELDS: [(&str, &str); 27] = [
@@ -55,7 +56,7 @@ const TEXTS: [(&str, &str); 10] = [
 ];
 
 /// Fields and facts in plain words. `kinds`: only what events of one of these carry; None: all.
-pub fn fields(book: &RuleBook, seen: &BTreeSet<String>, kinds: Option<&BTreeSet<&'static str>>) -> String {
+pub fn fields(book: &RuleBook, seen: &FieldNames, kinds: Option<&BTreeSet<&'static str>>) -> String {
     let listed = |name: &str| FIELDS.iter().any(|(field, _)| *field == name);
     let known = FIELDS.into_iter().filter(|(field, _)| seen.contains(*field)).map(|(_, words)| words.to_owned());
     let plans = "plans and flags, who holds the case and who placed the child".to_owned();

@@ -12,6 +12,7 @@ use crate::engine::rules::book::{Agency, Basis, Ladder, LadderStep, UnitKind};
 use crate::engine::rules::catalogue;
 use crate::engine::rules::directory::{Directory, as_meant};
 use crate::engine::rules::facts::Facts;
+use crate::engine::rules::names::FieldNames;
 use crate::engine::rules::read::{Faults, Table, Text, instead, listed, span_of};
 
 fn of<'d, 'i>(documents: &'d [Document<'i>], part: Part) -> impl Iterator<Item = &'d Document<'i>> {
@@ -161,11 +162,11 @@ fn units(table: &mut Table<'_>, faults: &mut Faults) -> UnitKind {
     found.unwrap_or(UnitKind::One)
 }
 
-fn fields(table: &mut Table<'_>, key: &'static str, facts: &Facts, faults: &mut Faults) -> Option<BTreeSet<String>> {
+fn fields(table: &mut Table<'_>, key: &'static str, facts: &Facts, faults: &mut Faults) -> Option<FieldNames> {
     let (_, value) = table.value(key)?;
     // Seeing nothing is a thing to say: an empty list is no fault here.
     if matches!(value.get_ref(), DeValue::Array(items) if items.is_empty()) {
-        return Some(BTreeSet::new());
+        return Some(FieldNames::default());
     }
     let texts = table.texts(faults, key, "[\"child.given_names\", \"event.*\"]")?;
     let child: Vec<String> = catalogue::CHILD_FIELDS.iter().map(|field| format!("child.{field}")).collect();
