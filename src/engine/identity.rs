@@ -162,22 +162,7 @@ pub fn keys_alone(weaker: Vec<(IdentifierKind, SubjectKey)>) -> Option<Vec<Subje
 impl Identifiers {
     /// `event_id` makes the subject of a child whom nothing identifies: the event's, or that of the one it corrects or takes back.
     pub fn of(keys: &Keys, child: &Child, source: &Source, event_id: &str) -> Self {
-        let mut unverified = Vec::new();
-        let mut found = Vec::new();
-        if let Some(number) = given(&child.nhs_number) {
-            let number = normalise_nhs_number(number);
-            match nhs_number_is_valid(&number) {
-                true => found.push((IdentifierKind::NhsNumber, number)),
-                false => unverified.push(IdentifierKind::NhsNumber.symbol().to_owned()),
-            }
-        }
-        if let Some(upn) = given(&child.upn) {
-            let upn = normalise_upn(upn);
-            match upn_is_valid(&upn) {
-                true => found.push((IdentifierKind::Upn, upn)),
-                false => unverified.push(IdentifierKind::Upn.symbol().to_owned()),
-            }
-        }
+        let (mut found, unverified) = checked(child);
         if let Some(local_id) = given(&child.local_id) {
             let scoped = format!("{}\0{}\0{local_id}", source.partner, source.unit);
             found.push((IdentifierKind::LocalId, scoped));
@@ -198,6 +183,29 @@ impl Identifiers {
     }
 }
 
+/// Numbers that pass their check, in their normal form, strongest first; and the names of those that fail it.
+fn checked(child: &Child) -> (Vec<(IdentifierKind, String)>, Vec<String>) {
+    let (mut found, mut unverified) = (Vec::new(), Vec::new());
+    let mut check = |kind: IdentifierKind, number: String, is_valid: bool| match is_valid {
+        true => found.push((kind, number)),
+        false => unverified.push(kind.symbol().to_owned()),
+    };
+    if let Some(number) = given(&child.nhs_number).map(normalise_nhs_number) {
+        let is_valid = nhs_number_is_valid(&number);
+        check(IdentifierKind::NhsNumber, number, is_valid);
+    }
+    if let Some(upn) = given(&child.upn).map(normalise_upn) {
+        let is_valid = upn_is_valid(&upn);
+        check(IdentifierKind::Upn, upn, is_valid);
+    }
+    (found, unverified)
+}
+
+/// Identifiers of a child that fail their check: `nhs_number`, `upn`. No key is made.
+pub fn unverified(child: &Child) -> Vec<String> {
+    checked(child).1
+}
+
 /// The text of an optional field without surrounding blanks, unless nothing is left.
 fn given(field: &Option<String>) -> Option<&str> {
     field.as_deref().map(str::trim).filter(|text| !text.is_empty())
@@ -216,6 +224,11 @@ pub fn normalise_upn(upn: &str) -> String {
 /// A name as it is compared: compatibility forms taken apart, accents dropped, case folded, letters and digits only.
 /// `Zoë O'Brien-Łuć` and `ZOE OBRIEN ŁUC` are the same; `Twin 1` and `Twin 2` are not.
 pub fn normalise_name(name: &str) -> String {
+    if name.is_ascii() {
+        // Nothing to take apart, and no marks: the same, without asking Unicode of every letter.
+        let letters = name.chars().filter(char::is_ascii_alphanumeric);
+        return letters.map(|letter| letter.to_ascii_lowercase()).collect();
+    }
     // Upper case first, as case folding asks: ß and ss are one.
     let folded = name.nfkd().flat_map(char::to_uppercase).flat_map(char::to_lowercase);
     let tells = |character: &char| {

@@ -1,6 +1,6 @@
 //! What a sender wrote of a child that could not be used: they alone can put it right, so they hear of it, by the name of the field.
 
-use crate::engine::identity::{IdentifierKind, Identifiers, Keys};
+use crate::engine::identity::{IdentifierKind, Identifiers, Keys, unverified};
 use crate::engine::model::detail::Detail;
 use crate::engine::model::event::{Child, ReferralEvent};
 use crate::engine::rules::RuleBook;
@@ -10,20 +10,18 @@ pub fn words(keys: &Keys, rules: &RuleBook, event: &ReferralEvent) -> Vec<String
     let siblings = event.siblings.iter().enumerate();
     let siblings = siblings.map(|(place, sibling)| (format!("data.siblings[{place}].child"), &sibling.child));
     let children = std::iter::once(("data.child".to_owned(), &event.child)).chain(siblings);
-    let mut words: Vec<String> =
-        children.flat_map(|(path, child)| of_child(keys, rules, event, child, &path)).collect();
+    let mut words: Vec<String> = children.flat_map(|(path, child)| of_child(rules, child, &path)).collect();
     words.extend(of_right_child(keys, event));
     words
 }
 
-fn of_child(keys: &Keys, rules: &RuleBook, event: &ReferralEvent, child: &Child, path: &str) -> Vec<String> {
-    let identifiers = Identifiers::of(keys, child, &event.source, &event.event_id);
+fn of_child(rules: &RuleBook, child: &Child, path: &str) -> Vec<String> {
     let fails = |field: &String| {
         format!("{path}.{field} fails its check: it was not used to tell who the child is. Look it up.")
     };
     let unlisted = |field| format!("{path}.{field} is not in this partnership's directory: check the code.");
     let unlisted = rules.directory.unlisted(child).into_iter().map(unlisted);
-    identifiers.unverified.iter().map(fails).chain(unlisted).collect()
+    unverified(child).iter().map(fails).chain(unlisted).collect()
 }
 
 /// Of a withdrawal for another child: whether the time of first receipt could be kept.

@@ -15,7 +15,8 @@ pub fn has_nobody_to_find(history: &History, rules: &RuleBook, task: &HeldTask) 
         let mut asked = history.entries.iter().filter(|entry| task.is_of(entry));
         asked.any(|entry| episodes::back_at(history, entry).is_some())
     };
-    is_search(rules, task) && back()
+    // What its rules would ask is the dearer question: it is asked of the tasks of a child who is back alone.
+    back() && is_search(rules, task)
 }
 
 /// Whether every rule that asks it does so only because the child is looked for no longer.
