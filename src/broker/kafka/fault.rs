@@ -27,10 +27,6 @@ pub enum Remedy {
 }
 
 impl Fault {
-    /// Of a transaction that takes no more records.
-    pub const SPOILT: Self =
-        Self { code: RDKafkaErrorCode::State, fatal: false, retriable: false, requires_abort: true };
-
     pub fn of(error: &KafkaError) -> Self {
         if let KafkaError::Transaction(error) = error {
             return Self {

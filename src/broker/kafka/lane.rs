@@ -46,6 +46,8 @@ pub struct KafkaLane {
     /// Drawn, and not yet handed out.
     waiting: VecDeque<Record>,
     standing: Standing,
+    /// When last asked, nothing fetched was left to draw.
+    drained: bool,
     fenced: bool,
 }
 
@@ -78,6 +80,7 @@ impl KafkaLane {
             owned: BTreeSet::new(),
             waiting: VecDeque::new(),
             standing: Standing::default(),
+            drained: true,
             fenced: false,
         })
     }
@@ -176,6 +179,7 @@ impl KafkaLane {
             Some(queue) => queue.draw(DRAW_MAX, wait, &mut drawn),
             None => return Ok(()),
         }
+        self.drained = drawn.is_empty();
         // What was fetched for another assignment, or before a seek, is not ours to hand out, nor what failed then to fail of.
         let is_read = |place: &Place| seat.partitions.get(place).is_some_and(|held| held.stage == Stage::Reading);
         for look in drawn {
@@ -240,7 +244,8 @@ impl KafkaLane {
     /// Err: a partition stands still.
     fn watch(&mut self) -> Result<(), BrokerError> {
         let now = Instant::now();
-        if !self.standing.is_due(now) {
+        // What was fetched stands in one queue: behind another's backlog it is only late.
+        if !self.drained || !self.standing.is_due(now) {
             return Ok(());
         }
         let Ok(passed) = self.consumer.position() else { return Ok(()) };
@@ -250,12 +255,12 @@ impl KafkaLane {
         let seat = locked(&self.seat);
         let reached = seat.partitions.iter().filter(|(_, held)| is_read(held)).map(reached).collect();
         drop(seat);
-        let end_of = |(topic, partition): &Place| {
+        let bounds_of = |(topic, partition): &Place| {
             let partition = i32::try_from(*partition).unwrap_or(i32::MAX);
-            let ends = native::answers::watermarks(&self.consumer, topic, partition, END_WAIT);
-            ends.map(|(_, end)| end).map_err(|error| storage("a partition's end is not known", &error))
+            let bounds = answers::watermarks(&self.consumer, topic, partition, END_WAIT);
+            bounds.map_err(|error| storage("a partition's end is not known", &error))
         };
-        self.standing.look(now, reached, end_of)
+        self.standing.look(now, reached, bounds_of)
     }
 
     /// Another has this lane's name: its partitions are to be the other's at once.

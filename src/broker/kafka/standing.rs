@@ -9,7 +9,7 @@ use crate::broker::BrokerError;
 
 /// What handed out nothing for so long is looked at, and looked at again after as long. Longer than a broker takes to come back.
 const STILL_FOR: Duration = Duration::from_secs(30);
-/// Partitions are looked at one by one, this far apart: each asks the broker.
+/// Partitions are looked at one by one, this far apart, for each asks the broker: a lane of more than sixty takes longer.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// The partitions of one lane.
@@ -39,13 +39,13 @@ impl Standing {
         now >= self.look_at
     }
 
-    /// Told how far each partition was read, and how to ask where one ends for a reader of what is committed. Err: one stood still from one
-    /// look to the next though there was something to read.
+    /// Told how far each partition was read, while nothing that was fetched waits to be handed out, and how to ask where one begins and ends
+    /// for a reader of what is committed. Err: one stood still from one look to the next though there was something to read.
     pub fn look(
         &mut self,
         now: Instant,
         reached: BTreeMap<Place, i64>,
-        end_of: impl FnOnce(&Place) -> Result<i64, BrokerError>,
+        bounds_of: impl FnOnce(&Place) -> Result<(i64, i64), BrokerError>,
     ) -> Result<(), BrokerError> {
         self.look_at = now + LOOK_EVERY;
         self.still.retain(|place, _| reached.contains_key(place));
@@ -61,12 +61,12 @@ impl Standing {
             return Ok(());
         };
         still.looked_at = now;
-        let end = end_of(place);
-        if let Err(error) = &end {
+        let bounds = bounds_of(place);
+        if let Err(error) = &bounds {
             tracing::debug!(%error, partition = place.1, "where a partition ends that stands still is not known");
         }
-        // Not told, it says nothing: as while the broker is away.
-        let is_left = end.is_ok_and(|end| end > still.reached);
+        // Not told, it says nothing: as while the broker is away. Nor does what was deleted before anything was read.
+        let is_left = bounds.is_ok_and(|(first, end)| end > still.reached.max(first));
         if is_left && still.left {
             let (topic, partition) = place;
             let reason = format!("{topic}, partition {partition}, goes on and nothing came of it: it is read anew");
@@ -83,7 +83,7 @@ mod tests {
 
     /// What the lane has read and where the partition ends, one pair a look, each `STILL_FOR` after the one before. Answers at which look
     /// it was found to stand still.
-    fn found(looks: &[(i64, Result<i64, BrokerError>)]) -> Option<usize> {
+    fn found(looks: &[(i64, Result<(i64, i64), BrokerError>)]) -> Option<usize> {
         let (mut standing, begin): (_, Instant) = (Standing::default(), Instant::now());
         let place: Place = ("inbox".into(), 3);
         looks.iter().enumerate().position(|(number, (reached, end))| {
@@ -94,15 +94,33 @@ mod tests {
 
     #[test]
     fn a_partition_that_goes_on_and_does_not_move_is_found_at_the_second_look() {
-        assert_eq!(found(&[(4, Ok(9)), (4, Ok(9)), (4, Ok(9))]), Some(2));
-        assert_eq!(found(&[(4, Ok(4)), (4, Ok(4)), (4, Ok(9)), (4, Ok(12))]), Some(3));
+        assert_eq!(found(&[(4, Ok((0, 9))), (4, Ok((0, 9))), (4, Ok((0, 9)))]), Some(2));
+        assert_eq!(found(&[(4, Ok((0, 4))), (4, Ok((0, 4))), (4, Ok((0, 9))), (4, Ok((0, 12)))]), Some(3));
     }
 
     #[test]
     fn one_that_moves_is_at_its_end_or_does_not_say_where_it_ends_is_left_alone() {
         let away = || Err(BrokerError::Storage("no answer".to_owned()));
-        assert_eq!(found(&[(4, Ok(9)), (4, Ok(9)), (5, Ok(9)), (5, Ok(9)), (9, Ok(9)), (9, Ok(9)), (9, Ok(9))]), None);
-        assert_eq!(found(&[(4, Ok(9)), (4, Ok(9)), (4, away()), (4, Ok(9)), (5, Ok(9))]), None);
+        assert_eq!(
+            found(&[
+                (4, Ok((0, 9))),
+                (4, Ok((0, 9))),
+                (5, Ok((0, 9))),
+                (5, Ok((0, 9))),
+                (9, Ok((0, 9))),
+                (9, Ok((0, 9))),
+                (9, Ok((0, 9)))
+            ]),
+            None
+        );
+        assert_eq!(found(&[(4, Ok((0, 9))), (4, Ok((0, 9))), (4, away()), (4, Ok((0, 9))), (5, Ok((0, 9)))]), None);
+    }
+
+    /// Nothing was ever read of it, and all that was there was deleted.
+    #[test]
+    fn one_of_which_nothing_is_left_is_at_its_end() {
+        assert_eq!(found(&[(0, Ok((9, 9))), (0, Ok((9, 9))), (0, Ok((9, 9)))]), None);
+        assert_eq!(found(&[(0, Ok((9, 12))), (0, Ok((9, 12))), (0, Ok((9, 12)))]), Some(2));
     }
 
     #[test]
@@ -115,7 +133,7 @@ mod tests {
             standing
                 .look(now, reached.clone(), |place| {
                     asked.push(place.1);
-                    Ok(0)
+                    Ok((0, 0))
                 })
                 .unwrap();
         }

@@ -139,12 +139,13 @@ impl Transaction {
                 return Ok(settled);
             }
         }
-        let committed = match self.spoilt {
-            true => Err(Fault::SPOILT),
-            false => self.repeated(|producer| transactions::commit(producer, CALL)),
-        };
-        let Err(fault) = committed else {
+        let Err(fault) = self.repeated(|producer| transactions::commit(producer, CALL)) else {
             (self.open, self.proven) = (false, true);
+            if self.spoilt {
+                return Err(BrokerError::Storage(
+                    "a transaction was committed that had not taken all its records".to_owned(),
+                ));
+            }
             return Ok(Settled::Committed);
         };
         tracing::warn!(code = words(fault.code), "a transaction was not committed");
