@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::broker::BrokerError;
 use crate::config;
-use crate::engine::schema::SchemaName;
+use crate::engine::schema::{PublishedSchema, SchemaName};
 use known::Known;
 use registry::{Registry, RegistryError};
 
@@ -251,7 +251,7 @@ fn held_to(name: SchemaName) -> &'static str {
 fn own_header(name: SchemaName) -> Result<[u8; HEADER_BYTES], BrokerError> {
     let fault = |error: crate::engine::schema::SchemaError| BrokerError::Mismatch(error.to_string());
     let mut header = [0xC3, 0x01, 0, 0, 0, 0, 0, 0, 0, 0];
-    let own = name.published().and_then(|published| published.own()).map_err(fault)?;
+    let own = name.published().and_then(PublishedSchema::own).map_err(fault)?;
     header[2..].copy_from_slice(own.rabin_fingerprint());
     Ok(header)
 }

@@ -81,9 +81,11 @@ impl Standing {
 mod tests {
     use super::*;
 
+    type Bounds = Result<(i64, i64), BrokerError>;
+
     /// What the lane has read and where the partition ends, one pair a look, each `STILL_FOR` after the one before. Answers at which look
     /// it was found to stand still.
-    fn found(looks: &[(i64, Result<(i64, i64), BrokerError>)]) -> Option<usize> {
+    fn found(looks: &[(i64, Bounds)]) -> Option<usize> {
         let (mut standing, begin): (_, Instant) = (Standing::default(), Instant::now());
         let place: Place = ("inbox".into(), 3);
         looks.iter().enumerate().position(|(number, (reached, end))| {
