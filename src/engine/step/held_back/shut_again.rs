@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::lifted::{fired_for, named_by};
 use super::not_passed_on::leave_place;
 use crate::engine::context::StepError;
+use crate::engine::history::decisions::DECISION;
 use crate::engine::history::entry::{self, A_PERSON, AN_ADDRESS, SUSPECT, SUSPECT_SENDER, UNKNOWN_SUSPECT, is_marker};
 use crate::engine::history::routes::{
     is_suspect_told_of, lifted_by, lifted_of, shut_again, suspect_is_known, suspect_is_there_too,
@@ -80,7 +81,14 @@ pub fn hold(keys: &Keys, rules: &RuleBook, history: &mut History, recorded: &Dec
         None => !is_settled && is_suspect_told_of(history),
     };
     if !of_suspect {
-        if !is_settled {
+        // What another confirmation holds back, or had before it was lifted, is held by each: either may be withdrawn.
+        let is_own = |route: &HeldBack| route.is_wish() && touches(&route);
+        let confirmed = |entry: &Arc<Entry>| {
+            entry.kind == DECISION
+                && !entry.withdrawn
+                && (entry.held_back.iter().any(is_own) || entry.lifted.iter().any(|lifted| is_own(&lifted.route())))
+        };
+        if !is_settled || history.entries.iter().any(confirmed) {
             by.hold_back(routes("asked"));
         }
         return;
