@@ -234,7 +234,8 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
     let heard = raised_for.iter().filter(|_| raising::is_told_of(&draft.history, original)).cloned();
     let had_heard = raising::had_heard(draft, original).into_iter().chain(lowered::had_heard(draft, original));
     let heard = heard.chain(had_heard.filter(|_| !is_repeated));
-    let mut shared_with: Vec<Arc<HeldTask>> = told.iter().cloned().chain(warned).chain(heard).collect();
+    let refused = all.iter().flat_map(|entry| agreement::told_of_refusal_by(&draft.history, entry));
+    let mut shared_with: Vec<Arc<HeldTask>> = told.iter().cloned().chain(warned).chain(heard).chain(refused).collect();
     if !shared_with.is_empty() {
         // Whoever helps by an agreement that is withdrawn was told of the child by that, too.
         shared_with.extend(agreement::ran_by_it(draft, &before));

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::services::social_care_acts;
+use super::services::{social_care_acts, waits_still};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::history::agreement::{
     GIVEN, UNSAFE_TO_ASK, is_unsafe, recorded, said, said_before, settles, taken_back_since, unsafe_by, unsafe_since,
 };
 use crate::engine::history::decisions::DECISION;
-use crate::engine::history::{RECALLED, held_back_of, is_open};
+use crate::engine::history::{RECALLED, death, held_back_of, is_open};
 use crate::engine::model::codes::AgreementState;
 use crate::engine::model::detail::{AgreementRecorded, Detail};
 use crate::engine::model::history::{AgreementStanding, Entry, HeldTask, History, said_by};
@@ -61,6 +61,13 @@ const SAID_TO_REFUSE: Word = Word {
     why: "Another referral says that the family refuses help. That they had agreed to this service is not said to be taken back.",
     action: "Ask the family whether they still want this service: a later referral says that they refuse help",
     wants_answer: true,
+};
+const REFUSAL_WITHDRAWN: Word = Word {
+    title: "The referral that said that the family refuses help was withdrawn",
+    why: "You were told that another referral says that the family refuses help: its sender has withdrawn it. If you have asked them already, \
+        ring the front door.",
+    action: "Do not ask the family because of that referral: it was withdrawn; do not use what you were told of it",
+    ..SAID_TO_REFUSE
 };
 const BEGUN: &str = "Those who had said that asking the family is unsafe have taken it back, and services that the family agreed to go on.";
 const LEFT_STOPPED: &str = "Those who had said that asking the family is unsafe have taken it back. The services that it had stopped stay \
@@ -151,7 +158,40 @@ pub fn taken_back(draft: &mut Draft<'_>, cause: &str, before: &History) -> Resul
     };
     let begun: Vec<Arc<HeldTask>> = history.tasks.iter().filter(was_stopped).cloned().collect();
     stop_each(draft, cause, &stopped, &NOT_AGREED)?;
-    go_on(draft, cause, &begun)
+    go_on(draft, cause, &begun)?;
+    recall_refusal(draft, cause, before)
+}
+
+/// Who was told by this event, or by a report of it, that the family is said to refuse.
+pub fn told_of_refusal_by(history: &History, entry: &Entry) -> Vec<Arc<HeldTask>> {
+    let is_report =
+        |at: Timestamp| at == entry.received_at || entry.corroborated_by.iter().any(|report| report.received_at == at);
+    let by = |task: &&Arc<HeldTask>| is_word_of_refusal(task) && is_report(task.raised_at);
+    history.tasks.iter().filter(by).cloned().collect()
+}
+
+/// A word of a refusal that was not taken back.
+fn is_word_of_refusal(task: &HeldTask) -> bool {
+    task.action == SAID_TO_REFUSE.action && task.state != RECALLED
+}
+
+/// A referral that said that the family refuses is withdrawn: whoever was told so does not ask them by that, unless another says it since.
+fn recall_refusal(draft: &mut Draft<'_>, cause: &str, before: &History) -> Result<(), StepError> {
+    let history = &draft.history;
+    let stood = |entry: &Entry| before.entries.iter().any(|other| other.is_same_event(entry) && !other.withdrawn);
+    let withdrawn = history.entries.iter().filter(|entry| entry.withdrawn && stood(entry));
+    let is_said_since = |task: &HeldTask| {
+        let says_so = |entry: &Arc<Entry>| !entry.withdrawn && !entry.backfilled && said(entry) == Some("refused");
+        history.entries.iter().any(|entry| entry.received_at >= task.raised_at && says_so(entry))
+    };
+    let told = withdrawn.flat_map(|entry| told_of_refusal_by(history, entry));
+    let told: Vec<Arc<HeldTask>> = told.filter(|task| !is_said_since(task)).collect();
+    tell_each(draft, &format!("{cause}\0refusal withdrawn"), &told, &REFUSAL_WITHDRAWN, &OWN_DUTY)?;
+    let at = draft.at;
+    for task in draft.history.tasks.iter_mut().filter(|task| told.iter().any(|told| told.task_id == task.task_id)) {
+        *task = Arc::new(task.closed_as(RECALLED, at));
+    }
+    Ok(())
 }
 
 /// Services that run by an agreement which nobody has given any more. `before`: as it stood with the word that is taken back.
@@ -288,7 +328,7 @@ pub fn heed(draft: &mut Draft<'_>, referral: &Referral, about: &Arc<Entry>) -> R
 }
 
 /// A referral says that the family refuses what it would ask: a service that they had agreed to runs on, and those who give it ask them,
-/// once.
+/// once. Not those who ring the front door first, nor the family of a child who has died.
 fn tell_of_refusal(draft: &mut Draft<'_>, referral: &Referral) -> Result<(), StepError> {
     let event = &referral.event;
     let said = event.agreement.as_ref().and_then(|said| said.state);
@@ -297,14 +337,18 @@ fn tell_of_refusal(draft: &mut Draft<'_>, referral: &Referral) -> Result<(), Ste
     }
     let (history, rules) = (&draft.history, &draft.book.rules);
     let heard = |task: &HeldTask| {
-        let mut words = history.tasks.iter().filter(|word| word.action == SAID_TO_REFUSE.action);
-        words.any(|word| (&word.agency, &word.unit) == (&task.agency, &task.unit) && word.raised_at >= task.raised_at)
+        let agreed = history.agreement.as_ref().filter(|standing| standing.state == GIVEN).map(|standing| standing.at);
+        let since = agreed.max(Some(task.raised_at));
+        let mut words = history.tasks.iter().filter(|word| is_word_of_refusal(word));
+        words.any(|word| (&word.agency, &word.unit) == (&task.agency, &task.unit) && Some(word.raised_at) >= since)
     };
     let runs = |task: &&Arc<HeldTask>| {
         is_open(&task.state)
             && task.chases.is_none()
             && needs_agreement(rules, task)
             && !draft.is_raised_now(task)
+            && !waits_still(draft, task)
+            && !death::overtook(history, task)
             && !heard(task)
     };
     let held: Vec<Arc<HeldTask>> = history.tasks.iter().filter(runs).cloned().collect();

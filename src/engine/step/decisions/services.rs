@@ -119,6 +119,12 @@ fn waits_on(history: &History) -> bool {
     social_care_acts(history) || history.case_level >= Some(Level::L4a)
 }
 
+/// Whether whoever is at work rings the front door before they do anything with the family: social care acts, or they were told so, and wait on.
+pub fn waits_still(draft: &Draft<'_>, task: &HeldTask) -> bool {
+    let is_told = || told_to_wait(draft).iter().any(|waiting| waiting.task_id == task.task_id);
+    social_care_acts(&draft.history) || (waits_on(&draft.history) && is_told())
+}
+
 /// When a step ends: social care acts no longer, by a person's decision or because what led to it was taken back. Whoever was told to
 /// ring first, and is at work still, hears that they may go on; those whose case is closed hear that instead.
 pub fn let_go_on(draft: &mut Draft<'_>) -> Result<(), StepError> {
