@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pathway_router::broker::embedded::{self, Embedded, EmbeddedOptions, Expected};
-use pathway_router::broker::{BatchLimit, Broker, BrokerError, Clock, Health, LaneShare};
+use pathway_router::broker::{BatchLimit, Broker, BrokerError, Clock, Health, LaneShare, TopicSpec};
 use tempfile::TempDir;
 
 use super::kit::{
@@ -311,6 +311,33 @@ fn a_log_that_another_program_emptied_in_order_is_not_missed() {
     publish(&broker, vec![write("in", "a", "4")]).unwrap();
     assert!(said().contains("it holds records"), "{}", said());
     assert_eq!((broker.health(), contents(&broker, "in", 0).len()), (Health::Ready, 4));
+}
+
+/// What starts the log over need not be a record that is accepted: an older log is told by where the lock says that this one began.
+#[test]
+fn whatever_starts_the_log_over_the_lock_says_which_it_is() {
+    let file = InFile::new();
+    let broker = file.broker();
+    let kept = Some(Duration::from_secs(3600));
+    broker.ensure_topics(&[TopicSpec { retention: kept, ..topic("in", 1) }]).unwrap();
+    publish(&broker, vec![write("in", "a", "1")]).unwrap();
+    let begun = || {
+        let log = std::fs::read(file.0.path().join("router.db-wal")).unwrap();
+        u32::from_be_bytes(log[16..20].try_into().unwrap())
+    };
+    let said = || std::fs::read_to_string(file.0.path().join("router.db.lock")).unwrap();
+    let says = |begun: u32| said().ends_with(&format!("begun as {begun}\n"));
+    let other = rusqlite::Connection::open(file.options().path).unwrap();
+    let all_in_file = || {
+        other.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(0)).unwrap();
+        begun()
+    };
+    let before = all_in_file();
+    broker.delete_expired().unwrap();
+    assert!(begun() != before && says(begun()), "retention: {before}, {}, {}", begun(), said());
+    let before = all_in_file();
+    broker.ensure_topics(&[topic("of a new partner", 1)]).unwrap();
+    assert!(begun() != before && says(begun()), "topics: {before}, {}, {}", begun(), said());
 }
 
 /// As when its folder is closed to us for a while: nobody can tell, and what was opened is written on.

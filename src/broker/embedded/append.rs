@@ -230,11 +230,13 @@ impl<'c> Log<'c> {
         self.store_positions(group)?;
         let due = group.records.saturating_mul(2);
         self.delete_where(due, Compaction::is_due)?;
+        self.committed()
+    }
+
+    /// Commits, and has it noted.
+    fn committed(&self) -> Result<(), Failure> {
         self.connection.prepare_cached("COMMIT")?.execute([])?;
-        let in_place = self.shared.is_in_place(self.connection);
-        // Whatever was found: before anything of it is acknowledged.
-        self.shared.say_log_holds(true);
-        in_place.map_err(Failure::Storage)
+        self.shared.note_commit(self.connection).map_err(Failure::Storage)
     }
 
     fn store_positions(&self, group: &Group) -> Result<(), Failure> {
@@ -287,8 +289,7 @@ impl<'c> Log<'c> {
         let result = (|| {
             self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
             self.delete_where(records_max, |compaction| !compaction.is_clean())?;
-            self.connection.prepare_cached("COMMIT")?.execute([])?;
-            Ok(())
+            self.committed()
         })();
         self.settle(result)
     }
@@ -321,7 +322,7 @@ impl<'c> Log<'c> {
                 ))?
                 .execute(params![below, records_max])?;
             partition.store_floor(self.connection)?;
-            self.connection.prepare_cached("COMMIT")?.execute([])?;
+            self.committed()?;
             Ok(deleted as u64)
         })();
         self.settle(result)

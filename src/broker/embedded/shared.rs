@@ -123,6 +123,14 @@ impl Shared {
         Ok(())
     }
 
+    /// For the writer, after each commit, whatever it was for: any may have started the log over. Whatever is found, it is noted before
+    /// anything of it is acknowledged.
+    pub fn note_commit(&self, connection: &Connection) -> Result<(), BrokerError> {
+        let in_place = self.is_in_place(connection);
+        self.say_log_holds(true);
+        in_place
+    }
+
     /// Notes in the lock that records lie in the write-ahead log, and in which, or that it is about to be emptied: where that was not so
     /// before.
     pub fn say_log_holds(&self, holds: bool) {

@@ -93,7 +93,7 @@ pub fn ensure(connection: &Connection, shared: &Shared, specs: &[TopicSpec]) -> 
         }
     };
     shared.replace_catalogue(keep_partitions(&present, fresh));
-    Ok(())
+    shared.note_commit(connection)
 }
 
 fn refuse_mismatch(present: &TopicSpec, wanted: &TopicSpec) -> Result<(), BrokerError> {
