@@ -117,7 +117,9 @@ fn a_file_that_another_program_holds_is_waited_for_and_nothing_is_lost_or_twice(
     assert_eq!(broker.health(), Health::HeldByAnother);
     let asked = Instant::now();
     assert!(publish(&*broker, vec![write("in", "a", "meanwhile")]).is_err());
+    assert!(broker.ensure_topics(&[topic("in", 1), topic("of a new partner", 1)]).is_err());
     assert!(asked.elapsed() < Duration::from_secs(2), "once it is known, nobody waits for it");
+    broker.ensure_topics(&[topic("in", 1), topic("out", 1)]).expect("there is nothing to make");
     assert!(!transaction.is_finished(), "what a lane has done waits");
 
     other.execute_batch("ROLLBACK").unwrap();

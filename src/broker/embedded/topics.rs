@@ -67,9 +67,8 @@ pub fn out_of_date(connection: &Connection, table: &str) -> Result<Compaction, B
     scan().map_err(|error| storage(&error))
 }
 
-/// Creates and adjusts, all or nothing. Only the writer thread calls this.
-pub fn ensure(connection: &Connection, shared: &Shared, specs: &[TopicSpec]) -> Result<(), BrokerError> {
-    let present = shared.catalogue();
+/// Which of them are missing or otherwise kept.
+pub fn to_make<'s>(present: &Catalogue, specs: &'s [TopicSpec]) -> Result<Vec<&'s TopicSpec>, BrokerError> {
     for spec in specs {
         if let Some(topic) = present.topics.get(spec.name.as_str()) {
             refuse_mismatch(&topic.spec, spec)?;
@@ -78,7 +77,13 @@ pub fn ensure(connection: &Connection, shared: &Shared, specs: &[TopicSpec]) -> 
         }
     }
     let differs = |spec: &&TopicSpec| present.topics.get(spec.name.as_str()).is_none_or(|topic| topic.spec != **spec);
-    let wanted: Vec<&TopicSpec> = specs.iter().filter(differs).collect();
+    Ok(specs.iter().filter(differs).collect())
+}
+
+/// Creates and adjusts, all or nothing. Only the writer thread calls this.
+pub fn ensure(connection: &Connection, shared: &Shared, specs: &[TopicSpec]) -> Result<(), BrokerError> {
+    let present = shared.catalogue();
+    let wanted = to_make(&present, specs)?;
     if wanted.is_empty() {
         return Ok(());
     }

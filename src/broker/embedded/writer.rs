@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use super::append::{Failure, Group, Log};
 use super::publisher::QueuePlace;
 use super::shared::Shared;
-use super::{layout, room};
+use super::{layout, room, topics};
 use crate::broker::{BrokerError, Consumed, Health, LaneShare, PublishDone, TopicSpec, Write};
 
 /// How much goes into one transaction. More waits for the next.
@@ -260,6 +260,9 @@ impl Writer<'_> {
         let held = (self.shared.health() == Health::HeldByAnother).then(|| self.refusal());
         match request {
             Request::Topics { topics, answer } => {
+                // Where there is nothing to make, nothing is written.
+                let to_make = topics::to_make(&self.shared.catalogue(), &topics);
+                let held = held.filter(|_| to_make.is_ok_and(|to_make| !to_make.is_empty()));
                 let made = held.map_or_else(|| self.log.ensure_topics(&topics), Err);
                 let _ = answer.send(made.map_err(|error| layout::of_file(&self.shared.path, error)));
                 self.shared.announce();
