@@ -48,6 +48,7 @@ use retried::Retried;
 use streams::Streams;
 
 mod answer;
+mod beside;
 mod body;
 mod caller;
 mod cursor;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use axum::http::HeaderMap;
 use serde_json::Value;
 
+use super::beside::add_others;
 use super::body::media_type;
 use super::json::{self, Document};
 use super::problem::Problem;
@@ -264,19 +265,6 @@ pub struct Unusable {
     pub reason: QuarantineReason,
     pub faults: Vec<Fault>,
     pub partly: Option<Box<CloudEvent>>,
-}
-
-/// Adds what else is wrong. What is said of a place that is at fault, or holds or stands in one, is said of a stand-in; and whether an
-/// address says which child it is cannot be known where the address is at fault.
-pub fn add_others(faults: &mut Vec<Fault>, others: Vec<Fault>) {
-    let is_within = |one: &str, other: &str| {
-        one.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-    };
-    let of_address = |known: &str, path: &str| known == "data.reply_to" && path == "data.child";
-    let known: Vec<String> = faults.iter().map(|fault| fault.path.clone()).collect();
-    let is_of = |path: &str, known: &str| is_within(path, known) || is_within(known, path) || of_address(known, path);
-    let is_new = |fault: &Fault| !known.iter().any(|known| !known.is_empty() && is_of(&fault.path, known));
-    faults.extend(others.into_iter().filter(is_new));
 }
 
 /// JSON, or where it breaks off, or where a name stands twice.

@@ -12,10 +12,11 @@ use axum::response::Response;
 
 use super::Gateway;
 use super::answer::{self, Refusal, Verdict};
+use super::beside::{add_judged, add_others};
 use super::body::{self, Read};
 use super::caller::PartnerCaller;
 use super::drain::DROP_WAIT;
-use super::envelope::{self, Item, Mode, Unusable, add_others};
+use super::envelope::{self, Item, Mode, Unusable};
 use super::problem::Problem;
 use super::publish::{self, header, keyed};
 use crate::broker::Write;
@@ -146,8 +147,8 @@ fn judge(gateway: &Gateway, caller: &PartnerCaller, item: Item, trace: Option<&s
         Ok(read) => read,
         Err(Unusable { reason, mut faults, partly }) => {
             if let Some(partly) = partly {
-                let own = not_its_own(caller, &partly.event);
-                add_others(&mut faults, own.into_iter().chain(gateway.beside_form(caller, *partly)).collect());
+                add_others(&mut faults, not_its_own(caller, &partly.event));
+                add_judged(&mut faults, gateway.beside_form(caller, *partly));
             }
             return bad(item, reason, StatusCode::BAD_REQUEST, faults);
         }
@@ -158,7 +159,7 @@ fn judge(gateway: &Gateway, caller: &PartnerCaller, item: Item, trace: Option<&s
             true => (QuarantineReason::InvalidField, StatusCode::BAD_REQUEST),
             false => (QuarantineReason::WrongSource, StatusCode::FORBIDDEN),
         };
-        add_others(&mut faults, gateway.beside_form(caller, read));
+        add_judged(&mut faults, gateway.beside_form(caller, read));
         return bad(item, reason, status, faults);
     }
     let dating = publish::dating(&read);

@@ -249,3 +249,46 @@ fn form_times_names_and_source_are_told_in_one_go() {
     told.sort();
     assert_eq!(told, ["data.child.nhs_number", "data.detail.level", "data.reply_to"], "{}", answer.text);
 }
+
+/// What could not be read is put right first: by what stands in for it nothing else is accused.
+#[test]
+fn a_slip_accuses_no_other_field() {
+    let house = House::open();
+    let told = |sender: (&str, &str), kind: &str, child: Value, detail: Value| {
+        let mut sent = event_with("", "type", json!(kind));
+        sent["source"] = json!(sender.1);
+        sent["data"]["child"] = child;
+        sent["data"]["detail"] = detail;
+        let answer = house.post("/v1/events", sender.0, STRUCTURED, sent.to_string());
+        (answer.status, paths(&answer.json()))
+    };
+    let alone = |path: &str| (400, vec![path.to_owned()]);
+    let council = ("council", "council/case-system");
+    let ada = || json!({ "nhs_number": "9990000433" });
+    let route = |decision: &str, held_back_for: &str, agency: &str| {
+        let told_of = json!({ "decided_by": "A.", "decided_by_role": "manager" });
+        let mut detail = json!({ "decision": decision, "held_back_for": held_back_for, "agency": agency });
+        detail.as_object_mut().unwrap().extend(told_of.as_object().unwrap().clone());
+        detail
+    };
+    for (decision, held_back_for, agency, slip) in [
+        ("route_liftd", "suspect", "a person", "data.detail.decision"),
+        ("route_lifted", "suspct", HOSPITAL, "data.detail.held_back_for"),
+    ] {
+        let detail = route(decision, held_back_for, agency);
+        assert_eq!(told(council, "decision.recorded", ada(), detail), alone(slip));
+    }
+    // Its sender may record this decision, and few others.
+    let detail = route("route_lift", "suspect", "a person");
+    let officer = ("designated-officer", "designated-officer/officer");
+    assert_eq!(told(officer, "decision.recorded", ada(), detail), alone("data.detail.decision"));
+    let unsafe_to_ask = json!({ "state": "unsafe_to_aks", "reason": "He hits her." });
+    assert_eq!(told(council, "agreement.recorded", json!({}), unsafe_to_ask), alone("data.detail.state"));
+    let hospital = (HOSPITAL, HOSPITAL);
+    // As a form sends what nobody filled in.
+    let unborn = json!({ "nhs_number": "9990000433", "date_of_birth": "", "due_date": "2026-06-01" });
+    assert_eq!(
+        told(hospital, "self_harm.reported", unborn, event()["data"]["detail"].clone()),
+        alone("data.child.date_of_birth")
+    );
+}
