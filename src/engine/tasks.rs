@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::context::{Context, StepError};
 use super::decide::Verdict;
 use super::facts::PreparedBook;
-use super::history::decisions::DECISION;
+use super::history::decisions::{DECISION, closings_that_stand, is_closed_by_any};
 use super::history::known_as::are_two;
 use super::history::{RECALLED, entry, episodes, held_back_of, is_open};
 use super::ids::derived;
@@ -327,17 +327,23 @@ impl<'b> Raising<'b> {
         }
     }
 
-    /// A clock that a decision started runs until its task is done or the case is closed: a second decision starts none.
+    /// A clock that a decision started runs until its task is done or the case is closed, also where it was opened again since: until then a
+    /// second decision starts none.
     fn clock_runs(&self, task: &Asked<'b>) -> bool {
+        // Of a closing that is no longer kept as such, what it set still is.
         let closed_at =
             self.history.last_decision.as_ref().filter(|decision| decision.closed).map(|decision| decision.at);
+        let is_closed = |held: &HeldTask| {
+            closed_at.is_some_and(|at| held.raised_at <= at)
+                || is_closed_by_any(self.history, held, closings_that_stand(self.history))
+        };
         let decisions = || self.history.entries.iter().filter(|entry| entry.kind == DECISION && !entry.withdrawn);
         self.history.tasks.iter().any(|held| {
             held.agency == task.address.agency
                 && held.role == task.address.role
                 && held.action == task.action
                 && is_open(&held.state)
-                && closed_at.is_none_or(|at| held.raised_at > at)
+                && !is_closed(held)
                 // A service that is at work is at work, whatever it was asked for.
                 && (task.needs_agreement || decisions().any(|entry| held.is_of(entry)))
         })

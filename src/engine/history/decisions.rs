@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::entry::DANGER;
 use super::episodes::is_since;
+use super::known_as::are_two;
 use crate::engine::calendar::london_date;
-use crate::engine::model::history::{Entry, History, RecordedDecision, said_by};
+use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision, said_by};
 use crate::engine::model::scalar::{FactValue, Level, Timestamp};
 
 /// An entry keeps under this name, with a level, when what fired for it raised the case to that after it had come: by a clock, or by
@@ -180,6 +181,23 @@ pub fn last_closed(history: &History) -> Option<Timestamp> {
 pub fn closings_that_stand(history: &History) -> impl Iterator<Item = &Entry> {
     let entries = history.entries.iter().map(AsRef::as_ref);
     entries.filter(|entry| !entry.withdrawn && decided(entry).is_some_and(closes))
+}
+
+/// Whether a decision closes the case of a child who, it says, is in danger now.
+pub fn closes_in_danger(entry: &Entry) -> bool {
+    entry.facts.get(DANGER) == Some(&FactValue::Bool(true)) && decided(entry).is_some_and(closes)
+}
+
+/// Whether one of these closings that stands ended a task, also where another decision has opened the case since.
+pub fn is_closed_by_any<'e>(history: &History, task: &HeldTask, mut closings: impl Iterator<Item = &'e Entry>) -> bool {
+    let cause = history.entries.iter().find(|entry| task.is_of(entry));
+    closings.any(|said| {
+        !said.withdrawn
+            && !closes_in_danger(said)
+            && known_until(said) >= task.raised_at
+            && task.decided_apart.is_none_or(|until| known_until(said) > until)
+            && !cause.is_some_and(|cause| are_two(history, cause, said))
+    })
 }
 
 /// From when a decision holds, and until when whoever made it may have known what was received: one that is known by the day alone may have

@@ -281,7 +281,7 @@ fn follow_up(
         if link::is_of_two(&event.detail) {
             unapplied = link::decided(draft, referral, decision)?;
         }
-        if decided::closes_in_danger(entry) {
+        if decisions::closes_in_danger(entry) {
             unapplied = Some(Unapplied::because(decided::IN_DANGER));
         }
         unapplied = unapplied.or_else(|| decided::of_older(draft, entry));
@@ -384,7 +384,7 @@ fn remember_decision(
     if decisions::starts_enquiry(arriving) && (newest || by_day()) {
         history::raise_case_level(history, Some(Level::L4b));
     }
-    if !decisions::settles(&decision) || !newest || decided::closes_in_danger(arriving) {
+    if !decisions::settles(&decision) || !newest || decisions::closes_in_danger(arriving) {
         return;
     }
     let given = recorded.level.and_then(ProposedLevel::level);

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::decided::closes_in_danger;
 use super::services;
 use super::unapplied::UNAPPLIED_RULE;
 use crate::engine::calendar::{Clock, instant_in_words};
@@ -58,18 +57,10 @@ pub fn is_ended(history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
 /// Whether some closing of a history that stands ended it, also where another decision has opened the case since: what was open then is not
 /// begun again.
 pub fn was_ended(history: &History, closings: &[Arc<Entry>], rules: &RuleBook, task: &HeldTask) -> bool {
-    if closings.is_empty() {
-        return false;
-    }
-    let cause = history.entries.iter().find(|entry| task.is_of(entry));
-    let ends = |said: &Arc<Entry>| {
-        !said.withdrawn
-            && !closes_in_danger(said)
-            && decisions::known_until(said) >= task.raised_at
-            && task.decided_apart.is_none_or(|until| decisions::known_until(said) > until)
-            && !cause.is_some_and(|cause| are_two(history, cause, said))
-    };
-    !is_question(task) && !outlives(rules, task) && closings.iter().any(ends)
+    !closings.is_empty()
+        && !is_question(task)
+        && !outlives(rules, task)
+        && decisions::is_closed_by_any(history, task, closings.iter().map(AsRef::as_ref))
 }
 
 /// Whether a closing and what came of it leave nobody waiting for a task: it ended it, or the child is back, or what is asked about it

@@ -10,7 +10,6 @@ use super::unapplied::{Unapplied, is_known};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::decide::Verdict;
-use crate::engine::history::entry::DANGER;
 use crate::engine::history::known_as::{another, are_two};
 use crate::engine::history::{TOLD, decisions, held_back_of, is_held_still, is_open};
 use crate::engine::intake::KEYED_BY_REPLY;
@@ -19,7 +18,7 @@ use crate::engine::model::event::{ReferralEvent, Source};
 use crate::engine::model::feedback::FeedbackStatus;
 use crate::engine::model::history::{Entry, HeldTask, History, said_by};
 use crate::engine::model::inbox::Referral;
-use crate::engine::model::scalar::{FactValue, Level, Timestamp};
+use crate::engine::model::scalar::{Level, Timestamp};
 use crate::engine::rules::catalogue::is_concern;
 use crate::engine::step::arriving::named_elsewhere;
 use crate::engine::step::draft::{Draft, OWN_DUTY, within_the_hour_at};
@@ -33,12 +32,6 @@ use crate::engine::tasks::{Finding, Wanted};
 /// Why a case is not closed.
 pub const IN_DANGER: &str = "it says, too, that the child is in immediate danger, and that is acted on: the case is not closed by it. Close \
 it when the child is safe";
-
-/// Whether a decision closes the case of a child who, it says, is in danger now.
-pub fn closes_in_danger(entry: &Entry) -> bool {
-    let in_danger = entry.facts.get(DANGER) == Some(&FactValue::Bool(true));
-    in_danger && decisions::decided(entry).is_some_and(decisions::closes)
-}
 
 const RAISED_TITLE: &str = "A named person has set level 4b";
 const STRATEGY_ACTION: &str = "Hold a strategy discussion: social care, the police and health together";
@@ -187,7 +180,7 @@ pub fn of_older(draft: &Draft<'_>, entry: &Entry) -> Option<Unapplied> {
     }
     let code = decisions::decided(entry).filter(|code| decisions::settles(code))?;
     let stands = draft.history.last_decision.as_ref()?;
-    if closes_in_danger(entry) || said_by(stands.event_id.as_deref(), stands.partner.as_deref(), entry) {
+    if decisions::closes_in_danger(entry) || said_by(stands.event_id.as_deref(), stands.partner.as_deref(), entry) {
         return None;
     }
     let raises = decisions::level_named(entry) > draft.history.case_level;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::decided::{begun_after_all, closes_in_danger, tell_referrers_of_none};
+use super::decided::{begun_after_all, tell_referrers_of_none};
 use super::{closed, lowered, services};
 use crate::engine::context::StepError;
 use crate::engine::history::decisions::{self, closes, decided, recorded, settles, starts_enquiry};
@@ -99,7 +99,7 @@ pub fn decision(
         return Ok(if runs_again { OF_CASE } else { OF_CASE_ALONE });
     }
     // One that says, too, that the child is in danger had ended nothing.
-    let had_closed = closes(code) && !closes_in_danger(withdrawn);
+    let had_closed = closes(code) && !decisions::closes_in_danger(withdrawn);
     if had_closed && draft.history.last_decision.as_ref().is_some_and(|decision| !decision.closed) {
         return Ok(if closed_in_between(draft, cause, withdrawn)? { OF_CLOSING } else { OF_OLDER });
     }
