@@ -10,6 +10,7 @@ use crate::engine::model::event::Source;
 use crate::engine::model::history::{Entry, HeldTask};
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::UnitKind;
+use crate::engine::step::outcomes::readdressed::has_rung;
 use crate::engine::tasks::route::Address;
 use crate::engine::tasks::{READDRESSED_RULE, Wanted};
 
@@ -105,7 +106,7 @@ pub fn is_senders_own(rules: &RuleBook, source: &Source, task: &HeldTask) -> boo
 }
 
 /// Word to whoever looks into breaches, of what was shared and should not have been. Where only the house that sent it was asked
-/// anything, nothing was shared; what a chase tells is of no child.
+/// anything, nothing was shared, unless it was asked in another's place and has passed it on; what a chase tells is of no child.
 pub fn breach<'w>(
     draft: &Draft<'_>,
     rule: &str,
@@ -113,13 +114,18 @@ pub fn breach<'w>(
     told: &[Arc<HeldTask>],
 ) -> Result<Option<Wanted<'w>>, StepError> {
     let source = &withdrawn.source;
-    let is_shared = |task: &Arc<HeldTask>| task.chases.is_none() && !is_senders_own(&draft.book.rules, source, task);
+    let passed_on_to = |task: &HeldTask| task.in_place_of.clone().filter(|_| has_rung(draft, task));
+    let is_shared = |task: &Arc<HeldTask>| {
+        let is_theirs = is_senders_own(&draft.book.rules, source, task) && passed_on_to(task).is_none();
+        task.chases.is_none() && !is_theirs
+    };
     let told_of = draft.book.rules.told_of_breaches.clone().filter(|_| told.iter().any(is_shared));
     let Some(agency) = told_of else { return Ok(None) };
     let raising = draft.raising(None, "");
     let due = raising.deadline_from_now(&OWN_DUTY)?;
-    let agencies: BTreeSet<&str> = told.iter().map(|task| task.agency.as_str()).collect();
-    let agencies: Vec<&str> = agencies.into_iter().collect();
+    let agencies: BTreeSet<String> =
+        told.iter().flat_map(|task| [task.agency.clone()].into_iter().chain(passed_on_to(task))).collect();
+    let agencies: Vec<String> = agencies.into_iter().collect();
     let reference = withdrawn.partner_reference.as_deref().unwrap_or("none given");
     let note = format!(
         "Sent by {}, {}; their reference: {reference}; event {}. Told: {}.",
