@@ -10,7 +10,7 @@ use super::deadlines::ladder;
 use super::decisions::taken_back::go_on_by;
 use super::decisions::{closed, lowered, services};
 use super::draft::{AT_HIGHEST_LEVEL, Draft, within_the_hour_at};
-use super::findings::asked_after_all;
+use super::findings::{asked_after_all, over_since};
 use super::held_back::lifted;
 use super::one_child::sighting::Sighted;
 use super::outcomes::responsible;
@@ -190,7 +190,7 @@ pub fn take_up_if_ended(draft: &mut Draft<'_>) -> Result<(), StepError> {
         findings.extend(held_back_of(draft, entry, &ended)?);
     }
     responsible::named_while_thought_dead(draft, &cause, ended.received_at)?;
-    findings.extend(asked_after_all(draft, &before, ended.received_at)?);
+    findings.extend(asked_after_all(draft, &before, over_since(&draft.history, &ended))?);
     let words = tell(draft, &ended, &freed)?;
     draft
         .decision

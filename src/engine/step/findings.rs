@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use super::absences::search;
 use super::draft::{Draft, own_duty_at};
+use super::recall::WITHDRAWAL_RULE;
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, Verdict, judge};
 use crate::engine::facts::AsOf;
 use crate::engine::history::agreement::{AGREEMENT_RECORDED, GIVEN, REACHES_BACK_MS, said};
 use crate::engine::history::decisions::{DECISION, is_put_to_rest};
-use crate::engine::history::{episodes, is_open};
-use crate::engine::model::history::{Entry, History, said_by};
+use crate::engine::history::known_as::are_two;
+use crate::engine::history::{death, episodes, is_open};
+use crate::engine::model::history::{Entry, HeldTask, History, said_by};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{FactValue, Timestamp};
 use crate::engine::rules::book::Rule;
@@ -166,6 +168,27 @@ pub fn as_it_stands(draft: &Draft<'_>, entry: &Entry) -> AsOf {
     if goes_on(draft, entry) { AsOf { statuses: draft.at, ..at_receipt } } else { at_receipt }
 }
 
+/// Since when nobody was looked for until now: a return and a notice of death that stood one after the other kept it from being asked since
+/// the first of them came. `last`: the one that stood until now.
+pub fn over_since(history: &History, last: &Entry) -> Timestamp {
+    let is_notice = |entry: &Entry| death::is_notice(&Entry { withdrawn: false, ..entry.clone() });
+    let kept = |entry: &&Arc<Entry>| {
+        entry.withdrawn && (entry.kind == episodes::ENDED || is_notice(entry)) && !are_two(history, entry, last)
+    };
+    // Whoever was told to stop by its withdrawal was told when it stood no longer.
+    let until = |entry: &Entry| {
+        let is_word =
+            |task: &&Arc<HeldTask>| task.is_of(entry) && task.rules.iter().any(|rule| rule == WITHDRAWAL_RULE);
+        history.tasks.iter().filter(is_word).map(|task| task.raised_at).max()
+    };
+    let mut kept: Vec<&Arc<Entry>> = history.entries.iter().filter(kept).collect();
+    kept.sort_by_key(|entry| std::cmp::Reverse(entry.received_at));
+    kept.into_iter().fold(last.received_at, |since, entry| {
+        let reaches_it = until(entry).is_none_or(|until| until >= since);
+        if reaches_it { since.min(entry.received_at) } else { since }
+    })
+}
+
 /// What an absence that goes on after all asks, and did not ask while it was taken to be over: what was reported of it or recorded then counts
 /// from now on. `over`: as it stood then, since when.
 pub fn asked_after_all<'a>(draft: &Draft<'a>, over: &History, since: Timestamp) -> Result<Vec<Finding<'a>>, StepError> {
@@ -190,6 +213,15 @@ pub fn asked_after_all<'a>(draft: &Draft<'a>, over: &History, since: Timestamp) 
         }
     }
     Ok(findings)
+}
+
+/// Adds what is not among them yet.
+pub fn add_new<'a>(findings: &mut Vec<Finding<'a>>, more: Vec<Finding<'a>>) {
+    for new in more {
+        if !findings.iter().any(|told| told.rule.id == new.rule.id && told.entry.is_same_event(&new.entry)) {
+            findings.push(new);
+        }
+    }
 }
 
 /// Whether somebody heard by a rule that an absence was over: it was corrected then.

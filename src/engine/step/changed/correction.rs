@@ -15,7 +15,7 @@ use crate::engine::history::correction::{
 use crate::engine::history::death::{INCIDENT, is_notice};
 use crate::engine::history::decisions::DECISION;
 use crate::engine::history::entry::{DANGER, EMERGENCY_CALL, confidential_address};
-use crate::engine::history::{self, Spoken, put, raise_case_level, restate, used_id};
+use crate::engine::history::{self, Spoken, episodes, put, raise_case_level, restate, used_id};
 use crate::engine::model::detail::EventCorrected;
 use crate::engine::model::event::Source;
 use crate::engine::model::feedback::FeedbackStatus;
@@ -30,7 +30,9 @@ use crate::engine::step::deadlines::recount;
 use crate::engine::step::death;
 use crate::engine::step::decisions::{agreement, redecided};
 use crate::engine::step::draft::{Draft, own_duty_at};
-use crate::engine::step::findings::{Again, as_it_stood, asking_more, findings_of, judged_again, tell_left_out};
+use crate::engine::step::findings::{
+    Again, add_new, as_it_stood, asked_after_all, asking_more, findings_of, judged_again, over_since, tell_left_out,
+};
 use crate::engine::step::held_back::{persons, suspect};
 use crate::engine::step::outcomes::responsible;
 use crate::engine::tasks::Wanted;
@@ -268,6 +270,11 @@ fn act_on_change(
     let mut extra = Vec::new();
     if changed.anchors != original.anchors {
         findings.extend(due_already(draft, changed)?);
+        // A return that ends nothing any more, by its time: what was not asked while it did is asked now.
+        if changed.kind == episodes::ENDED {
+            let meanwhile = asked_after_all(draft, &before, over_since(&before, original))?;
+            add_new(&mut findings, meanwhile);
+        }
         if restart_timers(draft, changed)? {
             extra.push(returned::ask_about_clock(draft, changed)?);
         }

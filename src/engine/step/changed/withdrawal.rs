@@ -29,7 +29,7 @@ use crate::engine::step::decisions::{
     agreement, closed, enquiry, lowered, own_case, raising, redecided, repeated, services, taken_back,
 };
 use crate::engine::step::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY, own_duty_at};
-use crate::engine::step::findings::{Again, asked_after_all, judged_again, tell_left_out};
+use crate::engine::step::findings::{Again, add_new, asked_after_all, judged_again, over_since, tell_left_out};
 use crate::engine::step::held_back::lifted;
 use crate::engine::step::outcomes::{readdressed, responsible};
 use crate::engine::step::recall::{RECALL, RECALL_NOT_YET, WITHDRAWAL_RULE, breach, end, is_recall_or_breach, recalls};
@@ -245,7 +245,7 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
     extra.extend(review(draft, &before, &changed)?);
     let Again { mut findings, left_out } = judged_again(draft, &before, &changed);
     if changed.kind == episodes::ENDED {
-        responsible::named_while_over(draft, cause, changed.received_at)?;
+        responsible::named_while_over(draft, cause, over_since(&draft.history, &changed))?;
         missing_after_all(draft, &before, &changed, &mut findings, &mut extra)?;
     }
     draft.raise(None, cause, &findings, extra)?;
@@ -404,11 +404,8 @@ fn missing_after_all<'a>(
         return Ok(());
     };
     findings.extend(due_already(draft, &started)?);
-    let is_told = |new: &Finding<'_>, told: &[Finding<'_>]| {
-        told.iter().any(|told| told.rule.id == new.rule.id && told.entry.is_same_event(&new.entry))
-    };
-    let meanwhile = asked_after_all(draft, before, ended.received_at)?;
-    findings.extend(meanwhile.into_iter().filter(|new| !is_told(new, findings)).collect::<Vec<_>>());
+    let meanwhile = asked_after_all(draft, before, over_since(&draft.history, ended))?;
+    add_new(findings, meanwhile);
     draft.history.timers.retain(|timer| !timer.is_of(&started));
     start_timers(draft, &started)?;
     extra.extend(still_missing::tell(draft, &started, ended)?);
