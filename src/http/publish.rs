@@ -3,10 +3,10 @@
 use axum::http::StatusCode;
 use tokio::sync::oneshot;
 
-use super::Gateway;
 use super::answer::Refusal;
 use super::caller::PartnerCaller;
 use super::problem::Problem;
+use super::{Callers, Gateway};
 use crate::broker::{BrokerError, Placement, Published, Write};
 use crate::engine::cloud_event::CloudEvent;
 use crate::engine::intake::refuse::{DATED_BY_TIME_HEADER, FAULTS_HEADER, REFUSED_HEADER, quarantine_id};
@@ -58,28 +58,43 @@ impl Gateway {
         if self.readiness.is_ready() { Ok(()) } else { Err(Problem::not_ready(&self.readiness.why_not())) }
     }
 
-    /// Whether INTAKE would refuse a record stamped as this sender's, and why.
-    pub fn intake_refusal(&self, sender: &str, unit: Option<&str>, said: Said, write: &Write) -> Option<Refusal> {
-        let callers = self.callers();
-        let context = IntakeContext {
+    fn intake_context<'c>(&'c self, callers: &'c Callers) -> IntakeContext<'c> {
+        IntakeContext {
             keys: &self.keys,
             sealer: &self.sealer,
             partners: &callers.intake_partners,
             agencies: &callers.agencies,
             front_door_phone: None,
-        };
-        let incoming = IncomingRecord {
-            topic: &write.topic,
+        }
+    }
+
+    /// A record as INTAKE will have it of this sender, without any content.
+    fn received<'r>(&self, sender: &'r str, unit: Option<&'r str>) -> IncomingRecord<'r> {
+        IncomingRecord {
+            topic: GATEWAY,
             partition: 0,
             offset: 0,
             receipt: self.now(),
             sender,
             by_gateway: true,
             unit,
-            headers: &write.headers,
+            headers: &[],
             fault: None,
+            value: &[],
+            allow_backfill: false,
+        }
+    }
+
+    /// Whether INTAKE would refuse a record stamped as this sender's, and why.
+    pub fn intake_refusal(&self, sender: &str, unit: Option<&str>, said: Said, write: &Write) -> Option<Refusal> {
+        let callers = self.callers();
+        let context = self.intake_context(&callers);
+        let incoming = IncomingRecord {
+            topic: &write.topic,
+            headers: &write.headers,
             value: write.value.as_deref().unwrap_or_default(),
             allow_backfill: write.headers.iter().any(|(name, value)| name == "backfill" && value == b"true"),
+            ..self.received(sender, unit)
         };
         let accepted = intake::take_in(&context, &incoming, said);
         let quarantined = accepted.quarantined?;
@@ -101,26 +116,8 @@ impl Gateway {
     /// What else is wrong with an event that is refused already, as if its token's unit had sent it.
     pub fn beside_form(&self, caller: &PartnerCaller, mut read: CloudEvent) -> Vec<Fault> {
         let callers = self.callers();
-        let context = IntakeContext {
-            keys: &self.keys,
-            sealer: &self.sealer,
-            partners: &callers.intake_partners,
-            agencies: &callers.agencies,
-            front_door_phone: None,
-        };
-        let incoming = IncomingRecord {
-            topic: GATEWAY,
-            partition: 0,
-            offset: 0,
-            receipt: self.now(),
-            sender: &caller.partner,
-            by_gateway: true,
-            unit: Some(&caller.unit),
-            headers: &[],
-            fault: None,
-            value: &[],
-            allow_backfill: true,
-        };
+        let context = self.intake_context(&callers);
+        let incoming = IncomingRecord { allow_backfill: true, ..self.received(&caller.partner, Some(&caller.unit)) };
         read.event.source.partner.clone_from(&caller.partner);
         intake::faults_beside_form(&context, &incoming, &read.event)
     }
