@@ -15,7 +15,7 @@ use self::rule_books::OwnBook;
 use self::starting::BookWatch;
 use self::supervise::LaneSeat;
 use self::topics::{DECIDE_GROUP, HISTORY, INBOX, INTAKE_GROUP, TopicPlan, intake_pattern};
-use crate::broker::{Broker, BrokerError, Clock, LanePlan, LaneShare, Publisher, Reader, TopicPattern, vital};
+use crate::broker::{Broker, BrokerError, Clock, Health, LanePlan, LaneShare, Publisher, Reader, TopicPattern, vital};
 use crate::config::Config;
 use crate::engine::context::{Context, RuleBooks};
 use crate::engine::identity::Keys;
@@ -23,6 +23,7 @@ use crate::engine::intake::{Partner, Partners};
 use crate::engine::seal::Sealer;
 use crate::telemetry::metrics::{Metrics, Stage};
 use crate::telemetry::readiness::Readiness;
+use crate::telemetry::waiting::LaneWaiting;
 
 pub mod access;
 mod clock;
@@ -42,6 +43,9 @@ mod starting;
 mod supervise;
 mod ticks;
 pub mod topics;
+
+/// So long a stop waits for another program to let go of the data file: what lanes hold is done again at the next start.
+const HELD_STOP: Duration = Duration::from_secs(1);
 
 /// All that a service is started from.
 pub struct ServiceOptions {
@@ -257,12 +261,23 @@ impl Service {
     }
 
     /// Lets each lane finish its batch. When one does not in time (a full disk holds it), the broker is closed over
-    /// it: nothing committed is lost. True: all lanes ended by themselves. The broker is the caller's to close.
+    /// it: nothing committed is lost. True: all lanes ended by themselves, or wait for nothing but another program that holds the data
+    /// file, which is waited for less long. The broker is the caller's to close.
     pub fn stop(&self, deadline: Duration) -> bool {
         self.readiness.hold("stop", "the router is stopping");
         self.stop.store(true, Ordering::Release);
         let mut threads = std::mem::take(&mut *self.threads());
-        if supervise::join(&mut threads, Instant::now() + deadline) {
+        let until = Instant::now() + deadline;
+        while !supervise::join(&mut threads, until.min(Instant::now() + HELD_STOP)) {
+            if self.broker.health() == Health::HeldByAnother {
+                self.stop_over_a_held_file(&mut threads, deadline);
+                return true;
+            }
+            if Instant::now() >= until {
+                break;
+            }
+        }
+        if threads.is_empty() {
             return true;
         }
         for thread in threads.iter().filter_map(|thread| thread.thread().name()) {
@@ -278,6 +293,20 @@ impl Service {
         self.broker.close();
         supervise::join(&mut threads, Instant::now() + deadline);
         false
+    }
+
+    /// What the lanes had read is all that is not written, and they read it again at the next start.
+    fn stop_over_a_held_file(&self, threads: &mut Vec<JoinHandle<()>>, deadline: Duration) {
+        let names = threads.iter().filter_map(|thread| thread.thread().name());
+        let left: Vec<LaneWaiting> = names.map(|name| self.metrics.waiting().of_lane(name)).collect();
+        tracing::warn!(
+            records = left.iter().map(|lane| lane.records).sum::<usize>(),
+            oldest = left.iter().filter_map(|lane| lane.oldest).min().map(|oldest| oldest.to_jiff().to_string()),
+            "another program holds the data file: what comes of these records is not written, and they are read again at the next \
+             start; nothing accepted is lost"
+        );
+        self.broker.close();
+        supervise::join(threads, Instant::now() + deadline);
     }
 
     fn threads(&self) -> std::sync::MutexGuard<'_, Vec<JoinHandle<()>>> {

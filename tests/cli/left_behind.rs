@@ -93,6 +93,39 @@ fn an_orderly_stop_a_refused_start_and_a_backup_put_back_leave_nothing_to_ask_fo
     Router::start_in(folder, &[]).0.stop();
 }
 
+/// Whoever restarts the router has not made the other program let go, and nothing accepted is lost.
+#[test]
+fn a_stop_while_another_program_holds_the_file_ends_in_order_and_the_next_start_goes_on() {
+    let mut router = Router::start();
+    let sample: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(super::root().join(SAMPLE)).expect("a sample")).expect("JSON");
+    let event = |number: usize| {
+        let mut event = sample.clone();
+        event["id"] = serde_json::json!(format!("00000000-0000-4000-8000-{number:012}"));
+        event["data"]["child"] = serde_json::json!({ "local_id": number.to_string() });
+        event.to_string()
+    };
+    let file = router.path("many.jsonl");
+    fs::write(&file, (0..500).map(event).collect::<Vec<_>>().join("\n")).expect("events");
+    let other = rusqlite::Connection::open(router.path("pathway.db")).expect("the data file");
+    other.busy_timeout(std::time::Duration::from_secs(60)).expect("a setting");
+    router.send(&file, TOKEN, 0, &["500 accepted"]);
+    other.execute_batch("BEGIN IMMEDIATE").expect("it is held");
+    until("it is known", || router.measures("pathway_data_file_held 1"));
+    let (code, logged) = router.end();
+    let line = logged.lines().find(|line| line.contains("nothing accepted is lost") && line.contains("records="));
+    let is_told =
+        line.is_some_and(|line| line.contains(" WARN ") && line.contains("another program holds the data file"));
+    assert!(code == Some(0) && is_told && !logged.contains("could not finish"), "{code:?} {logged}");
+    other.execute_batch("ROLLBACK").expect("it is let go");
+    let (router, _) = Router::start_in(router.stopped(), &[]);
+    drop(other);
+    router.send(&file, TOKEN, 0, &["500 accepted"]);
+    let repeated = "pathway_decide_disposed_total{disposition=\"repeated\",kind=\"referral\"} 500";
+    until("each was accepted before", || router.measures(repeated));
+    router.stop();
+}
+
 #[test]
 fn a_first_start_that_is_killed_is_followed_by_another_or_goes_on_with_the_file_that_it_made() {
     let home = tempfile::tempdir().expect("a folder");

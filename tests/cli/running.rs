@@ -120,16 +120,20 @@ impl Router {
     pub fn stop_and_tell(mut self) -> (tempfile::TempDir, String) {
         let (code, logged) = self.end();
         assert_eq!(code, Some(0), "{logged}");
+        (self.stopped(), logged)
+    }
+
+    /// The folder of one that has ended.
+    pub fn stopped(mut self) -> tempfile::TempDir {
         let empty = tempfile::tempdir().expect("a folder");
-        (std::mem::replace(&mut self.folder, empty), logged)
+        std::mem::replace(&mut self.folder, empty)
     }
 
     /// Ends it at once, as `kill -9` does.
     pub fn kill(mut self) -> tempfile::TempDir {
         self.process.kill().expect("it runs");
         self.process.wait().expect("an end");
-        let empty = tempfile::tempdir().expect("a folder");
-        std::mem::replace(&mut self.folder, empty)
+        self.stopped()
     }
 }
 
