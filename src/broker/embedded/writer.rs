@@ -211,7 +211,11 @@ impl Writer<'_> {
         let file = self.shared.path.display();
         match waits_in {
             Health::DiskFull => tracing::error!(%file, "the disk is full: nothing is accepted until there is room"),
-            _ => tracing::error!(%file, "another program holds the data file: nothing is accepted until it lets go"),
+            Health::HeldByAnother => {
+                tracing::error!(%file, "another program holds the data file: nothing is accepted until it lets go");
+            }
+            // Nothing that is waited for.
+            Health::Ready | Health::CatchingUp | Health::Unreachable(_) | Health::Failed(_) | Health::Stopped => {}
         }
         self.held_since = None;
         self.shared.set_health(waits_in);
@@ -282,13 +286,11 @@ impl Writer<'_> {
         }
     }
 
-    /// Whether another program holds the file just now.
-    fn is_held(&mut self) -> bool {
+    /// Looks whether another program holds the file just now, and notes since when.
+    fn look_who_holds(&mut self) -> Option<Instant> {
         let is_held = !layout::may_write(self.connection, 0);
-        if !is_held {
-            self.held_since = None;
-        }
-        is_held
+        self.held_since = is_held.then(|| self.held_since.unwrap_or_else(Instant::now));
+        self.held_since
     }
 
     fn tidy(&mut self) {
@@ -297,9 +299,8 @@ impl Writer<'_> {
         }
         if let Err(error) = self.shared.is_in_place(self.connection) {
             self.shared.fail(&error);
-        } else if self.is_held() {
+        } else if let Some(since) = self.look_who_holds() {
             // Nobody is to hear of it first by an event that is refused.
-            let since = *self.held_since.get_or_insert_with(Instant::now);
             if since.elapsed() >= Duration::from_millis(layout::BUSY_WAIT_MS.into()) {
                 self.waits(Health::HeldByAnother);
             }
