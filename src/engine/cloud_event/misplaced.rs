@@ -9,7 +9,7 @@ use crate::engine::danger;
 use crate::engine::model::detail::{self, KINDS};
 use crate::engine::schema::Fault;
 use crate::engine::schema::names::{ATTRIBUTES, SLIP_CHARS_MIN, nearest, speakable};
-use crate::engine::schema::shape::{Record, Shape};
+use crate::engine::schema::shape::Record;
 
 /// By the names that a sender may give them beside the data, the places within the data that fields have.
 type Places = BTreeMap<String, BTreeSet<String>>;
@@ -17,6 +17,8 @@ type Places = BTreeMap<String, BTreeSet<String>>;
 /// The router's own, wherever it stands.
 const BACKFILL: &str = "backfill";
 const BASE64: &str = "data_base64";
+/// Of another child there is the same to say as of the child; of a detail what it holds itself, by its kind.
+const SAID_OTHERWISE: [&str; 2] = ["siblings", "detail"];
 
 /// What is a field of the data, or of a record in it, and stands beside it: as an extension it would be lost.
 /// With the names as they were sent.
@@ -66,10 +68,8 @@ fn places(shape: &Record) -> Places {
     };
     for field in shape.fields.iter().filter(|field| FROM_ATTRIBUTES.iter().all(|(carried, _)| *carried != field.name)) {
         add(&field.name, "data");
-        // Of another child there is the same to say as of the child.
-        if let Some(record) = record_of(&field.shape).filter(|_| field.name != "siblings") {
-            within(record, &format!("data.{}", field.name), &mut add);
-        }
+        let records = field.shape.records().into_iter().filter(|_| !SAID_OTHERWISE.contains(&field.name.as_str()));
+        records.for_each(|record| within(record, &format!("data.{}", field.name), &mut add));
     }
     let of_detail = KINDS.iter().filter_map(|(kind, _)| detail::fields(kind)).flatten();
     of_detail.for_each(|(field, _)| add(field, "data.detail"));
@@ -79,31 +79,9 @@ fn places(shape: &Record) -> Places {
 fn within(record: &Record, place: &str, add: &mut impl FnMut(&str, &str)) {
     for field in &record.fields {
         add(&field.name, place);
-        if let Some(inner) = record_of(&field.shape) {
-            for of_inner in &inner.fields {
-                add(&of_inner.name, &format!("{place}.{}", field.name));
-            }
+        for of_inner in field.shape.records().into_iter().flat_map(|inner| &inner.fields) {
+            add(&of_inner.name, &format!("{place}.{}", field.name));
         }
-    }
-}
-
-fn record_of(shape: &Shape) -> Option<&Record> {
-    match shape {
-        Shape::Record(record) => Some(record),
-        Shape::Optional(inner) | Shape::Array(inner) => record_of(inner),
-        Shape::Null
-        | Shape::Boolean
-        | Shape::Int
-        | Shape::Long
-        | Shape::Bytes
-        | Shape::String
-        | Shape::Uuid
-        | Shape::Date
-        | Shape::Timestamp
-        | Shape::Scalar
-        | Shape::Enum(_)
-        | Shape::Map(_)
-        | Shape::Branches(_) => None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use super::SchemaName;
-use super::shape::{Record, Shape};
+use super::shape::Record;
 
 /// Attributes that are known by name. `subject` and `dataschema` are accepted and not used: who an event is about is in
 /// its data, and its schema is the published one.
@@ -164,31 +164,12 @@ impl Names {
     fn add_fields(&mut self, record: &Record) {
         for field in &record.fields {
             self.add(&field.name);
-            for inner in records_of(&field.shape) {
+            for inner in field.shape.records() {
                 let names = inner.fields.iter().map(|field| words(&field.name).concat());
                 self.records.entry(words(&field.name).concat()).or_default().extend(names);
                 self.add_fields(inner);
             }
         }
-    }
-}
-
-fn records_of(shape: &Shape) -> Vec<&Record> {
-    match shape {
-        Shape::Record(record) => vec![&**record],
-        Shape::Branches(branches) => branches.iter().map(|branch| &*branch.record).collect(),
-        Shape::Optional(inner) | Shape::Array(inner) | Shape::Map(inner) => records_of(inner),
-        Shape::Null
-        | Shape::Boolean
-        | Shape::Int
-        | Shape::Long
-        | Shape::Bytes
-        | Shape::String
-        | Shape::Uuid
-        | Shape::Date
-        | Shape::Timestamp
-        | Shape::Scalar
-        | Shape::Enum(_) => Vec::new(),
     }
 }
 

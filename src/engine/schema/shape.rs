@@ -103,6 +103,26 @@ impl Shape {
         }
     }
 
+    /// The record that it is, or that its items are; of several, each.
+    pub fn records(&self) -> Vec<&Record> {
+        match self {
+            Shape::Record(record) => vec![&**record],
+            Shape::Branches(branches) => branches.iter().map(|branch| &*branch.record).collect(),
+            Shape::Optional(inner) | Shape::Array(inner) | Shape::Map(inner) => inner.records(),
+            Shape::Null
+            | Shape::Boolean
+            | Shape::Int
+            | Shape::Long
+            | Shape::Bytes
+            | Shape::String
+            | Shape::Uuid
+            | Shape::Date
+            | Shape::Timestamp
+            | Shape::Scalar
+            | Shape::Enum(_) => Vec::new(),
+        }
+    }
+
     /// Without its `null`.
     pub fn required(&self) -> &Shape {
         match self {
