@@ -31,6 +31,8 @@ pub const SLIP_CHARS_MIN: usize = 8;
 const EDITS_MAX: usize = 2;
 const SLIP_ONE_CHARS_MIN: usize = 3;
 const SLIP_TWO_CHARS_MIN: usize = 6;
+/// One of ours in capitals that is longer than an abbreviation (ID, UPN, SEX) may be a family name, as forms are filled in.
+const CAPITALS_MAX: usize = 3;
 /// Longer than any name of ours: whoever sends such a one meant none.
 const NAME_BYTES_MAX: usize = 64;
 /// What is shown of a name that may be a person's: a program may use one as a key.
@@ -83,13 +85,15 @@ fn is_spoken(name: &str, with_slips: bool) -> bool {
     }
     let words = words(name);
     let whole = words.concat();
-    // A short one with a capital may be somebody's first name.
+    // A short one with a capital may be somebody's name.
     let is_ours = OURS.whole.contains(&whole) && (whole.len() >= SLIP_CHARS_MIN || is_written_as_a_field(name));
-    is_ours || OURS.is_within_record(&words) || (with_slips && OURS.has_nearly(&whole))
+    let is_within_record = is_written_as_a_field(name) && OURS.is_within_record(&words);
+    is_ours || is_within_record || (with_slips && OURS.has_nearly(&whole))
 }
 
 fn is_written_as_a_field(name: &str) -> bool {
-    !name.starts_with(|c: char| c.is_ascii_uppercase()) || name.chars().all(|c| c.is_ascii_uppercase())
+    let is_abbreviation = name.len() <= CAPITALS_MAX && name.chars().all(|c| c.is_ascii_uppercase());
+    !name.starts_with(|c: char| c.is_ascii_uppercase()) || is_abbreviation
 }
 
 /// `given`, `names` of `given_names`, `givenNames` and `Given-Names`.
@@ -267,6 +271,10 @@ mod tests {
             "child_hackett",
             "Said_Hackett",
             "SaidChild",
+            "SAID",
+            "HACKETT",
+            "Detail_Place",
+            "DetailHackett",
             "Callbeck",
         ] {
             assert_eq!(speakable(theirs), UNNAMED, "{theirs}");
