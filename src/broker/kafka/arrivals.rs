@@ -59,11 +59,24 @@ impl Arrivals {
         self.coming.push(Coming::new(place));
     }
 
-    /// For `/readyz`: each that the operator was told of.
+    /// For `/readyz`: each that the operator was told of, and how many are restored for long.
     fn say_who_waits(&self) {
         let told = self.coming.iter().filter_map(|coming| Some((&coming.place, coming.told.as_ref()?)));
         let sentences = told.map(|((topic, partition), why)| format!("{topic}, partition {partition}, waits: {why}"));
+        let sentences = sentences.chain(self.long_restore());
         self.shared.waits(&self.transactional_id, sentences.collect());
+    }
+
+    /// The router is ready by the partitions that it has: of these nobody would hear but by their lag.
+    fn long_restore(&self) -> Option<String> {
+        self.restore_from.as_ref()?;
+        let restored: Vec<&Coming> = self.coming.iter().filter(|coming| coming.is_restored_for_long()).collect();
+        let minutes = restored.iter().map(|coming| coming.came_at.elapsed().as_secs() / 60).max()?;
+        let partitions: Vec<String> = restored.iter().map(|coming| coming.place.1.to_string()).collect();
+        let (topic, partitions) = (&restored.first()?.place.0, partitions.join(", "));
+        Some(format!(
+            "{topic}, partition {partitions}, restored since {minutes} min and not yet there: what comes in it waits (the log says how far)"
+        ))
     }
 
     /// It went elsewhere before it had arrived.
@@ -342,6 +355,27 @@ mod tests {
         });
         assert_eq!((through, seen), (Ok(true), Some(Some(gap))));
         assert_eq!((coming[0].before, coming[0].told.as_deref()), (Before::default(), None));
+    }
+
+    #[test]
+    fn a_restore_that_takes_long_is_told_until_it_is_there() {
+        let shared = Shared::new(KafkaOptions::new("127.0.0.1:1", "test")).unwrap();
+        let mut arrivals =
+            Arrivals::new(shared.clone(), "decide", Some("history".into()), "pathway-router.decide.test.0");
+        (0..3).for_each(|partition| arrivals.add(("inbox".into(), partition)));
+        for coming in &mut arrivals.coming[..2] {
+            coming.stored = Some(Some(4));
+        }
+        arrivals.say_who_waits();
+        assert!(shared.waited_for().is_empty(), "they have only come");
+        for coming in &mut arrivals.coming {
+            coming.came_at = Instant::now().checked_sub(TELL_EVERY * 3).unwrap();
+        }
+        arrivals.say_who_waits();
+        let told = shared.waited_for().join("; ");
+        assert!(told.starts_with("inbox, partition 0, 1, restored since 3 min"), "{told}");
+        (0..2).for_each(|partition| arrivals.remove(&("inbox".into(), partition), &mut Nobody));
+        assert!(shared.waited_for().is_empty(), "where the third begins is not known yet");
     }
 
     /// As when a rebalance takes the last one away before it was taken up.

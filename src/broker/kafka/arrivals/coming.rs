@@ -31,6 +31,7 @@ pub struct Coming {
     /// Refused: nothing is read before the operator has moved the position.
     pub before: Before,
     pub blocked_since: Instant,
+    pub came_at: Instant,
     /// Came then, or was told to the operator then.
     pub untold_since: Instant,
     /// Why it waits for so long, once the operator was told.
@@ -50,6 +51,7 @@ impl Coming {
             open: false,
             before: Before::default(),
             blocked_since: now,
+            came_at: now,
             untold_since: now,
             told: None,
             begin_at: now,
@@ -59,6 +61,11 @@ impl Coming {
     /// Where it begins is not known, and it is time to ask.
     pub fn is_asked_for(&self) -> bool {
         self.stored.is_none() && self.ask_at <= Instant::now()
+    }
+
+    /// Where it begins is known, and what its owner needs has been read for longer than most take.
+    pub fn is_restored_for_long(&self) -> bool {
+        self.stored.is_some() && self.told.is_none() && self.came_at.elapsed() >= TELL_EVERY
     }
 
     /// It still waits, and this is why.
