@@ -292,6 +292,29 @@ impl Fault {
     }
 }
 
+/// What stands for the faults that are not told one by one, around their number.
+const REST: (&str, &str) = ("has ", " more faults than are told here");
+
+/// The first of these faults, and how many more there are: nobody corrects thousands of them one by one.
+pub fn first_of(mut faults: Vec<Fault>, most: usize) -> Vec<Fault> {
+    let (first, untold) = counted(&faults, most);
+    let told = first.len();
+    faults.truncate(told);
+    if untold > 0 {
+        faults.push(Fault::new("", format!("{}{untold}{}", REST.0, REST.1)));
+    }
+    faults
+}
+
+/// The same, with the number of the others beside them; those that an earlier count stands for are among these.
+pub fn counted(faults: &[Fault], most: usize) -> (&[Fault], usize) {
+    let rest = |last: &Fault| last.problem.strip_prefix(REST.0)?.strip_suffix(REST.1)?.parse::<usize>().ok();
+    let untold = faults.last().filter(|last| last.path.is_empty()).and_then(rest);
+    let named = faults.len().saturating_sub(usize::from(untold.is_some()));
+    let told = faults.get(..named.min(most)).unwrap_or_default();
+    (told, untold.unwrap_or(0).saturating_add(named.saturating_sub(told.len())))
+}
+
 impl std::fmt::Display for Fault {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.path.is_empty() {

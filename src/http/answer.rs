@@ -59,8 +59,18 @@ pub fn of_one(gateway: &Gateway, verdicts: Vec<Verdict>) -> Response {
     }
 }
 
-/// 202 when all were accepted, 207 when some were, else the status they share.
+/// Answers a batch of partners' events: what is refused of it is kept.
 pub fn of_batch(gateway: &Gateway, verdicts: Vec<Verdict>) -> Response {
+    of_all(gateway, verdicts, |status| problem(status, Vec::new()))
+}
+
+/// Answers an import, of which nothing that is refused is kept.
+pub fn of_import(gateway: &Gateway, verdicts: Vec<Verdict>) -> Response {
+    of_all(gateway, verdicts, Problem::not_imported)
+}
+
+/// 202 when all were accepted, 207 when some were, else the status they share.
+fn of_all(gateway: &Gateway, verdicts: Vec<Verdict>, none_accepted: impl Fn(StatusCode) -> Problem) -> Response {
     let danger = verdicts.iter().any(|verdict| verdict.immediate_danger);
     let refusals: Vec<StatusCode> =
         verdicts.iter().filter_map(|verdict| verdict.refusal.as_ref().map(|refusal| refusal.status)).collect();
@@ -70,7 +80,7 @@ pub fn of_batch(gateway: &Gateway, verdicts: Vec<Verdict>) -> Response {
     if accepted == 0 {
         let all_forbidden = refusals.iter().all(|status| *status == StatusCode::FORBIDDEN);
         let status = if all_forbidden { StatusCode::FORBIDDEN } else { StatusCode::BAD_REQUEST };
-        let problem = problem(status, Vec::new()).with("accepted", 0).with("refused", refused).with("results", results);
+        let problem = none_accepted(status).with("accepted", 0).with("refused", refused).with("results", results);
         return ringing(gateway, danger, problem).into_response();
     }
     let mut body = json!({ "accepted": accepted, "refused": refused, "results": results });

@@ -2,45 +2,107 @@
 
 use std::collections::BTreeSet;
 
-use crate::engine::schema::Fault;
+use crate::engine::schema::{Fault, first_of};
 
 /// By which other places what is said of a place was judged. A due date goes by the child's date of birth and the time of the event besides.
-const JUDGED_BY: [(&str, &[&str]); 5] = [
+const JUDGED_BY: [(&str, &[&str]); 6] = [
     ("source", &["type", "data.detail.decision"]),
     ("data.child", &["type", "data.reply_to", "data.detail.state"]),
     ("data.detail.agency", &["data.detail.decision", "data.detail.held_back_for"]),
     ("data.detail.level", &["data.detail.decision"]),
     ("data.detail.other_reply_to", &["data.detail.decision"]),
+    ("outcome", &["reply_to"]),
 ];
 const DUE_DATE: &str = ".due_date";
 const TIMES: [&str; 2] = ["time", "data.occurred_at"];
 
-/// Adds what else is wrong, each told of its own place alone. What is said of a place that is at fault, or holds or stands in one, is said
-/// of a stand-in.
-pub fn add_others(faults: &mut Vec<Fault>, others: Vec<Fault>) {
-    let known = places(faults);
-    faults.extend(others.into_iter().filter(|fault| !is_at_fault(&known, &fault.path)));
+/// What of a child tells nobody who they are: whether they are identified can be judged beside a fault of it.
+const IDENTIFIES_NOBODY: [&str; 10] = [
+    "school_urn",
+    "gp_ods",
+    "locality",
+    "addresses",
+    "sex",
+    "ethnicity",
+    "disability_or_send",
+    "first_language",
+    "interpreter_needed",
+    "home_educated",
+];
+const WHO_IS_MEANT: [&str; 2] = ["data.child", "data.detail.right_child"];
+
+/// Of one event so many faults are told, and of each of many that come in one request so many at least.
+const TOLD_MAX: usize = 500;
+const TOLD_OF_EACH: usize = 20;
+
+/// What is wrong with what was sent, as it is found.
+#[derive(Default)]
+pub struct Faults {
+    found: Vec<Fault>,
+    /// Where: of the first of them; the others are looked up once somebody asks.
+    places: BTreeSet<String>,
+    looked_up: usize,
 }
 
-/// As `add_others`, of what was judged by other places, too: it may be otherwise once these are put right.
-pub fn add_judged(faults: &mut Vec<Fault>, others: Vec<Fault>) {
-    let (known, told) = (places(faults), places(&others));
-    let is_doubtful = |place: &String| is_at_fault(&known, place) || told.contains(place);
-    let founded = others.into_iter().filter(|fault| !judged_by(&fault.path).iter().any(is_doubtful));
-    add_others(faults, founded.collect());
-}
+impl Faults {
+    pub fn of(found: Vec<Fault>) -> Self {
+        Self { found, ..Self::default() }
+    }
 
-fn places(faults: &[Fault]) -> BTreeSet<String> {
-    faults.iter().map(|fault| fault.path.clone()).collect()
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    pub fn push(&mut self, fault: Fault) {
+        self.found.push(fault);
+    }
+
+    /// Adds what else is wrong, each told of its own place alone. What is said of a place that is at fault, or holds or stands in one, is
+    /// said of a stand-in.
+    pub fn add_others(&mut self, others: Vec<Fault>) {
+        if others.is_empty() {
+            return;
+        }
+        let known = self.places();
+        let others: Vec<Fault> = others.into_iter().filter(|fault| !is_at_fault(known, &fault.path)).collect();
+        self.found.extend(others);
+    }
+
+    /// As `add_others`, of what was judged by other places, too: it may be otherwise once these are put right.
+    pub fn add_judged(&mut self, others: Vec<Fault>) {
+        let told: BTreeSet<String> = others.iter().map(|fault| fault.path.clone()).collect();
+        let known = self.places();
+        let is_doubtful = |place: &String| is_at_fault(known, place) || told.contains(place);
+        let founded = others.into_iter().filter(|fault| !judged_by(&fault.path).iter().any(is_doubtful)).collect();
+        self.add_others(founded);
+    }
+
+    /// As they are told of one of so many events, and how many more there are.
+    pub fn told_of_one_of(self, events: usize) -> Vec<Fault> {
+        let most = TOLD_MAX.checked_div(events).unwrap_or(TOLD_MAX).max(TOLD_OF_EACH);
+        first_of(self.found, most)
+    }
+
+    fn places(&mut self) -> &BTreeSet<String> {
+        let more = self.found.iter().skip(self.looked_up);
+        self.places.extend(more.map(|fault| fault.path.clone()));
+        self.looked_up = self.found.len();
+        &self.places
+    }
 }
 
 /// Whether a place is one of these, or holds or stands in one. Of many it is not compared with each.
 fn is_at_fault(known: &BTreeSet<String>, place: &str) -> bool {
     let ends = place.match_indices(['.', '[']).map(|(end, _)| end).chain([place.len()]);
     let mut holders = ends.filter_map(|end| place.get(..end)).filter(|holder| !holder.is_empty());
+    let tells = |field: &str| {
+        let name = field.split(['.', '[']).next().unwrap_or_default();
+        !WHO_IS_MEANT.contains(&place) || !IDENTIFIES_NOBODY.contains(&name)
+    };
     let holds = |sign: char| {
         let within = format!("{place}{sign}");
-        known.range(within.clone()..).next().is_some_and(|next| next.starts_with(&within))
+        let mut fields = known.range(within.clone()..).map_while(|known| known.strip_prefix(&within));
+        fields.any(tells)
     };
     holders.any(|holder| known.contains(holder)) || holds('.') || holds('[')
 }
@@ -58,9 +120,9 @@ mod tests {
 
     fn told(known: &[&str], others: &[&str]) -> Vec<String> {
         let faults = |paths: &[&str]| paths.iter().map(|path| Fault::new(*path, "")).collect::<Vec<_>>();
-        let mut told = faults(known);
-        add_judged(&mut told, faults(others));
-        told.into_iter().skip(known.len()).map(|fault| fault.path).collect()
+        let mut told = Faults::of(faults(known));
+        told.add_judged(faults(others));
+        told.found.into_iter().skip(known.len()).map(|fault| fault.path).collect()
     }
 
     #[test]
@@ -72,6 +134,26 @@ mod tests {
             ["data.siblings[10].child.upn"]
         );
         assert_eq!(told(&[""], &["source"]), ["source"], "of the whole nothing stands in");
+        assert_eq!(told(&["data.child.school_urn", "data.child.addresses[3].lines"], &["data.child"]), ["data.child"]);
+        assert!(
+            told(&["data.child.school_urn", "data.child.(unnamed)"], &["data.child"]).is_empty(),
+            "it may be a name"
+        );
+    }
+
+    #[test]
+    fn of_many_faults_the_first_are_told_and_how_many_more_there_are() {
+        let many =
+            |count: usize| Faults::of((0..count).map(|number| Fault::new(format!("data.{number}"), "")).collect());
+        assert_eq!(many(TOLD_MAX).told_of_one_of(1).len(), TOLD_MAX);
+        let told = many(TOLD_MAX + 7).told_of_one_of(1);
+        assert_eq!(
+            (told.len(), told[TOLD_MAX].to_string().as_str()),
+            (TOLD_MAX + 1, "has 7 more faults than are told here")
+        );
+        let again = first_of(told, 10);
+        assert_eq!(again[10].to_string(), format!("has {} more faults than are told here", TOLD_MAX - 3));
+        assert_eq!(many(40_000).told_of_one_of(1000).len(), TOLD_OF_EACH + 1);
     }
 
     #[test]

@@ -20,6 +20,10 @@ const BODY_WAIT: Duration = Duration::from_secs(30);
 const SMALL_BYTES: usize = 64 << 10;
 /// Bodies larger than that which are read at once; the others wait for their turn.
 const LARGE_MAX: usize = 64;
+/// What is larger is judged beside the threads that answer everybody: of so much a thousand things may be wrong.
+const JUDGED_HERE_BYTES: usize = 16 << 10;
+/// So many at once; the others wait for their turn.
+const JUDGED_BESIDE_MAX: usize = 4;
 /// What of a body that is only looked through is held from one piece to the next: more than what is looked for is long.
 const OVERLAP_BYTES: usize = 256;
 
@@ -27,6 +31,7 @@ const OVERLAP_BYTES: usize = 256;
 /// holds up nobody else.
 pub struct LargeBodies {
     places: Semaphore,
+    judged: Semaphore,
     shares: Mutex<Shares>,
 }
 
@@ -40,7 +45,8 @@ struct Turn<'a> {
 
 impl Default for LargeBodies {
     fn default() -> Self {
-        Self { places: Semaphore::new(LARGE_MAX), shares: Mutex::default() }
+        let [places, judged] = [LARGE_MAX, JUDGED_BESIDE_MAX].map(Semaphore::new);
+        Self { places, judged, shares: Mutex::default() }
     }
 }
 
@@ -62,6 +68,19 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         self.large.shares().give_back(&self.token);
     }
+}
+
+/// Judges what was read of a body of so many bytes.
+pub async fn judged<T: Send + 'static>(
+    gateway: &Gateway,
+    bytes: usize,
+    judge: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    if bytes <= JUDGED_HERE_BYTES {
+        return Ok(judge());
+    }
+    let _turn = gateway.large_bodies.judged.acquire().await;
+    tokio::task::spawn_blocking(judge).await.map_err(|_| Problem::internal("The body could not be judged."))
 }
 
 /// What was read of a body.

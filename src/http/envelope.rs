@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::http::HeaderMap;
 use serde_json::Value;
 
-use super::beside::add_others;
+use super::beside::Faults;
 use super::body::media_type;
 use super::json::{self, Document};
 use super::problem::Problem;
@@ -225,8 +225,8 @@ impl Item {
 
     /// The event, or why it is refused, every fault at once.
     pub fn read(&self, now: Timestamp) -> Result<CloudEvent, Unusable> {
-        let unread = |reason, faults| Err(Unusable { reason, faults, partly: None });
-        let (partly, mut faults) = match &self.form {
+        let unread = |reason, faults| Err(Unusable { reason, faults: Faults::of(faults), partly: None });
+        let (partly, faults) = match &self.form {
             Form::Json(json) => cloud_event::read_partly(json),
             Form::Binary(attributes, data) => {
                 cloud_event::read_parts_partly(&attributes.iter().cloned().collect(), data)
@@ -235,6 +235,7 @@ impl Item {
             Form::Unreadable(fault) => return unread(QuarantineReason::Undecodable, vec![fault.clone()]),
         };
         let Some(event) = partly else { return unread(QuarantineReason::InvalidField, faults) };
+        let mut faults = Faults::of(faults);
         if event.receivedtime.is_some() {
             faults.push(Fault::new("receivedtime", "is the router's to set: leave it out"));
         }
@@ -244,7 +245,7 @@ impl Item {
             (true, false) => QuarantineReason::FutureTime,
             (false, _) => QuarantineReason::InvalidField,
         };
-        add_others(&mut faults, future);
+        faults.add_others(future);
         Err(Unusable { reason, faults, partly: Some(Box::new(event)) })
     }
 
@@ -263,7 +264,7 @@ impl Item {
 /// Why an event is refused, and what of it could be read all the same: with stand-ins where it is at fault, it is handed to nobody.
 pub struct Unusable {
     pub reason: QuarantineReason,
-    pub faults: Vec<Fault>,
+    pub faults: Faults,
     pub partly: Option<Box<CloudEvent>>,
 }
 

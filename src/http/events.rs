@@ -12,7 +12,7 @@ use axum::response::Response;
 
 use super::Gateway;
 use super::answer::{self, Refusal, Verdict};
-use super::beside::{add_judged, add_others};
+use super::beside::Faults;
 use super::body::{self, Read};
 use super::caller::PartnerCaller;
 use super::drain::DROP_WAIT;
@@ -59,11 +59,10 @@ pub async fn post(
             return Err(answer::ringing(&gateway, danger, problem));
         }
     };
-    let items = envelope::split(mode, &headers, bytes, gateway.limits.batch_events);
-    let danger = items.iter().any(Item::immediate_danger);
-    let trace = envelope::text_header(&headers, "traceparent");
-    let mut judged: Vec<Judged> =
-        items.into_iter().map(|item| judge(&gateway, &caller, item, trace.as_deref())).collect();
+    let (partner, size) = (caller.partner.clone(), bytes.len());
+    let judging = gateway.clone();
+    let judge_all = move || judge_all(&judging, &caller, (mode, &headers), bytes);
+    let (mut judged, danger) = body::judged(&gateway, size, judge_all).await?;
     let writes = judged.iter().map(|one| one.write.clone()).collect();
     let published = match gateway.must_be_ready() {
         Ok(()) => gateway.publish(writes).await,
@@ -76,7 +75,7 @@ pub async fn post(
             (None, true) => Answer::Accepted,
             (Some(_), true) => Answer::Refused,
         };
-        gateway.metrics.http_event(&caller.partner, answer);
+        gateway.metrics.http_event(&partner, answer);
     }
     let published = published.map_err(|problem| answer::ringing(&gateway, danger, problem))?;
     for (one, at) in judged.iter_mut().zip(published) {
@@ -122,10 +121,26 @@ async fn too_large(gateway: &Gateway, caller: &PartnerCaller, mut start: Vec<u8>
     answer::ringing(gateway, danger, problem)
 }
 
-fn judge(gateway: &Gateway, caller: &PartnerCaller, item: Item, trace: Option<&str>) -> Judged {
+/// Every event of a body, and whether any says that a child is in danger now.
+fn judge_all(
+    gateway: &Gateway,
+    caller: &PartnerCaller,
+    (mode, headers): (Mode, &HeaderMap),
+    bytes: Vec<u8>,
+) -> (Vec<Judged>, bool) {
+    let items = envelope::split(mode, headers, bytes, gateway.limits.batch_events);
+    let danger = items.iter().any(Item::immediate_danger);
+    let trace = envelope::text_header(headers, "traceparent");
+    let events = items.len();
+    (items.into_iter().map(|item| judge(gateway, caller, (item, events), trace.as_deref())).collect(), danger)
+}
+
+/// One of so many events.
+fn judge(gateway: &Gateway, caller: &PartnerCaller, (item, events): (Item, usize), trace: Option<&str>) -> Judged {
     let immediate_danger = item.immediate_danger();
     let id = item.id();
-    let bad = |item: Item, reason, status, faults: Vec<Fault>| {
+    let bad = |item: Item, reason, status, faults: Faults| {
+        let faults = faults.told_of_one_of(events);
         let reference = item.partner_reference().map(|reference| header(REFERENCE_HEADER, reference));
         let (original, headers) = item.into_original();
         let stamped = immediate_danger.then(|| header(DANGER_HEADER, "true"));
@@ -147,26 +162,26 @@ fn judge(gateway: &Gateway, caller: &PartnerCaller, item: Item, trace: Option<&s
         Ok(read) => read,
         Err(Unusable { reason, mut faults, partly }) => {
             if let Some(partly) = partly {
-                add_others(&mut faults, not_its_own(caller, &partly.event));
-                add_judged(&mut faults, gateway.beside_form(caller, *partly));
+                faults.add_others(not_its_own(caller, &partly.event));
+                faults.add_judged(gateway.beside_form(&caller.partner, &caller.unit, *partly));
             }
             return bad(item, reason, StatusCode::BAD_REQUEST, faults);
         }
     };
-    let mut faults = not_its_own(caller, &read.event);
+    let mut faults = Faults::of(not_its_own(caller, &read.event));
     if !faults.is_empty() {
         let (reason, status) = match read.event.backfill {
             true => (QuarantineReason::InvalidField, StatusCode::BAD_REQUEST),
             false => (QuarantineReason::WrongSource, StatusCode::FORBIDDEN),
         };
-        add_judged(&mut faults, gateway.beside_form(caller, read));
+        faults.add_judged(gateway.beside_form(&caller.partner, &caller.unit, read));
         return bad(item, reason, status, faults);
     }
     let dating = publish::dating(&read);
     let mut event = read.event;
     event.source.unit.clone_from(&caller.unit);
     let Ok(value) = codec::encode(&event) else {
-        let faults = vec![Fault::new("", "does not follow schemas/referral-event.avsc")];
+        let faults = Faults::of(vec![Fault::new("", "does not follow schemas/referral-event.avsc")]);
         return bad(item, QuarantineReason::InvalidField, StatusCode::BAD_REQUEST, faults);
     };
     let mut headers = stamps(caller);

@@ -10,12 +10,14 @@ use axum::response::Response;
 
 use super::Gateway;
 use super::answer::{self, Known, Refusal, Verdict};
+use super::beside::Faults;
 use super::body;
 use super::caller::Operator;
-use super::envelope::{self, Item, Mode};
+use super::envelope::{self, Item, Mode, Unusable};
 use super::problem::Problem;
 use super::publish::{self, header, keyed};
 use crate::broker::Write;
+use crate::engine::cloud_event::CloudEvent;
 use crate::engine::codec;
 use crate::engine::intake::Said;
 use crate::engine::model::decision::{Decision, Disposition, Trigger};
@@ -38,22 +40,9 @@ pub async fn post(
     }
     gateway.must_be_ready()?;
     let bytes = body::read_whole(&gateway, &operator.token, body, gateway.limits.body_bytes).await?;
-    let mut writes = Vec::new();
-    let mut verdicts = Vec::new();
-    for item in envelope::split(Mode::Batch, &headers, bytes, gateway.limits.batch_events) {
-        let id = item.id();
-        let refusal = match read(&gateway, &item) {
-            Ok(write) => match gateway.import_refusal(&write) {
-                None => {
-                    writes.push(write);
-                    None
-                }
-                refused => refused,
-            },
-            Err(faults) => Some(Refusal { status: StatusCode::BAD_REQUEST, faults }),
-        };
-        verdicts.push(Verdict { id, immediate_danger: false, refusal, quarantine_id: None, known: None });
-    }
+    let (judging, size) = (gateway.clone(), bytes.len());
+    let judge_all = move || judge_all(&judging, &headers, bytes);
+    let (writes, mut verdicts) = body::judged(&gateway, size, judge_all).await?;
     if !writes.is_empty() {
         let from = gateway.reader.end_offset(DECISIONS, 0).ok();
         gateway.publish(writes).await?;
@@ -61,7 +50,29 @@ pub async fn post(
             tell_new_from_known(&gateway, &mut verdicts, from).await;
         }
     }
-    Ok(answer::of_batch(&gateway, verdicts))
+    Ok(answer::of_import(&gateway, verdicts))
+}
+
+fn judge_all(gateway: &Gateway, headers: &HeaderMap, bytes: Vec<u8>) -> (Vec<Write>, Vec<Verdict>) {
+    let mut writes = Vec::new();
+    let mut verdicts = Vec::new();
+    let items = envelope::split(Mode::Batch, headers, bytes, gateway.limits.batch_events);
+    let events = items.len();
+    for item in items {
+        let id = item.id();
+        let refusal = match read(gateway, &item) {
+            Ok(write) => match gateway.import_refusal(&write) {
+                None => {
+                    writes.push(write);
+                    None
+                }
+                refused => refused,
+            },
+            Err(faults) => Some(Refusal { status: StatusCode::BAD_REQUEST, faults: faults.told_of_one_of(events) }),
+        };
+        verdicts.push(Verdict { id, immediate_danger: false, refusal, quarantine_id: None, known: None });
+    }
+    (writes, verdicts)
 }
 
 /// Waits for what became of each event, for a while: accepted as history, it is either new or known already.
@@ -115,22 +126,26 @@ impl Gateway {
     }
 }
 
-fn read(gateway: &Gateway, item: &Item) -> Result<Write, Vec<Fault>> {
-    let read = item.read(gateway.now()).map_err(|unusable| unusable.faults)?;
+/// Everything that is wrong with it at once, or what to write.
+fn read(gateway: &Gateway, item: &Item) -> Result<Write, Faults> {
+    let (read, mut faults) = match item.read(gateway.now()) {
+        Ok(read) => (read, Faults::default()),
+        Err(Unusable { faults, partly: Some(partly), .. }) => (*partly, faults),
+        Err(Unusable { faults, partly: None, .. }) => return Err(faults),
+    };
+    faults.add_others(of_nobody(gateway, &read).into_iter().collect());
+    if !faults.is_empty() {
+        let source = read.event.source.clone();
+        let beside = gateway.beside_form(&source.partner, &source.unit, read);
+        // Whose it is was said already.
+        faults.add_judged(beside.into_iter().filter(|fault| !fault.path.is_empty()).collect());
+        return Err(faults);
+    }
     let dating = publish::dating(&read);
     let mut event = read.event;
-    let source = &event.source;
-    let callers = gateway.callers();
-    let partner = callers
-        .partners
-        .get(&source.partner)
-        .ok_or_else(|| vec![Fault::new("source", "must name a partner of the configuration: give partner/unit")])?;
-    if !partner.has_unit(&source.unit) || source.unit.is_empty() {
-        return Err(vec![Fault::new("source", "must name a unit of the partner: give partner/unit")]);
-    }
     event.backfill = true;
-    let value =
-        codec::encode(&event).map_err(|_| vec![Fault::new("", "does not follow schemas/referral-event.avsc")])?;
+    let unwritten = |_| Faults::of(vec![Fault::new("", "does not follow schemas/referral-event.avsc")]);
+    let value = codec::encode(&event).map_err(unwritten)?;
     let mut headers = vec![
         header("partner", event.source.partner.as_str()),
         header("unit", event.source.unit.as_str()),
@@ -138,4 +153,14 @@ fn read(gateway: &Gateway, item: &Item) -> Result<Write, Vec<Fault>> {
     ];
     headers.extend(dating);
     Ok(keyed(GATEWAY, event.event_id.as_bytes(), value, headers))
+}
+
+/// That an event names no unit of a partner that there is.
+fn of_nobody(gateway: &Gateway, read: &CloudEvent) -> Option<Fault> {
+    let (callers, source) = (gateway.callers(), &read.event.source);
+    let Some(partner) = callers.partners.get(&source.partner) else {
+        return Some(Fault::new("source", "must name a partner of the configuration: give partner/unit"));
+    };
+    let is_unit = partner.has_unit(&source.unit) && !source.unit.is_empty();
+    (!is_unit).then(|| Fault::new("source", "must name a unit of the partner: give partner/unit"))
 }

@@ -32,6 +32,11 @@ impl Problem {
         Self { faults, ..problem }
     }
 
+    pub fn not_imported(status: StatusCode) -> Self {
+        let detail = "Correct what `results` names in the file and import it again: nothing of it was kept.";
+        Self::new(status, "invalid-event", "No event can be used", detail)
+    }
+
     pub fn invalid_outcome(status: StatusCode, faults: Vec<Fault>) -> Self {
         let detail = "Correct the fields named in `problems` and send it again. It was kept for a person to look at.";
         let problem = Self::new(status, "invalid-outcome", "The outcome cannot be used", detail);

@@ -4,7 +4,6 @@ use axum::http::StatusCode;
 use tokio::sync::oneshot;
 
 use super::answer::Refusal;
-use super::caller::PartnerCaller;
 use super::problem::Problem;
 use super::{Callers, Gateway};
 use crate::broker::{BrokerError, Placement, Published, Write};
@@ -42,7 +41,7 @@ pub fn quarantined_as(at: Published) -> String {
 }
 
 /// What the problem of a whole record begins with.
-const OF_THE_WHOLE: [&str; 5] = ["the", "this", "is", "must", "does"];
+const OF_THE_WHOLE: [&str; 6] = ["the", "this", "is", "must", "does", "has"];
 
 /// A fault as INTAKE writes it down: the field's path, unless it is of the whole record, and the problem.
 fn as_fault(text: &str) -> Fault {
@@ -113,12 +112,12 @@ impl Gateway {
         Some(Refusal { status, faults })
     }
 
-    /// What else is wrong with an event that is refused already, as if its token's unit had sent it.
-    pub fn beside_form(&self, caller: &PartnerCaller, mut read: CloudEvent) -> Vec<Fault> {
+    /// What else is wrong with an event that is refused already, as if this unit had sent it.
+    pub fn beside_form(&self, partner: &str, unit: &str, mut read: CloudEvent) -> Vec<Fault> {
         let callers = self.callers();
         let context = self.intake_context(&callers);
-        let incoming = IncomingRecord { allow_backfill: true, ..self.received(&caller.partner, Some(&caller.unit)) };
-        read.event.source.partner.clone_from(&caller.partner);
+        let incoming = IncomingRecord { allow_backfill: true, ..self.received(partner, Some(unit)) };
+        partner.clone_into(&mut read.event.source.partner);
         intake::faults_beside_form(&context, &incoming, &read.event)
     }
 

@@ -85,7 +85,7 @@ fn referral(kept: &Quarantined, partner: &str, now: Timestamp) -> Result<(Vec<u8
         }
         Err(_) => {
             let item = Item::from_kept(kept.original.clone(), attributes(kept));
-            item.read(now).map_err(|unusable| unusable.faults)?.event
+            item.read(now).map_err(|unusable| unusable.faults.told_of_one_of(1))?.event
         }
     };
     if event.source.partner != partner {

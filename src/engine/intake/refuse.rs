@@ -12,8 +12,8 @@ use crate::engine::model::feedback::{Feedback, FeedbackStatus};
 use crate::engine::model::inbox::{InboxBody, InboxRecord, Signal, UNREAD_RECORD};
 use crate::engine::model::outcome::Outcome;
 use crate::engine::model::quarantine::{Header, QuarantineReason, Quarantined};
-use crate::engine::schema::Fault;
 use crate::engine::schema::read::is_uuid;
+use crate::engine::schema::{Fault, counted, first_of};
 
 /// How many faults are written down.
 const FAULTS_KEPT_MAX: usize = 50;
@@ -139,7 +139,7 @@ impl Refusal {
         let quarantined = Quarantined {
             quarantine_id,
             reason: self.reason,
-            faults: self.faults.iter().take(FAULTS_KEPT_MAX).map(ToString::to_string).collect(),
+            faults: first_of(self.faults.clone(), FAULTS_KEPT_MAX).iter().map(ToString::to_string).collect(),
             topic: incoming.topic.to_owned(),
             partition: i32::try_from(incoming.partition).unwrap_or(i32::MAX),
             offset: incoming.offset,
@@ -208,8 +208,8 @@ impl Refusal {
 
     fn message(&self, context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>, quarantine_id: &str) -> String {
         let phone = context.front_door_phone.map_or(String::new(), |phone| format!(" on {phone}"));
-        let told: Vec<String> = self.faults.iter().take(FAULTS_TOLD_MAX).map(ToString::to_string).collect();
-        let untold = self.faults.len().saturating_sub(told.len());
+        let (told, untold) = counted(&self.faults, FAULTS_TOLD_MAX);
+        let told: Vec<String> = told.iter().map(ToString::to_string).collect();
         let more = if untold > 0 { format!("; and {untold} more") } else { String::new() };
         let told = told.join("; ") + &more;
         let stop = if told.ends_with('?') { "" } else { "." };
