@@ -14,6 +14,8 @@ mod operations;
 mod operator;
 #[path = "http/refused.rs"]
 mod refused;
+#[path = "http/rounds.rs"]
+mod rounds;
 #[path = "http/streams.rs"]
 mod streams;
 #[path = "http/tls.rs"]

@@ -13,7 +13,7 @@ use super::schema::names::{ATTRIBUTES, nearest};
 use super::schema::path::Path;
 use super::schema::read::{self, is_uuid, unknown_members};
 use super::schema::shape::{Field, Record, Shape};
-use super::schema::{Fault, JsonError, SchemaName, checked, from_json_checked, to_json};
+use super::schema::{Fault, JsonError, SchemaName, checked, from_json_checked, to_json, unless_faulty};
 
 mod misplaced;
 
@@ -58,10 +58,6 @@ pub fn read(json: &Value) -> Result<CloudEvent, Vec<Fault>> {
     unless_faulty(read_partly(json))
 }
 
-fn unless_faulty((event, faults): (Option<CloudEvent>, Vec<Fault>)) -> Result<CloudEvent, Vec<Fault>> {
-    event.filter(|_| faults.is_empty()).ok_or(faults)
-}
-
 /// As `read`, with what could be read beside faults: stand-ins where they are. For what else is wrong to be found in the same go; it is
 /// never handed on.
 pub fn read_partly(json: &Value) -> (Option<CloudEvent>, Vec<Fault>) {
@@ -85,17 +81,24 @@ pub fn read_partly(json: &Value) -> (Option<CloudEvent>, Vec<Fault>) {
     let time = instant(attributes, "time", &mut faults);
     let receivedtime = instant(attributes, "receivedtime", &mut faults);
     let kind = kind(attributes, &mut faults);
-    let Some(Value::Object(data)) = attributes.get("data") else {
+    let data = attributes.get("data").and_then(Value::as_object);
+    let is_dated_by_time = data.is_none_or(|data| data.get("occurred_at").is_none_or(Value::is_null));
+    if let Some(data) = data {
+        if is_dated_by_time && attributes.get("time").is_none_or(Value::is_null) {
+            faults.push(unusable(attributes, "time", &read::expected(&Shape::Timestamp)));
+        }
+        read_data(schema.root(), data, kind, time, &mut raw, &mut faults);
+    } else {
         faults.push(unusable(attributes, "data", "give an object"));
-        return (None, faults);
-    };
-    let is_dated_by_time = data.get("occurred_at").is_none_or(Value::is_null);
-    if is_dated_by_time && attributes.get("time").is_none_or(Value::is_null) {
-        faults.push(unusable(attributes, "time", &read::expected(&Shape::Timestamp)));
+        // Nothing is said of what stands in for all of it.
+        read_data(schema.root(), &Map::new(), kind, time, &mut raw, &mut Vec::new());
     }
-    read_data(schema.root(), data, kind, time, &mut raw, &mut faults);
     let shape = Shape::Record(schema.root().clone());
-    let check = |event: &ReferralEvent| as_sent(inspect::event(event, None).faults, is_dated_by_time);
+    let check = |event: &ReferralEvent| {
+        let mut found = as_sent(inspect::event(event, None).faults, is_dated_by_time);
+        found.retain(|fault| data.is_some() || !fault.path.starts_with("data."));
+        found
+    };
     let (event, faults) = checked(&shape, Value::Object(raw), faults, check);
     let traceparent = attributes.get("traceparent").and_then(Value::as_str).map(str::to_owned);
     (event.map(|event| CloudEvent { event, receivedtime, traceparent, is_dated_by_time }), faults)
@@ -157,6 +160,11 @@ pub fn write(event: &ReferralEvent) -> Result<Value, JsonError> {
 /// # Errors
 /// Everything that is wrong at once.
 pub fn outcome(json: &Value) -> Result<Outcome, Vec<Fault>> {
+    unless_faulty(outcome_partly(json))
+}
+
+/// As `outcome`, with what could be read beside faults: as `read_partly` has it.
+pub fn outcome_partly(json: &Value) -> (Option<Outcome>, Vec<Fault>) {
     from_json_checked(json, |outcome| inspect::outcome(outcome, None).faults)
 }
 
@@ -234,20 +242,20 @@ fn instant(attributes: &Map<String, Value>, name: &str, faults: &mut Vec<Fault>)
     instant
 }
 
+/// Of one that is misspelt the kind that is meant: what is said of its detail is judged by that.
 fn kind(attributes: &Map<String, Value>, faults: &mut Vec<Fault>) -> Option<&'static str> {
     let sent = attributes.get("type").and_then(Value::as_str).unwrap_or_default();
-    let found = KINDS.iter().find(|(kind, _)| *kind == sent).map(|(_, full_name)| *full_name);
-    if found.is_none() {
+    let full_name_of = |sent: &str| KINDS.iter().find(|(kind, _)| *kind == sent).map(|(_, full_name)| *full_name);
+    full_name_of(sent).or_else(|| {
         let kinds: Vec<&'static str> = KINDS.iter().map(|(kind, _)| *kind).collect();
-        faults.push(Fault::new(
-            "type",
-            match nearest(sent, &kinds) {
-                Some(near) => format!("is not a known event kind: did you mean {near}?"),
-                None => format!("must be an event kind: give one of {}", kinds.join(", ")),
-            },
-        ));
-    }
-    found
+        let near = nearest(sent, &kinds);
+        let problem = match near {
+            Some(near) => format!("is not a known event kind: did you mean {near}?"),
+            None => format!("must be an event kind: give one of {}", kinds.join(", ")),
+        };
+        faults.push(Fault::new("type", problem));
+        near.and_then(full_name_of)
+    })
 }
 
 fn read_data(

@@ -7,12 +7,11 @@ use sha2::{Digest, Sha256};
 use super::codec::{self, CodecError};
 use super::identity::{Identifiers, Keys, expected, keys_alone};
 use super::ids::derived;
-use super::model::codes::{HumanDecision, OutcomeKind};
+use super::model::codes::HumanDecision;
 use super::model::detail::{DecisionRecorded, Detail};
 use super::model::event::ReferralEvent;
 use super::model::feedback::Feedback;
-use super::model::inbox::{Alias, InboxBody, InboxRecord, OutcomeReceived, Referral};
-use super::model::outcome::Outcome;
+use super::model::inbox::{Alias, InboxBody, InboxRecord, Referral};
 use super::model::quarantine::{QuarantineReason, Quarantined};
 use super::model::scalar::Timestamp;
 use super::model::subject::SubjectKey;
@@ -22,6 +21,7 @@ use super::schema::inspect::{self, Findings};
 use super::schema::limits::RECORD_BYTES_MAX;
 use super::seal::{ReplyTo, Sealer};
 
+pub mod answers;
 mod attributes;
 pub mod refuse;
 pub mod standing;
@@ -31,10 +31,6 @@ use standing::Agencies;
 
 /// `keyed_by` of a record that was routed by its sealed address.
 pub const KEYED_BY_REPLY: &str = "reply_to";
-/// Of an outcome that answers no task, but the feedback on an event.
-const TO_FEEDBACK: &str = "must be challenged, with a reason: to the address of feedback nothing else may be sent. A task is answered \
-with its own reply_to, by the token of the agency's inbox";
-
 /// What INTAKE knows beside the record. The same for every instance of the router.
 #[derive(Clone, Copy, Debug)]
 pub struct IntakeContext<'a> {
@@ -114,7 +110,7 @@ pub fn take_in(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>, said:
     match said {
         Said::Event => referral(context, incoming),
         Said::Answer => outcome(context, incoming),
-        Said::Disagreement => match accept_disagreement(context, incoming) {
+        Said::Disagreement => match answers::disagreement(context, incoming) {
             Ok(inbox) => Accepted { inbox: vec![inbox], quarantined: None, feedback: None },
             Err(refusal) => refusal.into_accepted(context, incoming, Some(incoming.sender)),
         },
@@ -123,7 +119,7 @@ pub fn take_in(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>, said:
 
 /// Takes in a record of `outcomes.<agency>`.
 pub fn outcome(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) -> Accepted {
-    match accept_outcome(context, incoming) {
+    match answers::answer(context, incoming) {
         Ok(inbox) => Accepted { inbox: vec![inbox], quarantined: None, feedback: None },
         Err(refusal) => refusal.into_accepted(context, incoming, partner_of_agency(context.partners, incoming.sender)),
     }
@@ -198,6 +194,9 @@ fn standing_of<'a>(
         let problem = "is for the router's own import: leave it out";
         found.unless_refused::<()>(Err(Refusal::of(QuarantineReason::InvalidField, "backfill", problem)));
     }
+    if let (Some(partner), Detail::DecisionRecorded(decision)) = (partner, &event.detail) {
+        found.unless_refused(other_reply(context, decision, &recipients(incoming, partner)));
+    }
     let replied = partner.and_then(|partner| found.unless_refused(reply(context, incoming, event, partner)));
     if replied == Some(None) {
         found.unless_refused(standing::child_is_said(context.keys, event));
@@ -258,91 +257,6 @@ pub fn aliases_of(record: &InboxRecord) -> Vec<InboxRecord> {
     told.collect()
 }
 
-fn accept_outcome(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) -> Result<InboxRecord, Refusal> {
-    let (outcome, reply) = answered(context, incoming)?;
-    let refused = |refusal: Refusal| refusal.of_outcome(&outcome);
-    if !is_addressed(context, incoming, &reply) {
-        let problem = "was sealed for another agency or unit: answer with the address of your own task";
-        return Err(refused(Refusal::of(QuarantineReason::WrongSource, "reply_to", problem)));
-    }
-    // Addresses of tasks name the agency; a partner's own name is in those of its feedback alone.
-    let is_feedback = reply.agency != incoming.sender;
-    if is_feedback && outcome.outcome != OutcomeKind::Challenged {
-        return Err(refused(Refusal::of(QuarantineReason::InvalidField, "outcome", TO_FEEDBACK)));
-    }
-    let agency = incoming.sender.to_owned();
-    Ok(outcome_record(incoming, outcome, &reply, agency, None))
-}
-
-/// A partner's token speaks for its unit's own events alone, and answers no task.
-fn accept_disagreement(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) -> Result<InboxRecord, Refusal> {
-    let (outcome, reply) = answered(context, incoming)?;
-    let wrong =
-        |path: &str, problem: &str| Err(Refusal::of(QuarantineReason::WrongSource, path, problem).of_outcome(&outcome));
-    let Some(partner) = context.partners.get(incoming.sender) else {
-        return wrong("", "is of no configured partner");
-    };
-    if outcome.outcome != OutcomeKind::Challenged {
-        return wrong("outcome", TO_FEEDBACK);
-    }
-    if reply.agency != incoming.sender || reply.unit.is_none() || reply.unit.as_deref() != incoming.unit {
-        return wrong("reply_to", "was not given to this unit: send that of the feedback on your own event");
-    }
-    let agency = partner.agency.clone().unwrap_or_default();
-    Ok(outcome_record(incoming, outcome, &reply, agency, Some(incoming.sender.to_owned())))
-}
-
-/// An answer of a usable form, and where its address leads.
-fn answered(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>) -> Result<(Outcome, ReplyTo), Refusal> {
-    let outcome: Outcome = decoded(incoming)?;
-    let refused = |refusal: Refusal| refusal.of_outcome(&outcome);
-    attributes::of_outcome(incoming, &outcome).map_err(refused)?;
-    refuse_findings(inspect::outcome(&outcome, Some(incoming.receipt))).map_err(refused)?;
-    let reply = opened(context, "reply_to", &outcome.reply_to).map_err(refused)?;
-    Ok((outcome, reply))
-}
-
-fn outcome_record(
-    incoming: &IncomingRecord<'_>,
-    outcome: Outcome,
-    reply: &ReplyTo,
-    agency: String,
-    partner: Option<String>,
-) -> InboxRecord {
-    let task_id = reply.task_id.to_string();
-    InboxRecord {
-        // With what it says: another answer under the same id is another record.
-        id: derived(&[
-            "outcome",
-            incoming.sender,
-            &outcome.outcome_id,
-            &task_id,
-            outcome.outcome.symbol(),
-            outcome.reason.as_deref().unwrap_or_default(),
-            outcome.result.as_deref().unwrap_or_default(),
-        ]),
-        subject: reply.subject,
-        receipt: incoming.receipt,
-        body: InboxBody::Outcome(OutcomeReceived {
-            task_id,
-            agency,
-            unit: incoming.unit.map(str::to_owned),
-            outcome,
-            hops: 0,
-            partner,
-        }),
-    }
-}
-
-/// Whether an address was given to whoever answers: with a task, or with the feedback on what their own partner sent.
-fn is_addressed(context: &IntakeContext<'_>, incoming: &IncomingRecord<'_>, reply: &ReplyTo) -> bool {
-    let is_unit = reply.unit.is_none() || reply.unit.as_deref() == incoming.unit;
-    let own_partner = context.partners.get(&reply.agency);
-    let is_partner = own_partner.is_some_and(|partner| partner.agency.as_deref() == Some(incoming.sender));
-    let of_one_unit = incoming.unit.is_none() && !context.agencies.of_many_units.contains(incoming.sender);
-    (reply.agency == incoming.sender && is_unit) || (is_partner && (is_unit || of_one_unit))
-}
-
 fn decoded<T: Published>(incoming: &IncomingRecord<'_>) -> Result<T, Refusal> {
     if incoming.value.len() > RECORD_BYTES_MAX {
         let problem = format!("the record is too large: send at most {RECORD_BYTES_MAX} bytes");
@@ -396,6 +310,11 @@ fn authenticated<'a>(
     Ok(partner)
 }
 
+/// Whose addresses a partner may echo.
+fn recipients<'a>(incoming: &IncomingRecord<'a>, partner: &'a Partner) -> [Option<&'a str>; 2] {
+    [Some(incoming.sender), partner.agency.as_deref()]
+}
+
 /// The subject a sealed address names, for the kinds that answer an earlier task or feedback.
 fn reply(
     context: &IntakeContext<'_>,
@@ -403,10 +322,6 @@ fn reply(
     event: &ReferralEvent,
     partner: &Partner,
 ) -> Result<Option<SubjectKey>, Refusal> {
-    let recipients = [Some(incoming.sender), partner.agency.as_deref()];
-    if let Detail::DecisionRecorded(decision) = &event.detail {
-        other_reply(context, decision, &recipients)?;
-    }
     let answers = matches!(
         event.detail,
         Detail::EventCorrected(_)
@@ -416,7 +331,7 @@ fn reply(
     );
     let Some(sealed) = event.reply_to.as_deref().filter(|_| answers) else { return Ok(None) };
     let reply = opened(context, "reply_to", sealed)?;
-    if !recipients.contains(&Some(reply.agency.as_str())) {
+    if !recipients(incoming, partner).contains(&Some(reply.agency.as_str())) {
         let problem = "was sealed for another recipient: echo the address of your own task or feedback";
         return Err(Refusal::of(QuarantineReason::WrongSource, "reply_to", problem));
     }

@@ -348,21 +348,27 @@ pub fn to_json<T: Published>(record: &T) -> Result<Value, JsonError> {
 /// # Errors
 /// Everything that is wrong, unknown fields included.
 pub fn from_json<T: Published>(json: &Value) -> Result<T, Vec<Fault>> {
-    from_json_checked(json, |_| Vec::new())
+    unless_faulty(from_json_checked(json, |_| Vec::new()))
 }
 
-/// As `from_json`, with checks of the whole record whose faults are reported in the same go.
+/// As `from_json`, with checks of the whole record whose faults are reported in the same go; beside faults, what could be read, with
+/// stand-ins where they are: it is never handed on.
 pub(super) fn from_json_checked<T: Published>(
     json: &Value,
     check: impl FnOnce(&T) -> Vec<Fault>,
-) -> Result<T, Vec<Fault>> {
-    let schema = T::SCHEMA.published().map_err(|error| vec![Fault::new("", error.to_string())])?;
+) -> (Option<T>, Vec<Fault>) {
+    let schema = match T::SCHEMA.published() {
+        Ok(schema) => schema,
+        Err(error) => return (None, vec![Fault::new("", error.to_string())]),
+    };
     let mut faults = Vec::new();
     let raw = read::record(schema.root(), json, &Path::root(), &mut faults);
-    match checked(&Shape::Record(schema.root().clone()), raw, faults, check) {
-        (Some(record), faults) if faults.is_empty() => Ok(record),
-        (_, faults) => Err(faults),
-    }
+    checked(&Shape::Record(schema.root().clone()), raw, faults, check)
+}
+
+/// What was read, unless anything is wrong with it.
+pub(super) fn unless_faulty<T>((read, faults): (Option<T>, Vec<Fault>)) -> Result<T, Vec<Fault>> {
+    read.filter(|_| faults.is_empty()).ok_or(faults)
 }
 
 /// The Rust value of a raw tree that `read` made, and its faults: where there are any it holds stand-ins, and is never handed on. Of
@@ -376,8 +382,7 @@ pub(super) fn checked<T: DeserializeOwned>(
     match serde_path_to_error::deserialize(raw) {
         Ok(record) => {
             for fault in check(&record) {
-                // Two names that cannot be repeated are two.
-                if fault.path.ends_with(names::UNNAMED) || faults.iter().all(|known| known.path != fault.path) {
+                if faults.iter().all(|known| !names::is_of_one_place(known, &fault)) {
                     faults.push(fault);
                 }
             }

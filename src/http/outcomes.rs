@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::Gateway;
 use super::answer::{self, Refusal};
+use super::beside::Faults;
 use super::body;
 use super::caller::{AgencyCaller, Answerer, PartnerCaller};
 use super::envelope::{self, text_header};
@@ -20,7 +21,7 @@ use crate::broker::Published;
 use crate::engine::intake::Said;
 use crate::engine::model::outcome::Outcome;
 use crate::engine::model::quarantine::QuarantineReason;
-use crate::engine::schema::Fault;
+use crate::engine::schema::{Fault, inspect};
 use crate::engine::{cloud_event, codec};
 use crate::runtime::intake_lane::DISAGREEMENT;
 use crate::runtime::topics::GATEWAY;
@@ -46,7 +47,7 @@ pub async fn post(
     };
     stamps.extend(unit.map(|unit| header("unit", unit)));
     stamps.extend(text_header(&headers, "traceparent").map(|trace| header("traceparent", trace)));
-    let outcome = match read(&bytes) {
+    let outcome = match read(&gateway, (sender, unit, said), &bytes) {
         Ok(outcome) => outcome,
         Err(faults) => {
             stamps.extend(publish::refused(QuarantineReason::InvalidField, &faults));
@@ -72,7 +73,16 @@ fn kept(published: Vec<Published>, problem: Problem) -> Problem {
     answer::kept_as(published.into_iter().next().map(publish::quarantined_as), problem)
 }
 
-fn read(bytes: &[u8]) -> Result<Outcome, Vec<Fault>> {
+/// An answer of usable form, whose standing INTAKE judges; else everything that is wrong with it at once.
+fn read(gateway: &Gateway, by: (&str, Option<&str>, Said), bytes: &[u8]) -> Result<Outcome, Vec<Fault>> {
     let json = envelope::parse(bytes).map_err(|fault| vec![fault])?;
-    cloud_event::outcome(&json)
+    let (outcome, faults) = cloud_event::outcome_partly(&json);
+    let mut faults = Faults::of(faults);
+    let Some(outcome) = outcome else { return Err(faults.told_of_one_of(1)) };
+    if faults.is_empty() {
+        return Ok(outcome);
+    }
+    faults.add_others(inspect::outcome(&outcome, Some(gateway.now())).future);
+    faults.add_judged(gateway.beside_answer(by, &outcome));
+    Err(faults.told_of_one_of(1))
 }

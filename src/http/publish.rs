@@ -10,6 +10,7 @@ use crate::broker::{BrokerError, Placement, Published, Write};
 use crate::engine::cloud_event::CloudEvent;
 use crate::engine::intake::refuse::{DATED_BY_TIME_HEADER, FAULTS_HEADER, REFUSED_HEADER, quarantine_id};
 use crate::engine::intake::{self, IncomingRecord, IntakeContext, Said};
+use crate::engine::model::outcome::Outcome;
 use crate::engine::model::quarantine::QuarantineReason;
 use crate::engine::schema::Fault;
 use crate::runtime::topics::GATEWAY;
@@ -119,6 +120,13 @@ impl Gateway {
         let incoming = IncomingRecord { allow_backfill: true, ..self.received(partner, Some(unit)) };
         partner.clone_into(&mut read.event.source.partner);
         intake::faults_beside_form(&context, &incoming, &read.event)
+    }
+
+    /// The same of an answer by this sender and unit.
+    pub fn beside_answer(&self, (sender, unit, said): (&str, Option<&str>, Said), outcome: &Outcome) -> Vec<Fault> {
+        let callers = self.callers();
+        let incoming = self.received(sender, unit);
+        intake::answers::faults_beside_form(&self.intake_context(&callers), &incoming, outcome, said)
     }
 
     /// Returns once all of the records are durable, or none will be.

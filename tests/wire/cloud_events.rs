@@ -179,7 +179,7 @@ fn of_many_unknown_names_a_hundred_are_told() {
     }
     let faults = cloud_event::read(&json).expect_err("unknown fields");
     assert_eq!(faults.len(), 101);
-    let more = "data.child has other fields that are not known (4900 of them): leave them out";
+    let more = "data.child.(unnamed) stands for 4900 other fields that are not known: leave them out";
     assert!(faults.iter().any(|fault| fault.to_string() == more));
     let changes: serde_json::Map<String, Value> = (0..150).map(|number| (format!("Zeb{number}"), json!(1))).collect();
     let mut json = small();
@@ -187,7 +187,7 @@ fn of_many_unknown_names_a_hundred_are_told() {
     json["data"]["detail"] = json!({ "original_event_id": "00000000-0000-4000-8000-000000000002", "changes": changes });
     let faults = cloud_event::read(&json).expect_err("changes of no field");
     assert_eq!(faults.len(), 101);
-    let more = "data.detail.changes has 50 more that cannot be corrected so: leave them out";
+    let more = "data.detail.changes.(unnamed) stands for 50 more that cannot be corrected so: leave them out";
     assert!(faults.iter().any(|fault| fault.to_string() == more));
 }
 
@@ -279,7 +279,8 @@ fn faults_of_a_kind_are_found() {
             "data.detail.changes.do_not_inform is not usable: give false, to take its wishes back; name in the event's own \
              do_not_inform who must not be told",
             "data.detail.changes.first_known is not usable: give true or false",
-            "data.detail.changes.(unnamed) is not a coded field of any event kind: did you mean grade?",
+            "data.detail.changes.(unnamed) is not a coded field of any event kind (number 3 of the names in order of the alphabet): did you \
+             mean grade?",
             "data.detail.changes.grade is not usable: give one of absent, away, low, medium, high, not_graded",
             "data.detail.changes.narrative is not a coded field of any event kind. An account goes into the correction's own \
              narrative; a name, number, school or practice is put right by withdrawing the event and sending it again \

@@ -95,7 +95,8 @@ pub fn may_send(agencies: &Agencies, partner: &Partner, event: &ReferralEvent) -
     if !moves_a_case || partner.agency.as_ref().is_some_and(|agency| agencies.front_doors.contains(agency)) {
         return Ok(());
     }
-    if partner.agency.as_ref().is_some_and(|agency| agencies.stand_ins.contains(agency)) && is_about_a_route(event) {
+    if partner.agency.as_ref().is_some_and(|agency| agencies.stand_ins.contains(agency)) && may_be_about_a_route(event)
+    {
         return Ok(());
     }
     let front_doors: Vec<&str> = agencies.front_doors.iter().map(String::as_str).collect();
@@ -103,10 +104,11 @@ pub fn may_send(agencies: &Agencies, partner: &Partner, event: &ReferralEvent) -
     Err(Refusal::of(QuarantineReason::WrongSource, "source.partner", &problem))
 }
 
-fn is_about_a_route(event: &ReferralEvent) -> bool {
+/// One that is not said, or not known here, is refused as that.
+fn may_be_about_a_route(event: &ReferralEvent) -> bool {
     let Detail::DecisionRecorded(recorded) = &event.detail else { return false };
-    let of_routes = [HumanDecision::RouteLifted, HumanDecision::RouteConfirmed];
-    recorded.decision.is_some_and(|decision| of_routes.contains(&decision))
+    let of_routes = [HumanDecision::RouteLifted, HumanDecision::RouteConfirmed, HumanDecision::Unknown];
+    recorded.decision.is_none_or(|decision| of_routes.contains(&decision))
 }
 
 /// Everything wrong with whom the event names: a wish that names nobody would be kept by nobody.

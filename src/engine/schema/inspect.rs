@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::limits::{AHEAD_MS_MAX, EARLIEST_MS, LATEST_MS, LIST_ITEMS_MAX, text_chars_max};
-use super::names::{nearest, speakable};
+use super::names::{UNNAMED, by_alphabet, is_speakable, nearest, speakable};
 use super::path::Path;
 use super::read::{HOLDS_NUL, UNKNOWN_NAMED_MAX, expected, is_plausible, is_uuid, longer_than};
 use super::shape::Shape;
@@ -143,17 +143,18 @@ withdrawing the event and sending it again (docs/http.md)";
 /// A correction may change coded fields only, to values such a field can have. Beyond a hundred that cannot be, how many more.
 fn changes(faults: &mut Vec<Fault>, corrected: &EventCorrected) {
     // More of them are refused as too many.
-    let looked_at = corrected.changes.iter().take(LIST_ITEMS_MAX);
-    let wrong: Vec<Fault> = looked_at.filter_map(|(name, value)| change(name, value)).collect();
+    let looked_at = (1..).zip(&corrected.changes).take(LIST_ITEMS_MAX);
+    let wrong: Vec<Fault> = looked_at.filter_map(|(number, (name, value))| change(number, name, value)).collect();
     let more = wrong.len().saturating_sub(UNKNOWN_NAMED_MAX);
     faults.extend(wrong.into_iter().take(UNKNOWN_NAMED_MAX));
     if more > 0 {
-        faults
-            .push(Fault::new("detail.changes", format!("has {more} more that cannot be corrected so: leave them out")));
+        let problem = format!("stands for {more} more that cannot be corrected so: leave them out");
+        faults.push(Fault::new(format!("detail.changes.{UNNAMED}"), problem));
     }
 }
 
-fn change(name: &str, value: &FactValue) -> Option<Fault> {
+/// `number`: which it is of the names by the alphabet.
+fn change(number: usize, name: &str, value: &FactValue) -> Option<Fault> {
     let candidates: Vec<FactType> = coded_fields().filter(|(field, _)| *field == name).map(|(_, fact)| fact).collect();
     let fault = |problem: String| Some(Fault::new(format!("detail.changes.{}", speakable(name)), problem));
     if let Some((usable, expected)) = beside_coded_fields(name, value) {
@@ -165,7 +166,8 @@ fn change(name: &str, value: &FactValue) -> Option<Fault> {
             Some(near) => format!(": did you mean {near}?"),
             None => NOT_CORRECTED.to_owned(),
         };
-        return fault(format!("is not a coded field of any event kind{instead}"));
+        let place = if is_speakable(name) { String::new() } else { by_alphabet(number) };
+        return fault(format!("is not a coded field of any event kind{place}{instead}"));
     }
     if !candidates.iter().any(|fact| accepts(*fact, value)) {
         let expected: BTreeSet<String> = candidates.iter().map(|fact| in_words(*fact)).collect();

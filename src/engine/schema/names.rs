@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-use super::SchemaName;
 use super::shape::Record;
+use super::{Fault, SchemaName};
 
 /// Attributes that are known by name. `subject` and `dataschema` are accepted and not used: who an event is about is in
 /// its data, and its schema is the published one.
@@ -37,6 +37,7 @@ const CAPITALS_MAX: usize = 3;
 const NAME_BYTES_MAX: usize = 64;
 /// What is shown of a name that may be a person's: a program may use one as a key.
 pub const UNNAMED: &str = "(unnamed)";
+const BY_ALPHABET: &str = " (number ";
 /// What others call some of our fields.
 const ALSO_CALLED: [(&str, &str); 10] = [
     ("surname", "family_name"),
@@ -76,6 +77,19 @@ pub fn is_speakable(name: &str) -> bool {
 /// The same without slips, which take longest to find: of what stands above a name in its path.
 pub fn spoken_as_it_is(name: &str) -> &str {
     if is_spoken(name, false) { name } else { UNNAMED }
+}
+
+/// Which one is meant that is not repeated: of a map, whose order nobody keeps.
+pub fn by_alphabet(number: usize) -> String {
+    format!("{BY_ALPHABET}{number} of the names in order of the alphabet)")
+}
+
+/// Whether two faults are of one place. Two names that cannot be repeated are two, unless they have one number.
+pub fn is_of_one_place(one: &Fault, other: &Fault) -> bool {
+    let number = |fault: &Fault| Some(fault.problem.split_once(BY_ALPHABET)?.1.split_once(' ')?.0.to_owned());
+    let is_named = !one.path.ends_with(UNNAMED);
+    one.path == other.path
+        && (is_named || number(one).is_some_and(|number_of_one| Some(number_of_one) == number(other)))
 }
 
 fn is_spoken(name: &str, with_slips: bool) -> bool {

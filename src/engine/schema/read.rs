@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::Fault;
 use super::limits::{EARLIEST_MS, LATEST_MS, LIST_ITEMS_MAX, text_chars_max};
-use super::names::{also_called, is_speakable, nearest};
+use super::names::{UNNAMED, also_called, by_alphabet, is_speakable, nearest};
 use super::path::Path;
 use super::shape::{Branch, Field, Record, Shape, Symbols};
 use crate::engine::model::scalar::{DAY_MS, Date, Timestamp};
@@ -75,7 +75,9 @@ pub fn unknown_members(
         faults.push(fault(&path.theirs(name), &format!("is not a known field{place}: {instead}")));
     }
     if let more @ 1.. = unknown.count() {
-        faults.push(fault(path, &format!("has other fields that are not known ({more} of them): leave them out")));
+        // Of none of these, nor of their object: what else is wrong with that is told beside it.
+        let problem = format!("stands for {more} other fields that are not known: leave them out");
+        faults.push(fault(&path.field(UNNAMED), &problem));
     }
 }
 
@@ -187,7 +189,15 @@ fn map(values: &Shape, json: &Value, path: &Path<'_>, faults: &mut Vec<Fault>) -
     }
     let mut raw = Map::new();
     for (name, value) in sent {
+        let known = faults.len();
         raw.insert(name.clone(), read(values, value, &path.theirs(name), faults));
+        if faults.len() > known && !is_speakable(name) {
+            let place = by_alphabet(sent.keys().filter(|other| *other <= name).count());
+            let of_it = faults.iter_mut().skip(known);
+            of_it.for_each(|fault| {
+                fault.problem = fault.problem.replacen("is not usable", &format!("is not usable{place}"), 1)
+            });
+        }
     }
     Value::Object(raw)
 }
