@@ -20,6 +20,7 @@ impl Draft<'_> {
         death::take_up_if_ended(&mut self)?;
         closed::ask_if_missing_after_all(&mut self)?;
         services::warn_once_social_care_acts(&mut self)?;
+        services::warn_who_waits_again(&mut self)?;
         services::let_go_on(&mut self)?;
         overdue::take_up_undone(&mut self);
         ladder::arm(&mut self.history, &self.book.rules, self.at);

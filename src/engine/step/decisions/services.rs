@@ -26,6 +26,14 @@ const HARM_SUSPECTED: Word = Word {
     ..MORE_THAN_HELP
 };
 
+/// No person has decided yet of what had led to the warning.
+const OPEN_AGAIN: Word = Word {
+    rule: HARM_RULE,
+    title: "The case is open again",
+    why: "You were told that the case is closed: that was taken back, and what had been reported before waits for a named person to decide.",
+    ..MORE_THAN_HELP
+};
+
 const GOES_ON: Word = Word {
     rule: GOES_ON_RULE,
     title: "Early help goes on",
@@ -64,13 +72,13 @@ fn comes_to_4b(before: &History, now: &History) -> bool {
     before.case_level < Some(Level::L4b) && now.case_level >= Some(Level::L4b)
 }
 
-/// Whether whoever holds a task waits while social care acts: warned when this step ends, or before and not to go on since. They are not
-/// told to go on with it; nor with an earlier warning.
+/// Whether whoever holds a task waits: social care acts, so that they are warned when this step ends, or were before; or they were told to ring
+/// first, and wait on. They are not told to go on with it; nor with an earlier warning.
 pub fn waits(draft: &Draft<'_>, task: &HeldTask) -> bool {
-    social_care_acts(&draft.history) && waits_if_it_acts(draft, task)
+    waits_on(&draft.history) && waits_if_it_acts(draft, task) && (is_warning(task) || waits_still(draft, task))
 }
 
-/// The same, if social care did.
+/// The same, if social care acted.
 pub fn waits_if_it_acts(draft: &Draft<'_>, task: &HeldTask) -> bool {
     is_service(draft, &draft.history, task, draft.at) || task.action == HARM_SUSPECTED.action
 }
@@ -148,9 +156,23 @@ pub fn let_go_on(draft: &mut Draft<'_>) -> Result<(), StepError> {
     Ok(())
 }
 
+/// When a step ends: a closing is taken back, and what had led to a warning waits for a person again: whoever was warned heard since that the
+/// case is closed.
+pub fn warn_who_waits_again(draft: &mut Draft<'_>) -> Result<(), StepError> {
+    let waits_again =
+        waits_on(&draft.history) && !social_care_acts(&draft.history) && !draft.sides().any(|side| waits_on(side));
+    if !waits_again || draft.decision.disposition == Disposition::Backfilled {
+        return Ok(());
+    }
+    let told = each_holder(draft, &told_to_wait(draft), &OPEN_AGAIN, &|tasks| go_on_by(draft, tasks))?;
+    let cause = draft.decision.decision_id.clone();
+    draft.raise(None, &cause, &[], told).map(drop)
+}
+
 /// What waits since its holder was told to ring first in the case as it stood before this step.
 fn told_to_wait(draft: &Draft<'_>) -> Vec<Arc<HeldTask>> {
-    let since = decisions::last_below(&draft.before, Level::L4a);
+    // One that is taken back by this step let nobody go on.
+    let since = decisions::last_below(&draft.before, Level::L4a).min(decisions::last_below(&draft.history, Level::L4a));
     waiting(draft, &draft.history, |told| is_warning(told) && Some(told.raised_at) > since)
 }
 
