@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::absences::search;
 use super::deadlines::clocks::{due_already, start_timers};
 use super::deadlines::ladder;
+use super::decisions::decided::MORE_THAN_HELP;
 use super::decisions::taken_back::go_on_by;
 use super::decisions::{closed, lowered, services};
 use super::draft::{AT_HIGHEST_LEVEL, Draft, within_the_hour_at};
@@ -14,7 +15,7 @@ use super::findings::{asked_after_all, over_since};
 use super::held_back::lifted;
 use super::one_child::sighting::Sighted;
 use super::outcomes::responsible;
-use super::word::{CLOSED, ENQUIRY_RUNS, LOWERED, Word, each_holder, tell_each};
+use super::word::{CLOSED, ENQUIRY_RUNS, LOWERED, Word, each_holder, is_word, tell_each};
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::StepError;
 use crate::engine::history::death::{Shown, is_notice};
@@ -40,6 +41,13 @@ const GO_ON: Word = Word {
     why: "The death of the child had been notified, and that stands no longer: what you were asked is to be done.",
     action: "Go on with what you were asked: the notice of death stands no longer",
     wants_answer: true,
+};
+
+/// While social care acts nothing tells a service to go on.
+const WAITS: Word = Word {
+    why: "The death of the child had been notified, and that stands no longer: what had been reported or decided of the child holds.",
+    action: MORE_THAN_HELP.action,
+    ..GO_ON
 };
 
 /// Of what was closed, and opened by an enquiry: nothing of it is begun again.
@@ -185,18 +193,24 @@ pub fn take_up_if_ended(draft: &mut Draft<'_>) -> Result<(), StepError> {
     }
     let cause = format!("{DEATH_RULE}\0{}\0{}", ended.event_id, draft.decision.decision_id);
     ladder::take_up(&mut draft.history, &draft.book.rules, draft.at, |task| freed.contains(&task.task_id));
-    let mut findings = Vec::new();
+    let (mut findings, mut from_before) = (Vec::new(), Vec::new());
     for entry in &alive {
         findings.extend(held_back_of(draft, entry, &ended)?);
+        if entry.received_at < ended.received_at && lifted::is_open(&draft.history, entry) {
+            from_before.extend(lifted::fired_for(draft, entry));
+        }
     }
     responsible::named_while_thought_dead(draft, &cause, ended.received_at)?;
     findings.extend(asked_after_all(draft, &before, over_since(&draft.history, &ended))?);
-    let words = tell(draft, &ended, &freed)?;
+    let words = tell(draft, &ended, &freed, &findings)?;
     draft
         .decision
         .notes
         .push("A notice of death stands no longer: what it had ended or held back is taken up again.".to_owned());
     draft.raise(None, &cause, &findings, words)?;
+    // What was held back for another reason, and for the death since that ended.
+    let overtaken = draft.raising(None, &cause).raise_overtaken(&from_before)?;
+    draft.take(overtaken);
     tell_what_was_decided(draft, &cause, &ended, &freed)
 }
 
@@ -231,7 +245,12 @@ fn held_back_of<'a>(draft: &mut Draft<'a>, entry: &Arc<Entry>, ended: &Entry) ->
 }
 
 /// Whoever decides is asked within the hour; those who hold something are told to go on, no later than what they hold can wait.
-fn tell<'w>(draft: &Draft<'_>, ended: &Arc<Entry>, freed: &BTreeSet<String>) -> Result<Vec<Wanted<'w>>, StepError> {
+fn tell<'w>(
+    draft: &Draft<'_>,
+    ended: &Arc<Entry>,
+    freed: &BTreeSet<String>,
+    findings: &[Finding<'_>],
+) -> Result<Vec<Wanted<'w>>, StepError> {
     let rules = &draft.book.rules;
     let runs_again = |task: &&Arc<HeldTask>| {
         freed.contains(&task.task_id)
@@ -245,10 +264,21 @@ fn tell<'w>(draft: &Draft<'_>, ended: &Arc<Entry>, freed: &BTreeSet<String>) -> 
     let raising = draft.raising(None, "");
     let hour = raising.deadline_from_now(&AT_HIGHEST_LEVEL)?;
     // Below what a person has set since, nobody goes on.
-    let goes_on =
-        |task: &&Arc<HeldTask>| task.agency != rules.front_door && !lowered::is_lowered(draft, &draft.history, task);
-    let others: Vec<Arc<HeldTask>> = held.iter().filter(goes_on).cloned().collect();
+    let goes_on = |task: &&Arc<HeldTask>| {
+        let is_theirs = task.agency != rules.front_door && !is_word(task);
+        is_theirs && !lowered::is_lowered(draft, &draft.history, task)
+    };
+    // Who is warned when this step ends hears that alone.
+    let is_warned = findings.iter().any(|finding| finding.rule.level == Some(Level::L4b));
+    let (waiting, others): (Vec<_>, Vec<_>) = held
+        .iter()
+        .filter(goes_on)
+        .cloned()
+        .partition(|task| services::waits(draft, task) || (is_warned && services::waits_if_it_acts(draft, task)));
     let mut wanted = each_holder(draft, &others, &GO_ON, &|tasks| go_on_by(draft, tasks))?;
+    if !is_warned {
+        wanted.extend(each_holder(draft, &waiting, &WAITS, &|tasks| go_on_by(draft, tasks))?);
+    }
     let runs = if held.is_empty() {
         String::new()
     } else {

@@ -10,6 +10,7 @@ use crate::engine::history::held_back_of;
 use crate::engine::model::history::HeldTask;
 use crate::engine::model::task::Task;
 use crate::engine::rules::book::UnitKind;
+use crate::engine::rules::catalogue::OWN_RULES;
 use crate::engine::tasks::route::{Address, is_suppressed};
 use crate::engine::tasks::{Deadline, Relation, Wanted};
 
@@ -93,6 +94,23 @@ pub const ENQUIRY_RUNS: Word = Word {
     wants_answer: false,
     ..STANDS_NO_LONGER
 };
+
+/// What each word begins with that tells its holder to stop, to ring back, to look into what was shared, or to go on.
+const OF_A_WORD: [&str; 6] = [
+    "Recall:",
+    "Stop",
+    "Go on with ",
+    "Information breach:",
+    "Ring whom you passed this on to",
+    "Do not ask the family because of that referral",
+];
+
+/// Whether a task says no more than what becomes of another that its holder has, or had. It asks nothing of the child itself: nobody goes on
+/// with it, and it goes to nobody in their place.
+pub fn is_word(task: &HeldTask) -> bool {
+    let is_own = || task.rules.iter().all(|rule| OWN_RULES.contains(&rule.as_str()));
+    OF_A_WORD.iter().any(|begins| task.action.starts_with(begins)) && is_own()
+}
 
 /// When whoever holds these is to do as they are told.
 type DueBy<'d> = &'d dyn Fn(&[&Arc<HeldTask>]) -> Result<Deadline, StepError>;
@@ -189,5 +207,31 @@ fn relation(word: &Word, tasks: &[&Arc<HeldTask>]) -> Relation {
         (false, _) => Relation::Word(task_ids.into_iter().next().unwrap_or_default()),
         (true, true) => Relation::Chases(task_ids),
         (true, false) => Relation::Follows(task_ids),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{GO_ON, HeldTask, STANDS_NO_LONGER, is_word};
+    use crate::engine::step::recall::{RECALL, RECALL_NOT_YET};
+    use crate::engine::tasks::TOLD_BY_MISTAKE;
+
+    fn held(action: &str, rule: &str) -> HeldTask {
+        HeldTask { action: action.to_owned(), rules: vec![rule.to_owned()], ..HeldTask::default() }
+    }
+
+    #[test]
+    fn a_word_is_the_routers_own_and_tells_to_stop_or_to_go_on() {
+        for (action, rule) in [
+            (RECALL.action, RECALL.rule),
+            (RECALL_NOT_YET.action, RECALL_NOT_YET.rule),
+            (TOLD_BY_MISTAKE, "held-back"),
+            (GO_ON.action, GO_ON.rule),
+            (STANDS_NO_LONGER.action, STANDS_NO_LONGER.rule),
+        ] {
+            assert!(is_word(&held(action, rule)), "{action}");
+            assert!(!is_word(&held(action, "R08")), "asked by a rule of the book: {action}");
+        }
+        assert!(!is_word(&held("Find the child", "readdressed")), "passed on, it is asked still");
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::route::{Address, is_suppressed, suppressions};
-use super::{Finding, Raised, Raising, TOLD_BY_MISTAKE, Wanted};
+use super::{Finding, Raised, Raising, Relation, TOLD_BY_MISTAKE, Wanted};
 use crate::engine::context::StepError;
 use crate::engine::history::{RECALLED, episodes};
 use crate::engine::model::history::{Entry, HeldBack, HeldTask};
@@ -14,15 +14,31 @@ use crate::engine::rules::expression::Truth;
 impl<'b> Raising<'b> {
     /// Of what these findings ask, what only the lifted routes kept from going out: with clocks from now.
     pub fn raise_lifted(&self, findings: &[Finding<'b>], lifted: &BTreeSet<HeldBack>) -> Result<Raised, StepError> {
+        let front_door = &self.book.rules.front_door;
+        self.raise_held_back(findings, |one| is_suppressed(&one.address, front_door, lifted))
+    }
+
+    /// Of what these findings ask, what nobody has ever been asked: a notice of death kept it from going out, that stands no longer. What is
+    /// for the digest is of another day.
+    pub fn raise_overtaken(&self, findings: &[Finding<'b>]) -> Result<Raised, StepError> {
+        let is_held_in_place = |one: &Wanted<'b>| {
+            let meant_for = one.address.in_place_of.as_ref();
+            meant_for.is_some_and(|meant_for| self.is_to_pass_on(meant_for, one))
+        };
+        self.raise_held_back(findings, |one| one.relation != Relation::Digest && !is_held_in_place(one))
+    }
+
+    /// What was held back, as is told by this, and is not any more.
+    fn raise_held_back(
+        &self,
+        findings: &[Finding<'b>],
+        was_held_back: impl Fn(&Wanted<'b>) -> bool,
+    ) -> Result<Raised, StepError> {
         let mut wanted = Vec::new();
         for finding in findings {
             self.want(finding, &mut wanted)?;
         }
-        let front_door = &self.book.rules.front_door;
-        let was_held_back = |one: &Wanted<'b>| {
-            is_suppressed(&one.address, front_door, lifted)
-                && !is_suppressed(&one.address, front_door, self.held_back())
-        };
+        let is_shut = |one: &Wanted<'b>| is_suppressed(&one.address, &self.book.rules.front_door, self.held_back());
         let went_out = |one: &Wanted<'b>| match &one.address.in_place_of {
             // Who stands in was asked on its own account.
             Some(meant_for) => {
@@ -34,7 +50,7 @@ impl<'b> Raising<'b> {
                     || self.was_asked(&one.address, &one.action, &one.entry)
             }
         };
-        wanted.retain(|one| was_held_back(one) && !went_out(one));
+        wanted.retain(|one| was_held_back(one) && !is_shut(one) && !went_out(one));
         for one in &mut wanted {
             self.tell_of_lifting(one);
         }

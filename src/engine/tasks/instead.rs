@@ -7,6 +7,8 @@ use super::{Asked, DEATH_ACTION, DEATH_RULE, DEATH_TITLE, Raising};
 use crate::engine::context::StepError;
 use crate::engine::history::{death, episodes};
 use crate::engine::model::decision::Suppressed;
+use crate::engine::model::detail::Detail;
+use crate::engine::model::inbox::Referral;
 
 impl<'b> Raising<'b> {
     /// A later book dropped the agency that is to be told (to stop, that nobody answered): whoever triages sees to it.
@@ -25,8 +27,10 @@ impl<'b> Raising<'b> {
 
     /// Of a child who has died nobody but those who look into it is asked anything before a person decides.
     pub(super) fn is_after_death(&self, task: &Asked<'_>) -> bool {
-        // By what names no child nobody is rung who would not be told: who is asked in their place sees to what a report names.
-        let rung = task.address.in_place_of.as_ref().filter(|_| self.referral.is_none());
+        // By what names no child, or reports nothing of them, nobody is rung who would not be told: who is asked in their place sees to what
+        // a report names.
+        let is_status = |referral: &Referral| matches!(referral.event.detail, Detail::StatusChanged(_));
+        let rung = task.address.in_place_of.as_ref().filter(|_| self.referral.is_none_or(is_status));
         let agency = rung.unwrap_or(&task.address.agency).as_str();
         let rules = &self.book.rules;
         let looks_into_it = agency == rules.front_door || rules.look_into_deaths.contains(agency);

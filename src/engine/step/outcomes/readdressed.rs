@@ -16,7 +16,8 @@ use crate::engine::rules::directory::school_of;
 use crate::engine::step::by_the_hour;
 use crate::engine::step::decisions::unapplied::Unapplied;
 use crate::engine::step::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY};
-use crate::engine::step::recall::{Recall, WITHDRAWAL_RULE, breach, recalls};
+use crate::engine::step::recall::{Recall, breach, recalls};
+use crate::engine::step::word::is_word;
 use crate::engine::tasks::route::{Address, note_of_unlisted};
 use crate::engine::tasks::{Counted, Deadline, READDRESSED, READDRESSED_RULE, Relation, TOLD_BY_MISTAKE, Wanted, Why};
 
@@ -149,13 +150,9 @@ fn meant(draft: &Draft<'_>, referral: &Referral, agency: &Agency, decision: &Dec
     Some(directory.unit_named(agency, &named).map_or(Meant::Unlisted(named), Meant::Unit))
 }
 
-/// Of all that a unit may hold, what can be another's to do: no rung, and no word that it is to stop.
+/// Of all that a unit may hold, what can be another's to do: no rung, and no word that it is to stop, or to go on.
 pub fn waits(task: &HeldTask) -> bool {
-    (is_open(&task.state) || task.state == "declined") && task.chases.is_none() && !is_recall(task)
-}
-
-pub fn is_recall(task: &HeldTask) -> bool {
-    is_word_to_stop(task) || task.rules.iter().any(|rule| rule == WITHDRAWAL_RULE)
+    (is_open(&task.state) || task.state == "declined") && task.chases.is_none() && !is_word(task)
 }
 
 pub fn is_word_to_stop(task: &HeldTask) -> bool {
@@ -200,7 +197,7 @@ fn nothing_to_pass_on(draft: &Draft<'_>, agency: &Agency, meant: &Meant) -> Unap
             Meant::Unit(unit) => task.agency == agency.name && task.unit.as_ref() == Some(unit),
             Meant::Unlisted(_) | Meant::Unknown | Meant::Nobody => stands_in(draft, task, agency),
         };
-        theirs && is_open(&task.state) && !is_recall(task)
+        theirs && is_open(&task.state) && !is_word(task)
     };
     if !draft.history.tasks.iter().any(holds) {
         return Unapplied::and_asked(
@@ -291,7 +288,7 @@ pub fn ask_right_unit(
 
 /// Whether whoever stood in has passed it on: they say so, or were told to ring whom they passed it on to.
 pub fn has_rung(draft: &Draft<'_>, task: &HeldTask) -> bool {
-    let is_word = |word: &Arc<HeldTask>| {
+    let is_ring_back = |word: &Arc<HeldTask>| {
         word.action == RING_FORMER.action
             && word.agency == task.agency
             && word.event_id == task.event_id
@@ -299,8 +296,8 @@ pub fn has_rung(draft: &Draft<'_>, task: &HeldTask) -> bool {
             && word.raised_at == task.state_at
     };
     task.chases.is_none()
-        && !is_recall(task)
-        && (task.state == "completed" || (task.state == RECALLED && draft.history.tasks.iter().any(is_word)))
+        && !is_word(task)
+        && (task.state == "completed" || (task.state == RECALLED && draft.history.tasks.iter().any(is_ring_back)))
 }
 
 /// Units that were told of an event should never have been: it is looked into, and whoever passed it on to them rings them.
