@@ -307,6 +307,14 @@ impl<'b> Raising<'b> {
         let stands = |event: &Entry, held: &HeldTask| {
             held.is_of(event) && (is_open(&held.state) || fell_at.is_none_or(|fell_at| event.occurred_at >= fell_at))
         };
+        // By what names nobody, none is asked to find out a unit of those who do it already.
+        let is_with_theirs = |held: &Arc<HeldTask>| {
+            let is_theirs = task.address.in_place_of.as_ref() == Some(&held.agency) && is_open(&held.state);
+            is_theirs && held.action == task.action && events.iter().any(|event| held.is_of(event))
+        };
+        if self.referral.is_none() && self.history.tasks.iter().any(is_with_theirs) {
+            return true;
+        }
         self.history.tasks.iter().filter(counts).any(|held| {
             events.iter().any(|event| stands(event, held))
                 && held.agency == task.address.agency

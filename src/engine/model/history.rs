@@ -281,6 +281,11 @@ impl Entry {
         reports.filter(move |(id, _)| *id == event_id).map(|(_, source)| source)
     }
 
+    /// Whether it, or a second report of it, was received then.
+    pub fn was_reported_at(&self, at: Timestamp) -> bool {
+        at == self.received_at || self.corroborated_by.iter().any(|report| report.received_at == at)
+    }
+
     /// Whether this report was withdrawn, and another of the same stands.
     pub fn is_taken_back(&self, event_id: &str, partner: &str) -> bool {
         self.taken_back.iter().any(|report| report.event_id == event_id && report.source.partner == partner)

@@ -8,6 +8,7 @@ pub mod lowered;
 pub mod own_case;
 pub mod raising;
 pub mod redecided;
+pub mod refusal;
 pub mod repeated;
 pub mod services;
 pub mod taken_back;

@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::services::{social_care_acts, waits_still};
+use super::refusal;
+use super::services::social_care_acts;
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::history::agreement::{
     GIVEN, UNSAFE_TO_ASK, is_unsafe, recorded, said, said_before, settles, taken_back_since, unsafe_by, unsafe_since,
 };
 use crate::engine::history::decisions::DECISION;
-use crate::engine::history::{RECALLED, death, held_back_of, is_open};
+use crate::engine::history::{RECALLED, held_back_of, is_open};
 use crate::engine::model::codes::AgreementState;
 use crate::engine::model::detail::{AgreementRecorded, Detail};
 use crate::engine::model::history::{AgreementStanding, Entry, HeldTask, History, said_by};
@@ -39,12 +40,46 @@ const NOT_AGREED: Stop = Stop {
     clock: OWN_DUTY,
     why: "Those who had said that the family agreed to this service have taken it back. They have not refused.",
 };
-const SAFE_AFTER_ALL: Word = Word {
-    rule: AGREEMENT_RULE,
-    title: "That asking is unsafe was taken back",
-    why: "Those who had said that asking the family is unsafe have taken it back, and the family had agreed to this service.",
-    action: "Go on with what you were asked: that asking the family is unsafe was taken back; ring the front door first",
-    wants_answer: true,
+/// What was stopped, and goes on.
+struct GoesOn {
+    word: Word,
+    /// What whoever decides is told, and asked, where it begins again.
+    begun: Option<(&'static str, &'static str)>,
+    /// The same where it does not.
+    left: (&'static str, &'static str),
+}
+
+const SAFE_AFTER_ALL: GoesOn = GoesOn {
+    word: Word {
+        rule: AGREEMENT_RULE,
+        title: "That asking is unsafe was taken back",
+        why: "Those who had said that asking the family is unsafe have taken it back, and the family had agreed to this service.",
+        action: "Go on with what you were asked: that asking the family is unsafe was taken back; ring the front door first",
+        wants_answer: true,
+    },
+    begun: Some((
+        "Those who had said that asking the family is unsafe have taken it back, and services that the family agreed to go on.",
+        "See that it is safe to go on: that asking the family is unsafe was taken back",
+    )),
+    left: (
+        "Those who had said that asking the family is unsafe have taken it back. The services that it had stopped stay stopped: social care \
+         acts for the child, or the case is closed.",
+        "Decide whether a service that the family had agreed to begins: that asking is unsafe was taken back",
+    ),
+};
+const AGREED_AFTER_ALL: GoesOn = GoesOn {
+    word: Word {
+        title: "That the family refuses was taken back",
+        why: "Those who had said that the family refuses this service have taken it back, and the family had agreed to it.",
+        action: "Go on with what you were asked: that the family refuses was taken back",
+        ..SAFE_AFTER_ALL.word
+    },
+    begun: None,
+    left: (
+        "Those who had said that the family refuses have taken it back. The services that it had stopped stay stopped: social care acts for \
+         the child, or the case is closed.",
+        "Decide whether a service that the family had agreed to begins: that they refuse was taken back",
+    ),
 };
 /// The id under which whoever need not offer help any more hears so.
 pub const AGREED_RULE: &str = "agreed";
@@ -55,27 +90,10 @@ const AGREED: Word = Word {
     action: "Know that the family has agreed to help: it need not be offered again",
     wants_answer: false,
 };
-const SAID_TO_REFUSE: Word = Word {
-    rule: AGREEMENT_RULE,
-    title: "The family is said to refuse help",
-    why: "Another referral says that the family refuses help. That they had agreed to this service is not said to be taken back.",
-    action: "Ask the family whether they still want this service: a later referral says that they refuse help",
-    wants_answer: true,
+const NOT_REFUSED: Word = Word {
+    why: "You were asked to offer help again, for the family was said to refuse it: that was taken back, and they had agreed.",
+    ..AGREED
 };
-const REFUSAL_WITHDRAWN: Word = Word {
-    title: "The referral that said that the family refuses help was withdrawn",
-    why: "You were told that another referral says that the family refuses help: its sender has withdrawn it. If you have asked them already, \
-        ring the front door.",
-    action: "Do not ask the family because of that referral: it was withdrawn; do not use what you were told of it",
-    ..SAID_TO_REFUSE
-};
-const BEGUN: &str = "Those who had said that asking the family is unsafe have taken it back, and services that the family agreed to go on.";
-const LEFT_STOPPED: &str = "Those who had said that asking the family is unsafe have taken it back. The services that it had stopped stay \
-    stopped: social care acts for the child, or the case is closed.";
-const LEFT_ACTION: &str =
-    "Decide whether a service that the family had agreed to begins: that asking is unsafe was taken back";
-const SAFE_ACTION: &str = "See that it is safe to go on: that asking the family is unsafe was taken back";
-
 /// Where agreement stands now. What happened later stands, in whatever order it came; that asking is unsafe ends only by what
 /// settles it.
 pub fn remember(history: &mut History, state: String, arriving: &Entry) {
@@ -140,58 +158,78 @@ fn stop_each(draft: &mut Draft<'_>, cause: &str, stopped: &[Arc<HeldTask>], stop
     Ok(())
 }
 
-/// A word on agreement is taken back, with its event or with an undone link: what ran by an agreement that nobody has given stops, and
-/// what was stopped by a warning that nobody gives goes on. `before`: as it stood with that word.
-pub fn taken_back(draft: &mut Draft<'_>, cause: &str, before: &History) -> Result<(), StepError> {
-    let stopped = ran_by_it(draft, before);
+/// What a word on agreement had stopped that is taken back.
+#[derive(Default)]
+pub struct Begun {
+    tasks: Vec<Arc<HeldTask>>,
+    by: Option<&'static GoesOn>,
+    /// Unless social care acts.
+    begins: bool,
+}
+
+/// A word on agreement is taken back, with its event or with an undone link: what it had stopped, and nobody else does, is begun again, before
+/// anything is asked anew. `before`: as it stood with that word.
+pub fn begin_again(draft: &mut Draft<'_>, before: &History) -> Begun {
     let history = &draft.history;
+    let Some(stopped) = stop(before).filter(|_| stop(history).is_none()) else { return Begun::default() };
     let entry_of = |task: &HeldTask| history.entries.iter().find(|entry| task.is_of(entry) && !entry.withdrawn);
     let is_same = |task: &HeldTask, other: &HeldTask| {
         (&task.agency, &task.unit, &task.action) == (&other.agency, &other.unit, &other.action)
     };
     let is_held = |task: &HeldTask| history.tasks.iter().any(|held| is_open(&held.state) && is_same(held, task));
-    let since = unsafe_since(before).filter(|_| !is_unsafe(history, None));
     let was_stopped = |task: &&Arc<HeldTask>| {
         let agreed = entry_of(task).is_some_and(|entry| is_agreed(history, entry));
-        let by_warning = task.state == RECALLED && since.is_some_and(|since| task.state_at >= since);
-        by_warning && task.needs_agreement == Some(true) && agreed && !is_held(task)
+        let by_that = task.state == RECALLED && task.state_at >= stopped.since;
+        by_that && task.needs_agreement == Some(true) && agreed && !is_held(task)
     };
-    let begun: Vec<Arc<HeldTask>> = history.tasks.iter().filter(was_stopped).cloned().collect();
-    stop_each(draft, cause, &stopped, &NOT_AGREED)?;
-    go_on(draft, cause, &begun)?;
-    recall_refusal(draft, cause, before)
-}
-
-/// Who was told by this event, or by a report of it, that the family is said to refuse.
-pub fn told_of_refusal_by(history: &History, entry: &Entry) -> Vec<Arc<HeldTask>> {
-    let is_report =
-        |at: Timestamp| at == entry.received_at || entry.corroborated_by.iter().any(|report| report.received_at == at);
-    let by = |task: &&Arc<HeldTask>| is_word_of_refusal(task) && is_report(task.raised_at);
-    history.tasks.iter().filter(by).cloned().collect()
-}
-
-/// A word of a refusal that was not taken back.
-fn is_word_of_refusal(task: &HeldTask) -> bool {
-    task.action == SAID_TO_REFUSE.action && task.state != RECALLED
-}
-
-/// A referral that said that the family refuses is withdrawn: whoever was told so does not ask them by that, unless another says it since.
-fn recall_refusal(draft: &mut Draft<'_>, cause: &str, before: &History) -> Result<(), StepError> {
-    let history = &draft.history;
-    let stood = |entry: &Entry| before.entries.iter().any(|other| other.is_same_event(entry) && !other.withdrawn);
-    let withdrawn = history.entries.iter().filter(|entry| entry.withdrawn && stood(entry));
-    let is_said_since = |task: &HeldTask| {
-        let says_so = |entry: &Arc<Entry>| !entry.withdrawn && !entry.backfilled && said(entry) == Some("refused");
-        history.entries.iter().any(|entry| entry.received_at >= task.raised_at && says_so(entry))
-    };
-    let told = withdrawn.flat_map(|entry| told_of_refusal_by(history, entry));
-    let told: Vec<Arc<HeldTask>> = told.filter(|task| !is_said_since(task)).collect();
-    tell_each(draft, &format!("{cause}\0refusal withdrawn"), &told, &REFUSAL_WITHDRAWN, &OWN_DUTY)?;
+    let tasks: Vec<Arc<HeldTask>> = history.tasks.iter().filter(was_stopped).cloned().collect();
+    let begins = !waits_for_social_care(history);
     let at = draft.at;
-    for task in draft.history.tasks.iter_mut().filter(|task| told.iter().any(|told| told.task_id == task.task_id)) {
-        *task = Arc::new(task.closed_as(RECALLED, at));
+    for task in draft.history.tasks.iter_mut().filter(|_| begins) {
+        let is_theirs =
+            |one: &Arc<HeldTask>| (&one.agency, &one.unit, &one.event_id) == (&task.agency, &task.unit, &task.event_id);
+        if tasks.iter().any(|stopped| stopped.task_id == task.task_id) {
+            ladder::begin_again(Arc::make_mut(task), at);
+        } else if is_stop(task) && is_open(&task.state) && tasks.iter().any(is_theirs) {
+            *task = Arc::new(task.closed_as(SUPERSEDED, at));
+        }
     }
-    Ok(())
+    let by = if stopped.action == STOP_UNSAFE_ACTION { &SAFE_AFTER_ALL } else { &AGREED_AFTER_ALL };
+    Begun { tasks, by: Some(by), begins }
+}
+
+/// What ran by an agreement that nobody has given any more stops; whoever goes on hears that; and what was asked because the family refused
+/// is over. `before`: as it stood with the word that is taken back.
+pub fn taken_back(draft: &mut Draft<'_>, cause: &str, before: &History, begun: &Begun) -> Result<(), StepError> {
+    let stopped = ran_by_it(draft, before);
+    stop_each(draft, cause, &stopped, &NOT_AGREED)?;
+    go_on(draft, cause, begun)?;
+    let agreed_after_all = |task: &HeldTask| {
+        let mut of_task = draft.history.entries.iter().filter(|entry| task.is_of(entry) && !entry.withdrawn);
+        of_task.any(|entry| is_agreed(&draft.history, entry) && !is_agreed(before, entry))
+    };
+    let over: Vec<Arc<HeldTask>> = offers(draft).filter(|task| agreed_after_all(task)).cloned().collect();
+    end_offers(draft, &over);
+    tell_each(draft, &format!("{cause}\0agreed"), &over, &NOT_REFUSED, &OWN_DUTY)?;
+    refusal::taken_back(draft, cause, before)
+}
+
+fn is_stop(task: &HeldTask) -> bool {
+    [STOP_ACTION, STOP_UNSAFE_ACTION].contains(&task.action.as_str())
+}
+
+/// Whom an event, or a report of it, had told that a service stops, or is to be offered again, for nothing: beside the house that sent it.
+pub fn told_by(draft: &Draft<'_>, entry: &Entry) -> Vec<Arc<HeldTask>> {
+    let (history, rules) = (&draft.history, &draft.book.rules);
+    if stop(history).is_some() {
+        return Vec::new();
+    }
+    let by = |task: &&Arc<HeldTask>| {
+        entry.was_reported_at(task.raised_at)
+            && (is_stop(task) || is_for_refusal(rules, task))
+            && !is_senders_own(rules, &entry.source, task)
+    };
+    history.tasks.iter().filter(by).cloned().collect()
 }
 
 /// Services that run by an agreement which nobody has given any more. `before`: as it stood with the word that is taken back.
@@ -211,46 +249,38 @@ fn waits_for_social_care(history: &History) -> bool {
     social_care_acts(history) || is_closed
 }
 
-/// Services that a warning had stopped are begun again, unless social care acts; either way a person hears which, and looks.
-fn go_on(draft: &mut Draft<'_>, cause: &str, stopped: &[Arc<HeldTask>]) -> Result<(), StepError> {
-    let Some(about) = stopped.first().and_then(|first| draft.history.entries.iter().find(|entry| first.is_of(entry)))
-    else {
-        return Ok(());
-    };
-    let about = Arc::clone(about);
-    let begins = !waits_for_social_care(&draft.history);
+/// Whoever gives a service that had been stopped goes on, unless social care acts; a person hears which, and looks.
+fn go_on(draft: &mut Draft<'_>, cause: &str, Begun { tasks, by, begins }: &Begun) -> Result<(), StepError> {
+    let about = tasks.first().and_then(|first| draft.history.entries.iter().find(|entry| first.is_of(entry)));
+    let Some((about, by)) = about.cloned().zip(*by) else { return Ok(()) };
     let due = draft.raising(None, cause).deadline_from_now(&OWN_DUTY)?;
     let mut wanted = Vec::new();
-    if begins {
-        begin_again(draft, stopped);
-        wanted = each_holder(draft, stopped, &SAFE_AFTER_ALL, &|_| Ok(due.clone()))?;
+    if *begins {
+        wanted = each_holder(draft, tasks, &by.word, &|_| Ok(due.clone()))?;
     }
-    let (words, action) = if begins { (BEGUN, SAFE_ACTION) } else { (LEFT_STOPPED, LEFT_ACTION) };
-    let reports = about::reports(&draft.history, stopped);
-    let why = about::in_words(&draft.context.keys, words, &reports);
-    let own = draft.raising(None, cause).own_duty(AGREEMENT_RULE, SAFE_AFTER_ALL.title, why, action, due, &about);
-    wanted.push(Wanted { relation: about::follows(draft, &reports), ..own });
+    if let Some((words, action)) = if *begins { by.begun } else { Some(by.left) } {
+        let reports = about::reports(&draft.history, tasks);
+        let why = about::in_words(&draft.context.keys, words, &reports);
+        let own = draft.raising(None, cause).own_duty(AGREEMENT_RULE, by.word.title, why, action, due, &about);
+        wanted.push(Wanted { relation: about::follows(draft, &reports), ..own });
+    }
     draft.raise(None, cause, &[], wanted).map(drop)
-}
-
-fn begin_again(draft: &mut Draft<'_>, stopped: &[Arc<HeldTask>]) {
-    let at = draft.at;
-    for task in &mut draft.history.tasks {
-        if stopped.iter().any(|stopped| stopped.task_id == task.task_id) {
-            ladder::begin_again(Arc::make_mut(task), at);
-        } else if task.action == STOP_UNSAFE_ACTION && is_open(&task.state) {
-            *task = Arc::new(task.closed_as(SUPERSEDED, at));
-        }
-    }
 }
 
 /// Whether the family is known to have agreed to what an event asks.
 pub fn is_agreed(history: &History, entry: &Entry) -> bool {
+    taken_back_since(history, entry).is_none() && had_agreed(history, entry)
+}
+
+/// Whether help that is under way goes on by their agreement: that another referral says that they refuse is asked about first.
+pub fn goes_on_by(history: &History, entry: &Entry) -> bool {
+    let is_stopped = stop(history).is_some_and(|stop| stop.since >= entry.received_at);
+    had_agreed(history, entry) && !is_stopped
+}
+
+fn had_agreed(history: &History, entry: &Entry) -> bool {
     let recorded = history.agreement.as_ref().filter(|standing| settles(&standing.state));
     let is_given = |state: &str| state == GIVEN;
-    if taken_back_since(history, entry).is_some() {
-        return false;
-    }
     match (said(entry), recorded) {
         (Some(said), Some(recorded)) if recorded.at <= entry.received_at => is_given(said),
         (_, Some(recorded)) => is_given(&recorded.state),
@@ -307,8 +337,8 @@ fn ask_who_speaks(
 /// What an event, a report of it or a correction says beside all else: that asking is unsafe. The services that run by agreement hear
 /// it as by a record of its own, and so does whoever decides, unless what they were given by this very event says so.
 pub fn heed(draft: &mut Draft<'_>, referral: &Referral, about: &Arc<Entry>) -> Result<(), StepError> {
-    end_offers(draft, referral)?;
-    tell_of_refusal(draft, referral)?;
+    agreed(draft, referral)?;
+    refusal::tell(draft, referral)?;
     let event = &referral.event;
     let said = event.agreement.as_ref().filter(|said| said.state == Some(AgreementState::UnsafeToAsk));
     let Some(said) = said.filter(|_| !event.backfill) else { return Ok(()) };
@@ -327,36 +357,8 @@ pub fn heed(draft: &mut Draft<'_>, referral: &Referral, about: &Arc<Entry>) -> R
     ask_who_speaks(draft, referral, about, not_asked(said.reason.as_deref()))
 }
 
-/// A referral says that the family refuses what it would ask: a service that they had agreed to runs on, and those who give it ask them,
-/// once. Not those who ring the front door first, nor the family of a child who has died.
-fn tell_of_refusal(draft: &mut Draft<'_>, referral: &Referral) -> Result<(), StepError> {
-    let event = &referral.event;
-    let said = event.agreement.as_ref().and_then(|said| said.state);
-    if said != Some(AgreementState::Refused) || event.backfill || is_unsafe(&draft.history, None) {
-        return Ok(());
-    }
-    let (history, rules) = (&draft.history, &draft.book.rules);
-    let heard = |task: &HeldTask| {
-        let agreed = history.agreement.as_ref().filter(|standing| standing.state == GIVEN).map(|standing| standing.at);
-        let since = agreed.max(Some(task.raised_at));
-        let mut words = history.tasks.iter().filter(|word| is_word_of_refusal(word));
-        words.any(|word| (&word.agency, &word.unit) == (&task.agency, &task.unit) && Some(word.raised_at) >= since)
-    };
-    let runs = |task: &&Arc<HeldTask>| {
-        is_open(&task.state)
-            && task.chases.is_none()
-            && needs_agreement(rules, task)
-            && !draft.is_raised_now(task)
-            && !waits_still(draft, task)
-            && !death::overtook(history, task)
-            && !heard(task)
-    };
-    let held: Vec<Arc<HeldTask>> = history.tasks.iter().filter(runs).cloned().collect();
-    tell_each(draft, &format!("{}\0refused", event.event_id), &held, &SAID_TO_REFUSE, &OWN_DUTY)
-}
-
 /// The family has agreed, by whomever it is said: what was asked of others because they had refused is over.
-fn end_offers(draft: &mut Draft<'_>, referral: &Referral) -> Result<(), StepError> {
+fn agreed(draft: &mut Draft<'_>, referral: &Referral) -> Result<(), StepError> {
     let event = &referral.event;
     let of_event = event.agreement.as_ref().and_then(|said| said.state);
     let state = if let Detail::AgreementRecorded(recorded) = &event.detail { recorded.state } else { of_event };
@@ -366,15 +368,9 @@ fn end_offers(draft: &mut Draft<'_>, referral: &Referral) -> Result<(), StepErro
     if state != Some(AgreementState::Given) || event.backfill || !stands() {
         return Ok(());
     }
+    let over: Vec<Arc<HeldTask>> = offers(draft).cloned().collect();
+    end_offers(draft, &over);
     let rules = &draft.book.rules;
-    let offers = |task: &&Arc<HeldTask>| {
-        task.raised_at < draft.at && is_open(&task.state) && task.chases.is_none() && is_for_refusal(rules, task)
-    };
-    let over: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(offers).cloned().collect();
-    let at = draft.at;
-    for task in draft.history.tasks.iter_mut().filter(|task| over.iter().any(|over| over.task_id == task.task_id)) {
-        *task = Arc::new(task.closed_as(SUPERSEDED, at));
-    }
     let is_others = |task: &Arc<HeldTask>| !is_senders_own(rules, &event.source, task);
     let told: Vec<Arc<HeldTask>> = over.into_iter().filter(is_others).collect();
     let cause = format!("{}\0agreed", event.event_id);
@@ -385,6 +381,21 @@ fn end_offers(draft: &mut Draft<'_>, referral: &Referral) -> Result<(), StepErro
     draft.raise(None, &cause, &[], open)?;
     // Whoever is not told will ask the family again: whoever decides hears of it, with the child and the reason.
     draft.raise(Some(referral), &cause, &[], shut).map(drop)
+}
+
+/// What is asked of others because the family had refused, from before this step.
+fn offers<'d>(draft: &'d Draft<'_>) -> impl Iterator<Item = &'d Arc<HeldTask>> {
+    let rules = &draft.book.rules;
+    draft.history.tasks.iter().filter(|task| {
+        task.raised_at < draft.at && is_open(&task.state) && task.chases.is_none() && is_for_refusal(rules, task)
+    })
+}
+
+fn end_offers(draft: &mut Draft<'_>, over: &[Arc<HeldTask>]) {
+    let at = draft.at;
+    for task in draft.history.tasks.iter_mut().filter(|task| over.iter().any(|over| over.task_id == task.task_id)) {
+        *task = Arc::new(task.closed_as(SUPERSEDED, at));
+    }
 }
 
 /// Whether every rule that asks it does so only of a family that has refused.
@@ -398,7 +409,7 @@ fn is_for_refusal(rules: &RuleBook, task: &HeldTask) -> bool {
 }
 
 /// Whether a task is a service; of one raised by an earlier release the rules that asked it tell.
-fn needs_agreement(rules: &RuleBook, task: &HeldTask) -> bool {
+pub fn needs_agreement(rules: &RuleBook, task: &HeldTask) -> bool {
     task.needs_agreement.unwrap_or_else(|| {
         let asked = task.rules.iter().filter_map(|id| rules.rule(id)).flat_map(|rule| &rule.tasks);
         let mut asked = asked.filter(|asked| asked.action == task.action).peekable();

@@ -95,8 +95,8 @@ fn is_service(draft: &Draft<'_>, history: &History, task: &HeldTask, at: Timesta
 
 /// Whether help is under way that was arranged: "completed" is what is said then, and the family is visited from then on. Not where
 /// they agree no longer, or the case was closed since.
-fn is_under_way(history: &History, task: &HeldTask, at: Timestamp) -> bool {
-    let agreed = |entry: &Arc<Entry>| task.is_of(entry) && agreement::is_agreed(history, entry);
+pub fn is_under_way(history: &History, task: &HeldTask, at: Timestamp) -> bool {
+    let agreed = |entry: &Arc<Entry>| task.is_of(entry) && agreement::goes_on_by(history, entry);
     task.state == "completed"
         && task.needs_agreement == Some(true)
         && is_held_still(task.state_at, at)
@@ -216,7 +216,7 @@ fn is_warning(task: &HeldTask) -> bool {
     task.action == MORE_THAN_HELP.action && task.state != SUPERSEDED && task.state != RECALLED
 }
 
-fn is_same_holder(rules: &RuleBook, one: &HeldTask, task: &HeldTask) -> bool {
+pub fn is_same_holder(rules: &RuleBook, one: &HeldTask, task: &HeldTask) -> bool {
     one.agency == task.agency && (one.unit == task.unit || !rules.has_many_units(&task.agency))
 }
 

@@ -325,7 +325,8 @@ pub fn give_back(context: &Context, state: &State, record: &InboxRecord, signal:
 /// What the two together had said of the one is said of it no more: whose the child is, and what the family agreed to.
 fn stand_alone(draft: &mut Draft<'_>, cause: &str, before: &History) -> Result<(), StepError> {
     responsible::pass_to_responsible_authority(draft, None, cause, before)?;
-    agreement::taken_back(draft, cause, before)
+    let begun = agreement::begin_again(draft, before);
+    agreement::taken_back(draft, cause, before, &begun)
 }
 
 /// What is given back is told as what is kept: held against the two together, which its own record does not know. Returns it with

@@ -1,0 +1,133 @@
+//! A referral says that the family refuses help, and a service that they had agreed to runs on: whoever gives it asks them, once, and as soon as
+//! they may.
+
+use std::sync::Arc;
+
+use super::agreement::needs_agreement;
+use super::services::{is_same_holder, is_under_way, waits_still};
+use crate::engine::context::StepError;
+use crate::engine::history::agreement::{GIVEN, is_unsafe, said};
+use crate::engine::history::{RECALLED, death, decisions, is_held_still, is_open};
+use crate::engine::model::codes::AgreementState;
+use crate::engine::model::decision::Disposition;
+use crate::engine::model::event::Source;
+use crate::engine::model::history::{Entry, HeldTask, History};
+use crate::engine::model::inbox::Referral;
+use crate::engine::model::scalar::Timestamp;
+use crate::engine::step::draft::{Draft, OWN_DUTY};
+use crate::engine::step::recall::is_senders_own;
+use crate::engine::step::word::{Word, tell_each};
+use crate::engine::tasks::asking::AGREEMENT_RULE;
+
+const REFUSED: &str = "refused";
+const SAID_TO_REFUSE: Word = Word {
+    rule: AGREEMENT_RULE,
+    title: "The family is said to refuse help",
+    why: "Another referral says that the family refuses help. That they had agreed to this service is not said to be taken back.",
+    action: "Ask the family whether they still want this service: a later referral says that they refuse help",
+    wants_answer: true,
+};
+const REFUSAL_WITHDRAWN: Word = Word {
+    title: "The referral that said that the family refuses help was withdrawn",
+    why: "You were told that another referral says that the family refuses help: its sender has withdrawn it. If you have asked them already, \
+        ring the front door.",
+    action: "Do not ask the family because of that referral: it was withdrawn; do not use what you were told of it",
+    ..SAID_TO_REFUSE
+};
+
+/// Who says that the family refuses, and when that came.
+type Said = (Timestamp, Source);
+
+/// What an event, a report of it or a correction says.
+pub fn tell(draft: &mut Draft<'_>, referral: &Referral) -> Result<(), StepError> {
+    let event = &referral.event;
+    let said = event.agreement.as_ref().and_then(|said| said.state);
+    if said != Some(AgreementState::Refused) || event.backfill {
+        return Ok(());
+    }
+    tell_of(draft, &event.event_id, &[(draft.at, event.source.clone())])
+}
+
+/// When a step ends: what came while nobody was to be sent to the family (social care acted, a death was notified, asking was unsafe) is told
+/// once they may be. Not what came before a person closed the case.
+pub fn tell_what_was_kept(draft: &mut Draft<'_>) -> Result<(), StepError> {
+    let closed_at = decisions::last_closed(&draft.history);
+    let is_to_be_told = |entry: &&Arc<Entry>| {
+        says_so(entry) && is_held_still(entry.received_at, draft.at) && Some(entry.received_at) > closed_at
+    };
+    let said = draft.history.entries.iter().filter(is_to_be_told);
+    let said: Vec<Said> = said.map(|entry| (entry.received_at, entry.source.clone())).collect();
+    if said.is_empty() || draft.decision.disposition == Disposition::Backfilled {
+        return Ok(());
+    }
+    let cause = draft.decision.decision_id.clone();
+    tell_of(draft, &cause, &said)
+}
+
+fn says_so(entry: &Entry) -> bool {
+    !entry.withdrawn && !entry.backfilled && said(entry) == Some(REFUSED)
+}
+
+/// Not those who said it, nor those who ring the front door first, nor of the family of a child who has died.
+fn tell_of(draft: &mut Draft<'_>, cause: &str, said: &[Said]) -> Result<(), StepError> {
+    let (history, rules) = (&draft.history, &draft.book.rules);
+    if is_unsafe(history, None) {
+        return Ok(());
+    }
+    let agreed_at = agreed_at(history);
+    let since = |task: &HeldTask| agreed_at.max(Some(task.raised_at));
+    let is_said_of = |task: &HeldTask| {
+        said.iter().any(|(at, source)| Some(*at) >= since(task) && !is_senders_own(rules, source, task))
+    };
+    let heard = |task: &HeldTask| {
+        let mut words = history.tasks.iter().filter(|word| is_word_of_refusal(word));
+        words.any(|word| is_same_holder(rules, word, task) && Some(word.raised_at) >= since(task))
+    };
+    let is_told = |task: &&Arc<HeldTask>| {
+        (is_open(&task.state) || is_under_way(history, task, draft.at))
+            && task.chases.is_none()
+            && needs_agreement(rules, task)
+            && !draft.is_raised_now(task)
+            && is_said_of(task)
+            && !waits_still(draft, task)
+            && !death::overtook(history, task)
+            && !heard(task)
+    };
+    let held: Vec<Arc<HeldTask>> = history.tasks.iter().filter(is_told).cloned().collect();
+    tell_each(draft, &format!("{cause}\0refused"), &held, &SAID_TO_REFUSE, &OWN_DUTY)
+}
+
+/// When the family was last said, or recorded, to agree.
+fn agreed_at(history: &History) -> Option<Timestamp> {
+    let recorded = history.agreement.as_ref().filter(|standing| standing.state == GIVEN).map(|standing| standing.at);
+    let agrees = |entry: &&Arc<Entry>| !entry.withdrawn && !entry.backfilled && said(entry) == Some(GIVEN);
+    recorded.max(history.entries.iter().filter(agrees).map(|entry| entry.received_at).max())
+}
+
+/// Who was told by this event, or by a report of it, that the family is said to refuse.
+pub fn told_by(history: &History, entry: &Entry) -> Vec<Arc<HeldTask>> {
+    let by = |task: &&Arc<HeldTask>| is_word_of_refusal(task) && entry.was_reported_at(task.raised_at);
+    history.tasks.iter().filter(by).cloned().collect()
+}
+
+/// A word of a refusal that was not taken back.
+fn is_word_of_refusal(task: &HeldTask) -> bool {
+    task.action == SAID_TO_REFUSE.action && task.state != RECALLED
+}
+
+/// A referral that said that the family refuses is withdrawn: whoever was told so does not ask them by that, unless another says it since.
+pub fn taken_back(draft: &mut Draft<'_>, cause: &str, before: &History) -> Result<(), StepError> {
+    let history = &draft.history;
+    let stood = |entry: &Entry| before.entries.iter().any(|other| other.is_same_event(entry) && !other.withdrawn);
+    let withdrawn = history.entries.iter().filter(|entry| entry.withdrawn && stood(entry));
+    let is_said_since =
+        |task: &HeldTask| history.entries.iter().any(|entry| entry.received_at >= task.raised_at && says_so(entry));
+    let told = withdrawn.flat_map(|entry| told_by(history, entry));
+    let told: Vec<Arc<HeldTask>> = told.filter(|task| !is_said_since(task)).collect();
+    tell_each(draft, &format!("{cause}\0refusal withdrawn"), &told, &REFUSAL_WITHDRAWN, &OWN_DUTY)?;
+    let at = draft.at;
+    for task in draft.history.tasks.iter_mut().filter(|task| told.iter().any(|told| told.task_id == task.task_id)) {
+        *task = Arc::new(task.closed_as(RECALLED, at));
+    }
+    Ok(())
+}
