@@ -262,10 +262,7 @@ pub fn undo(before: &History, history: &mut History, rules: &RuleBook, at: Times
     let (closings_before, closings) = (decisions::closings(before), decisions::closings(history));
     // What comes with another record was waited for there, and by what was known there.
     let was_held = |task: &HeldTask| before.tasks.iter().any(|held| held.task_id == task.task_id);
-    let was_settled = |task: &HeldTask| {
-        let by_word = settled_by_word(rules, task).next().is_some() && is_owed(before, &closings_before, rules, task);
-        by_word && settled_at(before, rules, task).is_some()
-    };
+    let was_settled = |task: &HeldTask| was_settled(before, &closings_before, rules, task);
     // What was open when the case was closed is not begun again by a decision that opens it: a closing that stands had ended it.
     let was_closed = |task: &HeldTask| {
         let was_ended = closed::was_ended(before, &closings_before, rules, task);
@@ -299,6 +296,16 @@ pub fn undo(before: &History, history: &mut History, rules: &RuleBook, at: Times
             Arc::make_mut(present).complete_by = next.or(Some(at));
         }
     }
+}
+
+fn was_settled(before: &History, closings: &[Arc<Entry>], rules: &RuleBook, task: &HeldTask) -> bool {
+    let by_word = settled_by_word(rules, task).next().is_some() && is_owed(before, closings, rules, task);
+    by_word && settled_at(before, rules, task).is_some()
+}
+
+/// Whether what had settled it is taken back, so that it is to be done again.
+pub fn is_undone(before: &History, history: &History, rules: &RuleBook, task: &HeldTask) -> bool {
+    was_settled(before, &decisions::closings(before), rules, task) && settled_at(history, rules, task).is_none()
 }
 
 /// Whether those above its recipient were told already that it is not done: before somebody said that it had been.

@@ -234,6 +234,7 @@ impl RunsAgain {
             over.iter().cloned().partition(|task| is_over(draft, &draft.history, task));
         open.extend(again);
         let told = if ended.is_some_and(|ended| !ended.closed) { lowered::go_on(draft) } else { Vec::new() };
+        open.retain(|task| !told.iter().any(|told| told.task_id == task.task_id));
         Self { open, told, lowered, over }
     }
 
@@ -296,7 +297,11 @@ pub fn open_again(
         let is_asked = is_open(&task.state) && task.state != TOLD && task.chases.is_none();
         // What another closing had ended, which stands, stays so.
         let is_freed = || ended_by.is_none() || !closed::was_ended(history, &closings, rules, task);
-        is_asked && (by_closing || began_again(draft, ended_by, task)) && !is_word(task) && is_freed()
+        // What a level had settled, that is taken back, is to be done again.
+        let is_undone =
+            || ended_by.is_some_and(|ended| !ended.closed) && overdue::is_undone(&draft.before, history, rules, task);
+        let runs_again = || by_closing || began_again(draft, ended_by, task) || is_undone();
+        is_asked && runs_again() && !is_word(task) && is_freed()
     };
     // What this very step says is done was not when they were told of the closing.
     let is_over = |task: &Arc<HeldTask>| is_over(draft, &draft.before, task);
