@@ -7,6 +7,7 @@ use super::entry::{SUSPECT, SUSPECT_SENDER, UNKNOWN_SUSPECT};
 use crate::engine::identity::Keys;
 use crate::engine::model::event::Source;
 use crate::engine::model::history::{Entry, HeldBack, History, Lifted};
+use crate::engine::model::scalar::Timestamp;
 use crate::engine::rules::directory::as_meant;
 
 impl HeldBack {
@@ -142,6 +143,18 @@ pub(super) fn hold_back(history: &mut History, routes: impl IntoIterator<Item = 
     kept.sort();
     kept.dedup();
     history.held_back = (!kept.is_empty()).then_some(kept);
+}
+
+/// The routes that were held back at an instant, as far as that is kept: also those that a person has lifted since.
+pub fn held_back_at(history: &History, at: Timestamp) -> BTreeSet<HeldBack> {
+    let entries = history.entries.iter().filter(|entry| entry.received_at <= at);
+    let of_entry = |entry: &Arc<Entry>| {
+        let lifted_since = entry.lifted.iter().filter(|lifted| lifted.at > at).map(Lifted::route);
+        let mut routes: Vec<HeldBack> = lifted_since.chain(entry.held_back.iter().cloned()).collect();
+        routes.retain(|route| !(entry.withdrawn && route.is_wish()));
+        routes
+    };
+    entries.flat_map(of_entry).collect()
 }
 
 /// The routes that were lifted and are shut by taking back that decision, if it lifted any.

@@ -11,12 +11,13 @@ use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::decide::Verdict;
 use crate::engine::history::known_as::{another, are_two};
+use crate::engine::history::routes::held_back_at;
 use crate::engine::history::{TOLD, decisions, held_back_of, is_held_still, is_open};
 use crate::engine::intake::KEYED_BY_REPLY;
 use crate::engine::model::detail::Detail;
 use crate::engine::model::event::{ReferralEvent, Source};
 use crate::engine::model::feedback::FeedbackStatus;
-use crate::engine::model::history::{Entry, HeldTask, History, said_by};
+use crate::engine::model::history::{Entry, HeldBack, HeldTask, History, said_by};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{Level, Timestamp};
 use crate::engine::rules::catalogue::is_concern;
@@ -239,7 +240,9 @@ const TOLD_MAX: usize = 64;
 /// Tells whoever reported something since the decision before, and by when this one was made: never what was decided.
 pub fn tell_referrers(draft: &mut Draft<'_>, entry: &Entry, decided_before: Option<Timestamp>) {
     let words = "A named person has decided what happens next.";
-    tell_who_reported(draft, (decided_before, decisions::known_until(entry)), FeedbackStatus::Decided, words);
+    let held_back = held_back_of(&draft.history);
+    let when = (decided_before, decisions::known_until(entry));
+    tell_who_reported(draft, when, &held_back, (FeedbackStatus::Decided, words));
 }
 
 /// The decision that they were told of is taken back, and none that stands was made of what they reported.
@@ -247,22 +250,20 @@ pub fn tell_referrers_of_none(draft: &mut Draft<'_>, taken_back: &Entry) {
     let decided_before = draft.history.last_decision.as_ref().map(|stands| stands.at);
     let words =
         "What a named person had decided, as you were told, was taken back: what happens next is looked at again.";
-    tell_who_reported(
-        draft,
-        (decided_before, decisions::known_until(taken_back)),
-        FeedbackStatus::BeingLookedAt,
-        words,
-    );
+    // Whose route was held back when it was made were told nothing, whatever was lifted since.
+    let mut held_back = held_back_of(&draft.history);
+    held_back.extend(held_back_at(&draft.before, taken_back.received_at));
+    let when = (decided_before, decisions::known_until(taken_back));
+    tell_who_reported(draft, when, &held_back, (FeedbackStatus::BeingLookedAt, words));
 }
 
 /// Tells whoever reported something after the one time, and by the other.
 fn tell_who_reported(
     draft: &mut Draft<'_>,
     (after, until): (Option<Timestamp>, Timestamp),
-    status: FeedbackStatus,
-    words: &str,
+    held_back: &BTreeSet<HeldBack>,
+    (status, words): (FeedbackStatus, &str),
 ) {
-    let held_back = held_back_of(&draft.history);
     let is_decided = |received_at: Timestamp| received_at <= until && Some(received_at) > after;
     let mut told: BTreeSet<(String, String, String)> = BTreeSet::new();
     let mut senders: Vec<(Source, String, Option<String>)> = Vec::new();
@@ -274,7 +275,7 @@ fn tell_who_reported(
         let others = entry.corroborated_by.iter().map(|other| (other.source.clone(), other.event_id.clone(), None));
         for (source, event_id, reference) in std::iter::once(first).chain(others) {
             let is_new = told.insert((source.partner.clone(), source.unit.clone(), event_id.clone()));
-            if is_new && !sender_held_back(&draft.context.keys, &source, &held_back) {
+            if is_new && !sender_held_back(&draft.context.keys, &source, held_back) {
                 senders.push((source, event_id, reference));
             }
         }
