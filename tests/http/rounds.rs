@@ -108,13 +108,9 @@ fn of_an_answer_to_a_task() {
             .map(|token| house.post("/v1/outcomes", token, "application/json", outcome.to_string()))
     };
     for (name, value) in [("by_name", json!(5)), ("outcome", json!("dclined")), ("reason", json!(" "))] {
-        answer(name, value).iter().for_each(|told| {
-            check(told, 400, &{
-                let mut expected = ["at", "reply_to", name];
-                expected.sort_unstable();
-                expected
-            })
-        });
+        let mut expected = ["at", "reply_to", name];
+        expected.sort_unstable();
+        answer(name, value).iter().for_each(|told| check(told, 400, &expected));
     }
     answer("by_role", json!("nurse")).iter().for_each(|told| check(told, 400, &["at", "reply_to"]));
 }

@@ -18,6 +18,9 @@ const UNKNOWN_SYMBOL: &str = "unknown";
 /// Offsets from UTC that are in use somewhere: -12:00 to +14:00.
 const OFFSETS_SECONDS: std::ops::RangeInclusive<i32> = -12 * 3600..=14 * 3600;
 
+/// How what is said of a value begins that will not do.
+const UNUSABLE: &str = "is not usable";
+
 /// As a rule it stands where a program has lost what was written.
 pub const HOLDS_NUL: &str = "holds the character U+0000: leave it out";
 
@@ -193,10 +196,9 @@ fn map(values: &Shape, json: &Value, path: &Path<'_>, faults: &mut Vec<Fault>) -
         raw.insert(name.clone(), read(values, value, &path.theirs(name), faults));
         if faults.len() > known && !is_speakable(name) {
             let place = by_alphabet(sent.keys().filter(|other| *other <= name).count());
-            let of_it = faults.iter_mut().skip(known);
-            of_it.for_each(|fault| {
-                fault.problem = fault.problem.replacen("is not usable", &format!("is not usable{place}"), 1)
-            });
+            for fault in faults.iter_mut().skip(known) {
+                fault.problem = fault.problem.replacen(UNUSABLE, &format!("{UNUSABLE}{place}"), 1);
+            }
         }
     }
     Value::Object(raw)
