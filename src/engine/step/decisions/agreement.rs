@@ -11,7 +11,7 @@ use crate::engine::history::agreement::{
     GIVEN, UNSAFE_TO_ASK, is_unsafe, recorded, said, said_before, settles, taken_back_since, unsafe_by, unsafe_since,
 };
 use crate::engine::history::decisions::DECISION;
-use crate::engine::history::{RECALLED, held_back_of, is_open};
+use crate::engine::history::{RECALLED, death, held_back_of, is_open};
 use crate::engine::model::codes::AgreementState;
 use crate::engine::model::detail::{AgreementRecorded, Detail};
 use crate::engine::model::history::{AgreementStanding, Entry, HeldTask, History, said_by};
@@ -171,30 +171,41 @@ pub struct Begun {
 /// anything is asked anew. `before`: as it stood with that word.
 pub fn begin_again(draft: &mut Draft<'_>, before: &History) -> Begun {
     let history = &draft.history;
-    let Some(stopped) = stop(before).filter(|_| stop(history).is_none()) else { return Begun::default() };
+    let Some(Stop { since, action, .. }) = stop(before).filter(|_| stop(history).is_none()) else {
+        return Begun::default();
+    };
     let entry_of = |task: &HeldTask| history.entries.iter().find(|entry| task.is_of(entry) && !entry.withdrawn);
     let is_same = |task: &HeldTask, other: &HeldTask| {
         (&task.agency, &task.unit, &task.action) == (&other.agency, &other.unit, &other.action)
     };
     let is_held = |task: &HeldTask| history.tasks.iter().any(|held| is_open(&held.state) && is_same(held, task));
+    // Of several words that were taken back one after the other, the first had told them to stop.
+    let told_to_stop = |task: &HeldTask| {
+        stops(history).filter(|stop| stop.raised_at == task.state_at).find(|stop| is_theirs(stop, task))
+    };
+    let is_asked_since = |task: &HeldTask| {
+        let mut of_event = history.tasks.iter().filter(|other| other.event_id == task.event_id && is_same(other, task));
+        of_event.any(|other| other.raised_at > task.raised_at)
+    };
     let was_stopped = |task: &&Arc<HeldTask>| {
         let agreed = entry_of(task).is_some_and(|entry| is_agreed(history, entry));
-        let by_that = task.state == RECALLED && task.state_at >= stopped.since;
-        by_that && task.needs_agreement == Some(true) && agreed && !is_held(task)
+        let by_that = task.state_at >= since || (told_to_stop(task).is_some() && !is_asked_since(task));
+        let is_service = task.state == RECALLED && task.needs_agreement == Some(true);
+        is_service && agreed && by_that && !is_held(task)
     };
     let tasks: Vec<Arc<HeldTask>> = history.tasks.iter().filter(was_stopped).cloned().collect();
+    let mut words = tasks.iter().filter_map(|task| told_to_stop(task));
+    let is_safe_after_all = action == STOP_UNSAFE_ACTION || words.any(|stop| stop.action == STOP_UNSAFE_ACTION);
+    let by = if is_safe_after_all { &SAFE_AFTER_ALL } else { &AGREED_AFTER_ALL };
     let begins = !waits_for_social_care(history);
     let at = draft.at;
     for task in draft.history.tasks.iter_mut().filter(|_| begins) {
-        let is_theirs =
-            |one: &Arc<HeldTask>| (&one.agency, &one.unit, &one.event_id) == (&task.agency, &task.unit, &task.event_id);
         if tasks.iter().any(|stopped| stopped.task_id == task.task_id) {
             ladder::begin_again(Arc::make_mut(task), at);
-        } else if is_stop(task) && is_open(&task.state) && tasks.iter().any(is_theirs) {
+        } else if is_stop(task) && is_open(&task.state) && tasks.iter().any(|stopped| is_theirs(task, stopped)) {
             *task = Arc::new(task.closed_as(SUPERSEDED, at));
         }
     }
-    let by = if stopped.action == STOP_UNSAFE_ACTION { &SAFE_AFTER_ALL } else { &AGREED_AFTER_ALL };
     Begun { tasks, by: Some(by), begins }
 }
 
@@ -218,16 +229,27 @@ fn is_stop(task: &HeldTask) -> bool {
     [STOP_ACTION, STOP_UNSAFE_ACTION].contains(&task.action.as_str())
 }
 
+fn stops(history: &History) -> impl Iterator<Item = &Arc<HeldTask>> {
+    history.tasks.iter().filter(|task| is_stop(task))
+}
+
+/// Whether a word to stop is of what a task asks, to its holder.
+fn is_theirs(stop: &HeldTask, task: &HeldTask) -> bool {
+    (&stop.agency, &stop.unit, &stop.event_id, &stop.partner)
+        == (&task.agency, &task.unit, &task.event_id, &task.partner)
+}
+
 /// Whom an event, or a report of it, had told that a service stops, or is to be offered again, for nothing: beside the house that sent it.
 pub fn told_by(draft: &Draft<'_>, entry: &Entry) -> Vec<Arc<HeldTask>> {
     let (history, rules) = (&draft.history, &draft.book.rules);
-    if stop(history).is_some() {
-        return Vec::new();
-    }
+    // What another says as well was so.
+    let stands = stop(history).map(|stop| stop.action);
+    let is_told = |task: &HeldTask| match stands {
+        Some(action) => is_stop(task) && task.action != action,
+        None => is_stop(task) || is_for_refusal(rules, task),
+    };
     let by = |task: &&Arc<HeldTask>| {
-        entry.was_reported_at(task.raised_at)
-            && (is_stop(task) || is_for_refusal(rules, task))
-            && !is_senders_own(rules, &entry.source, task)
+        entry.was_reported_at(task.raised_at) && is_told(task) && !is_senders_own(rules, &entry.source, task)
     };
     history.tasks.iter().filter(by).cloned().collect()
 }
@@ -251,15 +273,18 @@ fn waits_for_social_care(history: &History) -> bool {
 
 /// Whoever gives a service that had been stopped goes on, unless social care acts; a person hears which, and looks.
 fn go_on(draft: &mut Draft<'_>, cause: &str, Begun { tasks, by, begins }: &Begun) -> Result<(), StepError> {
+    // Of a child who is taken for dead they hear once that is over.
+    let tasks: Vec<Arc<HeldTask>> =
+        tasks.iter().filter(|task| !death::overtook(&draft.history, task)).cloned().collect();
     let about = tasks.first().and_then(|first| draft.history.entries.iter().find(|entry| first.is_of(entry)));
     let Some((about, by)) = about.cloned().zip(*by) else { return Ok(()) };
     let due = draft.raising(None, cause).deadline_from_now(&OWN_DUTY)?;
     let mut wanted = Vec::new();
     if *begins {
-        wanted = each_holder(draft, tasks, &by.word, &|_| Ok(due.clone()))?;
+        wanted = each_holder(draft, &tasks, &by.word, &|_| Ok(due.clone()))?;
     }
     if let Some((words, action)) = if *begins { by.begun } else { Some(by.left) } {
-        let reports = about::reports(&draft.history, tasks);
+        let reports = about::reports(&draft.history, &tasks);
         let why = about::in_words(&draft.context.keys, words, &reports);
         let own = draft.raising(None, cause).own_duty(AGREEMENT_RULE, by.word.title, why, action, due, &about);
         wanted.push(Wanted { relation: about::follows(draft, &reports), ..own });

@@ -35,8 +35,8 @@ const REFUSAL_WITHDRAWN: Word = Word {
     ..SAID_TO_REFUSE
 };
 
-/// Who says that the family refuses, and when that came.
-type Said = (Timestamp, Source);
+/// Who says that the family refuses, and when that came; None: just now.
+type Said = (Option<Timestamp>, Source);
 
 /// What an event, a report of it or a correction says.
 pub fn tell(draft: &mut Draft<'_>, referral: &Referral) -> Result<(), StepError> {
@@ -45,19 +45,25 @@ pub fn tell(draft: &mut Draft<'_>, referral: &Referral) -> Result<(), StepError>
     if said != Some(AgreementState::Refused) || event.backfill {
         return Ok(());
     }
-    tell_of(draft, &event.event_id, &[(draft.at, event.source.clone())])
+    tell_of(draft, &event.event_id, &[(None, event.source.clone())])
 }
 
 /// When a step ends: what came while nobody was to be sent to the family (social care acted, a death was notified, asking was unsafe) is told
 /// once they may be. Not what came before a person closed the case.
 pub fn tell_what_was_kept(draft: &mut Draft<'_>) -> Result<(), StepError> {
+    // Most children are given no service by agreement.
+    let mut tasks = draft.history.tasks.iter();
+    let is_to_tell = !matches!(draft.decision.disposition, Disposition::Backfilled | Disposition::Retransmission);
+    if !is_to_tell || !tasks.any(|task| task.needs_agreement == Some(true)) {
+        return Ok(());
+    }
     let closed_at = decisions::last_closed(&draft.history);
     let is_to_be_told = |entry: &&Arc<Entry>| {
         says_so(entry) && is_held_still(entry.received_at, draft.at) && Some(entry.received_at) > closed_at
     };
     let said = draft.history.entries.iter().filter(is_to_be_told);
-    let said: Vec<Said> = said.map(|entry| (entry.received_at, entry.source.clone())).collect();
-    if said.is_empty() || draft.decision.disposition == Disposition::Backfilled {
+    let said: Vec<Said> = said.map(|entry| (Some(entry.received_at), entry.source.clone())).collect();
+    if said.is_empty() {
         return Ok(());
     }
     let cause = draft.decision.decision_id.clone();
@@ -77,7 +83,8 @@ fn tell_of(draft: &mut Draft<'_>, cause: &str, said: &[Said]) -> Result<(), Step
     let agreed_at = agreed_at(history);
     let since = |task: &HeldTask| agreed_at.max(Some(task.raised_at));
     let is_said_of = |task: &HeldTask| {
-        said.iter().any(|(at, source)| Some(*at) >= since(task) && !is_senders_own(rules, source, task))
+        let is_since = |at: &Option<Timestamp>| at.is_none() || *at > since(task);
+        said.iter().any(|(at, source)| is_since(at) && !is_senders_own(rules, source, task))
     };
     let heard = |task: &HeldTask| {
         let mut words = history.tasks.iter().filter(|word| is_word_of_refusal(word));
