@@ -229,8 +229,8 @@ pub fn normalise_name(name: &str) -> String {
         let letters = name.chars().filter(char::is_ascii_alphanumeric);
         return letters.map(|letter| letter.to_ascii_lowercase()).collect();
     }
-    // Upper case first, as case folding asks: ß and ss are one.
-    let folded = name.nfkd().flat_map(char::to_uppercase).flat_map(char::to_lowercase);
+    // Through upper case, as case folding asks: ß and ss are one; and to it from lower case, for a capital ẞ is ß only there.
+    let folded = name.nfkd().flat_map(char::to_lowercase).flat_map(char::to_uppercase).flat_map(char::to_lowercase);
     let tells = |character: &char| {
         !is_often_left_out(*character) && (character.is_alphanumeric() || is_combining_mark(*character))
     };

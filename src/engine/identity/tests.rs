@@ -55,6 +55,7 @@ fn spellings_of_one_name() {
     check("Zo\u{eb}", "Zoe\u{308}");
     check("O'Brien-Smith", "o brien smith");
     check("Weiß", "WEISS");
+    check("WEI\u{1e9e}", "weiss");
     check("İpek", "ipek");
     check("ﬁona", "Fiona");
     check(" Siân  Mai ", "sian mai");
