@@ -29,6 +29,8 @@ mod last_word;
 mod lifecycle;
 #[path = "scenarios/naive.rs"]
 mod naive;
+#[path = "scenarios/never_said.rs"]
+mod never_said;
 #[path = "scenarios/overdue.rs"]
 mod overdue;
 #[path = "scenarios/properties.rs"]
@@ -39,6 +41,8 @@ mod ringing;
 mod routes;
 #[path = "scenarios/rungs.rs"]
 mod rungs;
+#[path = "scenarios/standing.rs"]
+mod standing;
 #[path = "scenarios/told.rs"]
 mod told;
 #[path = "scenarios/too_long.rs"]

@@ -3,6 +3,7 @@
 pub mod addition;
 pub mod another_child;
 pub mod another_unit;
+pub mod asked_by_others;
 pub mod correction;
 pub mod reading;
 pub mod refused;

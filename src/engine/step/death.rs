@@ -236,7 +236,7 @@ fn held_back_of<'a>(draft: &mut Draft<'a>, entry: &Arc<Entry>, ended: &Entry) ->
     if entry.received_at >= ended.received_at && lifted::is_open(&draft.history, entry) {
         findings.extend(lifted::fired_for(draft, entry));
     }
-    if entry.kind == episodes::STARTED && episodes::still_missing(&draft.history, entry, draft.at) {
+    if episodes::goes_on(&draft.history, entry, draft.at) {
         findings.extend(due_already(draft, entry)?);
         draft.history.timers.retain(|timer| !timer.is_of(entry));
         start_timers(draft, entry)?;

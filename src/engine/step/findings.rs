@@ -11,7 +11,7 @@ use crate::engine::facts::AsOf;
 use crate::engine::history::agreement::{AGREEMENT_RECORDED, GIVEN, REACHES_BACK_MS, said};
 use crate::engine::history::decisions::{DECISION, is_put_to_rest};
 use crate::engine::history::known_as::are_two;
-use crate::engine::history::{death, episodes, is_open};
+use crate::engine::history::{RECALLED, death, episodes, is_open};
 use crate::engine::model::history::{Entry, HeldTask, History, said_by};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{FactValue, Timestamp};
@@ -90,22 +90,35 @@ pub fn judged_again<'a>(draft: &Draft<'a>, before: &History, newcomer: &Entry) -
         let level = |rule: &Rule| if of_event(rule) { entry.level } else { rule.level };
         let may_be_new = |rule: &Rule| !entry.fired.contains(&rule.id) || is_put_to_rest(before, entry, level(rule));
         let fires_anew = |verdict: &Verdict<'_>| verdict.fired.iter().any(|rule| may_be_new(rule));
+        let may_ask = matches!(newcomer.kind.as_str(), AGREEMENT_RECORDED | STATUS);
         // Most newcomers change nothing of what was judged before: then there is nothing to tell apart.
-        let Some(after) = after.filter(|after| newcomer.kind == AGREEMENT_RECORDED || fires_anew(after)) else {
-            continue;
-        };
+        let Some(after) = after.filter(|after| may_ask || fires_anew(after)) else { continue };
         let Some(without) = judge(draft.book, before, entry, as_of, Moment::Arrival) else { continue };
         let is_new = |finding: &Finding<'a>| {
             let rule = finding.rule;
             let counts = !without.fires(&rule.id)
                 || (opens_what_it_reads(draft, rule, newcomer) && entry.fired.contains(&rule.id));
             let is_answered = refuses && reads_agreement(draft, rule);
-            (may_be_new(rule) && counts && !is_answered)
+            // Whoever was told to stop, for a status that was taken back, is asked by another that is recorded since.
+            let is_asked_anew =
+                || newcomer.kind == STATUS && counts && is_recalled(draft, finding) && asks_anybody(draft, finding);
+            ((may_be_new(rule) || is_asked_anew()) && counts && !is_answered)
                 || (newcomer.kind == AGREEMENT_RECORDED && is_agreed_newly(finding, &without))
         };
         findings.extend(findings_of(entry, &after, &[]).into_iter().filter(is_new));
     }
     Again { findings, left_out }
+}
+
+fn is_recalled(draft: &Draft<'_>, finding: &Finding<'_>) -> bool {
+    let is_of_rule = |task: &&Arc<HeldTask>| task.is_of(&finding.entry) && task.rules.contains(&finding.rule.id);
+    draft.history.tasks.iter().filter(is_of_rule).any(|task| task.state == RECALLED)
+}
+
+/// Whether anybody is to be given a task by a finding, who holds none of it.
+fn asks_anybody<'a>(draft: &Draft<'a>, finding: &Finding<'a>) -> bool {
+    let raised = draft.raising(None, "").raise(std::slice::from_ref(finding), Vec::new());
+    raised.is_ok_and(|raised| !raised.tasks.is_empty())
 }
 
 /// What was not judged again is said, and the front door looks through it: once, until somebody did.

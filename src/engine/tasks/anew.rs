@@ -57,6 +57,30 @@ impl<'b> Raising<'b> {
         self.send(self.merge(wanted))
     }
 
+    /// Of what these findings ask, what was asked by these tasks of another event, and has ended with it: one task had stood for both.
+    pub fn raise_ended(&self, findings: &[Finding<'b>], ended: &[Arc<HeldTask>]) -> Result<Raised, StepError> {
+        let mut wanted = Vec::new();
+        for finding in findings {
+            self.want(finding, &mut wanted)?;
+        }
+        let had_ended = |one: &Wanted<'b>| {
+            let meant_for = one.address.in_place_of.as_ref().unwrap_or(&one.address.agency);
+            let mut same = ended.iter().filter(|task| task.action == one.action && !task.is_of(&one.entry));
+            same.any(|task| task.agency == *meant_for || task.in_place_of.as_ref() == Some(meant_for))
+        };
+        let is_held = |one: &Wanted<'b>| {
+            let meant_for = one.address.in_place_of.as_ref().unwrap_or(&one.address.agency);
+            let mut of_event =
+                self.history.tasks.iter().filter(|held| held.is_of(&one.entry) && held.action == one.action);
+            let is_theirs = |held: &HeldTask| held.agency == *meant_for || held.in_place_of.as_ref() == Some(meant_for);
+            of_event.any(|held| is_theirs(held) && !self.is_recalled(held))
+        };
+        wanted.retain(|one| had_ended(one) && !is_held(one));
+        let mut merged = self.merge(wanted);
+        merged.retain(|task| !self.already_asked(task));
+        self.send(merged)
+    }
+
     /// Of what these findings ask, and somebody holds of these tasks, what cannot wait and a route that is shut now keeps from an agency
     /// in whose place nobody acts: asked of its senior.
     pub fn raise_for_seniors(

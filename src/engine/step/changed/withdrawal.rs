@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::another_unit::{ANOTHER_UNITS, ONE_OF_SEVERAL};
 use super::correction::{IS_WITHDRAWN, level_if_it_stood, review};
 use super::refused::{ask_sender, refuse};
-use super::{another_child, another_unit};
+use super::{another_child, another_unit, asked_by_others};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::history::{self, RECALLED, Spoken, episodes, forget, is_open, put, used_id};
@@ -251,6 +251,7 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
         responsible::named_while_over(draft, cause, over_since(&draft.history, &changed))?;
         missing_after_all(draft, &before, &changed, &mut findings, &mut extra)?;
     }
+    asked_by_others::of_absence(draft, &before, &changed, &mut findings)?;
     draft.raise(None, cause, &findings, extra)?;
     tell_left_out(draft, None, cause, &changed, left_out)?;
     all.iter().for_each(|entry| siblings::withdrawn(draft, cause, entry));
@@ -260,7 +261,7 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
         closed::end_question(draft, &own);
     }
     if !stands {
-        end(draft, &told);
+        end_and_ask_for_others(draft, cause, &told)?;
     }
     let words = taken_back::decision(draft, cause, &changed, &before)?;
     if closes_again {
@@ -273,6 +274,13 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
     agreement::taken_back(draft, cause, &before, &begun)?;
     lifted::wish_ended(draft, cause, &before)?;
     Ok(words)
+}
+
+/// Nobody holds these any longer; what other events ask as well is asked for them.
+fn end_and_ask_for_others(draft: &mut Draft<'_>, cause: &str, told: &[Arc<HeldTask>]) -> Result<(), StepError> {
+    let open: Vec<Arc<HeldTask>> = told.iter().filter(|task| is_open(&task.state)).cloned().collect();
+    end(draft, &open);
+    asked_by_others::ask(draft, cause, &open)
 }
 
 /// All of these are withdrawn, and what they had settled is settled no longer. Returns this one as it is kept.
@@ -371,7 +379,7 @@ pub fn decided(draft: &mut Draft<'_>, cause: &str) -> Result<(), StepError> {
         let open: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(of_entry).cloned().collect();
         let stop = recalls(draft, &RECALL, &entry, &open)?;
         draft.raise(None, cause, &[], stop)?;
-        end(draft, &open);
+        end_and_ask_for_others(draft, cause, &open)?;
         let mut free = entry.as_ref().clone();
         // A wish ends with it. Only a person who lifts it says that there is no suspect.
         free.held_back.retain(|route| !route.is_wish());
@@ -402,8 +410,10 @@ fn missing_after_all<'a>(
     extra: &mut Vec<Wanted<'a>>,
 ) -> Result<(), StepError> {
     let missing = |entry: &&Arc<Entry>| episodes::goes_on(&draft.history, entry, draft.at);
-    let of_absence = |entry: &&Arc<Entry>| entry.kind == episodes::STARTED && !entry.withdrawn && !entry.backfilled;
-    let Some(started) = draft.history.entries.iter().rev().filter(of_absence).find(missing).cloned() else {
+    let of_absence = |entry: &&Arc<Entry>| !entry.withdrawn && !entry.backfilled;
+    let out: Vec<Arc<Entry>> = draft.history.entries.iter().rev().filter(of_absence).filter(missing).cloned().collect();
+    // Of a child whose absence was only regraded here, for the start is not known or was another's, that tells of it.
+    let Some(started) = out.iter().find(|entry| entry.kind == episodes::STARTED).or(out.first()).cloned() else {
         return Ok(());
     };
     findings.extend(due_already(draft, &started)?);
