@@ -157,6 +157,12 @@ pub fn held_back_at(history: &History, at: Timestamp) -> BTreeSet<HeldBack> {
     entries.flat_map(of_entry).collect()
 }
 
+/// The routes that anything received by an instant has ever held back, whatever was lifted or withdrawn since or before.
+pub fn held_back_until(history: &History, until: Timestamp) -> BTreeSet<HeldBack> {
+    let entries = history.entries.iter().filter(|entry| entry.received_at <= until);
+    entries.flat_map(|entry| entry.lifted.iter().map(Lifted::route).chain(entry.held_back.iter().cloned())).collect()
+}
+
 /// The routes that were lifted and are shut by taking back that decision, if it lifted any.
 pub fn lifted_by(history: &History, decision: &Entry) -> BTreeSet<Lifted> {
     let is_by = |lifted: &&Lifted| lifted.event_id == decision.event_id && lifted.partner == decision.source.partner;

@@ -18,13 +18,16 @@ use super::outcomes::responsible;
 use super::word::{CLOSED, ENQUIRY_RUNS, LOWERED, Word, each_holder, is_word, tell_each};
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::StepError;
+use crate::engine::history::agreement::{GIVEN, said};
 use crate::engine::history::death::{Shown, is_notice};
 use crate::engine::history::known_as::are_two;
+use crate::engine::history::routes::held_back_until;
 use crate::engine::history::{RECALLED, TOLD, death, decisions, episodes, is_open};
 use crate::engine::identity::Keys;
 use crate::engine::model::history::{Entry, HeldTask, History, said_by};
-use crate::engine::model::scalar::Level;
+use crate::engine::model::scalar::{Level, Timestamp};
 use crate::engine::rules::RuleBook;
+use crate::engine::tasks::route::is_suppressed;
 use crate::engine::tasks::{DEATH_ACTION, DEATH_RULE, DEATH_TITLE, Finding, Wanted, Why};
 
 const DOUBT_TITLE: &str = "Reported of a child whose death was notified";
@@ -208,10 +211,24 @@ pub fn take_up_if_ended(draft: &mut Draft<'_>) -> Result<(), StepError> {
         .notes
         .push("A notice of death stands no longer: what it had ended or held back is taken up again.".to_owned());
     draft.raise(None, &cause, &findings, words)?;
-    // What was held back for another reason, and for the death since that ended.
-    let overtaken = draft.raising(None, &cause).raise_overtaken(&from_before)?;
+    let overtaken = {
+        // What was kept back when the notice came, and opened while it stood. Nothing else of that time waits for it.
+        let (shut, is_agreed) =
+            (held_back_until(&before, ended.received_at), is_agreed_since(&draft.history, ended.received_at));
+        let was_kept = |one: &Wanted<'_>| {
+            is_suppressed(&one.address, &draft.book.rules.front_door, &shut) || (one.needs_agreement && is_agreed)
+        };
+        draft.raising(None, &cause).raise_overtaken(&from_before, was_kept)?
+    };
     draft.take(overtaken);
     tell_what_was_decided(draft, &cause, &ended, &freed)
+}
+
+/// Whether the family was said, or recorded, to agree after this.
+fn is_agreed_since(history: &History, since: Timestamp) -> bool {
+    let recorded = history.agreement.as_ref().is_some_and(|standing| standing.state == GIVEN && standing.at > since);
+    let says_so = |entry: &Arc<Entry>| !entry.withdrawn && entry.received_at > since && said(entry) == Some(GIVEN);
+    recorded || history.entries.iter().any(says_so)
 }
 
 /// The tasks that a death had overtaken, and overtakes no longer.

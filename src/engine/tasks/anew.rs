@@ -18,14 +18,20 @@ impl<'b> Raising<'b> {
         self.raise_held_back(findings, |one| is_suppressed(&one.address, front_door, lifted))
     }
 
-    /// Of what these findings ask, what nobody has ever been asked: a notice of death kept it from going out, that stands no longer. What is
-    /// for the digest is of another day.
-    pub fn raise_overtaken(&self, findings: &[Finding<'b>]) -> Result<Raised, StepError> {
+    /// Of what these findings ask, what was kept back and nobody has ever been asked: a notice of death kept it from going out since, that stands
+    /// no longer. What is for the digest is of another day.
+    pub fn raise_overtaken(
+        &self,
+        findings: &[Finding<'b>],
+        was_kept: impl Fn(&Wanted<'b>) -> bool,
+    ) -> Result<Raised, StepError> {
         let is_held_in_place = |one: &Wanted<'b>| {
             let meant_for = one.address.in_place_of.as_ref();
             meant_for.is_some_and(|meant_for| self.is_to_pass_on(meant_for, one))
         };
-        self.raise_held_back(findings, |one| one.relation != Relation::Digest && !is_held_in_place(one))
+        self.raise_held_back(findings, |one| {
+            one.relation != Relation::Digest && was_kept(one) && !is_held_in_place(one)
+        })
     }
 
     /// What was held back, as is told by this, and is not any more.
