@@ -3,6 +3,7 @@
 use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::descriptors::make_room;
 use super::files::is_there;
@@ -22,6 +23,9 @@ use crate::telemetry::logging;
 
 /// What `/readyz` calls it that fewer connections are let in than were asked for.
 const CONNECTIONS: &str = "connections";
+
+/// For what is under way beside when the router has stopped, as it holds nothing that was accepted.
+const LEFT_OVER_WAIT: Duration = Duration::from_secs(1);
 /// Where a router without a configuration lives.
 const DATA_FOLDER: &str = "data";
 
@@ -97,6 +101,8 @@ pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
     let ended = run_as_configured(arguments, has_none, |config, few_files| {
         runtime.block_on(serve(config, (expected, has_none), few_files, stop, asked))
     });
+    // All that was accepted is written: nobody waits for what is still judged of those who are gone.
+    runtime.shutdown_timeout(LEFT_OVER_WAIT);
     if has_none && !is_there(&config_file(folder))? {
         // Once the configuration has its name, a file in which nothing lies is missed.
         if is_begun(&data_file(folder)) {

@@ -1,12 +1,13 @@
 //! A request's body: no larger and no slower than allowed, in one of the media types a route takes.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, Bytes};
 use axum::http::{HeaderMap, header};
 use futures_util::StreamExt;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use super::Gateway;
 use super::caller::Presented;
@@ -24,6 +25,8 @@ const LARGE_MAX: usize = 64;
 const JUDGED_HERE_BYTES: usize = 16 << 10;
 /// So many at once; the others wait for their turn.
 const JUDGED_BESIDE_MAX: usize = 4;
+/// So many of them of one token: who sends much holds up nobody else.
+const JUDGED_OF_ONE_TOKEN_MAX: usize = 2;
 /// What of a body that is only looked through is held from one piece to the next: more than what is looked for is long.
 const OVERLAP_BYTES: usize = 256;
 
@@ -31,7 +34,9 @@ const OVERLAP_BYTES: usize = 256;
 /// holds up nobody else.
 pub struct LargeBodies {
     places: Semaphore,
-    judged: Semaphore,
+    judged: Arc<Semaphore>,
+    /// The places of each token that ever had one, of those that are judged.
+    judged_of: Mutex<BTreeMap<TokenHash, Arc<Semaphore>>>,
     shares: Mutex<Shares>,
 }
 
@@ -46,7 +51,7 @@ struct Turn<'a> {
 impl Default for LargeBodies {
     fn default() -> Self {
         let [places, judged] = [LARGE_MAX, JUDGED_BESIDE_MAX].map(Semaphore::new);
-        Self { places, judged, shares: Mutex::default() }
+        Self { places, judged: Arc::new(judged), judged_of: Mutex::default(), shares: Mutex::default() }
     }
 }
 
@@ -57,6 +62,17 @@ impl LargeBodies {
         // It is never closed: there is a place in the end.
         turn.place = self.places.acquire().await.ok();
         Ok(turn)
+    }
+
+    /// A place among those that are judged, first among its token's own.
+    async fn judged_place(&self, token: &Presented) -> [Option<OwnedSemaphorePermit>; 2] {
+        let own = {
+            let mut all = self.judged_of.lock().unwrap_or_else(PoisonError::into_inner);
+            let own = all.entry(token.hash()).or_insert_with(|| Arc::new(Semaphore::new(JUDGED_OF_ONE_TOKEN_MAX)));
+            Arc::clone(own)
+        };
+        // They are never closed: there is a place in the end.
+        [own.acquire_owned().await.ok(), Arc::clone(&self.judged).acquire_owned().await.ok()]
     }
 
     fn shares(&self) -> MutexGuard<'_, Shares> {
@@ -73,13 +89,19 @@ impl Drop for Turn<'_> {
 /// Judges what was read of a body of so many bytes.
 pub async fn judged<T: Send + 'static>(
     gateway: &Gateway,
+    token: &Presented,
     bytes: usize,
     judge: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Problem> {
     if bytes <= JUDGED_HERE_BYTES {
         return Ok(judge());
     }
-    let _turn = gateway.large_bodies.judged.acquire().await;
+    let place = gateway.large_bodies.judged_place(token).await;
+    let judge = move || {
+        // Whoever sent it may be gone: the place is taken until it is judged all the same.
+        let _place = place;
+        judge()
+    };
     tokio::task::spawn_blocking(judge).await.map_err(|_| Problem::internal("The body could not be judged."))
 }
 

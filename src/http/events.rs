@@ -59,10 +59,10 @@ pub async fn post(
             return Err(answer::ringing(&gateway, danger, problem));
         }
     };
-    let (partner, size) = (caller.partner.clone(), bytes.len());
-    let judging = gateway.clone();
-    let judge_all = move || judge_all(&judging, &caller, (mode, &headers), bytes);
-    let (mut judged, danger) = body::judged(&gateway, size, judge_all).await?;
+    let (caller, size) = (Arc::new(caller), bytes.len());
+    let (judging, sender) = (gateway.clone(), caller.clone());
+    let judge_all = move || judge_all(&judging, &sender, (mode, &headers), bytes);
+    let (mut judged, danger) = body::judged(&gateway, &caller.token, size, judge_all).await?;
     let writes = judged.iter().map(|one| one.write.clone()).collect();
     let published = match gateway.must_be_ready() {
         Ok(()) => gateway.publish(writes).await,
@@ -75,7 +75,7 @@ pub async fn post(
             (None, true) => Answer::Accepted,
             (Some(_), true) => Answer::Refused,
         };
-        gateway.metrics.http_event(&partner, answer);
+        gateway.metrics.http_event(&caller.partner, answer);
     }
     let published = published.map_err(|problem| answer::ringing(&gateway, danger, problem))?;
     for (one, at) in judged.iter_mut().zip(published) {

@@ -42,7 +42,7 @@ pub async fn post(
     let bytes = body::read_whole(&gateway, &operator.token, body, gateway.limits.body_bytes).await?;
     let (judging, size) = (gateway.clone(), bytes.len());
     let judge_all = move || judge_all(&judging, &headers, bytes);
-    let (writes, mut verdicts) = body::judged(&gateway, size, judge_all).await?;
+    let (writes, mut verdicts) = body::judged(&gateway, &operator.token, size, judge_all).await?;
     if !writes.is_empty() {
         let from = gateway.reader.end_offset(DECISIONS, 0).ok();
         gateway.publish(writes).await?;

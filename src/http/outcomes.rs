@@ -47,7 +47,10 @@ pub async fn post(
     };
     stamps.extend(unit.map(|unit| header("unit", unit)));
     stamps.extend(text_header(&headers, "traceparent").map(|trace| header("traceparent", trace)));
-    let outcome = match read(&gateway, (sender, unit, said), &bytes) {
+    let (by, judging, size) = ((sender.clone(), unit.map(str::to_owned)), gateway.clone(), bytes.len());
+    let read_it = move || (read(&judging, (&by.0, by.1.as_deref(), said), &bytes), bytes);
+    let (outcome, bytes) = body::judged(&gateway, caller.token(), size, read_it).await?;
+    let outcome = match outcome {
         Ok(outcome) => outcome,
         Err(faults) => {
             stamps.extend(publish::refused(QuarantineReason::InvalidField, &faults));

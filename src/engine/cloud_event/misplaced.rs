@@ -9,6 +9,7 @@ use crate::engine::danger;
 use crate::engine::model::detail::{self, KINDS};
 use crate::engine::schema::Fault;
 use crate::engine::schema::names::{ATTRIBUTES, SLIP_CHARS_MIN, nearest, speakable};
+use crate::engine::schema::read::UNKNOWN_NAMED_MAX;
 use crate::engine::schema::shape::Record;
 
 /// By the names that a sender may give them beside the data, the places within the data that fields have.
@@ -25,7 +26,8 @@ const SAID_OTHERWISE: [&str; 2] = ["siblings", "detail"];
 pub fn misplaced<'a>(attributes: &'a Map<String, Value>, shape: &Record) -> Vec<(&'a str, Fault)> {
     let places = places(shape);
     let others = attributes.iter().filter(|(name, _)| !ATTRIBUTES.contains(&name.as_str()));
-    let problem = |name: &str, value: &Value| {
+    let known: Vec<&str> = places.keys().map(String::as_str).collect();
+    let problem = |number: usize, name: &str, value: &Value| {
         if name == BASE64 {
             return Some("is not read: give data, as a JSON object".to_owned());
         }
@@ -38,19 +40,20 @@ pub fn misplaced<'a>(attributes: &'a Map<String, Value>, shape: &Record) -> Vec<
         }
         let slip = || {
             let is_another =
-                is_extension(name, value) || plain.len() < SLIP_CHARS_MIN || nearest(name, ATTRIBUTES).is_some();
+                || is_extension(name, value) || plain.len() < SLIP_CHARS_MIN || nearest(name, ATTRIBUTES).is_some();
             // Of this one a slip is never taken for an extension.
-            let may_slip = !is_another || danger::is_its_name(&plain);
-            let known: Vec<&str> = places.keys().filter(|_| may_slip).map(String::as_str).collect();
-            nearest(&plain, &known).and_then(|near| places.get(near))
+            let may_slip = danger::is_its_name(&plain) || (number < UNKNOWN_NAMED_MAX && !is_another());
+            if may_slip { nearest(&plain, &known).and_then(|near| places.get(near)) } else { None }
         };
         let found = places.get(&plain).or_else(slip)?;
         let found: Vec<&str> = found.iter().map(String::as_str).collect();
         Some(format!("does not belong here: give it inside {}", found.join(" or ")))
     };
-    others
-        .filter_map(|(name, value)| Some((name.as_str(), Fault::new(speakable(name), problem(name, value)?))))
-        .collect()
+    let found = others.enumerate().filter_map(|(number, (name, value))| {
+        let problem = problem(number, name, value)?;
+        Some((name.as_str(), Fault::new(speakable(name), problem)))
+    });
+    found.collect()
 }
 
 /// Attributes that stand inside the data, as where a whole event is sent in place of its data.
