@@ -6,6 +6,8 @@ mod alone;
 mod embedded;
 #[path = "broker_contract/kit.rs"]
 mod kit;
+#[path = "broker_contract/linked.rs"]
+mod linked;
 #[path = "broker_contract/memory.rs"]
 mod memory;
 #[path = "broker_contract/suite.rs"]

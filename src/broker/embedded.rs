@@ -98,7 +98,8 @@ struct Running {
 impl Embedded {
     /// Opens the file, creating it when it is missing; its folder must exist. `InUse` when another process has it.
     pub fn open(options: EmbeddedOptions) -> Result<Self, BrokerError> {
-        let EmbeddedOptions { path, clock, queue_requests_max, queue_bytes_max, file_bytes_max, .. } = options;
+        let EmbeddedOptions { clock, queue_requests_max, queue_bytes_max, file_bytes_max, .. } = options;
+        let path = located(&options.path)?;
         if options.expected == Expected::File && !files::is_there(&path).map_err(|error| file_failed(&path, &error))? {
             return Err(identity::missing(&path, "is not there"));
         }
@@ -150,6 +151,24 @@ impl Embedded {
 pub fn is_begun(path: &Path) -> bool {
     let objects = layout::open_reader(path).and_then(|connection| layout::objects_of_ours(&connection, path));
     objects.is_ok_and(|objects| objects > 0)
+}
+
+/// The file itself, where the path is a link to it. Refused where a log was left beside the link, as when the file alone was moved after
+/// a crash: SQLite would not find it, and what was accepted last lies in it.
+fn located(path: &Path) -> Result<PathBuf, BrokerError> {
+    let file = files::real(path);
+    let (left, place) = (files::log_beside(path), files::log_beside(&file));
+    let is_left =
+        file != path && left != place && files::metadata_of(&left).is_ok_and(|it| it.is_some_and(|it| it.len() > 0));
+    if !is_left {
+        return Ok(file);
+    }
+    let (link, left, place) = (path.display(), left.display(), place.display());
+    Err(BrokerError::Mismatch(format!(
+        "{link} is a link to {}, and {left} lies beside the link: what was accepted last may lie in it alone, and it is read beside the \
+         file. Move it to {place}, unless there is one already, and start again",
+        file.display()
+    )))
 }
 
 fn file_failed(path: &Path, error: &std::io::Error) -> BrokerError {

@@ -6,7 +6,7 @@ use std::path::Path;
 use rusqlite::ErrorCode;
 
 use super::layout::{self, of_file, storage};
-use super::{file_failed, files, identity, rights, sync_folder};
+use super::{file_failed, files, identity, located, rights, sync_folder};
 use crate::broker::BrokerError;
 
 /// Copies the log `from` to `to`, which must not exist; readable by its owner alone. It has that name only once it is
@@ -25,6 +25,7 @@ pub fn backup(from: &Path, to: &Path) -> Result<(), BrokerError> {
 
 fn copy(from: &Path, part: &Path) -> Result<(), BrokerError> {
     let target = part.to_str().ok_or_else(|| BrokerError::Mismatch("the path is not UTF-8".to_owned()))?;
+    let from = &located(from)?;
     let connection = layout::open_reader(from).map_err(|error| rights::explained(from, error))?;
     let objects = layout::objects_of_ours(&connection, from).map_err(|error| rights::explained(from, error))?;
     if objects == 0 {

@@ -78,6 +78,20 @@ pub fn log_found(path: &Path) -> io::Result<Option<LogFound>> {
     Ok(Some(found))
 }
 
+/// As many as Linux follows.
+const LINKS_MAX: usize = 40;
+
+/// The file itself, which may not be there yet, where the path is a link to it: SQLite keeps beside the file what belongs to it, and one
+/// file is to have one lock, by whichever path it is opened. A link that leads nowhere (to itself) is left as it is.
+pub fn real(path: &Path) -> PathBuf {
+    let mut file = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        let Ok(target) = fs::read_link(&file) else { return file };
+        file = file.parent().unwrap_or(Path::new("")).join(target);
+    }
+    path.to_owned()
+}
+
 /// SQLite's write-ahead log of a file.
 pub fn log_beside(path: &Path) -> PathBuf {
     beside(path, "-wal")
