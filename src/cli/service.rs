@@ -53,6 +53,7 @@ impl RunningRouter {
         let books = RuleBooks::new(book.into_iter().map(PreparedBook::new).collect());
         let broker = super::broker::open(config, expected)?;
         let metrics = Arc::new(Metrics::new().map_err(CliError::failed)?);
+        metrics.troubles.started(system_clock()());
         let readiness = Arc::new(Readiness::starting());
         let options = ServiceOptions::from_config(config, broker.clone(), books, metrics.clone(), readiness.clone());
         let gateway = Gateway::new(

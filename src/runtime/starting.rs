@@ -62,7 +62,8 @@ pub fn prepare(
                 "no published rule book that this router can read is in force: see effective_from in book.toml";
             return Err(BrokerError::Mismatch(problem.to_owned()));
         }
-        broker.ensure_topics(&needed(&options.context))?;
+        let needed = needed(&options.context);
+        waited_for(options, &beginning.stop, || broker.ensure_topics(&needed))?;
         if let Some(Err(problem)) = &beginning.book {
             tracing::error!(
                 problem,
@@ -75,12 +76,14 @@ pub fn prepare(
     Ok(shelf)
 }
 
-/// Tries again for as long as nobody answers.
+/// Tries again for as long as nobody answers, or another program holds the data file: ended over it, a router would be started again and again,
+/// and no alert would see why.
 fn waited_for<T>(
     options: &ServiceOptions,
     stop: &AtomicBool,
     attempt: impl Fn() -> Result<T, BrokerError>,
 ) -> Result<T, BrokerError> {
+    let (readiness, metrics) = (&options.readiness, &options.metrics);
     let mut said = String::new();
     loop {
         match attempt() {
@@ -88,13 +91,22 @@ fn waited_for<T>(
                 if problem != said {
                     tracing::warn!(problem, "nothing is accepted until it answers; it is tried again");
                 }
-                options.readiness.hold(HOLD, &problem);
-                options.metrics.log_unreachable(true);
+                readiness.hold(HOLD, &problem);
+                metrics.log_unreachable(true);
                 said = problem;
             }
+            Err(BrokerError::HeldByAnother(file)) => {
+                if file != said {
+                    tracing::error!(file, "another program holds the data file: the start waits until it lets go");
+                }
+                readiness.hold(HOLD, "another program holds the data file: end it, it goes on by itself");
+                metrics.troubles.data_file_held(true);
+                said = file;
+            }
             answer => {
-                options.readiness.release(HOLD);
-                options.metrics.log_unreachable(false);
+                readiness.release(HOLD);
+                metrics.log_unreachable(false);
+                metrics.troubles.data_file_held(false);
                 return answer;
             }
         }

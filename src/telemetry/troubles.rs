@@ -3,6 +3,7 @@
 use prometheus::{IntCounter, IntGauge, Registry};
 
 use super::metrics::{counter, gauge};
+use crate::engine::model::scalar::Timestamp;
 
 pub struct Troubles {
     reload_failed: IntGauge,
@@ -11,6 +12,7 @@ pub struct Troubles {
     passed_over: IntCounter,
     data_file_held: IntGauge,
     instance_shared: IntGauge,
+    started: IntGauge,
 }
 
 impl Troubles {
@@ -18,7 +20,9 @@ impl Troubles {
         let ahead = "By how much the newest record is ahead of this machine's clock";
         let held = "1 while another program holds the data file and nothing is accepted";
         let shared = "1 while another router runs under the same instance";
+        let started = "When this process began, in seconds since 1970";
         Ok(Self {
+            started: gauge(registry, "start_time_seconds", started)?,
             instance_shared: gauge(registry, "instance_shared", shared)?,
             data_file_held: gauge(registry, "data_file_held", held)?,
             accepts_failed: counter(registry, "http_accepts_failed_total", "Connections that could not be let in")?,
@@ -35,6 +39,11 @@ impl Troubles {
     /// Partners and tokens could not be read again; false: they were.
     pub fn reload_failed(&self, failed: bool) {
         self.reload_failed.set(i64::from(failed));
+    }
+
+    /// An alert counts how often it changes.
+    pub fn started(&self, at: Timestamp) {
+        self.started.set(at.0.div_euclid(1_000));
     }
 
     pub fn data_file_held(&self, held: bool) {

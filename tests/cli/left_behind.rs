@@ -126,6 +126,48 @@ fn a_stop_while_another_program_holds_the_file_ends_in_order_and_the_next_start_
     router.stop();
 }
 
+/// As after a partner was added: a topic is to be made. Ended over it, it would be started again and again.
+#[test]
+fn a_start_that_has_a_topic_to_make_waits_for_a_file_that_another_program_holds_and_says_so() {
+    let folder = Router::start().stop();
+    let config = folder.path().join("config.toml");
+    // A port that is known before it is ready.
+    let port =
+        std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").to_string();
+    let text = fs::read_to_string(&config).expect("a configuration").replace("127.0.0.1:0", &port);
+    fs::write(&config, format!("{text}\n[partners.hospice]\nunits = [\"ward-3\"]\n")).expect("a configuration");
+    let other = rusqlite::Connection::open(folder.path().join("pathway.db")).expect("the data file");
+    other.execute_batch("BEGIN IMMEDIATE").expect("it is held");
+    let asked = std::thread::spawn(move || {
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+        let ask = |path: &str| {
+            let answer = agent.get(format!("http://{port}{path}")).call();
+            answer.ok().and_then(|mut answer| answer.body_mut().read_to_string().ok()).unwrap_or_default()
+        };
+        let begun = std::time::Instant::now();
+        while begun.elapsed().as_secs() < 60 && !ask("/readyz").contains("broker: another program holds the data file")
+        {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        let measured = ask("/metrics");
+        // Longer than one try takes.
+        std::thread::sleep(std::time::Duration::from_secs(7));
+        other.execute_batch("ROLLBACK").expect("it is let go");
+        measured
+    });
+    let (router, logged) = Router::start_in(folder, &[]);
+    let measured = asked.join().expect("it was asked");
+    assert!(measured.lines().any(|line| line == "pathway_data_file_held 1"), "{measured}");
+    let told =
+        logged.lines().filter(|line| line.contains(" ERROR another program holds the data file: the start waits"));
+    assert_eq!(told.count(), 1, "{logged}");
+    until("it is over", || router.measures("pathway_data_file_held 0"));
+    let began = router.ask("/metrics");
+    let began = began.lines().find_map(|line| line.strip_prefix("pathway_start_time_seconds "));
+    assert!(began.and_then(|at| at.parse::<u64>().ok()).is_some_and(|at| at > 1_700_000_000), "{began:?}");
+    router.stop();
+}
+
 #[test]
 fn a_first_start_that_is_killed_is_followed_by_another_or_goes_on_with_the_file_that_it_made() {
     let home = tempfile::tempdir().expect("a folder");

@@ -94,7 +94,10 @@ pub fn ensure(connection: &Connection, shared: &Shared, specs: &[TopicSpec]) -> 
             if !connection.is_autocommit() {
                 let _ = connection.execute_batch("ROLLBACK");
             }
-            return Err(storage(&error));
+            return Err(match layout::is_held(&error) {
+                true => BrokerError::HeldByAnother(shared.path.display().to_string()),
+                false => storage(&error),
+            });
         }
     };
     shared.replace_catalogue(keep_partitions(&present, fresh));
