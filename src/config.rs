@@ -208,20 +208,24 @@ impl Config {
     }
 
     /// Faults that only the rule book shows: agencies it does not have, and tokens that need a unit.
-    /// `has_many_units`: None when the rule book has no such agency.
-    pub fn check_agencies(&self, has_many_units: impl Fn(&str) -> Option<bool>) -> Result<(), ConfigFaults> {
+    /// `books`: which were asked, as a person calls them. `has_many_units`: None when none of them has such an agency.
+    pub fn check_agencies(
+        &self,
+        books: &str,
+        has_many_units: impl Fn(&str) -> Option<bool>,
+    ) -> Result<(), ConfigFaults> {
         let mut faults = Vec::new();
         for (name, partner) in &self.partners {
             if let Some(agency) = partner.agency.as_deref().filter(|agency| has_many_units(agency).is_none()) {
-                let problem = format!("`partners.{name}.agency`: the rule book has no agency `{agency}`");
+                let problem = format!("`partners.{name}.agency`: {books} has no agency `{agency}`");
                 faults.push(ConfigFault::of_file(&self.file, problem, "name one of the rule book's agencies, or none"));
             }
         }
         for agency in self.agency_principals.keys() {
             let (problem, remedy) = match has_many_units(agency) {
-                None => ("the rule book has no such agency", "name one of the rule book's agencies"),
+                None => (format!("{books} has no such agency"), "name one of the rule book's agencies"),
                 Some(true) => (
-                    "it has many units, and who reads its topic would read all of theirs",
+                    "it has many units, and who reads its topic would read all of theirs".to_owned(),
                     "remove it: its units read their tasks over HTTP, each with a token",
                 ),
                 Some(false) => continue,
@@ -231,7 +235,7 @@ impl Config {
         for entry in self.tokens.entries() {
             let Caller::Agency { agency, unit } = &entry.caller else { continue };
             let (problem, remedy) = match (has_many_units(agency), unit) {
-                (None, _) => (format!("the rule book has no agency `{agency}`"), "name one of its agencies"),
+                (None, _) => (format!("{books} has no agency `{agency}`"), "name one of its agencies"),
                 (Some(true), None) => (format!("`{agency}` has many units"), "write unit = \"…\": one token a unit"),
                 (Some(false), Some(_)) => (format!("`{agency}` has no units"), "remove the unit"),
                 (Some(_), _) => continue,

@@ -109,6 +109,9 @@ impl ServiceOptions {
 /// Hears of the rule books in use.
 pub type OnBooks = Box<dyn Fn(&RuleBooks) + Send + Sync>;
 
+/// What is wrong with the configuration where these books are published; none: nothing is published yet.
+pub type CheckBooks = Box<dyn Fn(&RuleBooks) -> Result<(), BrokerError> + Send + Sync>;
+
 /// What a router on the way up needs besides; nothing of it in a test of lanes.
 #[derive(Default)]
 pub struct Beginning {
@@ -116,6 +119,8 @@ pub struct Beginning {
     pub stop: Arc<AtomicBool>,
     /// The configuration's book, published if there is none. None: the context's books, for ever.
     pub book: Option<OwnBook>,
+    /// Asked once the published books can be read, before anything is made.
+    pub check: Option<CheckBooks>,
     /// Told of the books in use, at once and whenever one is added.
     pub on_books: Option<OnBooks>,
     /// Fingerprints of the keys that the topics belong to; the embedded broker keeps its own.
@@ -245,6 +250,11 @@ impl Service {
         let run = move || housekeeping::run(&broker, &metrics, &readiness, &clock, &stop);
         self.threads().push(vital::spawn("housekeeping", run)?);
         Ok(())
+    }
+
+    /// The books in use.
+    pub fn books(&self) -> RuleBooks {
+        self.directory.current().context.books.clone()
     }
 
     pub fn publisher(&self) -> Arc<dyn Publisher> {

@@ -52,7 +52,7 @@ struct Refused {
 }
 
 async fn taken_up(router: &RunningRouter, file: &Path) -> Result<Config, Refused> {
-    let read = Config::load(file).and_then(|config| check_again(&config).map(|()| config));
+    let read = Config::load(file).and_then(|config| check_again(&config, &router.books()).map(|()| config));
     let config = read.map_err(|ConfigFaults(faults)| Refused {
         tokens: sound_tokens(router),
         problems: faults.iter().map(ConfigFault::to_string).collect(),

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::CliError;
+use super::local::config_error;
 use super::rule_book::{self, counted, read_sound};
 use crate::broker::embedded::Expected;
 use crate::broker::{Broker, BrokerError, Health, Publisher, Reader, system_clock};
@@ -19,8 +20,8 @@ use crate::engine::rules::book::UnitKind;
 use crate::engine::rules::fault::RuleFault;
 use crate::engine::rules::{self, RuleBook};
 use crate::http::{Gateway, server};
-use crate::runtime::rule_books::Publication;
-use crate::runtime::{Beginning, Service, ServiceOptions};
+use crate::runtime::rule_books::{OwnBook, Publication};
+use crate::runtime::{Beginning, CheckBooks, Service, ServiceOptions};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
 
@@ -41,16 +42,7 @@ impl RunningRouter {
     /// Opens the broker, starts the lanes, then listens. Needs a tokio runtime.
     pub async fn start(config: &Config, expected: Expected) -> Result<Self, CliError> {
         hide_what_panics_say();
-        if expected == Expected::Nothing {
-            must_be_in_force(&config.rules)?;
-        }
-        let (own, book) = match own_book(&config.rules) {
-            Ok((own, book)) => (Ok(own), Some(book)),
-            Err(problem) => (Err(problem), None),
-        };
-        // Without a book of its own it knows no agency until it has read the published ones.
-        let agencies = book.as_ref().map(|book| check_against_rules(config, book)).transpose()?.unwrap_or_default();
-        let books = RuleBooks::new(book.into_iter().map(PreparedBook::new).collect());
+        let Own { book, books, agencies, check } = Own::of(config, expected)?;
         let broker = super::broker::open(config, expected)?;
         let metrics = Arc::new(Metrics::new().map_err(CliError::failed)?);
         metrics.troubles.started(system_clock()());
@@ -77,10 +69,11 @@ impl RunningRouter {
         let (on_books, stop) = (gateway.clone(), StopWhenDropped::default());
         let beginning = Beginning {
             stop: stop.0.clone(),
-            book: Some(own),
+            book: Some(book),
             on_books: Some(Box::new(move |books| {
                 on_books.replace_agencies(Agencies::of(books.all().map(|book| &book.rules)));
             })),
+            check,
             belongs_to: match config.broker {
                 config::broker::Broker::Embedded { .. } => Vec::new(),
                 config::broker::Broker::Kafka(_) => config.keys.fingerprints(),
@@ -117,6 +110,11 @@ impl RunningRouter {
     /// `http://` or `https://` and the address.
     pub fn url(&self, config: &Config) -> String {
         url(config, self.address())
+    }
+
+    /// The published rule books.
+    pub fn books(&self) -> RuleBooks {
+        self.service.books()
     }
 
     pub fn reader(&self) -> Arc<dyn Reader> {
@@ -194,10 +192,52 @@ fn own_book(folder: &Path) -> Result<(Publication, RuleBook), String> {
     rules::load(&files).map(|book| (own, book)).map_err(faulty)
 }
 
+/// What a start has of the folder of `[rules]`.
+struct Own {
+    book: OwnBook,
+    books: RuleBooks,
+    agencies: Agencies,
+    /// Where the folder's book lacks what the configuration names: a published one may have it.
+    check: Option<CheckBooks>,
+}
+
+impl Own {
+    fn of(config: &Config, expected: Expected) -> Result<Self, CliError> {
+        let is_new = expected == Expected::Nothing;
+        if is_new {
+            must_be_in_force(&config.rules)?;
+        }
+        let (own, book) = match own_book(&config.rules) {
+            Ok(own_book) => own_book,
+            // Without a book of its own it knows no agency until it has read the published ones.
+            Err(problem) => {
+                let (books, agencies) = (RuleBooks::default(), Agencies::default());
+                return Ok(Self { book: Err(problem), books, agencies, check: None });
+            }
+        };
+        let check = match check_agencies(config, &book, &RuleBooks::default()) {
+            Ok(()) => None,
+            Err(faults) if is_new => return Err(config_error(&faults)),
+            Err(_) => Some(against_published(config, book.clone())),
+        };
+        let agencies = Agencies::of([&book]);
+        Ok(Self { book: Ok(own), books: RuleBooks::new(vec![PreparedBook::new(book)]), agencies, check })
+    }
+}
+
 /// What the next start would refuse of a configuration that was read again: it is checked against the folder's rule book, where
-/// that can be read.
-pub fn check_again(config: &Config) -> Result<(), ConfigFaults> {
-    own_book(&config.rules).map_or(Ok(()), |(_, book)| check_agencies(config, &book))
+/// that can be read, and what that lacks against the published ones.
+pub fn check_again(config: &Config, published: &RuleBooks) -> Result<(), ConfigFaults> {
+    let Ok((_, book)) = own_book(&config.rules) else { return Ok(()) };
+    check_agencies(config, &book, &RuleBooks::default()).or_else(|_| check_agencies(config, &book, published))
+}
+
+/// The same of a start, once it can read them; the topics that the configuration needs are made afterwards.
+fn against_published(config: &Config, book: RuleBook) -> CheckBooks {
+    let config = config.clone();
+    Box::new(move |published| {
+        check_agencies(&config, &book, published).map_err(|faults| BrokerError::Mismatch(faults.to_string()))
+    })
 }
 
 /// Where nothing can be published yet the folder's book is the only one: refused before a data file is made.
@@ -209,14 +249,22 @@ fn must_be_in_force(folder: &Path) -> Result<(), CliError> {
     Ok(())
 }
 
-/// The rule book's agencies, once configuration and rule book agree.
-fn check_against_rules(config: &Config, book: &RuleBook) -> Result<Agencies, CliError> {
-    check_agencies(config, book).map_err(|faults| super::local::config_error(&faults))?;
-    Ok(Agencies::of([book]))
+/// An agency is as the published books have it, whichever is in force; where none of them has it, as the folder's: it may be published yet.
+fn check_agencies(config: &Config, folder: &RuleBook, published: &RuleBooks) -> Result<(), ConfigFaults> {
+    let agencies = Agencies::of(published.all().map(|book| &book.rules));
+    let published_has = |agency: &str| agencies.names.contains(agency).then(|| agencies.of_many_units.contains(agency));
+    let folder_has = |agency: &str| folder.agencies.get(agency).map(|agency| agency.units != UnitKind::One);
+    let own = called(&config.rules);
+    let books = match agencies.names.is_empty() {
+        true => own,
+        false => format!("no published rule book (`pathway-router rules list`) has it, and {own}"),
+    };
+    config.check_agencies(&books, |agency| published_has(agency).or_else(|| folder_has(agency)))
 }
 
-fn check_agencies(config: &Config, book: &RuleBook) -> Result<(), ConfigFaults> {
-    config.check_agencies(|agency| book.agencies.get(agency).map(|agency| agency.units != UnitKind::One))
+/// The folder's rule book, as a message names it.
+pub fn called(folder: &Path) -> String {
+    format!("the rule book in {}", folder.display())
 }
 
 /// A panic's message may carry what was being worked on: only its place is logged.

@@ -111,7 +111,8 @@ impl Needs {
         let (opened, principal) = (kafka.clone(), kafka.principal.clone());
         let book = read_sound(&config.rules)?;
         let has_many_units = |agency: &str| book.agencies.get(agency).map(|agency| agency.units != UnitKind::One);
-        config.check_agencies(has_many_units).map_err(|faults| super::local::config_error(&faults))?;
+        let books = super::service::called(&config.rules);
+        config.check_agencies(&books, has_many_units).map_err(|faults| super::local::config_error(&faults))?;
         let plan = topic_plan(&config, book.agencies.keys().cloned());
         Ok(Self {
             kafka: open_kafka(&config, &opened)?,

@@ -196,7 +196,7 @@ fn agencies_are_checked_against_the_rule_book() {
     first_start(folder.path()).unwrap();
     let config = Config::load(&config_file(folder.path())).unwrap();
     let faults = config
-        .check_agencies(|agency| match agency {
+        .check_agencies("the rule book", |agency| match agency {
             "camhs" => None,
             "school" | "social-care" => Some(true),
             _ => Some(false),

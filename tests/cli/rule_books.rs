@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::running::{Router, SAMPLE, TOKEN, new_folder, path};
+use super::running::{Router, SAMPLE, TOKEN, new_folder, path, until};
 use super::{Done, check, check_quarantine_is_empty, command};
 
 #[test]
@@ -152,4 +152,40 @@ fn a_partnership_with_a_rule_book_of_its_own_goes_live_from_an_empty_folder() {
     check(&["rules", "list", "--to", &router.url, "--token-file", &token], 0, &["Weirdale thresholds"]);
     router.send(SAMPLE, "data/tokens/weirdale-care.token", 1, &["source"]);
     router.stop();
+}
+
+/// Its token and its partner are given as soon as it is published, and the folder is as it was.
+#[test]
+fn an_agency_of_a_published_book_is_known_though_the_folder_has_it_not() {
+    let (router, _) = Router::start_in(new_folder("127.0.0.1:0"), &["--new-data-file"]);
+    let (rules, next) = (router.path("rules/cheshire-east"), router.path("next"));
+    let copied = std::process::Command::new("cp").args(["-r", &rules, &next]).status().expect("cp runs");
+    assert!(copied.success());
+    let agencies = format!("{next}/agencies.toml");
+    let text = fs::read_to_string(&agencies).expect("agencies");
+    let dentists = "[dentists]\ntitle = \"Dentists (made up)\"\nunits = \"one\"\nsees = [\"level\"]\n";
+    fs::write(&agencies, format!("{text}\n{dentists}")).expect("agencies");
+    let (config, tokens) = (router.path("config.toml"), router.path("tokens.toml"));
+    let [sound, known] = [&config, &tokens].map(|file| fs::read_to_string(file).expect("a file"));
+    let add = |agency: &str| {
+        let partner = format!("\n[partners.{agency}]\nagency = \"{agency}\"\nunits = [\"high-street\"]\n");
+        fs::write(&config, format!("{sound}{partner}")).expect("a configuration");
+        let token = format!("\n[{agency}]\nsha256 = \"{}\"\nagency = \"{agency}\"\n", "07".repeat(32));
+        fs::write(&tokens, format!("{known}{token}")).expect("tokens");
+    };
+    let publish = ["rules", "publish", &next, "--effective-from", "2029-01-01T00:00:00Z"];
+    router.operate(&publish, 0, &["from 2029-01-01T00:00:00Z on"]);
+    until("it is known", || router.operate(&["rules", "list"], 0, &[]).contains("2029-01-01"));
+    add("dentists");
+    until("it is taken up", || {
+        router.hang_up();
+        router.measures("pathway_intake_consumed_total{partner=\"dentists\"} 0")
+    });
+    assert!(router.measures("pathway_reload_failed 0"), "{}", router.ask("/readyz"));
+    let folder = Router::start_in(router.stop(), &[]).0.stop();
+
+    add("surgeons");
+    let named = ["no published rule book", "rules list", "rules/cheshire-east has no agency `surgeons`"];
+    check(&["run", "--config", &config], 1, &named);
+    drop(folder);
 }
