@@ -92,6 +92,20 @@ pub fn lacks_right(code: RDKafkaErrorCode) -> bool {
     )
 }
 
+/// Whether Kafka has no such topic: it was deleted, or is not known everywhere yet.
+pub fn lacks_topic(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(code, Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition)
+}
+
+/// Topics that are gone under a router at work: no second try helps before somebody makes them.
+pub fn gone<'t>(topics: impl IntoIterator<Item = &'t str>) -> BrokerError {
+    let named = topics.into_iter().collect::<Vec<_>>().join(", ");
+    BrokerError::Mismatch(format!(
+        "not there on Kafka any more: {named}; nothing that has a record for it can be written. `pathway-router topics apply` makes what is missing"
+    ))
+}
+
 /// A code as the port names it.
 pub fn named(what: &str, code: RDKafkaErrorCode) -> BrokerError {
     use RDKafkaErrorCode as Code;
@@ -135,6 +149,16 @@ mod tests {
         let denied = named("a topic", RDKafkaErrorCode::TopicAuthorizationFailed).to_string();
         assert!(denied.contains("lacks a right on Kafka (Broker: Topic authorization failed)"), "{denied}");
         assert_eq!(words(RDKafkaErrorCode::BrokerTransportFailure), "Local: Broker transport failure");
+    }
+
+    #[test]
+    fn topics_that_are_gone_are_named_with_what_makes_them() {
+        assert!(
+            lacks_topic(RDKafkaErrorCode::UnknownTopicOrPartition)
+                && !lacks_topic(RDKafkaErrorCode::NotLeaderForPartition)
+        );
+        let told = gone(["tasks.camhs", "tasks.police"]).to_string();
+        assert!(told.contains("any more: tasks.camhs, tasks.police;") && told.contains("topics apply"), "{told}");
     }
 
     #[test]

@@ -311,7 +311,11 @@ fn serve<C: ConsumerContext>(consumer: &BaseConsumer<C>, group: &str) -> Result<
                 return Err(named(&format!("reading as group {group}"), code));
             }
             Some(Err(KafkaError::MessageConsumption(code @ RDKafkaErrorCode::UnknownTopicOrPartition))) => {
-                tracing::warn!(code = words(code), group, "a topic that the group reads is not there");
+                tracing::warn!(
+                    code = words(code),
+                    group,
+                    "a topic that the group reads is not there: `topics plan` names it, `topics apply` makes it"
+                );
             }
             Some(Err(KafkaError::MessageConsumption(code))) => tracing::debug!(%code, "the group's consumer"),
             Some(Ok(_) | Err(_)) | None => {}

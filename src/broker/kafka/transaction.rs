@@ -1,5 +1,7 @@
 //! One lane's transactional producer: opened by the first record, settled by commit or abort, replaced when in doubt.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
@@ -8,7 +10,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 
-use super::fault::{Fault, Remedy, is_fenced, lacks_right, named, storage, words};
+use super::fault::{Fault, Remedy, gone, is_fenced, lacks_right, lacks_topic, named, storage, words};
 use super::native::{is_member, transactions};
 use super::notes::Deliveries;
 use super::settings::KafkaOptions;
@@ -29,6 +31,8 @@ pub struct Transaction {
     failed: Option<BrokerError>,
     /// librdkafka has given the open transaction up, as where a record was refused, and takes no more for it.
     spoilt: bool,
+    /// What the open transaction has records for.
+    topics: BTreeSet<Arc<str>>,
     /// Something was delivered: aborting before the first delivery can be fatal to the producer.
     proven: bool,
 }
@@ -53,6 +57,7 @@ impl Transaction {
             open: false,
             failed: None,
             spoilt: false,
+            topics: BTreeSet::new(),
             proven: false,
         })
     }
@@ -72,6 +77,7 @@ impl Transaction {
                 .map_err(|error| named("a transaction could not be begun", Fault::of(&error).code))?;
             self.open = true;
             (self.failed, self.spoilt) = (None, false);
+            self.topics.clear();
             self.producer.context().take_failure();
         }
         Ok(())
@@ -84,7 +90,14 @@ impl Transaction {
             true => Ok(()),
             false => self.send(write, partition, writer),
         });
+        if !self.topics.contains(&write.topic) {
+            self.topics.insert(write.topic.clone());
+        }
         if let Err(error) = written {
+            let error = match error {
+                BrokerError::UnknownTopic(topic) => gone([topic.as_str()]),
+                other => other,
+            };
             self.open = true;
             self.failed.get_or_insert(error);
         }
@@ -106,6 +119,9 @@ impl Transaction {
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::State), _)) => {
                     self.spoilt = true;
                     return Ok(());
+                }
+                Err((KafkaError::MessageProduction(code), _)) if lacks_topic(code) => {
+                    return Err(gone([&*write.topic]));
                 }
                 Err((error, _)) => return Err(storage("a record was not taken", &error)),
             }
@@ -149,9 +165,9 @@ impl Transaction {
             return Ok(Settled::Committed);
         };
         tracing::warn!(code = words(fault.code), "a transaction was not committed");
-        if let Some(denied) = self.denied(&fault) {
+        if let Some(refused) = self.refused(&fault) {
             self.abort()?;
-            return Err(denied);
+            return Err(refused);
         }
         match fault.remedy() {
             Remedy::Leave => self.leave(),
@@ -181,15 +197,28 @@ impl Transaction {
         Ok(Some(Settled::Aborted))
     }
 
-    /// A record of this transaction was not taken for want of a right: doing the batch again would not help.
-    fn denied(&self, fault: &Fault) -> Option<BrokerError> {
-        let record = self.producer.context().take_failure().filter(|(code, _)| lacks_right(*code));
-        let (code, topic) = match record {
-            Some((code, topic)) => (code, topic),
-            None if lacks_right(fault.code) => (fault.code, "a topic that librdkafka's lines name".to_owned()),
-            None => return None,
+    /// A record of this transaction was not taken for want of a right, or of its topic: doing the batch again would not help.
+    fn refused(&self, fault: &Fault) -> Option<BrokerError> {
+        let record = self.producer.context().take_failure();
+        let codes = [Some(fault.code), record.as_ref().map(|(code, _)| *code)];
+        let denied = match record.filter(|(code, _)| lacks_right(*code)) {
+            None if lacks_right(fault.code) => Some((fault.code, "a topic that librdkafka's lines name".to_owned())),
+            record => record,
         };
-        Some(named(&format!("a record could not be written to {topic}"), code))
+        if let Some((code, topic)) = denied {
+            return Some(named(&format!("a record could not be written to {topic}"), code));
+        }
+        let missing = codes.into_iter().flatten().any(lacks_topic).then(|| self.missing()).unwrap_or_default();
+        (!missing.is_empty()).then(|| gone(missing.iter().map(|topic| &**topic)))
+    }
+
+    /// Which topics of this transaction the cluster does not have: what a record was refused with may be named of any of them. None where it does
+    /// not say, or has them all, as one that is just being made.
+    fn missing(&self) -> BTreeSet<Arc<str>> {
+        let Ok(metadata) = self.producer.client().fetch_metadata(None, CALL) else { return BTreeSet::new() };
+        let present: BTreeSet<&str> =
+            metadata.topics().iter().filter(|topic| !topic.partitions().is_empty()).map(|topic| topic.name()).collect();
+        self.topics.iter().filter(|topic| !present.contains(&***topic)).cloned().collect()
     }
 
     /// Another has our id: nothing of ours is left to settle.
