@@ -114,7 +114,13 @@ pub fn others_may_read(file: &Path) -> bool {
 }
 
 fn unreadable(file: &Path, error: &std::io::Error) -> ConfigFault {
-    ConfigFault::of_file(file, format!("cannot be read: {error}"), "restore the file, or name the right one")
+    let remedy = match error.kind() {
+        std::io::ErrorKind::PermissionDenied => {
+            "give it, and its folder, to the user that the router runs as (chown), who alone reads it"
+        }
+        _ => "restore the file, or name the right one",
+    };
+    ConfigFault::of_file(file, format!("cannot be read: {error}"), remedy)
 }
 
 fn is_open_to_others(metadata: &std::fs::Metadata) -> bool {

@@ -20,7 +20,7 @@ impl OwnBook<'_> {
     pub(super) fn front_door(self) -> String {
         let front_door = self.book.agencies.get(&self.book.front_door);
         let name = front_door.map_or(&self.book.front_door, |agency| &agency.title);
-        format!("name = {}\ntelephone = \"\"\nout_of_hours = \"\"\n", quoted(name))
+        format!("name = {}\ntelephone = \"\"\n# out_of_hours = \"\"\n", quoted(name))
     }
 
     /// Each agency as a partner of its own name. Who sends besides, and by which units, is added by hand.
