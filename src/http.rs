@@ -51,6 +51,7 @@ mod answer;
 mod beside;
 mod body;
 mod caller;
+mod certificate;
 mod cursor;
 mod drain;
 mod envelope;

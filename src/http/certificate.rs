@@ -37,8 +37,8 @@ pub fn end_of(der: &[u8]) -> Option<Timestamp> {
         GENERALIZED_TIME => text.to_owned(),
         _ => return None,
     };
-    let at = DateTime::strptime("%Y%m%d%H%M%SZ", text).ok()?.to_zoned(TimeZone::UTC).ok()?;
-    Some(Timestamp::from_jiff(at.timestamp()))
+    let at = DateTime::strptime("%Y%m%d%H%M%SZ", text).ok()?;
+    TimeZone::UTC.to_timestamp(at).ok().map(Timestamp::from_jiff)
 }
 
 /// What an operator is told of one that has ended, or ends soon.

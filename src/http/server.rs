@@ -1,6 +1,7 @@
 //! The listener: TLS, connection limit, header timeout, graceful drain.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -12,11 +13,13 @@ use axum::http::{Request, Response};
 use axum_server::Handle;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use http_body_util::BodyExt;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tokio::task::JoinHandle;
 use tower::Service;
 
-use super::Gateway;
 use super::house::{Door, House, Place};
+use super::{Gateway, certificate};
 use crate::config::{Http, Tls};
 use crate::telemetry::metrics::Metrics;
 
@@ -34,6 +37,10 @@ const GLANCES_MAX: u32 = 5;
 /// That connections cannot be let in is said so often.
 const SAY_EVERY: Duration = Duration::from_secs(60);
 
+/// What `/readyz` calls a certificate that ends.
+const CERTIFICATE: &str = "certificate";
+const LOOK_AT_CERTIFICATE_EVERY: Duration = Duration::from_secs(3600);
+
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
@@ -43,8 +50,8 @@ pub enum HttpError {
     NeedsTls { address: SocketAddr },
     #[error("cannot listen on {address}: {reason}; stop what listens there, or set another `bind` under [http]{file}")]
     Bind { address: SocketAddr, reason: String, file: String },
-    #[error("the TLS certificate or key cannot be used: {0}; both must be PEM files")]
-    Tls(String),
+    #[error("the TLS certificate {certificate} or its key {key} cannot be used: {reason}; {remedy}")]
+    Tls { certificate: String, key: String, reason: String, remedy: &'static str },
 }
 
 /// A server that answers.
@@ -108,6 +115,7 @@ pub async fn start(gateway: Arc<Gateway>, settings: &Http) -> Result<Running, Ht
     });
     let served = match &settings.tls {
         Some(tls) => {
+            watch_certificate(&gateway, &tls.certificate);
             let tls = load_tls(tls).await?;
             tokio::spawn(server.acceptor(RustlsAcceptor::new(tls).acceptor(Door)).serve(connections))
         }
@@ -137,12 +145,37 @@ impl Failing {
     }
 }
 
+/// Says in `/readyz`, and once in the log, that the certificate has ended or ends soon: it is looked at now and every hour.
+fn watch_certificate(gateway: &Gateway, file: &Path) {
+    let Some(end) = CertificateDer::from_pem_file(file).ok().and_then(|der| certificate::end_of(&der)) else { return };
+    let (readiness, clock, file) = (gateway.readiness.clone(), gateway.clock.clone(), file.to_owned());
+    tokio::spawn(async move {
+        loop {
+            if let Some(problem) = certificate::problem(&file, end, clock())
+                && readiness.warn(CERTIFICATE, &problem)
+            {
+                tracing::warn!(problem, "the certificate that clients are shown");
+            }
+            tokio::time::sleep(LOOK_AT_CERTIFICATE_EVERY).await;
+        }
+    });
+}
+
+fn tls_fault(files: &Tls, reason: String) -> HttpError {
+    let remedy = match reason.contains("KeyMismatch") {
+        true => "the key is that of another certificate: name the two that belong together",
+        false => "both must be PEM files that the router may read",
+    };
+    let [certificate, key] = [&files.certificate, &files.key].map(|file| file.display().to_string());
+    HttpError::Tls { certificate, key, reason, remedy }
+}
+
 async fn load_tls(files: &Tls) -> Result<RustlsConfig, HttpError> {
     // A second call finds the provider in place.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let loaded = RustlsConfig::from_pem_file(&files.certificate, &files.key)
         .await
-        .map_err(|error| HttpError::Tls(error.to_string()))?;
+        .map_err(|error| tls_fault(files, error.to_string()))?;
     let mut settings = (*loaded.get_inner()).clone();
     settings.alpn_protocols = vec![b"http/1.1".to_vec()];
     loaded.reload_from_config(Arc::new(settings));

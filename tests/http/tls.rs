@@ -75,6 +75,31 @@ fn with_tls_the_routes_are_served_over_it_and_not_beside_it() {
     assert!(!plain.starts_with(b"HTTP"), "nothing is answered in the clear");
 }
 
+#[test]
+fn a_key_that_cannot_be_used_is_named_with_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    first_start(folder.path()).unwrap();
+    let mut config = Config::load(&config_file(folder.path())).unwrap();
+    let own = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/http/tls");
+    let missing = folder.path().join("no-key.pem");
+    config.http.bind = "127.0.0.1:0".parse().unwrap();
+    config.http.tls = Some(Tls { certificate: format!("{own}/certificate.pem").into(), key: missing });
+    let broker = Memory::new(MemoryOptions::default());
+    let gateway = Gateway::new(
+        &config,
+        Default::default(),
+        broker.publisher(),
+        broker.reader(),
+        Arc::new(Metrics::new().unwrap()),
+        Arc::new(Readiness::default()),
+        system_clock(),
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let Err(error) = runtime.block_on(start(gateway, &config.http)) else { panic!("it is served") };
+    let told = error.to_string();
+    assert!(told.contains("certificate.pem") && told.contains("no-key.pem"), "{told}");
+}
+
 fn connect(port: u16) -> TcpStream {
     let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
