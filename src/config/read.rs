@@ -30,9 +30,30 @@ impl<'a> Reading<'a> {
         let (document, errors) = DeTable::parse_recoverable(self.text);
         for error in errors {
             let span = error.span().unwrap_or(0..0);
-            self.fault(&span, format!("this is not TOML: {}", error.message()), "write `key = value` lines");
+            match error.message() {
+                "duplicate key" => self.stands_twice(&span),
+                message => {
+                    self.fault(&span, format!("this is not TOML: {message}"), "write `key = value` lines");
+                }
+            }
         }
         Table { path: String::new(), span: 0..0, entries: document.into_inner(), known: BTreeSet::new() }
+    }
+
+    /// As where a token is made anew for a holder who has one: the same command again.
+    fn stands_twice(&mut self, span: &Range<usize>) {
+        let name = self.text.get(span.clone()).unwrap_or_default().to_owned();
+        let is_it = |line: &str| {
+            let key = line.split(['=', ']']).next().unwrap_or_default();
+            key.trim_start_matches('[').trim().rsplit('.').next() == Some(name.as_str())
+        };
+        let first = self.text.lines().position(is_it).map(|above| above + 1).filter(|line| *line < self.line(span));
+        let first = first.map(|line| format!(", first in line {line}")).unwrap_or_default();
+        self.fault(
+            span,
+            format!("`{name}` stands twice{first}"),
+            "give the new one another name, or remove one of the two",
+        );
     }
 
     /// The line a span starts on, counted from 1.
@@ -167,7 +188,7 @@ impl<'a> Table<'a> {
                 reading.fault(
                     &value.span(),
                     format!("`{name}` must be one of {}", words.join(", ")),
-                    format!("write {key} = \"{}\"", first.0),
+                    format!("write {key} = {}", words.join(" or ")),
                 );
                 first.1
             }

@@ -220,6 +220,17 @@ fn nothing_secret_is_shown() {
     }
 }
 
+/// As the command that makes a token is run again for the same holder.
+#[test]
+fn a_token_that_stands_twice_is_named_with_the_line_of_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    first_start(folder.path()).unwrap();
+    let table = |digit: &str| format!("[ward-3]\nsha256 = \"{}\"\nrole = \"operator\"\n\n", digit.repeat(64));
+    std::fs::write(folder.path().join("tokens.toml"), table("1") + &table("2")).unwrap();
+    let faults = Config::load(&config_file(folder.path())).expect_err("a fault").to_string();
+    assert!(faults.contains("tokens.toml:5: `ward-3` stands twice, first in line 1; give the new one"), "{faults}");
+}
+
 /// What a full disk or an edit that failed leaves.
 #[test]
 fn a_tokens_file_without_a_token_is_refused() {
