@@ -15,11 +15,14 @@ pub const UNSAFE_TITLE: &str = "Asking for agreement was said to be unsafe";
 pub const UNSAFE_ACTION: &str =
     "Decide who speaks to the family, and how: asking for their agreement was said to be unsafe";
 
+/// What stands before what a sender wrote.
+pub const REASON_GIVEN: &str = " Reason given:";
+
 /// A reason as it was given, made a sentence of its own.
 pub fn reason_given(reason: Option<&str>) -> String {
     let Some(reason) = reason.map(str::trim_end).filter(|reason| !reason.is_empty()) else { return String::new() };
     let stop = if reason.ends_with(['.', '!', '?']) { "" } else { "." };
-    format!(" Reason given: {reason}{stop}")
+    format!("{REASON_GIVEN} {reason}{stop}")
 }
 
 /// A reason as it was given, to stand where a full stop follows.
@@ -42,7 +45,7 @@ impl<'b> Raising<'b> {
         if let Some(referral) = self.referral.filter(|_| said.is_empty() && self.says_unsafe()) {
             said.insert(format!("{}, {}", referral.event.source.partner, referral.event.source.unit));
         }
-        if asked.address.agency == self.book.rules.front_door {
+        if self.decides(&asked.address.agency) {
             let by = if said.is_empty() {
                 "an earlier event".to_owned()
             } else {
@@ -84,14 +87,13 @@ impl<'b> Raising<'b> {
 
     /// Those who act are sent to the front door: so it must hold a task that says why.
     pub(super) fn ask_how_to_ask(&self, open: &mut Vec<Asked<'b>>) -> Result<(), StepError> {
-        let front_door = &self.book.rules.front_door;
         let stands = self.is_unsafe_to_ask();
         let before = !stands && self.was_said_before();
         let concerned = |task: &&Asked<'_>| acts(&task.relation) && (stands || (before && task.needs_agreement));
         let soonest = open.iter().filter(concerned).min_by_key(|task| task.due.at);
         let Some(soonest) = soonest.filter(|_| self.referral.is_some()) else { return Ok(()) };
         // What else it holds then says so as long as it stands; once agreement is given, nothing but this question does.
-        let of_front_door = |task: &Asked<'_>| task.address.agency == *front_door && task.relation.wants_answer();
+        let of_front_door = |task: &Asked<'_>| self.decides(&task.address.agency) && task.relation.wants_answer();
         let since = agreement::settled_at(self.history).filter(|_| before);
         let is_asked = |task: &Arc<HeldTask>| {
             task.action == UNSAFE_ACTION

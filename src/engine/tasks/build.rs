@@ -463,11 +463,10 @@ impl<'b> Raising<'b> {
 
     /// Those who act are sent to the front door to ask whom not to tell: so it must hold a task that says.
     fn ask_about_persons(&self, open: &mut Vec<Asked<'b>>) -> Result<(), StepError> {
-        let front_door = &self.book.rules.front_door;
         let Some(soonest) = open.iter().min_by_key(|task| task.due.at).filter(|_| !self.persons().is_empty()) else {
             return Ok(());
         };
-        if open.iter().any(|task| task.address.agency == *front_door && task.relation.wants_answer()) {
+        if open.iter().any(|task| self.decides(&task.address.agency) && task.relation.wants_answer()) {
             return Ok(());
         }
         let due = self.no_later_than(&soonest.due)?;
