@@ -36,6 +36,7 @@ mod recall;
 mod signal;
 mod stand_in;
 mod unusable;
+mod whom_to_ring;
 mod word;
 
 /// What a step wants published.

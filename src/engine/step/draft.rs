@@ -250,11 +250,15 @@ impl<'a> Draft<'a> {
         let has_many_units = self.book.rules.has_many_units(&task.agency);
         let is_word = |word: &Task| word.reasons.iter().any(|reason| rules.contains(&reason.rule.as_str()));
         let is_theirs = move |word: &Task| word.agency == task.agency && (!has_many_units || word.unit == task.unit);
-        let given = self.effects.iter_mut().filter_map(|effect| match effect {
+        self.given().filter(move |word| is_theirs(word) && is_word(word))
+    }
+
+    /// The tasks that this step lets go out.
+    pub fn given(&mut self) -> impl Iterator<Item = &mut Box<Task>> {
+        self.effects.iter_mut().filter_map(|effect| match effect {
             Effect::Task(task, _) => Some(task),
             Effect::Decision(_) | Effect::Feedback(_) | Effect::Inbox(_) => None,
-        });
-        given.filter(move |word| is_theirs(word) && is_word(word))
+        })
     }
 
     /// Whoever decides reads this on the first of what this step gives them; where it gives them nothing, the decision alone says it.

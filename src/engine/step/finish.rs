@@ -4,7 +4,7 @@ use super::deadlines::{forgotten, ladder, overdue};
 use super::decisions::{closed, refusal, services};
 use super::draft::Draft;
 use super::held_back::{not_passed_on, suspect};
-use super::{Step, death};
+use super::{Step, death, whom_to_ring};
 use crate::engine::context::StepError;
 use crate::engine::history::folding::{Folded, fold, note_when};
 use crate::engine::history::keeping::Keeping;
@@ -35,6 +35,7 @@ impl Draft<'_> {
             ladder::arm(&mut self.history, &self.book.rules, self.at);
             note_when(&mut self.history, &keeping);
         }
+        whom_to_ring::settle(&mut self);
         let raised = &self.decision.tasks;
         self.decision.task_changes = forgotten::task_changes(&self.before, &self.history, raised, &folded, self.at);
         self.decision.case_level = self.history.case_level;

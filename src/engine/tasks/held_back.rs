@@ -70,7 +70,7 @@ impl<'b> Raising<'b> {
 
     /// Whom to ask before anything is done: the front door, and where somebody there is accused whoever stands in for it. In words
     /// that do not say which of the two holds.
-    pub(super) fn whom_to_ring(&self) -> String {
+    pub fn whom_to_ring(&self) -> String {
         let rules = &self.book.rules;
         let decides = self.front_door(None).agency;
         if decides == rules.front_door {
