@@ -208,7 +208,11 @@ pub fn waiting_at_closing(draft: &Draft<'_>) -> Vec<Arc<HeldTask>> {
         let heard = known.tasks.iter().filter(is_since).any(lets_go_on);
         told.action == MORE_THAN_HELP.action && told.state != RECALLED && Some(told.raised_at) > closed_at && !heard
     };
-    waiting(draft, known, was_told)
+    // Of what was withdrawn they are told to stop.
+    let is_withdrawn = |task: &HeldTask| known.entries.iter().any(|entry| entry.withdrawn && task.is_of(entry));
+    let mut waiting = waiting(draft, known, was_told);
+    waiting.retain(|task| !is_withdrawn(task));
+    waiting
 }
 
 /// Whether it tells its holder to ring the front door first, whoever was the cause; and nobody has said since that they need not.
