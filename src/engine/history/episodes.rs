@@ -224,10 +224,33 @@ fn is_graded(entry: &Entry, grade: &str) -> bool {
     matches!(entry.facts.get("grade"), Some(FactValue::Code(given)) if given == grade)
 }
 
-/// The events of the episode an entry belongs to: a regrade asks nobody again for what its start asked.
-/// Just the entry itself for every other kind.
+/// Whether a return was first told of a time before the child went, which cannot be, and this one tells it right.
+fn is_told_right_by(history: &History, told: &Entry, right: &Entry) -> bool {
+    let is_of_reference = |other: &Entry| {
+        right.episode_ref.is_some()
+            && other.episode_ref == right.episode_ref
+            && other.source.partner == right.source.partner
+            && !other.withdrawn
+    };
+    let went_later = |start: &Entry| {
+        let is_between = told.occurred_at < start.occurred_at && start.occurred_at <= right.occurred_at;
+        start.kind == STARTED && is_of_reference(start) && is_between && start.received_at <= told.received_at
+    };
+    told.kind == ENDED
+        && is_of_reference(told)
+        && !told.is_same_event(right)
+        && told.received_at <= right.received_at
+        && !are_two(history, told, right)
+        && history.entries.iter().any(|start| went_later(start))
+}
+
+/// The events of the episode an entry belongs to: a regrade asks nobody again for what its start asked, nor does a return that is told
+/// right for what it asked at a time that cannot be. Just the entry itself for every other kind.
 pub fn one_episode<'h>(history: &'h History, entry: &'h Entry) -> Vec<&'h Entry> {
     let mut events = vec![entry];
+    if entry.kind == ENDED {
+        events.extend(history.entries.iter().map(Arc::as_ref).filter(|told| is_told_right_by(history, told, entry)));
+    }
     if entry.kind != REGRADED {
         return events;
     }
