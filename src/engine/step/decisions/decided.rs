@@ -83,7 +83,7 @@ pub fn ask_what_level_asks(
         let raising = draft.raising(Some(referral), cause);
         let due = raising.deadline_from_now(&clock)?;
         let title = if set == Level::L4b { RAISED_TITLE } else { MORE_THAN_HELP.title };
-        let (left, _) = open_again(draft, closed_at, None);
+        let left = closed_at.map_or_else(Vec::new, |closed_at| open_again(draft, Some(closed_at), None).0);
         let left = if left.is_empty() { String::new() } else { format!(" {}", left_in_words(draft, &left)) };
         let own = raising.own_duty(RAISED_RULE, title, format!("{why}{left}"), action, due, entry);
         draft.raise(Some(referral), cause, &[], vec![Wanted { level: Some(set), ..own }])?;

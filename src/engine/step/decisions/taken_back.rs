@@ -28,12 +28,15 @@ const ACTION: &str =
 const ENQUIRY_TAKEN_BACK: &str =
     "A section 47 enquiry, by which the case was at a higher level, was withdrawn by those who had recorded it.";
 
+const WORK_TAKEN_BACK: &str = "That a strategy discussion was held, or an enquiry or assessment begun, was withdrawn by those who had recorded it.";
+
 const OF_CASE: &str = "Received. The decision is withdrawn: the case stands as it did before it, what it had ended runs again, and a \
 person is asked to see to that.";
 const OF_CASE_ALONE: &str = "Received. The decision is withdrawn: the case stands as it did before it, and a person is asked to see that \
 somebody holds each task.";
 const OF_CLOSING: &str = "Received. The decision is withdrawn: what it had ended runs again, and a person is asked to see to that. The case \
 stands by the decision that was made since.";
+const OF_WORK: &str = "Received. The decision is withdrawn: what it had settled is to be done again, and a person is asked to see to that.";
 const OF_OLDER: &str = "Received. The decision is withdrawn: the case stands by another, and goes on as it does.";
 const OF_ROUTE: &str = "Received. The decision is withdrawn: what it had opened is held back again from now on, whoever was told by it \
 is recalled, and a person is asked to see to that.";
@@ -106,6 +109,15 @@ pub fn decision(
     if starts_enquiry(withdrawn) && draft.history.case_level < before.case_level {
         let runs_again = stands_again(draft, cause, withdrawn, None, ENQUIRY_TAKEN_BACK)?;
         return Ok(if runs_again { OF_CASE } else { OF_CASE_ALONE });
+    }
+    let rules = &draft.book.rules;
+    let is_work = matches!(code, "strategy_held" | "s47_started" | "assessment_started");
+    let is_undone = |task: &Arc<HeldTask>| {
+        is_open(&task.state) && overdue::is_undone(before, &draft.history, rules, task) && task.chases.is_none()
+    };
+    if is_work && draft.history.tasks.iter().any(is_undone) {
+        let runs_again = stands_again(draft, cause, withdrawn, None, WORK_TAKEN_BACK)?;
+        return Ok(if runs_again { OF_WORK } else { OF_WORD });
     }
     Ok(if settles(code) { OF_OLDER } else { OF_WORD })
 }
@@ -205,9 +217,12 @@ fn closed_since_opened(draft: &Draft<'_>, closed_at: Option<Timestamp>, open: &[
 fn stands_in_words(draft: &Draft<'_>, ended: Option<&RecordedDecision>) -> String {
     let stands = draft.history.last_decision.as_ref();
     let is_since = stands.zip(ended).is_some_and(|(stands, ended)| stands.at > ended.at);
+    let is_unchanged = ended.is_none() && draft.history.case_level == draft.before.case_level;
     match draft.history.case_level {
         // What came since another closing was made may have opened the case.
-        Some(level) => format!("The case is at level {}{}.", level.symbol(), if is_since { "" } else { " again" }),
+        Some(level) => {
+            format!("The case is at level {}{}.", level.symbol(), if is_since || is_unchanged { "" } else { " again" })
+        }
         None if stands.is_some_and(|decision| decision.closed) => {
             "The case stays closed, by another decision.".to_owned()
         }
@@ -297,9 +312,9 @@ pub fn open_again(
         let is_asked = is_open(&task.state) && task.state != TOLD && task.chases.is_none();
         // What another closing had ended, which stands, stays so.
         let is_freed = || ended_by.is_none() || !closed::was_ended(history, &closings, rules, task);
-        // What a level had settled, that is taken back, is to be done again.
-        let is_undone =
-            || ended_by.is_some_and(|ended| !ended.closed) && overdue::is_undone(&draft.before, history, rules, task);
+        // What a level, a discussion or an enquiry had settled, that is taken back, is to be done again.
+        let is_of_closing = ended_by.map_or(closed_at.is_some(), |ended| ended.closed);
+        let is_undone = || !is_of_closing && overdue::is_undone(&draft.before, history, rules, task);
         let runs_again = || by_closing || began_again(draft, ended_by, task) || is_undone();
         is_asked && runs_again() && !is_word(task) && is_freed()
     };
