@@ -83,7 +83,8 @@ pub fn received(
     if NEVER_JUDGED.contains(&original.kind.as_str()) {
         return refuse(draft, referral, &arriving, "what it withdraws is itself a correction or withdrawal", None);
     }
-    if !original.withdrawn && own_case::takes_back_own(draft, &event.source, original) {
+    let waits = stands_until_decided(draft, original);
+    if !original.withdrawn && own_case::takes_back_own(draft, &event.source, original, waits) {
         return own_case::put_to_others(draft, referral, &arriving, original);
     }
     let sender = original.sender_of(original_event_id, &event.source).cloned().unwrap_or_else(|| event.source.clone());

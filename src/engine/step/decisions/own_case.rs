@@ -1,4 +1,4 @@
-//! What a suspect's own agency decides of the case, or takes back, ends nothing that those asked in its place hold: it is put to them.
+//! What a suspect's own agency decides of the case, or takes back of what accuses one of its own, ends nothing that those asked in its place hold: it is put to them.
 
 use std::sync::Arc;
 
@@ -20,6 +20,10 @@ const ACTION: &str =
     "Decide in place of the accused one's own agency: it recorded what would end what you and others hold";
 const NOT_ALONE: &str =
     "others hold something of this child that is not this agency's to end: another is asked in its place";
+
+const LIFTED_FIRST: &str = "lift its route (route_lifted), and it records that again";
+/// Another house's allegation the front door may withdraw itself.
+const WITHDRAWN_BY_YOU: &str = "the front door withdraws it where it was not true";
 
 /// The allegation against somebody of its own that a decision of the front door's agency would end, or lower.
 pub fn ended_by(draft: &Draft<'_>, event: &ReferralEvent) -> Option<Arc<Entry>> {
@@ -51,9 +55,15 @@ fn is_about_own(source: &Source, entry: &Entry) -> bool {
     source.agency.as_ref().is_some_and(is_own)
 }
 
-/// Whether the front door would take back an allegation against somebody of its own.
-pub fn takes_back_own(draft: &Draft<'_>, source: &Source, original: &Entry) -> bool {
-    source.agency.as_ref() == Some(&draft.book.rules.front_door) && is_about_own(source, original)
+/// Whether the front door, or the accused one's own house, would take back an allegation against somebody of its own. `waits`: a person is
+/// asked before anything of it ends.
+pub fn takes_back_own(draft: &Draft<'_>, source: &Source, original: &Entry, waits: bool) -> bool {
+    let is_suspects = || original.held_back.iter().any(|route| route.is_suspects_own(&draft.context.keys, source));
+    if is_front_door(draft, source) { is_about_own(source, original) } else { !waits && is_suspects() }
+}
+
+fn is_front_door(draft: &Draft<'_>, source: &Source) -> bool {
+    source.agency.as_ref() == Some(&draft.book.rules.front_door)
 }
 
 /// Not applied: whoever is asked in its place decides. Its own unit hears nothing, for the accused one may read it.
@@ -73,9 +83,10 @@ pub fn put_to_others(
     } else {
         "that what accuses one of its own is withdrawn".to_owned()
     };
+    let how = if is_front_door(draft, &event.source) { LIFTED_FIRST } else { WITHDRAWN_BY_YOU };
     let why = format!(
-        "The accused one's own agency recorded {what}. It is not applied: everything that others hold goes on. Say whether it may: lift \
-         its route (route_lifted), and it records that again; else nothing changes."
+        "The accused one's own agency recorded {what}. It is not applied: everything that others hold goes on. Say whether it may: {how}; \
+         else nothing changes."
     );
     let wanted = raising.own_duty(HELD_BACK_RULE, TITLE, why, ACTION, due, about);
     draft.raise(None, &event.event_id, &[], vec![wanted])?;
