@@ -8,6 +8,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 
 use super::fault::{Fault, Remedy, gone, is_fenced, lacks_right, lacks_topic, named, storage, words};
@@ -208,7 +209,10 @@ impl Transaction {
         if let Some((code, topic)) = denied {
             return Some(named(&format!("a record could not be written to {topic}"), code));
         }
-        let missing = codes.into_iter().flatten().any(lacks_topic).then(|| self.missing()).unwrap_or_default();
+        if !codes.into_iter().flatten().any(lacks_topic) {
+            return None;
+        }
+        let missing = self.missing();
         (!missing.is_empty()).then(|| gone(missing.iter().map(|topic| &**topic)))
     }
 
@@ -217,7 +221,7 @@ impl Transaction {
     fn missing(&self) -> BTreeSet<Arc<str>> {
         let Ok(metadata) = self.producer.client().fetch_metadata(None, CALL) else { return BTreeSet::new() };
         let present: BTreeSet<&str> =
-            metadata.topics().iter().filter(|topic| !topic.partitions().is_empty()).map(|topic| topic.name()).collect();
+            metadata.topics().iter().filter(|topic| !topic.partitions().is_empty()).map(MetadataTopic::name).collect();
         self.topics.iter().filter(|topic| !present.contains(&***topic)).cloned().collect()
     }
 
