@@ -13,7 +13,7 @@ mod load;
 pub mod names;
 pub mod read;
 mod strata;
-mod supposing;
+pub mod supposing;
 pub mod template;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,6 +1,7 @@
 //! What named persons decide of a case, change and take back, and who hears what of it.
 
 pub mod agreement;
+mod by_agreement;
 pub mod closed;
 pub mod decided;
 pub mod enquiry;

@@ -11,7 +11,7 @@ use crate::engine::facts::AsOf;
 use crate::engine::history::agreement::{AGREEMENT_RECORDED, GIVEN, REACHES_BACK_MS, said};
 use crate::engine::history::decisions::{DECISION, is_put_to_rest};
 use crate::engine::history::known_as::are_two;
-use crate::engine::history::{RECALLED, death, episodes, is_open};
+use crate::engine::history::{RECALLED, death, episodes, is_open, significant_harm};
 use crate::engine::model::history::{Entry, HeldTask, History, said_by};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{FactValue, Timestamp};
@@ -102,8 +102,9 @@ pub fn judged_again<'a>(draft: &Draft<'a>, before: &History, newcomer: &Entry) -
             // Whoever was told to stop, for a status that was taken back, is asked by another that is recorded since.
             let is_asked_anew =
                 || newcomer.kind == STATUS && counts && is_recalled(draft, finding) && asks_anybody(draft, finding);
-            ((may_be_new(rule) || is_asked_anew()) && counts && !is_answered)
-                || (newcomer.kind == AGREEMENT_RECORDED && is_agreed_newly(finding, &without))
+            let is_new = ((may_be_new(rule) || is_asked_anew()) && counts && !is_answered)
+                || (newcomer.kind == AGREEMENT_RECORDED && is_agreed_newly(finding, &without));
+            is_new && !is_put_off(draft, newcomer, finding)
         };
         findings.extend(findings_of(entry, &after, &[]).into_iter().filter(is_new));
     }
@@ -162,6 +163,15 @@ fn opens_what_it_reads(draft: &Draft<'_>, rule: &Rule, newcomer: &Entry) -> bool
 fn reads_agreement(draft: &Draft<'_>, rule: &Rule) -> bool {
     let agreement = draft.book.rules.facts.id("event.agreement");
     rule.when.iter().flat_map(|when| &when.reads).any(|fact| Some(*fact) == agreement)
+}
+
+/// Whether what a word on agreement had kept from beginning, which is taken back, waits for what is known of the child by now: significant harm
+/// is suspected since the event was judged.
+fn is_put_off(draft: &Draft<'_>, newcomer: &Entry, Finding { entry, rule, .. }: &Finding<'_>) -> bool {
+    let is_suspected = || significant_harm::is_suspected(&draft.history, entry, draft.at);
+    let is_service = rule.tasks.iter().any(|task| task.needs_agreement);
+    let is_taken_back = newcomer.kind == AGREEMENT_RECORDED && newcomer.withdrawn;
+    is_taken_back && is_service && draft.book.rules.waits_for_harm(rule) && is_suspected()
 }
 
 /// Whether a rule, though it fired before, asks for a service that nobody had agreed to until now. What else it asks is

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::by_agreement::{asks_the_family, is_asked_still, is_for_refusal, needs_agreement};
 use super::refusal;
-use super::services::social_care_acts;
+use super::services::{is_arranged, social_care_acts};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::history::agreement::{
-    GIVEN, UNSAFE_TO_ASK, is_unsafe, recorded, said, said_before, settles, taken_back_since, unsafe_by, unsafe_since,
+    GIVEN, UNSAFE_TO_ASK, is_unsafe, recorded, said, settles, standing_for, taken_back_since, unsafe_by, unsafe_since,
 };
 use crate::engine::history::decisions::DECISION;
 use crate::engine::history::{RECALLED, death, held_back_of, is_open};
@@ -16,8 +17,7 @@ use crate::engine::model::codes::AgreementState;
 use crate::engine::model::detail::{AgreementRecorded, Detail};
 use crate::engine::model::history::{AgreementStanding, Entry, HeldTask, History, said_by};
 use crate::engine::model::inbox::Referral;
-use crate::engine::model::scalar::{FactValue, Timestamp};
-use crate::engine::rules::RuleBook;
+use crate::engine::model::scalar::Timestamp;
 use crate::engine::step::about;
 use crate::engine::step::deadlines::ladder;
 use crate::engine::step::draft::{Draft, OWN_DUTY};
@@ -32,6 +32,8 @@ const STOP_ACTION: &str = "Stop: the family does not agree to this service; noth
 /// They were not asked: whoever rings them to hear why they refuse would do the harm.
 const STOP_UNSAFE_ACTION: &str =
     "Stop, and do not contact the family: asking for their agreement was said to be unsafe; ask the front door first";
+
+const UNSAFE_TO_BE_ASKED: &str = "It was found unsafe to ask the family for agreement to help.";
 
 const NOT_AGREED: Stop = Stop {
     since: Timestamp(0),
@@ -65,6 +67,22 @@ const SAFE_AFTER_ALL: GoesOn = GoesOn {
         "Those who had said that asking the family is unsafe have taken it back. The services that it had stopped stay stopped: social care \
          acts for the child, or the case is closed.",
         "Decide whether a service that the family had agreed to begins: that asking is unsafe was taken back",
+    ),
+};
+/// Of those who were to ask the family alone.
+const SAFE_TO_ASK: GoesOn = GoesOn {
+    word: Word {
+        why: "Those who had said that asking the family is unsafe have taken it back, and you were to ask them.",
+        ..SAFE_AFTER_ALL.word
+    },
+    begun: Some((
+        "Those who had said that asking the family is unsafe have taken it back, and whoever was to ask them does.",
+        "See that it is safe to go on: that asking the family is unsafe was taken back",
+    )),
+    left: (
+        "Those who had said that asking the family is unsafe have taken it back. Whoever was to ask them does not: social care acts for the \
+         child, or the case is closed.",
+        "Decide whether the family is asked for their agreement: that asking is unsafe was taken back",
     ),
 };
 const AGREED_AFTER_ALL: GoesOn = GoesOn {
@@ -128,16 +146,34 @@ fn stop(history: &History) -> Option<Stop> {
     Some(Stop { since: refused.at, title: "No agreement", action: STOP_ACTION, clock: OWN_DUTY, why })
 }
 
-/// Stops each open service that agreement was given to before it was refused, or before asking was found unsafe, by whatever event.
+/// Stops each service that agreement was given to before it was refused, or before asking was found unsafe, by whatever event: one that is to
+/// begin, and one that is arranged and under way. Whoever is to ask the family does not, once that is unsafe.
 pub fn stop_services(draft: &mut Draft<'_>, cause: &str) -> Result<(), StepError> {
-    let Some(Stop { since, title, action, clock, why }) = stop(&draft.history) else { return Ok(()) };
-    let rules = &draft.book.rules;
-    let is_stopped = |task: &&Arc<HeldTask>| {
-        let runs = is_open(&task.state) && task.chases.is_none() && needs_agreement(rules, task);
-        runs && task.raised_at <= since && !draft.is_raised_now(task)
+    let Some(stop) = stop(&draft.history) else { return Ok(()) };
+    let (history, rules) = (&draft.history, &draft.book.rules);
+    let ends_by_it = |task: &HeldTask| {
+        let mut of_task = history.entries.iter().filter(|entry| task.is_of(entry));
+        task.raised_at <= stop.since || of_task.any(|entry| !had_agreed(history, entry))
     };
-    let stopped: Vec<Arc<HeldTask>> = draft.history.tasks.iter().filter(is_stopped).cloned().collect();
-    stop_each(draft, cause, &stopped, &Stop { since, title, action, clock, why })
+    let is_stopped = |task: &&Arc<HeldTask>| runs(draft, task) && ends_by_it(task);
+    let stopped: Vec<Arc<HeldTask>> = history.tasks.iter().filter(is_stopped).cloned().collect();
+    let asks = |task: &&Arc<HeldTask>| {
+        is_open(&task.state) && task.chases.is_none() && asks_the_family(rules, task) && !draft.is_raised_now(task)
+    };
+    let is_unsafe = stop.action == STOP_UNSAFE_ACTION;
+    let asking: Vec<Arc<HeldTask>> = history.tasks.iter().filter(|_| is_unsafe).filter(asks).cloned().collect();
+    stop_each(draft, cause, &stopped, &stop)?;
+    stop_each(draft, cause, &asking, &Stop { why: UNSAFE_TO_BE_ASKED, ..stop })
+}
+
+/// Whether a service by agreement is to begin, or is arranged and under way, from before this step.
+fn runs(draft: &Draft<'_>, task: &HeldTask) -> bool {
+    let history = &draft.history;
+    let is_under_way = || is_arranged(history, task, draft.at) && !death::overtook(history, task);
+    task.chases.is_none()
+        && needs_agreement(&draft.book.rules, task)
+        && (is_open(&task.state) || is_under_way())
+        && !draft.is_raised_now(task)
 }
 
 fn stop_each(draft: &mut Draft<'_>, cause: &str, stopped: &[Arc<HeldTask>], stop: &Stop) -> Result<(), StepError> {
@@ -170,10 +206,11 @@ pub struct Begun {
 /// A word on agreement is taken back, with its event or with an undone link: what it had stopped, and nobody else does, is begun again, before
 /// anything is asked anew. `before`: as it stood with that word.
 pub fn begin_again(draft: &mut Draft<'_>, before: &History) -> Begun {
-    let history = &draft.history;
-    let Some(Stop { since, action, .. }) = stop(before).filter(|_| stop(history).is_none()) else {
+    let (history, rules) = (&draft.history, &draft.book.rules);
+    if stop(history).is_some() {
         return Begun::default();
-    };
+    }
+    let ended = stop(before);
     let entry_of = |task: &HeldTask| history.entries.iter().find(|entry| task.is_of(entry) && !entry.withdrawn);
     let is_same = |task: &HeldTask, other: &HeldTask| {
         (&task.agency, &task.unit, &task.action) == (&other.agency, &other.unit, &other.action)
@@ -188,15 +225,24 @@ pub fn begin_again(draft: &mut Draft<'_>, before: &History) -> Begun {
         of_event.any(|other| other.raised_at > task.raised_at)
     };
     let was_stopped = |task: &&Arc<HeldTask>| {
-        let agreed = entry_of(task).is_some_and(|entry| is_agreed(history, entry));
-        let by_that = task.state_at >= since || (told_to_stop(task).is_some() && !is_asked_since(task));
-        let is_service = task.state == RECALLED && task.needs_agreement == Some(true);
-        is_service && agreed && by_that && !is_held(task)
+        let Some(entry) = entry_of(task).filter(|_| task.state == RECALLED) else { return false };
+        // The word that stopped it may have been taken back before, while another said that the family does not agree.
+        let newly = ended.is_some() || !is_agreed(before, entry);
+        let is_service = task.needs_agreement == Some(true) && is_agreed(history, entry) && newly;
+        let is_told = || told_to_stop(task).is_some() && !is_asked_since(task);
+        let by_that = || ended.as_ref().is_some_and(|ended| task.state_at >= ended.since) || is_told();
+        let asks = || ended.is_some() && asks_the_family(rules, task) && is_asked_still(history, rules, task, entry);
+        ((is_service && by_that()) || (asks() && is_told())) && !is_held(task)
     };
     let tasks: Vec<Arc<HeldTask>> = history.tasks.iter().filter(was_stopped).cloned().collect();
     let mut words = tasks.iter().filter_map(|task| told_to_stop(task));
-    let is_safe_after_all = action == STOP_UNSAFE_ACTION || words.any(|stop| stop.action == STOP_UNSAFE_ACTION);
-    let by = if is_safe_after_all { &SAFE_AFTER_ALL } else { &AGREED_AFTER_ALL };
+    let is_safe_after_all = ended.is_some_and(|ended| ended.action == STOP_UNSAFE_ACTION)
+        || words.any(|stop| stop.action == STOP_UNSAFE_ACTION);
+    let by = match (is_safe_after_all, tasks.iter().all(|task| asks_the_family(rules, task))) {
+        (true, true) => &SAFE_TO_ASK,
+        (true, false) => &SAFE_AFTER_ALL,
+        (false, _) => &AGREED_AFTER_ALL,
+    };
     let begins = !waits_for_social_care(history);
     let at = draft.at;
     for task in draft.history.tasks.iter_mut().filter(|_| begins) {
@@ -260,9 +306,9 @@ pub fn ran_by_it(draft: &Draft<'_>, before: &History) -> Vec<Arc<HeldTask>> {
     let entry_of = |task: &HeldTask| history.entries.iter().find(|entry| task.is_of(entry) && !entry.withdrawn);
     let was_agreed = |task: &&Arc<HeldTask>| {
         let agreed = entry_of(task).is_some_and(|entry| is_agreed(before, entry) && !is_agreed(history, entry));
-        is_open(&task.state) && task.chases.is_none() && needs_agreement(&draft.book.rules, task) && agreed
+        agreed && runs(draft, task)
     };
-    history.tasks.iter().filter(was_agreed).filter(|task| !draft.is_raised_now(task)).cloned().collect()
+    history.tasks.iter().filter(was_agreed).cloned().collect()
 }
 
 /// Whether a service by agreement is not begun now, whatever the family says: social care acts, or a named person closed the case.
@@ -308,10 +354,8 @@ fn had_agreed(history: &History, entry: &Entry) -> bool {
     let is_given = |state: &str| state == GIVEN;
     match (said(entry), recorded) {
         (Some(said), Some(recorded)) if recorded.at <= entry.received_at => is_given(said),
+        (None, recorded) if entry.kind == DECISION => standing_for(history, entry, recorded).is_some_and(is_given),
         (_, Some(recorded)) => is_given(&recorded.state),
-        (None, None) if entry.kind == DECISION => {
-            said_before(history, entry).and_then(|by| said(by)).is_some_and(is_given)
-        }
         (said, None) => said.is_some_and(is_given),
     }
 }
@@ -421,23 +465,4 @@ fn end_offers(draft: &mut Draft<'_>, over: &[Arc<HeldTask>]) {
     for task in draft.history.tasks.iter_mut().filter(|task| over.iter().any(|over| over.task_id == task.task_id)) {
         *task = Arc::new(task.closed_as(SUPERSEDED, at));
     }
-}
-
-/// Whether every rule that asks it does so only of a family that has refused.
-fn is_for_refusal(rules: &RuleBook, task: &HeldTask) -> bool {
-    let Some(agreement) = rules.facts.id("event.agreement") else { return false };
-    let Some(fact) = rules.facts.get(agreement) else { return false };
-    ["given", "not_asked"].into_iter().all(|state| {
-        let slot = fact.encode(&FactValue::Code(state.to_owned()));
-        rules.would_not_ask(task, &|id| slot.filter(|_| id == agreement))
-    })
-}
-
-/// Whether a task is a service; of one raised by an earlier release the rules that asked it tell.
-pub fn needs_agreement(rules: &RuleBook, task: &HeldTask) -> bool {
-    task.needs_agreement.unwrap_or_else(|| {
-        let asked = task.rules.iter().filter_map(|id| rules.rule(id)).flat_map(|rule| &rule.tasks);
-        let mut asked = asked.filter(|asked| asked.action == task.action).peekable();
-        asked.peek().is_some() && asked.all(|asked| asked.needs_agreement)
-    })
 }

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use super::agreement::needs_agreement;
-use super::services::{is_same_holder, is_under_way, waits_still};
+use super::by_agreement::needs_agreement;
+use super::services::{is_same_holder, is_under_way, waits_on, waits_still};
 use crate::engine::context::StepError;
 use crate::engine::history::agreement::{GIVEN, is_unsafe, said};
 use crate::engine::history::{RECALLED, death, decisions, is_held_still, is_open};
@@ -58,9 +58,7 @@ pub fn tell_what_was_kept(draft: &mut Draft<'_>) -> Result<(), StepError> {
         return Ok(());
     }
     let closed_at = decisions::last_closed(&draft.history);
-    let is_to_be_told = |entry: &&Arc<Entry>| {
-        says_so(entry) && is_held_still(entry.received_at, draft.at) && Some(entry.received_at) > closed_at
-    };
+    let is_to_be_told = |entry: &&Arc<Entry>| says_so(entry) && Some(entry.received_at) > closed_at;
     let said = draft.history.entries.iter().filter(is_to_be_told);
     let said: Vec<Said> = said.map(|entry| (Some(entry.received_at), entry.source.clone())).collect();
     if said.is_empty() {
@@ -84,15 +82,18 @@ fn tell_of(draft: &mut Draft<'_>, cause: &str, said: &[Said]) -> Result<(), Step
     let since = |task: &HeldTask| agreed_at.max(Some(task.raised_at));
     let is_said_of = |task: &HeldTask| {
         let is_since = |at: &Option<Timestamp>| at.is_none() || *at > since(task);
-        said.iter().any(|(at, source)| is_since(at) && !is_senders_own(rules, source, task))
+        let is_news = |at: &Timestamp| is_held_still(*at, draft.at) || was_kept(draft, task);
+        let runs = |at: Timestamp| is_open(&task.state) || is_under_way(history, task, at);
+        let is_told = |at: &Option<Timestamp>| is_since(at) && at.as_ref().is_none_or(is_news);
+        let is_anothers = |source: &Source| !is_senders_own(rules, source, task);
+        said.iter().any(|(at, source)| is_told(at) && is_anothers(source) && runs(at.unwrap_or(draft.at)))
     };
     let heard = |task: &HeldTask| {
         let mut words = history.tasks.iter().filter(|word| is_word_of_refusal(word));
         words.any(|word| is_same_holder(rules, word, task) && Some(word.raised_at) >= since(task))
     };
     let is_told = |task: &&Arc<HeldTask>| {
-        (is_open(&task.state) || is_under_way(history, task, draft.at))
-            && task.chases.is_none()
+        task.chases.is_none()
             && needs_agreement(rules, task)
             && !draft.is_raised_now(task)
             && is_said_of(task)
@@ -102,6 +103,11 @@ fn tell_of(draft: &mut Draft<'_>, cause: &str, said: &[Said]) -> Result<(), Step
     };
     let held: Vec<Arc<HeldTask>> = history.tasks.iter().filter(is_told).cloned().collect();
     tell_each(draft, &format!("{cause}\0refused"), &held, &SAID_TO_REFUSE, &OWN_DUTY)
+}
+
+/// Whether its holder was told nothing of a refusal until this step, for nobody was to be sent to the family: that may have lasted long.
+fn was_kept(draft: &Draft<'_>, task: &HeldTask) -> bool {
+    draft.sides().any(|side| is_unsafe(side, None) || waits_on(side) || death::overtook(side, task))
 }
 
 /// When the family was last said, or recorded, to agree.

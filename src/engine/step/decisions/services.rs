@@ -11,12 +11,11 @@ use crate::engine::model::decision::Disposition;
 use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision};
 use crate::engine::model::scalar::{Level, Timestamp};
 use crate::engine::rules::RuleBook;
+use crate::engine::rules::supposing::SIGNIFICANT_HARM;
 use crate::engine::step::draft::{Draft, OWN_DUTY};
 use crate::engine::step::outcomes::outcome::SUPERSEDED;
 use crate::engine::step::word::{GOES_ON_RULE, Word, each_holder};
 
-/// The fact that puts off a service.
-const SIGNIFICANT_HARM: &str = "status.significant_harm";
 /// The id under which they hear of what no person has decided.
 const HARM_RULE: &str = "harm-suspected";
 const HARM_SUSPECTED: Word = Word {
@@ -97,11 +96,15 @@ fn is_service(draft: &Draft<'_>, history: &History, task: &HeldTask, at: Timesta
 /// they agree no longer, or the case was closed since.
 pub fn is_under_way(history: &History, task: &HeldTask, at: Timestamp) -> bool {
     let agreed = |entry: &Arc<Entry>| task.is_of(entry) && agreement::goes_on_by(history, entry);
+    is_arranged(history, task, at) && history.entries.iter().any(agreed)
+}
+
+/// The same, whatever was said of their agreement since.
+pub fn is_arranged(history: &History, task: &HeldTask, at: Timestamp) -> bool {
     task.state == "completed"
         && task.needs_agreement == Some(true)
         && is_held_still(task.state_at, at)
         && Some(task.state_at) > decisions::last_closed(history)
-        && history.entries.iter().any(agreed)
 }
 
 /// Tells each who holds such a service from before this step, by a record of the child for whom social care did not act.
@@ -123,7 +126,7 @@ pub fn social_care_acts(history: &History) -> bool {
 
 /// Whether whoever was told to ring first waits still: social care acts, or somebody's word holds the case at a level at which it would, and
 /// nobody has decided yet.
-fn waits_on(history: &History) -> bool {
+pub fn waits_on(history: &History) -> bool {
     social_care_acts(history) || history.case_level >= Some(Level::L4a)
 }
 
