@@ -8,11 +8,12 @@ use crate::engine::model::scalar::{FactValue, Timestamp};
 
 pub const UNSAFE_TO_ASK: &str = "unsafe_to_ask";
 pub const GIVEN: &str = "given";
+pub const REFUSED: &str = "refused";
 pub const AGREEMENT_RECORDED: &str = "agreement.recorded";
 /// An agreement is put to what was judged in the last 90 days, and to what is decided within 90 days.
 pub const REACHES_BACK_MS: i64 = 90 * 24 * 60 * 60 * 1000;
 
-const SETTLED: [&str; 3] = [GIVEN, "refused", UNSAFE_TO_ASK];
+const SETTLED: [&str; 3] = [GIVEN, REFUSED, UNSAFE_TO_ASK];
 
 /// What an event itself says of agreement, where that settles anything: that nobody asked yet, or that it is being asked, does not
 /// make asking safe.

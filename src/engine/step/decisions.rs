@@ -6,6 +6,7 @@ pub mod closed;
 pub mod decided;
 pub mod enquiry;
 pub mod lowered;
+pub mod offers;
 pub mod own_case;
 pub mod raising;
 pub mod redecided;

@@ -235,7 +235,7 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
     let heard = raised_for.iter().filter(|_| raising::is_told_of(&draft.history, original)).cloned();
     let had_heard = raising::had_heard(draft, original).into_iter().chain(lowered::had_heard(draft, original));
     let heard = heard.chain(had_heard.filter(|_| !is_repeated));
-    let refused = all.iter().flat_map(|entry| refusal::told_by(&draft.history, entry));
+    let refused = all.iter().flat_map(|entry| refusal::told_by(draft, entry));
     let stopped = all.iter().flat_map(|entry| agreement::told_by(draft, entry));
     let mut shared_with: Vec<Arc<HeldTask>> =
         told.iter().cloned().chain(warned).chain(heard).chain(refused).chain(stopped).collect();

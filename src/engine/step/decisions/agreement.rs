@@ -4,17 +4,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::by_agreement::{asks_the_family, is_asked_still, is_for_refusal, needs_agreement};
-use super::refusal;
 use super::services::{is_arranged, social_care_acts};
+use super::{offers, refusal};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
 use crate::engine::history::agreement::{
     GIVEN, UNSAFE_TO_ASK, is_unsafe, recorded, said, settles, standing_for, taken_back_since, unsafe_by, unsafe_since,
 };
 use crate::engine::history::decisions::DECISION;
-use crate::engine::history::{RECALLED, death, held_back_of, is_open};
+use crate::engine::history::{RECALLED, death, is_open};
 use crate::engine::model::codes::AgreementState;
-use crate::engine::model::detail::{AgreementRecorded, Detail};
+use crate::engine::model::detail::AgreementRecorded;
 use crate::engine::model::history::{AgreementStanding, Entry, HeldTask, History, said_by};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::Timestamp;
@@ -23,9 +23,9 @@ use crate::engine::step::deadlines::ladder;
 use crate::engine::step::draft::{Draft, OWN_DUTY};
 use crate::engine::step::outcomes::outcome::SUPERSEDED;
 use crate::engine::step::recall::is_senders_own;
-use crate::engine::step::word::{Word, each_holder, tell_each};
+use crate::engine::step::word::{Word, each_holder};
 use crate::engine::tasks::asking::{AGREEMENT_RULE, UNSAFE_ACTION, UNSAFE_TITLE, reason_given};
-use crate::engine::tasks::route::{Address, is_suppressed};
+use crate::engine::tasks::route::Address;
 use crate::engine::tasks::{Wanted, who_says};
 
 const STOP_ACTION: &str = "Stop: the family does not agree to this service; nothing else that you were asked changes";
@@ -98,19 +98,6 @@ const AGREED_AFTER_ALL: GoesOn = GoesOn {
          the child, or the case is closed.",
         "Decide whether a service that the family had agreed to begins: that they refuse was taken back",
     ),
-};
-/// The id under which whoever need not offer help any more hears so.
-pub const AGREED_RULE: &str = "agreed";
-const AGREED: Word = Word {
-    rule: AGREED_RULE,
-    title: "The family has agreed",
-    why: "The family has agreed to help since you were asked to offer it again.",
-    action: "Know that the family has agreed to help: it need not be offered again",
-    wants_answer: false,
-};
-const NOT_REFUSED: Word = Word {
-    why: "You were asked to offer help again, for the family was said to refuse it: that was taken back, and they had agreed.",
-    ..AGREED
 };
 /// Where agreement stands now. What happened later stands, in whatever order it came; that asking is unsafe ends only by what
 /// settles it.
@@ -261,13 +248,8 @@ pub fn taken_back(draft: &mut Draft<'_>, cause: &str, before: &History, begun: &
     let stopped = ran_by_it(draft, before);
     stop_each(draft, cause, &stopped, &NOT_AGREED)?;
     go_on(draft, cause, begun)?;
-    let agreed_after_all = |task: &HeldTask| {
-        let mut of_task = draft.history.entries.iter().filter(|entry| task.is_of(entry) && !entry.withdrawn);
-        of_task.any(|entry| is_agreed(&draft.history, entry) && !is_agreed(before, entry))
-    };
-    let over: Vec<Arc<HeldTask>> = offers(draft).filter(|task| agreed_after_all(task)).cloned().collect();
-    end_offers(draft, &over);
-    tell_each(draft, &format!("{cause}\0agreed"), &over, &NOT_REFUSED, &OWN_DUTY)?;
+    offers::agreed_after_all(draft, cause, before)?;
+    offers::offer_again(draft, cause, before)?;
     refusal::taken_back(draft, cause, before)
 }
 
@@ -294,9 +276,10 @@ pub fn told_by(draft: &Draft<'_>, entry: &Entry) -> Vec<Arc<HeldTask>> {
         Some(action) => is_stop(task) && task.action != action,
         None => is_stop(task) || is_for_refusal(rules, task),
     };
-    let by = |task: &&Arc<HeldTask>| {
-        entry.was_reported_at(task.raised_at) && is_told(task) && !is_senders_own(rules, &entry.source, task)
-    };
+    let told = |task: &HeldTask| is_told(task) || offers::is_told_for_nothing(history, task);
+    let by_it = |task: &HeldTask| entry.was_reported_at(task.raised_at) && told(task);
+    let later = |task: &HeldTask| stands.is_none() && offers::is_asked_by(history, rules, entry, task);
+    let by = |task: &&Arc<HeldTask>| (by_it(task) || later(task)) && !is_senders_own(rules, &entry.source, task);
     history.tasks.iter().filter(by).cloned().collect()
 }
 
@@ -312,7 +295,7 @@ pub fn ran_by_it(draft: &Draft<'_>, before: &History) -> Vec<Arc<HeldTask>> {
 }
 
 /// Whether a service by agreement is not begun now, whatever the family says: social care acts, or a named person closed the case.
-fn waits_for_social_care(history: &History) -> bool {
+pub fn waits_for_social_care(history: &History) -> bool {
     let is_closed = history.last_decision.as_ref().is_some_and(|decision| decision.closed);
     social_care_acts(history) || is_closed
 }
@@ -406,7 +389,7 @@ fn ask_who_speaks(
 /// What an event, a report of it or a correction says beside all else: that asking is unsafe. The services that run by agreement hear
 /// it as by a record of its own, and so does whoever decides, unless what they were given by this very event says so.
 pub fn heed(draft: &mut Draft<'_>, referral: &Referral, about: &Arc<Entry>) -> Result<(), StepError> {
-    agreed(draft, referral)?;
+    offers::agreed(draft, referral)?;
     refusal::tell(draft, referral)?;
     let event = &referral.event;
     let said = event.agreement.as_ref().filter(|said| said.state == Some(AgreementState::UnsafeToAsk));
@@ -424,45 +407,4 @@ pub fn heed(draft: &mut Draft<'_>, referral: &Referral, about: &Arc<Entry>) -> R
         return Ok(());
     }
     ask_who_speaks(draft, referral, about, not_asked(said.reason.as_deref()))
-}
-
-/// The family has agreed, by whomever it is said: what was asked of others because they had refused is over.
-fn agreed(draft: &mut Draft<'_>, referral: &Referral) -> Result<(), StepError> {
-    let event = &referral.event;
-    let of_event = event.agreement.as_ref().and_then(|said| said.state);
-    let state = if let Detail::AgreementRecorded(recorded) = &event.detail { recorded.state } else { of_event };
-    let stands = || {
-        draft.history.agreement.as_ref().is_none_or(|standing| standing.state != "refused" || standing.at < draft.at)
-    };
-    if state != Some(AgreementState::Given) || event.backfill || !stands() {
-        return Ok(());
-    }
-    let over: Vec<Arc<HeldTask>> = offers(draft).cloned().collect();
-    end_offers(draft, &over);
-    let rules = &draft.book.rules;
-    let is_others = |task: &Arc<HeldTask>| !is_senders_own(rules, &event.source, task);
-    let told: Vec<Arc<HeldTask>> = over.into_iter().filter(is_others).collect();
-    let cause = format!("{}\0agreed", event.event_id);
-    let due = draft.raising(None, &cause).deadline_from_now(&OWN_DUTY)?;
-    let (held_back, front_door) = (held_back_of(&draft.history), &draft.book.rules.front_door);
-    let told = each_holder(draft, &told, &AGREED, &|_| Ok(due.clone()))?;
-    let (shut, open) = told.into_iter().partition(|one| is_suppressed(&one.address, front_door, &held_back));
-    draft.raise(None, &cause, &[], open)?;
-    // Whoever is not told will ask the family again: whoever decides hears of it, with the child and the reason.
-    draft.raise(Some(referral), &cause, &[], shut).map(drop)
-}
-
-/// What is asked of others because the family had refused, from before this step.
-fn offers<'d>(draft: &'d Draft<'_>) -> impl Iterator<Item = &'d Arc<HeldTask>> {
-    let rules = &draft.book.rules;
-    draft.history.tasks.iter().filter(|task| {
-        task.raised_at < draft.at && is_open(&task.state) && task.chases.is_none() && is_for_refusal(rules, task)
-    })
-}
-
-fn end_offers(draft: &mut Draft<'_>, over: &[Arc<HeldTask>]) {
-    let at = draft.at;
-    for task in draft.history.tasks.iter_mut().filter(|task| over.iter().any(|over| over.task_id == task.task_id)) {
-        *task = Arc::new(task.closed_as(SUPERSEDED, at));
-    }
 }

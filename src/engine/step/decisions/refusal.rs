@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::by_agreement::needs_agreement;
 use super::services::{is_same_holder, is_under_way, waits_on, waits_still};
 use crate::engine::context::StepError;
-use crate::engine::history::agreement::{GIVEN, is_unsafe, said};
+use crate::engine::history::agreement::{GIVEN, REFUSED, is_unsafe, said};
 use crate::engine::history::{RECALLED, death, decisions, is_held_still, is_open};
 use crate::engine::model::codes::AgreementState;
 use crate::engine::model::decision::Disposition;
@@ -19,7 +19,6 @@ use crate::engine::step::recall::is_senders_own;
 use crate::engine::step::word::{Word, tell_each};
 use crate::engine::tasks::asking::AGREEMENT_RULE;
 
-const REFUSED: &str = "refused";
 const SAID_TO_REFUSE: Word = Word {
     rule: AGREEMENT_RULE,
     title: "The family is said to refuse help",
@@ -32,6 +31,15 @@ const REFUSAL_WITHDRAWN: Word = Word {
     why: "You were told that another referral says that the family refuses help: its sender has withdrawn it. If you have asked them already, \
         ring the front door.",
     action: "Do not ask the family because of that referral: it was withdrawn; do not use what you were told of it",
+    ..SAID_TO_REFUSE
+};
+
+/// Of two records that were counted together, the other says it.
+const REFUSAL_OF_ANOTHER: Word = Word {
+    title: "The referral that said that the family refuses help was about another child",
+    why: "You were told that another referral says that the family refuses help: it was about another child. If you have asked them already, \
+        ring the front door.",
+    action: "Do not ask the family because of that referral: it was about another child; do not use what you were told of it",
     ..SAID_TO_REFUSE
 };
 
@@ -112,15 +120,34 @@ fn was_kept(draft: &Draft<'_>, task: &HeldTask) -> bool {
 
 /// When the family was last said, or recorded, to agree.
 fn agreed_at(history: &History) -> Option<Timestamp> {
-    let recorded = history.agreement.as_ref().filter(|standing| standing.state == GIVEN).map(|standing| standing.at);
-    let agrees = |entry: &&Arc<Entry>| !entry.withdrawn && !entry.backfilled && said(entry) == Some(GIVEN);
-    recorded.max(history.entries.iter().filter(agrees).map(|entry| entry.received_at).max())
+    agreed_until(history, None)
 }
 
-/// Who was told by this event, or by a report of it, that the family is said to refuse.
-pub fn told_by(history: &History, entry: &Entry) -> Vec<Arc<HeldTask>> {
-    let by = |task: &&Arc<HeldTask>| is_word_of_refusal(task) && entry.was_reported_at(task.raised_at);
+/// The same, by what had come until then.
+fn agreed_until(history: &History, until: Option<Timestamp>) -> Option<Timestamp> {
+    let had_come = |at: &Timestamp| until.is_none_or(|until| *at <= until);
+    let recorded = history.agreement.as_ref().filter(|standing| standing.state == GIVEN).map(|standing| standing.at);
+    let agrees = |entry: &&Arc<Entry>| !entry.withdrawn && !entry.backfilled && said(entry) == Some(GIVEN);
+    let said = history.entries.iter().filter(agrees).map(|entry| entry.received_at);
+    recorded.into_iter().chain(said).filter(had_come).max()
+}
+
+/// Who was told by this event, or by a report of it, that the family is said to refuse, and by no other that stands.
+pub fn told_by(draft: &Draft<'_>, entry: &Entry) -> Vec<Arc<HeldTask>> {
+    let history = &draft.history;
+    let others = |word: &HeldTask| history.entries.iter().any(|other| !other.withdrawn && told(draft, other, word));
+    let by = |word: &&Arc<HeldTask>| is_word_of_refusal(word) && told(draft, entry, word) && !others(word);
     history.tasks.iter().filter(by).cloned().collect()
+}
+
+/// Whether a word told what an event says, or a report of it: that had come by then, and they had not agreed since.
+fn told(draft: &Draft<'_>, entry: &Entry, word: &HeldTask) -> bool {
+    let (history, told_at) = (&draft.history, word.raised_at);
+    let says_so = said(entry) == Some(REFUSED)
+        && entry.received_at <= told_at
+        && Some(entry.received_at) > agreed_until(history, Some(told_at));
+    let by_report = || entry.corroborated_by.iter().any(|report| report.received_at == told_at);
+    !entry.backfilled && !is_senders_own(&draft.book.rules, &entry.source, word) && (says_so || by_report())
 }
 
 /// A word of a refusal that was not taken back.
@@ -128,18 +155,23 @@ fn is_word_of_refusal(task: &HeldTask) -> bool {
     task.action == SAID_TO_REFUSE.action && task.state != RECALLED
 }
 
-/// A referral that said that the family refuses is withdrawn: whoever was told so does not ask them by that, unless another says it since.
+/// A referral that said that the family refuses is withdrawn, or turns out to be another child's: once none says it any more, whoever was told so
+/// does not ask them by that.
 pub fn taken_back(draft: &mut Draft<'_>, cause: &str, before: &History) -> Result<(), StepError> {
     let history = &draft.history;
-    let stood = |entry: &Entry| before.entries.iter().any(|other| other.is_same_event(entry) && !other.withdrawn);
-    let withdrawn = history.entries.iter().filter(|entry| entry.withdrawn && stood(entry));
-    let is_said_since =
-        |task: &HeldTask| history.entries.iter().any(|entry| entry.received_at >= task.raised_at && says_so(entry));
-    let told = withdrawn.flat_map(|entry| told_by(history, entry));
-    let told: Vec<Arc<HeldTask>> = told.filter(|task| !is_said_since(task)).collect();
-    tell_each(draft, &format!("{cause}\0refusal withdrawn"), &told, &REFUSAL_WITHDRAWN, &OWN_DUTY)?;
+    let since = |entry: &Entry, word: &HeldTask| says_so(entry) && entry.received_at >= word.raised_at;
+    let is_said = |known: &History, word: &HeldTask| {
+        known.entries.iter().any(|entry| !entry.withdrawn && (told(draft, entry, word) || since(entry, word)))
+    };
+    let is_over = |word: &&Arc<HeldTask>| is_word_of_refusal(word) && is_said(before, word) && !is_said(history, word);
+    let over: Vec<Arc<HeldTask>> = history.tasks.iter().filter(is_over).cloned().collect();
+    let was_withdrawn =
+        |word: &HeldTask| history.entries.iter().any(|entry| entry.withdrawn && told(draft, entry, word));
+    let (withdrawn, of_another): (Vec<_>, Vec<_>) = over.iter().cloned().partition(|word| was_withdrawn(word));
+    tell_each(draft, &format!("{cause}\0refusal withdrawn"), &withdrawn, &REFUSAL_WITHDRAWN, &OWN_DUTY)?;
+    tell_each(draft, &format!("{cause}\0refusal of another"), &of_another, &REFUSAL_OF_ANOTHER, &OWN_DUTY)?;
     let at = draft.at;
-    for task in draft.history.tasks.iter_mut().filter(|task| told.iter().any(|told| told.task_id == task.task_id)) {
+    for task in draft.history.tasks.iter_mut().filter(|task| over.iter().any(|word| word.task_id == task.task_id)) {
         *task = Arc::new(task.closed_as(RECALLED, at));
     }
     Ok(())
