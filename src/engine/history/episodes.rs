@@ -215,6 +215,15 @@ pub fn is_impossible(history: &History, ended: &Entry, at: Timestamp) -> bool {
     same_reference || earlier_of_absence(history, ended).next().is_none()
 }
 
+/// Whether an entry is what tells of an absence: its start, or the first regrading of one whose start is not known here.
+pub fn opens(history: &History, entry: &Entry) -> bool {
+    match entry.kind.as_str() {
+        STARTED => true,
+        REGRADED => earlier_of_absence(history, entry).next().is_none(),
+        _ => false,
+    }
+}
+
 /// Absent and away are not missing; an ungraded child is.
 pub fn counts_as_missing(entry: &Entry) -> bool {
     !is_graded(entry, "absent") && !is_graded(entry, "away")

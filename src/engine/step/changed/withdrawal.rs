@@ -411,7 +411,8 @@ fn missing_after_all<'a>(
     extra: &mut Vec<Wanted<'a>>,
 ) -> Result<(), StepError> {
     let missing = |entry: &&Arc<Entry>| episodes::goes_on(&draft.history, entry, draft.at);
-    let of_absence = |entry: &&Arc<Entry>| !entry.withdrawn && !entry.backfilled;
+    let of_absence =
+        |entry: &&Arc<Entry>| !entry.withdrawn && !entry.backfilled && episodes::opens(&draft.history, entry);
     let out: Vec<Arc<Entry>> = draft.history.entries.iter().rev().filter(of_absence).filter(missing).cloned().collect();
     // Of a child whose absence was only regraded here, for the start is not known or was another's, that tells of it.
     let Some(started) = out.iter().find(|entry| entry.kind == episodes::STARTED).or(out.first()).cloned() else {

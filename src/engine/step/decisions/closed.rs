@@ -121,13 +121,13 @@ fn is_by(decision: &RecordedDecision, task: &HeldTask) -> bool {
 
 /// Whether a child was still looked for at an instant, of whom it was asked.
 fn is_looked_for(history: &History, question: &HeldTask, at: Timestamp) -> bool {
-    let known = |entry: &&Arc<Entry>| entry.kind == episodes::STARTED && entry.received_at <= question.raised_at;
+    let known = |entry: &&Arc<Entry>| entry.received_at <= question.raised_at;
     history.entries.iter().filter(known).any(|entry| goes_on(history, entry, at))
 }
 
 /// Whether an absence goes on at an instant.
 fn goes_on(history: &History, absence: &Entry, at: Timestamp) -> bool {
-    absence.kind == episodes::STARTED && !absence.withdrawn && episodes::goes_on(history, absence, at)
+    !absence.withdrawn && episodes::opens(history, absence) && episodes::goes_on(history, absence, at)
 }
 
 /// Whether it is what the front door is asked about a closing while a child is looked for.

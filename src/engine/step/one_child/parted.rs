@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::sighting::{pass_on, send};
 use crate::engine::context::{Context, StepError};
+use crate::engine::decide::{Moment, judge};
 use crate::engine::history::decisions::{closes, decided, is_begun_before_it_ended, note_discussion};
 use crate::engine::history::{TOLD, episodes, put};
 use crate::engine::model::decision::Trigger;
@@ -17,7 +18,7 @@ use crate::engine::step::absences::still_missing::{After, tell_searching};
 use crate::engine::step::deadlines::clocks::{due_already, start_timers};
 use crate::engine::step::decisions::taken_back::stands_again;
 use crate::engine::step::draft::{AT_HIGHEST_LEVEL, Draft, within_the_hour_at};
-use crate::engine::step::findings::findings_of;
+use crate::engine::step::findings::{as_it_stands, findings_of};
 use crate::engine::step::stand_in::stand_in_entry;
 use crate::engine::step::{Effect, Step, about};
 use crate::engine::tasks::Wanted;
@@ -57,7 +58,7 @@ pub fn alone(side: &History, together: &History) -> Alone {
             && !entry.backfilled
             && (swallowed(entry)
                 || has_lost_its_clock(side, together, entry)
-                || (entry.kind == episodes::STARTED && ended_by_other(entry)))
+                || (episodes::opens(side, entry) && ended_by_other(entry)))
     });
     let events = looked_at
         .map(|entry| EventOf { event_id: entry.event_id.clone(), partner: entry.source.partner.clone() })
@@ -135,10 +136,12 @@ fn look_again(draft: &mut Draft<'_>, cause: &str, entry: &Arc<Entry>) -> Result<
         return begin_its_clock(draft, cause, entry);
     }
     let swallowed = is_swallowed(entry);
-    let is_missing = entry.kind == episodes::STARTED && episodes::still_missing(&draft.history, entry, draft.at);
+    let is_missing = episodes::opens(&draft.history, entry) && episodes::still_missing(&draft.history, entry, draft.at);
     let mut findings = Vec::new();
     let mut level = entry.level;
-    if swallowed && let Some(verdict) = draft.judge(entry).map(Arc::new) {
+    // What was recorded of this child while the two were one counts for an absence of theirs that goes on.
+    let judged = || judge(draft.book, &draft.history, entry, as_it_stands(draft, entry), Moment::Arrival);
+    if swallowed && let Some(verdict) = judged().map(Arc::new) {
         level = verdict.level;
         findings.extend(findings_of(entry, &verdict, &[]));
     }
