@@ -289,8 +289,14 @@ impl<'b> Raising<'b> {
         if task.own_duty {
             return false;
         }
+        // By what names nobody, none is asked to find out a unit of those who do it already.
+        let is_with_theirs = |held: &Arc<HeldTask>| {
+            let is_theirs = task.address.in_place_of.as_ref() == Some(&held.agency) && is_open(&held.state);
+            self.referral.is_none() && is_theirs && held.action == task.action
+        };
         if task.entry.kind == DECISION {
-            return self.clock_runs(task);
+            let is_service = |held: &&Arc<HeldTask>| held.needs_agreement == Some(true) && task.needs_agreement;
+            return self.clock_runs(task) || self.history.tasks.iter().filter(is_service).any(is_with_theirs);
         }
         let events = episodes::one_episode(self.history, &task.entry);
         let decided = |held: &HeldTask| self.history.decided_on(held).map(|decision| decision.at);
@@ -307,12 +313,8 @@ impl<'b> Raising<'b> {
         let stands = |event: &Entry, held: &HeldTask| {
             held.is_of(event) && (is_open(&held.state) || fell_at.is_none_or(|fell_at| event.occurred_at >= fell_at))
         };
-        // By what names nobody, none is asked to find out a unit of those who do it already.
-        let is_with_theirs = |held: &Arc<HeldTask>| {
-            let is_theirs = task.address.in_place_of.as_ref() == Some(&held.agency) && is_open(&held.state);
-            is_theirs && held.action == task.action && events.iter().any(|event| held.is_of(event))
-        };
-        if self.referral.is_none() && self.history.tasks.iter().any(is_with_theirs) {
+        let of_these = |held: &&Arc<HeldTask>| events.iter().any(|event| held.is_of(event));
+        if self.history.tasks.iter().filter(of_these).any(is_with_theirs) {
             return true;
         }
         self.history.tasks.iter().filter(counts).any(|held| {

@@ -276,10 +276,12 @@ pub fn told_by(draft: &Draft<'_>, entry: &Entry) -> Vec<Arc<HeldTask>> {
         Some(action) => is_stop(task) && task.action != action,
         None => is_stop(task) || is_for_refusal(rules, task),
     };
-    let told = |task: &HeldTask| is_told(task) || offers::is_told_for_nothing(history, task);
-    let by_it = |task: &HeldTask| entry.was_reported_at(task.raised_at) && told(task);
+    let by_it = |task: &HeldTask| entry.was_reported_at(task.raised_at) && is_told(task);
     let later = |task: &HeldTask| stands.is_none() && offers::is_asked_by(history, rules, entry, task);
-    let by = |task: &&Arc<HeldTask>| (by_it(task) || later(task)) && !is_senders_own(rules, &entry.source, task);
+    let ended = |task: &HeldTask| offers::was_ended_for_nothing(history, rules, entry, task);
+    let by = |task: &&Arc<HeldTask>| {
+        (by_it(task) || later(task) || ended(task)) && !is_senders_own(rules, &entry.source, task)
+    };
     history.tasks.iter().filter(by).cloned().collect()
 }
 

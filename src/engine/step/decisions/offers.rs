@@ -6,7 +6,7 @@ use super::agreement::{is_agreed, waits_for_social_care};
 use super::by_agreement::{is_asked_still, is_for_refusal};
 use crate::engine::context::StepError;
 use crate::engine::history::agreement::{REFUSED, said};
-use crate::engine::history::{death, held_back_of, is_open};
+use crate::engine::history::{death, held_back_of, holds, is_open};
 use crate::engine::model::codes::AgreementState;
 use crate::engine::model::detail::Detail;
 use crate::engine::model::history::{Entry, HeldTask, History};
@@ -87,13 +87,28 @@ fn end_offers(draft: &mut Draft<'_>, over: &[Arc<HeldTask>]) {
 /// A word on agreement is taken back: the family had agreed to what an event asks, and what is asked because they refuse is over. `before`: as it
 /// stood with that word.
 pub fn agreed_after_all(draft: &mut Draft<'_>, cause: &str, before: &History) -> Result<(), StepError> {
-    let had_agreed = |task: &HeldTask| {
-        let mut of_task = draft.history.entries.iter().filter(|entry| task.is_of(entry) && !entry.withdrawn);
-        of_task.any(|entry| is_agreed(&draft.history, entry) && !is_agreed(before, entry))
-    };
-    let over: Vec<Arc<HeldTask>> = offers(draft).filter(|task| had_agreed(task)).cloned().collect();
+    let over = over_since(draft, &|_, entry| !is_agreed(before, entry));
     end_offers(draft, &over);
     tell_each(draft, &format!("{cause}\0agreed"), &over, &NOT_REFUSED, &OWN_DUTY)
+}
+
+/// Two records are one child from now on, and by the other one the family has agreed.
+pub fn agreed_by_the_other(draft: &mut Draft<'_>, cause: &str) -> Result<(), StepError> {
+    let was_not = |task: &HeldTask, entry: &Entry| {
+        draft.sides().filter(|side| holds(side, task)).all(|side| !is_agreed(side, entry))
+    };
+    let over = over_since(draft, &was_not);
+    end_offers(draft, &over);
+    tell_each(draft, &format!("{cause}\0agreed"), &over, &AGREED, &OWN_DUTY)
+}
+
+/// What is asked of others because the family had refused what they agree to by now.
+fn over_since(draft: &Draft<'_>, was_not: &dyn Fn(&HeldTask, &Entry) -> bool) -> Vec<Arc<HeldTask>> {
+    let is_over = |task: &&Arc<HeldTask>| {
+        let mut of_task = draft.history.entries.iter().filter(|entry| task.is_of(entry) && !entry.withdrawn);
+        of_task.any(|entry| is_agreed(&draft.history, entry) && was_not(task, entry))
+    };
+    offers(draft).filter(is_over).cloned().collect()
 }
 
 /// That the family has agreed is taken back, or corrected: what had ended by it is to be done again. `before`: as it stood with that word.
@@ -123,10 +138,14 @@ pub fn offer_again(draft: &mut Draft<'_>, cause: &str, before: &History) -> Resu
     tell_each(draft, &format!("{cause}\0offered again"), &again, &REFUSED_AFTER_ALL, &OWN_DUTY)
 }
 
-/// Whether its holder was told that the family has agreed, which they have not.
-pub fn is_told_for_nothing(history: &History, task: &HeldTask) -> bool {
+/// Whether its holder heard by an event, or by a report of it, that help need not be offered again, and the family has not agreed. The word itself
+/// is not kept.
+pub fn was_ended_for_nothing(history: &History, rules: &RuleBook, by: &Entry, task: &HeldTask) -> bool {
     let mut of_task = history.entries.iter().filter(|entry| task.is_of(entry) && !entry.withdrawn);
-    task.action == AGREED.action && !of_task.any(|entry| is_agreed(history, entry))
+    task.state == SUPERSEDED
+        && by.was_reported_at(task.state_at)
+        && is_for_refusal(rules, task)
+        && !of_task.any(|entry| is_agreed(history, entry))
 }
 
 /// Whether help is offered again since this referral, and by its refusal alone, though it was asked later, for another had to end first.
