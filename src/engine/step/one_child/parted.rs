@@ -57,6 +57,7 @@ pub fn alone(side: &History, together: &History) -> Alone {
         !entry.withdrawn
             && !entry.backfilled
             && (swallowed(entry)
+                || (is_asked_of_nobody(side, entry) && !episodes::opens(together, entry))
                 || has_lost_its_clock(side, together, entry)
                 || (episodes::opens(side, entry) && ended_by_other(entry)))
     });
@@ -78,6 +79,11 @@ fn has_lost_its_clock(side: &History, together: &History, entry: &Entry) -> bool
 
 fn is_swallowed(entry: &Entry) -> bool {
     entry.fired.is_empty() && is_concern(&entry.kind)
+}
+
+/// A regrading asks nobody again for what the start had asked: here that is of the other's absence, and this is one of its own.
+fn is_asked_of_nobody(side: &History, entry: &Entry) -> bool {
+    entry.kind == episodes::REGRADED && episodes::opens(side, entry) && !side.tasks.iter().any(|task| task.is_of(entry))
 }
 
 /// Tells the other side, once it has its own again.
@@ -135,7 +141,7 @@ fn look_again(draft: &mut Draft<'_>, cause: &str, entry: &Arc<Entry>) -> Result<
     if decided(entry).is_some() {
         return begin_its_clock(draft, cause, entry);
     }
-    let swallowed = is_swallowed(entry);
+    let swallowed = is_swallowed(entry) || is_asked_of_nobody(&draft.history, entry);
     let is_missing = episodes::opens(&draft.history, entry) && episodes::still_missing(&draft.history, entry, draft.at);
     let mut findings = Vec::new();
     let mut level = entry.level;
