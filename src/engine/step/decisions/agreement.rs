@@ -12,7 +12,7 @@ use crate::engine::history::agreement::{
     GIVEN, UNSAFE_TO_ASK, is_unsafe, recorded, said, settles, standing_for, taken_back_since, unsafe_by, unsafe_since,
 };
 use crate::engine::history::decisions::DECISION;
-use crate::engine::history::{RECALLED, death, is_open};
+use crate::engine::history::{RECALLED, death, held_back_of, is_open};
 use crate::engine::model::codes::AgreementState;
 use crate::engine::model::detail::AgreementRecorded;
 use crate::engine::model::history::{AgreementStanding, Entry, HeldTask, History, said_by};
@@ -25,7 +25,7 @@ use crate::engine::step::outcomes::outcome::SUPERSEDED;
 use crate::engine::step::recall::is_senders_own;
 use crate::engine::step::word::{Word, each_holder};
 use crate::engine::tasks::asking::{AGREEMENT_RULE, UNSAFE_ACTION, UNSAFE_TITLE, reason_given};
-use crate::engine::tasks::route::Address;
+use crate::engine::tasks::route::{Address, is_suppressed};
 use crate::engine::tasks::{Wanted, who_says};
 
 const STOP_ACTION: &str = "Stop: the family does not agree to this service; nothing else that you were asked changes";
@@ -211,8 +211,14 @@ pub fn begin_again(draft: &mut Draft<'_>, before: &History) -> Begun {
         let mut of_event = history.tasks.iter().filter(|other| other.event_id == task.event_id && is_same(other, task));
         of_event.any(|other| other.raised_at > task.raised_at)
     };
+    // Whose route is shut hears nothing now: what they were to do is asked of them when it opens.
+    let held_back = held_back_of(history);
+    let is_shut = |task: &HeldTask| {
+        let (agency, unit, role) = (task.agency.clone(), task.unit.clone(), task.role.clone());
+        is_suppressed(&Address { agency, unit, role, in_place_of: None }, &rules.front_door, &held_back)
+    };
     let was_stopped = |task: &&Arc<HeldTask>| {
-        let Some(entry) = entry_of(task).filter(|_| task.state == RECALLED) else { return false };
+        let Some(entry) = entry_of(task).filter(|_| task.state == RECALLED && !is_shut(task)) else { return false };
         // The word that stopped it may have been taken back before, while another said that the family does not agree.
         let newly = ended.is_some() || !is_agreed(before, entry);
         let is_service = task.needs_agreement == Some(true) && is_agreed(history, entry) && newly;
