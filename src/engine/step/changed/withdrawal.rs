@@ -83,8 +83,7 @@ pub fn received(
     if NEVER_JUDGED.contains(&original.kind.as_str()) {
         return refuse(draft, referral, &arriving, "what it withdraws is itself a correction or withdrawal", None);
     }
-    let waits = stands_until_decided(draft, original);
-    if !original.withdrawn && own_case::takes_back_own(draft, &event.source, original, waits) {
+    if !original.withdrawn && own_case::takes_back_own(draft, &event.source, original) {
         return own_case::put_to_others(draft, referral, &arriving, original);
     }
     let sender = original.sender_of(original_event_id, &event.source).cloned().unwrap_or_else(|| event.source.clone());
@@ -354,7 +353,7 @@ fn as_correction(waiting: &Awaiting) -> Option<EventCorrected> {
 
 /// Whether nobody but a named person may end what an event brought about: it was of suspected significant harm, and so the
 /// case still is.
-fn stands_until_decided(draft: &Draft<'_>, original: &Entry) -> bool {
+pub fn stands_until_decided(draft: &Draft<'_>, original: &Entry) -> bool {
     original.level == Some(Level::L4b) && draft.history.case_level == Some(Level::L4b)
 }
 

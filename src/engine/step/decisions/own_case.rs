@@ -12,6 +12,7 @@ use crate::engine::model::detail::{DecisionRecorded, Detail, ProposedLevel};
 use crate::engine::model::event::{ReferralEvent, Source};
 use crate::engine::model::history::Entry;
 use crate::engine::model::inbox::Referral;
+use crate::engine::step::changed::withdrawal::stands_until_decided;
 use crate::engine::step::draft::{Draft, own_duty_at};
 use crate::engine::tasks::HELD_BACK_RULE;
 
@@ -55,11 +56,15 @@ fn is_about_own(source: &Source, entry: &Entry) -> bool {
     source.agency.as_ref().is_some_and(is_own)
 }
 
-/// Whether the front door, or the accused one's own house, would take back an allegation against somebody of its own. `waits`: a person is
-/// asked before anything of it ends.
-pub fn takes_back_own(draft: &Draft<'_>, source: &Source, original: &Entry, waits: bool) -> bool {
+/// Whether the front door, or the accused one's own house, would take back an allegation against somebody of its own, and
+/// nobody is asked anyway before anything of it ends.
+pub fn takes_back_own(draft: &Draft<'_>, source: &Source, original: &Entry) -> bool {
     let is_suspects = || original.held_back.iter().any(|route| route.is_suspects_own(&draft.context.keys, source));
-    if is_front_door(draft, source) { is_about_own(source, original) } else { !waits && is_suspects() }
+    if is_front_door(draft, source) {
+        is_about_own(source, original)
+    } else {
+        !stands_until_decided(draft, original) && is_suspects()
+    }
 }
 
 fn is_front_door(draft: &Draft<'_>, source: &Source) -> bool {
