@@ -82,6 +82,11 @@ impl HeldTask {
         Self { state: state.to_owned(), state_at: at, escalate_at: None, ..self.clone() }
     }
 
+    /// Whose task it is: the agency in whose place its holder has it, else the holder's own.
+    pub fn meant_for(&self) -> &String {
+        self.in_place_of.as_ref().unwrap_or(&self.agency)
+    }
+
     /// The unanswered tasks that this one is about.
     pub fn chased(&self) -> impl Iterator<Item = &String> {
         self.chases.iter().chain(self.chases_also.iter().flatten())

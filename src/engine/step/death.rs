@@ -14,7 +14,7 @@ use super::draft::{AT_HIGHEST_LEVEL, Draft, within_the_hour_at};
 use super::findings::{asked_after_all, over_since};
 use super::held_back::lifted;
 use super::one_child::sighting::Sighted;
-use super::outcomes::responsible;
+use super::outcomes::{kept, responsible};
 use super::word::{CLOSED, ENQUIRY_RUNS, LOWERED, Word, each_holder, is_word, tell_each};
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::StepError;
@@ -204,6 +204,7 @@ pub fn take_up_if_ended(draft: &mut Draft<'_>) -> Result<(), StepError> {
         }
     }
     responsible::named_while_thought_dead(draft, &cause, ended.received_at)?;
+    kept::send(draft, &cause, ended.received_at)?;
     findings.extend(asked_after_all(draft, &before, over_since(&draft.history, &ended))?);
     let words = tell(draft, &ended, &freed, &findings)?;
     draft

@@ -2,6 +2,7 @@
 
 pub mod answers;
 pub mod challenge;
+pub mod kept;
 pub mod outcome;
 pub mod readdressed;
 pub mod responsible;

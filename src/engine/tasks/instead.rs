@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::build::Question;
-use super::{Asked, DEATH_ACTION, DEATH_RULE, DEATH_TITLE, Raising};
+use super::{Asked, DEATH_ACTION, DEATH_RULE, DEATH_TITLE, Raising, Wanted};
 use crate::engine::context::StepError;
 use crate::engine::history::{death, episodes};
 use crate::engine::model::decision::Suppressed;
@@ -40,6 +40,11 @@ impl<'b> Raising<'b> {
             && (!looks_into_it || of_return)
             && task.entry.kind != death::SERIOUS_INCIDENT
             && death::is_known(self.history, &task.entry, self.at)
+    }
+
+    /// Whether a notice of death keeps it from going out.
+    pub fn is_kept_by_death(&self, one: &Wanted<'b>) -> bool {
+        self.is_after_death(&one.clone().into())
     }
 
     pub(super) fn overtaken(&self, suppressed: &Suppressed) -> String {

@@ -41,6 +41,12 @@ const FOR_NOBODY: Enough = Enough {
     clock: AT_HIGHEST_LEVEL,
     wants_answer: false,
 };
+/// Of a child whose death was notified nobody there is asked before that is settled.
+const KEPT: Enough = Enough {
+    why: "The unit that this was meant for is known now, and is asked nothing while a notice of the child's death stands.",
+    action: "Stop here: this is kept from the unit it was meant for while the child's death stands notified; this word of it needs no answer",
+    ..FOUND
+};
 const RING_BACK: Enough = Enough {
     why: "What you passed on was meant for an authority that was recorded by mistake.",
     action: "Ring whom you passed this on to: it was by mistake; they are to stop, and not to use it",
@@ -57,6 +63,9 @@ const RING_FORMER: Enough = Enough {
 /// To whoever passes it on.
 const UNLISTED: &str = "No directory lists the unit that it goes to, so nobody would read what is sent there: a person is asked to find the unit \
 out. Record it again with the unit as the directory lists it.";
+/// The same, of a child whose death was notified.
+const KEPT_FROM_THEM: &str =
+    "The death of the child was notified: what was to be passed on is kept, and goes out if that stands no longer.";
 pub const RECALL: Recall = Recall {
     rule: READDRESSED_RULE,
     title: "A task for another unit",
@@ -159,7 +168,7 @@ pub fn is_word_to_stop(task: &HeldTask) -> bool {
     [RECALL.action, NO_LONGER_THEIRS.action, TOLD_BY_MISTAKE].contains(&task.action.as_str())
 }
 
-fn same_work(one: &HeldTask, other: &HeldTask) -> bool {
+pub(super) fn same_work(one: &HeldTask, other: &HeldTask) -> bool {
     one.event_id == other.event_id && one.partner == other.partner && one.action == other.action
 }
 
@@ -239,7 +248,10 @@ pub fn pass_on(
 ) -> Result<(), StepError> {
     let cause = format!("{cause}\0{}", entry.event_id);
     let goes_on = wrong.held.iter().filter(|task| (wrong.goes_on)(task));
-    let wanted = goes_on.map(|task| passed_on(draft, referral, task, entry, (agency, meant))).collect();
+    let wanted: Vec<Wanted<'_>> =
+        goes_on.map(|task| passed_on(draft, referral, task, entry, (agency, meant))).collect();
+    let raising = draft.raising(referral, &cause);
+    let is_kept = wanted.iter().any(|one| raising.is_kept_by_death(one));
     draft.raise(referral, &cause, &[], wanted)?;
     let (misled, stood_in): (Vec<Arc<HeldTask>>, Vec<Arc<HeldTask>>) =
         wrong.held.iter().cloned().partition(|task| task.agency == agency.name);
@@ -255,10 +267,14 @@ pub fn pass_on(
         let word = match (wrong.goes_on)(task) {
             _ if rings_back(task) => &RING_BACK,
             _ if (wrong.went_to_former)(task) => &RING_FORMER,
+            true if is_kept => &KEPT,
             true => &FOUND,
             false => &FOR_NOBODY,
         };
         told.push(word_to_stand_in(draft, task, entry, word)?);
+    }
+    if is_kept && wrong.state == READDRESSED {
+        draft.sender_words.push(KEPT_FROM_THEM);
     }
     draft.raise(None, &cause, &[], told)?;
     let at = draft.at;
@@ -362,7 +378,7 @@ pub fn as_first_asked(draft: &Draft<'_>, task: &HeldTask) -> Deadline {
 }
 
 /// The same action by the same deadline, for the right unit.
-fn passed_on<'w>(
+pub(super) fn passed_on<'w>(
     draft: &Draft<'_>,
     referral: Option<&Referral>,
     task: &HeldTask,
@@ -386,7 +402,11 @@ fn passed_on<'w>(
         Meant::Unit(unit) if referral.is_none() && !holds(unit) => {
             (raising.stand_in(agency, due.urgent_by()), vec![raising.note_of_unit(agency, unit)])
         }
-        Meant::Unknown | Meant::Nobody => (raising.stand_in(agency, due.urgent_by()), Vec::new()),
+        Meant::Unknown | Meant::Nobody => {
+            let address = raising.stand_in(agency, due.urgent_by());
+            let notes = raising.notes_in_place(&address, &task.action, entry);
+            (address, notes)
+        }
         Meant::Unit(unit) => {
             let role = task.role.clone();
             (Address { agency: agency.name.clone(), unit: Some(unit.clone()), role, in_place_of: None }, Vec::new())
