@@ -269,3 +269,24 @@ fn whoever_withdraws_a_decision_hears_whether_the_case_stands_otherwise_by_that(
     check(&[closed(), raised.clone(), withdrawn(3, 1)], &["the case stands by another, and goes on as it does"]);
     check(&[concern, closed(), raised, withdrawn(3, 1)], &["stands by the decision that was made since"]);
 }
+
+#[test]
+fn who_refers_a_child_is_not_sent_to_the_front_door_where_somebody_there_is_accused() {
+    let accused = event(
+        1,
+        POLICE,
+        "position_of_trust.alleged",
+        json!({ "detail": { "employer": "Cheshire East", "role": "social worker", "employer_agency": "social-care" } }),
+    );
+    let later = event(
+        2,
+        SCHOOL,
+        "concern.reported",
+        json!({ "detail": { "concern": "neglect", "proposed_level": "L2" }, "immediate_danger": true }),
+    );
+    let stand_in = "ring the local authority designated officer";
+    check(&[accused.clone()], &[&format!("To add or ask something, {stand_in}.")]);
+    let words = [&format!("ring 999, then the {}.", &stand_in[9..]), &format!("To add or ask something, {stand_in}.")];
+    check(&[accused, later.clone()], &words.map(String::as_str));
+    check(&[later], &["ring 999, then the front door.", "To add or ask something, ring the front door."]);
+}

@@ -261,6 +261,14 @@ impl<'a> Draft<'a> {
         })
     }
 
+    /// What those who referred the child are told by this step.
+    pub fn feedback_given(&mut self) -> impl Iterator<Item = &mut Feedback> {
+        self.effects.iter_mut().filter_map(|effect| match effect {
+            Effect::Feedback(feedback) => Some(feedback),
+            Effect::Task(..) | Effect::Decision(_) | Effect::Inbox(_) => None,
+        })
+    }
+
     /// Whoever decides reads this on the first of what this step gives them; where it gives them nothing, the decision alone says it.
     pub fn note_to_front_door(&mut self, note: String) {
         let book = self.book;

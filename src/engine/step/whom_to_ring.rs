@@ -7,11 +7,12 @@ use crate::engine::tasks::asking::REASON_GIVEN;
 
 const FRONT_DOOR: &str = "the front door";
 /// What is said before it where its reader is sent there.
-const SENT: [&str; 5] = ["ring ", "Ring ", "ask ", "Ask ", "asked "];
+const SENT: [&str; 6] = ["ring ", "Ring ", "ask ", "Ask ", "asked ", "ring 999, then "];
 
-/// When a step ends: its words are written for the front door, and go out as they hold for this child.
+/// When a step ends: its words are written for the front door, and go out as they hold for this child; so does what those who referred them
+/// are told.
 pub fn settle(draft: &mut Draft<'_>) {
-    if draft.given().next().is_none() {
+    if draft.given().next().is_none() && draft.feedback_given().next().is_none() {
         return;
     }
     let raising = draft.raising(None, "");
@@ -20,6 +21,7 @@ pub fn settle(draft: &mut Draft<'_>) {
     }
     let words = Words { ring: draft.context.on_front_door_phone(), instead: raising.whom_to_ring() };
     draft.given().for_each(|task| words.settle(task));
+    draft.feedback_given().for_each(|feedback| feedback.message = words.of(&feedback.message));
     for task in draft.decision.tasks.iter_mut().filter(|task| is_own(task.rules.iter())) {
         task.action = words.of(&task.action);
     }
