@@ -23,6 +23,7 @@ use super::rules::expression::Truth;
 
 mod anew;
 pub mod asking;
+mod at_work;
 mod build;
 mod by_another;
 mod cannot_wait;

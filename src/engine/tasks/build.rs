@@ -82,6 +82,7 @@ impl<'b> Raising<'b> {
         }
         self.ask_front_door(questions, &mut open)?;
         raised.ring = self.say_what_is_held_back(&put, &mut open)?;
+        self.say_who_is_at_work(&mut open);
         self.ask_after_death(overtaken, &mut open)?;
         self.ask_about_persons(&mut open)?;
         self.ask_how_to_ask(&mut open)?;
