@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use crate::engine::intake::standing::BESIDE_A_BIRTH;
 use crate::engine::schema::{Fault, first_of};
 
-/// By which other places what is said of a place was judged. A due date goes by the child's date of birth and the time of the event besides.
+/// By which other places what is said of a place was judged. A due date goes by the child's date of birth besides, and by the time of the event
+/// unless the two dates cannot be together at any time.
 const JUDGED_BY: [(&str, &[&str]); 6] = [
     ("source", &["type", "data.detail.decision"]),
     ("data.child", &["type", "data.reply_to", "data.detail.state"]),
@@ -73,7 +75,7 @@ impl Faults {
         let told: BTreeSet<String> = others.iter().map(|fault| fault.path.clone()).collect();
         let known = self.places();
         let is_doubtful = |place: &String| is_at_fault(known, place) || told.contains(place);
-        let founded = others.into_iter().filter(|fault| !judged_by(&fault.path).iter().any(is_doubtful)).collect();
+        let founded = others.into_iter().filter(|fault| !judged_by(fault).iter().any(is_doubtful)).collect();
         self.add_others(founded);
     }
 
@@ -107,11 +109,12 @@ fn is_at_fault(known: &BTreeSet<String>, place: &str) -> bool {
     holders.any(|holder| known.contains(holder)) || holds('.') || holds('[')
 }
 
-fn judged_by(path: &str) -> Vec<String> {
-    let fixed = JUDGED_BY.iter().find(|(of, _)| *of == path).map_or(&[][..], |(_, places)| *places);
+fn judged_by(Fault { path, problem }: &Fault) -> Vec<String> {
+    let fixed = JUDGED_BY.iter().find(|(of, _)| of == path).map_or(&[][..], |(_, places)| *places);
     let of_due_date = path.strip_suffix(DUE_DATE).map(|child| format!("{child}.date_of_birth"));
-    let times = TIMES.iter().filter(|_| of_due_date.is_some());
-    fixed.iter().chain(times).map(|place| (*place).to_owned()).chain(of_due_date.clone()).collect()
+    let goes_by_times = of_due_date.is_some() && problem != BESIDE_A_BIRTH;
+    let times = TIMES.iter().filter(|_| goes_by_times);
+    fixed.iter().chain(times).map(|place| (*place).to_owned()).chain(of_due_date).collect()
 }
 
 #[cfg(test)]
@@ -171,6 +174,10 @@ mod tests {
         ] {
             assert!(told(&[known], &[other]).is_empty(), "{known} {other}");
         }
+        let both = Fault::new("data.child.due_date", BESIDE_A_BIRTH);
+        let mut ahead = Faults::of(vec![Fault::new("data.occurred_at", "lies ahead")]);
+        ahead.add_judged(vec![both]);
+        assert_eq!(ahead.found.len(), 2, "the time has nothing to do with it");
         assert_eq!(told(&["data.detail.decided_by"], &["source", "data.detail.agency"]).len(), 2);
         assert_eq!(told(&["id"], &["source", "data.detail.decision"]), ["data.detail.decision"], "it is missing");
         assert_eq!(told(&["id"], &["data.child", "data.child.due_date"]).len(), 2);

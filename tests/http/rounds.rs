@@ -138,6 +138,15 @@ fn of_an_import_of_which_nothing_is_kept() {
     assert!(detail.contains("nothing of it was kept") && house.referrals().is_empty(), "{}", answer.text);
 }
 
+/// No time makes the two dates go together.
+#[test]
+fn a_due_date_beside_a_birth_is_told_beside_a_time_that_cannot_be() {
+    let house = House::open();
+    let mut sent = event_with("", "time", json!("2126-04-01T10:00:00+01:00"));
+    sent["data"]["child"]["due_date"] = json!("2026-05-01");
+    check(&house.post_event(&sent), 400, &["data.child.due_date", "time"]);
+}
+
 /// Of the names of `changes`, whose order nobody keeps.
 #[test]
 fn a_change_that_is_not_repeated_is_told_once_by_its_number() {

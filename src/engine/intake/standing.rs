@@ -32,6 +32,9 @@ sent instead has them; or leave it out";
 
 /// Ten months: a pregnancy, and some days.
 const DUE_WITHIN_DAYS: i32 = 305;
+/// Whatever the time of the event.
+pub const BESIDE_A_BIRTH: &str =
+    "stands beside date_of_birth: give due_date for a child who is not born yet, else date_of_birth";
 const NO_DUE_DATE: &str = "lies more than ten months away: give the day the child is due";
 
 /// The agencies of the rule books.
@@ -126,9 +129,7 @@ pub fn names(agencies: &Agencies, event: &ReferralEvent, receipt: Timestamp) -> 
             faults.push(Fault::new(format!("{path}.date_of_birth"), problem));
         }
         if child.date_of_birth.is_some() && child.due_date.is_some() {
-            let problem =
-                "stands beside date_of_birth: give due_date for a child who is not born yet, else date_of_birth";
-            faults.push(Fault::new(format!("{path}.due_date"), problem));
+            faults.push(Fault::new(format!("{path}.due_date"), BESIDE_A_BIRTH));
         } else if child.due_date.is_some_and(|due| is_no_due_date(event, due, receipt)) {
             faults.push(Fault::new(format!("{path}.due_date"), NO_DUE_DATE));
         }
