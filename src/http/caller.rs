@@ -106,6 +106,16 @@ impl Presented {
         }
     }
 }
+    /// Refuses a stream of a list that as many are open of as there may be.
+    pub fn too_many_streams(&self, over: OverShare) -> Problem {
+        let OverShare { most, is_to_be_told } = over;
+        if is_to_be_told {
+            let holder = holder(&self.caller);
+            tracing::warn!(holder, most, "a list has as many streams open at once as it may: more are refused");
+        }
+        Problem::too_many_streams(most)
+    }
+
 
 fn caller(parts: &Parts, gateway: &Gateway) -> Result<Presented, Problem> {
     let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());

@@ -215,7 +215,9 @@ async fn stream<T: Published + Send + 'static>(
     if *gateway.stopping.borrow() {
         return Err(Problem::from(BrokerError::Stopping));
     }
-    let place = gateway.streams.open(format!("{}\0{}", view.topic, view.unit.as_deref().unwrap_or_default()))?;
+    let list = format!("{}\0{}", view.topic, view.unit.as_deref().unwrap_or_default());
+    let opened = gateway.streams.open(list, view.token.hash());
+    let place = opened.map_err(|over| view.token.too_many_streams(over))?;
     answering.streams();
     let (waiter, page) = (Waiter::new(&gateway), Vec::new().into_iter());
     let follower = Follower { waiter, gateway, view, cursor, page, place };

@@ -131,6 +131,15 @@ impl Problem {
         self.retry_after = Some(seconds);
         self
     }
+    /// One list has as many streams as it may.
+    pub fn too_many_streams(most: usize) -> Self {
+        let detail = format!(
+            "{most} streams of this list are open, as many as there may be. Close those that nobody reads, or read one and \
+             share it."
+        );
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-streams", "Too many streams at once", detail).retry_after(30)
+    }
+
 
     /// Adds a member to the body.
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {

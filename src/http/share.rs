@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// One token may have a quarter.
 const SHARE_OF_ONE_TOKEN: usize = 4;
-/// It is told so often who takes more than their share.
+/// Of each it is told so often that they take more than their share.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// SHA-256 of a token.
@@ -15,14 +15,29 @@ pub type TokenHash = [u8; 32];
 #[derive(Default)]
 pub struct Shares {
     taken: BTreeMap<TokenHash, usize>,
-    told: Option<Instant>,
+    told: Told,
+}
+
+/// Of whom the log has told that they want more than there is for one, and when: tokens that are known alone, and so few.
+#[derive(Default)]
+pub struct Told(BTreeMap<TokenHash, Instant>);
+
+impl Told {
+    /// Nothing was told of them lately; it is now.
+    pub fn is_to_be_told(&mut self, token: TokenHash) -> bool {
+        let is_to_be_told = self.0.get(&token).is_none_or(|told| told.elapsed() >= TOLD_EVERY);
+        if is_to_be_told {
+            self.0.insert(token, Instant::now());
+        }
+        is_to_be_told
+    }
 }
 
 /// One token has as much as it may.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OverShare {
     pub most: usize,
-    /// Nobody was told of it lately.
+    /// The log did not tell of it lately.
     pub is_to_be_told: bool,
 }
 
@@ -35,11 +50,7 @@ impl Shares {
             *taken += 1;
             return Ok(());
         }
-        let is_to_be_told = self.told.is_none_or(|told| told.elapsed() >= TOLD_EVERY);
-        if is_to_be_told {
-            self.told = Some(Instant::now());
-        }
-        Err(OverShare { most, is_to_be_told })
+        Err(OverShare { most, is_to_be_told: self.told.is_to_be_told(token) })
     }
 
     pub fn give_back(&mut self, token: &TokenHash) {

@@ -3,25 +3,24 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::http::StatusCode;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::problem::Problem;
+use super::share::{OverShare, TokenHash, Told};
 
 /// Streams of one list and unit at once. More are refused.
 pub const STREAMS_MAX: usize = 16;
 /// Streams that read on at once: what each holds meanwhile is more than what it keeps.
 const READING_MAX: usize = 4;
-const RETRY_SECONDS: u32 = 30;
 
 pub struct Streams {
     open: Mutex<BTreeMap<String, usize>>,
+    told: Mutex<Told>,
     reading: Semaphore,
 }
 
 impl Default for Streams {
     fn default() -> Self {
-        Self { open: Mutex::default(), reading: Semaphore::new(READING_MAX) }
+        Self { open: Mutex::default(), told: Mutex::default(), reading: Semaphore::new(READING_MAX) }
     }
 }
 
@@ -33,16 +32,12 @@ pub struct StreamPlace {
 
 impl Streams {
     /// `reader`: whose list it is, and of which unit.
-    pub fn open(self: &Arc<Self>, reader: String) -> Result<StreamPlace, Problem> {
+    pub fn open(self: &Arc<Self>, reader: String, token: TokenHash) -> Result<StreamPlace, OverShare> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(reader.clone()).or_default();
         if *count >= STREAMS_MAX {
-            let detail = format!(
-                "{STREAMS_MAX} streams of this list are open, as many as there may be. Close those that nobody reads, or \
-                 read one and share it."
-            );
-            let (status, kind, title) = (StatusCode::TOO_MANY_REQUESTS, "too-many-streams", "Too many streams at once");
-            return Err(Problem::new(status, kind, title, detail).retry_after(RETRY_SECONDS));
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            return Err(OverShare { most: STREAMS_MAX, is_to_be_told: told.is_to_be_told(token) });
         }
         *count += 1;
         Ok(StreamPlace { streams: self.clone(), reader })

@@ -10,6 +10,7 @@ use pathway_router::broker::memory::MemoryOptions;
 use pathway_router::broker::{BrokerError, Reader, Record};
 use pathway_router::config::Config;
 use pathway_router::engine::model::task::Task;
+use pathway_router::telemetry::logging::{LogLevel, start_captured};
 
 use super::inbox::task;
 use super::kit::House;
@@ -64,12 +65,22 @@ fn status(socket: &mut TcpStream) -> String {
 
 #[test]
 fn a_list_has_so_many_streams_and_room_comes_back() {
+    let log = start_captured(LogLevel::WARN);
     let house = House::open();
     let mut open: Vec<TcpStream> = (0..16).map(|_| asks_for_stream(&house)).collect();
     open.iter_mut().for_each(|socket| assert_eq!(status(socket), "200"));
     let refused = house.get("/v1/agencies/camhs/tasks/stream", "inbox-camhs");
     assert_eq!((refused.status, refused.retry_after.as_deref()), (429, Some("30")));
     assert!(refused.text.contains("too-many-streams"), "{}", refused.text);
+    let again = house.get("/v1/agencies/camhs/tasks/stream", "inbox-camhs");
+    assert_eq!(again.status, 429);
+    let said = log.text();
+    let told: Vec<&str> = said.lines().filter(|line| line.contains("as many streams open at once")).collect();
+    assert!(
+        told.len() == 1 && told[0].contains("agency camhs") && told[0].contains("WARN"),
+        "whose they are: {told:?}"
+    );
+    assert!(!said.contains(&house.token("inbox-camhs")));
     assert_eq!(house.get("/v1/agencies/camhs/tasks", "inbox-camhs").status, 200, "the list itself is read on");
     drop(open);
     let is_let_in = || status(&mut asks_for_stream(&house)) == "200";
