@@ -185,10 +185,15 @@ fn remedy(address: &str, error: &str) -> &'static str {
     if says(&["connection refused"]) {
         return "; nothing listens there: start the router, or name the address that its log gives";
     }
-    if address.starts_with("https:")
-        && says(&["unknownissuer", "unknown issuer", "causedasendentity", "selfsigned", "self-signed"])
-    {
+    if address.starts_with("https:") && says(&["causedasendentity"]) {
+        return "; its certificate is an authority's, made to sign others (CA:TRUE), and may not be a server's own: give the router one without \
+                that (`openssl req -x509 … -addext basicConstraints=critical,CA:FALSE`), and restart it";
+    }
+    if address.starts_with("https:") && says(&["unknownissuer", "unknown issuer", "selfsigned", "self-signed"]) {
         return "; nobody that is trusted here signed its certificate: name that certificate, or its authority's, with --authority";
+    }
+    if address.starts_with("https:") && says(&["certificate expired", "certificate: expired", "expiredcontext"]) {
+        return "; its certificate has ended: a renewed one is to be put in its place, and the router restarted";
     }
     if address.starts_with("https:") && says(&["notvalidforname", "not valid for name"]) {
         return "; its certificate is for another name: write the address with the name that it bears";
@@ -213,4 +218,19 @@ fn tls(authority_file: Option<&Path>) -> Result<TlsConfig, CliError> {
     trusting(authority_file).map_err(|problem| {
         CliError::Usage(format!("{problem}; name the router's certificate authority with --authority"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::remedy;
+
+    #[test]
+    fn what_is_wrong_with_a_certificate_is_said_in_plain_words() {
+        let told = |error: &str| remedy("https://router:8443", &format!("invalid peer certificate: {error}"));
+        let authority = told("Other(OtherError(CaUsedAsEndEntity))");
+        assert!(authority.contains("may not be a server's own") && authority.contains("CA:FALSE"), "{authority}");
+        assert!(!authority.contains("--authority"), "to trust it helps nobody: {authority}");
+        assert!(told("UnknownIssuer").contains("--authority"));
+        assert!(told("Expired").contains("renewed"), "{}", told("Expired"));
+    }
 }

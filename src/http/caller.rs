@@ -50,10 +50,10 @@ impl AgencyCaller {
         if self.agency == agency {
             Ok(())
         } else {
-            Err(Problem::forbidden(format!(
-                "This token is for another agency's tasks: the agency in the path must be {}.",
-                self.agency
-            )))
+            let own = &self.agency;
+            Err(self
+                .token
+                .is_not_for(&format!("Write {own} in the path, or use the token of the agency that is named there.")))
         }
     }
 }
@@ -63,10 +63,10 @@ impl PartnerCaller {
         if self.partner == partner {
             Ok(())
         } else {
-            Err(Problem::forbidden(format!(
-                "This token is for another partner's feedback: the partner in the path must be {}.",
-                self.partner
-            )))
+            let own = &self.partner;
+            Err(self
+                .token
+                .is_not_for(&format!("Write {own} in the path, or use the token of the partner that is named there.")))
         }
     }
 }
@@ -85,6 +85,17 @@ impl Presented {
         self.sha256
     }
 
+    /// Refuses what it may not do: what it is for, and what to use instead.
+    fn is_not_for(&self, instead: &str) -> Problem {
+        let holder = holder(&self.caller);
+        let may = match &self.caller {
+            Caller::Partner { .. } => "sends events, reads the feedback on them and challenges what became of them",
+            Caller::Agency { .. } => "reads their tasks and answers them",
+            Caller::Operator => "imports, publishes rule books and looks after the quarantine",
+        };
+        Problem::forbidden(format!("This token is that of {holder}: it {may}, and nothing else. {instead}"))
+    }
+
     /// Refuses a large body beside as many others of this token's as there may be.
     pub fn too_many_large(&self, over: OverShare) -> Problem {
         let OverShare { most, is_to_be_told } = over;
@@ -93,6 +104,16 @@ impl Presented {
             tracing::warn!(holder, most, "a token sends as many large bodies at once as one may: more are refused");
         }
         Problem::too_many_large(most)
+    }
+
+    /// Refuses a stream of a list that as many are open of as there may be.
+    pub fn too_many_streams(&self, over: OverShare) -> Problem {
+        let OverShare { most, is_to_be_told } = over;
+        if is_to_be_told {
+            let holder = holder(&self.caller);
+            tracing::warn!(holder, most, "a list has as many streams open at once as it may: more are refused");
+        }
+        Problem::too_many_streams(most)
     }
 
     /// Refuses what would be refused if it were asked for now.
@@ -106,22 +127,12 @@ impl Presented {
         }
     }
 }
-    /// Refuses a stream of a list that as many are open of as there may be.
-    pub fn too_many_streams(&self, over: OverShare) -> Problem {
-        let OverShare { most, is_to_be_told } = over;
-        if is_to_be_told {
-            let holder = holder(&self.caller);
-            tracing::warn!(holder, most, "a list has as many streams open at once as it may: more are refused");
-        }
-        Problem::too_many_streams(most)
-    }
-
 
 fn caller(parts: &Parts, gateway: &Gateway) -> Result<Presented, Problem> {
     let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let (scheme, token) = header.and_then(|text| text.split_once(' ')).ok_or_else(Problem::unauthenticated)?;
+    let (scheme, token) = header.and_then(|text| text.split_once(' ')).ok_or_else(Problem::without_token)?;
     if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(Problem::unauthenticated());
+        return Err(Problem::without_token());
     }
     let sha256 = hash_of(token.trim());
     let caller = gateway.callers().tokens.caller_of(&sha256).cloned().ok_or_else(Problem::unauthenticated)?;
@@ -140,7 +151,7 @@ fn over_share(caller: &Caller, over: OverShare) -> Problem {
     Problem::too_many_requests(most)
 }
 
-/// For the log: never the token.
+/// For the log, and for who shows it: never the token.
 fn holder(caller: &Caller) -> String {
     match caller {
         Caller::Partner { partner, unit } => format!("partner {partner}, unit {unit}"),
@@ -157,7 +168,9 @@ impl FromRequestParts<Arc<Gateway>> for PartnerCaller {
         let token = caller(parts, gateway)?;
         match token.caller.clone() {
             Caller::Partner { partner, unit } => Ok(Self { partner, unit, token }),
-            Caller::Agency { .. } | Caller::Operator => Err(Problem::forbidden("Use a partner's token.")),
+            Caller::Agency { .. } | Caller::Operator => {
+                Err(token.is_not_for("Use the token of the partner's unit that sends the events."))
+            }
         }
     }
 }
@@ -169,7 +182,9 @@ impl FromRequestParts<Arc<Gateway>> for AgencyCaller {
         let token = caller(parts, gateway)?;
         match token.caller.clone() {
             Caller::Agency { agency, unit } => agency_caller(gateway, agency, unit, token),
-            Caller::Partner { .. } | Caller::Operator => Err(Problem::forbidden("Use an agency's token.")),
+            Caller::Partner { .. } | Caller::Operator => {
+                Err(token.is_not_for("Use the token of the agency, or of its unit, whose tasks these are."))
+            }
         }
     }
 }
@@ -196,7 +211,10 @@ fn must_be_kept_apart(gateway: &Gateway, agency: &str, unit: Option<&str>) -> Re
         return Err(Problem::not_ready(&gateway.readiness.why_not()));
     }
     if unit.is_none() && agencies.of_many_units.contains(agency) {
-        return Err(Problem::forbidden("This agency has many units: use a unit's token."));
+        return Err(Problem::forbidden(format!(
+            "{agency} has many units, of which none may read another's tasks, and this token is for no unit. Use a unit's token: the router's \
+             operator gives it, with `unit` in its table of tokens.toml."
+        )));
     }
     Ok(())
 }
@@ -209,7 +227,9 @@ impl FromRequestParts<Arc<Gateway>> for Answerer {
         match token.caller.clone() {
             Caller::Agency { agency, unit } => agency_caller(gateway, agency, unit, token).map(Self::Agency),
             Caller::Partner { partner, unit } => Ok(Self::Partner(PartnerCaller { partner, unit, token })),
-            Caller::Operator => Err(Problem::forbidden("Use an agency's token, or a partner's to disagree.")),
+            Caller::Operator => Err(token.is_not_for(
+                "Use the token of the agency, or of its unit, whose task it is; to disagree, that of the partner's unit that sent the event.",
+            )),
         }
     }
 }
@@ -221,7 +241,7 @@ impl FromRequestParts<Arc<Gateway>> for Operator {
         let token = caller(parts, gateway)?;
         match token.caller {
             Caller::Operator => Ok(Self { token }),
-            Caller::Partner { .. } | Caller::Agency { .. } => Err(Problem::forbidden("Use the operator's token.")),
+            Caller::Partner { .. } | Caller::Agency { .. } => Err(token.is_not_for("Use the operator's token.")),
         }
     }
 }

@@ -38,7 +38,14 @@ impl Problem {
     }
 
     pub fn invalid_outcome(status: StatusCode, faults: Vec<Fault>) -> Self {
-        let detail = "Correct the fields named in `problems` and send it again. It was kept for a person to look at.";
+        let detail = match status {
+            StatusCode::FORBIDDEN => {
+                "This token may not give that answer: `problems` says why. An answer is given with the token of the agency, or of its unit, \
+                 whose task it is; a partner's may challenge what became of its own events, and nothing else. It was kept for a person to \
+                 look at: send it again only with the token whose task it is."
+            }
+            _ => "Correct the fields named in `problems` and send it again. It was kept for a person to look at.",
+        };
         let problem = Self::new(status, "invalid-outcome", "The outcome cannot be used", detail);
         Self { faults, ..problem }
     }
@@ -50,8 +57,8 @@ impl Problem {
     }
 
     pub fn wrong_source(faults: Vec<Fault>) -> Self {
-        let detail = "A token speaks for one partner and unit alone, and some things are for one agency to say. It was \
-                      kept for a person to look at.";
+        let detail = "A token speaks for one partner and unit alone, and some things are for one agency to say: `problems` says which. Correct \
+                      what is named there, or send it with the token of whose it is, under the same id. It was kept for a person to look at.";
         let problem = Self::new(StatusCode::FORBIDDEN, "wrong-source", "The event is another sender's to send", detail);
         Self { faults, ..problem }
     }
@@ -61,8 +68,16 @@ impl Problem {
         Self { faults, ..problem }
     }
 
+    pub fn without_token() -> Self {
+        let detail =
+            "No token came with it, and nothing of it was kept. Send the header `Authorization: Bearer …`, with yours.";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", "No token", detail)
+    }
+
     pub fn unauthenticated() -> Self {
-        let detail = "Send a token this router knows: `Authorization: Bearer …`.";
+        let detail = "This router does not know the token, and nothing of what came with it was kept: it was revoked, or another was given in \
+                      its place, or it is another router's, or not whole. Ask the router's operator for one that is known, and send it \
+                      again with that, under the same id.";
         Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", "No valid token", detail)
     }
 
@@ -116,6 +131,15 @@ impl Problem {
             .retry_after(5)
     }
 
+    /// One list has as many streams as it may.
+    pub fn too_many_streams(most: usize) -> Self {
+        let detail = format!(
+            "{most} streams of this list are open, as many as there may be. Close those that nobody reads, or read one and \
+             share it."
+        );
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-streams", "Too many streams at once", detail).retry_after(30)
+    }
+
     /// The router cannot take work now: nothing was accepted.
     pub fn not_ready(why: &[String]) -> Self {
         let detail = format!("Nothing was accepted; send it again. (What its operator is told: {}.)", why.join("; "));
@@ -131,15 +155,6 @@ impl Problem {
         self.retry_after = Some(seconds);
         self
     }
-    /// One list has as many streams as it may.
-    pub fn too_many_streams(most: usize) -> Self {
-        let detail = format!(
-            "{most} streams of this list are open, as many as there may be. Close those that nobody reads, or read one and \
-             share it."
-        );
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-streams", "Too many streams at once", detail).retry_after(30)
-    }
-
 
     /// Adds a member to the body.
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {

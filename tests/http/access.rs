@@ -48,18 +48,41 @@ fn a_token_of_somebody_else_s_is_told_what_it_is_for() {
         assert_eq!(answer.json()["type"], "urn:pathway-router:problem:forbidden");
         assert_eq!(answer.json()["detail"], detail);
     };
-    let feedback = "This token is for another partner's feedback: the partner in the path must be leighton-hospital.";
-    check("/v1/partners/police/feedback", "leighton-hospital", feedback);
-    check("/v1/partners/nobody/feedback", "leighton-hospital", feedback);
-    let tasks = "This token is for another agency's tasks: the agency in the path must be camhs.";
-    check("/v1/agencies/police/tasks", "inbox-camhs", tasks);
-    check("/v1/agencies/camhs/tasks", "leighton-hospital", "Use an agency's token.");
-    check("/v1/partners/leighton-hospital/feedback", "inbox-camhs", "Use a partner's token.");
+    let hospital = "This token is that of partner leighton-hospital, unit emergency-department: it sends events, reads the feedback on them and \
+                    challenges what became of them, and nothing else.";
+    let camhs = "This token is that of agency camhs: it reads their tasks and answers them, and nothing else.";
+    let feedback =
+        format!("{hospital} Write leighton-hospital in the path, or use the token of the partner that is named there.");
+    check("/v1/partners/police/feedback", "leighton-hospital", &feedback);
+    check("/v1/partners/nobody/feedback", "leighton-hospital", &feedback);
+    let tasks = format!("{camhs} Write camhs in the path, or use the token of the agency that is named there.");
+    check("/v1/agencies/police/tasks", "inbox-camhs", &tasks);
+    let tasks = format!("{hospital} Use the token of the agency, or of its unit, whose tasks these are.");
+    check("/v1/agencies/camhs/tasks", "leighton-hospital", &tasks);
+    let feedback = format!("{camhs} Use the token of the partner's unit that sends the events.");
+    check("/v1/partners/leighton-hospital/feedback", "inbox-camhs", &feedback);
+    check("/v1/quarantine", "inbox-camhs", &format!("{camhs} Use the operator's token."));
     let other = event_with("", "source", "police/force-control".into());
     let answer = house.post_event(&other);
     assert_eq!((answer.status, paths(&answer.json())), (403, vec!["source".to_owned()]));
     let problem = answer.json()["problems"][0]["problem"].as_str().unwrap().to_owned();
     assert_eq!(problem, "must be the source of your token: give leighton-hospital/emergency-department");
+    let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("send it with the token of whose it is, under the same id"), "{detail}");
+}
+
+#[test]
+fn a_token_that_is_not_known_is_told_what_may_have_become_of_it_and_what_to_do() {
+    let house = House::open();
+    let say = |headers: &[(&str, &str)]| {
+        let answer =
+            house.post_with("/v1/events", &[headers, &[("content-type", STRUCTURED)]].concat(), event().to_string());
+        (answer.status, answer.json()["detail"].as_str().unwrap().to_owned())
+    };
+    let (status, unknown) = say(&[("authorization", "Bearer pathway_0000")]);
+    assert!(status == 401 && unknown.contains("revoked") && unknown.contains("Ask the router's operator"), "{unknown}");
+    let (status, none) = say(&[]);
+    assert!(status == 401 && none.contains("No token came"), "{none}");
 }
 
 #[test]
