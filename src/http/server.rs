@@ -145,9 +145,10 @@ impl Failing {
     }
 }
 
-/// Says in `/readyz`, and once in the log, that the certificate has ended or ends soon: it is looked at now and every hour.
+/// Says when the certificate ends, and in `/readyz`, and once in the log, that it has ended or ends soon: it is looked at now and every hour.
 fn watch_certificate(gateway: &Gateway, file: &Path) {
     let Some(end) = CertificateDer::from_pem_file(file).ok().and_then(|der| certificate::end_of(&der)) else { return };
+    gateway.metrics.troubles.certificate_ends(end);
     let (readiness, clock, file) = (gateway.readiness.clone(), gateway.clock.clone(), file.to_owned());
     tokio::spawn(async move {
         loop {

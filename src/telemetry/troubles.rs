@@ -13,6 +13,7 @@ pub struct Troubles {
     data_file_held: IntGauge,
     instance_shared: IntGauge,
     started: IntGauge,
+    certificate_ends: IntGauge,
 }
 
 impl Troubles {
@@ -21,7 +22,9 @@ impl Troubles {
         let held = "1 while another program holds the data file and nothing is accepted";
         let shared = "1 while another router runs under the same instance";
         let started = "When this process began, in seconds since 1970";
+        let certificate = "When the TLS certificate ends, Unix time; 0 where there is none";
         Ok(Self {
+            certificate_ends: gauge(registry, "tls_certificate_ends_seconds", certificate)?,
             started: gauge(registry, "start_time_seconds", started)?,
             instance_shared: gauge(registry, "instance_shared", shared)?,
             data_file_held: gauge(registry, "data_file_held", held)?,
@@ -44,6 +47,11 @@ impl Troubles {
     /// An alert counts how often it changes.
     pub fn started(&self, at: Timestamp) {
         self.started.set(at.0.div_euclid(1_000));
+    }
+
+    /// The certificate that clients are shown.
+    pub fn certificate_ends(&self, at: Timestamp) {
+        self.certificate_ends.set(at.0.div_euclid(1_000));
     }
 
     pub fn data_file_held(&self, held: bool) {

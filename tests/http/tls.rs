@@ -51,7 +51,7 @@ fn with_tls_the_routes_are_served_over_it_and_not_beside_it() {
         config.http.tls = Some(files);
     });
     let port = house.base().rsplit(':').next().unwrap().parse().unwrap();
-    let request = b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    let request = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
 
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(certificate).unwrap()).unwrap();
@@ -68,6 +68,10 @@ fn with_tls_the_routes_are_served_over_it_and_not_beside_it() {
     secured.write_all(request).unwrap();
     secured.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(
+        answer.contains("\npathway_tls_certificate_ends_seconds 4128254587\n"),
+        "when the certificate ends: {answer}"
+    );
 
     let mut socket = connect(port);
     let mut plain = Vec::new();
