@@ -164,6 +164,7 @@ pub struct Service {
     plan: TopicPlan,
     readiness: Arc<Readiness>,
     metrics: Arc<Metrics>,
+    clock: Clock,
     stop: Arc<AtomicBool>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -190,10 +191,11 @@ impl Service {
             plan,
             readiness: options.readiness.clone(),
             metrics: options.metrics.clone(),
+            clock: options.clock.clone(),
             stop: beginning.stop.clone(),
             threads: Mutex::default(),
         };
-        starting::expect(&options.metrics, &directory.current());
+        starting::expect(&options.metrics, &directory.current(), (options.clock)());
         service.start_housekeeping(options.clock.clone())?;
         if let Some(on_books) = &beginning.on_books {
             on_books(&directory.current().context.books);
@@ -240,7 +242,7 @@ impl Service {
         self.broker.ensure_topics(&specs)?;
         let topics = starting::topics(&*self.broker, current.topics.written_for_previous)?;
         self.directory.update(|current| (current.partners, current.topics) = (Arc::new(partners), topics));
-        starting::expect(&self.metrics, &self.directory.current());
+        starting::expect(&self.metrics, &self.directory.current(), (self.clock)());
         Ok(())
     }
 

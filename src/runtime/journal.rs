@@ -40,7 +40,9 @@ impl Journal {
         let mut lines = Vec::new();
         for (of, count) in counts {
             let said = self.quarantined.get(&of);
-            let new = count.saturating_sub(said.map_or(0, |(before, _)| *before));
+            // Of who was taken out, and is back, the count began anew.
+            let before = said.map_or(0, |(before, _)| *before);
+            let new = count.checked_sub(before).unwrap_or(count);
             let rested = said.is_none_or(|(_, at)| instant.saturating_duration_since(*at) >= QUARANTINE_EVERY);
             if new > 0 && rested {
                 self.quarantined.insert(of.clone(), (count, instant));
@@ -70,5 +72,6 @@ mod tests {
         assert!(look(30, 5).is_empty());
         assert_eq!(look(61, 9), [7]);
         assert!(look(200, 9).is_empty());
+        assert_eq!(look(261, 4), [4], "it was taken out, and is back");
     }
 }

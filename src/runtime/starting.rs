@@ -13,6 +13,7 @@ use super::topics::{OutputTopics, RULE_BOOKS, TopicPlan};
 use super::{Beginning, OnBooks, ServiceOptions, identity};
 use crate::broker::{Broker, BrokerError, Clock, vital};
 use crate::engine::context::{Context, RuleBooks};
+use crate::engine::facts::PreparedBook;
 use crate::engine::intake::Partners;
 use crate::engine::model::scalar::Timestamp;
 use crate::telemetry::metrics::Metrics;
@@ -129,11 +130,29 @@ fn waited_for<T>(
     }
 }
 
-/// Begins at zero what an alert watches, of every partner and of every agency that may answer.
-pub fn expect(metrics: &Metrics, current: &Current) {
+/// Begins at zero what an alert watches, of every partner and of every agency that may answer. What was counted of those that are none any more
+/// goes.
+pub fn expect(metrics: &Metrics, current: &Current, now: Timestamp) {
+    let (partners, agencies) = known(current, now);
+    metrics.keep_only(&partners, &agencies);
     metrics.expect(current.partners.keys().map(String::as_str));
-    let agencies = current.context.books.all().flat_map(|book| book.rules.agencies.keys());
-    agencies.for_each(|agency| metrics.expect_quarantine(agency));
+    let books = &current.context.books;
+    counting(books, now)
+        .flat_map(|book| book.rules.agencies.keys())
+        .for_each(|agency| metrics.expect_quarantine(agency));
+}
+
+/// The books in force, now or later.
+fn counting(books: &RuleBooks, now: Timestamp) -> impl Iterator<Item = &Arc<PreparedBook>> {
+    let since = books.in_force(now).map(|book| book.rules.effective_from);
+    books.all().filter(move |book| since.is_none_or(|since| book.rules.effective_from >= since))
+}
+
+/// The partners of the configuration; the agencies of these, and of the books that count, now or later.
+fn known(current: &Current, now: Timestamp) -> (BTreeSet<String>, BTreeSet<String>) {
+    let agencies = counting(&current.context.books, now).flat_map(|book| book.rules.agencies.keys().cloned());
+    let own = current.partners.values().filter_map(|partner| partner.agency.clone());
+    (current.partners.keys().cloned().collect(), agencies.chain(own).collect())
 }
 
 /// Looks for new rule books, on a thread of its own.
@@ -162,13 +181,25 @@ impl BookWatch {
 
     pub fn start(self, mut shelf: Shelf, stop: Arc<AtomicBool>) -> Result<JoinHandle<()>, BrokerError> {
         vital::spawn("rule-books", move || {
+            let mut known = Default::default();
             while !stop.load(Ordering::Acquire) {
+                self.forget(&mut known);
                 if let Err(error) = self.look(&mut shelf) {
                     tracing::debug!(%error, "rule books could not be looked for");
                 }
                 rest(LOOK_EVERY, &stop);
             }
         })
+    }
+
+    /// A book that takes effect ends agencies that it has no longer.
+    fn forget(&self, before: &mut (BTreeSet<String>, BTreeSet<String>)) {
+        let now = (self.clock)();
+        let known = known(&self.directory.current(), now);
+        if *before != known {
+            expect(&self.metrics, &self.directory.current(), now);
+            *before = known;
+        }
     }
 
     fn look(&self, shelf: &mut Shelf) -> Result<(), BrokerError> {
@@ -203,6 +234,5 @@ impl BookWatch {
                 Err(error) => tracing::error!(%error, "topics that the new rule book needs could not be made"),
             }
         });
-        expect(&self.metrics, &self.directory.current());
     }
 }

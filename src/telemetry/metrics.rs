@@ -10,6 +10,9 @@ use prometheus::{
     TextEncoder,
 };
 
+mod forgotten;
+
+use self::forgotten::REMOVED;
 pub use super::labels::{Answer, Disposition, RecordKind, Stage};
 use super::troubles::Troubles;
 use super::waiting::Waiting;
@@ -306,7 +309,7 @@ impl Metrics {
             };
             ((label("partner"), label("reason")), whole(metric))
         });
-        counted.collect()
+        counted.filter(|((partner, _), _)| partner != REMOVED).collect()
     }
 
     /// What a DECIDE lane holds in memory.
