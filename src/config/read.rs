@@ -43,11 +43,15 @@ impl<'a> Reading<'a> {
     /// As where a token is made anew for a holder who has one: the same command again.
     fn stands_twice(&mut self, span: &Range<usize>) {
         let name = self.text.get(span.clone()).unwrap_or_default().to_owned();
-        let is_it = |line: &str| {
-            let key = line.split(['=', ']']).next().unwrap_or_default();
-            key.trim_start_matches('[').trim().rsplit('.').next() == Some(name.as_str())
-        };
-        let first = self.text.lines().position(is_it).map(|above| above + 1).filter(|line| *line < self.line(span));
+        let line = self.line(span);
+        let above: Vec<&str> = self.text.lines().take(line - 1).collect();
+        let is_header = |line: &&str| line.trim_start().starts_with('[');
+        // A key belongs to the table above it, in which another name may stand for another holder.
+        let this = self.text.lines().nth(line - 1).unwrap_or_default();
+        let begins =
+            if is_header(&this) { 0 } else { above.iter().rposition(is_header).map_or(0, |header| header + 1) };
+        let of = |line: &str| line.split(['=', ']', '#']).next().unwrap_or_default().trim().to_owned();
+        let first = above.iter().skip(begins).position(|line| of(line) == of(this)).map(|place| begins + place + 1);
         let first = first.map(|line| format!(", first in line {line}")).unwrap_or_default();
         self.fault(
             span,

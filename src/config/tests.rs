@@ -231,6 +231,18 @@ fn a_token_that_stands_twice_is_named_with_the_line_of_the_first() {
     assert!(faults.contains("tokens.toml:5: `ward-3` stands twice, first in line 1; give the new one"), "{faults}");
 }
 
+/// Each holder's table has the same keys: the first is the one of this holder.
+#[test]
+fn a_key_that_stands_twice_is_named_with_the_first_of_its_own_table() {
+    let folder = tempfile::tempdir().unwrap();
+    first_start(folder.path()).unwrap();
+    let table = |name: &str, digit: &str| format!("[{name}]\nsha256 = \"{}\"\nrole = \"operator\"\n", digit.repeat(64));
+    let text = table("ward-3", "1") + &table("ward-4", "2") + "role = \"operator\"\n";
+    std::fs::write(folder.path().join("tokens.toml"), text).unwrap();
+    let faults = Config::load(&config_file(folder.path())).expect_err("a fault").to_string();
+    assert!(faults.contains("tokens.toml:7: `role` stands twice, first in line 6; "), "{faults}");
+}
+
 /// What a full disk or an edit that failed leaves.
 #[test]
 fn a_tokens_file_without_a_token_is_refused() {
