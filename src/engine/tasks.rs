@@ -195,10 +195,7 @@ impl<'b> Raising<'b> {
     /// Tasks for these findings: one for each recipient and action, the earliest deadline, every reason. What the
     /// same recipient was already asked for the same event is not asked again.
     pub fn raise(&self, findings: &[Finding<'b>], extra: Vec<Wanted<'b>>) -> Result<Raised, StepError> {
-        let mut wanted = Vec::new();
-        for finding in findings {
-            self.want(finding, &mut wanted)?;
-        }
+        let mut wanted = self.wanted_by(findings)?;
         wanted.extend(extra);
         let (asked, fresh): (Vec<Asked<'b>>, Vec<Asked<'b>>) =
             self.merge(wanted).into_iter().partition(|task| self.already_asked(task));
@@ -230,6 +227,15 @@ impl<'b> Raising<'b> {
             }
         }
         merged.into_values().collect()
+    }
+
+    /// What the rules of these findings ask, as things stand.
+    fn wanted_by(&self, findings: &[Finding<'b>]) -> Result<Vec<Wanted<'b>>, StepError> {
+        let mut wanted = Vec::new();
+        for finding in findings {
+            self.want(finding, &mut wanted)?;
+        }
+        Ok(wanted)
     }
 
     /// What one rule asks.

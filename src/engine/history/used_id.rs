@@ -14,7 +14,7 @@ const WORDS: [&str; 2] = ["status.changed", "agreement.recorded"];
 const SPEAK_OF_OTHERS: [&str; 2] = ["event.corrected", "event.withdrawn"];
 
 /// Whether an event is a word on how something stands, which another of its kind under the same id does not repeat.
-pub fn is_word(kind: &str) -> bool {
+pub fn says_how_it_stands(kind: &str) -> bool {
     WORDS.contains(&kind)
 }
 
@@ -25,7 +25,7 @@ pub fn own_id(arriving: &Entry) -> String {
 
 fn own_id_under(entry: &Entry, event_id: &str) -> String {
     let (kind, partner) = (entry.kind.as_str(), entry.source.partner.as_str());
-    if is_word(kind) || SPEAK_OF_OTHERS.contains(&kind) {
+    if says_how_it_stands(kind) || SPEAK_OF_OTHERS.contains(&kind) {
         derived(&[kind, partner, event_id, &entry.content_digest])
     } else {
         derived(&[if retracts(entry) { "retraction" } else { kind }, partner, event_id])
@@ -89,7 +89,7 @@ pub fn meant(history: &History, event_id: &str, place: usize, is_meant: impl Fn(
 /// All that one sender said under an id of what this entry is about, and that stands, the latest received first. Of what is no
 /// word on how something stands, the entry alone.
 pub fn words_of(history: &History, event_id: &str, entry: &Arc<Entry>) -> Vec<Arc<Entry>> {
-    if !is_word(&entry.kind) {
+    if !says_how_it_stands(&entry.kind) {
         return vec![Arc::clone(entry)];
     }
     let partner = &entry.source.partner;

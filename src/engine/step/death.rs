@@ -15,7 +15,7 @@ use super::findings::{asked_after_all, over_since};
 use super::held_back::lifted;
 use super::one_child::sighting::Sighted;
 use super::outcomes::{kept, responsible};
-use super::word::{CLOSED, ENQUIRY_RUNS, LOWERED, Word, each_holder, is_word, tell_each};
+use super::word::{CLOSED, ENQUIRY_RUNS, LOWERED, Word, each_holder, tell_each, tells_of_another};
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::StepError;
 use crate::engine::history::agreement::{GIVEN, said};
@@ -283,7 +283,7 @@ fn tell<'w>(
     let hour = raising.deadline_from_now(&AT_HIGHEST_LEVEL)?;
     // Below what a person has set since, nobody goes on.
     let goes_on = |task: &&Arc<HeldTask>| {
-        let is_theirs = task.agency != rules.front_door && !is_word(task);
+        let is_theirs = task.agency != rules.front_door && !tells_of_another(task);
         is_theirs && !lowered::is_lowered(draft, &draft.history, task)
     };
     // Who is warned when this step ends hears that alone.

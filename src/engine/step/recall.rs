@@ -11,7 +11,7 @@ use crate::engine::model::history::{Entry, HeldTask};
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::book::UnitKind;
 use crate::engine::step::outcomes::readdressed::has_rung;
-use crate::engine::step::word::is_word;
+use crate::engine::step::word::tells_of_another;
 use crate::engine::tasks::route::Address;
 use crate::engine::tasks::{READDRESSED_RULE, Wanted};
 
@@ -73,14 +73,15 @@ pub fn recalls<'w>(
     let due = raising.deadline_from_now(&OWN_DUTY)?;
     let mut asked: BTreeMap<(String, Option<String>), Vec<String>> = BTreeMap::new();
     // A word to stop, or to go on, is named where its holder was asked nothing else.
-    let (words, others): (Vec<&Arc<HeldTask>>, Vec<&Arc<HeldTask>>) = told.iter().partition(|task| is_word(task));
+    let (words, others): (Vec<&Arc<HeldTask>>, Vec<&Arc<HeldTask>>) =
+        told.iter().partition(|task| tells_of_another(task));
     for task in others.into_iter().chain(words) {
         // An agency of one unit is told once, whoever of it was on duty.
         let agency = draft.book.rules.agencies.get(&task.agency).filter(|agency| agency.units == UnitKind::One);
         let unit = agency.map_or(task.unit.clone(), |agency| raising.single_unit(agency, due.urgent_by()));
         let actions = asked.entry((task.agency.clone(), unit)).or_default();
         // That nobody answered is nothing that they were asked about the child.
-        let is_said = || actions.contains(&task.action) || (is_word(task) && !actions.is_empty());
+        let is_said = || actions.contains(&task.action) || (tells_of_another(task) && !actions.is_empty());
         if task.chases.is_none() && !is_said() {
             actions.push(task.action.clone());
         }

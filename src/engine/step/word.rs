@@ -107,7 +107,7 @@ const OF_A_WORD: [&str; 6] = [
 
 /// Whether a task says no more than what becomes of another that its holder has, or had. It asks nothing of the child itself: nobody goes on
 /// with it, and it goes to nobody in their place.
-pub fn is_word(task: &HeldTask) -> bool {
+pub fn tells_of_another(task: &HeldTask) -> bool {
     let is_own = || task.rules.iter().all(|rule| OWN_RULES.contains(&rule.as_str()));
     OF_A_WORD.iter().any(|begins| task.action.starts_with(begins)) && is_own()
 }
@@ -212,7 +212,7 @@ fn relation(word: &Word, tasks: &[&Arc<HeldTask>]) -> Relation {
 
 #[cfg(test)]
 mod tests {
-    use super::{GO_ON, HeldTask, STANDS_NO_LONGER, is_word};
+    use super::{GO_ON, HeldTask, STANDS_NO_LONGER, tells_of_another};
     use crate::engine::step::recall::{RECALL, RECALL_NOT_YET};
     use crate::engine::tasks::TOLD_BY_MISTAKE;
 
@@ -229,9 +229,9 @@ mod tests {
             (GO_ON.action, GO_ON.rule),
             (STANDS_NO_LONGER.action, STANDS_NO_LONGER.rule),
         ] {
-            assert!(is_word(&held(action, rule)), "{action}");
-            assert!(!is_word(&held(action, "R08")), "asked by a rule of the book: {action}");
+            assert!(tells_of_another(&held(action, rule)), "{action}");
+            assert!(!tells_of_another(&held(action, "R08")), "asked by a rule of the book: {action}");
         }
-        assert!(!is_word(&held("Find the child", "readdressed")), "passed on, it is asked still");
+        assert!(!tells_of_another(&held("Find the child", "readdressed")), "passed on, it is asked still");
     }
 }

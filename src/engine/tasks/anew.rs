@@ -40,10 +40,7 @@ impl<'b> Raising<'b> {
         findings: &[Finding<'b>],
         was_held_back: impl Fn(&Wanted<'b>) -> bool,
     ) -> Result<Raised, StepError> {
-        let mut wanted = Vec::new();
-        for finding in findings {
-            self.want(finding, &mut wanted)?;
-        }
+        let mut wanted = self.wanted_by(findings)?;
         let is_shut = |one: &Wanted<'b>| is_suppressed(&one.address, &self.book.rules.front_door, self.held_back());
         let went_out = |one: &Wanted<'b>| match &one.address.in_place_of {
             // Who stands in was asked on its own account.
@@ -65,21 +62,15 @@ impl<'b> Raising<'b> {
 
     /// Of what these findings ask, what was asked by these tasks of another event, and has ended with it: one task had stood for both.
     pub fn raise_ended(&self, findings: &[Finding<'b>], ended: &[Arc<HeldTask>]) -> Result<Raised, StepError> {
-        let mut wanted = Vec::new();
-        for finding in findings {
-            self.want(finding, &mut wanted)?;
-        }
-        let had_ended = |one: &Wanted<'b>| {
-            let meant_for = one.address.in_place_of.as_ref().unwrap_or(&one.address.agency);
-            let mut same = ended.iter().filter(|task| task.action == one.action && !task.is_of(&one.entry));
-            same.any(|task| task.agency == *meant_for || task.in_place_of.as_ref() == Some(meant_for))
+        let mut wanted = self.wanted_by(findings)?;
+        let is_theirs = |one: &Wanted<'b>, task: &HeldTask| {
+            let meant_for = one.address.meant_for();
+            task.action == one.action && (task.agency == *meant_for || task.in_place_of.as_ref() == Some(meant_for))
         };
+        let had_ended = |one: &Wanted<'b>| ended.iter().any(|task| is_theirs(one, task) && !task.is_of(&one.entry));
         let is_held = |one: &Wanted<'b>| {
-            let meant_for = one.address.in_place_of.as_ref().unwrap_or(&one.address.agency);
-            let mut of_event =
-                self.history.tasks.iter().filter(|held| held.is_of(&one.entry) && held.action == one.action);
-            let is_theirs = |held: &HeldTask| held.agency == *meant_for || held.in_place_of.as_ref() == Some(meant_for);
-            of_event.any(|held| is_theirs(held) && !self.is_recalled(held))
+            let mut of_event = self.history.tasks.iter().filter(|held| held.is_of(&one.entry));
+            of_event.any(|held| is_theirs(one, held) && !self.is_recalled(held))
         };
         wanted.retain(|one| had_ended(one) && !is_held(one));
         let mut merged = self.merge(wanted);
@@ -95,10 +86,7 @@ impl<'b> Raising<'b> {
         shut: &BTreeSet<HeldBack>,
         held: &[&HeldTask],
     ) -> Result<Raised, StepError> {
-        let mut wanted = Vec::new();
-        for finding in findings {
-            self.want(finding, &mut wanted)?;
-        }
+        let mut wanted = self.wanted_by(findings)?;
         let is_held = |one: &Wanted<'b>| {
             let same = |task: &&&HeldTask| {
                 task.agency == one.address.agency && task.action == one.action && task.is_of(&one.entry)
@@ -125,9 +113,7 @@ impl<'b> Raising<'b> {
 
     /// Whether a finding asks anything of anyone, as things stand.
     pub fn asks_anything(&self, finding: &Finding<'b>) -> Result<bool, StepError> {
-        let mut wanted = Vec::new();
-        self.want(finding, &mut wanted)?;
-        Ok(!wanted.is_empty())
+        Ok(!self.wanted_by(std::slice::from_ref(finding))?.is_empty())
     }
 
     /// Of a rule that was acted on before: whether it did not ask this then, or did not know the unit it asks now.

@@ -32,7 +32,7 @@ impl<'b> Raising<'b> {
         if !asking.any(must_be_done) || self.history.tasks.iter().any(is_held) {
             return None;
         }
-        let meant_for = held_back.address.in_place_of.clone().unwrap_or_else(|| held_back.address.agency.clone());
+        let meant_for = held_back.address.meant_for().clone();
         let title = rules.title_of(&meant_for);
         let note = format!("Meant for {title}, whose route is held back: find somebody else who does it in time.");
         let address = Address { in_place_of: None, ..address };

@@ -30,8 +30,8 @@ impl<'b> Raising<'b> {
         // By what names no child, or reports nothing of them, nobody is rung who would not be told: who is asked in their place sees to what
         // a report names.
         let is_status = |referral: &Referral| matches!(referral.event.detail, Detail::StatusChanged(_));
-        let rung = task.address.in_place_of.as_ref().filter(|_| self.referral.is_none_or(is_status));
-        let agency = rung.unwrap_or(&task.address.agency).as_str();
+        let is_rung = self.referral.is_none_or(is_status);
+        let agency = if is_rung { task.address.meant_for() } else { &task.address.agency }.as_str();
         let rules = &self.book.rules;
         let looks_into_it = agency == rules.front_door || rules.look_into_deaths.contains(agency);
         // Nobody holds an interview with a child who has died.

@@ -45,9 +45,12 @@ impl Address {
         let (agency, unit, role) = (task.agency.clone(), task.unit.clone(), task.role.clone());
         Self { agency, unit, role, in_place_of: None }
     }
-}
 
-impl Address {
+    /// Whose task it is: the agency that another stands in for, else its own.
+    pub fn meant_for(&self) -> &String {
+        self.in_place_of.as_ref().unwrap_or(&self.agency)
+    }
+
     /// What the one who stands in must know.
     pub fn notes(&self, rules: &RuleBook, action: &str) -> Vec<String> {
         let Some(meant_for) = &self.in_place_of else { return Vec::new() };

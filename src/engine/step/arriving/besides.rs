@@ -51,6 +51,6 @@ pub fn of(history: &History, known: Known, event: &ReferralEvent, arriving: &Ent
     } else if retracts(arriving) && !retracts(first) {
         Some(&RETRACTION)
     } else {
-        used_id::is_word(&arriving.kind).then_some(&ANOTHER_WORD)
+        used_id::says_how_it_stands(&arriving.kind).then_some(&ANOTHER_WORD)
     }
 }

@@ -153,7 +153,7 @@ pub fn arm(history: &mut History, rules: &RuleBook, at: Timestamp) {
     let closed = closings(history);
     let is_owed = |other: &HeldTask| overdue::is_owed(history, &closed, rules, other);
     for (place, task) in history.tasks.iter().enumerate() {
-        let of_overdue = overdue::is_word(task);
+        let of_overdue = overdue::tells_of_overdue(task);
         let goes_on = |other: &HeldTask| if of_overdue { is_owed(other) } else { waits(history, rules, other) };
         let is_over = |chased: &String| !history.tasks.iter().any(|other| other.task_id == *chased && goes_on(other));
         if task.chases.is_some() && is_open(&task.state) && task.chased().all(is_over) {

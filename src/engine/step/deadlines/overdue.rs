@@ -32,7 +32,7 @@ const HOURS_OF_A_DAY: u16 = 24;
 const TITLE: &str = "A task that has not been completed in time";
 
 /// Whether a task tells that another is overdue.
-pub fn is_word(task: &HeldTask) -> bool {
+pub fn tells_of_overdue(task: &HeldTask) -> bool {
     task.chases.is_some() && task.rules.iter().any(|rule| rule == OVERDUE_RULE)
 }
 
@@ -310,7 +310,7 @@ pub fn is_undone(before: &History, history: &History, rules: &RuleBook, task: &H
 
 /// Whether those above its recipient were told already that it is not done: before somebody said that it had been.
 fn was_told(history: &History, task: &HeldTask) -> bool {
-    history.tasks.iter().any(|word| is_word(word) && word.chased().any(|chased| *chased == task.task_id))
+    history.tasks.iter().any(|word| tells_of_overdue(word) && word.chased().any(|chased| *chased == task.task_id))
 }
 
 /// Whether another task asks the same of the same: of one unit, where each answers for itself, and for one child.

@@ -17,7 +17,7 @@ use crate::engine::step::by_the_hour;
 use crate::engine::step::decisions::unapplied::Unapplied;
 use crate::engine::step::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY};
 use crate::engine::step::recall::{Recall, breach, recalls};
-use crate::engine::step::word::is_word;
+use crate::engine::step::word::tells_of_another;
 use crate::engine::tasks::route::{Address, note_of_unlisted};
 use crate::engine::tasks::{Counted, Deadline, READDRESSED, READDRESSED_RULE, Relation, TOLD_BY_MISTAKE, Wanted, Why};
 
@@ -161,7 +161,7 @@ fn meant(draft: &Draft<'_>, referral: &Referral, agency: &Agency, decision: &Dec
 
 /// Of all that a unit may hold, what can be another's to do: no rung, and no word that it is to stop, or to go on.
 pub fn waits(task: &HeldTask) -> bool {
-    (is_open(&task.state) || task.state == "declined") && task.chases.is_none() && !is_word(task)
+    (is_open(&task.state) || task.state == "declined") && task.chases.is_none() && !tells_of_another(task)
 }
 
 pub fn is_word_to_stop(task: &HeldTask) -> bool {
@@ -206,7 +206,7 @@ fn nothing_to_pass_on(draft: &Draft<'_>, agency: &Agency, meant: &Meant) -> Unap
             Meant::Unit(unit) => task.agency == agency.name && task.unit.as_ref() == Some(unit),
             Meant::Unlisted(_) | Meant::Unknown | Meant::Nobody => stands_in(draft, task, agency),
         };
-        theirs && is_open(&task.state) && !is_word(task)
+        theirs && is_open(&task.state) && !tells_of_another(task)
     };
     if !draft.history.tasks.iter().any(holds) {
         return Unapplied::and_asked(
@@ -312,7 +312,7 @@ pub fn has_rung(draft: &Draft<'_>, task: &HeldTask) -> bool {
             && word.raised_at == task.state_at
     };
     task.chases.is_none()
-        && !is_word(task)
+        && !tells_of_another(task)
         && (task.state == "completed" || (task.state == RECALLED && draft.history.tasks.iter().any(is_ring_back)))
 }
 

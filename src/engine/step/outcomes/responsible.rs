@@ -19,7 +19,7 @@ use crate::engine::step::decisions::closed;
 use crate::engine::step::draft::Draft;
 use crate::engine::step::findings::{self, asking_more, findings_of};
 use crate::engine::step::recall::{Recall, recalls};
-use crate::engine::step::word::is_word;
+use crate::engine::step::word::tells_of_another;
 use crate::engine::tasks::route::placed_by;
 use crate::engine::tasks::{Finding, READDRESSED, READDRESSED_RULE, TOLD_BY_MISTAKE};
 
@@ -133,7 +133,7 @@ pub fn named_while_thought_dead(draft: &mut Draft<'_>, cause: &str, since: Times
                     && task.state == RECALLED
                     && task.state_at >= since
                     && task.chases.is_none()
-                    && !is_word(task)
+                    && !tells_of_another(task)
                     && !closed::is_waited_for_no_more(&draft.history, &draft.book.rules, task)
                     && (task.agency == agency.name || stands_in(draft, task, agency))
             };
@@ -185,7 +185,7 @@ fn tell_whom_it_had_named(draft: &mut Draft<'_>, change: &Change<'_>) -> Result<
             let is_told = |task: &&Arc<HeldTask>| {
                 let is_theirs =
                     task.agency == agency.name && task.unit.as_ref().is_some_and(|unit| units.contains(unit));
-                is_theirs && task.chases.is_none() && !is_word(task) && task.state != READDRESSED
+                is_theirs && task.chases.is_none() && !tells_of_another(task) && task.state != READDRESSED
             };
             let is_rung = |task: &&Arc<HeldTask>| {
                 let by_name = |named: &Named| named.since <= task.state_at && named.until > task.raised_at;
@@ -336,7 +336,7 @@ fn held_by_former(
     };
     let is_former = |task: &&Arc<HeldTask>| {
         let is_elsewhere = task.agency == agency.name && (unit.is_none() || task.unit.as_ref() != unit);
-        let is_done = task.state == COMPLETED && task.chases.is_none() && !is_word(task);
+        let is_done = task.state == COMPLETED && task.chases.is_none() && !tells_of_another(task);
         let was_told = is_done && (absence_goes_on || by_mistake(task));
         // Who is to find out the unit goes on, unless it is known now, or there is none.
         let is_found = || unit.is_some() || !goes_on(task) || (is_done && (by_mistake(task) || went_to_former(task)));
