@@ -320,6 +320,9 @@ impl<'b> Raising<'b> {
         let stands = |event: &Entry, held: &HeldTask| {
             held.is_of(event) && (is_open(&held.state) || fell_at.is_none_or(|fell_at| event.occurred_at >= fell_at))
         };
+        // What a rule that fires later asks sooner is no repeat, whatever is held or done by the later time.
+        let is_by_then =
+            |held: &HeldTask| by_person || task.needs_agreement || held.due_at <= task.due.at || task.due.late;
         let of_these = |held: &&Arc<HeldTask>| events.iter().any(|event| held.is_of(event));
         if self.history.tasks.iter().filter(of_these).any(is_with_theirs) {
             return true;
@@ -332,6 +335,7 @@ impl<'b> Raising<'b> {
                 && held.role == task.address.role
                 && held.action == task.action
                 && held.state != RECALLED
+                && is_by_then(held)
         })
     }
 
