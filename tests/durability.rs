@@ -1,6 +1,8 @@
 //! Nothing acknowledged is lost and nothing is repeated: through kills of the real process, and through every fault
 //! that a broker in memory can inject.
 
+#[path = "durability/full_disk.rs"]
+mod full_disk;
 #[path = "durability/joining.rs"]
 mod joining;
 #[path = "durability/kill.rs"]

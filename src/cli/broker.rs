@@ -1,13 +1,14 @@
 //! The log engine that a configuration names.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::CliError;
-use crate::broker;
 use crate::broker::embedded::{Embedded, EmbeddedOptions, Expected};
 use crate::broker::kafka::Kafka;
 use crate::broker::kafka::index::IndexOptions;
 use crate::broker::kafka::settings::KafkaOptions;
+use crate::broker::{self, BrokerError};
 use crate::config::broker::Broker;
 use crate::config::secrets::others_may_read;
 use crate::config::{self, Config};
@@ -17,21 +18,8 @@ use crate::wire::framed::Framed;
 
 /// Opens it. An embedded one is refused while another process has its file, and unless `expected` is what is there.
 pub fn open(config: &Config, expected: Expected) -> Result<Arc<dyn broker::Broker>, CliError> {
-    let queue_requests_max = config.limits.queue_requests;
     Ok(match &config.broker {
-        Broker::Embedded { file } => {
-            if others_may_read(file) {
-                let file = file.display();
-                tracing::warn!(%file, "anyone on this machine could read the data file: it is its owner's alone from now on");
-            }
-            let options = EmbeddedOptions {
-                queue_requests_max,
-                expected,
-                belongs_to: config.keys.fingerprints(),
-                ..EmbeddedOptions::new(file)
-            };
-            Arc::new(Embedded::open(options).map_err(CliError::failed)?)
-        }
+        Broker::Embedded { file } => Arc::new(embedded(config, file, expected).map_err(CliError::failed)?),
         Broker::Kafka(kafka) => {
             let prefixes = vec![TASKS_PREFIX.to_owned(), FEEDBACK_PREFIX.to_owned()];
             let index = IndexOptions { file: kafka.index_file.clone(), prefixes };
@@ -42,6 +30,20 @@ pub fn open(config: &Config, expected: Expected) -> Result<Arc<dyn broker::Broke
                 None => log,
             }
         }
+    })
+}
+
+/// Opens the log in this file.
+pub fn embedded(config: &Config, file: &Path, expected: Expected) -> Result<Embedded, BrokerError> {
+    if others_may_read(file) {
+        let file = file.display();
+        tracing::warn!(%file, "anyone on this machine could read the data file: it is its owner's alone from now on");
+    }
+    Embedded::open(EmbeddedOptions {
+        queue_requests_max: config.limits.queue_requests,
+        expected,
+        belongs_to: config.keys.fingerprints(),
+        ..EmbeddedOptions::new(file)
     })
 }
 

@@ -1,7 +1,7 @@
 //! Reads the files a command names, and says plainly which one could not be read.
 
 use std::fs;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use super::CliError;
@@ -48,7 +48,13 @@ pub fn name_of(path: Option<&Path>) -> String {
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> CliError {
-    CliError::Usage(format!("{} could not be read: {error}", path.display()))
+    let remedy = match error.kind() {
+        ErrorKind::PermissionDenied => {
+            "; run this as the user that it, and its folder, belong to, or give both to the one that the router runs as (chown)"
+        }
+        _ => "",
+    };
+    CliError::Usage(format!("{} could not be read: {error}{remedy}", path.display()))
 }
 
 pub fn unwritable(path: &Path, error: &std::io::Error) -> CliError {

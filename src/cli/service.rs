@@ -28,6 +28,9 @@ use crate::telemetry::readiness::Readiness;
 /// How long lanes may take to finish their batch at a stop.
 const LANES_STOP: Duration = Duration::from_secs(10);
 
+/// How often a start tries to open a log that there is no room for.
+const OPEN_EVERY: Duration = Duration::from_secs(1);
+
 /// A router that runs.
 pub struct RunningRouter {
     broker: Arc<dyn Broker>,
@@ -43,7 +46,7 @@ impl RunningRouter {
     pub async fn start(config: &Config, expected: Expected) -> Result<Self, CliError> {
         hide_what_panics_say();
         let Own { book, books, agencies, check } = Own::of(config, expected)?;
-        let broker = super::broker::open(config, expected)?;
+        let broker = opened(config, expected).await?;
         let metrics = Arc::new(Metrics::new().map_err(CliError::failed)?);
         metrics.troubles.started(system_clock()());
         let readiness = Arc::new(Readiness::starting());
@@ -157,6 +160,25 @@ impl RunningRouter {
     }
 }
 
+/// Opens the log, once there is room to: ended over a full disk, the router would be started again and again.
+async fn opened(config: &Config, expected: Expected) -> Result<Arc<dyn Broker>, CliError> {
+    let config::broker::Broker::Embedded { file } = &config.broker else {
+        return super::broker::open(config, expected);
+    };
+    let mut is_said = false;
+    loop {
+        match super::broker::embedded(config, file, expected) {
+            Err(BrokerError::DiskFull(file)) => {
+                if !std::mem::replace(&mut is_said, true) {
+                    tracing::error!(file, "the disk is full: the start waits for room, and goes on by itself");
+                }
+                tokio::time::sleep(OPEN_EVERY).await;
+            }
+            opened => return Ok(Arc::new(opened.map_err(CliError::failed)?)),
+        }
+    }
+}
+
 fn url(config: &Config, address: SocketAddr) -> String {
     let scheme = if config.http.tls.is_some() { "https" } else { "http" };
     format!("{scheme}://{address}")
@@ -229,7 +251,8 @@ impl Own {
 /// that can be read, and what that lacks against the published ones.
 pub fn check_again(config: &Config, published: &RuleBooks) -> Result<(), ConfigFaults> {
     let Ok((_, book)) = own_book(&config.rules) else { return Ok(()) };
-    check_agencies(config, &book, &RuleBooks::default()).or_else(|_| check_agencies(config, &book, published))
+    check_agencies(config, &book, &RuleBooks::default())
+        .or_else(|_| check_agencies(config, &book, published))
 }
 
 /// The same of a start, once it can read them; the topics that the configuration needs are made afterwards.

@@ -93,7 +93,10 @@ pub fn config_to_come(folder: &Path) -> PathBuf {
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> ConfigFaults {
-    let remedy = "give this user the right to write there, or name a configuration file with --config";
+    let remedy = match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room on its disk, and start again",
+        _ => "give this user the right to write there, or name a configuration file with --config",
+    };
     ConfigFaults::one(ConfigFault::of_file(path, format!("cannot be written: {error}"), remedy))
 }
 

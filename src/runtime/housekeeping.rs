@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::clock::ClockWatch;
 use super::journal::Journal;
+use super::starting::DISK_FULL;
 use super::supervise::rest;
 use crate::broker::{Broker, BrokerError, Clock, Health};
 use crate::telemetry::metrics::Metrics;
@@ -55,7 +56,7 @@ fn look(broker: &dyn Broker, metrics: &Metrics, readiness: &Readiness, unreachab
     match health {
         Health::Ready => readiness.release(HOLD),
         Health::CatchingUp => readiness.hold(HOLD, "reading in what the inboxes show"),
-        Health::DiskFull => readiness.hold(HOLD, "the disk is full: make room, it goes on by itself"),
+        Health::DiskFull => readiness.hold(HOLD, DISK_FULL),
         Health::HeldByAnother => {
             readiness.hold(HOLD, "another program holds the data file: end it, it goes on by itself");
         }

@@ -24,6 +24,8 @@ const TRY_EVERY: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What waits for the broker.
 const HOLD: &str = "broker";
+/// Why, where the disk is full.
+pub const DISK_FULL: &str = "the disk is full: make room, it goes on by itself";
 /// What is wrong though the router works.
 const RULES_FOLDER: &str = "rules folder";
 
@@ -89,8 +91,8 @@ pub fn prepare(
     Ok(shelf)
 }
 
-/// Tries again for as long as nobody answers, or another program holds the data file: ended over it, a router would be started again and again,
-/// and no alert would see why.
+/// Tries again for as long as nobody answers, the disk is full, or another program holds the data file: ended over it, a router would be started
+/// again and again, and no alert would see why.
 fn waited_for<T>(
     options: &ServiceOptions,
     stop: &AtomicBool,
@@ -116,9 +118,15 @@ fn waited_for<T>(
                 metrics.troubles.data_file_held(true);
                 said = file;
             }
+            // The log has said so.
+            Err(BrokerError::DiskFull(_)) => {
+                readiness.hold(HOLD, DISK_FULL);
+                metrics.disk_full(true);
+            }
             answer => {
                 readiness.release(HOLD);
                 metrics.log_unreachable(false);
+                metrics.disk_full(false);
                 metrics.troubles.data_file_held(false);
                 return answer;
             }

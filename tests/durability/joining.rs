@@ -98,10 +98,10 @@ fn who_joins_at_one_instance_is_answered_by_another_that_was_told_nothing() {
     let memory = Memory::new(MemoryOptions::default());
     let started = |intake_lanes, decide_lanes| {
         let metrics = Arc::new(Metrics::new().unwrap());
-        let options = kit::options(Arc::new(memory.join()), kit::context(None), metrics, system_clock());
-        Service::start(ServiceOptions { intake_lanes, decide_lanes, ..options }).unwrap()
+        let options = kit::options(Arc::new(memory.join()), kit::context(None), metrics.clone(), system_clock());
+        (Service::start(ServiceOptions { intake_lanes, decide_lanes, ..options }).unwrap(), metrics)
     };
-    let (intake, decide) = (started(1, 0), started(0, 1));
+    let ((intake, metrics), (decide, _)) = (started(1, 0), started(0, 1));
     intake.replace_partners(with_newcomer()).unwrap();
     kit::publish(&memory, vec![kit::write_of(&event())]).unwrap();
     let deadline = Instant::now() + Duration::from_secs(120);
@@ -109,5 +109,8 @@ fn who_joins_at_one_instance_is_answered_by_another_that_was_told_nothing() {
         assert!(Instant::now() < deadline, "no feedback came");
         std::thread::sleep(Duration::from_millis(10));
     }
+    assert!(metrics.render().contains("pathway_intake_consumed_total{partner=\"newcomer\"} 1"), "{}", metrics.render());
+    intake.replace_partners(kit::partners()).unwrap();
+    assert!(!metrics.render().contains("newcomer"), "who was taken out is shown no more: {}", metrics.render());
     assert!(intake.stop(Duration::from_secs(60)) && decide.stop(Duration::from_secs(60)));
 }

@@ -6,8 +6,20 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
+use crate::broker::BrokerError;
+
 /// Room there must be before records are accepted again.
 const ROOM_BYTES: usize = 1 << 20;
+
+/// What SQLite failed over, if the disk of the file is full: not even its index may fit, and its own words tell nobody that.
+pub fn or_full(path: &Path, error: BrokerError) -> BrokerError {
+    match error {
+        BrokerError::Storage(_) if is_short_on_disk(path) => {
+            BrokerError::DiskFull(format!("{} cannot be opened before there is room", path.display()))
+        }
+        other => other,
+    }
+}
 
 /// True when a mebibyte fits neither into the SQLite file's page limit nor onto the disk beside it.
 pub fn is_short(connection: &Connection, path: &Path) -> bool {

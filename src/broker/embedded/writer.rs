@@ -264,11 +264,7 @@ impl Writer<'_> {
         let held = (self.shared.health() == Health::HeldByAnother).then(|| self.refusal());
         match request {
             Request::Topics { topics, answer } => {
-                // Where there is nothing to make, nothing is written.
-                let to_make = topics::to_make(&self.shared.catalogue(), &topics);
-                let held = held.filter(|_| to_make.is_ok_and(|to_make| !to_make.is_empty()));
-                let made = held.map_or_else(|| self.log.ensure_topics(&topics), Err);
-                let _ = answer.send(made.map_err(|error| layout::of_file(&self.shared.path, error)));
+                let _ = answer.send(self.make(&topics));
                 self.shared.announce();
             }
             Request::Delete { topic, partition, below, records_max, answer } => {
@@ -284,6 +280,23 @@ impl Writer<'_> {
             Request::Close => self.closing = true,
             Request::Publish(_) | Request::Transact(_) => self.gather_and_commit(request),
         }
+    }
+
+    /// Makes topics. A disk that is full, and another program that holds the file, are waited for; where there is nothing to make, nothing is
+    /// written.
+    fn make(&mut self, topics: &[TopicSpec]) -> Result<(), BrokerError> {
+        let is_any_to_make = topics::to_make(&self.shared.catalogue(), topics).is_ok_and(|to_make| !to_make.is_empty());
+        let waits = matches!(self.shared.health(), Health::DiskFull | Health::HeldByAnother);
+        if waits && is_any_to_make {
+            return Err(self.refusal());
+        }
+        self.log.ensure_topics(topics).map_err(|error| match error {
+            BrokerError::Storage(_) if room::is_short(self.connection, &self.shared.path) => {
+                self.waits(Health::DiskFull);
+                self.refusal()
+            }
+            error => layout::of_file(&self.shared.path, error),
+        })
     }
 
     /// Looks whether another program holds the file just now, and notes since when.
