@@ -251,8 +251,7 @@ impl Own {
 /// that can be read, and what that lacks against the published ones.
 pub fn check_again(config: &Config, published: &RuleBooks) -> Result<(), ConfigFaults> {
     let Ok((_, book)) = own_book(&config.rules) else { return Ok(()) };
-    check_agencies(config, &book, &RuleBooks::default())
-        .or_else(|_| check_agencies(config, &book, published))
+    check_agencies(config, &book, &RuleBooks::default()).or_else(|_| check_agencies(config, &book, published))
 }
 
 /// The same of a start, once it can read them; the topics that the configuration needs are made afterwards.
