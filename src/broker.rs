@@ -293,6 +293,9 @@ pub enum BrokerError {
     HeldByAnother(String),
     #[error("topic {0} does not exist")]
     UnknownTopic(String),
+    /// Topics that were there, by name: nothing that has a record for one can be written before somebody makes them.
+    #[error("not there on Kafka any more: {}; nothing that has a record for it can be written. `pathway-router topics apply` makes what is missing", .0.join(", "))]
+    Gone(Vec<String>),
     #[error("{0}")]
     InUse(String),
     #[error("{0}")]

@@ -2,6 +2,8 @@
 
 #[path = "kafka/faults.rs"]
 mod faults;
+#[path = "kafka/gone.rs"]
+mod gone;
 #[path = "kafka/house.rs"]
 mod house;
 #[path = "kafka/inboxes.rs"]

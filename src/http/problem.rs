@@ -206,6 +206,7 @@ impl From<BrokerError> for Problem {
             | BrokerError::Denied(_)
             | BrokerError::InUse(_)
             | BrokerError::Mismatch(_)
+            | BrokerError::Gone(_)
             | BrokerError::Fenced => unavailable("The router cannot store it now. Send it again.", 10),
             BrokerError::UnknownTopic(_) => Self::internal("A topic of the configuration does not exist."),
         }

@@ -24,6 +24,8 @@ const RESTORE_WAIT: Duration = Duration::from_millis(20);
 /// INTAKE gathers for this part of the time that DECIDE is behind: far less than DECIDE has to do yet.
 const SPARE_PART: u64 = 4;
 const SPARE_MAX: Duration = Duration::from_millis(250);
+/// A lane that failed works again once all there is was read, or it has gone on for so long: what made it fail comes with the same records.
+const PROVEN_AFTER: Duration = Duration::from_secs(10);
 /// A stop is noticed so soon meanwhile.
 const SPARE_POLL: Duration = Duration::from_millis(5);
 
@@ -69,22 +71,30 @@ pub struct LaneControl {
     pub number: usize,
 }
 
-/// Runs until told to stop. `restored` is called once, when the partitions' state is there.
+/// Runs until told to stop. `works` is called once: when the partitions' state is there, and, of a lane that is `doubted` as it failed before,
+/// once it has shown that it does not fail again, and what is asked then is mended.
 pub fn run(
     lane: &mut dyn LaneBroker,
     work: &mut dyn LaneWork,
     control: &LaneControl,
-    restored: &dyn Fn(),
+    doubted: Option<&dyn Fn() -> bool>,
+    works: &dyn Fn(),
 ) -> Result<(), LaneError> {
     let mut limit = first_limit();
-    let mut first = true;
+    let mut restored_at: Option<Instant> = None;
+    let mut is_told = false;
     while !control.stop.load(Ordering::Acquire) {
         turn(lane, work, control, &mut limit)?;
-        if first {
-            first = !lane.is_restored();
-            limit.wait = if first { RESTORE_WAIT } else { POLL_WAIT };
-            if !first {
-                restored();
+        if restored_at.is_none() {
+            restored_at = lane.is_restored().then(Instant::now);
+            limit.wait = if restored_at.is_some() { POLL_WAIT } else { RESTORE_WAIT };
+        }
+        if let Some(at) = restored_at.filter(|_| !is_told) {
+            // What it failed over may be another lane's to read by now.
+            let is_proven = || at.elapsed() >= PROVEN_AFTER || control.metrics.waiting().is_all_read(work.stage());
+            is_told = doubted.is_none_or(|is_mended| is_proven() && is_mended());
+            if is_told {
+                works();
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Supervision: lanes on named threads, started again with growing pauses when they fail, stopped in good order.
 
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,6 +43,39 @@ enum End {
     Panicked(&'static str),
 }
 
+impl End {
+    /// Where this router stood still, another took over; two of one name are told as that.
+    fn is_as_it_should_be(&self) -> bool {
+        matches!(self, Self::Failed(LaneError::Broker(BrokerError::Fenced)))
+    }
+}
+
+/// Whether a lane works, that failed and was started again.
+#[derive(Default)]
+struct Doubt {
+    is_there: Cell<bool>,
+    /// Topics that it failed over.
+    gone: RefCell<Vec<String>>,
+}
+
+impl Doubt {
+    fn is_raised_by(&self, why: &End) {
+        self.is_there.set(!why.is_as_it_should_be());
+        let gone = match why {
+            End::Failed(LaneError::Broker(BrokerError::Gone(topics))) => topics.clone(),
+            End::Failed(_) | End::Panicked(_) => Vec::new(),
+        };
+        self.gone.replace(gone);
+    }
+
+    /// Topics that are gone are so for every lane, whoever reads what is to be written to them.
+    fn is_mended(&self, broker: &dyn Broker) -> bool {
+        let gone = self.gone.borrow();
+        let are_there = |topics: Vec<String>| gone.iter().all(|topic| topics.contains(topic));
+        gone.is_empty() || broker.reader().topics().is_ok_and(are_there)
+    }
+}
+
 /// Starts a lane. Not ready until its partitions are restored.
 pub fn start(seat: LaneSeat) -> Result<JoinHandle<()>, BrokerError> {
     seat.readiness.hold(&seat.name, "restoring its partitions");
@@ -54,14 +88,16 @@ pub fn start(seat: LaneSeat) -> Result<JoinHandle<()>, BrokerError> {
 impl LaneSeat {
     fn keep_running(&self) {
         let mut pause = PAUSE_MIN;
+        let doubt = Doubt::default();
         while !self.control.stop.load(Ordering::Acquire) {
             let started = Instant::now();
             self.stands_still();
             let failed = |why: &End| {
                 let pause = if started.elapsed() > HEALTHY_AFTER { PAUSE_MIN } else { pause };
+                doubt.is_raised_by(why);
                 self.ended(why, pause);
             };
-            let ended = catch_unwind(AssertUnwindSafe(|| self.run_once(&failed))).unwrap_or_else(|_| {
+            let ended = catch_unwind(AssertUnwindSafe(|| self.run_once(&doubt, &failed))).unwrap_or_else(|_| {
                 failed(&End::Panicked("it panicked when it was opened or closed"));
                 false
             });
@@ -93,14 +129,10 @@ impl LaneSeat {
             return self.readiness.hold(&self.name, "waits for the log to be mended");
         }
         let pause_ms = pause.as_millis();
-        match why {
-            // As it should be where this router stood still; two of one name are told as that.
-            End::Failed(LaneError::Broker(BrokerError::Fenced)) => {
-                tracing::warn!(lane = %self.name, %reason, pause_ms, "a lane stopped; it is started again");
-            }
-            End::Failed(_) | End::Panicked(_) => {
-                tracing::error!(lane = %self.name, %reason, pause_ms, "a lane stopped; it is started again");
-            }
+        if why.is_as_it_should_be() {
+            tracing::warn!(lane = %self.name, %reason, pause_ms, "a lane stopped; it is started again");
+        } else {
+            tracing::error!(lane = %self.name, %reason, pause_ms, "a lane stopped; it is started again");
         }
         self.readiness.hold(&self.name, &reason);
     }
@@ -110,8 +142,9 @@ impl LaneSeat {
         metrics.waiting().stands_still(self.stage, *number, clock());
     }
 
-    /// True: it was told to stop. Else `failed` is told why it ended, while its broker's part is still open.
-    fn run_once(&self, failed: &dyn Fn(&End)) -> bool {
+    /// True: it was told to stop. Else `failed` is told why it ended, while its broker's part is still open. While there is
+    /// `doubt` it stays not ready, for the reason that it failed.
+    fn run_once(&self, doubt: &Doubt, failed: &dyn Fn(&End)) -> bool {
         let mut broker: Box<dyn LaneBroker> = match self.broker.lane(self.plan.clone(), self.share) {
             Ok(broker) => broker,
             Err(error) => {
@@ -121,8 +154,11 @@ impl LaneSeat {
         };
         let mut work = (self.work)();
         let ended = catch_unwind(AssertUnwindSafe(|| {
-            lane::run(&mut *broker, &mut *work, &self.control, &|| {
+            let is_mended = || doubt.is_mended(&*self.broker);
+            let doubted: Option<&dyn Fn() -> bool> = if doubt.is_there.get() { Some(&is_mended) } else { None };
+            lane::run(&mut *broker, &mut *work, &self.control, doubted, &|| {
                 tracing::info!(lane = %self.name, "the lane reads");
+                doubt.is_there.set(false);
                 self.readiness.release(&self.name);
             })
         }));
@@ -167,3 +203,6 @@ pub fn join(threads: &mut Vec<JoinHandle<()>>, deadline: Instant) -> bool {
         std::thread::sleep(Duration::from_millis(5));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,6 +77,13 @@ impl Waiting {
         of_stage.map(|(_, waiting)| waiting.behind_ms(now)).max().unwrap_or(0)
     }
 
+    /// Whether the lanes of a stage have left nothing uncommitted.
+    pub fn is_all_read(&self, stage: Stage) -> bool {
+        let seen = self.locked();
+        let mut of_stage = seen.lanes.iter().filter(|((of, _), _)| *of == stage.label());
+        of_stage.all(|(_, waiting)| waiting.oldest.is_none())
+    }
+
     /// Milliseconds that the newest record read lies in the future.
     pub fn ahead_ms(&self, now: Timestamp) -> i64 {
         self.locked().newest.map_or(0, |newest| newest.0.saturating_sub(now.0)).max(0)
@@ -109,6 +116,7 @@ mod tests {
         assert_eq!((lag(), waiting.ahead_ms(Timestamp(61_000))), (60, 0));
         assert_eq!(waiting.ahead_ms(Timestamp(1_500)), 2_500);
         assert_eq!(waiting.of_lane("decide-1").records, 3);
+        assert!(!waiting.is_all_read(Stage::Decide) && waiting.is_all_read(Stage::Intake));
         waiting.lane(Stage::Decide, 0, LaneWaiting { oldest: Some(Timestamp(2_000)), records: 1 });
         waiting.lane(Stage::Intake, 0, LaneWaiting { oldest: Some(Timestamp(500)), records: 1 });
         assert_eq!(waiting.behind_ms(Stage::Decide, Timestamp(5_000)), 4_000, "the slowest lane of the stage");

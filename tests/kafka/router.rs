@@ -47,7 +47,7 @@ impl Home {
         self.folder.path()
     }
 
-    fn config_file(&self, instance: usize) -> PathBuf {
+    pub fn config_file(&self, instance: usize) -> PathBuf {
         self.path().join(format!("router-{instance}.toml"))
     }
 

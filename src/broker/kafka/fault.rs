@@ -100,10 +100,7 @@ pub fn lacks_topic(code: RDKafkaErrorCode) -> bool {
 
 /// Topics that are gone under a router at work: no second try helps before somebody makes them.
 pub fn gone<'t>(topics: impl IntoIterator<Item = &'t str>) -> BrokerError {
-    let named = topics.into_iter().collect::<Vec<_>>().join(", ");
-    BrokerError::Mismatch(format!(
-        "not there on Kafka any more: {named}; nothing that has a record for it can be written. `pathway-router topics apply` makes what is missing"
-    ))
+    BrokerError::Gone(topics.into_iter().map(str::to_owned).collect())
 }
 
 /// A code as the port names it.

@@ -9,7 +9,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::arrivals::Arrivals;
-use super::fault::{lacks_right, named, storage, words};
+use super::fault::{gone, lacks_right, lacks_topic, named, storage, words};
 use super::native::{self, Drawn, Queue, answers};
 use super::seat::{Event, Held, Place, Seat, SeatContext, Stage, add};
 use super::shared::Shared;
@@ -58,6 +58,7 @@ impl KafkaLane {
             return Err(BrokerError::Mismatch(format!("there is no lane {} of {}", share.index, share.count)));
         }
         let names = topic_names(&plan)?;
+        must_be_there(&shared, &plan)?;
         let options = &shared.options;
         let id = options.transactional_id(&plan.group, share.index);
         let seat = Arc::new(Mutex::new(Seat::new(Transaction::begin_with(options, &id)?)));
@@ -87,7 +88,9 @@ impl KafkaLane {
 
     /// Lets librdkafka call back, and tells the owner what came of it.
     fn serve(&mut self, owner: &mut dyn PartitionOwner) -> Result<(), BrokerError> {
-        serve(&self.consumer, &self.plan.group)?;
+        if serve(&self.consumer, &self.plan.group)? {
+            must_be_there(&self.shared, &self.plan)?;
+        }
         let events = std::mem::take(&mut locked(&self.seat).events);
         for event in events {
             match event {
@@ -300,9 +303,17 @@ fn is_at(record: &Record, place: &Place) -> bool {
     record.partition == place.1 && record.topic == place.0
 }
 
+/// Refuses to read what is not there: nothing would come of it, and the lane look well.
+fn must_be_there(shared: &Shared, plan: &LanePlan) -> Result<(), BrokerError> {
+    let TopicPattern::Names(names) = &plan.topics else { return Ok(()) };
+    let missing = shared.topology.missing(names.iter().chain(&plan.restore_from).map(|name| &**name))?;
+    if missing.is_empty() { Ok(()) } else { Err(gone(missing)) }
+}
+
 /// Lets librdkafka call back. Records that reach the consumer's own queue came before their partition was forwarded,
-/// and are read again after the seek.
-fn serve<C: ConsumerContext>(consumer: &BaseConsumer<C>, group: &str) -> Result<(), BrokerError> {
+/// and are read again after the seek. True: a topic is said to be missing.
+fn serve<C: ConsumerContext>(consumer: &BaseConsumer<C>, group: &str) -> Result<bool, BrokerError> {
+    let mut is_topic_missing = false;
     for _ in 0..EVENTS_MAX {
         match consumer.poll(Duration::ZERO) {
             Some(Err(KafkaError::MessageConsumptionFatal(code))) => return Err(named("reading", code)),
@@ -310,7 +321,8 @@ fn serve<C: ConsumerContext>(consumer: &BaseConsumer<C>, group: &str) -> Result<
             Some(Err(KafkaError::MessageConsumption(code))) if lacks_right(code) => {
                 return Err(named(&format!("reading as group {group}"), code));
             }
-            Some(Err(KafkaError::MessageConsumption(code @ RDKafkaErrorCode::UnknownTopicOrPartition))) => {
+            Some(Err(KafkaError::MessageConsumption(code))) if lacks_topic(code) => {
+                is_topic_missing = true;
                 tracing::warn!(
                     code = words(code),
                     group,
@@ -321,7 +333,7 @@ fn serve<C: ConsumerContext>(consumer: &BaseConsumer<C>, group: &str) -> Result<
             Some(Ok(_) | Err(_)) | None => {}
         }
     }
-    Ok(())
+    Ok(is_topic_missing)
 }
 
 /// Whether it is of where reading is to go on: of a partition that is not read at present, it says nothing that matters.

@@ -1,6 +1,6 @@
 //! How many partitions each topic has, asked once: a partition count never changes under us.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -75,6 +75,18 @@ impl Topology {
         let mut topics: Vec<_> = counts(&metadata).filter(|(name, _)| !name.starts_with("__")).collect();
         topics.sort();
         Ok(topics)
+    }
+
+    /// Which of these the cluster does not have now, or does not show us; what was asked before is forgotten of those.
+    pub fn missing<'t>(&self, wanted: impl Iterator<Item = &'t str>) -> Result<Vec<&'t str>, BrokerError> {
+        let metadata = self.fetch(None)?;
+        let present: BTreeSet<String> = counts(&metadata).map(|(name, _)| name).collect();
+        let missing: Vec<&str> = wanted.filter(|topic| !present.contains(*topic)).collect();
+        let mut known = self.counts();
+        for topic in &missing {
+            known.remove(*topic);
+        }
+        Ok(missing)
     }
 
     fn fetch(&self, topic: Option<&str>) -> Result<Metadata, BrokerError> {

@@ -145,8 +145,7 @@ impl Transaction {
     ) -> Result<Settled, BrokerError> {
         self.producer.poll(Duration::ZERO);
         if let Some(error) = self.failed.take() {
-            self.abort()?;
-            return Err(error);
+            self.abort_after(error)?;
         }
         if positions.count() > 0 && !self.spoilt {
             if consumer.assignment_lost() || !is_member(consumer) {
@@ -167,14 +166,28 @@ impl Transaction {
         };
         tracing::warn!(code = words(fault.code), "a transaction was not committed");
         if let Some(refused) = self.refused(&fault) {
-            self.abort()?;
-            return Err(refused);
+            self.abort_after(refused)?;
         }
-        match fault.remedy() {
+        let settled = match fault.remedy() {
             Remedy::Leave => self.leave(),
             Remedy::Abort => self.abort().map(|()| Settled::Aborted),
             Remedy::Repeat | Remedy::Rebuild => self.rebuild().map(|()| Settled::Unknown),
+        };
+        settled.map_err(|error| self.of_missing(error))
+    }
+
+    /// Aborts, and answers why. That an abort fails, as over a topic that is gone, is of no help to anybody.
+    fn abort_after(&mut self, why: BrokerError) -> Result<(), BrokerError> {
+        if let Err(error) = self.abort() {
+            tracing::debug!(%error, "an abort failed, too");
         }
+        Err(why)
+    }
+
+    /// Where a topic of the transaction is gone, Kafka may say that another has our name: it cannot end the transaction.
+    fn of_missing(&self, error: BrokerError) -> BrokerError {
+        let missing = if error == BrokerError::Fenced { self.missing() } else { BTreeSet::new() };
+        if missing.is_empty() { error } else { gone(missing.iter().map(|topic| &**topic)) }
     }
 
     /// None: they are part of the transaction.
@@ -186,15 +199,15 @@ impl Transaction {
         let sent = self.repeated(|producer| transactions::send_positions(producer, consumer, positions, CALL));
         let Err(fault) = sent else { return Ok(None) };
         if lacks_right(fault.code) {
-            self.abort()?;
-            return Err(named("how far was read could not be stored", fault.code));
+            self.abort_after(named("how far was read could not be stored", fault.code))?;
         }
         tracing::info!(code = words(fault.code), "the broker refused a batch's positions; the batch is done again");
-        match fault.remedy() {
-            Remedy::Leave => return self.leave(),
-            Remedy::Abort => self.abort()?,
-            Remedy::Repeat | Remedy::Rebuild => self.rebuild()?,
-        }
+        let settled = match fault.remedy() {
+            Remedy::Leave => self.leave(),
+            Remedy::Abort => self.abort(),
+            Remedy::Repeat | Remedy::Rebuild => self.rebuild(),
+        };
+        settled.map_err(|error| self.of_missing(error))?;
         Ok(Some(Settled::Aborted))
     }
 
