@@ -202,7 +202,7 @@ impl Drop for StopWhenDropped {
 }
 
 /// The folder's rule book as it is published, and as it is read; else what is wrong with the folder, and what to do.
-fn own_book(folder: &Path) -> Result<(Publication, RuleBook), String> {
+pub fn own_book(folder: &Path) -> Result<(Publication, RuleBook), String> {
     let shown = folder.display();
     let remedy = format!("mend it (`pathway-router rules check {shown}` names every fault) and start again");
     let files = rule_book::files(folder).map_err(|error| format!("{error}: {remedy}"))?;
@@ -237,7 +237,7 @@ impl Own {
                 return Ok(Self { book: Err(problem), books, agencies, check: None });
             }
         };
-        let check = match check_agencies(config, &book, &RuleBooks::default()) {
+        let check = match check_agencies(config, Some(&book), &RuleBooks::default()) {
             Ok(()) => None,
             Err(faults) if is_new => return Err(config_error(&faults)),
             Err(_) => Some(against_published(config, book.clone())),
@@ -251,14 +251,15 @@ impl Own {
 /// that can be read, and what that lacks against the published ones.
 pub fn check_again(config: &Config, published: &RuleBooks) -> Result<(), ConfigFaults> {
     let Ok((_, book)) = own_book(&config.rules) else { return Ok(()) };
-    check_agencies(config, &book, &RuleBooks::default()).or_else(|_| check_agencies(config, &book, published))
+    check_agencies(config, Some(&book), &RuleBooks::default())
+        .or_else(|_| check_agencies(config, Some(&book), published))
 }
 
 /// The same of a start, once it can read them; the topics that the configuration needs are made afterwards.
 fn against_published(config: &Config, book: RuleBook) -> CheckBooks {
     let config = config.clone();
     Box::new(move |published| {
-        check_agencies(&config, &book, published).map_err(|faults| BrokerError::Mismatch(faults.to_string()))
+        check_agencies(&config, Some(&book), published).map_err(|faults| BrokerError::Mismatch(faults.to_string()))
     })
 }
 
@@ -272,10 +273,10 @@ fn must_be_in_force(folder: &Path) -> Result<(), CliError> {
 }
 
 /// An agency is as the published books have it, whichever is in force; where none of them has it, as the folder's: it may be published yet.
-fn check_agencies(config: &Config, folder: &RuleBook, published: &RuleBooks) -> Result<(), ConfigFaults> {
+pub fn check_agencies(config: &Config, folder: Option<&RuleBook>, published: &RuleBooks) -> Result<(), ConfigFaults> {
     let agencies = Agencies::of(published.all().map(|book| &book.rules));
     let published_has = |agency: &str| agencies.names.contains(agency).then(|| agencies.of_many_units.contains(agency));
-    let folder_has = |agency: &str| folder.agencies.get(agency).map(|agency| agency.units != UnitKind::One);
+    let folder_has = |agency: &str| folder?.agencies.get(agency).map(|agency| agency.units != UnitKind::One);
     let own = called(&config.rules);
     let books = match agencies.names.is_empty() {
         true => own,

@@ -1,7 +1,7 @@
 //! `topics`: what the router needs on a Kafka cluster and its schema registry, compared with what is there, and made so.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
@@ -9,16 +9,18 @@ use super::broker::{open_kafka, wire};
 use super::local::load_config;
 use super::output::told;
 use super::rule_book::read_sound;
+use super::service::{called, check_agencies, own_book};
 use super::{CliError, Ending};
 use crate::broker::kafka::Kafka;
 use crate::broker::kafka::access::{Right, RightChanges};
 use crate::broker::kafka::admin::{TopicChanges, settings};
-use crate::broker::{Broker as _, TopicSpec};
+use crate::broker::{Broker as _, BrokerError, TopicSpec};
 use crate::config::Config;
 use crate::config::broker::Broker;
-use crate::engine::rules::book::UnitKind;
+use crate::engine::context::RuleBooks;
+use crate::engine::rules::RuleBook;
 use crate::runtime::access::Principals;
-use crate::runtime::topic_plan;
+use crate::runtime::{rule_books, topic_plan};
 use crate::wire::{SubjectChange, Wire};
 
 /// The topics, rights and schemas of a Kafka cluster: what is missing, and making it
@@ -109,13 +111,18 @@ impl Needs {
                 crate::config::broker::Properties::load(file).map_err(|faults| super::local::config_error(&faults))?;
         }
         let (opened, principal) = (kafka.clone(), kafka.principal.clone());
-        let book = read_sound(&config.rules)?;
-        let has_many_units = |agency: &str| book.agencies.get(agency).map(|agency| agency.units != UnitKind::One);
-        let books = super::service::called(&config.rules);
-        config.check_agencies(&books, has_many_units).map_err(|faults| super::local::config_error(&faults))?;
-        let plan = topic_plan(&config, book.agencies.keys().cloned());
+        let kafka = open_kafka(&config, &opened)?;
+        let (published, own) = (published(&kafka)?, own_book(&config.rules));
+        if published.all().next().is_none() {
+            read_sound(&config.rules)?;
+        }
+        let own = own.map(|(_, book)| book);
+        tell_books(&config.rules, &published, &own);
+        check_agencies(&config, own.as_ref().ok(), &published).map_err(|faults| super::local::config_error(&faults))?;
+        let books = published.all().map(|book| &book.rules).chain(&own);
+        let plan = topic_plan(&config, books.flat_map(|book| book.agencies.keys().cloned()));
         Ok(Self {
-            kafka: open_kafka(&config, &opened)?,
+            kafka,
             topics: plan.specs(),
             rights: principal.map(|router| principals(&config, router).rights()),
             wire: wire(&config)?,
@@ -210,6 +217,37 @@ impl Needs {
             Some(wire) => wire.apply(&changes.subjects).map_err(CliError::failed),
             None => Ok(()),
         }
+    }
+}
+
+/// The rule books on the cluster. None where whoever asks may not read them, which is told.
+fn published(kafka: &Kafka) -> Result<RuleBooks, CliError> {
+    match rule_books::published(kafka) {
+        Err(BrokerError::Denied(problem)) => {
+            told(format_args!("rule books: {problem}; which are published is not known to this principal"));
+            Ok(RuleBooks::default())
+        }
+        books => books.map_err(CliError::failed),
+    }
+}
+
+/// By which the agencies are known whose topics there must be: as of a start, the published ones, and the folder's, which may be published yet.
+fn tell_books(folder: &Path, published: &RuleBooks, own: &Result<RuleBook, String>) {
+    for book in published.all() {
+        let (hash, title, from) = (&book.rules.hash, &book.rules.title, book.rules.effective_from.to_jiff());
+        told(format_args!("rule book {hash}: published, from {from}, {title}"));
+    }
+    let (is_any, shown) = (published.all().next().is_some(), called(folder));
+    match own {
+        Ok(own) if published.all().any(|book| book.rules.hash == own.hash) => {}
+        Ok(own) if is_any => {
+            let is_new = |agency: &&String| !published.all().any(|book| book.rules.agencies.contains_key(*agency));
+            let new: Vec<&str> = own.agencies.keys().filter(is_new).map(String::as_str).collect();
+            let new = if new.is_empty() { "none".to_owned() } else { new.join(", ") };
+            told(format_args!("{shown} is not published; agencies that it alone has: {new}"));
+        }
+        Ok(_) => told(format_args!("no rule book is published, or shown to this principal: by {shown}")),
+        Err(problem) => told(format_args!("warning: by the published rule books alone, for {problem}")),
     }
 }
 

@@ -237,6 +237,15 @@ impl Shelf {
 /// The book of the configuration's folder. Err: why there is none to be had from it, and what to do.
 pub type OwnBook = Result<Publication, String>;
 
+/// Those that are published, if there is a topic of them.
+pub fn published(broker: &dyn Broker) -> Result<RuleBooks, BrokerError> {
+    let (mut shelf, reader) = (Shelf::default(), broker.reader());
+    if reader.topics()?.iter().any(|topic| topic == RULE_BOOKS) {
+        shelf.read(&*reader)?;
+    }
+    Ok(shelf.rule_books())
+}
+
 /// Every book of the topic; the first is put there when it is empty. Once there is one the folder's is not needed.
 pub fn begin(broker: &dyn Broker, own: &OwnBook, now: Timestamp) -> Result<Shelf, BrokerError> {
     let (mut shelf, reader) = (Shelf::telling(), broker.reader());

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::directory::{Current, Directory};
 use super::rule_books::{self, KNOWN_FOR_MS, Shelf};
 use super::supervise::rest;
-use super::topics::{OutputTopics, RULE_BOOKS, TopicPlan};
+use super::topics::{OutputTopics, TopicPlan};
 use super::{Beginning, OnBooks, ServiceOptions, identity};
 use crate::broker::{Broker, BrokerError, Clock, vital};
 use crate::engine::context::{Context, RuleBooks};
@@ -43,15 +43,6 @@ pub fn topics(broker: &dyn Broker, written_for_previous: bool) -> Result<OutputT
     Ok(OutputTopics { written_for_previous, ..OutputTopics::of(names.iter().map(String::as_str)) })
 }
 
-/// Those of the topic, if there is one.
-fn published(broker: &dyn Broker) -> Result<RuleBooks, BrokerError> {
-    let (mut shelf, reader) = (Shelf::default(), broker.reader());
-    if reader.topics()?.iter().any(|topic| topic == RULE_BOOKS) {
-        shelf.read(&*reader)?;
-    }
-    Ok(shelf.rule_books())
-}
-
 /// Topics made, keys compared, books read: the options' context has them afterwards.
 pub fn prepare(
     options: &mut ServiceOptions,
@@ -63,7 +54,7 @@ pub fn prepare(
     let specs = needed(&options.context);
     let shelf = waited_for(options, &beginning.stop, || {
         if let Some(check) = &beginning.check {
-            check(&published(&*broker)?)?;
+            check(&rule_books::published(&*broker)?)?;
         }
         broker.ensure_topics(&specs)?;
         identity::check(&*broker, &beginning.belongs_to)?;
