@@ -15,9 +15,9 @@ use crate::engine::model::feedback::FeedbackStatus;
 use crate::engine::model::history::{Awaiting, Entry, RightChild, Timer};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::FactValue;
-use crate::engine::step::changed::{another_child, another_unit, correction, reading, refused, withdrawal};
+use crate::engine::step::changed::{another_unit, correction, reading, refused, withdrawal};
 use crate::engine::step::deadlines::{recount, timer};
-use crate::engine::step::decisions::redecided;
+use crate::engine::step::decisions::{own_case, redecided};
 use crate::engine::step::draft::{Draft, OWN_DUTY};
 use crate::engine::step::held_back::persons;
 use crate::engine::tasks::due_at;
@@ -59,11 +59,14 @@ pub fn keep(
     persons::named_anew(draft, referral, &kept)
 }
 
-/// Whatever waits for an arriving event that its sender has taken back already, in the order it came. None: nobody has.
+/// Whatever waits for an arriving event that its sender has taken back already, in the order it came. None: nobody has, or nobody but
+/// the accused one's own house, which does not say alone that nothing comes of it: that waits until it is judged.
 pub fn taken_back_before_it_came(draft: &mut Draft<'_>, arriving: &Entry) -> Option<Vec<Awaiting>> {
     let speaks = |waiting: &&Awaiting| speaks_of(draft, waiting, arriving);
     let waited: Vec<Awaiting> = draft.history.awaiting.iter().filter(speaks).cloned().collect();
-    if !waited.iter().any(Awaiting::takes_back) {
+    let takes_back =
+        |waiting: &Awaiting| waiting.takes_back() && !own_case::accuses_own(draft, &waiting.source, arriving);
+    if !waited.iter().any(takes_back) {
         return None;
     }
     draft.history.awaiting.retain(|waiting| !waited.contains(waiting));
@@ -117,12 +120,8 @@ pub fn apply_to_known(draft: &mut Draft<'_>, referral: Option<&Referral>) -> Res
         let Some(Spoken::Own(index)) = found else { continue };
         let Some(original) = draft.history.entries.get(index).map(Arc::clone) else { continue };
         is_done(draft, &waiting);
-        let Some(changes) = waiting.changes else {
-            withdrawal::apply(draft, &waiting.event_id, &original)?;
-            if let Some(right) = &waiting.right_child {
-                tell_right_child(draft, &waiting.event_id, &waiting.source, &original, original.received_at, right);
-                another_child::ask(draft, &waiting.event_id, &original)?;
-            }
+        let Some(changes) = waiting.changes.clone() else {
+            withdrawal::waited(draft, &waiting, &original)?;
             continue;
         };
         if original.kind == DECISION && changes.get(DANGER) != Some(&FactValue::Bool(true)) {

@@ -83,9 +83,6 @@ pub fn received(
     if NEVER_JUDGED.contains(&original.kind.as_str()) {
         return refuse(draft, referral, &arriving, "what it withdraws is itself a correction or withdrawal", None);
     }
-    if !original.withdrawn && own_case::takes_back_own(draft, &event.source, original) {
-        return own_case::put_to_others(draft, referral, &arriving, original);
-    }
     let sender = original.sender_of(original_event_id, &event.source).cloned().unwrap_or_else(|| event.source.clone());
     if let Some(right) = &right {
         let reported_at = reported_at(original, original_event_id, &sender);
@@ -97,6 +94,9 @@ pub fn received(
     let named = withdrawn.right_child.is_some() || withdrawn.right_event_id.is_some();
     if named {
         another_child::ask(draft, &event.event_id, original)?;
+    }
+    if !original.withdrawn && own_case::takes_back_own(draft, &event.source, original) {
+        return own_case::put_withdrawal_to_others(draft, referral, &arriving, original, named);
     }
     let again = what_to_send(draft, named, original_event_id, original);
     if original.withdrawn || original.is_taken_back(original_event_id, &sender.partner) {
@@ -120,6 +120,18 @@ pub fn received(
     }
     draft.tell_sender(event, FeedbackStatus::Received, &[words, &again]);
     Ok(())
+}
+
+/// One that waited for what it takes back, which is known now. The accused one's own house takes nothing back by having said so first.
+pub fn waited(draft: &mut Draft<'_>, waiting: &Awaiting, original: &Arc<Entry>) -> Result<(), StepError> {
+    if let Some(right) = &waiting.right_child {
+        tell_right_child(draft, &waiting.event_id, &waiting.source, original, original.received_at, right);
+        another_child::ask(draft, &waiting.event_id, original)?;
+    }
+    if !original.withdrawn && own_case::accuses_own(draft, &waiting.source, original) {
+        return own_case::put_waiting_to_others(draft, waiting, original);
+    }
+    apply(draft, &waiting.event_id, original).map(drop)
 }
 
 /// What its sender does next: what stands under the same id is out of reach of a withdrawal.

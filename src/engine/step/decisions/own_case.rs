@@ -10,21 +10,24 @@ use crate::engine::history::is_open;
 use crate::engine::model::codes::HumanDecision;
 use crate::engine::model::detail::{DecisionRecorded, Detail, ProposedLevel};
 use crate::engine::model::event::{ReferralEvent, Source};
-use crate::engine::model::history::Entry;
+use crate::engine::model::history::{Awaiting, Entry, HeldTask};
 use crate::engine::model::inbox::Referral;
 use crate::engine::step::changed::withdrawal::stands_until_decided;
 use crate::engine::step::draft::{Draft, own_duty_at};
 use crate::engine::tasks::HELD_BACK_RULE;
 
 const TITLE: &str = "A suspect's own agency ends what others hold";
+const TAKES_BACK_TITLE: &str = "A suspect's own agency takes back what accuses them";
 const ACTION: &str =
     "Decide in place of the accused one's own agency: it recorded what would end what you and others hold";
+const TAKES_BACK_ACTION: &str =
+    "Decide in place of the accused one's own agency: it takes back what accuses one of its own";
 const NOT_ALONE: &str =
     "others hold something of this child that is not this agency's to end: another is asked in its place";
 
 const LIFTED_FIRST: &str = "lift its route (route_lifted), and it records that again";
 /// Another house's allegation the front door may withdraw itself.
-const WITHDRAWN_BY_YOU: &str = "the front door withdraws it where it was not true";
+const WITHDRAWN_BY_YOU: &str = "the front door withdraws it where it was not true, or about another child";
 
 /// The allegation against somebody of its own that a decision of the front door's agency would end, or lower.
 pub fn ended_by(draft: &Draft<'_>, event: &ReferralEvent) -> Option<Arc<Entry>> {
@@ -59,19 +62,21 @@ fn is_about_own(source: &Source, entry: &Entry) -> bool {
 /// Whether the front door, or the accused one's own house, would take back an allegation against somebody of its own, and
 /// nobody is asked anyway before anything of it ends.
 pub fn takes_back_own(draft: &Draft<'_>, source: &Source, original: &Entry) -> bool {
+    let is_asked_anyway = || !is_front_door(draft, source) && stands_until_decided(draft, original);
+    accuses_own(draft, source, original) && !is_asked_anyway()
+}
+
+/// Whether it accuses somebody of the front door that sends this, or of the house that does.
+pub fn accuses_own(draft: &Draft<'_>, source: &Source, original: &Entry) -> bool {
     let is_suspects = || original.held_back.iter().any(|route| route.is_suspects_own(&draft.context.keys, source));
-    if is_front_door(draft, source) {
-        is_about_own(source, original)
-    } else {
-        !stands_until_decided(draft, original) && is_suspects()
-    }
+    if is_front_door(draft, source) { is_about_own(source, original) } else { is_suspects() }
 }
 
 fn is_front_door(draft: &Draft<'_>, source: &Source) -> bool {
     source.agency.as_ref() == Some(&draft.book.rules.front_door)
 }
 
-/// Not applied: whoever is asked in its place decides. Its own unit hears nothing, for the accused one may read it.
+/// A decision, not applied: whoever is asked in its place decides. Its own unit hears nothing, for the accused one may read it.
 pub fn put_to_others(
     draft: &mut Draft<'_>,
     referral: &Referral,
@@ -79,21 +84,65 @@ pub fn put_to_others(
     about: &Arc<Entry>,
 ) -> Result<(), StepError> {
     let event = &referral.event;
-    let raising = draft.raising(None, &event.event_id);
+    let decided = if let Detail::DecisionRecorded(recorded) = &event.detail { Some(recorded) } else { None };
+    let level = decided.and_then(|recorded| recorded.level).and_then(ProposedLevel::level);
+    let level = level.map_or(String::new(), |level| format!(", {}", level.symbol()));
+    let decided = decided.and_then(|recorded| recorded.decision).map_or("", HumanDecision::symbol);
+    let what = format!("a decision about the case ({decided}{level})");
+    ask(draft, &event.event_id, &event.source, about, (&what, TITLE, ACTION))?;
+    Unapplied::because(NOT_ALONE).tell(draft, event, Some(referral), arriving)
+}
+
+/// The same of a withdrawal. `of_another_child`: it says so.
+pub fn put_withdrawal_to_others(
+    draft: &mut Draft<'_>,
+    referral: &Referral,
+    arriving: &Arc<Entry>,
+    about: &Arc<Entry>,
+    of_another_child: bool,
+) -> Result<(), StepError> {
+    let event = &referral.event;
+    ask_of_withdrawal(draft, &event.event_id, &event.source, about, of_another_child)?;
+    Unapplied::because(NOT_ALONE).tell(draft, event, Some(referral), arriving)
+}
+
+/// The same of one that came before what it takes back.
+pub fn put_waiting_to_others(draft: &mut Draft<'_>, waiting: &Awaiting, about: &Arc<Entry>) -> Result<(), StepError> {
+    draft.decision.notes.push(format!("A withdrawal that came before this event was not applied: {NOT_ALONE}."));
+    ask_of_withdrawal(draft, &waiting.event_id, &waiting.source, about, waiting.right_child.is_some())
+}
+
+/// Taken back once more, it is still to be decided.
+fn ask_of_withdrawal(
+    draft: &mut Draft<'_>,
+    cause: &str,
+    by: &Source,
+    about: &Arc<Entry>,
+    of_another_child: bool,
+) -> Result<(), StepError> {
+    let asked = |task: &Arc<HeldTask>| task.action == TAKES_BACK_ACTION && task.is_of(about) && is_open(&task.state);
+    if draft.history.tasks.iter().any(asked) {
+        return Ok(());
+    }
+    let of_another = if of_another_child { ", for it was about another child" } else { "" };
+    let what = format!("that what accuses one of its own is withdrawn{of_another}");
+    ask(draft, cause, by, about, (&what, TAKES_BACK_TITLE, TAKES_BACK_ACTION))
+}
+
+fn ask(
+    draft: &mut Draft<'_>,
+    cause: &str,
+    by: &Source,
+    about: &Arc<Entry>,
+    (what, title, action): (&str, &str, &str),
+) -> Result<(), StepError> {
+    let raising = draft.raising(None, cause);
     let due = raising.deadline_from_now(&own_duty_at(draft.history.case_level))?;
-    let what = if let Detail::DecisionRecorded(recorded) = &event.detail {
-        let level = recorded.level.and_then(ProposedLevel::level);
-        let level = level.map_or(String::new(), |level| format!(", {}", level.symbol()));
-        format!("a decision about the case ({}{level})", recorded.decision.map_or("", HumanDecision::symbol))
-    } else {
-        "that what accuses one of its own is withdrawn".to_owned()
-    };
-    let how = if is_front_door(draft, &event.source) { LIFTED_FIRST } else { WITHDRAWN_BY_YOU };
+    let how = if is_front_door(draft, by) { LIFTED_FIRST } else { WITHDRAWN_BY_YOU };
     let why = format!(
         "The accused one's own agency recorded {what}. It is not applied: everything that others hold goes on. Say whether it may: {how}; \
          else nothing changes."
     );
-    let wanted = raising.own_duty(HELD_BACK_RULE, TITLE, why, ACTION, due, about);
-    draft.raise(None, &event.event_id, &[], vec![wanted])?;
-    Unapplied::because(NOT_ALONE).tell(draft, event, Some(referral), arriving)
+    let wanted = raising.own_duty(HELD_BACK_RULE, title, why, action, due, about);
+    draft.raise(None, cause, &[], vec![wanted]).map(drop)
 }
