@@ -49,11 +49,11 @@ pub fn in_words(keys: &Keys, before: &str, reports: &[Arc<Entry>]) -> Why<'stati
     Why::Numbers { told: words(true), without: words(false) }
 }
 
-/// What the front door holds, or was given, of these reports: the latest first.
+/// What whoever decides holds, or was given, of these reports: the latest first.
 pub fn follows(draft: &Draft<'_>, reports: &[Arc<Entry>]) -> Relation {
-    let front_door = &draft.book.rules.front_door;
+    let raising = draft.raising(None, "");
     let of_reports = |task: &&Arc<HeldTask>| {
-        task.agency == *front_door && task.chases.is_none() && reports.iter().any(|report| task.is_of(report))
+        raising.decides(&task.agency) && task.chases.is_none() && reports.iter().any(|report| task.is_of(report))
     };
     let held = draft.history.tasks.iter().rev().filter(of_reports).take(NAMED_MAX);
     Relation::Follows(held.map(|task| task.task_id.clone()).collect())

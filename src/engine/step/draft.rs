@@ -271,8 +271,8 @@ impl<'a> Draft<'a> {
 
     /// Whoever decides reads this on the first of what this step gives them; where it gives them nothing, the decision alone says it.
     pub fn note_to_front_door(&mut self, note: String) {
-        let book = self.book;
-        match self.given_to(&book.rules.front_door).into_iter().next() {
+        let decides = self.raising(None, "").who_decides().clone();
+        match self.given_to(&decides).into_iter().next() {
             Some(first) => first.notes.push(note),
             None => self.decision.notes.push(note),
         }

@@ -94,11 +94,11 @@ pub fn recalls<'w>(
         let why = reason.why.to_owned();
         let own = raising.own_duty(reason.rule, reason.title, why, reason.action, due.clone(), withdrawn);
         let ring = draft.context.on_front_door_phone();
-        let at_front_door = agency == draft.book.rules.front_door;
-        let ask = if at_front_door { String::new() } else { format!(" Ask the front door{ring}.") };
+        let decides = raising.decides(&agency);
+        let ask = if decides { String::new() } else { format!(" Ask the front door{ring}.") };
         let what = if actions.is_empty() { "what others had not answered".to_owned() } else { actions.join("; ") };
         let mut notes = vec![format!("What you were asked: {what}.{ask}")];
-        notes.extend(stays.clone().filter(|_| at_front_door));
+        notes.extend(stays.clone().filter(|_| decides));
         Wanted { address: Address { agency, unit, role: None, in_place_of: None }, notes, ..own }
     };
     Ok(asked.into_iter().map(recall).collect())

@@ -153,7 +153,7 @@ impl<'b> Raising<'b> {
             && address.in_place_of.is_none()
             && !reports
             && !self.holds_of_rule(&address.agency, &rule.id, entry)
-            && stood_in(otherwise.unwrap_or(&rules.front_door))
+            && stood_in(otherwise.unwrap_or_else(|| self.who_decides()))
             && !is_suppressed(address, &rules.front_door, self.held_back())
     }
 

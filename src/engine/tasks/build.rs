@@ -47,7 +47,7 @@ impl<'b> Raising<'b> {
         let (mut questions, mut overtaken, mut put) = (Vec::new(), Vec::new(), BTreeSet::new());
         let put_to_them: Vec<Arc<Entry>> = asked
             .iter()
-            .filter(|task| task.address.agency == *front_door && task.meant_for.is_some())
+            .filter(|task| self.decides(&task.address.agency) && task.meant_for.is_some())
             .map(|task| Arc::clone(&task.entry))
             .collect();
         for mut task in asked {
@@ -111,10 +111,11 @@ impl<'b> Raising<'b> {
     /// Puts held-back routes to whoever decides: on the front door's own decision (its latest task) where that is due no
     /// later than what was held back, and what was held back can wait; else on a task of its own, due no later.
     fn ask_front_door(&self, questions: Vec<Question>, open: &mut Vec<Asked<'b>>) -> Result<(), StepError> {
-        let front_door = &self.book.rules.front_door;
+        let front_door = self.who_decides() == &self.book.rules.front_door;
+        // What a stand-in is asked of its own is no decision about the case; and somebody senior of the accused one's own agency has none.
         let own = |task: &&mut Asked<'b>| {
-            let at_front_door = task.address.agency == *front_door && task.address.in_place_of.is_none();
-            at_front_door && task.relation.wants_answer()
+            let at_front_door = self.decides(&task.address.agency) && task.address.in_place_of.is_none();
+            front_door && at_front_door && task.relation.wants_answer()
         };
         let mut decision = open.iter_mut().filter(own).max_by_key(|task| task.due.at);
         let mut apart = Vec::new();
@@ -443,7 +444,7 @@ impl<'b> Raising<'b> {
     /// What a child wants is said in words, which nothing here reads: whoever decides is asked to, before a school is told
     /// more than it has been.
     fn wish_in_words(&self, agency: &str) -> Option<String> {
-        let event = &self.referral.filter(|_| agency == self.book.rules.front_door)?.event;
+        let event = &self.referral.filter(|_| self.decides(agency))?.event;
         let said = event.voice_of_child.as_ref().is_some_and(|voice| voice.said.is_some());
         let open = event.do_not_inform.is_empty() && event.child.school_urn.is_some();
         (said && open).then(|| {

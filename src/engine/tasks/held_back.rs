@@ -72,11 +72,11 @@ impl<'b> Raising<'b> {
     /// that do not say which of the two holds.
     pub fn whom_to_ring(&self) -> String {
         let rules = &self.book.rules;
-        let decides = self.front_door(None).agency;
-        if decides == rules.front_door {
+        let decides = self.who_decides();
+        if *decides == rules.front_door {
             return format!("the front door{}", self.context.on_front_door_phone());
         }
-        let title = rules.title_of(&decides);
+        let title = rules.title_of(decides);
         let short = title.split([':', '(']).next().unwrap_or(title).trim_end();
         let mut letters = short.chars();
         let (first, rest) = (letters.next(), letters.as_str());
@@ -92,8 +92,7 @@ impl<'b> Raising<'b> {
     /// Some route of the child is held back, and what is asked may send its reader there: to agree with the police, to share with
     /// whoever sees the child. It says neither whose nor why, for whoever is accused may hear of it.
     pub(super) fn before_others(&self, asked: &Asked<'_>) -> Option<String> {
-        let front_door = &self.book.rules.front_door;
-        let reads_why = asked.address.agency == *front_door || asked.address.agency == self.front_door(None).agency;
+        let reads_why = self.acts_as_front_door(&asked.address.agency);
         // Whoever chooses who acts is told so, in words of its own.
         let is_told = || asked.notes.contains(&self.for_you_alone());
         let many_units = self.book.rules.has_many_units(&asked.address.agency);
@@ -139,8 +138,7 @@ impl<'b> Raising<'b> {
         let Some(soonest) = sent_there.min_by_key(|task| (task.own_duty, task.due.at)) else { return Ok(None) };
         let Some(words) = self.what_is_held_back(&soonest.entry, put) else { return Ok(None) };
         let (due, entry, is_own_duty) = (soonest.due.clone(), Arc::clone(&soonest.entry), soonest.own_duty);
-        let decides = self.front_door(None).agency;
-        let theirs = |task: &&mut Asked<'b>| task.address.agency == decides && acts(&task.relation);
+        let theirs = |task: &&mut Asked<'b>| self.decides(&task.address.agency) && acts(&task.relation);
         if let Some(task) = open.iter_mut().filter(theirs).min_by_key(|task| task.due.at) {
             task.notes.push(words);
             return Ok(None);

@@ -58,11 +58,10 @@ impl<'b> Raising<'b> {
     /// Puts what was not asked to whoever decides: on a task that the front door is given anyway, else on one of its own.
     pub(super) fn ask_after_death(&self, overtaken: Vec<Question>, open: &mut Vec<Asked<'b>>) -> Result<(), StepError> {
         let Some(soonest) = overtaken.iter().min_by_key(|question| question.due.at) else { return Ok(()) };
-        let front_door = &self.book.rules.front_door;
         let (due, entry) = (self.no_later_than(&soonest.due)?, Arc::clone(&soonest.entry));
         let words = overtaken.into_iter().map(|question| question.words);
         let own = |task: &&mut Asked<'b>| {
-            task.address.agency == *front_door && task.relation.wants_answer() && task.due.at <= due.at
+            self.decides(&task.address.agency) && task.relation.wants_answer() && task.due.at <= due.at
         };
         if let Some(task) = open.iter_mut().filter(own).max_by_key(|task| task.due.at) {
             task.notes.extend(words);

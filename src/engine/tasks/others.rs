@@ -53,8 +53,8 @@ impl Raising<'_> {
     /// Whoever decides sees the children of one family together, and knows of those who are of another; nobody else is told of
     /// the others.
     pub(super) fn about_others(&self, asked: &Asked<'_>) -> Vec<String> {
-        let front_door = &self.book.rules.front_door;
-        let Some(referral) = self.referral.filter(|_| asked.address.agency == *front_door) else { return Vec::new() };
+        let is_theirs = self.acts_as_front_door(&asked.address.agency);
+        let Some(referral) = self.referral.filter(|_| is_theirs) else { return Vec::new() };
         if let Some(named) = &referral.named_with {
             let source = &referral.event.source;
             let named_in =

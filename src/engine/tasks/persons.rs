@@ -10,7 +10,7 @@ use crate::engine::model::event::Source;
 use crate::engine::model::history::{Entry, HeldBack};
 
 impl Raising<'_> {
-    /// A wish that names a person and no agency holds back no route: whoever acts must know of it; the front door, and whoever
+    /// A wish that names a person and no agency holds back no route: whoever acts must know of it; whoever decides, and whoever
     /// is trusted with hidden addresses, whom it is about and why.
     pub(super) fn persons_not_to_tell(&self, permit: Permit<'_>) -> Option<String> {
         let persons = self.persons();
@@ -19,7 +19,7 @@ impl Raising<'_> {
         }
         let agency = permit.agency;
         let trusted = agency.confidential_addresses && !permit.minimum && permit.allows("carers");
-        Some(if agency.name == self.book.rules.front_door {
+        Some(if self.decides(&agency.name) {
             format!(
                 "The sender asks that these do not learn of this: {}. Decide, and tell those who act.",
                 persons.join("; ")
@@ -32,8 +32,8 @@ impl Raising<'_> {
         })
     }
 
-    /// Another event of this child said that a person must not learn of it. Who that is was not kept: whoever acts is sent to the
-    /// front door, and the front door to those who said so.
+    /// Another event of this child said that a person must not learn of it. Who that is was not kept: whoever acts is sent to
+    /// whoever decides, and they to those who said so.
     pub(super) fn persons_of_earlier(&self, asked: &Asked<'_>) -> Option<String> {
         if !self.persons().is_empty()
             || !acts(&asked.relation)
@@ -41,7 +41,7 @@ impl Raising<'_> {
         {
             return None;
         }
-        if asked.address.agency != self.book.rules.front_door {
+        if !self.decides(&asked.address.agency) {
             let ring = self.whom_to_ring();
             return Some(format!(
                 "An earlier referral says that someone must not learn of this: ask {ring} who before you speak to the family."
@@ -75,7 +75,7 @@ impl Raising<'_> {
 
     /// Whoever must act hears of it though the sender asks otherwise: so who of them reads it is theirs to restrict.
     pub(super) fn wish_against_own(&self, agency: &str) -> Option<String> {
-        let event = &self.referral.filter(|_| agency == self.book.rules.front_door)?.event;
+        let event = &self.referral.filter(|_| self.acts_as_front_door(agency))?.event;
         let mut wishes = event.do_not_inform.iter();
         let at_own = |route: &HeldBack| route.agency == agency;
         let wish = wishes.find(|wish| of_wish(&self.book.rules, wish).iter().any(at_own))?;
@@ -94,7 +94,7 @@ impl Raising<'_> {
         };
         let note = self.not_to_be_rung(&event.source, reader)?;
         // A rule may ask whoever reads this to ring the sender: it must say which of the two holds.
-        let is_asked = *reader == self.book.rules.front_door;
+        let is_asked = self.acts_as_front_door(reader);
         let is_999_open = is_asked && event.immediate_danger == Some(true) && event.emergency_call_made != Some(true);
         let instead =
             if is_999_open { " Nobody has said that 999 was rung: ring it yourself, and not the sender." } else { "" };
@@ -121,11 +121,6 @@ impl Raising<'_> {
     /// Whether whoever rings this sender may reach the suspect.
     pub fn may_reach_suspect(&self, sender: &Source) -> bool {
         self.held_back().iter().any(|route| route.is_suspects_own(&self.context.keys, sender))
-    }
-
-    /// Whether an agency is the one that decides about routes of this child: the front door's, or whoever stands in for it.
-    pub fn decides(&self, agency: &str) -> bool {
-        self.front_door(None).agency == agency
     }
 }
 

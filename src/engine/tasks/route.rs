@@ -120,14 +120,31 @@ pub fn note_of_unlisted(agency: &Agency, unit: &str, action: &str) -> String {
     )
 }
 
-impl Raising<'_> {
-    /// Whoever triages what no rule gives a person. `urgent`: by when, where the clock does not wait for the office to open.
-    pub fn front_door(&self, urgent: Option<Timestamp>) -> Address {
+impl<'b> Raising<'b> {
+    /// The agency that decides in this case: the front door's, and where somebody there is accused whoever stands in for it.
+    pub fn who_decides(&self) -> &'b String {
         let rules = &self.book.rules;
         let accused =
             |name: &String| self.held_back().iter().any(|route| route.cause == "suspect" && route.agency == *name);
         let mut askable = std::iter::once(&rules.front_door).chain(&rules.stand_ins);
-        let name = askable.find(|name| !accused(name)).unwrap_or(&rules.front_door);
+        askable.find(|name| !accused(name)).unwrap_or(&rules.front_door)
+    }
+
+    /// Whether an agency is that one.
+    pub fn decides(&self, agency: &str) -> bool {
+        self.who_decides() == agency
+    }
+
+    /// Whether it is that one, or the front door's own: where somebody there is accused, what cannot wait goes to its senior, who acts for
+    /// the child as it would.
+    pub fn acts_as_front_door(&self, agency: &str) -> bool {
+        self.book.rules.front_door == agency || self.decides(agency)
+    }
+
+    /// Whoever triages what no rule gives a person. `urgent`: by when, where the clock does not wait for the office to open.
+    pub fn front_door(&self, urgent: Option<Timestamp>) -> Address {
+        let rules = &self.book.rules;
+        let name = self.who_decides();
         let unit = rules.agencies.get(name).and_then(|agency| self.single_unit(agency, urgent));
         Address { agency: name.to_owned(), unit, role: None, in_place_of: None }
     }

@@ -163,8 +163,9 @@ fn is_told(draft: &Draft<'_>, event: &ReferralEvent, about: &Entry) -> bool {
         let of_harm = [REFUSED_ACTION, UNHEARD_ACTION].contains(&task.action.as_str());
         of_harm || task.rules.iter().any(|rule| of_danger.contains(rule.as_str()))
     };
+    let raising = draft.raising(None, "");
     draft.history.tasks.iter().any(|task| {
-        task.agency == draft.book.rules.front_door
+        raising.acts_as_front_door(&task.agency)
             && task.level == Some(Level::L4b)
             && is_open(&task.state)
             && says_so(task)

@@ -409,7 +409,8 @@ pub fn heed(draft: &mut Draft<'_>, referral: &Referral, about: &Arc<Entry>) -> R
             Some(AgreementStanding { state: UNSAFE_TO_ASK.to_owned(), at: draft.at, event_id, partner });
     }
     stop_services(draft, &event.event_id)?;
-    let at_front_door = |task: &HeldTask| task.agency == draft.book.rules.front_door && is_open(&task.state);
+    let raising = draft.raising(None, "");
+    let at_front_door = |task: &HeldTask| raising.decides(&task.agency) && is_open(&task.state);
     let is_asked = draft.history.tasks.iter().any(|task| at_front_door(task) && draft.is_raised_now(task));
     if is_asked || is_unsafe(&draft.before, None) {
         return Ok(());

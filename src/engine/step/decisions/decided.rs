@@ -73,9 +73,12 @@ pub fn ask_what_level_asks(
     let closed_at = decisions::last_closed(&draft.history);
     // What was asked at the level before a person set a lower one was done with by that.
     let lowered_at = decisions::last_below(&draft.history, set);
+    let raising = draft.raising(None, "");
     let is_asked = |task: &Arc<HeldTask>| {
-        let at_level = task.action == action || (set < Level::L4b && task.state != TOLD);
-        let is_question = task.agency == draft.book.rules.front_door && task.chases.is_none() && at_level;
+        // What a stand-in is asked of its own is another thing.
+        let is_of_case = task.agency == draft.book.rules.front_door && set < Level::L4b && task.state != TOLD;
+        let is_question =
+            raising.decides(&task.agency) && task.chases.is_none() && (task.action == action || is_of_case);
         is_question && is_open(&task.state) && Some(task.raised_at) > lowered_at
     };
     let cause = &referral.event.event_id;

@@ -95,10 +95,11 @@ fn stop(
     // Closed first: nobody holds in anyone's place what is asked of another instead.
     let kept = leave_place(draft, &held.iter().map(|(task, _)| Arc::clone(task)).collect::<Vec<_>>());
     let cause = format!("{}\0not passed on\0{}", draft.decision.decision_id, entry.event_id);
+    let raising = draft.raising(None, &cause);
     let (theirs, others): (Vec<Arc<HeldTask>>, Vec<Arc<HeldTask>>) =
-        held.iter().map(|(task, _)| Arc::clone(task)).partition(|task| task.agency == draft.book.rules.front_door);
+        held.iter().map(|(task, _)| Arc::clone(task)).partition(|task| raising.decides(&task.agency));
     let others: Vec<Arc<HeldTask>> = others.into_iter().filter(|task| task.state != DECLINED).collect();
-    let due = draft.raising(None, &cause).deadline_from_now(&AT_HIGHEST_LEVEL)?;
+    let due = raising.deadline_from_now(&AT_HIGHEST_LEVEL)?;
     let mut words = each_holder(draft, &others, &STOP, &|_| Ok(due.clone()))?;
     let level = others.iter().filter_map(|task| task.level).max();
     for word in &mut words {

@@ -70,8 +70,9 @@ pub fn named_anew(draft: &mut Draft<'_>, referral: &Referral, entry: &Arc<Entry>
         "A later event says that someone must not learn of it. Tasks about this child had gone out before it came.";
     let cause = &referral.event.event_id;
     let mut raised = draft.decision.tasks.iter();
-    let front_door_knows = raised.any(|task| task.agency == draft.book.rules.front_door);
-    if tell_others(draft, cause, entry, why)? && !front_door_knows {
+    let raising = draft.raising(Some(referral), cause);
+    let is_known = raised.any(|task| raising.decides(&task.agency));
+    if tell_others(draft, cause, entry, why)? && !is_known {
         let wanted = put_to_front_door(draft, Some(referral), cause, entry, why)?;
         draft.raise(Some(referral), cause, &[], vec![wanted])?;
     }
@@ -99,6 +100,7 @@ fn holders(draft: &Draft<'_>, waited_for: Option<&Entry>) -> Vec<Arc<HeldTask>> 
     let known_before = held_back_of(&draft.before).iter().any(is_person);
     let front_door = &draft.book.rules.front_door;
     let held_back = held_back_of(&draft.history);
+    let raising = draft.raising(None, "");
     let asked_now = |task: &HeldTask| {
         let mut raised = draft.decision.tasks.iter();
         raised.any(|now| now.agency == task.agency && now.unit == task.unit && now.role == task.role)
@@ -107,7 +109,7 @@ fn holders(draft: &Draft<'_>, waited_for: Option<&Entry>) -> Vec<Arc<HeldTask>> 
     for task in draft.history.tasks.iter().filter(|task| is_open(&task.state) && task.chases.is_none()) {
         let moved_here = || waited_for.is_some_and(|entry| task.is_of(entry)) && !draft.before.tasks.contains(task);
         let is_unknowing = !known_before || moved_here();
-        if is_unknowing && task.agency != *front_door && task.action != ASK_ACTION && !asked_now(task) {
+        if is_unknowing && !raising.decides(&task.agency) && task.action != ASK_ACTION && !asked_now(task) {
             let address = Address::of_holder(task);
             // Who must not learn of it at all is asked about apart.
             if !is_suppressed(&address, front_door, &held_back) {

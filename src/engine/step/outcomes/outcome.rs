@@ -218,10 +218,10 @@ fn next_state(state: &str, outcome: OutcomeKind) -> Option<&'static str> {
     }
 }
 
-/// The sender learns that it is being looked at when the front door says so: never by whom, or what.
+/// The sender learns that it is being looked at when whoever decides says so: never by whom, or what.
 fn tell_referrer(draft: &mut Draft<'_>, task: &HeldTask, outcome: OutcomeKind) {
     let started = matches!(outcome, OutcomeKind::Acknowledged | OutcomeKind::Accepted);
-    if !started || task.agency != draft.book.rules.front_door {
+    if !started || !draft.raising(None, "").decides(&task.agency) {
         return;
     }
     let entry = draft.history.entries.iter().find(|entry| task.is_of(entry)).cloned();
