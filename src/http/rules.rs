@@ -35,8 +35,9 @@ struct Asked {
 /// The books on the topic, in the order they came.
 pub async fn list(State(gateway): State<Arc<Gateway>>, _caller: Operator) -> Result<Json<Value>, Problem> {
     let shelf = shelf(&gateway).await?;
-    let books = shelf.books.iter().map(|shelved| {
+    let books = shelf.books.iter().zip(shelf.standings(gateway.now())).map(|(shelved, standing)| {
         json!({
+            "standing": standing.label(),
             "hash": shelved.hash,
             "title": shelved.title,
             "effective_from": shelved.effective_from.to_jiff().to_string(),

@@ -119,6 +119,27 @@ pub struct Shelved {
     pub book: Result<Arc<PreparedBook>, String>,
 }
 
+/// Whether a book counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    InForce,
+    ToCome,
+    Over,
+    /// Another was published for the same time: it never counts.
+    Replaced,
+}
+
+impl Standing {
+    pub fn label(self) -> &'static str {
+        match self {
+            Standing::InForce => "in_force",
+            Standing::ToCome => "to_come",
+            Standing::Over => "over",
+            Standing::Replaced => "replaced",
+        }
+    }
+}
+
 /// How a publication is made ready to decide by.
 type Load = fn(&Publication) -> Result<PreparedBook, String>;
 
@@ -220,6 +241,24 @@ impl Shelf {
             // The log has told each already.
             unreadable => drop(readiness.warn(UNREADABLE, &unreadable.join("; "))),
         }
+    }
+
+    /// How each stands at a time, in the order they came.
+    pub fn standings(&self, now: Timestamp) -> Vec<Standing> {
+        let from = |at: usize| self.books.get(at).map(|shelved| shelved.effective_from);
+        let is_replaced =
+            |at: usize| self.books.iter().skip(at + 1).any(|later| Some(later.effective_from) == from(at));
+        // Before any has taken effect the first counts.
+        let first = self.books.iter().map(|shelved| shelved.effective_from).min().unwrap_or(now);
+        let begun = self.books.iter().map(|shelved| shelved.effective_from).filter(|from| *from <= now.max(first));
+        let in_force = begun.max();
+        let standing = |at: usize| match from(at) {
+            _ if is_replaced(at) => Standing::Replaced,
+            from if from == in_force => Standing::InForce,
+            from if from > in_force => Standing::ToCome,
+            _ => Standing::Over,
+        };
+        (0..self.books.len()).map(standing).collect()
     }
 
     /// As lanes decide by them.

@@ -38,12 +38,12 @@ fn a_first_start_that_cannot_read_the_rules_is_a_first_start_again() {
 fn a_rule_book_is_published_ahead_of_its_time_or_not_at_all() {
     let (router, began) = Router::start_in(new_folder("127.0.0.1:0"), &["--new-data-file"]);
     let rules = router.path("rules/cheshire-east");
-    router.operate(&["rules", "list"], 0, &["2012-01-01T00:00:00Z", "Right Help, Right Time"]);
+    router.operate(&["rules", "list"], 0, &["2012-01-01T00:00:00Z", "Right Help, Right Time", "(in force)"]);
     router.operate(&["rules", "publish", &rules], 1, &["effective_from is too soon", "10 minutes ahead"]);
     let publish = ["rules", "publish", &rules, "--effective-from", "2029-01-01T00:00:00Z"];
     router.operate(&publish, 0, &["from 2029-01-01T00:00:00Z on"]);
     router.operate(&publish, 1, &["is published already"]);
-    router.operate(&["rules", "list"], 0, &["2029-01-01T00:00:00Z"]);
+    router.operate(&["rules", "list"], 0, &["2029-01-01T00:00:00Z", "(to come)"]);
     let token = router.path(TOKEN);
     check(&["rules", "list", "--to", &router.url, "--token-file", &token], 1, &["operator's token"]);
     let (folder, logged) = router.stop_and_tell();

@@ -41,9 +41,16 @@ pub fn list(router: &RouterArguments) -> Result<Ending, CliError> {
         return Err(CliError::failed(answer.problem()));
     }
     for book in answer.body.get("rule_books").and_then(Value::as_array).into_iter().flatten() {
-        let note = if book.get("readable") == Some(&Value::Bool(true)) { "" } else { "  (cannot be read here)" };
+        let standing = match text(book, "standing") {
+            "in_force" => "  (in force)",
+            "to_come" => "  (to come)",
+            "over" => "  (over)",
+            "replaced" => "  (replaced by another for the same time)",
+            _ => "",
+        };
+        let unread = if book.get("readable") == Some(&Value::Bool(true)) { "" } else { "  (cannot be read here)" };
         let (from, hash, title) = (text(book, "effective_from"), text(book, "hash"), text(book, "title"));
-        output::line(format_args!("{from}  {hash}  {title}{note}"));
+        output::line(format_args!("{from}  {hash}  {title}{standing}{unread}"));
     }
     Ok(Ending::Clean)
 }

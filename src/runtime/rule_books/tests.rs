@@ -74,6 +74,29 @@ fn the_first_book_counts_at_once_and_later_ones_from_their_time_on() {
 }
 
 #[test]
+fn how_each_book_stands_is_told() {
+    use Standing::{InForce, Over, Replaced, ToCome};
+    let house = House::open();
+    begin(&house.broker, &Ok(book("First", START - 1_000)), Timestamp(START)).unwrap();
+    let next = START + AHEAD_MS + 5_000;
+    for (title, from) in [("Wrong", next), ("Later", next + 10), ("Right", next)] {
+        house.publish(book(title, from).write());
+    }
+    let shelf = house.shelf();
+    for (now, expected) in [
+        (START - 2_000, [InForce, Replaced, ToCome, ToCome]),
+        (START, [InForce, Replaced, ToCome, ToCome]),
+        (next, [Over, Replaced, ToCome, InForce]),
+        (next + 10, [Over, Replaced, InForce, Over]),
+    ] {
+        assert_eq!(shelf.standings(Timestamp(now)), expected, "{now}");
+        let title =
+            expected.iter().zip(["First", "Wrong", "Later", "Right"]).find(|(standing, _)| **standing == InForce);
+        assert_eq!(in_force(&shelf, now).as_deref(), title.map(|(_, title)| title), "as it is decided");
+    }
+}
+
+#[test]
 fn a_book_that_comes_too_late_is_passed_over_by_everyone() {
     let house = House::open();
     begin(&house.broker, &Ok(book("First", START)), Timestamp(START)).unwrap();
