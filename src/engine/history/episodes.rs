@@ -90,8 +90,12 @@ fn own_end(history: &History, arriving: &Entry) -> Timestamp {
         .unwrap_or_else(|| arriving.occurred_at.plus_millis(OPEN_EPISODE_MAX_MS))
 }
 
-/// Both ends close the same start: no start lies between them.
+/// Both ends close the same start: nothing lies between them that tells of another absence. One that is still to come closes none: what
+/// is told of it right is no second report of that.
 pub fn same_return(history: &History, ended: &Entry, arriving: &Entry) -> bool {
+    if is_ahead(ended) && !is_ahead(arriving) {
+        return false;
+    }
     let (earlier, later) = if ended.occurred_at <= arriving.occurred_at {
         (ended.occurred_at, arriving.occurred_at)
     } else {
@@ -100,10 +104,10 @@ pub fn same_return(history: &History, ended: &Entry, arriving: &Entry) -> bool {
     let close = later.0.saturating_sub(earlier.0) <= OPEN_EPISODE_MAX_MS;
     close
         && !history.entries.iter().any(|entry| {
-            entry.kind == STARTED
-                && !entry.withdrawn
+            !entry.withdrawn
                 && entry.occurred_at > earlier
                 && entry.occurred_at <= later
+                && opens(history, entry)
                 && !are_two(history, entry, arriving)
         })
 }
@@ -154,7 +158,7 @@ pub fn goes_on(history: &History, entry: &Entry, at: Timestamp) -> bool {
 
 /// A start a little ahead of our clock is a start all the same.
 fn not_before(entry: &Entry, at: Timestamp) -> Timestamp {
-    if matches!(entry.kind.as_str(), STARTED | REGRADED) { at.max(entry.occurred_at) } else { at }
+    if is_report(entry) { at.max(entry.occurred_at) } else { at }
 }
 
 /// When the absence was over that an entry told of; None while it goes on, and for every other kind. A second start soon after
@@ -165,13 +169,13 @@ pub fn back_at(history: &History, entry: &Entry) -> Option<Timestamp> {
         let mut anew = later.filter(|later| later.occurred_at > entry.occurred_at && !is_within_one(entry, later));
         anew.find(|later| !are_two(history, later, entry)).map(|later| later.occurred_at)
     };
-    let of_episode = matches!(entry.kind.as_str(), STARTED | REGRADED);
+    let of_episode = is_report(entry);
     if of_episode { returned_at(history, entry).into_iter().chain(started_anew()).min() } else { None }
 }
 
 /// Whether it was known by then that the child was back from the absence that an entry told of.
 pub fn was_back_by(history: &History, entry: &Entry, then: Timestamp) -> bool {
-    let of_episode = matches!(entry.kind.as_str(), STARTED | REGRADED);
+    let of_episode = is_report(entry);
     let is_return = |later: &Entry| ends(later) && later.occurred_at >= entry.occurred_at && later.received_at <= then;
     of_episode && history.entries.iter().any(|later| is_return(later) && !are_two(history, later, entry))
 }
@@ -179,8 +183,7 @@ pub fn was_back_by(history: &History, entry: &Entry, then: Timestamp) -> bool {
 /// When the child came back from the absence that an entry told of, as somebody said.
 pub fn returned_at(history: &History, entry: &Entry) -> Option<Timestamp> {
     let returns = history.entries.iter().filter(|later| ends(later) && later.occurred_at >= entry.occurred_at);
-    let mut of_child =
-        returns.filter(|later| matches!(entry.kind.as_str(), STARTED | REGRADED) && !are_two(history, later, entry));
+    let mut of_child = returns.filter(|later| is_report(entry) && !are_two(history, later, entry));
     of_child.next().map(|later| later.occurred_at)
 }
 
@@ -226,6 +229,11 @@ pub fn opens(history: &History, entry: &Entry) -> bool {
 
 /// Absent and away are not missing; an ungraded child is.
 pub fn counts_as_missing(entry: &Entry) -> bool {
+/// Whether it tells of an absence at all, first or again.
+pub fn is_report(entry: &Entry) -> bool {
+    matches!(entry.kind.as_str(), STARTED | REGRADED)
+}
+
     !is_graded(entry, "absent") && !is_graded(entry, "away")
 }
 
@@ -233,24 +241,32 @@ fn is_graded(entry: &Entry, grade: &str) -> bool {
     matches!(entry.facts.get("grade"), Some(FactValue::Code(given)) if given == grade)
 }
 
-/// Whether a return was first told of a time before the child went, which cannot be, and this one tells it right.
+/// Whether a return was first told of a time that cannot be, and this one tells it right: it ends the absence that was known of when the
+/// first was told, and the child was back by then. A later return is another one.
 fn is_told_right_by(history: &History, told: &Entry, right: &Entry) -> bool {
-    let is_of_reference = |other: &Entry| {
-        right.episode_ref.is_some()
-            && other.episode_ref == right.episode_ref
-            && other.source.partner == right.source.partner
-            && !other.withdrawn
-    };
-    let went_later = |start: &Entry| {
-        let is_between = told.occurred_at < start.occurred_at && start.occurred_at <= right.occurred_at;
-        start.kind == STARTED && is_of_reference(start) && is_between && start.received_at <= told.received_at
-    };
-    told.kind == ENDED
-        && is_of_reference(told)
+    let is_first = told.kind == ENDED
+        && !told.withdrawn
         && !told.is_same_event(right)
         && told.received_at <= right.received_at
-        && !are_two(history, told, right)
-        && history.entries.iter().any(|start| went_later(start))
+        && !are_two(history, told, right);
+    let was_back = || right.occurred_at <= told.received_at.plus_millis(AHEAD_MAX_MS);
+    let cannot_be = |report: &Arc<Entry>| {
+        let is_ahead = is_ahead(told) && !is_ahead(right);
+        report.received_at <= told.received_at && (is_ahead || is_before_its_start(history, told, (report, right)))
+    };
+    is_first && was_back() && earlier_of_absence(history, right).any(cannot_be)
+}
+
+/// Whether a return is told of a time before a report of the absence that another one ends, under one reference, and ends none of its own.
+fn is_before_its_start(history: &History, told: &Entry, (report, right): (&Entry, &Entry)) -> bool {
+    let is_of_reference = |other: &Entry| {
+        told.episode_ref.is_some()
+            && other.episode_ref == told.episode_ref
+            && other.source.partner == told.source.partner
+    };
+    // Graded anew in between it is the same absence; begun in between, another than one that had begun before.
+    let ends_own = || report.kind == STARTED && earlier_of_absence(history, told).any(|start| is_of_reference(start));
+    told.occurred_at < report.occurred_at && is_of_reference(report) && is_of_reference(right) && !ends_own()
 }
 
 /// The events of the episode an entry belongs to: a regrade asks nobody again for what its start asked, nor does a return that is told

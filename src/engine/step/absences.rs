@@ -4,3 +4,4 @@ pub mod back_grown;
 pub mod returned;
 pub mod search;
 pub mod still_missing;
+pub mod told_right;

@@ -21,7 +21,7 @@ use crate::engine::model::scalar::{Coded, FactValue, Level};
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::catalogue::{BESIDE, is_concern};
 use crate::engine::state::State;
-use crate::engine::step::absences::{back_grown, returned};
+use crate::engine::step::absences::{back_grown, returned, told_right};
 use crate::engine::step::changed::correction;
 use crate::engine::step::changed::refused;
 use crate::engine::step::changed::withdrawal;
@@ -235,6 +235,7 @@ pub fn arrive<'a>(draft: &mut Draft<'a>, referral: &Referral, mut arriving: Entr
     awaiting::apply_to_known(draft, Some(referral))?;
     persons::named_anew(draft, referral, &entry)?;
     back_grown::tell_searchers(draft, &event.event_id, &entry)?;
+    told_right::by_another(draft, &entry)?;
     let unapplied = follow_up(draft, referral, &entry, &before)?;
     agreement::heed(draft, referral, &entry)?;
     draft.note_coverage(&entry);

@@ -145,7 +145,7 @@ pub fn apply_to_known(draft: &mut Draft<'_>, referral: Option<&Referral>) -> Res
         if draft.decision.tasks.len() == tasks_before {
             reading::of_correction(draft, referral, &waiting.event_id, &original, &correction)?;
         }
-        recount::bring_forward(draft, &original)?;
+        recount::by_correction(draft, &original)?;
     }
     Ok(())
 }

@@ -126,7 +126,7 @@ fn first_reporter(
     if draft.decision.tasks.is_empty() && reading::is_owed(draft, referral, original) {
         reading::of_correction(draft, named, &event.event_id, original, correction)?;
     }
-    recount::bring_forward(draft, original)?;
+    recount::by_correction(draft, original)?;
     tell_its_sender_if_changed(draft, &event.source, correction, original);
     let mut words = vec![if sent_on || !draft.decision.tasks.is_empty() {
         "Received. Your correction is being looked at."

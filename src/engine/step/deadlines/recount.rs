@@ -15,6 +15,7 @@ use crate::engine::model::subject::SubjectKey;
 use crate::engine::rules::RuleBook;
 use crate::engine::state::State;
 use crate::engine::step::Step;
+use crate::engine::step::absences::told_right;
 use crate::engine::step::changed::correction::CORRECTION_RULE;
 use crate::engine::step::draft::{Draft, OWN_DUTY};
 use crate::engine::step::stand_in::stand_in_entry;
@@ -112,8 +113,14 @@ fn move_to(history: &mut History, task: &HeldTask, due_at: Timestamp) {
     present.due_at = due_at;
 }
 
+/// What runs from what was corrected: the weeks of a pregnancy, or a return that could not be as it was told.
+pub fn by_correction(draft: &mut Draft<'_>, corrected: &Entry) -> Result<(), StepError> {
+    bring_forward(draft, corrected)?;
+    told_right::by_correction(draft, corrected)
+}
+
 /// What is due by the weeks of a pregnancy is due sooner where a corrected due date says so. Later it is not: only a person puts off.
-pub fn bring_forward(draft: &mut Draft<'_>, corrected: &Entry) -> Result<(), StepError> {
+fn bring_forward(draft: &mut Draft<'_>, corrected: &Entry) -> Result<(), StepError> {
     let by_weeks = |entry: &&Arc<Entry>| entry.is_same_event(corrected) && !entry.backfilled;
     let entry = draft.history.entries.iter().find(by_weeks);
     let Some(from) = entry.and_then(|entry| entry.anchors.get(WEEKS_28).copied()) else { return Ok(()) };
