@@ -94,3 +94,55 @@ fn a_second_live_report_of_the_same_absence_asks_nobody_again() {
     assert_eq!(disposition(&third), Disposition::Duplicate);
     assert!(third.tasks.is_empty());
 }
+
+/// Of the same child: what comes of their absence later.
+fn later(id: u32, kind: &str, time: &str, detail: &serde_json::Value) -> ReferralEvent {
+    let json = json!({
+        "specversion": "1.0", "id": format!("00000000-0000-4000-8000-{id:012}"), "source": "police/force-control",
+        "type": kind, "time": time,
+        "data": {
+            "practitioner": { "role": "officer", "call_back": "101" }, "occurred_at": time,
+            "child": { "given_names": "Lee", "family_name": "Example", "date_of_birth": "2011-01-15", "nhs_number": "9990002592" },
+            "detail": detail,
+        }
+    });
+    cloud_event::read(&json).unwrap().event
+}
+
+/// Whom a withdrawn return makes look for the child again.
+fn who_looks(results: &Results) -> Vec<&str> {
+    let looks = results.tasks.iter().filter(|task| task.action.starts_with("The return was withdrawn"));
+    looks.map(|task| task.agency.as_str()).collect()
+}
+
+#[test]
+fn a_return_that_is_withdrawn_of_an_imported_absence_that_was_graded_anew_begins_the_search_and_its_clocks_again() {
+    let mut replay = replay();
+    import(&mut replay, &missing(1, "police/force-control", "2026-06-09T20:00:00Z", "high"), "2026-06-10T06:00:00Z");
+    let regraded = later(2, "missing.regraded", "2026-06-10T09:00:00Z", &json!({ "grade": "high" }));
+    assert!(rules(&replay.submit(&regraded, at("2026-06-10T09:00:00Z")).unwrap()).contains(&"R10"));
+    let ended = later(3, "missing.ended", "2026-06-10T10:00:00Z", &json!({ "ended_at": "2026-06-10T09:50:00Z" }));
+    replay.submit(&ended, at("2026-06-10T10:00:00Z")).unwrap();
+    let back = json!({ "original_event_id": "00000000-0000-4000-8000-000000000003", "reason": "recorded in error" });
+    let withdrawn = later(4, "event.withdrawn", "2026-06-10T11:00:00Z", &back);
+    let results = replay.submit(&withdrawn, at("2026-06-10T11:00:00Z")).unwrap();
+    let mut looks = who_looks(&results);
+    looks.sort_unstable();
+    assert_eq!(looks, ["police", "social-care"]);
+    let after_a_day = replay.pass_time(at("2026-06-11T10:00:00Z")).unwrap();
+    assert!(rules(&after_a_day).contains(&"R11-24h"), "the clock of the search runs: {:?}", rules(&after_a_day));
+}
+
+#[test]
+fn a_return_that_is_withdrawn_of_an_absence_that_was_imported_alone_is_put_to_whoever_decides() {
+    let mut replay = replay();
+    import(&mut replay, &missing(1, "police/force-control", "2026-06-09T20:00:00Z", "high"), "2026-06-10T06:00:00Z");
+    let ended = later(3, "missing.ended", "2026-06-10T10:00:00Z", &json!({ "ended_at": "2026-06-10T09:50:00Z" }));
+    replay.submit(&ended, at("2026-06-10T10:00:00Z")).unwrap();
+    let back = json!({ "original_event_id": "00000000-0000-4000-8000-000000000003", "reason": "recorded in error" });
+    let withdrawn = later(4, "event.withdrawn", "2026-06-10T11:00:00Z", &back);
+    let results = replay.submit(&withdrawn, at("2026-06-10T11:00:00Z")).unwrap();
+    assert_eq!(who_looks(&results), ["social-care"]);
+    let after_a_day = replay.pass_time(at("2026-06-11T21:00:00Z")).unwrap();
+    assert!(!rules(&after_a_day).contains(&"R11-24h"), "what was told before go-live is never judged");
+}

@@ -218,22 +218,24 @@ pub fn is_impossible(history: &History, ended: &Entry, at: Timestamp) -> bool {
     same_reference || earlier_of_absence(history, ended).next().is_none()
 }
 
-/// Whether an entry is what tells of an absence: its start, or the first regrading of one whose start is not known here.
+/// Whether an entry is what tells of an absence: its start, or the first regrading of one whose start is not known here. What was told
+/// before go-live asked nobody: of that the first regrading since tells here.
 pub fn opens(history: &History, entry: &Entry) -> bool {
+    let asked_nobody = |earlier: &Arc<Entry>| earlier.backfilled && !entry.backfilled;
     match entry.kind.as_str() {
         STARTED => true,
-        REGRADED => earlier_of_absence(history, entry).next().is_none(),
+        REGRADED => earlier_of_absence(history, entry).all(asked_nobody),
         _ => false,
     }
 }
 
-/// Absent and away are not missing; an ungraded child is.
-pub fn counts_as_missing(entry: &Entry) -> bool {
 /// Whether it tells of an absence at all, first or again.
 pub fn is_report(entry: &Entry) -> bool {
     matches!(entry.kind.as_str(), STARTED | REGRADED)
 }
 
+/// Absent and away are not missing; an ungraded child is.
+pub fn counts_as_missing(entry: &Entry) -> bool {
     !is_graded(entry, "absent") && !is_graded(entry, "away")
 }
 

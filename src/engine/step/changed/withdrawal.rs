@@ -422,18 +422,22 @@ fn missing_after_all<'a>(
     extra: &mut Vec<Wanted<'a>>,
 ) -> Result<(), StepError> {
     let missing = |entry: &&Arc<Entry>| episodes::goes_on(&draft.history, entry, draft.at);
-    let of_absence =
-        |entry: &&Arc<Entry>| !entry.withdrawn && !entry.backfilled && episodes::opens(&draft.history, entry);
-    let out: Vec<Arc<Entry>> = draft.history.entries.iter().rev().filter(of_absence).filter(missing).cloned().collect();
+    let of_absence = |entry: &&Arc<Entry>| !entry.withdrawn && episodes::opens(&draft.history, entry);
+    let out = draft.history.entries.iter().rev().filter(of_absence).filter(missing).cloned();
+    // What was told before go-live asked nobody, and no clock runs from it: of that somebody makes sure alone.
+    let (before_go_live, out): (Vec<Arc<Entry>>, Vec<Arc<Entry>>) = out.partition(|entry| entry.backfilled);
     // Of a child whose absence was only regraded here, for the start is not known or was another's, that tells of it.
-    let Some(started) = out.iter().find(|entry| entry.kind == episodes::STARTED).or(out.first()).cloned() else {
+    let here = out.iter().find(|entry| entry.kind == episodes::STARTED).or(out.first());
+    let Some(started) = here.or(before_go_live.first()).cloned() else {
         return Ok(());
     };
-    findings.extend(due_already(draft, &started)?);
-    let meanwhile = asked_after_all(draft, before, over_since(&draft.history, ended))?;
-    add_new(findings, meanwhile);
-    draft.history.timers.retain(|timer| !timer.is_of(&started));
-    start_timers(draft, &started)?;
+    if !started.backfilled {
+        findings.extend(due_already(draft, &started)?);
+        let meanwhile = asked_after_all(draft, before, over_since(&draft.history, ended))?;
+        add_new(findings, meanwhile);
+        draft.history.timers.retain(|timer| !timer.is_of(&started));
+        start_timers(draft, &started)?;
+    }
     extra.extend(still_missing::tell(draft, &started, ended)?);
     Ok(())
 }
