@@ -119,15 +119,20 @@ fn is_by(decision: &RecordedDecision, task: &HeldTask) -> bool {
     decision.event_id.as_ref() == Some(&task.event_id) && partners.all(|(one, other)| one == other)
 }
 
-/// Whether a child was still looked for at an instant, of whom it was asked.
+/// Whether a child was still looked for at an instant, who was out when it was asked: whichever report tells of that, and came when.
 fn is_looked_for(history: &History, question: &HeldTask, at: Timestamp) -> bool {
-    let known = |entry: &&Arc<Entry>| entry.received_at <= question.raised_at;
-    history.entries.iter().filter(known).any(|entry| goes_on(history, entry, at))
+    let was_out = |entry: &&Arc<Entry>| entry.occurred_at <= question.raised_at;
+    history.entries.iter().filter(was_out).any(|entry| goes_on(history, entry, at))
 }
 
-/// Whether an absence goes on at an instant.
-fn goes_on(history: &History, absence: &Entry, at: Timestamp) -> bool {
-    !absence.withdrawn && episodes::opens(history, absence) && episodes::goes_on(history, absence, at)
+/// Whether an absence goes on at an instant, of which an entry tells, first or again.
+fn goes_on(history: &History, report: &Entry, at: Timestamp) -> bool {
+    !report.withdrawn && episodes::is_report(report) && episodes::goes_on(history, report, at)
+}
+
+/// Of reports of an absence, the one that tells of it.
+fn told_by(history: &History, reports: &[Arc<Entry>]) -> Option<Arc<Entry>> {
+    reports.iter().rfind(|report| episodes::opens(history, report)).or(reports.first()).cloned()
 }
 
 /// Whether it is what the front door is asked about a closing while a child is looked for.
@@ -198,10 +203,11 @@ pub fn ask_while_missing(draft: &mut Draft<'_>, referral: &Referral, entry: &Arc
     if draft.history.last_decision.as_ref().is_none_or(|decision| !decision.closed) {
         return Ok(());
     }
-    let Some(absence) = looked_for(&draft.history, draft.at, entry).pop() else { return Ok(()) };
+    let reports = looked_for(&draft.history, draft.at, entry);
+    let Some(absence) = told_by(&draft.history, &reports) else { return Ok(()) };
     // One that an opening had answered in between is not the one that is asked now.
     let (before, rules) = (&draft.before, &draft.book.rules);
-    let is_asked = |task: &Arc<HeldTask>| is_asked_of(task, &absence) && !is_waited_for_no_more(before, rules, task);
+    let is_asked = |task: &Arc<HeldTask>| is_asked_of(task, &reports) && !is_waited_for_no_more(before, rules, task);
     if draft.history.tasks.iter().any(|task| is_asked(task) && is_open(&task.state)) {
         draft.decision.notes.push(ASKED_ALREADY.to_owned());
         return Ok(());
@@ -224,27 +230,27 @@ pub fn ask_if_missing_after_all(draft: &mut Draft<'_>) -> Result<(), StepError> 
         let is_it = |other: &Arc<Entry>| other.is_same_event(absence);
         before.entries.iter().any(is_it) && !looked_for_before.iter().any(is_it)
     };
-    let looked_for_now = looked_for(&draft.history, draft.at, &entry);
-    let Some(absence) = looked_for_now.into_iter().rev().find(was_over) else { return Ok(()) };
+    let reports: Vec<_> = looked_for(&draft.history, draft.at, &entry).into_iter().filter(was_over).collect();
+    let Some(absence) = told_by(&draft.history, &reports) else { return Ok(()) };
     let is_answered = |task: &HeldTask| task.state != RECALLED && task.state != "raised" && task.state_at >= closing.at;
     let of_it: Vec<Arc<HeldTask>> =
-        draft.history.tasks.iter().filter(|task| is_asked_of(task, &absence)).cloned().collect();
+        draft.history.tasks.iter().filter(|task| is_asked_of(task, &reports)).cloned().collect();
     if of_it.iter().any(|task| task.state == "raised") {
         let (rules, at) = (&draft.book.rules, draft.at);
-        ladder::take_up(&mut draft.history, rules, at, |task| is_asked_of(task, &absence) && task.state == "raised");
+        ladder::take_up(&mut draft.history, rules, at, |task| is_asked_of(task, &reports) && task.state == "raised");
         return Ok(());
     }
     if of_it.iter().any(|task| is_answered(task)) {
         return Ok(());
     }
     let cause = format!("{WHILE_MISSING_RULE}\0{}", draft.decision.decision_id);
-    let reports = vec![Arc::clone(&absence)];
-    let why = about::in_words(&draft.context.keys, &in_words_of(draft, &absence), &reports);
-    let follows = about::follows(draft, &reports);
+    let about = vec![Arc::clone(&absence)];
+    let why = about::in_words(&draft.context.keys, &in_words_of(draft, &absence), &about);
+    let follows = about::follows(draft, &about);
     ask(draft, None, &cause, &entry, (&absence, why, follows))
 }
 
-/// Absences of the child of a decision that go on, and in which they are not known to have died.
+/// Reports of absences of the child of a decision that go on, and in which they are not known to have died.
 fn looked_for(history: &History, at: Timestamp, entry: &Entry) -> Vec<Arc<Entry>> {
     let has_died =
         |absence: &Entry| death::is_known(history, absence, at) && !death::is_searched_after(history, absence);
@@ -254,8 +260,8 @@ fn looked_for(history: &History, at: Timestamp, entry: &Entry) -> Vec<Arc<Entry>
     history.entries.iter().filter(is_looked_for).cloned().collect()
 }
 
-fn is_asked_of(task: &HeldTask, absence: &Entry) -> bool {
-    is_question(task) && task.raised_at >= absence.received_at
+fn is_asked_of(task: &HeldTask, reports: &[Arc<Entry>]) -> bool {
+    is_question(task) && reports.iter().any(|report| task.raised_at >= report.received_at)
 }
 
 /// Whether the child is missing or absent, and the title and action of the question. By the police's grade for no apparent risk:
@@ -270,10 +276,11 @@ fn how_away(draft: &Draft<'_>, absence: &Entry) -> (&'static str, &'static str, 
 
 fn in_words_of(draft: &Draft<'_>, absence: &Entry) -> String {
     let (so, ..) = how_away(draft, absence);
+    let since = episodes::out_since(&draft.history, absence, draft.at).unwrap_or(absence.occurred_at);
     format!(
         "A named person has closed the case, and the child, {so} since {}, is not known to be back. Who looks for the child \
 goes on, and is chased as before; what else was asked in the case has ended with it.",
-        instant_in_words(absence.occurred_at)
+        instant_in_words(since)
     )
 }
 
