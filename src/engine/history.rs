@@ -86,7 +86,7 @@ fn recognise_by(history: &History, known: &History, arriving: &Entry) -> Known {
         if same_id && entry.content_digest == arriving.content_digest {
             return if anew(entry) { Known::Duplicate(index) } else { Known::Retransmission };
         }
-        let corroborated = entry.corroborated_by.iter().find(|corroboration| {
+        let corroborated = entry.corroborated_by.iter().chain(&entry.denied).find(|corroboration| {
             corroboration.event_id == arriving.event_id && corroboration.source.partner == arriving.source.partner
         });
         if corroborated.is_some_and(|corroboration| corroboration.content_digest == arriving.content_digest)
@@ -248,7 +248,7 @@ fn partners_of<'h>(history: &'h History, event_id: &str) -> BTreeSet<&'h str> {
 fn spoken_by(history: &History, event_id: &str, may: impl Fn(&Source) -> bool) -> Option<Spoken> {
     let own = |entry: &Arc<Entry>| entry.event_id == event_id && may(&entry.source);
     let beside = |entry: &Arc<Entry>| {
-        let mut reports = entry.corroborated_by.iter().chain(&entry.taken_back);
+        let mut reports = entry.corroborated_by.iter().chain(&entry.taken_back).chain(&entry.denied);
         reports.any(|corroboration| corroboration.event_id == event_id && may(&corroboration.source))
     };
     let place =

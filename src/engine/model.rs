@@ -12,6 +12,7 @@ pub mod inbox;
 pub mod optional;
 pub mod outcome;
 pub mod quarantine;
+mod reports;
 pub mod scalar;
 pub mod subject;
 pub mod task;

@@ -113,6 +113,7 @@ pub fn of(keys: &Keys, rules: &RuleBook, referral: &Referral, receipt: Timestamp
         call_back: Some(event.practitioner.call_back.clone()).filter(|number| !number.is_empty()),
         taken_back: Vec::new(),
         lifted: Vec::new(),
+        denied: Vec::new(),
     }
 }
 
@@ -143,6 +144,7 @@ pub fn bare(event_id: &str, source: Source, at: Timestamp) -> Entry {
         call_back: None,
         taken_back: Vec::new(),
         lifted: Vec::new(),
+        denied: Vec::new(),
     }
 }
 

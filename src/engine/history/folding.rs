@@ -285,6 +285,9 @@ fn bound(history: &mut History, folded: &mut Folded) {
         if entry.taken_back.len() > CORROBORATIONS_MAX {
             keep_last(&mut Arc::make_mut(entry).taken_back, CORROBORATIONS_MAX);
         }
+        if entry.denied.len() > CORROBORATIONS_MAX {
+            keep_last(&mut Arc::make_mut(entry).denied, CORROBORATIONS_MAX);
+        }
     }
     bound_tasks(history, folded);
 }

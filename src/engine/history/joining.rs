@@ -160,6 +160,7 @@ fn join(present: &mut Entry, other: &Entry) {
     corroborate(present, other);
     present.corroborated_by.extend(other.corroborated_by.iter().cloned());
     present.taken_back.extend(other.taken_back.iter().cloned());
+    present.denied.extend(other.denied.iter().cloned());
     routes::join(present, other);
     present.fired.extend(other.fired.iter().cloned());
     present.fired.sort();

@@ -213,6 +213,7 @@ impl History {
                 || entry.call_back.is_some()
                 || !entry.taken_back.is_empty()
                 || !entry.lifted.is_empty()
+                || !entry.denied.is_empty()
                 || entry.corroborated_by.iter().any(|report| report.call_back.is_some())
         };
         for entry in history.entries.iter_mut().filter(is_new) {
@@ -220,6 +221,7 @@ impl History {
             entry.named.clear();
             entry.taken_back.clear();
             entry.lifted.clear();
+            entry.denied.clear();
             (entry.known_as, entry.traceparent, entry.call_back) = (None, None, None);
             entry.corroborated_by.iter_mut().for_each(|report| report.call_back = None);
         }
@@ -265,45 +267,6 @@ impl Entry {
     /// its receipt holds from then.
     pub fn holds_from(&self) -> Timestamp {
         self.occurred_at.min(self.received_at)
-    }
-
-    /// Who sent the report of this id: `by`, else whoever did and did not take it back.
-    pub fn sender_of(&self, event_id: &str, by: &Source) -> Option<&Source> {
-        let is_back = |source: &Source| self.is_taken_back(event_id, &source.partner);
-        self.sources_of(event_id).min_by_key(|source| (source.partner != by.partner, is_back(source)))
-    }
-
-    /// All who reported it under this id.
-    pub fn sources_of(&self, event_id: &str) -> impl Iterator<Item = &Source> {
-        let beside = self.corroborated_by.iter().chain(&self.taken_back);
-        let reports = std::iter::once((&self.event_id, &self.source))
-            .chain(beside.map(|report| (&report.event_id, &report.source)));
-        reports.filter(move |(id, _)| *id == event_id).map(|(_, source)| source)
-    }
-
-    /// Whether it, or a second report of it, was received then.
-    pub fn was_reported_at(&self, at: Timestamp) -> bool {
-        at == self.received_at || self.corroborated_by.iter().any(|report| report.received_at == at)
-    }
-
-    /// Whether this report was withdrawn, and another of the same stands.
-    pub fn is_taken_back(&self, event_id: &str, partner: &str) -> bool {
-        self.taken_back.iter().any(|report| report.event_id == event_id && report.source.partner == partner)
-    }
-
-    /// Keeps in mind that this report of it is withdrawn.
-    pub fn take_back(&mut self, event_id: &str, partner: &str) {
-        if self.event_id == event_id && self.source.partner == partner {
-            let (event_id, source) = (self.event_id.clone(), self.source.clone());
-            let (content_digest, received_at) = (self.content_digest.clone(), self.received_at);
-            let call_back = self.call_back.clone();
-            self.taken_back.push(Corroboration { event_id, source, content_digest, received_at, call_back });
-        }
-        let (withdrawn, stand): (Vec<Corroboration>, Vec<Corroboration>) = std::mem::take(&mut self.corroborated_by)
-            .into_iter()
-            .partition(|report| report.event_id == event_id && report.source.partner == partner);
-        self.taken_back.extend(withdrawn);
-        self.corroborated_by = stand;
     }
 }
 
@@ -367,6 +330,9 @@ pub struct Entry {
     /// Routes that this event held back until a person lifted them, so that the lift can be taken back.
     #[serde(default, with = "super::optional::list", skip_serializing_if = "super::optional::empty_left_out")]
     pub lifted: Vec<Lifted>,
+    /// Reports of a death whose senders say since that the child lives, while it stood by another's: until they say that it is one after all.
+    #[serde(default, with = "super::optional::list", skip_serializing_if = "super::optional::empty_left_out")]
+    pub denied: Vec<Corroboration>,
 }
 
 /// Another child who was named with this one.

@@ -5,6 +5,7 @@ pub mod another_child;
 pub mod another_unit;
 pub mod asked_by_others;
 pub mod correction;
+pub mod denied;
 pub mod reading;
 pub mod refused;
 pub mod wish;

@@ -67,7 +67,15 @@ pub fn ask<'w>(draft: &Draft<'_>, entry: &Arc<Entry>) -> Result<Option<Wanted<'w
         let mut of_another = draft.history.entries.iter().filter(|other| are_two(&draft.history, other, entry));
         !of_another.any(|other| task.is_of(other))
     };
-    let asked = |task: &Arc<HeldTask>| task.action == DEATH_ACTION && task.state != RECALLED && of_child(task);
+    // What stood no longer in between is asked anew.
+    let ended = draft.history.tasks.iter().filter(|task| task.action == ENDED_ACTION && of_child(task));
+    let ended_at = ended.map(|task| task.raised_at).max();
+    let asked = |task: &Arc<HeldTask>| {
+        task.action == DEATH_ACTION
+            && task.state != RECALLED
+            && ended_at.is_none_or(|at| task.raised_at > at)
+            && of_child(task)
+    };
     if !is_notice(entry) || draft.history.tasks.iter().any(asked) {
         return Ok(None);
     }

@@ -45,6 +45,10 @@ pub fn received(draft: &mut Draft<'_>, referral: &Referral, arriving: Entry, ind
     kept.held_back.extend(arriving.held_back.clone());
     kept.held_back.sort();
     kept.held_back.dedup();
+    // Who had said that the child lives sends the notice of death again.
+    if is_notice(&first) && is_notice(&arriving) {
+        kept.affirm(&arriving.source);
+    }
     if !NEVER_JUDGED.contains(&arriving.kind.as_str()) {
         corroborate(&mut kept, &arriving);
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::refused::refuse;
-use super::{addition, another_unit, reading, wish, withdrawal};
+use super::{addition, another_unit, denied, reading, wish, withdrawal};
 use crate::engine::calendar::instant_in_words;
 use crate::engine::context::StepError;
 use crate::engine::decide::{Moment, Verdict, judge};
@@ -19,7 +19,7 @@ use crate::engine::history::{self, Spoken, episodes, put, raise_case_level, rest
 use crate::engine::model::detail::EventCorrected;
 use crate::engine::model::event::Source;
 use crate::engine::model::feedback::FeedbackStatus;
-use crate::engine::model::history::{Corroboration, Entry, History};
+use crate::engine::model::history::{Entry, History};
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{FactValue, Level};
 use crate::engine::rules::catalogue::{NEVER_JUDGED, is_concern};
@@ -75,7 +75,7 @@ pub fn received(
         },
         Some(Spoken::OneOfSeveral) => another_unit::corrects_one_of_several(draft, referral, arriving, &correction),
         Some(Spoken::Corroborated(index)) => match draft.history.entries.get(index).cloned() {
-            Some(first) if stands_alone(&first, &correction, &arriving.source) => {
+            Some(first) if denied::stands_alone(&first, &correction, &arriving.source) => {
                 first_reporter(draft, referral, arriving, &correction, &first)
             }
             Some(_) | None => second_reporter(draft, referral, arriving, &correction, index),
@@ -86,6 +86,9 @@ pub fn received(
             let Some(original) = draft.history.entries.get(index).cloned() else { return Ok(()) };
             if original.kind == DECISION && event.immediate_danger != Some(true) {
                 return redecided::by_correction(draft, referral, arriving, &original, &correction);
+            }
+            if denied::stands_by_another(&original, &correction, &arriving.source) {
+                return second_reporter(draft, referral, arriving, &correction, index);
             }
             first_reporter(draft, referral, arriving, &correction, &original)
         }
@@ -112,6 +115,7 @@ fn first_reporter(
         let level = level_refused(draft, original, correction);
         return refuse(draft, referral, &arriving, &problem, level);
     }
+    denied::settle(draft, original, correction, &event.source);
     if used_id::bears_another(&draft.history, &correction.original_event_id, original) {
         draft.sender_words.push(ANOTHER_STANDS);
     }
@@ -164,7 +168,8 @@ fn naming_others(referral: &Referral, original: &Entry, correction: &EventCorrec
     names.then(|| siblings::as_first_told(referral, &corrected)).flatten()
 }
 
-/// A second reporter corrects their own report, not the first one's: it counts only where it would do more.
+/// A second reporter corrects their own report, not the first one's: it counts only where it would do more. So does whoever says that a
+/// child lives, while another says that they have died.
 fn second_reporter(
     draft: &mut Draft<'_>,
     referral: &Referral,
@@ -173,6 +178,11 @@ fn second_reporter(
     index: usize,
 ) -> Result<(), StepError> {
     let Some(first) = draft.history.entries.get(index).cloned() else { return Ok(()) };
+    if let (Some(report), Ok(said)) =
+        (denied::after_all(&first, correction, &arriving.source), corrected(&first, correction))
+    {
+        return denied::notify_again(draft, referral, arriving, (&first, said, report));
+    }
     if first.withdrawn || is_taken_back(&first, correction, &arriving.source) {
         let level = level_refused(draft, &first, correction);
         return refuse(draft, referral, &Arc::new(arriving), IS_WITHDRAWN, level);
@@ -180,13 +190,13 @@ fn second_reporter(
     let said = corrected(&first, correction).map_err(|names| not_of_its_kind(&names, correction));
     match said.and_then(|said| Ok((said, wish::taken_back(&first, correction)?))) {
         Ok((said, wishes)) => {
-            let says_alive = is_notice(&first) && said.facts.get(INCIDENT) != first.facts.get(INCIDENT);
+            if denied::stands_by_another(&first, correction, &arriving.source) {
+                denied::tell(draft);
+            }
             let mut said = Entry { facts: said.facts, held_back: said.held_back, ..arriving.clone() };
             said.held_back.extend(arriving.held_back.iter().cloned());
             duplicate::received(draft, referral, said, index)?;
-            if says_alive {
-                no_longer_of_the_death(draft, &first, correction, &arriving.source);
-            }
+            denied::settle(draft, &first, correction, &arriving.source);
             // No report of its own: it neither stands nor falls with one.
             history::insert(&mut draft.history, arriving);
             let cause = &referral.event.event_id;
@@ -196,29 +206,6 @@ fn second_reporter(
             let level = level_refused(draft, &first, correction);
             refuse(draft, referral, &Arc::new(arriving), &problem, level)
         }
-    }
-}
-
-/// Whether the report that it corrects is the only one that stands, beside the first, which was withdrawn: it speaks for all of it then.
-fn stands_alone(first: &Entry, correction: &EventCorrected, by: &Source) -> bool {
-    let id = &correction.original_event_id;
-    let Some(sender) = first.sender_of(id, by) else { return false };
-    let is_this = |report: &Corroboration| report.event_id == *id && report.source.partner == sender.partner;
-    !first.withdrawn
-        && first.event_id != *id
-        && first.is_taken_back(&first.event_id, &first.source.partner)
-        && !first.corroborated_by.is_empty()
-        && first.corroborated_by.iter().all(is_this)
-}
-
-/// Whoever notified the same death says now that it is none: the notice stands by the others alone, and falls with the last of them.
-fn no_longer_of_the_death(draft: &mut Draft<'_>, first: &Entry, correction: &EventCorrected, by: &Source) {
-    let Some(notice) = draft.history.entries.iter().find(|entry| entry.is_same_event(first)).cloned() else { return };
-    let id = &correction.original_event_id;
-    if let Some(partner) = notice.sender_of(id, by).map(|sender| sender.partner.clone()) {
-        let mut kept = notice.as_ref().clone();
-        kept.take_back(id, &partner);
-        put(&mut draft.history, kept);
     }
 }
 

@@ -11,6 +11,7 @@ use super::refused::{ask_sender, refuse};
 use super::{another_child, another_unit, asked_by_others};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
+use crate::engine::history::death::is_notice;
 use crate::engine::history::{self, RECALLED, Spoken, episodes, forget, is_open, put, used_id};
 use crate::engine::model::decision::Disposition;
 use crate::engine::model::detail::{EventCorrected, EventWithdrawn};
@@ -159,7 +160,7 @@ pub fn tell_its_sender(draft: &mut Draft<'_>, sender: &Source, event_id: &str, o
 
 /// When the report was received that is withdrawn: the first one, or one that is kept beside it.
 fn reported_at(original: &Entry, withdrawn_event_id: &str, sender: &Source) -> Timestamp {
-    let mut beside = original.corroborated_by.iter();
+    let mut beside = original.corroborated_by.iter().chain(&original.denied);
     let is_withdrawn =
         |report: &&Corroboration| report.event_id == withdrawn_event_id && report.source.partner == sender.partner;
     let report = beside.find(is_withdrawn);
@@ -188,7 +189,8 @@ const BY_ITS_SENDER: Others = Others {
 /// None: nobody did. A report that was sent again under its own id is one report.
 fn others_of(original: &Entry, withdrawn_event_id: &str, sender: &Source) -> Option<&'static Others> {
     let first = (&original.event_id, &original.source);
-    let beside = original.corroborated_by.iter().map(|report| (&report.event_id, &report.source));
+    let beside = original.corroborated_by.iter().chain(&original.denied);
+    let beside = beside.map(|report| (&report.event_id, &report.source));
     let is_senders = |source: &Source| source.partner == sender.partner && source.unit == sender.unit;
     // Kept under another id than the one that its sender gave it, it is the report that is withdrawn all the same.
     let is_this = used_id::came_under(original, withdrawn_event_id, &sender.partner);
@@ -197,7 +199,9 @@ fn others_of(original: &Entry, withdrawn_event_id: &str, sender: &Source) -> Opt
         .into_iter()
         .chain(beside)
         .filter(|(event_id, source)| *event_id != withdrawn_event_id || source.partner != sender.partner)
-        .filter(|(event_id, source)| !original.is_taken_back(event_id, &source.partner));
+        .filter(|(event_id, source)| !original.is_taken_back(event_id, &source.partner))
+        // By whoever says that the child lives no notice of death stands.
+        .filter(|(event_id, source)| !(is_notice(original) && original.is_denied(event_id, &source.partner)));
     let any = others.next()?;
     let by_others = !is_senders(any.1) || others.any(|(_, source)| !is_senders(source));
     Some(if by_others { &BY_OTHERS } else { &BY_ITS_SENDER })
