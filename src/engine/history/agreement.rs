@@ -124,6 +124,16 @@ pub fn taken_back_since<'h>(history: &'h History, entry: &Entry) -> Option<&'h s
     (at >= entry.received_at && state != GIVEN).then_some(state)
 }
 
+/// Whether the family's last word at an instant was that they agree, said or recorded. `stood`: whether what is withdrawn since stood then.
+pub fn was_given_at(history: &History, at: Timestamp, stood: impl Fn(&Entry) -> bool) -> bool {
+    let entries = history.entries.iter().filter(|entry| entry.received_at <= at && stood(entry));
+    let words = entries.filter_map(|entry| Some((entry.received_at, said(entry).or_else(|| recorded(entry))?)));
+    // The entry may be kept no longer that recorded it.
+    let standing = settled(history).map(|standing| (standing.at, standing.state.as_str()));
+    let words = words.chain(standing).filter(|(said_at, state)| *said_at <= at && settles(state));
+    words.max_by_key(|(at, state)| (*at, *state != GIVEN)).is_some_and(|(_, state)| state == GIVEN)
+}
+
 /// The event that settles it now, if it was an event and no recorded agreement.
 pub fn settled_by(history: &History) -> Option<&Arc<Entry>> {
     latest(history, None)

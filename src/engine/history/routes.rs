@@ -147,24 +147,19 @@ pub(super) fn hold_back(history: &mut History, routes: impl IntoIterator<Item = 
 
 /// The routes that were held back at an instant, as far as that is kept: also those that a person has lifted since.
 pub fn held_back_at(history: &History, at: Timestamp) -> BTreeSet<HeldBack> {
-    let was_held_back = |(entry, route, lifted_at): &(&Entry, HeldBack, Option<Timestamp>)| {
-        lifted_at.is_none_or(|lifted_at| lifted_at > at) && !(entry.withdrawn && route.is_wish())
+    held_back_as_it_stood(history, at, |entry| !entry.withdrawn)
+}
+
+/// The same, where it is known of what is withdrawn whether it stood then: a wish ended with it.
+pub fn held_back_as_it_stood(history: &History, at: Timestamp, stood: impl Fn(&Entry) -> bool) -> BTreeSet<HeldBack> {
+    let entries = history.entries.iter().filter(|entry| entry.received_at <= at);
+    let of_entry = |entry: &Arc<Entry>| {
+        let lifted_since = entry.lifted.iter().filter(|lifted| lifted.at > at).map(Lifted::route);
+        let mut routes: Vec<HeldBack> = lifted_since.chain(entry.held_back.iter().cloned()).collect();
+        routes.retain(|route| !route.is_wish() || stood(entry));
+        routes
     };
-    ever_held_back(history, at).filter(was_held_back).map(|(_, route, _)| route).collect()
-}
-
-/// The routes that anything received by an instant has ever held back, whatever was lifted or withdrawn since or before.
-pub fn held_back_until(history: &History, until: Timestamp) -> BTreeSet<HeldBack> {
-    ever_held_back(history, until).map(|(_, route, _)| route).collect()
-}
-
-/// The same, each with what held it back, and when a person lifted it.
-fn ever_held_back(history: &History, until: Timestamp) -> impl Iterator<Item = (&Entry, HeldBack, Option<Timestamp>)> {
-    let received = history.entries.iter().filter(move |entry| entry.received_at <= until);
-    received.map(AsRef::as_ref).flat_map(|entry: &Entry| {
-        let held_back = entry.held_back.iter().map(move |route| (entry, route.clone(), None));
-        held_back.chain(entry.lifted.iter().map(move |lifted| (entry, lifted.route(), Some(lifted.at))))
-    })
+    entries.flat_map(of_entry).collect()
 }
 
 /// The routes that were lifted and are shut by taking back that decision, if it lifted any.

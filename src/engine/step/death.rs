@@ -11,21 +11,21 @@ use super::decisions::decided::MORE_THAN_HELP;
 use super::decisions::taken_back::go_on_by;
 use super::decisions::{closed, lowered, services};
 use super::draft::{AT_HIGHEST_LEVEL, Draft, within_the_hour_at};
-use super::findings::{asked_after_all, over_since};
+use super::findings::{asked_after_all, over_since, stood_at};
 use super::held_back::lifted;
 use super::one_child::sighting::Sighted;
 use super::outcomes::{kept, responsible};
 use super::word::{CLOSED, ENQUIRY_RUNS, LOWERED, Word, each_holder, tell_each, tells_of_another};
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::StepError;
-use crate::engine::history::agreement::{GIVEN, said};
+use crate::engine::history::agreement::was_given_at;
 use crate::engine::history::death::{Shown, is_notice};
 use crate::engine::history::known_as::are_two;
-use crate::engine::history::routes::held_back_until;
+use crate::engine::history::routes::held_back_as_it_stood;
 use crate::engine::history::{RECALLED, TOLD, death, decisions, episodes, is_open};
 use crate::engine::identity::Keys;
 use crate::engine::model::history::{Entry, HeldTask, History, said_by};
-use crate::engine::model::scalar::{Level, Timestamp};
+use crate::engine::model::scalar::Level;
 use crate::engine::rules::RuleBook;
 use crate::engine::tasks::route::is_suppressed;
 use crate::engine::tasks::{DEATH_ACTION, DEATH_RULE, DEATH_TITLE, Finding, Wanted, Why};
@@ -221,23 +221,17 @@ pub fn take_up_if_ended(draft: &mut Draft<'_>) -> Result<(), StepError> {
         .push("A notice of death stands no longer: what it had ended or held back is taken up again.".to_owned());
     draft.raise(None, &cause, &findings, words)?;
     let overtaken = {
-        // What was kept back when the notice came, and opened while it stood. Nothing else of that time waits for it.
-        let (shut, is_agreed) =
-            (held_back_until(&before, ended.received_at), is_agreed_since(&draft.history, ended.received_at));
+        // What was kept back as it stood when the notice came, and is open now. Nothing else of that time waits for it.
+        let stood = |entry: &Entry| !entry.withdrawn || stood_at(&before, entry, ended.received_at);
+        let shut = held_back_as_it_stood(&before, ended.received_at, stood);
+        let was_agreed = was_given_at(&before, ended.received_at, stood);
         let was_kept = |one: &Wanted<'_>| {
-            is_suppressed(&one.address, &draft.book.rules.front_door, &shut) || (one.needs_agreement && is_agreed)
+            is_suppressed(&one.address, &draft.book.rules.front_door, &shut) || (one.needs_agreement && !was_agreed)
         };
         draft.raising(None, &cause).raise_overtaken(&from_before, was_kept)?
     };
     draft.take(overtaken);
     tell_what_was_decided(draft, &cause, &ended, &freed)
-}
-
-/// Whether the family was said, or recorded, to agree after this.
-fn is_agreed_since(history: &History, since: Timestamp) -> bool {
-    let recorded = history.agreement.as_ref().is_some_and(|standing| standing.state == GIVEN && standing.at > since);
-    let says_so = |entry: &Arc<Entry>| !entry.withdrawn && entry.received_at > since && said(entry) == Some(GIVEN);
-    recorded || history.entries.iter().any(says_so)
 }
 
 /// The tasks that a death had overtaken, and overtakes no longer.

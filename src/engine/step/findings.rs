@@ -198,18 +198,21 @@ pub fn over_since(history: &History, last: &Entry) -> Timestamp {
     let kept = |entry: &&Arc<Entry>| {
         entry.withdrawn && (entry.kind == episodes::ENDED || is_notice(entry)) && !are_two(history, entry, last)
     };
-    // Whoever was told to stop by its withdrawal was told when it stood no longer.
-    let until = |entry: &Entry| {
-        let is_word =
-            |task: &&Arc<HeldTask>| task.is_of(entry) && task.rules.iter().any(|rule| rule == WITHDRAWAL_RULE);
-        history.tasks.iter().filter(is_word).map(|task| task.raised_at).max()
-    };
     let mut kept: Vec<&Arc<Entry>> = history.entries.iter().filter(kept).collect();
     kept.sort_by_key(|entry| std::cmp::Reverse(entry.received_at));
     kept.into_iter().fold(last.received_at, |since, entry| {
-        let reaches_it = until(entry).is_none_or(|until| until >= since);
+        let reaches_it = stood_at(history, entry, since);
         if reaches_it { since.min(entry.received_at) } else { since }
     })
+}
+
+/// Whether what is withdrawn now stood at an instant, as far as is known: whoever was told to stop by its withdrawal was told when it stood
+/// no longer.
+pub fn stood_at(history: &History, withdrawn: &Entry, at: Timestamp) -> bool {
+    let is_word =
+        |task: &&Arc<HeldTask>| task.is_of(withdrawn) && task.rules.iter().any(|rule| rule == WITHDRAWAL_RULE);
+    let until = history.tasks.iter().filter(is_word).map(|task| task.raised_at).max();
+    until.is_none_or(|until| until >= at)
 }
 
 /// What an absence that goes on after all asks, and did not ask while it was taken to be over: what was reported of it or recorded then counts

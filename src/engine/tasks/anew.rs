@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::route::{Address, is_suppressed, suppressions};
 use super::{Finding, Raised, Raising, Relation, TOLD_BY_MISTAKE, Wanted};
 use crate::engine::context::StepError;
-use crate::engine::history::{RECALLED, episodes};
+use crate::engine::history::{RECALLED, episodes, is_open};
 use crate::engine::model::history::{Entry, HeldBack, HeldTask};
 use crate::engine::rules::book::{Rule, TaskRule};
 use crate::engine::rules::expression::Truth;
@@ -29,8 +29,15 @@ impl<'b> Raising<'b> {
             let meant_for = one.address.in_place_of.as_ref();
             meant_for.is_some_and(|meant_for| self.is_to_pass_on(meant_for, one))
         };
+        // One task stands for what several events ask.
+        let is_held = |one: &Wanted<'b>| {
+            let meant_for = one.address.in_place_of.as_ref().unwrap_or(&one.address.agency);
+            let mut services = self.history.tasks.iter().filter(|held| held.needs_agreement == Some(true));
+            one.needs_agreement
+                && services.any(|held| held.agency == *meant_for && held.action == one.action && is_open(&held.state))
+        };
         self.raise_held_back(findings, |one| {
-            one.relation != Relation::Digest && was_kept(one) && !is_held_in_place(one)
+            one.relation != Relation::Digest && was_kept(one) && !is_held_in_place(one) && !is_held(one)
         })
     }
 
