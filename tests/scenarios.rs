@@ -49,3 +49,5 @@ mod told;
 mod too_long;
 #[path = "scenarios/undone.rs"]
 mod undone;
+#[path = "scenarios/words_on_agreement.rs"]
+mod words_on_agreement;

@@ -400,6 +400,7 @@ impl<'b> Raising<'b> {
             decided_apart: None,
             in_place_of: asked.meant_for.clone(),
             raised_for: None,
+            told: None,
         }
     }
 
