@@ -323,15 +323,12 @@ impl<'b> Raising<'b> {
         // What a rule that fires later asks sooner is no repeat, whatever is held or done by the later time.
         let is_by_then =
             |held: &HeldTask| by_person || task.needs_agreement || held.due_at <= task.due.at || task.due.late;
-        // Known of a start later: what its regrading asked, and waits, is asked already.
-        let regraded = episodes::regraded_since(self.history, &task.entry);
-        let waits = |held: &HeldTask| is_open(&held.state) && regraded.iter().any(|event| held.is_of(event));
         let of_these = |held: &&Arc<HeldTask>| events.iter().any(|event| held.is_of(event));
         if self.history.tasks.iter().filter(of_these).any(is_with_theirs) {
             return true;
         }
         self.history.tasks.iter().filter(counts).any(|held| {
-            (events.iter().any(|event| stands(event, held)) || waits(held))
+            events.iter().any(|event| stands(event, held))
                 && held.agency == task.address.agency
                 && (held.unit == task.address.unit || !many_units(&held.agency))
                 && decided(held).is_none_or(|at| held.raised_at > at)

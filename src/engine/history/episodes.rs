@@ -302,15 +302,6 @@ pub fn one_episode<'h>(history: &'h History, entry: &'h Entry) -> Vec<&'h Entry>
     events
 }
 
-/// The regradings of the absence that an entry starts; none of any other entry.
-pub fn regraded_since<'h>(history: &'h History, start: &Entry) -> Vec<&'h Entry> {
-    let is_start = |earlier: &&Entry| earlier.is_same_event(start);
-    let of_start =
-        |entry: &&Entry| entry.kind == REGRADED && !entry.withdrawn && one_episode(history, entry).iter().any(is_start);
-    let entries = history.entries.iter().filter(|_| start.kind == STARTED);
-    entries.map(Arc::as_ref).filter(of_start).collect()
-}
-
 /// Whether the child was graded high earlier in the same absence.
 pub fn was_graded_high(history: &History, entry: &Entry) -> bool {
     one_episode(history, entry).iter().skip(1).any(|earlier| is_graded(earlier, "high"))
