@@ -74,15 +74,7 @@ impl<'b> Raising<'b> {
             let meant_for = one.address.meant_for();
             task.action == one.action && (task.agency == *meant_for || task.in_place_of.as_ref() == Some(meant_for))
         };
-        // Who had asked on its own account before that was asked did not lean on it.
-        let had_asked = |one: &Wanted<'b>, task: &HeldTask| {
-            let mut of_event = self.history.tasks.iter().filter(|held| held.is_of(&one.entry));
-            of_event.any(|held| held.raised_at < task.raised_at && held.rules.contains(&one.rule))
-        };
-        let stood_for = |one: &Wanted<'b>, task: &HeldTask| {
-            is_theirs(one, task) && !task.is_of(&one.entry) && !had_asked(one, task)
-        };
-        let had_ended = |one: &Wanted<'b>| ended.iter().any(|task| stood_for(one, task));
+        let had_ended = |one: &Wanted<'b>| ended.iter().any(|task| is_theirs(one, task) && !task.is_of(&one.entry));
         let is_held = |one: &Wanted<'b>| {
             let mut of_event = self.history.tasks.iter().filter(|held| held.is_of(&one.entry));
             of_event.any(|held| is_theirs(one, held) && !self.is_recalled(held))
