@@ -332,7 +332,6 @@ fn is_recorded(history: &History, entry: &Entry, status: &str, at: Timestamp, au
         }
         "missing_open" => is_looked_for(history, entry, at) && episodes::still_missing(history, entry, at),
         "absent_open" => is_looked_for(history, entry, at) && episodes::still_absent(history, entry, at),
-        "graded_high" => episodes::was_graded_high(history, entry),
         other => status_open(history, other, at),
     }
 }

@@ -302,11 +302,6 @@ pub fn one_episode<'h>(history: &'h History, entry: &'h Entry) -> Vec<&'h Entry>
     events
 }
 
-/// Whether the child was graded high earlier in the same absence.
-pub fn was_graded_high(history: &History, entry: &Entry) -> bool {
-    one_episode(history, entry).iter().skip(1).any(|earlier| is_graded(earlier, "high"))
-}
-
 /// Whether something was said of the very episode of another event, and happened no earlier: an interview after a return.
 pub fn is_said_of(said: &Entry, cause: &Entry) -> bool {
     said.episode_ref.is_some() && said.episode_ref == cause.episode_ref && !is_before(said, cause)

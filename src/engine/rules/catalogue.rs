@@ -199,7 +199,6 @@ pub const BUILT_IN: &[BuiltIn] = &[
     recorded("status.case_closed_12m", FactType::Bool, "referred in the 12 months before, and that case closed"),
     recorded("status.missing_open", FactType::Bool, "the child is missing now"),
     recorded("status.absent_open", FactType::Bool, "the child is absent now"),
-    recorded("status.graded_high", FactType::Bool, "the child was graded high earlier in this absence"),
     recorded("result.level", FactType::Code(RESULT_LEVELS), "the level proposed so far"),
     may_be_missing("result.turns_18_before_deadline", FactType::Bool, "the child's age"),
 ];
