@@ -36,7 +36,7 @@ const OPEN_AGAIN: Word = Word {
 const GOES_ON: Word = Word {
     rule: GOES_ON_RULE,
     title: "Early help goes on",
-    why: "A named person has decided, since you were told to ring the front door first, that the child needs no more than early help.",
+    why: "A named person has decided, since you were told to ring the front door first, that early help goes on.",
     action: "Go on with the family as you were asked: you need not ring the front door first any more",
     wants_answer: true,
 };
