@@ -257,7 +257,7 @@ impl<'b> Raising<'b> {
                     continue;
                 }
                 let Some(address) = self.address(recipient, &finding.entry, due.urgent_by()) else { continue };
-                if !self.is_newly_asked(finding, task, &address) {
+                if !self.is_newly_asked(finding, task, (&address, &due)) {
                     continue;
                 }
                 let notes = self.notes_in_place(&address, &task.action, &finding.entry);

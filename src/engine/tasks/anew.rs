@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::route::{Address, is_suppressed, suppressions};
-use super::{Finding, Raised, Raising, Relation, TOLD_BY_MISTAKE, Wanted};
+use super::{Deadline, Finding, Raised, Raising, Relation, TOLD_BY_MISTAKE, Wanted};
 use crate::engine::context::StepError;
 use crate::engine::history::{RECALLED, episodes, is_open};
 use crate::engine::model::history::{Entry, HeldBack, HeldTask};
@@ -124,13 +124,19 @@ impl<'b> Raising<'b> {
     }
 
     /// Of a rule that was acted on before: whether it did not ask this then, or did not know the unit it asks now.
-    pub(super) fn is_newly_asked(&self, finding: &Finding<'b>, task: &TaskRule, address: &Address) -> bool {
+    pub(super) fn is_newly_asked(
+        &self,
+        finding: &Finding<'b>,
+        task: &TaskRule,
+        (address, due): (&Address, &Deadline),
+    ) -> bool {
         let Some(before) = &finding.before else { return true };
         let (rule, entry) = (finding.rule, &finding.entry);
         // By a notice of death alone nobody who is to look is told that the search is over.
         let goes_on = || episodes::goes_on(self.history, entry, self.at);
         let is_untrue = self.book.rules.says_search_is_over(task) && goes_on();
-        if is_untrue || self.was_asked(address, &task.action, entry) {
+        let is_by_then = |held: &Arc<HeldTask>| held.due_at <= due.at || due.late;
+        if is_untrue || self.asked_of(address, &task.action, entry).any(is_by_then) {
             return false;
         }
         let asked_then = before.fires(&rule.id) && task.applies(&before.table) == Truth::True;
@@ -201,9 +207,18 @@ impl<'b> Raising<'b> {
 
     /// Whether this recipient was ever asked this for the same event or episode, whatever was decided since.
     pub(super) fn was_asked(&self, address: &Address, action: &str, entry: &Entry) -> bool {
+        self.asked_of(address, action, entry).next().is_some()
+    }
+
+    fn asked_of<'r>(
+        &'r self,
+        address: &'r Address,
+        action: &'r str,
+        entry: &'r Entry,
+    ) -> impl Iterator<Item = &'r Arc<HeldTask>> {
         let events = episodes::one_episode(self.history, entry);
         let many_units = self.book.rules.has_many_units(&address.agency);
-        self.history.tasks.iter().any(|held| {
+        self.history.tasks.iter().filter(move |held| {
             held.agency == address.agency
                 && held.action == action
                 && (held.unit == address.unit || !many_units)
