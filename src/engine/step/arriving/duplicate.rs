@@ -72,7 +72,10 @@ pub fn received(draft: &mut Draft<'_>, referral: &Referral, arriving: Entry, ind
         if draft.decision.tasks.is_empty() && after.level > before.level {
             let risen = correction::risen(draft, &joined, after.level)?;
             draft.raise(Some(referral), &event.event_id, &[], vec![risen])?;
-        } else if draft.decision.tasks.is_empty() && is_sent_again && reading::is_owed(draft, referral, &first) {
+        } else if (draft.decision.tasks.is_empty() || reading::is_unheard(draft, &first))
+            && is_sent_again
+            && reading::is_owed(draft, referral, &first)
+        {
             reading::of_report(draft, referral, &first, &joined.facts)?;
         }
         // A child who came by way of another was named with the same children: they are known already.

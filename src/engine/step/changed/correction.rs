@@ -128,7 +128,8 @@ fn first_reporter(
     }
     agreement::heed(draft, referral, original)?;
     let sent_on = !original.backfilled && siblings::named_later(draft, referral, &event.event_id, original)?;
-    if draft.decision.tasks.is_empty() && reading::is_owed(draft, referral, original) {
+    let is_unread = draft.decision.tasks.is_empty() || reading::is_unheard(draft, original);
+    if is_unread && reading::is_owed(draft, referral, original) {
         reading::of_correction(draft, named, &event.event_id, original, correction)?;
     }
     recount::by_correction(draft, original)?;

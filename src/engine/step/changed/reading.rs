@@ -13,7 +13,7 @@ use crate::engine::model::detail::{Detail, EventCorrected};
 use crate::engine::model::history::Entry;
 use crate::engine::model::inbox::Referral;
 use crate::engine::model::scalar::{FactValue, Timestamp};
-use crate::engine::rules::book::{Agency, UnitKind};
+use crate::engine::rules::book::{Agency, Rule, UnitKind};
 use crate::engine::rules::catalogue::is_concern;
 use crate::engine::step::draft::{Draft, own_duty_at};
 use crate::engine::tasks::asking::reason_given;
@@ -30,7 +30,26 @@ pub fn is_owed(draft: &Draft<'_>, referral: &Referral, before: &Entry) -> bool {
     has_words || now.is_none_or(|now| now.named.len() == before.named.len())
 }
 
-/// A correction of `original` by which nobody was asked anything. `cause`: the correction's id.
+/// Whether a rule that newly fires asks something of whoever decides, who holds it already, and so hears nothing of what it fired for.
+pub fn is_unheard(draft: &Draft<'_>, before: &Entry) -> bool {
+    let (rules, front_door) = (&draft.book.rules, &draft.book.rules.front_door);
+    let asks_them = |rule: &Rule| rule.tasks.iter().flat_map(|task| &task.to).any(|to| to.agency == *front_door);
+    let fired = draft.decision.fired.iter().filter(|fired| !before.fired.contains(&fired.rule));
+    let mut fired = fired.filter_map(|fired| rules.rule(&fired.rule));
+    let is_told = draft.decision.tasks.iter().any(|task| task.agency == *front_door);
+    !is_told && fired.any(asks_them)
+}
+
+/// What is so of the others where whoever decides hears nothing else.
+fn asks_nothing(draft: &Draft<'_>) -> &'static str {
+    if draft.decision.tasks.is_empty() {
+        "no rule asks anything new by it"
+    } else {
+        "no rule asks anything new of you by it"
+    }
+}
+
+/// A correction of `original` by which nobody was asked anything, or nobody who decides. `cause`: the correction's id.
 pub fn of_correction(
     draft: &mut Draft<'_>,
     referral: Option<&Referral>,
@@ -49,12 +68,13 @@ pub fn of_correction(
     };
     let reason = correction.reason.as_deref();
     let given = reason_given(reason);
-    let why = format!("The sender corrected what they said, and no rule asks anything new by it: {said}.{given}");
+    let so = asks_nothing(draft);
+    let why = format!("The sender corrected what they said, and {so}: {said}.{given}");
     let cause = words_of(referral, original, reason);
     raise(draft, Some(referral), original, &cause, ("A correction to read", why))
 }
 
-/// A report sent again under its id with other content, by which nobody was asked anything.
+/// The same of a report sent again under its id with other content.
 pub fn of_report(
     draft: &mut Draft<'_>,
     referral: &Referral,
@@ -63,8 +83,8 @@ pub fn of_report(
 ) -> Result<(), StepError> {
     let said = changes_in_words(first, said);
     let moved = told_elsewhere(draft, referral, first);
-    let why =
-        format!("The sender sent it again with other content, and no rule asks anything new by it: {said}.{moved}");
+    let so = asks_nothing(draft);
+    let why = format!("The sender sent it again with other content, and {so}: {said}.{moved}");
     let cause = words_of(referral, first, None);
     let clock = if moved.is_empty() { own_duty_at(first.level) } else { Clock::SameDay };
     raise_by(draft, Some(referral), first, &cause, ("Sent again with other content", why), &clock)
