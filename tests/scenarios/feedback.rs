@@ -285,7 +285,7 @@ fn who_refers_a_child_is_not_sent_to_the_front_door_where_somebody_there_is_accu
         json!({ "detail": { "concern": "neglect", "proposed_level": "L2" }, "immediate_danger": true }),
     );
     let stand_in = "ring the local authority designated officer";
-    check(&[accused.clone()], &[&format!("To add or ask something, {stand_in}.")]);
+    check(std::slice::from_ref(&accused), &[&format!("To add or ask something, {stand_in}.")]);
     let words = [&format!("ring 999, then the {}.", &stand_in[9..]), &format!("To add or ask something, {stand_in}.")];
     check(&[accused, later.clone()], &words.map(String::as_str));
     check(&[later], &["ring 999, then the front door.", "To add or ask something, ring the front door."]);
