@@ -1,13 +1,13 @@
 //! What each agency may see: permitted fields only, refused by default.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::LazyLock;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
 
 use super::calendar::{day_in_words, instant_in_words, london_date};
 use super::history::entry::{ENTRY_FACTS, is_address_confidential};
 use super::model::detail::{KINDS, fields};
 use super::model::event::{Address, Carer, Child, Practitioner, ReferralEvent, VoiceOfChild};
+use super::model::field_name::FieldName;
 use super::model::history::Entry;
 use super::model::scalar::Told;
 use super::model::task::ChildView;
@@ -34,9 +34,10 @@ pub struct Disclosed {
     pub carers: Vec<Carer>,
     pub call_back: Option<Practitioner>,
     pub partner_reference: Option<String>,
-    pub facts: BTreeMap<String, String>,
-    /// What was shown, for the audit record.
-    pub fields: BTreeSet<Cow<'static, str>>,
+    /// In no order; of two of one name the later holds.
+    pub facts: Vec<FieldInWords>,
+    /// What was shown, for the audit record: in no order, and some of it twice.
+    pub fields: Vec<FieldName>,
 }
 
 /// One recipient's eyes: the agency's list, or its shorter one where a rule says the minimum.
@@ -54,28 +55,23 @@ impl Permit<'_> {
         if self.minimum { self.agency.minimum.contains(field) } else { self.agency.may_see(field) }
     }
 
-    fn pick<T: Clone>(
-        &self,
-        fields: &mut BTreeSet<Cow<'static, str>>,
-        name: &'static str,
-        value: Option<&T>,
-    ) -> Option<T> {
+    fn pick<T: Clone>(&self, fields: &mut Vec<FieldName>, name: &'static str, value: Option<&T>) -> Option<T> {
         let value = value?;
         if !self.allows(name) {
             return None;
         }
-        fields.insert(Cow::Borrowed(name));
+        fields.push(name.into());
         Some(value.clone())
     }
 
     /// Shows an event to this recipient, an address in the sender's words included (`withheld`). `unverified`: identifiers that failed their check.
     pub fn show(&self, event: &ReferralEvent, unverified: &[String]) -> Disclosed {
-        let mut fields = BTreeSet::new();
+        let mut fields = Vec::new();
         let child = self.show_child(event, unverified, &mut fields);
         let narrative = self.pick(&mut fields, "narrative", event.narrative.as_ref());
         let voice_of_child = self.pick(&mut fields, "voice_of_child", event.voice_of_child.as_ref());
         let carers = if self.allows("carers") && !event.carers.is_empty() {
-            fields.insert(Cow::Borrowed("carers"));
+            fields.push("carers".into());
             event.carers.clone()
         } else {
             Vec::new()
@@ -89,25 +85,20 @@ impl Permit<'_> {
             carers,
             call_back,
             partner_reference,
-            facts: BTreeMap::new(),
+            facts: Vec::new(),
             fields,
         }
     }
 
     /// Adds those of the words that this recipient may see.
     pub fn show_words(&self, words: &[FieldInWords], disclosed: &mut Disclosed) {
-        for (name, told) in words.iter().filter(|(name, _)| self.allows(name)) {
-            disclosed.facts.insert(name.clone().into_owned(), told.clone());
-            disclosed.fields.insert(name.clone());
-        }
+        let seen = disclosed.facts.len();
+        disclosed.facts.extend(words.iter().filter(|(name, _)| self.allows(name)).cloned());
+        let shown = disclosed.facts.get(seen..).unwrap_or_default();
+        disclosed.fields.extend(shown.iter().map(|(name, _)| name.clone()));
     }
 
-    fn show_child(
-        &self,
-        event: &ReferralEvent,
-        unverified: &[String],
-        fields: &mut BTreeSet<Cow<'static, str>>,
-    ) -> ChildView {
+    fn show_child(&self, event: &ReferralEvent, unverified: &[String], fields: &mut Vec<FieldName>) -> ChildView {
         let child: &Child = &event.child;
         let mut view = ChildView {
             nhs_number: self.pick(fields, "child.nhs_number", child.nhs_number.as_ref()),
@@ -141,7 +132,7 @@ impl Permit<'_> {
         addresses: &[Address],
         all_confidential: bool,
         view: &mut ChildView,
-        fields: &mut BTreeSet<Cow<'static, str>>,
+        fields: &mut Vec<FieldName>,
     ) {
         let confidential = |address: &Address| address.confidential || all_confidential;
         if !self.allows("child.addresses") {
@@ -153,7 +144,7 @@ impl Permit<'_> {
         view.addresses = addresses.iter().filter(visible).cloned().collect();
         view.address_withheld = view.addresses.len() < addresses.len();
         if !view.addresses.is_empty() {
-            fields.insert(Cow::Borrowed("child.addresses"));
+            fields.push("child.addresses".into());
         }
     }
 }
@@ -174,13 +165,13 @@ impl Permit<'_> {
 }
 
 /// A field by its full name, and what is told of it to whoever may see it.
-pub type FieldInWords = (Cow<'static, str>, String);
+pub type FieldInWords = (FieldName, Arc<str>);
 
 /// All that may be told of an event, whoever is told: its coded facts, what else its sender said of it (where, when last seen, whose
-/// employee), and what happened, when, and who says so.
+/// employee), and what happened, when, and who says so. By the fields' names, as tasks say it.
 pub fn in_words(entry: &Entry, event: &ReferralEvent) -> Vec<FieldInWords> {
     let mut words: Vec<FieldInWords> =
-        entry.facts.iter().map(|(name, value)| (fact_name(name), value.to_string())).collect();
+        entry.facts.iter().map(|(name, value)| (fact_name(name), value.to_string().into())).collect();
     event.detail.other_fields(&mut |name, told| {
         if name == OTHERS_ADDRESS {
             return;
@@ -189,24 +180,25 @@ pub fn in_words(entry: &Entry, event: &ReferralEvent) -> Vec<FieldInWords> {
             Told::Text(text) => text,
             Told::Instant(at) => instant_in_words(at),
         };
-        words.push((fact_name(name), told));
+        words.push((fact_name(name), told.into()));
     });
     let when = if entry.date_only {
         day_in_words(london_date(entry.occurred_at))
     } else {
         instant_in_words(entry.occurred_at)
     };
-    words.push((Cow::Borrowed(EVENT_KIND), entry.kind.replace(['.', '_'], " ")));
-    words.push((Cow::Borrowed(HAPPENED_AT), when));
-    words.push((Cow::Borrowed(SENT_BY), format!("{}, {}", entry.source.partner, entry.source.unit)));
+    words.push((EVENT_KIND.into(), entry.kind.replace(['.', '_'], " ").into()));
+    words.push((HAPPENED_AT.into(), when.into()));
+    words.push((SENT_BY.into(), format!("{}, {}", entry.source.partner, entry.source.unit).into()));
+    words.sort_by(|(one, _), (other, _)| one.cmp(other));
     words
 }
 
 /// The full name of a fact kept with an entry: `event.grade`, `child.age_years`.
-fn fact_name(kept_as: &str) -> Cow<'static, str> {
+fn fact_name(kept_as: &str) -> FieldName {
     match FULL_NAMES.get(kept_as) {
-        Some(full) => Cow::Borrowed(full.as_str()),
-        None => Cow::Owned(full_name(kept_as)),
+        Some(full) => FieldName::Known(full),
+        None => full_name(kept_as).into(),
     }
 }
 

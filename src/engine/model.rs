@@ -6,6 +6,7 @@ pub mod decision;
 pub mod detail;
 pub mod event;
 pub mod feedback;
+pub mod field_name;
 mod held_task;
 pub mod history;
 pub mod inbox;

@@ -169,7 +169,7 @@ fn who_harmed_whom_is_said_to_those_who_may_see_it() {
         event.detail = self::event("sexual_behaviour.reported", id, &json!({ "hackett": hackett })).detail;
         for task in &submitted(&event).tasks {
             let is_second = task.child.as_ref().and_then(|child| child.given_names.as_deref()) == Some("Second");
-            let said = task.facts.get("event.named_as").is_some_and(|said| said == "child who was harmed");
+            let said = task.facts.get("event.named_as").is_some_and(|said| &**said == "child who was harmed");
             if is_second {
                 told.insert(task.agency.clone(), said);
             }

@@ -198,7 +198,7 @@ fn question_by(book: pathway_router::engine::rules::RuleBook, accused: bool) -> 
             .disclosures
             .iter()
             .find(|shown| shown.task_id == question.task_id)
-            .map(|shown| shown.fields.iter().map(|field| field.clone().into_owned()).collect())
+            .map(|shown| shown.fields.iter().map(|field| field.to_string()).collect())
     };
     let fields = results.decisions.iter().find_map(shown).unwrap();
     (question, fields)

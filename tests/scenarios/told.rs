@@ -43,7 +43,7 @@ fn to<'t>(tasks: &'t [Task], agency: &str, action: &str) -> &'t Task {
 }
 
 fn fact<'t>(task: &'t Task, name: &str) -> Option<&'t str> {
-    task.facts.get(name).map(String::as_str)
+    task.facts.get(name).map(AsRef::as_ref)
 }
 
 /// A child on a protection plan, with an allocated worker, is seen at A&E for self-harm.

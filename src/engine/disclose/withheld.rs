@@ -202,9 +202,11 @@ impl Withheld {
         let call_back =
             shown.call_back.iter_mut().flat_map(|who| who.name.iter_mut().chain([&mut who.role, &mut who.call_back]));
         let of_child = shown.child.iter_mut().flat_map(words_of_child);
-        let facts = shown.facts.iter_mut().filter(|(name, _)| *name != super::HAPPENED_AT).map(|(_, words)| words);
+        for (_, words) in shown.facts.iter_mut().filter(|(name, _)| *name != super::HAPPENED_AT) {
+            *words = self.masked(words).into();
+        }
         let sentences = [&mut shown.narrative, &mut shown.partner_reference].into_iter().chain(said).flatten();
-        for text in sentences.chain(carers).chain(call_back).chain(of_child).chain(facts) {
+        for text in sentences.chain(carers).chain(call_back).chain(of_child) {
             *text = self.masked(text);
         }
     }

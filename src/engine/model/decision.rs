@@ -1,10 +1,9 @@
 //! The audit record: why a child was or was not referred, with all that is needed to make the decision again.
 
-use std::borrow::Cow;
-
 use serde::{Deserialize, Serialize};
 
 use super::event::Source;
+use super::field_name::FieldName;
 use super::scalar::{FactValue, Level, Timestamp};
 use super::subject::SubjectKey;
 
@@ -149,6 +148,6 @@ pub struct Disclosure {
     pub agency: String,
     pub unit: Option<String>,
     pub task_id: String,
-    pub fields: Vec<Cow<'static, str>>,
+    pub fields: Vec<FieldName>,
     pub bases: Vec<String>,
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::codes::Sex;
 use super::event::{Address, Carer, Practitioner, VoiceOfChild};
+use super::field_name::FieldName;
 use super::scalar::{Date, Level, Timestamp};
 
 /// The `kind` of what is to be read with others of its day, and asks for nothing.
@@ -44,7 +45,7 @@ pub struct Task {
     /// The child, permitted fields only; none for a task raised by a timer.
     pub child: Option<ChildView>,
     /// Coded facts this agency may see.
-    pub facts: BTreeMap<String, String>,
+    pub facts: BTreeMap<FieldName, Arc<str>>,
     pub narrative: Option<String>,
     pub voice_of_child: Option<VoiceOfChild>,
     pub carers: Vec<Carer>,

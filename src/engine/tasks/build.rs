@@ -1,6 +1,5 @@
 //! Writing the task out: what the recipient may see, why, on which basis, and where to answer.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -156,7 +155,7 @@ impl<'b> Raising<'b> {
         own
     }
 
-    fn build(&self, asked: Asked<'b>, standing: &mut Standing, raised: &mut Raised) {
+    fn build(&self, asked: Asked<'b>, standing: &mut Standing<'b>, raised: &mut Raised) {
         let Some(agency) = self.book.rules.agencies.get(&asked.address.agency) else { return };
         let address_confidential = self.held_back().iter().any(|route| route.agency == AN_ADDRESS);
         let permit = Permit { agency, minimum: asked.minimum, address_confidential };
@@ -167,19 +166,21 @@ impl<'b> Raising<'b> {
         let level = asked.level.filter(|_| permit.allows("level"));
         let mut fields = disclosed.fields;
         if level.is_some() {
-            fields.insert(Cow::Borrowed("level"));
+            fields.push("level".into());
         }
         if permit.allows("call_back")
             && asked.reasons.iter().any(|(_, _, why)| matches!(why, Some(Why::Numbers { .. })))
         {
-            fields.insert(Cow::Borrowed("call_back"));
+            fields.push("call_back".into());
         }
+        fields.sort();
+        fields.dedup();
         let bases = self.bases(&asked.bases);
         raised.disclosures.push(Disclosure {
             agency: asked.address.agency.clone(),
             unit: asked.address.unit.clone(),
             task_id: task_id.clone(),
-            fields: fields.into_iter().collect(),
+            fields,
             bases: bases.iter().map(|basis| basis.letter.clone()).collect(),
         });
         if !matches!(asked.relation, Relation::Word(_)) {
@@ -208,7 +209,8 @@ impl<'b> Raising<'b> {
             bases,
             needs_agreement: asked.needs_agreement,
             child: disclosed.child,
-            facts: disclosed.facts,
+            // The later of two of one name.
+            facts: disclosed.facts.into_iter().collect(),
             narrative: disclosed.narrative,
             voice_of_child: disclosed.voice_of_child,
             carers: disclosed.carers,
@@ -296,20 +298,20 @@ impl<'b> Raising<'b> {
     }
 
     /// What the recipient is shown. Without a referral at hand no child is named, only the sender's reference.
-    fn disclose(&self, asked: &Asked<'b>, permit: Permit<'_>, standing: &mut Standing) -> Disclosed {
+    fn disclose(&self, asked: &Asked<'b>, permit: Permit<'_>, standing: &mut Standing<'b>) -> Disclosed {
         let Some(referral) = self.referral else {
             let mut disclosed = Disclosed::default();
             if permit.allows("partner_reference") && asked.entry.partner_reference.is_some() {
                 disclosed.partner_reference.clone_from(&asked.entry.partner_reference);
-                disclosed.fields.insert(Cow::Borrowed("partner_reference"));
+                disclosed.fields.push("partner_reference".into());
             }
             return disclosed;
         };
         let mut disclosed = permit.show(&referral.event, &referral.unverified);
-        let known = self.known_of(&asked.entry, referral, standing);
-        permit.show_words(known.of_event(), &mut disclosed);
-        permit.show_words(known.open(), &mut disclosed);
-        permit.show_words(&self.case_in_words(asked), &mut disclosed);
+        let known = self.known_of(asked, referral, standing);
+        for words in [known.of_event(), known.open(), known.of_case()] {
+            permit.show_words(words, &mut disclosed);
+        }
         self.show_others(permit, &mut disclosed);
         disclosed
     }

@@ -1,7 +1,5 @@
 //! What a task says of the other children named with its child, and to whom.
 
-use std::borrow::Cow;
-
 use super::{Asked, Raising, Relation};
 use crate::engine::disclose::{Disclosed, Permit};
 use crate::engine::family::{Kin, is_unclear, read};
@@ -27,8 +25,8 @@ impl Raising<'_> {
             }
         };
         if !words.is_empty() && permit.allows(name) {
-            disclosed.facts.insert(name.to_owned(), words.join("; "));
-            disclosed.fields.insert(Cow::Borrowed(name));
+            disclosed.facts.push((name.into(), words.join("; ").into()));
+            disclosed.fields.push(name.into());
         }
     }
 
