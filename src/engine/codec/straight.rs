@@ -382,7 +382,7 @@ impl SerializeStruct for Fields<'_, '_> {
 
     fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), Mismatch> {
         for field in self.left.by_ref() {
-            if field.name == name {
+            if field.is_named(name) {
                 return value.serialize(Writer { out: self.out, place: Place::Of(&field.shape) });
             }
             put_null(self.out, &field.shape)?;
@@ -392,7 +392,7 @@ impl SerializeStruct for Fields<'_, '_> {
 
     /// Of a field that this schema does not have, nothing is written.
     fn skip_field(&mut self, name: &'static str) -> Result<(), Mismatch> {
-        match self.left.as_slice().first().filter(|next| next.name == name) {
+        match self.left.as_slice().first().filter(|next| next.is_named(name)) {
             Some(next) => {
                 self.left.next();
                 put_null(self.out, &next.shape)

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
@@ -65,6 +66,24 @@ pub struct Field {
     pub shape: Shape,
     /// What it is when left out, as JSON.
     pub default: Option<Value>,
+    /// Where the name stands for ever that it was first known by; 0: it was not yet.
+    known_at: AtomicUsize,
+}
+
+impl Field {
+    /// Whether this is its name. Encoders ask by the same few thousand words for ever, a thousand times an event: one that was compared
+    /// once is known by where it stands.
+    pub fn is_named(&self, name: &'static str) -> bool {
+        let at = name.as_ptr().addr();
+        if self.known_at.load(Ordering::Relaxed) == at && self.name.len() == name.len() {
+            return true;
+        }
+        let is_its = self.name == name;
+        if is_its && self.known_at.load(Ordering::Relaxed) == 0 {
+            self.known_at.store(at, Ordering::Relaxed);
+        }
+        is_its
+    }
 }
 
 impl Shape {
@@ -231,6 +250,7 @@ impl Parser {
                 name: text_of(field, "name").ok_or("a field without a name")?,
                 shape: self.shape(part(field, "type")?)?,
                 default: field.get("default").cloned(),
+                known_at: AtomicUsize::new(0),
             });
         }
         let shape = Shape::Record(Arc::new(Record { full_name: full_name.clone(), fields }));
