@@ -153,7 +153,7 @@ fn publications(events: usize, end: Timestamp) -> Vec<Publication> {
             placement: Placement::ByKey,
             key: event.event_id.as_bytes().to_vec(),
             value: Some(codec::encode(&event).unwrap()),
-            headers: vec![header("partner", &partner), header("unit", &event.source.unit)],
+            headers: vec![header("partner", &partner), header("unit", &event.source.unit)].into(),
         };
         let gathered = open.entry(partner).or_default();
         gathered.push(write);

@@ -104,7 +104,7 @@ fn writes(count: usize) -> Vec<Write> {
         placement: Placement::ByKey,
         key: event.event_id.as_bytes().to_vec(),
         value: Some(codec::encode(&event).unwrap()),
-        headers: Vec::new(),
+        headers: Default::default(),
     };
     simulate::referral_events(SEED, count, end).into_iter().map(write).collect()
 }

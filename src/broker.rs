@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::engine::model::scalar::Timestamp;
+use headers::Headers;
 
 pub mod embedded;
+pub mod headers;
 pub mod kafka;
 pub mod memory;
 pub mod partition;
@@ -125,7 +127,7 @@ pub struct Write {
     pub placement: Placement,
     pub key: Vec<u8>,
     pub value: Option<Vec<u8>>,
-    pub headers: Vec<(String, Vec<u8>)>,
+    pub headers: Headers,
 }
 
 /// Which partition a record goes to.

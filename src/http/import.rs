@@ -119,7 +119,7 @@ impl Gateway {
     /// What INTAKE would not take in is refused here, where the operator hears of it.
     fn import_refusal(&self, write: &Write) -> Option<Refusal> {
         let stamped = |name: &str| {
-            let found = write.headers.iter().find(|(known, _)| known == name);
+            let found = write.headers.iter().find(|(known, _)| *known == name);
             found.and_then(|(_, value)| std::str::from_utf8(value).ok())
         };
         self.intake_refusal(stamped("partner")?, stamped("unit"), Said::Event, write)

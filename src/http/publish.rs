@@ -22,6 +22,7 @@ pub fn header(name: &str, value: impl Into<Vec<u8>>) -> (String, Vec<u8>) {
 
 /// A record for a topic's only partition, or the one its key falls in.
 pub fn keyed(topic: &str, key: &[u8], value: Vec<u8>, headers: Vec<(String, Vec<u8>)>) -> Write {
+    let headers = headers.into();
     Write { topic: topic.into(), placement: Placement::ByKey, key: key.to_vec(), value: Some(value), headers }
 }
 
@@ -89,11 +90,12 @@ impl Gateway {
     pub fn intake_refusal(&self, sender: &str, unit: Option<&str>, said: Said, write: &Write) -> Option<Refusal> {
         let callers = self.callers();
         let context = self.intake_context(&callers);
+        let headers = write.headers.to_vec();
         let incoming = IncomingRecord {
             topic: &write.topic,
-            headers: &write.headers,
+            headers: &headers,
             value: write.value.as_deref().unwrap_or_default(),
-            allow_backfill: write.headers.iter().any(|(name, value)| name == "backfill" && value == b"true"),
+            allow_backfill: headers.iter().any(|(name, value)| name == "backfill" && value == b"true"),
             ..self.received(sender, unit)
         };
         let accepted = intake::take_in(&context, &incoming, said);

@@ -28,7 +28,7 @@ pub fn mark(id: &str) -> Write {
         placement: Placement::ByKey,
         key: id.as_bytes().to_vec(),
         value: None,
-        headers: vec![header(RETRIED, "true")],
+        headers: vec![header(RETRIED, "true")].into(),
     }
 }
 

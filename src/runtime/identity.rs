@@ -5,6 +5,7 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use super::topics::IDENTITY;
+use crate::broker::headers::Headers;
 use crate::broker::{Broker, BrokerError, Placement, Reader, Write};
 
 /// More than there are names of keys.
@@ -53,7 +54,7 @@ fn write((name, fingerprint): &(&'static str, String)) -> Write {
         placement: Placement::Partition(0),
         key: format!("{name} {fingerprint}").into_bytes(),
         value: Some(format!("{name} {fingerprint}").into_bytes()),
-        headers: Vec::new(),
+        headers: Headers::default(),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::topics::OutputTopics;
+use crate::broker::headers::Headers;
 use crate::broker::{Placement, RECORD_BYTES_MAX, Record, Write};
 use crate::engine::codec::{self, CodecError};
 use crate::engine::danger;
@@ -30,8 +31,6 @@ pub const TASK_KIND: &str = "kind";
 /// `ce_source` of everything the router publishes.
 const SOURCE: &str = "/pathway-router";
 
-type Headers = Vec<(String, Vec<u8>)>;
-
 /// Why an output cannot be written. It is the record's fault, not the lane's.
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
@@ -42,6 +41,9 @@ pub enum OutputError {
     #[error("{what} of {bytes} bytes is more than a topic takes")]
     TooLarge { what: &'static str, bytes: usize },
 }
+
+/// Room for the headers of nearly every record.
+const HEADERS_BYTES: usize = 256;
 
 /// What a topic takes, with room for what a broker and a registry add.
 pub const OUTPUT_BYTES_MAX: usize = RECORD_BYTES_MAX - (64 << 10);
@@ -70,8 +72,9 @@ impl Outputs<'_> {
         let topic = topic.ok_or_else(|| OutputError::NoTaskTopic(task.agency.clone()))?;
         let key = self.keys.task_topic_key(subject, &task.agency).0.to_vec();
         let mut headers = cloud_event(&task.task_id, "task.raised", task.raised_at, trace);
-        headers.extend(task.unit.as_ref().map(|unit| (UNIT.to_owned(), unit.as_bytes().to_vec())));
-        headers.extend(task.kind.as_ref().map(|kind| (TASK_KIND.to_owned(), kind.as_bytes().to_vec())));
+        let said = [(UNIT, &task.unit), (TASK_KIND, &task.kind)];
+        let said = said.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+        said.for_each(|(name, value)| headers.push(name, value.as_bytes()));
         fitting("a task", by_key(topic, key, codec::encode(task)?, headers))
     }
 
@@ -84,7 +87,7 @@ impl Outputs<'_> {
     pub fn feedback(&self, feedback: &Feedback, trace: Option<&[u8]>) -> Result<Option<Write>, OutputError> {
         let Some(topic) = self.topics.feedback.get(&feedback.partner) else { return Ok(None) };
         let mut headers = cloud_event(&feedback.feedback_id, "feedback.given", feedback.at, trace);
-        headers.push((UNIT.to_owned(), feedback.unit.as_bytes().to_vec()));
+        headers.push(UNIT, feedback.unit.as_bytes());
         let key = feedback.event_id.as_bytes().to_vec();
         fitting("feedback", by_key(topic, key, codec::encode(feedback)?, headers)).map(Some)
     }
@@ -105,9 +108,9 @@ impl Outputs<'_> {
         let (key, placement) = (subject.0.to_vec(), Placement::Partition(partition));
         if history.holds_nothing() {
             let topic = self.topics.history.clone();
-            return Ok(Write { topic, placement, key, value: None, headers: Vec::new() });
+            return Ok(Write { topic, placement, key, value: None, headers: Headers::default() });
         }
-        let write = by_key(&self.topics.history, key, self.own(history)?, Vec::new());
+        let write = by_key(&self.topics.history, key, self.own(history)?, Headers::default());
         fitting("a history", Write { placement, ..write })
     }
 
@@ -128,8 +131,7 @@ impl Outputs<'_> {
 
 /// Refuses what no broker would take: it would be tried again for ever.
 fn fitting(what: &'static str, write: Write) -> Result<Write, OutputError> {
-    let headers: usize = write.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-    let bytes = write.key.len() + write.value.as_ref().map_or(0, Vec::len) + headers;
+    let bytes = write.key.len() + write.value.as_ref().map_or(0, Vec::len) + write.headers.bytes();
     if bytes > OUTPUT_BYTES_MAX { Err(OutputError::TooLarge { what, bytes }) } else { Ok(write) }
 }
 
@@ -151,19 +153,18 @@ fn by_key(topic: &Arc<str>, key: Vec<u8>, value: Vec<u8>, headers: Headers) -> W
 }
 
 fn trace_only(trace: Option<&[u8]>) -> Headers {
-    trace.map(|trace| (TRACE.to_owned(), trace.to_vec())).into_iter().collect()
+    trace.map(|trace| (TRACE, trace)).into_iter().collect()
 }
 
 /// The CloudEvents attributes as headers.
 fn cloud_event(id: &str, kind: &str, time: Timestamp, trace: Option<&[u8]>) -> Headers {
-    let mut headers = vec![
-        ("ce_specversion".to_owned(), b"1.0".to_vec()),
-        ("ce_id".to_owned(), id.as_bytes().to_vec()),
-        ("ce_source".to_owned(), SOURCE.as_bytes().to_vec()),
-        ("ce_type".to_owned(), kind.as_bytes().to_vec()),
-        ("ce_time".to_owned(), time.to_jiff().to_string().into_bytes()),
-    ];
-    headers.extend(trace_only(trace));
+    let mut headers = Headers::with_capacity(HEADERS_BYTES);
+    headers.push("ce_specversion", b"1.0");
+    headers.push("ce_id", id.as_bytes());
+    headers.push("ce_source", SOURCE.as_bytes());
+    headers.push("ce_type", kind.as_bytes());
+    headers.push("ce_time", time.to_jiff().to_string().as_bytes());
+    trace.into_iter().for_each(|trace| headers.push(TRACE, trace));
     headers
 }
 

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::topics::RULE_BOOKS;
+use crate::broker::headers::Headers;
 use crate::broker::{Broker, BrokerError, Placement, Reader, Record, Write};
 use crate::engine::calendar::london_date;
 use crate::engine::context::RuleBooks;
@@ -105,7 +106,7 @@ impl Publication {
             placement: Placement::Partition(0),
             key: format!("{} {}", self.effective_from_ms, self.hash).into_bytes(),
             value: Some(serde_json::to_vec(self).unwrap_or_default()),
-            headers: Vec::new(),
+            headers: Headers::default(),
         }
     }
 }

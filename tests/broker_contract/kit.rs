@@ -74,7 +74,7 @@ pub fn write(topic: &str, key: &str, value: &str) -> Write {
         placement: Placement::ByKey,
         key: key.as_bytes().to_vec(),
         value: Some(value.as_bytes().to_vec()),
-        headers: vec![("unit".to_owned(), key.as_bytes().to_vec())],
+        headers: vec![("unit".to_owned(), key.as_bytes().to_vec())].into(),
     }
 }
 

@@ -50,7 +50,7 @@ impl LaneBroker for Meanwhile {
     fn poll(&mut self, _owner: &mut dyn PartitionOwner, _limit: &BatchLimit) -> Result<Vec<Record>, BrokerError> {
         self.directory.update(|current| current.partners = Arc::new(with_newcomer()));
         let Write { topic, key, value, headers, .. } = kit::write_of(&event());
-        let (partition, offset, timestamp, fault) = (0, 0, system_clock()(), None);
+        let (partition, offset, timestamp, headers, fault) = (0, 0, system_clock()(), headers.to_vec(), None);
         Ok(vec![Record { topic, partition, offset, timestamp, key, value, headers, fault }])
     }
 

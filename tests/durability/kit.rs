@@ -92,7 +92,7 @@ pub fn write_of(event: &ReferralEvent) -> Write {
         placement: Placement::ByKey,
         key: event.event_id.as_bytes().to_vec(),
         value: Some(codec::encode(event).unwrap()),
-        headers: vec![header("partner", partner), header("unit", &event.source.unit)],
+        headers: vec![header("partner", partner), header("unit", &event.source.unit)].into(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
+use pathway_router::broker::headers::Headers;
 use pathway_router::broker::memory::{Memory, MemoryOptions};
 use pathway_router::broker::{Clock, Placement, Reader, Record, Write, system_clock};
 use pathway_router::config::default_rules;
@@ -174,7 +175,7 @@ fn clocks_run_out_without_another_event() {
     let (memory, _, service) = started(kit::context(None), clock);
     let mut write = kit::write_of(&missing);
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    write.headers.push(("traceparent".to_owned(), trace.as_bytes().to_vec()));
+    write.headers.push("traceparent", trace.as_bytes());
     kit::publish(&memory, vec![write]).unwrap();
     wait_until("the end of the inbox", || kit::is_drained(&memory));
     let before = (memory.end_offset("decisions", 0).unwrap(), tasks(&memory).len());
@@ -271,7 +272,7 @@ fn too_much_is_remembered_of(memory: &Memory, event: &ReferralEvent) {
     let text = FactValue::Code("x".repeat(5 << 20));
     Arc::make_mut(&mut history.entries[0]).facts.insert("made_up".to_owned(), text);
     let value = Some(codec::encode(&history).unwrap());
-    let (topic, placement, headers) = ("history".into(), Placement::ByKey, Vec::new());
+    let (topic, placement, headers) = ("history".into(), Placement::ByKey, Headers::default());
     kit::publish(memory, vec![Write { topic, placement, key, value, headers }]).unwrap();
 }
 

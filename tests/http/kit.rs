@@ -153,7 +153,7 @@ impl House {
 
     /// Puts a record where a lane would have put it.
     pub fn put<T: Published>(&self, topic: &str, record: &T, unit: Option<&str>) {
-        let headers = unit.map(|unit| ("unit".to_owned(), unit.as_bytes().to_vec())).into_iter().collect();
+        let headers = unit.map(|unit| ("unit", unit)).into_iter().collect();
         let value = Some(codec::encode(record).unwrap());
         let write = Write { topic: topic.into(), placement: Placement::Partition(0), key: Vec::new(), value, headers };
         self.broker.publisher().publish(vec![write], Box::new(|result| drop(result.unwrap())));

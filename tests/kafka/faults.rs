@@ -255,7 +255,7 @@ impl Counts {
             let input = String::from_utf8(record.value.clone().unwrap()).unwrap();
             let to = |topic: &str, value: String| Write {
                 placement: Placement::Partition(record.partition),
-                headers: vec![("by".to_owned(), instance.as_bytes().to_vec())],
+                headers: vec![("by".to_owned(), instance.as_bytes().to_vec())].into(),
                 ..write(topic, &key, &value)
             };
             writes.push(to("out", format!("{key} {} {input}", before + 1)));

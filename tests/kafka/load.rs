@@ -116,7 +116,7 @@ impl Load {
                 placement: Placement::ByKey,
                 key: event.event_id.as_bytes().to_vec(),
                 value: Some(codec::encode(event).unwrap()),
-                headers: vec![("unit".to_owned(), unit.as_bytes().to_vec())],
+                headers: vec![("unit".to_owned(), unit.as_bytes().to_vec())].into(),
             };
             let writes: Vec<Write> = events.iter().map(write).collect();
             while publish(broker, writes.clone()).is_err() {

@@ -137,7 +137,7 @@ impl Router {
 
     /// Writes to a topic as a partner with a write right of its own would.
     pub fn publish(&self, topic: &str, value: Vec<u8>) {
-        let headers = vec![("unit".to_owned(), b"emergency-department".to_vec())];
+        let headers = vec![("unit".to_owned(), b"emergency-department".to_vec())].into();
         let write = Write {
             topic: topic.into(),
             placement: Placement::Partition(0),

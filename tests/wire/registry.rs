@@ -157,7 +157,7 @@ fn spec(name: &str) -> TopicSpec {
 
 fn record(topic: &str, value: Vec<u8>) -> Write {
     let (topic, value) = (topic.into(), Some(value));
-    Write { topic, placement: Placement::Partition(0), key: Vec::new(), value, headers: Vec::new() }
+    Write { topic, placement: Placement::Partition(0), key: Vec::new(), value, headers: Default::default() }
 }
 
 fn framed(id: u32, encoded: &[u8]) -> Vec<u8> {

@@ -347,8 +347,7 @@ impl<'c> Log<'c> {
 impl WriterPartition<'_> {
     fn insert(&mut self, write: &Write, now: i64) -> Result<Published, Failure> {
         let (offset, timestamp) = (self.next, self.timestamp.max(now));
-        let headers = layout::write_headers(&write.headers);
-        self.insert.execute(params![offset, timestamp, write.key, write.value, headers])?;
+        self.insert.execute(params![offset, timestamp, write.key, write.value, write.headers.stored()])?;
         (self.next, self.timestamp) = (offset + 1, timestamp);
         Ok(Published { partition: self.partition, offset, timestamp: Timestamp(timestamp) })
     }
@@ -367,7 +366,8 @@ impl WriterPartition<'_> {
         }
         if self.log.read_by_lane.load(Ordering::Acquire) {
             let Write { key, value, headers, .. } = write;
-            let (topic, Published { partition, offset, timestamp }) = (self.topic.clone(), at);
+            let (topic, headers) = (self.topic.clone(), headers.to_vec());
+            let Published { partition, offset, timestamp } = at;
             let record = Record { topic, partition, offset, timestamp, key, value, headers, fault: None };
             self.log.hand_over(record);
         }

@@ -6,6 +6,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
 
 use super::{Expected, identity};
 use crate::broker::BrokerError;
+use crate::broker::headers::Headers;
 
 /// "PWLG": tells our file from any other SQLite file.
 const APPLICATION_ID: i32 = 0x5057_4c47;
@@ -205,55 +206,6 @@ pub fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
         timestamp: row.get(1)?,
         key: row.get(2)?,
         value: row.get(3)?,
-        headers: read_headers(headers).unwrap_or_default(),
+        headers: Headers::read(headers).unwrap_or_default(),
     })
-}
-
-/// Headers as one byte string: for each, length and bytes of its name, then of its value; lengths little-endian u32.
-pub fn write_headers(headers: &[(String, Vec<u8>)]) -> Option<Vec<u8>> {
-    if headers.is_empty() {
-        return None;
-    }
-    let bytes = headers.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
-    let mut written = Vec::with_capacity(bytes);
-    for (name, value) in headers {
-        for part in [name.as_bytes(), value.as_slice()] {
-            written.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
-            written.extend_from_slice(part);
-        }
-    }
-    Some(written)
-}
-
-/// None when the bytes are not what `write_headers` makes.
-pub fn read_headers(mut bytes: &[u8]) -> Option<Vec<(String, Vec<u8>)>> {
-    let mut headers = Vec::new();
-    let part = |bytes: &mut &[u8]| -> Option<Vec<u8>> {
-        let (length, rest) = bytes.split_first_chunk::<4>()?;
-        let (part, rest) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
-        *bytes = rest;
-        Some(part.to_vec())
-    };
-    while !bytes.is_empty() {
-        let name = String::from_utf8(part(&mut bytes)?).ok()?;
-        headers.push((name, part(&mut bytes)?));
-    }
-    Some(headers)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{read_headers, write_headers};
-
-    #[test]
-    fn headers_come_back_and_truncated_ones_do_not() {
-        let headers = vec![("unit".to_owned(), b"ward 3".to_vec()), ("empty".to_owned(), Vec::new())];
-        let written = write_headers(&headers).unwrap_or_default();
-        assert_eq!(read_headers(&written), Some(headers));
-        assert_eq!(write_headers(&[]), None);
-        for length in 1..written.len() {
-            let whole_first = 4 + 4 + 4 + 6;
-            assert_eq!(read_headers(&written[..length]).is_some(), length == whole_first, "{length}");
-        }
-    }
 }

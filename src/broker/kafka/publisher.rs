@@ -102,8 +102,7 @@ impl Publisher for KafkaPublisher {
 }
 
 fn weight(write: &Write) -> usize {
-    let headers: usize = write.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-    write.key.len() + write.value.as_ref().map_or(0, Vec::len) + headers
+    write.key.len() + write.value.as_ref().map_or(0, Vec::len) + write.headers.bytes()
 }
 
 impl Batch {

@@ -357,10 +357,10 @@ fn record<'a>(write: &'a Write, partition: u32, writer: Option<&str>) -> BaseRec
 
 /// A record's headers, as librdkafka takes them.
 pub fn headers(write: &Write, writer: Option<&str>) -> OwnedHeaders {
-    let count = write.headers.len() + usize::from(writer.is_some());
+    let count = write.headers.count() + usize::from(writer.is_some());
     let mut headers = OwnedHeaders::new_with_capacity(count);
-    for (key, value) in &write.headers {
-        headers = headers.insert(Header { key, value: Some(value.as_slice()) });
+    for (key, value) in write.headers.iter() {
+        headers = headers.insert(Header { key, value: Some(value) });
     }
     if let Some(writer) = writer {
         headers = headers.insert(Header { key: WRITER, value: Some(writer) });

@@ -125,7 +125,7 @@ impl Storage {
             let Some(held) = self.topics.get_mut(&topic) else { continue };
             let compacted = held.spec.compacted;
             let Some(log) = held.partitions.get_mut(partition as usize) else { continue };
-            let (offset, timestamp) = (log.next, log.last.max(now));
+            let (offset, timestamp, headers) = (log.next, log.last.max(now), headers.to_vec());
             log.push(Record { topic, partition, offset, timestamp, key, value, headers, fault: None }, compacted);
             published.push(Published { partition, offset, timestamp });
         }

@@ -83,7 +83,7 @@ fn publish(post: &Post, event: &Simulated, bytes: Vec<u8>) {
         placement: Placement::Partition(0),
         key: Vec::new(),
         value: Some(bytes),
-        headers: vec![("unit".to_owned(), event.unit.clone().into_bytes())],
+        headers: vec![("unit".to_owned(), event.unit.clone().into_bytes())].into(),
     };
     let done = move |published: Result<_, _>| {
         let mut tally = shared.tally();

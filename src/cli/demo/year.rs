@@ -277,5 +277,6 @@ fn of_event(event: &Simulated) -> Option<Write> {
 }
 
 fn stamped(key: &[u8], value: Vec<u8>, headers: Vec<(String, Vec<u8>)>) -> Write {
+    let headers = headers.into();
     Write { topic: GATEWAY.into(), placement: Placement::ByKey, key: key.to_vec(), value: Some(value), headers }
 }

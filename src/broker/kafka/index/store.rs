@@ -7,7 +7,8 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use crate::broker::embedded::files;
-use crate::broker::embedded::layout::{Stored, write_headers};
+use crate::broker::embedded::layout::Stored;
+use crate::broker::headers::Headers;
 use crate::broker::{BrokerError, Record};
 use crate::engine::model::scalar::Timestamp;
 
@@ -123,7 +124,7 @@ pub fn reached(transaction: &Transaction<'_>, place: i64, next: i64) -> rusqlite
 pub fn put(transaction: &Transaction<'_>, place: i64, record: &Record) -> rusqlite::Result<()> {
     let Record { offset, timestamp, key, value, headers, .. } = record;
     let mut insert = transaction.prepare_cached("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?, ?)")?;
-    insert.execute((place, offset, timestamp.0, key, value, write_headers(headers))).map(drop)
+    insert.execute((place, offset, timestamp.0, key, value, Headers::from(headers.as_slice()).stored())).map(drop)
 }
 
 pub fn record(topic: &Arc<str>, partition: u32, stored: Stored) -> Record {
