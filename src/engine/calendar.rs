@@ -249,10 +249,18 @@ fn next_time_of_day(hour: i8, minute: i8, from: Timestamp) -> Result<Timestamp, 
     instant(today.tomorrow().map_err(|_| CalendarError::OutOfRange)?, time)
 }
 
+/// Room for the longest of them: `Wednesday 30 September 2026 17:00`.
+const WORDS_BYTES: usize = 36;
+
 /// An instant in words, Europe/London: `Wednesday 17 June 2026 17:00`.
 pub fn instant_in_words(at: Timestamp) -> String {
     let shown = london_datetime(at);
-    format!("{} {:02}:{:02}", day_in_words(shown.date()), shown.hour(), shown.minute())
+    let mut words = day_in_words(shown.date());
+    for (before, number) in [(' ', shown.hour()), (':', shown.minute())] {
+        words.push(before);
+        push_digits(&mut words, number.into(), 10);
+    }
+    words
 }
 
 /// `Wednesday 17 June 2026`.
@@ -266,7 +274,29 @@ pub fn day_in_words(date: civil::Date) -> String {
         Weekday::Saturday => "Saturday",
         Weekday::Sunday => "Sunday",
     };
-    format!("{weekday} {} {} {:04}", date.day(), month_in_words(date), date.year())
+    // Every task says an instant or two, and formatting them piece by piece costs as much as judging its event.
+    let mut words = String::with_capacity(WORDS_BYTES);
+    words.push_str(weekday);
+    words.push(' ');
+    push_digits(&mut words, date.day().into(), 1);
+    words.push(' ');
+    words.push_str(month_in_words(date));
+    words.push(' ');
+    push_digits(&mut words, date.year(), 1000);
+    words
+}
+
+/// A number that is not below nothing; `highest`: what the first of its digits counts at least, for zeros stand before a shorter one.
+fn push_digits(words: &mut String, number: i16, highest: i16) {
+    let mut counts = highest.max(1);
+    while counts <= number / 10 {
+        counts *= 10;
+    }
+    while counts > 0 {
+        let digit = u8::try_from(number / counts % 10).unwrap_or_default();
+        words.push(char::from(b'0' + digit));
+        counts /= 10;
+    }
 }
 
 /// `June`.

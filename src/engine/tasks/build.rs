@@ -485,13 +485,12 @@ impl<'b> Raising<'b> {
 
 /// How the deadline came about, and the time itself as the clock on the wall shows it.
 fn due_in_words(asked: &Asked<'_>) -> String {
-    let (clock, at) = (&asked.due.words, instant_in_words(asked.due.at));
-    let mut words = match asked.due.late {
-        true => format!("{clock}, which had passed already: at once, {at}, London time"),
-        false => format!("{clock}: by {at}, London time"),
-    };
+    let (clock, at) = (asked.due.words.as_str(), instant_in_words(asked.due.at));
+    let how = if asked.due.late { ", which had passed already: at once, " } else { ": by " };
+    let mut words = [clock, how, &at, ", London time"].concat();
     if let Some(by) = asked.acknowledge_by {
-        words.push_str(&format!("; acknowledge by {}", instant_in_words(by)));
+        words.push_str("; acknowledge by ");
+        words.push_str(&instant_in_words(by));
     }
     words
 }

@@ -118,19 +118,23 @@ pub fn is_urgent(clock: &Clock) -> bool {
 
 /// A task's clock as a practitioner reads it: `5 working days from receipt`. `from`: of `catalogue::ANCHORS`.
 pub fn deadline_in_words(clock: &Clock, from: &str) -> String {
-    let (words, anchor) = (clock_in_words(clock), anchor_in_words(from));
+    let (mut words, anchor) = (clock_in_words(clock), anchor_in_words(from));
     match clock {
-        Clock::Now if from == "receipt" => words,
-        Clock::Now if from == AS_INDEX => format!("as soon as {anchor}"),
-        Clock::OnTheDay => format!("{words} of {anchor}"),
-        Clock::Now | Clock::Minutes(_) | Clock::Hours(_) | Clock::SameDay | Clock::WorkingDays(_) => {
-            format!("{words} from {anchor}")
-        }
-        Clock::NextSessionDay
+        Clock::Now if from == "receipt" => return words,
+        Clock::Now if from == AS_INDEX => return format!("as soon as {anchor}"),
+        Clock::OnTheDay => words.push_str(" of "),
+        Clock::Now
+        | Clock::Minutes(_)
+        | Clock::Hours(_)
+        | Clock::SameDay
+        | Clock::WorkingDays(_)
+        | Clock::NextSessionDay
         | Clock::TimeOfDay { .. }
         | Clock::TimeThatDay { .. }
-        | Clock::TimeOnWorkingDay { .. } => format!("{words} from {anchor}"),
+        | Clock::TimeOnWorkingDay { .. } => words.push_str(" from "),
     }
+    words.push_str(anchor);
+    words
 }
 
 fn anchor_in_words(anchor: &str) -> &'static str {
@@ -150,7 +154,8 @@ fn anchor_in_words(anchor: &str) -> &'static str {
 }
 
 fn clock_in_words(clock: &Clock) -> String {
-    let counted = |count: u16, unit: &str| format!("{count} {unit}{}", if count == 1 { "" } else { "s" });
+    let counted =
+        |count: u16, unit: &str| [count.to_string().as_str(), " ", unit, if count == 1 { "" } else { "s" }].concat();
     match clock {
         Clock::Now => "at once".to_owned(),
         Clock::Minutes(minutes) => counted(*minutes, "minute"),

@@ -14,7 +14,7 @@ use crate::engine::model::history::{Entry, HeldTask, History, Timer};
 use crate::engine::model::scalar::{Level, Timestamp};
 use crate::engine::model::subject::SubjectKey;
 use crate::engine::rules::RuleBook;
-use crate::engine::rules::book::{Rule, TaskRule};
+use crate::engine::rules::book::TaskRule;
 use crate::engine::state::State;
 use crate::engine::step::decisions::closed;
 use crate::engine::step::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY};
@@ -100,8 +100,10 @@ fn asked<'r>(rules: &'r RuleBook, task: &HeldTask) -> impl Iterator<Item = &'r T
 fn of_its_rules<'r>(rules: &'r RuleBook, task: &HeldTask) -> impl Iterator<Item = &'r TaskRule> {
     // A task passed on to the right unit, or asked for by a decision alone, has its action from a rule, and not the rule.
     let any = task.rules.iter().any(|id| id == READDRESSED_RULE || id == RAISED_RULE);
-    let of = move |rule: &&Rule| any || task.rules.contains(&rule.id);
-    rules.to_complete().filter(of).flat_map(|rule| &rule.tasks).filter(|asked| asked.completed_by_due)
+    // Asked of every task that is held, whenever a step ends: its own rules are looked up, and not sought among all.
+    let own = task.rules.iter().filter(move |_| !any).filter_map(|id| rules.rule(id));
+    let of = own.chain(rules.to_complete().filter(move |_| any));
+    of.flat_map(|rule| &rule.tasks).filter(|asked| asked.completed_by_due)
 }
 
 /// Whether some task waits for another time than it should, as `arm` has it.
@@ -275,7 +277,7 @@ pub fn undo(before: &History, history: &mut History, rules: &RuleBook, at: Times
     let undone: Vec<Arc<HeldTask>> = history
         .tasks
         .iter()
-        .filter(|task| was_held(task) && (was_settled(task) || was_closed(task) || was_asked_anew(task)))
+        .filter(|task| (was_settled(task) || was_closed(task) || was_asked_anew(task)) && was_held(task))
         .filter(|task| settled_at(history, rules, task).is_none())
         .cloned()
         .collect();
