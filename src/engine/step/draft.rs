@@ -186,6 +186,10 @@ impl<'a> Draft<'a> {
         findings: &[Finding<'a>],
         extra: Vec<Wanted<'a>>,
     ) -> Result<bool, StepError> {
+        // Four of five who ask have nothing to raise.
+        if findings.is_empty() && extra.is_empty() {
+            return Ok(false);
+        }
         let raised = self.raising(referral, cause).raise(findings, extra)?;
         let asked_already = raised.asked_already;
         self.record_fired(findings);

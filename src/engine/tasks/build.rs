@@ -42,6 +42,10 @@ impl<'b> Raising<'b> {
     pub(super) fn send(&self, asked: Vec<Asked<'b>>) -> Result<Raised, StepError> {
         let front_door = &self.book.rules.front_door;
         let mut raised = Raised::default();
+        // What is asked beside is about those who are asked something.
+        if asked.is_empty() {
+            return Ok(raised);
+        }
         let mut open = Vec::new();
         let (mut questions, mut overtaken, mut put) = (Vec::new(), Vec::new(), BTreeSet::new());
         let put_to_them: Vec<Arc<Entry>> = asked
