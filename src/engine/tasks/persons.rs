@@ -107,14 +107,18 @@ impl Raising<'_> {
         if !self.may_reach_suspect(sender) {
             return None;
         }
-        let front_door_decides = self.decides(&self.book.rules.front_door);
-        let says = if front_door_decides { "social care".to_owned() } else { self.whom_to_ring() };
-        Some(if self.decides(reader) {
+        let is_decider = self.decides(reader);
+        let says = match self.decides(&self.book.rules.front_door) {
+            true => "social care has".to_owned(),
+            false if is_decider => "you have".to_owned(),
+            false => format!("{} has", self.whom_to_ring()),
+        };
+        Some(if is_decider {
             format!(
-                "The sender is of the suspect's own agency: do not ring them back before {says} has said whom to speak to."
+                "The sender is of the suspect's own agency: do not ring them back before {says} said whom to speak to."
             )
         } else {
-            format!("Do not ring the sender back before {says} has said whom to speak to.")
+            format!("Do not ring the sender back before {says} said whom to speak to.")
         })
     }
 

@@ -97,8 +97,8 @@ pub fn received(
     if named {
         another_child::ask(draft, &event.event_id, original)?;
     }
-    if !original.withdrawn && own_case::takes_back_own(draft, &event.source, original) {
-        return own_case::put_withdrawal_to_others(draft, referral, &arriving, original, named);
+    if let Some((what, about)) = own_case::taken_back(draft, &event.source, original).filter(|_| !original.withdrawn) {
+        return own_case::put_withdrawal_to_others(draft, referral, &arriving, (what, &about), named);
     }
     let again = what_to_send(draft, named, original_event_id, original);
     if original.withdrawn || original.is_taken_back(original_event_id, &sender.partner) {

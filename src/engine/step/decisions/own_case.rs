@@ -1,29 +1,48 @@
-//! What a suspect's own agency decides of the case, or takes back of what accuses one of its own, ends nothing that those asked in its place hold: it is put to them.
+//! What a suspect's own agency decides of the case, or takes back of what others act on, ends nothing that those asked in its place hold: it is put to them.
 
 use std::sync::Arc;
 
 use super::unapplied::Unapplied;
 use crate::engine::context::StepError;
-use crate::engine::history::decisions::{closes, settles};
+use crate::engine::history::decisions::{closes, raises, settles};
 use crate::engine::history::entry::SUSPECT;
-use crate::engine::history::is_open;
+use crate::engine::history::{death, episodes, is_open};
 use crate::engine::model::codes::HumanDecision;
 use crate::engine::model::detail::{DecisionRecorded, Detail, ProposedLevel};
 use crate::engine::model::event::{ReferralEvent, Source};
 use crate::engine::model::history::{Awaiting, Entry, HeldTask};
 use crate::engine::model::inbox::Referral;
+use crate::engine::model::scalar::Level;
+use crate::engine::rules::catalogue::is_concern;
 use crate::engine::step::changed::withdrawal::stands_until_decided;
 use crate::engine::step::draft::{Draft, own_duty_at};
 use crate::engine::tasks::HELD_BACK_RULE;
 
 const TITLE: &str = "A suspect's own agency ends what others hold";
-const TAKES_BACK_TITLE: &str = "A suspect's own agency takes back what accuses them";
+const TAKES_BACK_TITLE: &str = "A suspect's own agency takes back what others act on";
 const ACTION: &str =
     "Decide in place of the accused one's own agency: it recorded what would end what you and others hold";
-const TAKES_BACK_ACTION: &str =
-    "Decide in place of the accused one's own agency: it takes back what accuses one of its own";
 const NOT_ALONE: &str =
     "others hold something of this child that is not this agency's to end: another is asked in its place";
+
+/// What the accused one's own agency takes back, and what is asked of it.
+pub struct TakenBack {
+    words: &'static str,
+    action: &'static str,
+}
+
+const AN_ACCUSATION: TakenBack = TakenBack {
+    words: "what accuses one of its own",
+    action: "Decide in place of the accused one's own agency: it takes back what accuses one of its own",
+};
+const WHAT_ANOTHER_SENT: TakenBack = TakenBack {
+    words: "what another had sent of this child",
+    action: "Decide in place of the accused one's own agency: it takes back what another had sent",
+};
+const A_DECISION: TakenBack = TakenBack {
+    words: "its decision by which others act",
+    action: "Decide in place of the accused one's own agency: it takes back a decision by which others act",
+};
 
 const LIFTED_FIRST: &str = "lift its route (route_lifted), and it records that again";
 /// Another house's allegation the front door may withdraw itself.
@@ -35,13 +54,17 @@ pub fn ended_by(draft: &Draft<'_>, event: &ReferralEvent) -> Option<Arc<Entry>> 
     if !would_end(draft, recorded) {
         return None;
     }
+    accusation(draft, &event.source)
+}
+
+/// The latest that accuses somebody of the agency that sends this, and of which nobody has lifted its route.
+fn accusation(draft: &Draft<'_>, source: &Source) -> Option<Arc<Entry>> {
     let is_held_by_others = |entry: &Entry| {
         let mut tasks = draft.history.tasks.iter();
-        tasks
-            .any(|task| is_open(&task.state) && task.is_of(entry) && Some(&task.agency) != event.source.agency.as_ref())
+        tasks.any(|task| is_open(&task.state) && task.is_of(entry) && Some(&task.agency) != source.agency.as_ref())
     };
     let stands = |entry: &&Arc<Entry>| {
-        !entry.backfilled && is_about_own(&event.source, entry) && (!entry.withdrawn || is_held_by_others(entry))
+        !entry.backfilled && is_about_own(source, entry) && (!entry.withdrawn || is_held_by_others(entry))
     };
     draft.history.entries.iter().rev().find(stands).cloned()
 }
@@ -59,11 +82,30 @@ fn is_about_own(source: &Source, entry: &Entry) -> bool {
     source.agency.as_ref().is_some_and(is_own)
 }
 
-/// Whether the front door, or the accused one's own house, would take back an allegation against somebody of its own, and
-/// nobody is asked anyway before anything of it ends.
-pub fn takes_back_own(draft: &Draft<'_>, source: &Source, original: &Entry) -> bool {
-    let is_asked_anyway = || !is_front_door(draft, source) && stands_until_decided(draft, original);
-    accuses_own(draft, source, original) && !is_asked_anyway()
+/// What another decides in place of the accused one's own agency that takes something back, unless a person is asked anyway before
+/// anything of it ends: what accuses them; and, of the front door, what others had sent, or that it set level 4b or began an enquiry. With
+/// the event that it is put to them of.
+pub fn taken_back(
+    draft: &Draft<'_>,
+    source: &Source,
+    original: &Arc<Entry>,
+) -> Option<(&'static TakenBack, Arc<Entry>)> {
+    let is_asked_anyway = || stands_until_decided(draft, original);
+    if accuses_own(draft, source, original) {
+        let is_put = is_front_door(draft, source) || !is_asked_anyway();
+        return is_put.then(|| (&AN_ACCUSATION, Arc::clone(original)));
+    }
+    if !is_front_door(draft, source) || is_asked_anyway() {
+        return None;
+    }
+    let accusation = accusation(draft, source)?;
+    if raises(original, Level::L4b) {
+        return Some((&A_DECISION, accusation));
+    }
+    // That a child is back, or has died, ends what others do: taken back, they do it again.
+    let ends_others = [episodes::ENDED, death::SERIOUS_INCIDENT].contains(&original.kind.as_str());
+    let is_anothers = original.source.partner != source.partner && is_concern(&original.kind) && !ends_others;
+    is_anothers.then(|| (&WHAT_ANOTHER_SENT, Arc::clone(original)))
 }
 
 /// Whether it accuses somebody of the front door that sends this, or of the house that does.
@@ -98,35 +140,35 @@ pub fn put_withdrawal_to_others(
     draft: &mut Draft<'_>,
     referral: &Referral,
     arriving: &Arc<Entry>,
-    about: &Arc<Entry>,
+    (what, about): (&TakenBack, &Arc<Entry>),
     of_another_child: bool,
 ) -> Result<(), StepError> {
     let event = &referral.event;
-    ask_of_withdrawal(draft, &event.event_id, &event.source, about, of_another_child)?;
+    ask_of_withdrawal(draft, (&event.event_id, &event.source), (what, about), of_another_child)?;
     Unapplied::because(NOT_ALONE).tell(draft, event, Some(referral), arriving)
 }
 
 /// The same of one that came before what it takes back.
 pub fn put_waiting_to_others(draft: &mut Draft<'_>, waiting: &Awaiting, about: &Arc<Entry>) -> Result<(), StepError> {
     draft.decision.notes.push(format!("A withdrawal that came before this event was not applied: {NOT_ALONE}."));
-    ask_of_withdrawal(draft, &waiting.event_id, &waiting.source, about, waiting.right_child.is_some())
+    let by = (waiting.event_id.as_str(), &waiting.source);
+    ask_of_withdrawal(draft, by, (&AN_ACCUSATION, about), waiting.right_child.is_some())
 }
 
 /// Taken back once more, it is still to be decided.
 fn ask_of_withdrawal(
     draft: &mut Draft<'_>,
-    cause: &str,
-    by: &Source,
-    about: &Arc<Entry>,
+    (cause, by): (&str, &Source),
+    (what, about): (&TakenBack, &Arc<Entry>),
     of_another_child: bool,
 ) -> Result<(), StepError> {
-    let asked = |task: &Arc<HeldTask>| task.action == TAKES_BACK_ACTION && task.is_of(about) && is_open(&task.state);
+    let asked = |task: &Arc<HeldTask>| task.action == what.action && task.is_of(about) && is_open(&task.state);
     if draft.history.tasks.iter().any(asked) {
         return Ok(());
     }
     let of_another = if of_another_child { ", for it was about another child" } else { "" };
-    let what = format!("that what accuses one of its own is withdrawn{of_another}");
-    ask(draft, cause, by, about, (&what, TAKES_BACK_TITLE, TAKES_BACK_ACTION))
+    let recorded = format!("that {} is withdrawn{of_another}", what.words);
+    ask(draft, cause, by, about, (&recorded, TAKES_BACK_TITLE, what.action))
 }
 
 fn ask(
