@@ -320,10 +320,14 @@ impl<'b> Raising<'b> {
         let stands = |event: &Entry, held: &HeldTask| {
             held.is_of(event) && (is_open(&held.state) || fell_at.is_none_or(|fell_at| event.occurred_at >= fell_at))
         };
-        // What another rule that fires later asks sooner is no repeat, whatever is held or done by the later time.
-        let is_by_rule = |held: &HeldTask| task.reasons.iter().any(|(rule, _, _)| held.rules.contains(rule));
+        // What a rule that fires later asks sooner is no repeat, whatever is held or done by the later time. The same rule of another event of the
+        // episode, a return that is told right, counts anew what it asked.
+        let is_counted_anew = |held: &HeldTask| {
+            let is_by_rule = task.reasons.iter().any(|(rule, _, _)| held.rules.contains(rule));
+            is_by_rule && !held.is_of(&task.entry)
+        };
         let is_by_then = |held: &HeldTask| {
-            by_person || task.needs_agreement || is_by_rule(held) || held.due_at <= task.due.at || task.due.late
+            by_person || task.needs_agreement || is_counted_anew(held) || held.due_at <= task.due.at || task.due.late
         };
         let of_these = |held: &&Arc<HeldTask>| events.iter().any(|event| held.is_of(event));
         if self.history.tasks.iter().filter(of_these).any(is_with_theirs) {
