@@ -155,7 +155,7 @@ pub fn put_waiting_to_others(draft: &mut Draft<'_>, waiting: &Awaiting, about: &
     ask_of_withdrawal(draft, by, (&AN_ACCUSATION, about), waiting.right_child.is_some())
 }
 
-/// Taken back once more, it is still to be decided.
+/// Taken back once more, it is still to be decided. Of decisions, which are put to them of the one accusation, each is another.
 fn ask_of_withdrawal(
     draft: &mut Draft<'_>,
     (cause, by): (&str, &Source),
@@ -163,7 +163,7 @@ fn ask_of_withdrawal(
     of_another_child: bool,
 ) -> Result<(), StepError> {
     let asked = |task: &Arc<HeldTask>| task.action == what.action && task.is_of(about) && is_open(&task.state);
-    if draft.history.tasks.iter().any(asked) {
+    if what.action != A_DECISION.action && draft.history.tasks.iter().any(asked) {
         return Ok(());
     }
     let of_another = if of_another_child { ", for it was about another child" } else { "" };
