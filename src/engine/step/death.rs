@@ -226,12 +226,27 @@ pub fn take_up_if_ended(draft: &mut Draft<'_>) -> Result<(), StepError> {
         let shut = held_back_as_it_stood(&before, ended.received_at, stood);
         let was_agreed = was_given_at(&before, ended.received_at, stood);
         let was_kept = |one: &Wanted<'_>| {
-            is_suppressed(&one.address, &draft.book.rules.front_door, &shut) || (one.needs_agreement && !was_agreed)
+            is_suppressed(&one.address, &draft.book.rules.front_door, &shut)
+                || (one.needs_agreement && !was_agreed)
+                || is_asked_since(&draft.history, &ended, one)
         };
         draft.raising(None, &cause).raise_overtaken(&from_before, was_kept)?
     };
     draft.take(overtaken);
     tell_what_was_decided(draft, &cause, &ended, &freed)
+}
+
+/// Whether an event from before a notice asks this only since it came: by a correction or a second report, by what was told late, or because
+/// what another event had asked ended.
+fn is_asked_since(history: &History, ended: &Entry, one: &Wanted<'_>) -> bool {
+    let meant_for = one.address.meant_for();
+    let is_theirs = |held: &HeldTask| {
+        let is_by_rule = held.is_of(&one.entry) && held.rules.contains(&one.rule);
+        let is_held = held.agency == *meant_for && held.action == one.action && held.state != RECALLED;
+        is_by_rule || is_held
+    };
+    let mut before = history.tasks.iter().filter(|held| held.raised_at < ended.received_at);
+    !before.any(|held| is_theirs(held))
 }
 
 /// The tasks that a death had overtaken, and overtakes no longer.
