@@ -126,11 +126,6 @@ fn was_kept(draft: &Draft<'_>, task: &HeldTask) -> bool {
 
 /// Once none says it any more, whoever was told so does not ask them by that.
 fn take_back(draft: &mut Draft<'_>, cause: &str) -> Result<(), StepError> {
-    let is_reported = |side: &Arc<History>| side.entries.iter().any(|entry| !entry.corroborated_by.is_empty());
-    let was_said = draft.sides().any(|side| refusal(side).is_some() || is_reported(side));
-    if refusal(&draft.history).is_some() || !was_said {
-        return Ok(());
-    }
     // A report that was told as it came is kept beside another's.
     let is_said = |known: &History, told: &Told| {
         let by_report = |entry: &Arc<Entry>| {

@@ -345,8 +345,7 @@ fn words_of<'w>(
 
 /// They have agreed: help is not to be offered again. Not to those who say it now.
 fn end_offers(draft: &mut Draft<'_>, cause: &str, referral: Option<&Referral>) -> Result<(), StepError> {
-    let is_from_before = |task: &HeldTask| is_open(&task.state) && task.raised_at < draft.at;
-    let may_be = |task: &HeldTask| is_from_before(task) && task.needs_agreement != Some(true);
+    let may_be = |task: &HeldTask| is_open(&task.state) && task.raised_at < draft.at;
     let over = tasks(held(draft, may_be).filter(|held| held.standing == Standing::Agreed));
     put(draft, &over, Some(SUPERSEDED), Some(Standing::Agreed));
     let cause = format!("{cause}\0agreed");
