@@ -50,12 +50,11 @@ impl Word {
     }
 }
 
-/// Whether early help is at work by a concern.
+/// Whether early help is at work by a concern; None: it is as it was, for a referral says that they refuse.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Works {
     Yes,
     No,
-    /// A referral says that they refuse, or they are being asked.
     AsItWas,
 }
 
@@ -77,10 +76,7 @@ fn works(words: &[Word], concern: &Word) -> Works {
         return Works::No;
     }
     let is_said_to_refuse = newest.state == Some(REFUSED) && newest.at >= concern.at;
-    // What was recorded last, though it settles nothing, is what a rule reads: nobody begins by it, and nobody stops.
-    let is_being_asked = words.iter().filter(|word| word.is_recorded && !word.withdrawn).max_by_key(|word| word.at);
-    let is_as_it_was = is_said_to_refuse || is_being_asked.is_some_and(|word| !word.settles());
-    if is_as_it_was { Works::AsItWas } else { Works::Yes }
+    if is_said_to_refuse { Works::AsItWas } else { Works::Yes }
 }
 
 fn source(other: bool) -> &'static str {
