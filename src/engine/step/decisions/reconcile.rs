@@ -226,18 +226,19 @@ pub fn begin_again(draft: &mut Draft<'_>) {
     if waits_for_social_care(&draft.history) {
         return;
     }
-    let of_begun = |held: Held<'_>| begins(draft, &held).then(|| (Arc::clone(held.task), held.told(draft)));
-    let begun: Vec<(Arc<HeldTask>, Option<Told>)> = held(draft, is_in(RECALLED)).filter_map(of_begun).collect();
+    let begun = tasks(held(draft, is_in(RECALLED)).filter(|held| begins(draft, held)));
+    raise_again(draft, &begun);
     let at = draft.at;
-    for task in &mut draft.history.tasks {
-        if let Some((_, told)) = begun.iter().find(|(one, _)| one.task_id == task.task_id) {
-            let task = Arc::make_mut(task);
-            ladder::begin_again(task, at);
-            // Of what an earlier release told them nothing else tells once it runs.
-            task.told.clone_from(told);
-        } else if is_open(&task.state) && begun.iter().any(|(one, _)| told::stop_of(task, one).is_some()) {
-            *task = Arc::new(task.closed_as(SUPERSEDED, at));
-        }
+    let is_overtaken = |word: &HeldTask| begun.iter().any(|one| told::stop_of(word, one).is_some());
+    for word in draft.history.tasks.iter_mut().filter(|word| is_open(&word.state) && is_overtaken(word)) {
+        *word = Arc::new(word.closed_as(SUPERSEDED, at));
+    }
+}
+
+fn raise_again(draft: &mut Draft<'_>, tasks: &[Arc<HeldTask>]) {
+    let at = draft.at;
+    for task in draft.history.tasks.iter_mut().filter(|task| tasks.iter().any(|one| one.task_id == task.task_id)) {
+        ladder::begin_again(Arc::make_mut(task), at);
     }
 }
 
@@ -379,11 +380,8 @@ fn offer_again(draft: &mut Draft<'_>, cause: &str) -> Result<(), StepError> {
             && !is_held(held.task)
     };
     let again = tasks(held(draft, is_in(SUPERSEDED)).filter(is_again));
+    raise_again(draft, &again);
     put(draft, &again, None, None);
-    let at = draft.at;
-    for task in draft.history.tasks.iter_mut().filter(|task| again.iter().any(|one| one.task_id == task.task_id)) {
-        ladder::begin_again(Arc::make_mut(task), at);
-    }
     tell_each(draft, &format!("{cause}\0offered again"), &again, &REFUSED_AFTER_ALL, &OWN_DUTY)
 }
 
@@ -395,7 +393,7 @@ pub fn told_by(draft: &Draft<'_>, entry: &Entry) -> Vec<Arc<HeldTask>> {
         let may_be = || is_open(&held.task.state) || entry.received_at <= raised_at;
         let asked_by_it = || entry.was_reported_at(raised_at) || (refuses && may_be());
         let is_offered = matches!(held.standing, Standing::NotAsked | Standing::Agreed) && held.hangs == Hangs::Offer;
-        let is_told = || held.told(draft).is_some_and(|told| is_by(&draft.history, &told, held.standing, entry));
+        let is_told = || held.told(draft).is_some_and(|told| is_by(&told, held.standing, entry));
         ((is_offered && asked_by_it()) || is_told()) && !is_senders_own(&draft.book.rules, &entry.source, held.task)
     };
     tasks(held(draft, |_| true).filter(by_it))

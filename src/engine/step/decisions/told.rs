@@ -60,20 +60,15 @@ pub fn is_asking(word: &HeldTask) -> bool {
     word.action == ASK_ACTION && word.state != RECALLED
 }
 
-/// Whether a holder was told this, which is not so, by an event that is withdrawn or a report of it: as it came, or it says the same, and nothing
-/// that stands had said it by then.
-pub fn is_by(history: &History, told: &Told, standing: Standing, entry: &Entry) -> bool {
+/// Whether a holder was told this, which is not so, by an event or a report of it: as it came, or it says so as whatever told them did.
+pub fn is_by(told: &Told, standing: Standing, entry: &Entry) -> bool {
+    let (said, recorded) = (said(entry), recorded(entry));
     let is = |of: Standing| told.what == of.symbol();
-    let says_so = |entry: &Entry| {
-        let (said, recorded) = (said(entry), recorded(entry));
-        (is(Standing::Unsafe) && said.or(recorded) == Some(UNSAFE_TO_ASK))
-            || (is(Standing::Refused) && recorded == Some(REFUSED))
-            || (is(Standing::SaidToRefuse) && said == Some(REFUSED))
-            || (is(Standing::Agreed) && said.or(recorded) == Some(GIVEN))
-    };
-    let had_said = |other: &Arc<Entry>| !other.withdrawn && other.received_at <= told.at && says_so(other);
-    let is_like_it = || says_so(entry) && !history.entries.iter().any(had_said);
-    !is(standing) && (entry.was_reported_at(told.at) || is_like_it())
+    let says_so = (is(Standing::Unsafe) && said.or(recorded) == Some(UNSAFE_TO_ASK))
+        || (is(Standing::Refused) && recorded == Some(REFUSED))
+        || (is(Standing::SaidToRefuse) && said == Some(REFUSED))
+        || (is(Standing::Agreed) && said.or(recorded) == Some(GIVEN));
+    !is(standing) && (says_so || entry.was_reported_at(told.at))
 }
 
 /// Keeps what the holders of these tasks are told of them now, and the state in which that leaves them.
