@@ -49,5 +49,3 @@ mod told;
 mod too_long;
 #[path = "scenarios/undone.rs"]
 mod undone;
-#[path = "scenarios/words_on_agreement.rs"]
-mod words_on_agreement;

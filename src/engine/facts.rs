@@ -186,8 +186,7 @@ impl PreparedBook {
         }
         let standing =
             history.agreement.as_ref().filter(|standing| !entry.facts.contains_key("agreement") || standing.at > until);
-        let recorded = standing.map(|standing| (standing.state.as_str(), standing.at));
-        let state = agreement::standing_for(history, entry, recorded).or_else(|| agreement::said(entry));
+        let state = agreement::standing_for(history, entry, standing).or_else(|| agreement::said(entry));
         let taken_back = state.filter(|state| *state == agreement::GIVEN);
         let taken_back = taken_back.and_then(|_| agreement::taken_back_since(history, entry));
         if let Some(state) = taken_back.or(state) {

@@ -174,7 +174,7 @@ fn is_kept(whole: &Run, records: &[Record]) -> bool {
 }
 
 /// The same scripts each time; or as many others as are asked for.
-pub fn runner(cases: u32) -> TestRunner {
+fn runner(cases: u32) -> TestRunner {
     let asked: Option<u32> = std::env::var("NEVER_SAID_CASES").ok().and_then(|cases| cases.parse().ok());
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(asked.unwrap_or(cases)) };
     match asked {

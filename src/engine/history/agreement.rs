@@ -42,21 +42,23 @@ pub fn recorded(entry: &Entry) -> Option<&str> {
 pub fn is_unsafe(history: &History, until: Option<Timestamp>) -> bool {
     let standing = settled(history);
     match (latest(history, until), standing) {
-        (Some(entry), Some((state, at))) if at >= entry.received_at => state == UNSAFE_TO_ASK,
+        (Some(entry), Some(standing)) if standing.at >= entry.received_at => standing.state == UNSAFE_TO_ASK,
         (Some(entry), _) => said(entry) == Some(UNSAFE_TO_ASK),
-        (None, standing) => standing.is_some_and(|(state, _)| state == UNSAFE_TO_ASK),
+        (None, standing) => standing.is_some_and(|standing| standing.state == UNSAFE_TO_ASK),
     }
 }
 
-/// What was recorded last that settles it, and when: that the family is being asked again since takes nothing back.
-fn settled(history: &History) -> Option<(&str, Timestamp)> {
-    let standing = history.agreement.as_ref()?;
-    if settles(&standing.state) {
-        return Some((&standing.state, standing.at));
-    }
-    let words = history.entries.iter().filter(|entry| !entry.withdrawn && recorded(entry).is_some_and(settles));
-    let last = words.max_by_key(|entry| (entry.holds_from(), entry.received_at))?;
-    recorded(last).map(|state| (state, last.received_at))
+/// Since when asking has stood as unsafe, by the latest word on it. None: it does not.
+pub fn unsafe_since(history: &History) -> Option<Timestamp> {
+    let recorded = history.agreement.as_ref().filter(|standing| standing.state == UNSAFE_TO_ASK);
+    let said = latest(history, None).filter(|entry| said(entry) == Some(UNSAFE_TO_ASK));
+    let since = recorded.map(|standing| standing.at).max(said.map(|entry| entry.received_at));
+    since.filter(|_| is_unsafe(history, None))
+}
+
+/// What was recorded last, where that settles it.
+fn settled(history: &History) -> Option<&AgreementStanding> {
+    history.agreement.as_ref().filter(|standing| settles(&standing.state))
 }
 
 /// Of what two joined histories hold: the later, save that only what settles it takes the place of a warning.
@@ -77,7 +79,7 @@ pub fn ever_unsafe(history: &History) -> impl Iterator<Item = &Arc<Entry>> {
 
 /// When it was last settled, one way or another.
 pub fn settled_at(history: &History) -> Option<Timestamp> {
-    let recorded = settled(history).map(|(_, at)| at);
+    let recorded = settled(history).map(|standing| standing.at);
     recorded.max(latest(history, None).map(|entry| entry.received_at))
 }
 
@@ -100,29 +102,25 @@ pub fn said_before<'h>(history: &'h History, decision: &Entry) -> Option<&'h Arc
     (recent && !history.entries.iter().any(closes)).then_some(said)
 }
 
-/// What stands for an entry: what was recorded, and when; and of a decision what an event said since then.
+/// What stands for an entry: what was recorded, and of a decision what an event said since then.
 pub fn standing_for<'h>(
     history: &'h History,
     entry: &Entry,
-    recorded: Option<(&'h str, Timestamp)>,
+    recorded: Option<&'h AgreementStanding>,
 ) -> Option<&'h str> {
     let decision = Some(entry).filter(|entry| entry.kind == decisions::DECISION && said(entry).is_none());
     let by_event = decision.and_then(|decision| said_before(history, decision));
-    let by_event = by_event.filter(|by| recorded.is_none_or(|(_, at)| at < by.received_at));
-    by_event.and_then(|by| said(by)).or(recorded.map(|(state, _)| state))
+    let by_event = by_event.filter(|by| recorded.is_none_or(|standing| standing.at < by.received_at));
+    by_event.and_then(|by| said(by)).or_else(|| recorded.map(|standing| standing.state.as_str()))
 }
 
-/// The last word on it, said or recorded, and when it came. Of two at once the one that warns.
-pub fn last_word(history: &History) -> Option<(&str, Timestamp)> {
-    let by_event = latest(history, None).and_then(|later| said(later).map(|state| (state, later.received_at)));
-    let words = [settled(history), by_event].into_iter().flatten();
-    words.max_by_key(|(state, at)| (*at, *state != GIVEN))
-}
-
-/// The same, where it came after an entry and is that the family does not agree, or that asking is unsafe: what was agreed to before begins
-/// no more.
+/// The last word on it, said or recorded, where that came after an entry and is that the family does not agree, or that asking is unsafe:
+/// what was agreed to before begins no more. Of two at once the one that warns.
 pub fn taken_back_since<'h>(history: &'h History, entry: &Entry) -> Option<&'h str> {
-    let (state, at) = last_word(history)?;
+    let recorded = settled(history).map(|standing| (standing.at, standing.state.as_str()));
+    let by_event = latest(history, None).and_then(|later| said(later).map(|state| (later.received_at, state)));
+    let words = [recorded, by_event].into_iter().flatten();
+    let (at, state) = words.max_by_key(|(at, state)| (*at, *state != GIVEN))?;
     (at >= entry.received_at && state != GIVEN).then_some(state)
 }
 
@@ -131,26 +129,9 @@ pub fn was_given_at(history: &History, at: Timestamp, stood: impl Fn(&Entry) -> 
     let entries = history.entries.iter().filter(|entry| entry.received_at <= at && stood(entry));
     let words = entries.filter_map(|entry| Some((entry.received_at, said(entry).or_else(|| recorded(entry))?)));
     // The entry may be kept no longer that recorded it.
-    let standing = settled(history).map(|(state, at)| (at, state));
+    let standing = settled(history).map(|standing| (standing.at, standing.state.as_str()));
     let words = words.chain(standing).filter(|(said_at, state)| *said_at <= at && settles(state));
     words.max_by_key(|(at, state)| (*at, *state != GIVEN)).is_some_and(|(_, state)| state == GIVEN)
-}
-
-/// Whether the family has agreed to what an event asks, whatever another referral says since, and though asking them was unsafe: that is no refusal.
-pub fn had_agreed(history: &History, entry: &Entry) -> bool {
-    let recorded = settled(history).filter(|(state, _)| *state != UNSAFE_TO_ASK);
-    let state = match (said(entry), recorded) {
-        (Some(said), Some((_, at))) if at <= entry.received_at => Some(said),
-        (None, recorded) if entry.kind == decisions::DECISION => standing_for(history, entry, recorded),
-        (_, Some((state, _))) => Some(state),
-        (said, None) => said,
-    };
-    state == Some(GIVEN)
-}
-
-/// Whether a record says that they refuse, and nothing that was recorded since says otherwise.
-pub fn is_refused(history: &History) -> bool {
-    settled(history).is_some_and(|(state, _)| state == REFUSED)
 }
 
 /// The event that settles it now, if it was an event and no recorded agreement.
@@ -160,11 +141,13 @@ pub fn settled_by(history: &History) -> Option<&Arc<Entry>> {
 
 /// The events that said so since agreement was last settled by a record, that record among them.
 pub fn unsafe_by(history: &History) -> impl Iterator<Item = &Arc<Entry>> {
-    let standing = history.agreement.as_ref().filter(|standing| standing.state == UNSAFE_TO_ASK);
+    let standing = settled(history);
     let recorded = move |entry: &Entry| {
-        standing.is_some_and(|standing| said_by(standing.event_id.as_deref(), standing.partner.as_deref(), entry))
+        let of =
+            |standing: &AgreementStanding| said_by(standing.event_id.as_deref(), standing.partner.as_deref(), entry);
+        standing.is_some_and(|standing| standing.state == UNSAFE_TO_ASK && of(standing))
     };
-    let since = settled(history).map(|(_, at)| at);
+    let since = standing.map(|standing| standing.at);
     let says =
         move |entry: &Entry| said(entry) == Some(UNSAFE_TO_ASK) && since.is_none_or(|since| entry.received_at > since);
     history.entries.iter().filter(move |entry| !entry.withdrawn && (recorded(entry) || says(entry)))

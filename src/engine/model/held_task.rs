@@ -68,17 +68,6 @@ pub struct HeldTask {
     /// The event that it was raised for, where that became a second report of another's when two records were joined.
     #[serde(skip_serializing_if = "super::optional::none_left_out")]
     pub raised_for: Option<EventOf>,
-    /// What its holder was told last of the family's agreement. None: nothing, or to go on; or an earlier release told them.
-    #[serde(skip_serializing_if = "super::optional::none_left_out")]
-    pub told: Option<Told>,
-}
-
-/// What the holder of a task was told of the family's agreement, and when.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Told {
-    /// `unsafe`, `refused`, `not_agreed` (to stop), `said_to_refuse` (to ask them) or `agreed` (help need not be offered again).
-    pub what: String,
-    pub at: Timestamp,
 }
 
 impl HeldTask {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::event::Source;
-pub use super::held_task::{HeldTask, Told};
+pub use super::held_task::HeldTask;
 use super::scalar::{FactValue, Level, Timestamp};
 use super::subject::SubjectKey;
 
@@ -231,7 +231,7 @@ impl History {
             (task.rungs, task.needs_agreement, task.chases, task.chases_also) = (None, None, None, None);
             (task.clock, task.clock_from, task.clock_school) = (None, None, None);
             (task.complete_by, task.decided_apart, task.in_place_of) = (None, None, None);
-            (task.raised_for, task.told) = (None, None);
+            task.raised_for = None;
         }
         history
     }

@@ -1,7 +1,7 @@
 //! The end of each step: what is asked of every history, whatever came; then the history within its bounds, and the decision last.
 
 use super::deadlines::{forgotten, ladder, overdue};
-use super::decisions::{asked_them, closed, services};
+use super::decisions::{closed, refusal, services};
 use super::draft::Draft;
 use super::held_back::{not_passed_on, suspect};
 use super::{Step, death, whom_to_ring};
@@ -22,7 +22,7 @@ impl Draft<'_> {
         services::warn_once_social_care_acts(&mut self)?;
         services::warn_who_waits_again(&mut self)?;
         services::let_go_on(&mut self)?;
-        asked_them::when_step_ends(&mut self)?;
+        refusal::tell_what_was_kept(&mut self)?;
         overdue::take_up_undone(&mut self);
         ladder::arm(&mut self.history, &self.book.rules, self.at);
         // What is new is not too old to be kept.

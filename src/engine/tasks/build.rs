@@ -406,7 +406,6 @@ impl<'b> Raising<'b> {
             decided_apart: None,
             in_place_of: asked.meant_for.clone(),
             raised_for: None,
-            told: None,
         }
     }
 

@@ -260,7 +260,10 @@ fn follow_up(
 ) -> Result<Option<Unapplied>, StepError> {
     let event = &referral.event;
     let mut unapplied = None;
-    if let Detail::StatusChanged(_) = &event.detail {
+    if let Detail::AgreementRecorded(recorded) = &event.detail {
+        agreement::stop_services(draft, &event.event_id)?;
+        agreement::ask_how(draft, referral, recorded)?;
+    } else if let Detail::StatusChanged(_) = &event.detail {
         responsible::pass_to_responsible_authority(draft, Some(referral), &event.event_id, before)?;
     } else if let Detail::DecisionRecorded(decision) = &event.detail {
         named_elsewhere::ask_where_known(draft, referral);

@@ -28,8 +28,7 @@ use crate::engine::step::arriving::{awaiting, duplicate, siblings};
 use crate::engine::step::deadlines::clocks::{due_already, restart_timers};
 use crate::engine::step::deadlines::recount;
 use crate::engine::step::death;
-use crate::engine::step::decisions::reconcile::{self, By};
-use crate::engine::step::decisions::{agreement, redecided};
+use crate::engine::step::decisions::{agreement, offers, redecided};
 use crate::engine::step::draft::{Draft, own_duty_at};
 use crate::engine::step::findings::{
     Again, add_new, as_it_stood, asked_after_all, asking_more, findings_of, judged_again, over_since, tell_left_out,
@@ -256,11 +255,11 @@ pub fn apply(
     let changed = put(&mut draft.history, changed);
     restate(&mut draft.history, &changed);
     if !original.backfilled {
-        reconcile::begin_again(draft);
         let as_before = before.clone();
         act_on_change(draft, referral, cause, before, (original, &changed), correction)?;
         responsible::pass_to_responsible_authority(draft, referral, cause, &as_before)?;
-        reconcile::settle(draft, cause, By::TakenBack)?;
+        agreement::stop_services(draft, cause)?;
+        offers::offer_again(draft, cause, &as_before)?;
     }
     wish::ask(draft, referral, cause, &changed, said)?;
     wish::ask_about_address(draft, referral, cause, &changed, correction)?;

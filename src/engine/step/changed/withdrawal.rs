@@ -26,9 +26,8 @@ use crate::engine::step::absences::still_missing;
 use crate::engine::step::arriving::first_receipt::{right_child, tell_right_child};
 use crate::engine::step::arriving::{awaiting, siblings};
 use crate::engine::step::deadlines::clocks::{due_already, start_timers};
-use crate::engine::step::decisions::reconcile::{self, By};
 use crate::engine::step::decisions::{
-    closed, enquiry, lowered, own_case, raising, redecided, repeated, services, taken_back,
+    agreement, closed, enquiry, lowered, own_case, raising, redecided, refusal, repeated, services, taken_back,
 };
 use crate::engine::step::draft::{AT_HIGHEST_LEVEL, Draft, OWN_DUTY, own_duty_at};
 use crate::engine::step::findings::{Again, add_new, asked_after_all, judged_again, over_since, tell_left_out};
@@ -251,17 +250,18 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
     let heard = raised_for.iter().filter(|_| raising::is_told_of(&draft.history, original)).cloned();
     let had_heard = raising::had_heard(draft, original).into_iter().chain(lowered::had_heard(draft, original));
     let heard = heard.chain(had_heard.filter(|_| !is_repeated));
-    let of_agreement = all.iter().flat_map(|entry| reconcile::told_by(draft, entry));
+    let refused = all.iter().flat_map(|entry| refusal::told_by(draft, entry));
+    let stopped = all.iter().flat_map(|entry| agreement::told_by(draft, entry));
     let mut shared_with: Vec<Arc<HeldTask>> =
-        told.iter().cloned().chain(warned).chain(heard).chain(of_agreement).collect();
+        told.iter().cloned().chain(warned).chain(heard).chain(refused).chain(stopped).collect();
     if !shared_with.is_empty() {
         // Whoever helps by an agreement that is withdrawn was told of the child by that, too.
-        shared_with.extend(reconcile::ran_by_it(draft));
+        shared_with.extend(agreement::ran_by_it(draft, &before));
     }
     extra.extend(breach(draft, RECALL.rule, &changed, &shared_with)?);
     extra.extend(if stands { Some(confirm(draft, &changed)?) } else { enquiry::ask(draft, &changed)? });
     extra.extend(review(draft, &before, &changed)?);
-    reconcile::begin_again(draft);
+    let begun = agreement::begin_again(draft, &before);
     let Again { mut findings, left_out } = judged_again(draft, &before, &changed);
     if changed.kind == episodes::ENDED {
         responsible::named_while_over(draft, cause, over_since(&draft.history, &changed))?;
@@ -287,7 +287,7 @@ pub fn apply(draft: &mut Draft<'_>, cause: &str, original: &Arc<Entry>) -> Resul
     }
     lowered::tell_raised_again(draft, cause, &before)?;
     responsible::pass_to_responsible_authority(draft, None, cause, &before)?;
-    reconcile::settle(draft, cause, By::TakenBack)?;
+    agreement::taken_back(draft, cause, &before, &begun)?;
     lifted::wish_ended(draft, cause, &before)?;
     Ok(words)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::by_agreement::goes_on_by;
+use super::agreement;
 use super::decided::MORE_THAN_HELP;
 use super::taken_back::{go_on_by, is_grown};
 use crate::engine::context::StepError;
@@ -95,7 +95,7 @@ fn is_service(draft: &Draft<'_>, history: &History, task: &HeldTask, at: Timesta
 /// Whether help is under way that was arranged: "completed" is what is said then, and the family is visited from then on. Not where
 /// they agree no longer, or the case was closed since.
 pub fn is_under_way(history: &History, task: &HeldTask, at: Timestamp) -> bool {
-    let agreed = |entry: &Arc<Entry>| task.is_of(entry) && goes_on_by(history, entry);
+    let agreed = |entry: &Arc<Entry>| task.is_of(entry) && agreement::goes_on_by(history, entry);
     is_arranged(history, task, at) && history.entries.iter().any(agreed)
 }
 

@@ -17,7 +17,7 @@ use crate::engine::model::subject::SubjectKey;
 use crate::engine::rules::catalogue::is_concern;
 use crate::engine::state::{Delta, State};
 use crate::engine::step::arriving::{awaiting, first_receipt};
-use crate::engine::step::decisions::reconcile::{By, settle};
+use crate::engine::step::decisions::{agreement, offers};
 use crate::engine::step::draft::{Draft, own_duty_at};
 use crate::engine::step::findings::{as_it_stands, findings_of};
 use crate::engine::step::held_back::persons;
@@ -257,7 +257,8 @@ pub fn history_arrived(
     draft.raise(None, &record.id, &findings, open)?;
     awaiting::apply_to_known(&mut draft, None)?;
     first_receipt::apply_to_known(&mut draft, &record.id)?;
-    settle(&mut draft, &record.id, By::Joined)?;
+    agreement::stop_services(&mut draft, &record.id)?;
+    offers::agreed_by_the_other(&mut draft, &record.id)?;
     persons::told_by_one_record(&mut draft, &record.id)?;
     // Of either record another authority may have been asked than the joined one names.
     for alone in [&before, &forward.history] {

@@ -22,7 +22,7 @@ use crate::engine::model::inbox::{InboxRecord, Referral, Signal};
 use crate::engine::model::subject::SubjectKey;
 use crate::engine::state::State;
 use crate::engine::step::arriving::look_alike;
-use crate::engine::step::decisions::reconcile::{self, By};
+use crate::engine::step::decisions::agreement;
 use crate::engine::step::decisions::unapplied::{self, Unapplied};
 use crate::engine::step::draft::{Draft, OWN_DUTY};
 use crate::engine::step::held_back::lifted;
@@ -325,8 +325,8 @@ pub fn give_back(context: &Context, state: &State, record: &InboxRecord, signal:
 /// What the two together had said of the one is said of it no more: whose the child is, and what the family agreed to.
 fn stand_alone(draft: &mut Draft<'_>, cause: &str, before: &History) -> Result<(), StepError> {
     responsible::pass_to_responsible_authority(draft, None, cause, before)?;
-    reconcile::begin_again(draft);
-    reconcile::settle(draft, cause, By::TakenBack)
+    let begun = agreement::begin_again(draft, before);
+    agreement::taken_back(draft, cause, before, &begun)
 }
 
 /// What is given back is told as what is kept: held against the two together, which its own record does not know. Returns it with
