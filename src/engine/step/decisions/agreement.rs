@@ -194,7 +194,8 @@ pub struct Begun {
 /// anything is asked anew. `before`: as it stood with that word.
 pub fn begin_again(draft: &mut Draft<'_>, before: &History) -> Begun {
     let (history, rules) = (&draft.history, &draft.book.rules);
-    if stop(history).is_some() {
+    let stands = stop(history);
+    if stands.as_ref().is_some_and(|stands| stands.action == STOP_UNSAFE_ACTION) {
         return Begun::default();
     }
     let ended = stop(before);
@@ -220,7 +221,8 @@ pub fn begin_again(draft: &mut Draft<'_>, before: &History) -> Begun {
     let was_stopped = |task: &&Arc<HeldTask>| {
         let Some(entry) = entry_of(task).filter(|_| task.state == RECALLED && !is_shut(task)) else { return false };
         // The word that stopped it may have been taken back before, while another said that the family does not agree.
-        let newly = ended.is_some() || !is_agreed(before, entry);
+        // Where a refusal stands no service goes on, but whoever is to offer help again does.
+        let newly = stands.is_none() && (ended.is_some() || !is_agreed(before, entry));
         let is_service = task.needs_agreement == Some(true) && is_agreed(history, entry) && newly;
         let is_told = || told_to_stop(task).is_some() && !is_asked_since(task);
         let by_that = || ended.as_ref().is_some_and(|ended| task.state_at >= ended.since) || is_told();
