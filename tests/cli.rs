@@ -10,6 +10,9 @@ mod book;
 mod descriptors;
 #[path = "cli/disagreement.rs"]
 mod disagreement;
+#[cfg(unix)]
+#[path = "cli/first_start.rs"]
+mod first_start;
 #[path = "cli/import.rs"]
 mod import;
 #[path = "cli/left_behind.rs"]

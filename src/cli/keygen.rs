@@ -1,5 +1,6 @@
 //! `keygen`: new secrets for a router.
 
+use std::fs;
 use std::path::PathBuf;
 
 use super::{CliError, Ending, output};
@@ -24,14 +25,24 @@ pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
     let failed = |error: std::io::Error| CliError::failed(format!("{} cannot be written: {error}", folder.display()));
     create_private_folder(folder).map_err(failed)?;
     let files = ["subject.key", "sealing.key"].map(|name| folder.join(name));
-    if let Some(file) = files.iter().find(|file| file.exists()) {
+    // In one that is empty lies no key.
+    let holds_any = |file: &&PathBuf| fs::metadata(file).map_or(file.exists(), |found| found.len() > 0);
+    if let Some(file) = files.iter().find(holds_any) {
         let file = file.display();
         return Err(CliError::Usage(format!(
             "{file} exists already, and a key is never overwritten; name another --out"
         )));
     }
+    for (made, file) in files.iter().enumerate() {
+        if let Err(error) = write_private(file, new_key().as_bytes()) {
+            // One without the other would be kept from the next attempt.
+            for made in files.iter().take(made) {
+                let _ = fs::remove_file(made);
+            }
+            return Err(failed(error));
+        }
+    }
     for file in &files {
-        write_private(file, new_key().as_bytes()).map_err(failed)?;
         output::line(format_args!("{}", file.display()));
     }
     Ok(Ending::Clean)

@@ -28,7 +28,7 @@ pub enum RuleFolder {
 /// Reads every TOML file of the folder and judges the whole.
 pub fn read(folder: &Path) -> Result<RuleFolder, CliError> {
     let files = files(folder)?;
-    Ok(match rules::load(&files) {
+    Ok(match rules::load_given(&files) {
         Ok(book) => RuleFolder::Sound(Box::new(book)),
         Err(faults) => RuleFolder::Faulty(faults.iter().map(|fault| report(folder, &files, fault)).collect()),
     })

@@ -54,7 +54,8 @@ pub fn config_file(folder: &Path) -> PathBuf {
 }
 
 /// Writes configuration, keys, tokens and, unless `rules/cheshire-east` lies beside the folder, the rule book. Every
-/// file is readable by its owner alone; one that exists is left as it is. Returns what was written, in order.
+/// file is readable by its owner alone; one that exists is left as it is, unless it is the mere beginning of what would be written. Returns
+/// what was written, in order.
 pub fn first_start(folder: &Path) -> Result<Vec<Written>, ConfigFaults> {
     if config_file(folder).exists() {
         return Ok(Vec::new());
@@ -132,7 +133,7 @@ impl Writer<'_> {
     /// first start with another book, which came to nothing, are put aside: they speak for its partners.
     fn write_tokens(&mut self) -> WriteResult {
         let hashes = self.folder.join("tokens.toml");
-        if hashes.exists() {
+        if !lacks(&hashes, "") {
             if self.told.own_book.is_none() {
                 return Ok(());
             }
@@ -180,9 +181,9 @@ impl Writer<'_> {
         create_private_folder(&path).map_err(|error| (path, error))
     }
 
-    /// Writes a file that is not there yet.
+    /// Writes a file that is not there yet, or of which only the beginning is.
     fn write(&mut self, name: &str, text: &str, what: &str) -> WriteResult {
-        if self.folder.join(name).exists() { Ok(()) } else { self.replace(name, text, what) }
+        if lacks(&self.folder.join(name), text) { self.replace(name, text, what) } else { Ok(()) }
     }
 
     fn replace(&mut self, name: &str, text: &str, what: &str) -> WriteResult {
@@ -202,17 +203,51 @@ pub fn create_private_folder(path: &Path) -> std::io::Result<()> {
     builder.create(path)
 }
 
-/// Writes a file that its owner alone can read (0600), durably.
+/// Whether the text is still to be written there: the file is not there, is empty, or breaks off within the text, as where an earlier release
+/// was killed or out of room while it wrote it. A person's own file is neither.
+fn lacks(path: &Path, text: &str) -> bool {
+    match std::fs::read(path) {
+        Ok(there) => there.is_empty() || (there.len() < text.len() && text.as_bytes().starts_with(&there)),
+        Err(error) => error.kind() == ErrorKind::NotFound,
+    }
+}
+
+/// What a file is called until all of it is on disk.
+const PART: &str = ".part";
+
+/// Writes a file that its owner alone can read (0600), durably: there is all of it under its name, or what was there before.
 pub fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(PART);
+    let part = PathBuf::from(part);
+    let written = write_part(&part, bytes).and_then(|()| std::fs::rename(&part, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&part);
+    }
+    written.and_then(|()| sync_folder_of(path))
+}
+
+fn write_part(part: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    match std::fs::remove_file(part) {
+        // What one that was killed has left.
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
+    let mut file = options.open(part)?;
     #[cfg(unix)]
     file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
     file.write_all(bytes)?;
     file.sync_all()
+}
+
+/// A file's new name is durable only once its folder is synced.
+fn sync_folder_of(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all())
 }
 
 /// A new key, as its file holds it: 64 hex digits and a line end.

@@ -54,6 +54,34 @@ fn a_second_first_start_changes_nothing() {
     assert_eq!(std::fs::read(folder.path().join("keys/subject.key")).unwrap(), key);
 }
 
+/// As an earlier release left it, which was killed or out of room while it wrote.
+#[test]
+fn what_a_first_start_left_half_written_is_written_anew_and_what_a_person_wrote_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    first_start(folder.path()).unwrap();
+    let book = |name: &str| folder.path().join("rules/cheshire-east").join(name);
+    std::fs::remove_file(config_file(folder.path())).unwrap();
+    let cut = |path: PathBuf, length: usize| {
+        let whole = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, &whole[..length]).unwrap();
+        (path, whole)
+    };
+    let of_book =
+        [cut(book("rules/neglect.toml"), 0), cut(book("rules/missing.toml"), 4096), cut(book("book.toml"), 1)];
+    let secret = ["keys/subject.key", "keys/sealing.key", "tokens.toml"].map(|name| cut(folder.path().join(name), 0).0);
+    let own = std::fs::read_to_string(book("rules/family.toml")).unwrap() + "# Our own word.\n";
+    std::fs::write(book("rules/family.toml"), &own).unwrap();
+    let written: Vec<PathBuf> = first_start(folder.path()).unwrap().into_iter().map(|one| one.path).collect();
+    for (path, whole) in of_book {
+        assert!(written.contains(&path) && std::fs::read_to_string(&path).unwrap() == whole, "{}", path.display());
+    }
+    assert!(secret.iter().all(|path| written.contains(path)), "{written:?}");
+    assert_eq!(std::fs::read_to_string(book("rules/family.toml")).unwrap(), own);
+    let config = Config::load(&config_file(folder.path())).unwrap();
+    let token = std::fs::read_to_string(folder.path().join("tokens/operator.token")).unwrap();
+    assert_eq!(config.tokens.caller(token.trim()), Some(&Caller::Operator));
+}
+
 #[test]
 fn faults_name_line_and_remedy() {
     check_fault(

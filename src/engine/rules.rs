@@ -89,6 +89,14 @@ pub fn load(files: &[SourceFile]) -> Result<RuleBook, Vec<RuleFault>> {
     load::load(files)
 }
 
+/// The same of files that a person gives: there one that is empty is a fault, too.
+///
+/// # Errors
+/// Every fault of every file.
+pub fn load_given(files: &[SourceFile]) -> Result<RuleBook, Vec<RuleFault>> {
+    load::load_given(files)
+}
+
 impl RuleBook {
     /// The agency meant by a name or title, whatever its case and spaces.
     pub fn agency_meant(&self, written: &str) -> Option<&Agency> {

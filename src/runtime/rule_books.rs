@@ -63,7 +63,7 @@ impl Publication {
     /// # Errors
     /// Everything that is wrong with the rules.
     pub fn of(files: &[SourceFile], effective_from: Option<Timestamp>) -> Result<Self, Vec<RuleFault>> {
-        let book = rules::load(files)?;
+        let book = rules::load_given(files)?;
         let effective_from = effective_from.unwrap_or(book.effective_from);
         let ((first, last), day) = (book.calendar.span(), london_date(effective_from));
         if day < first || last < day {
