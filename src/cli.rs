@@ -24,6 +24,7 @@ pub mod run;
 pub mod send;
 pub mod service;
 pub mod topics;
+mod waiting;
 
 /// Routes safeguarding referral events to the agencies that must act.
 #[derive(Parser)]

@@ -44,6 +44,8 @@ mod supervise;
 mod ticks;
 pub mod topics;
 
+pub use starting::DISK_FULL;
+
 /// So long a stop waits for another program to let go of the data file: what lanes hold is done again at the next start.
 const HELD_STOP: Duration = Duration::from_secs(1);
 

@@ -13,6 +13,9 @@ mod disagreement;
 #[cfg(unix)]
 #[path = "cli/first_start.rs"]
 mod first_start;
+#[cfg(unix)]
+#[path = "cli/full_disk.rs"]
+mod full_disk;
 #[path = "cli/import.rs"]
 mod import;
 #[path = "cli/left_behind.rs"]

@@ -99,11 +99,6 @@ impl Embedded {
     /// Opens the file, creating it when it is missing; its folder must exist. `InUse` when another process has it, `DiskFull` where there is no
     /// room to open it.
     pub fn open(options: EmbeddedOptions) -> Result<Self, BrokerError> {
-        let path = options.path.clone();
-        Self::opened(options).map_err(|error| room::or_full(&files::real(&path), error))
-    }
-
-    fn opened(options: EmbeddedOptions) -> Result<Self, BrokerError> {
         let EmbeddedOptions { clock, queue_requests_max, queue_bytes_max, file_bytes_max, .. } = options;
         let path = located(&options.path)?;
         if options.expected == Expected::File && !files::is_there(&path).map_err(|error| file_failed(&path, &error))? {

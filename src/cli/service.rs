@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::CliError;
 use super::local::config_error;
 use super::rule_book::{self, counted, read_sound};
+use super::waiting::Waiting;
 use crate::broker::embedded::Expected;
 use crate::broker::{Broker, BrokerError, Health, Publisher, Reader, system_clock};
 use crate::config::fault::ConfigFaults;
@@ -46,10 +47,10 @@ impl RunningRouter {
     pub async fn start(config: &Config, expected: Expected) -> Result<Self, CliError> {
         hide_what_panics_say();
         let Own { book, books, agencies, check } = Own::of(config, expected)?;
-        let broker = opened(config, expected).await?;
         let metrics = Arc::new(Metrics::new().map_err(CliError::failed)?);
         metrics.troubles.started(system_clock()());
         let readiness = Arc::new(Readiness::starting());
+        let broker = opened(config, expected, &metrics, &readiness).await?;
         let options = ServiceOptions::from_config(config, broker.clone(), books, metrics.clone(), readiness.clone());
         let gateway = Gateway::new(
             config,
@@ -160,21 +161,33 @@ impl RunningRouter {
     }
 }
 
-/// Opens the log, once there is room to: ended over a full disk, the router would be started again and again.
-async fn opened(config: &Config, expected: Expected) -> Result<Arc<dyn Broker>, CliError> {
+/// Opens the log, once there is room to: ended over a full disk, the router would be started again and again. Meanwhile whoever asks is told.
+async fn opened(
+    config: &Config,
+    expected: Expected,
+    metrics: &Arc<Metrics>,
+    readiness: &Arc<Readiness>,
+) -> Result<Arc<dyn Broker>, CliError> {
     let config::broker::Broker::Embedded { file } = &config.broker else {
         return super::broker::open(config, expected);
     };
-    let mut is_said = false;
+    let mut waiting = None;
     loop {
         match super::broker::embedded(config, file, expected) {
-            Err(BrokerError::DiskFull(file)) => {
-                if !std::mem::replace(&mut is_said, true) {
-                    tracing::error!(file, "the disk is full: the start waits for room, and goes on by itself");
-                }
+            Err(BrokerError::DiskFull(problem)) => {
+                let waiting = match &mut waiting {
+                    Some(waiting) => waiting,
+                    None => waiting.insert(Waiting::listen(config, file, metrics.clone(), readiness.clone()).await?),
+                };
+                waiting.say(&problem);
                 tokio::time::sleep(OPEN_EVERY).await;
             }
-            opened => return Ok(Arc::new(opened.map_err(CliError::failed)?)),
+            opened => {
+                if let Some(waiting) = waiting {
+                    waiting.end().await;
+                }
+                return Ok(Arc::new(opened.map_err(CliError::failed)?));
+            }
         }
     }
 }

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::layout::{of_file, storage};
+use super::layout::of_file;
+use super::room;
 use crate::broker::BrokerError;
 
 /// A router that began again with nothing would know no child and no open task, and nobody would notice.
@@ -26,7 +27,7 @@ pub fn check(connection: &Connection, path: &Path, belongs_to: &[(&str, String)]
     if belongs_to.is_empty() {
         return Ok(());
     }
-    let failed = |error: rusqlite::Error| of_file(path, storage(&error));
+    let failed = |error: rusqlite::Error| of_file(path, room::of_opening(path, &error));
     // Not of layout 1 from its beginning: files without it get it here.
     connection
         .execute_batch("CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")

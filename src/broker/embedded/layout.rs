@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
 
-use super::{Expected, identity};
+use super::{Expected, identity, room};
 use crate::broker::BrokerError;
 use crate::broker::headers::Headers;
 
@@ -63,7 +63,7 @@ pub fn of_file(path: &Path, error: BrokerError) -> BrokerError {
 
 /// Opens the file for writing, creating it when it is missing and that was not ruled out.
 pub fn open_writer(path: &Path, pages_max: Option<u32>, expected: Expected) -> Result<Connection, BrokerError> {
-    let connection = Connection::open(path).map_err(|error| storage(&error))?;
+    let connection = Connection::open(path).map_err(|error| room::of_opening(path, &error))?;
     prepare_writer(&connection, path, pages_max, expected)?;
     Ok(connection)
 }
@@ -74,7 +74,7 @@ fn prepare_writer(
     pages_max: Option<u32>,
     expected: Expected,
 ) -> Result<(), BrokerError> {
-    let failed = |error: rusqlite::Error| storage(&error);
+    let failed = |error: rusqlite::Error| room::of_opening(path, &error);
     let objects = objects_of_ours(connection, path)?;
     match expected {
         Expected::File if objects == 0 => return Err(identity::missing(path, "is empty")),
@@ -102,14 +102,14 @@ fn prepare_writer(
     }
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     if objects == 0 {
-        create_catalogue(connection)?;
+        create_catalogue(connection, path)?;
     }
     Ok(())
 }
 
 /// How many tables and indexes lie in the file: none in one that is empty. An error where it is not ours to read.
 pub fn objects_of_ours(connection: &Connection, path: &Path) -> Result<i64, BrokerError> {
-    let failed = |error: rusqlite::Error| storage(&error);
+    let failed = |error: rusqlite::Error| room::of_opening(path, &error);
     let objects: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
     let application: i32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(failed)?;
@@ -126,7 +126,7 @@ pub fn objects_of_ours(connection: &Connection, path: &Path) -> Result<i64, Brok
     Ok(objects)
 }
 
-fn create_catalogue(connection: &Connection) -> Result<(), BrokerError> {
+fn create_catalogue(connection: &Connection, path: &Path) -> Result<(), BrokerError> {
     connection
         .execute_batch(&format!(
             "BEGIN IMMEDIATE;
@@ -147,16 +147,16 @@ fn create_catalogue(connection: &Connection) -> Result<(), BrokerError> {
              ) WITHOUT ROWID;
              COMMIT;"
         ))
-        .map_err(|error| storage(&error))
+        .map_err(|error| room::of_opening(path, &error))
 }
 
 /// A connection that cannot write.
 pub fn open_reader(path: &Path) -> Result<Connection, BrokerError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(|error| storage(&error))?;
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| room::of_opening(path, &error))?;
     connection
         .execute_batch(&format!("PRAGMA busy_timeout = {BUSY_WAIT_MS}; PRAGMA cache_size = -{READER_CACHE_KIB};"))
-        .map_err(|error| storage(&error))?;
+        .map_err(|error| room::of_opening(path, &error))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     Ok(connection)
 }
@@ -164,9 +164,9 @@ pub fn open_reader(path: &Path) -> Result<Connection, BrokerError> {
 /// A connection that moves the write-ahead log into the file.
 pub fn open_checkpointer(path: &Path) -> Result<Connection, BrokerError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(|error| storage(&error))?;
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| room::of_opening(path, &error))?;
     let settings = "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;";
-    connection.execute_batch(settings).map_err(|error| storage(&error))?;
+    connection.execute_batch(settings).map_err(|error| room::of_opening(path, &error))?;
     Ok(connection)
 }
 

@@ -2,25 +2,36 @@
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::{files, layout};
+use super::{files, layout, room};
 use crate::broker::BrokerError;
 
 /// The error with the name of the file that cannot be opened, and what to do; else with the data file's.
 pub fn explained(path: &Path, error: BrokerError) -> BrokerError {
     let BrokerError::Storage(_) = &error else { return error };
+    let Some((file, closed)) = closed(path) else { return layout::of_file(path, error) };
+    refused(&file, &closed)
+}
+
+/// Whether the file, or one of those beside it, is there and cannot be opened.
+pub fn is_any_closed(path: &Path) -> bool {
+    closed(path).is_some()
+}
+
+fn closed(path: &Path) -> Option<(PathBuf, std::io::Error)> {
     let files = [path.to_owned(), files::log_beside(path), files::index_beside(path)];
-    let closed = files.iter().find_map(|file| {
-        let opened = OpenOptions::new().read(true).write(true).open(file);
+    files.into_iter().find_map(|file| {
+        let opened = OpenOptions::new().read(true).write(true).open(&file);
         opened.err().filter(|error| error.kind() != ErrorKind::NotFound).map(|error| (file, error))
-    });
-    let Some((file, closed)) = closed else { return layout::of_file(path, error) };
-    refused(file, &closed)
+    })
 }
 
 /// Why a file cannot be opened, and what to do where it is a matter of rights.
 pub fn refused(file: &Path, error: &std::io::Error) -> BrokerError {
+    if room::is_for_want_of_room(error) {
+        return room::cannot_be_opened(file);
+    }
     let remedy = match error.kind() {
         ErrorKind::PermissionDenied => {
             "; give it to the user that the router runs as, who alone reads and writes it (chown, chmod 600), and start again"
