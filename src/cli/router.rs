@@ -195,6 +195,9 @@ fn remedy(address: &str, error: &str) -> &'static str {
     if address.starts_with("https:") && says(&["certificate expired", "certificate: expired", "expiredcontext"]) {
         return "; its certificate has ended: a renewed one is to be put in its place, and the router restarted";
     }
+    if address.starts_with("https:") && says(&["not valid yet", "notvalidyet"]) {
+        return "; its certificate does not count yet: one that does is to be put in its place, and the router restarted, unless this machine's clock is behind";
+    }
     if address.starts_with("https:") && says(&["notvalidforname", "not valid for name"]) {
         return "; its certificate is for another name: write the address with the name that it bears";
     }
@@ -232,5 +235,7 @@ mod tests {
         assert!(!authority.contains("--authority"), "to trust it helps nobody: {authority}");
         assert!(told("UnknownIssuer").contains("--authority"));
         assert!(told("Expired").contains("renewed"), "{}", told("Expired"));
+        let early = told("certificate not valid yet: verification time 1 (UNIX), but certificate is not valid until 2");
+        assert!(early.contains("does not count yet"), "{early}");
     }
 }

@@ -15,8 +15,15 @@ const VERSION: u8 = 0xA0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
-/// The end of a certificate in DER (RFC 5280, 4.1); None where it cannot be read.
-pub fn end_of(der: &[u8]) -> Option<Timestamp> {
+/// From when and until when a certificate counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Validity {
+    pub begins: Timestamp,
+    pub ends: Timestamp,
+}
+
+/// That of a certificate in DER (RFC 5280, 4.1); None where it cannot be read.
+pub fn validity_of(der: &[u8]) -> Option<Validity> {
     let (certificate, _) = contents(der, SEQUENCE)?;
     let (mut fields, _) = contents(certificate, SEQUENCE)?;
     if fields.first() == Some(&VERSION) {
@@ -27,8 +34,14 @@ pub fn end_of(der: &[u8]) -> Option<Timestamp> {
         fields = element(fields)?.2;
     }
     let (validity, _) = contents(fields, SEQUENCE)?;
-    let (_, _, ends) = element(validity)?;
-    let (kind, text, _) = element(ends)?;
+    let (begins, rest) = time(validity)?;
+    let (ends, _) = time(rest)?;
+    Some(Validity { begins, ends })
+}
+
+/// The first element, a time, and what follows it.
+fn time(der: &[u8]) -> Option<(Timestamp, &[u8])> {
+    let (kind, text, rest) = element(der)?;
     let text = std::str::from_utf8(text).ok()?;
     let text = match kind {
         // Of two digits: 1950 to 2049.
@@ -38,13 +51,20 @@ pub fn end_of(der: &[u8]) -> Option<Timestamp> {
         _ => return None,
     };
     let at = DateTime::strptime("%Y%m%d%H%M%SZ", text).ok()?;
-    TimeZone::UTC.to_timestamp(at).ok().map(Timestamp::from_jiff)
+    TimeZone::UTC.to_timestamp(at).ok().map(|at| (Timestamp::from_jiff(at), rest))
 }
 
-/// What an operator is told of one that has ended, or ends soon.
-pub fn problem(file: &Path, end: Timestamp, now: Timestamp) -> Option<String> {
+/// What an operator is told of one that has not begun, has ended, or ends soon.
+pub fn problem(file: &Path, validity: Validity, now: Timestamp) -> Option<String> {
     let file = file.display();
-    let (at, left_ms) = (end.to_jiff(), end.0.saturating_sub(now.0));
+    if now < validity.begins {
+        let at = validity.begins.to_jiff();
+        return Some(format!(
+            "{file} counts from {at} on, and clients refuse it until then: put one in its place that counts now, and restart; or set this \
+             machine's clock right, if that is behind"
+        ));
+    }
+    let (at, left_ms) = (validity.ends.to_jiff(), validity.ends.0.saturating_sub(now.0));
     match left_ms {
         ..=0 => Some(format!("{file} ended at {at}: clients refuse it. Put a renewed one in its place, and restart")),
         1..=TELL_BEFORE_MS => Some(format!("{file} ends at {at}: put a renewed one in its place, and restart before")),
@@ -84,15 +104,19 @@ mod tests {
     fn the_end_of_a_certificate_is_told_from_two_weeks_before_it() {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/http/tls/certificate.pem");
         let der = CertificateDer::from_pem_file(file).unwrap();
-        let end = end_of(&der).unwrap();
-        assert_eq!(end.to_jiff().to_string(), "2100-10-26T17:23:07Z");
-        let told = |days: i64| problem(Path::new("tls.pem"), end, Timestamp(end.0 - days * DAY_MS));
+        let validity = validity_of(&der).unwrap();
+        let Validity { begins, ends } = validity;
+        assert_eq!(ends.to_jiff().to_string(), "2100-10-26T17:23:07Z");
+        let told = |days: i64| problem(Path::new("tls.pem"), validity, Timestamp(ends.0 - days * DAY_MS));
+        let early = problem(Path::new("tls.pem"), validity, Timestamp(begins.0 - 1));
+        assert!(early.is_some_and(|told| told.contains(&format!("tls.pem counts from {} on", begins.to_jiff()))));
+        assert_eq!(problem(Path::new("tls.pem"), validity, begins), None);
         assert_eq!(told(15), None);
         assert!(told(13).is_some_and(|told| told.contains("tls.pem ends at 2100-10-26T17:23:07Z")));
         assert!(told(-1).is_some_and(|told| told.contains("tls.pem ended at 2100-10-26T17:23:07Z: clients refuse it")));
         for length in 0..der.len() {
             // Cut short anywhere: no answer, and no panic.
-            assert!(der.get(..length).and_then(end_of).is_none(), "{length}");
+            assert!(der.get(..length).and_then(validity_of).is_none(), "{length}");
         }
     }
 }

@@ -145,17 +145,21 @@ impl Failing {
     }
 }
 
-/// Says when the certificate ends, and in `/readyz`, and once in the log, that it has ended or ends soon: it is looked at now and every hour.
+/// Says when the certificate ends, and in `/readyz`, and once in the log, that it has not begun, has ended or ends soon: it is looked at now and every hour.
 fn watch_certificate(gateway: &Gateway, file: &Path) {
-    let Some(end) = CertificateDer::from_pem_file(file).ok().and_then(|der| certificate::end_of(&der)) else { return };
-    gateway.metrics.troubles.certificate_ends(end);
+    let validity = CertificateDer::from_pem_file(file).ok().and_then(|der| certificate::validity_of(&der));
+    let Some(validity) = validity else { return };
+    gateway.metrics.troubles.certificate_ends(validity.ends);
     let (readiness, clock, file) = (gateway.readiness.clone(), gateway.clock.clone(), file.to_owned());
     tokio::spawn(async move {
         loop {
-            if let Some(problem) = certificate::problem(&file, end, clock())
-                && readiness.warn(CERTIFICATE, &problem)
-            {
-                tracing::warn!(problem, "the certificate that clients are shown");
+            match certificate::problem(&file, validity, clock()) {
+                Some(problem) if readiness.warn(CERTIFICATE, &problem) => {
+                    tracing::warn!(problem, "the certificate that clients are shown");
+                }
+                Some(_) => {}
+                // It counts by now.
+                None => readiness.no_warning(CERTIFICATE),
             }
             tokio::time::sleep(LOOK_AT_CERTIFICATE_EVERY).await;
         }
