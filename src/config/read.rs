@@ -9,6 +9,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::fault::ConfigFault;
 
+/// What the parser says of a key, or of a table, that is there already.
+const DUPLICATE: &str = "duplicate key";
+
 /// The file being read, and what was found wrong with it.
 pub(super) struct Reading<'a> {
     file: &'a Path,
@@ -28,16 +31,28 @@ impl<'a> Reading<'a> {
     /// The document as a table; what does not parse is reported, and the rest is read.
     pub(super) fn parse(&mut self) -> Table<'a> {
         let (document, errors) = DeTable::parse_recoverable(self.text);
+        let twice = errors.iter().filter(|error| error.message() == DUPLICATE).filter_map(toml::de::Error::span);
+        let headed_twice: BTreeSet<usize> =
+            twice.map(|span| self.line(&span)).filter(|line| self.heading(*line) == Some(*line)).collect();
         for error in errors {
             let span = error.span().unwrap_or(0..0);
+            let heading = self.heading(self.line(&span));
             match error.message() {
-                "duplicate key" => self.stands_twice(&span),
+                // In a table that stands twice each key is told as one, too: to rename or remove it would harm.
+                DUPLICATE if heading.is_some_and(|it| it < self.line(&span) && headed_twice.contains(&it)) => {}
+                DUPLICATE => self.stands_twice(&span),
                 message => {
                     self.fault(&span, format!("this is not TOML: {message}"), "write `key = value` lines");
                 }
             }
         }
         Table { path: String::new(), span: 0..0, entries: document.into_inner(), known: BTreeSet::new() }
+    }
+
+    /// The line of the heading under which a line stands, or which it is.
+    fn heading(&self, line: usize) -> Option<usize> {
+        let above = self.text.lines().zip(1..).take(line);
+        above.filter(|(text, _)| text.trim_start().starts_with('[')).map(|(_, number)| number).last()
     }
 
     /// As where a token is made anew for a holder who has one: the same command again.

@@ -257,6 +257,10 @@ fn a_token_that_stands_twice_is_named_with_the_line_of_the_first() {
     std::fs::write(folder.path().join("tokens.toml"), table("1") + &table("2")).unwrap();
     let faults = Config::load(&config_file(folder.path())).expect_err("a fault").to_string();
     assert!(faults.contains("tokens.toml:5: `ward-3` stands twice, first in line 1; give the new one"), "{faults}");
+    assert_eq!(faults.matches("stands twice").count(), 1, "of its keys nothing is wrong: {faults}");
+    std::fs::write(folder.path().join("tokens.toml"), table("1") + "role = \"operator\"\n").unwrap();
+    let faults = Config::load(&config_file(folder.path())).expect_err("a fault").to_string();
+    assert!(faults.contains("tokens.toml:5: `role` stands twice, first in line 3"), "{faults}");
 }
 
 /// Each holder's table has the same keys: the first is the one of this holder.
