@@ -129,10 +129,11 @@ impl Presented {
 }
 
 fn caller(parts: &Parts, gateway: &Gateway) -> Result<Presented, Problem> {
-    let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let (scheme, token) = header.and_then(|text| text.split_once(' ')).ok_or_else(Problem::without_token)?;
+    let header = parts.headers.get(header::AUTHORIZATION).ok_or_else(Problem::without_token)?;
+    let (scheme, token) =
+        header.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(Problem::without_bearer)?;
     if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(Problem::without_token());
+        return Err(Problem::without_bearer());
     }
     let sha256 = hash_of(token.trim());
     let caller = gateway.callers().tokens.caller_of(&sha256).cloned().ok_or_else(Problem::unauthenticated)?;

@@ -74,6 +74,12 @@ impl Problem {
         Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", "No token", detail)
     }
 
+    pub fn without_bearer() -> Self {
+        let detail = "What came under `Authorization` is not in the form `Bearer TOKEN` (the word, one space, the token), and nothing of what came with \
+                      it was kept. Send the header `Authorization: Bearer …`, with your token.";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", "No token in its form", detail)
+    }
+
     pub fn unauthenticated() -> Self {
         let detail = "This router does not know the token, and nothing of what came with it was kept: it was revoked, or another was given in \
                       its place, or it is another router's, or not whole. Ask the router's operator for one that is known, and send it \

@@ -83,6 +83,10 @@ fn a_token_that_is_not_known_is_told_what_may_have_become_of_it_and_what_to_do()
     assert!(status == 401 && unknown.contains("revoked") && unknown.contains("Ask the router's operator"), "{unknown}");
     let (status, none) = say(&[]);
     assert!(status == 401 && none.contains("No token came"), "{none}");
+    for other in ["pathway_0000", "Basic pathway_0000", "Token pathway_0000", "Bearer\tpathway_0000"] {
+        let (status, detail) = say(&[("authorization", other)]);
+        assert!(status == 401 && detail.contains("not in the form `Bearer TOKEN`"), "{other:?}: {detail}");
+    }
 }
 
 #[test]
