@@ -37,10 +37,11 @@ impl Journal {
         counts: BTreeMap<(String, String), u64>,
         instant: Instant,
     ) -> Vec<((String, String), u64)> {
+        // Who was taken out, and is back, is counted anew.
+        self.quarantined.retain(|of, _| counts.get(of).is_some_and(|count| *count > 0));
         let mut lines = Vec::new();
         for (of, count) in counts {
             let said = self.quarantined.get(&of);
-            // Of who was taken out, and is back, the count began anew.
             let before = said.map_or(0, |(before, _)| *before);
             let new = count.checked_sub(before).unwrap_or(count);
             let rested = said.is_none_or(|(_, at)| instant.saturating_duration_since(*at) >= QUARANTINE_EVERY);
@@ -73,5 +74,7 @@ mod tests {
         assert_eq!(look(61, 9), [7]);
         assert!(look(200, 9).is_empty());
         assert_eq!(look(261, 4), [4], "it was taken out, and is back");
+        assert!(look(262, 0).is_empty());
+        assert_eq!(look(263, 4), [4], "as many as before it was taken out");
     }
 }

@@ -12,7 +12,7 @@ use prometheus::{
 
 mod forgotten;
 
-use self::forgotten::REMOVED;
+use self::forgotten::{Known, REMOVED};
 pub use super::labels::{Answer, Disposition, RecordKind, Stage};
 use super::troubles::Troubles;
 use super::waiting::Waiting;
@@ -54,6 +54,7 @@ pub struct Totals {
 /// The catalogue. Share it in an `Arc`; every method is cheap and lock-free once a label was seen.
 pub struct Metrics {
     registry: Registry,
+    known: Known,
     intake_consumed: IntCounterVec,
     seldom: IntGaugeVec,
     intake_disposed: IntCounterVec,
@@ -103,6 +104,7 @@ impl Metrics {
     pub fn new() -> Result<Self, prometheus::Error> {
         let r = Registry::new();
         let metrics = Self {
+            known: Known::default(),
             intake_consumed: counters(&r, "intake_consumed_total", "Records INTAKE read, by sender", &["partner"])?,
             seldom: gauges(&r, "partner_seldom", "1 for a sender that may be silent for a week", &["partner"])?,
             intake_disposed: counters(
@@ -179,8 +181,10 @@ impl Metrics {
 
     /// INTAKE read a record of `referrals.<partner>` or `outcomes.<agency>`, and this became of it.
     pub fn intake(&self, partner: &str, disposition: Disposition) {
-        self.intake_consumed.with_label_values(&[partner]).inc();
-        self.intake_disposed.with_label_values(&[partner, disposition.label()]).inc();
+        self.known.count(partner, |partner| {
+            self.intake_consumed.with_label_values(&[partner]).inc();
+            self.intake_disposed.with_label_values(&[partner, disposition.label()]).inc();
+        });
     }
 
     /// DECIDE read an inbox record. Counted before `step`, so that a lost record shows as a difference.
@@ -228,10 +232,6 @@ impl Metrics {
 
     pub fn suppressed_routes(&self, agency: &str, count: u64) {
         self.suppressed_routes.with_label_values(&[agency]).inc_by(count);
-    }
-
-    pub fn feedback(&self, partner: &str, status: FeedbackStatus) {
-        self.feedback.with_label_values(&[partner, status_label(status)]).inc();
     }
 
     pub fn step_fault(&self) {

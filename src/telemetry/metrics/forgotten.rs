@@ -1,35 +1,61 @@
 //! Partners and agencies that are none any more: what is counted of each by name goes, and the sums over all stay.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::{PoisonError, RwLock};
 
 use prometheus::IntCounterVec;
 use prometheus::core::{Collector, Metric, MetricVec, MetricVecBuilder};
 
-use super::{Metrics, whole};
+use super::{Metrics, status_label, whole};
+use crate::engine::model::feedback::FeedbackStatus;
 
 /// Under which name their sums are kept. No partner or agency can be called so.
 pub const REMOVED: &str = "(removed)";
 const PARTNER: &str = "partner";
 const AGENCY: &str = "agency";
 
+/// Everyone who may send: what still comes of the events of another is counted with those that are gone.
+#[derive(Default)]
+pub struct Known(RwLock<Option<BTreeSet<String>>>);
+
+impl Known {
+    /// Counts under the name, or that of those that are gone. Never while the sums are being put together: what came between would be lost.
+    pub fn count(&self, name: &str, add: impl FnOnce(&str)) {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let is_gone = known.as_ref().is_some_and(|known| !is_known(name, known));
+        add(if is_gone { REMOVED } else { name });
+    }
+}
+
 impl Metrics {
+    pub fn feedback(&self, partner: &str, status: FeedbackStatus) {
+        self.known.count(partner, |partner| self.feedback.with_label_values(&[partner, status_label(status)]).inc());
+    }
+
     /// Whatever is labelled with a partner or agency that is none of these goes: its last value would be shown, and watched, for ever. Of what is
     /// summed up against other counts the sum stays.
     pub fn keep_only(&self, partners: &BTreeSet<String>, agencies: &BTreeSet<String>) {
         // Answers are counted by agency, beside what partners send.
-        let senders = partners.union(agencies).cloned().collect();
+        let senders: BTreeSet<String> = partners.union(agencies).cloned().collect();
+        let mut known = self.known.0.write().unwrap_or_else(PoisonError::into_inner);
         for counters in [&self.intake_consumed, &self.intake_disposed, &self.quarantined] {
             fold(counters, PARTNER, &senders);
         }
         fold(&self.tasks, AGENCY, agencies);
         remove(&self.suppressed_routes, AGENCY, agencies);
         remove(&self.seldom, PARTNER, partners);
-        remove(&self.feedback, PARTNER, &senders);
+        fold(&self.feedback, PARTNER, &senders);
         remove(&self.http.events, PARTNER, partners);
+        *known = Some(senders);
     }
 }
 
-/// The labels of those that are gone. Empty names stand for the router's own.
+/// Empty names stand for the router's own.
+fn is_known(name: &str, known: &BTreeSet<String>) -> bool {
+    name.is_empty() || name == REMOVED || known.contains(name)
+}
+
+/// The labels of those that are gone.
 fn gone(family: &impl Collector, label: &str, known: &BTreeSet<String>) -> Vec<(HashMap<String, String>, u64)> {
     let families = family.collect();
     let metrics = families.iter().flat_map(prometheus::proto::MetricFamily::get_metric);
@@ -37,8 +63,7 @@ fn gone(family: &impl Collector, label: &str, known: &BTreeSet<String>) -> Vec<(
         let labels = metric.get_label().iter().map(|pair| (pair.name().to_owned(), pair.value().to_owned()));
         (labels.collect::<HashMap<_, _>>(), whole(metric))
     });
-    let is_known = |name: &str| name.is_empty() || name == REMOVED || known.contains(name);
-    labelled.filter(|(labels, _)| labels.get(label).is_some_and(|name| !is_known(name))).collect()
+    labelled.filter(|(labels, _)| labels.get(label).is_some_and(|name| !is_known(name, known))).collect()
 }
 
 fn borrowed(labels: &HashMap<String, String>) -> HashMap<&str, &str> {
@@ -97,6 +122,13 @@ mod tests {
         }
         let text = metrics.render();
         assert!(text.contains("pathway_intake_consumed_total{partner=\"(removed)\"} 4"), "{text}");
+        // What was under way, and answers to what went out before.
+        metrics.intake("council", Disposition::Accepted);
+        metrics.feedback("council", FeedbackStatus::Received);
+        metrics.intake("police", Disposition::Accepted);
+        let text = metrics.render();
+        assert!(!text.contains("council") && text.contains("consumed_total{partner=\"police\"} 3"), "{text}");
+        assert!(text.contains("pathway_intake_consumed_total{partner=\"(removed)\"} 5"), "{text}");
         assert!(metrics.quarantine_counts().keys().all(|(partner, _)| partner != "(removed)"), "nothing new came");
     }
 }
