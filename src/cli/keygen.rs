@@ -26,7 +26,7 @@ pub fn run(arguments: &Arguments) -> Result<Ending, CliError> {
     create_private_folder(folder).map_err(failed)?;
     let files = ["subject.key", "sealing.key"].map(|name| folder.join(name));
     // In one that is empty lies no key.
-    let holds_any = |file: &&PathBuf| fs::metadata(file).map_or(file.exists(), |found| found.len() > 0);
+    let holds_any = |file: &&PathBuf| fs::metadata(file).is_ok_and(|found| found.len() > 0);
     if let Some(file) = files.iter().find(holds_any) {
         let file = file.display();
         return Err(CliError::Usage(format!(
