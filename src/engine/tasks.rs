@@ -41,7 +41,7 @@ pub mod voice;
 
 pub use deadline::{Counted, Deadline, deadline_in_words, due_at, is_by_calendar, is_urgent};
 pub use persons::who_says;
-pub use relation::Relation;
+pub use relation::{Relation, is_asked_sooner};
 use route::Address;
 use settled::Sought;
 

@@ -72,6 +72,8 @@ struct TaskNamed {
     #[serde(rename = "do")]
     action: Option<String>,
     unit: Option<String>,
+    /// One that asks for it.
+    rule: Option<String>,
 }
 
 /// A scenario file that cannot be run.
@@ -248,6 +250,7 @@ fn find_task<'t>(named: &TaskNamed, raised: &'t [Task]) -> Result<&'t Task, Stri
         to == named.to
             && named.action.as_ref().is_none_or(|action| *action == task.action)
             && named.unit.as_ref().is_none_or(|unit| task.unit.as_ref() == Some(unit))
+            && named.rule.as_ref().is_none_or(|rule| task.reasons.iter().any(|reason| reason.rule == *rule))
     };
     let found = raised.iter().rev().find(fits);
     found.ok_or_else(|| "no task was raised before this step that fits `task`".to_owned())

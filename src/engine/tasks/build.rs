@@ -361,21 +361,7 @@ impl<'b> Raising<'b> {
         bases
     }
 
-    /// The task this one follows: the latest the same recipient holds for the same event, else its agency's.
-    pub(super) fn follows(&self, asked: &Asked<'_>) -> Option<String> {
-        match &asked.relation {
-            Relation::Usual | Relation::Besides(_) | Relation::Digest => {}
-            Relation::Follows(task_ids) if task_ids.is_empty() => {}
-            Relation::Follows(task_ids) | Relation::Chases(task_ids) => return task_ids.first().cloned(),
-            Relation::Word(task_id) => return Some(task_id.clone()),
-        }
-        let of_event = |held: &&Arc<HeldTask>| {
-            held.is_of(&asked.entry) && held.agency == asked.address.agency && held.unit == asked.address.unit
-        };
-        self.history.tasks.iter().rev().find(of_event).map(|held| held.task_id.clone())
-    }
-
-    fn held_task(&self, asked: &Asked<'_>, task_id: &str) -> HeldTask {
+    pub(super) fn held_task(&self, asked: &Asked<'_>, task_id: &str) -> HeldTask {
         HeldTask {
             task_id: task_id.to_owned(),
             event_id: asked.entry.event_id.clone(),
@@ -444,6 +430,7 @@ impl<'b> Raising<'b> {
         notes.extend(self.back_already(&asked.entry));
         notes.extend(self.about_others(asked));
         notes.extend(self.names_nobody(asked, permit));
+        notes.extend(self.held_for_later(asked));
         notes
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::answers::{self, Heard};
-use super::challenge;
+use super::{asked_sooner, challenge};
 use crate::engine::calendar::{Clock, instant_in_words};
 use crate::engine::context::{Context, StepError};
 use crate::engine::history::{RECALLED, TOLD, held_back_of};
@@ -108,7 +108,16 @@ fn apply(
     (place, task): (usize, &Arc<HeldTask>),
 ) -> Result<Step, StepError> {
     let outcome = &received.outcome;
-    let Some(next) = next_state(&task.state, outcome.outcome) else {
+    let rules = &draft.book.rules;
+    let stands = asked_sooner::state_to_answer(rules, &draft.history.tasks, task);
+    let Some(next) = next_state(stands, outcome.outcome) else {
+        if asked_sooner::is_counted(&draft.history, rules, task, outcome.outcome) {
+            draft
+                .decision
+                .notes
+                .push("It counted already, with the answer to the same by another time: nothing to do.".to_owned());
+            return draft.finish();
+        }
         if task.state == SUPERSEDED && outcome.outcome == OutcomeKind::Acknowledged {
             // Whoever read it knows enough: the work is with somebody, and nothing was promised.
             return needed_none(draft);
@@ -136,6 +145,7 @@ fn apply(
         *present = Arc::new(changed);
     }
     draft.decision.notes.push(format!("{} by {}: {}.", task.action, task.agency, outcome.outcome.symbol()));
+    asked_sooner::count_for_other(&mut draft, task, outcome);
     if first_word {
         tell_referrer(&mut draft, task, outcome.outcome);
     }
@@ -197,7 +207,7 @@ fn is_looked_at(history: &History, task: &HeldTask) -> bool {
 }
 
 /// The state an answer leads to; None where it does not follow from the present one.
-fn next_state(state: &str, outcome: OutcomeKind) -> Option<&'static str> {
+pub(super) fn next_state(state: &str, outcome: OutcomeKind) -> Option<&'static str> {
     match (state, outcome) {
         ("raised", OutcomeKind::Acknowledged) => Some("acknowledged"),
         ("raised" | "acknowledged" | "challenged", OutcomeKind::Accepted) => Some("accepted"),
