@@ -326,9 +326,8 @@ impl<'b> Raising<'b> {
             let is_by_rule = task.reasons.iter().any(|(rule, _, _)| held.rules.contains(rule));
             is_by_rule && !held.is_of(&task.entry)
         };
-        let is_by_then = |held: &HeldTask| {
-            by_person || task.needs_agreement || is_counted_anew(held) || held.due_at <= task.due.at || task.due.late
-        };
+        let is_by_then =
+            |held: &HeldTask| by_person || task.needs_agreement || is_counted_anew(held) || task.due.is_asked_by(held);
         let of_these = |held: &&Arc<HeldTask>| events.iter().any(|event| held.is_of(event));
         if self.history.tasks.iter().filter(of_these).any(is_with_theirs) {
             return true;

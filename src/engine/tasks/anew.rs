@@ -56,8 +56,12 @@ impl<'b> Raising<'b> {
                 self.holds_of_rule(meant_for, &one.rule, &one.entry) || is_passed_on()
             }
             None => {
+                // What its own rule asked of another event of the episode is counted anew, as it always is.
+                let is_by_rule = |held: &HeldTask| held.rules.contains(&one.rule);
+                let is_by_then =
+                    |held: &Arc<HeldTask>| one.needs_agreement || is_by_rule(held) || one.due.is_asked_by(held);
                 self.holds_of_rule(&one.address.agency, &one.rule, &one.entry)
-                    || self.was_asked(&one.address, &one.action, &one.entry)
+                    || self.asked_of(&one.address, &one.action, &one.entry).any(is_by_then)
             }
         };
         wanted.retain(|one| was_held_back(one) && !is_shut(one) && !went_out(one));
@@ -135,8 +139,7 @@ impl<'b> Raising<'b> {
         // By a notice of death alone nobody who is to look is told that the search is over.
         let goes_on = || episodes::goes_on(self.history, entry, self.at);
         let is_untrue = self.book.rules.says_search_is_over(task) && goes_on();
-        let is_by_then = |held: &Arc<HeldTask>| held.due_at <= due.at || due.late;
-        if is_untrue || self.asked_of(address, &task.action, entry).any(is_by_then) {
+        if is_untrue || self.asked_of(address, &task.action, entry).any(|held| due.is_asked_by(held)) {
             return false;
         }
         let asked_then = before.fires(&rule.id) && task.applies(&before.table) == Truth::True;
@@ -205,11 +208,7 @@ impl<'b> Raising<'b> {
         })
     }
 
-    /// Whether this recipient was ever asked this for the same event or episode, whatever was decided since.
-    pub(super) fn was_asked(&self, address: &Address, action: &str, entry: &Entry) -> bool {
-        self.asked_of(address, action, entry).next().is_some()
-    }
-
+    /// What this recipient was ever asked by which they were to do this for the same event or episode, whatever was decided since.
     fn asked_of<'r>(
         &'r self,
         address: &'r Address,

@@ -4,7 +4,7 @@ use super::Raising;
 use crate::engine::calendar::{Calendar, CalendarError, Clock, Due};
 use crate::engine::context::StepError;
 use crate::engine::history::entry::FIRST_RECEIPT;
-use crate::engine::model::history::Entry;
+use crate::engine::model::history::{Entry, HeldTask};
 use crate::engine::model::scalar::{DAY_MS, Timestamp};
 use crate::engine::rules::book::TaskRule;
 use crate::engine::rules::directory::school_of;
@@ -43,6 +43,11 @@ impl Deadline {
     /// By when, where that waits for no office.
     pub fn urgent_by(&self) -> Option<Timestamp> {
         self.urgent.then_some(self.at)
+    }
+
+    /// Whether what is held asks for it no later.
+    pub fn is_asked_by(&self, held: &HeldTask) -> bool {
+        held.due_at <= self.at || self.late
     }
 }
 
