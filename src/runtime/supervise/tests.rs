@@ -167,7 +167,8 @@ fn a_lane_that_fails_over_and_over_is_not_ready_in_between_and_says_why() {
     until("the lane", || readiness.is_ready());
     is_missing.store(true, Ordering::Release);
     let (key, value) = (b"key".to_vec(), Some(b"value".to_vec()));
-    let write = Write { topic: "inbox".into(), placement: Placement::Partition(0), key, value, headers: Default::default() };
+    let write =
+        Write { topic: "inbox".into(), placement: Placement::Partition(0), key, value, headers: Default::default() };
     memory.publisher().publish(vec![write], Box::new(|_| {}));
     until("its first failure", || !readiness.is_ready());
     // The pauses are half a second, one and two.

@@ -61,9 +61,9 @@ pub fn settle(draft: &mut Draft<'_>, first: &Entry, correction: &EventCorrected,
     let Some(sender) = present.sender_of(&correction.original_event_id, by).filter(|_| is_of_several) else { return };
     let mut kept = present.as_ref().clone();
     if incident == "death" {
-        kept.affirm(sender)
+        kept.affirm(sender);
     } else {
-        kept.deny(sender)
+        kept.deny(sender);
     }
     put(&mut draft.history, kept);
 }
