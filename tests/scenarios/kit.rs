@@ -10,11 +10,23 @@ use pathway_router::engine::model::scalar::Timestamp;
 use pathway_router::engine::model::task::Task;
 use pathway_router::engine::rules::RuleBook;
 use pathway_router::replay::{Replay, ReplayOptions, Results};
+use proptest::prelude::ProptestConfig;
+use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 
 pub const HOUR: i64 = 3_600_000;
 /// Monday 8 June 2026, 10:00 BST.
 pub const START: i64 = 1_780_909_200_000;
+
+/// So many scripts of one seed, so that no change fails by chance; or of any seed as many as this variable asks for, to look for more.
+pub fn runner(variable: &str, cases: u32) -> TestRunner {
+    let asked: Option<u32> = std::env::var(variable).ok().and_then(|cases| cases.parse().ok());
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(asked.unwrap_or(cases)) };
+    match asked {
+        Some(_) => TestRunner::new(config),
+        None => TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha)),
+    }
+}
 
 pub fn id(number: usize) -> String {
     format!("00000000-0000-4000-8000-{number:012}")

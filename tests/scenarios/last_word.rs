@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::files::{book, shipped};
-use crate::kit::{HOUR, Router, START, decided, id, of_bea, written};
+use crate::kit::{HOUR, Router, START, decided, id, of_bea, runner, written};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum What {
@@ -139,7 +139,8 @@ impl Run {
         let of_root = |(place, said): (usize, &Said)| said.stands && (place == root || said.of == Some(root));
         let begins = to == ENQUIRY
             && !self.said.iter().enumerate().any(|(place, said)| said.what == What::Enquiry && of_root((place, said)));
-        let raises = to != ENQUIRY && (is_closed || to > case_level);
+        // What came since a closing may have raised the case: it is not lowered below that.
+        let raises = to != ENQUIRY && (to > case_level || (is_closed && to == case_level));
         if self.said[root].stands && (begins || raises) {
             self.said[root].silent |= last == Some(root) && is_closed;
             self.said.push(Said { id: 0, what, made: hour * HALVES, stands: true, silent: false, of: Some(root) });
@@ -227,12 +228,6 @@ fn check(run: &Run, agency: &str, settled: bool, before: usize) -> Result<(), Te
     Ok(())
 }
 
-/// So many scripts, or as many as are asked for.
-fn config(cases: u32) -> ProptestConfig {
-    let asked = std::env::var("LAST_WORD_CASES").ok().and_then(|cases| cases.parse().ok());
-    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(asked.unwrap_or(cases)) }
-}
-
 fn script() -> impl Strategy<Value = Vec<(i64, What, Made)>> {
     let what = prop_oneof![
         4 => Just(What::Closed),
@@ -250,6 +245,6 @@ fn script() -> impl Strategy<Value = Vec<(i64, What, Made)>> {
 #[test]
 fn whoever_acts_at_level_4b_knows_last_what_stands() {
     let book = book(&shipped());
-    let mut runner = proptest::test_runner::TestRunner::new(config(100));
+    let mut runner = runner("LAST_WORD_CASES", 100);
     runner.run(&(any::<bool>(), script()), |(alleged, script)| play(&book, alleged, &script)).unwrap();
 }

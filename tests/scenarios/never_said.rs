@@ -6,11 +6,10 @@ use std::collections::BTreeMap;
 use pathway_router::engine::model::scalar::Level;
 use pathway_router::engine::rules::RuleBook;
 use proptest::prelude::*;
-use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 
 use crate::files::{book, shipped};
-use crate::kit::{START, id, of_bea, written};
+use crate::kit::{START, id, of_bea, runner, written};
 use crate::standing::{Asked, Chased, MINUTE, Run, is_of_book};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -173,16 +172,6 @@ fn is_kept(whole: &Run, records: &[Record]) -> bool {
     records.iter().any(is_reviewed) || whole.replay.histories().any(|history| history.case_level == Some(Level::L4b))
 }
 
-/// The same scripts each time; or as many others as are asked for.
-fn runner(cases: u32) -> TestRunner {
-    let asked: Option<u32> = std::env::var("NEVER_SAID_CASES").ok().and_then(|cases| cases.parse().ok());
-    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(asked.unwrap_or(cases)) };
-    match asked {
-        Some(_) => TestRunner::new(config),
-        None => TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha)),
-    }
-}
-
 fn script() -> impl Strategy<Value = Script> {
     let grade = || prop::sample::select(vec!["medium", "absent", "high"]);
     let what = prop_oneof![
@@ -201,6 +190,6 @@ fn script() -> impl Strategy<Value = Script> {
 #[test]
 fn an_absence_is_seen_to_as_if_what_is_withdrawn_had_never_been_said() {
     let book = book(&shipped());
-    let played = runner(60).run(&script(), |script| check(&book, &script));
+    let played = runner("NEVER_SAID_CASES", 60).run(&script(), |script| check(&book, &script));
     played.unwrap_or_else(|failed| panic!("{failed}"));
 }
