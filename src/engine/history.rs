@@ -454,6 +454,14 @@ pub fn is_held_still(asked: Timestamp, at: Timestamp) -> bool {
     asked.plus_millis(STILL_HELD_DAYS * DAY_MS) > at
 }
 
+/// Whether help by agreement was arranged and is under way, whatever was said of their agreement since: "completed" is what is said then.
+pub fn is_arranged(history: &History, task: &HeldTask, at: Timestamp) -> bool {
+    task.state == "completed"
+        && task.needs_agreement == Some(true)
+        && is_held_still(task.state_at, at)
+        && Some(task.state_at) > decisions::last_closed(history)
+}
+
 /// Whether the entry at this index was told before go-live.
 pub fn is_imported(history: &History, index: usize) -> bool {
     history.entries.get(index).is_some_and(|entry| entry.backfilled)

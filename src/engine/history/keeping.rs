@@ -76,7 +76,7 @@ fn shows_a_case(entry: &Entry) -> bool {
 pub fn standing(history: &History) -> impl Fn(&Entry) -> bool + '_ {
     let settled = agreement::settled_by(history);
     move |entry: &Entry| {
-        let of_absence = matches!(entry.kind.as_str(), episodes::STARTED | episodes::REGRADED);
+        let of_absence = episodes::is_report(entry);
         let is_missing = of_absence && !entry.withdrawn && episodes::back_at(history, entry).is_none();
         is_missing || settled.is_some_and(|settled| settled.is_same_event(entry))
     }

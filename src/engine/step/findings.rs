@@ -218,7 +218,7 @@ pub fn stood_at(history: &History, withdrawn: &Entry, at: Timestamp) -> bool {
 /// What an absence that goes on after all asks, and did not ask while it was taken to be over: what was reported of it or recorded then counts
 /// from now on. `over`: as it stood then, since when.
 pub fn asked_after_all<'a>(draft: &Draft<'a>, over: &History, since: Timestamp) -> Result<Vec<Finding<'a>>, StepError> {
-    let is_absence = |entry: &&Arc<Entry>| matches!(entry.kind.as_str(), episodes::STARTED | episodes::REGRADED);
+    let is_absence = |entry: &&Arc<Entry>| episodes::is_report(entry);
     let on = |entry: &&Arc<Entry>| !entry.withdrawn && !entry.backfilled && goes_on(draft, entry);
     let (history, raising) = (&draft.history, draft.raising(None, ""));
     let mut findings = Vec::new();

@@ -31,7 +31,7 @@ impl<'b> Raising<'b> {
         };
         // One task stands for what several events ask.
         let is_held = |one: &Wanted<'b>| {
-            let meant_for = one.address.in_place_of.as_ref().unwrap_or(&one.address.agency);
+            let meant_for = one.address.meant_for();
             let mut services = self.history.tasks.iter().filter(|held| held.needs_agreement == Some(true));
             one.needs_agreement
                 && services.any(|held| held.agency == *meant_for && held.action == one.action && is_open(&held.state))

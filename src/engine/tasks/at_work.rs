@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use super::{Asked, READDRESSED_RULE, Raising};
 use crate::engine::history::entry::SUSPECT;
-use crate::engine::history::{TOLD, decisions, is_held_still, is_open};
+use crate::engine::history::{TOLD, is_arranged, is_open};
 use crate::engine::model::history::{Entry, HeldBack, HeldTask};
 
 impl<'b> Raising<'b> {
     /// On the first that a rule asks of them of the event that says so.
     pub(super) fn say_who_is_at_work(&self, open: &mut [Asked<'b>]) {
-        let decides = self.front_door(None).agency;
-        let theirs =
-            |task: &&mut Asked<'b>| task.address.agency == decides && !task.own_duty && task.relation.wants_answer();
+        let theirs = |task: &&mut Asked<'b>| {
+            self.decides(&task.address.agency) && !task.own_duty && task.relation.wants_answer()
+        };
         let Some(first) = open.iter_mut().filter(theirs).min_by_key(|task| task.due.at) else { return };
         let at_work = self.accused_at_work(&first.entry);
         if !at_work.is_empty() {
@@ -43,11 +43,7 @@ impl<'b> Raising<'b> {
     /// Whether a rule asked it and it goes on: it is open, or a service that was arranged.
     fn is_at_work(&self, task: &HeldTask) -> bool {
         let is_of_rule = |id: &String| id == READDRESSED_RULE || self.book.rules.rule(id).is_some();
-        let is_arranged = task.state == "completed"
-            && task.needs_agreement == Some(true)
-            && is_held_still(task.state_at, self.at)
-            && Some(task.state_at) > decisions::last_closed(self.history);
-        let goes_on = (is_open(&task.state) && task.state != TOLD) || is_arranged;
+        let goes_on = (is_open(&task.state) && task.state != TOLD) || is_arranged(self.history, task, self.at);
         goes_on && task.chases.is_none() && task.rules.iter().any(is_of_rule)
     }
 }

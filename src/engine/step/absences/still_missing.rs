@@ -84,7 +84,7 @@ pub fn tell_searching<'w>(
     let rules = &draft.book.rules;
     let searching = |task: &&Arc<HeldTask>| {
         let of_absence = |entry: &Arc<Entry>| {
-            let is_start = matches!(entry.kind.as_str(), episodes::STARTED | episodes::REGRADED);
+            let is_start = episodes::is_report(entry);
             is_start && entry.occurred_at >= since && task.is_of(entry)
         };
         let soon = task.due_at <= task.raised_at.plus_millis(SEARCH_MS_MAX);

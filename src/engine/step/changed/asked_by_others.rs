@@ -39,7 +39,7 @@ pub fn of_absence<'a>(
     withdrawn: &Entry,
     findings: &mut Vec<Finding<'a>>,
 ) -> Result<(), StepError> {
-    if !matches!(withdrawn.kind.as_str(), episodes::STARTED | episodes::REGRADED) {
+    if !episodes::is_report(withdrawn) {
         return Ok(());
     }
     let history = &draft.history;

@@ -70,8 +70,7 @@ pub fn restart_timers(draft: &mut Draft<'_>, entry: &Entry) -> Result<bool, Step
     let running: Vec<Timer> = draft.history.timers.iter().filter(|timer| timer.is_of(entry)).cloned().collect();
     draft.history.timers.retain(|timer| !timer.is_of(entry));
     start_timers(draft, entry)?;
-    let is_out = episodes::back_at(&draft.history, entry).is_none()
-        && matches!(entry.kind.as_str(), episodes::STARTED | episodes::REGRADED);
+    let is_out = episodes::back_at(&draft.history, entry).is_none() && episodes::is_report(entry);
     let mut later = false;
     for earlier in running.into_iter().filter(|_| is_out) {
         let same = |timer: &Timer| timer.is_of(entry) && timer.rule == earlier.rule;

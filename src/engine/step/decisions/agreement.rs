@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::by_agreement::{asks_the_family, is_asked_still, is_for_refusal, needs_agreement};
-use super::services::{is_arranged, social_care_acts};
+use super::services::social_care_acts;
 use super::{offers, refusal};
 use crate::engine::calendar::Clock;
 use crate::engine::context::StepError;
@@ -12,7 +12,7 @@ use crate::engine::history::agreement::{
     GIVEN, UNSAFE_TO_ASK, is_unsafe, recorded, said, settles, standing_for, taken_back_since, unsafe_by, unsafe_since,
 };
 use crate::engine::history::decisions::DECISION;
-use crate::engine::history::{RECALLED, death, held_back_of, is_open};
+use crate::engine::history::{RECALLED, death, held_back_of, is_arranged, is_open};
 use crate::engine::model::codes::AgreementState;
 use crate::engine::model::detail::AgreementRecorded;
 use crate::engine::model::history::{AgreementStanding, Entry, HeldTask, History, said_by};

@@ -6,7 +6,7 @@ use super::agreement;
 use super::decided::MORE_THAN_HELP;
 use super::taken_back::{go_on_by, is_grown};
 use crate::engine::context::StepError;
-use crate::engine::history::{RECALLED, death, decisions, holds, is_held_still, is_open};
+use crate::engine::history::{RECALLED, death, decisions, holds, is_arranged, is_open};
 use crate::engine::model::decision::Disposition;
 use crate::engine::model::history::{Entry, HeldTask, History, RecordedDecision};
 use crate::engine::model::scalar::{Level, Timestamp};
@@ -97,14 +97,6 @@ fn is_service(draft: &Draft<'_>, history: &History, task: &HeldTask, at: Timesta
 pub fn is_under_way(history: &History, task: &HeldTask, at: Timestamp) -> bool {
     let agreed = |entry: &Arc<Entry>| task.is_of(entry) && agreement::goes_on_by(history, entry);
     is_arranged(history, task, at) && history.entries.iter().any(agreed)
-}
-
-/// The same, whatever was said of their agreement since.
-pub fn is_arranged(history: &History, task: &HeldTask, at: Timestamp) -> bool {
-    task.state == "completed"
-        && task.needs_agreement == Some(true)
-        && is_held_still(task.state_at, at)
-        && Some(task.state_at) > decisions::last_closed(history)
 }
 
 /// Tells each who holds such a service from before this step, by a record of the child for whom social care did not act.
